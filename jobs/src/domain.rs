@@ -1,0 +1,11 @@
+//! Values and rules without input or output: ids, states, what may follow what.
+//!
+//! No async, no SQL, no clock (`tests/architecture.rs`). Everything here can be tested with plain values.
+
+mod avatar;
+mod ids;
+mod training;
+
+pub use avatar::{AvatarStatus, AvatarType, Gender, PhotoStatus, TrainingType, UnknownName};
+pub use ids::{AvatarId, NotificationId, PhotoId, TrainingId, UserId};
+pub use training::{AttemptEvidence, AttemptOutcome, FailureCode, TrainingSource, TrainingStatus};
