@@ -95,15 +95,16 @@ impl TrainingStatus {
         matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
     }
 
-    /// The order of the saga. `Submitting → Archived` is a POST that surely never reached FAL; `Submitting →
-    /// Trained` is a delivery that overtook the submit's answer.
+    /// The order of the saga. `Submitting → Archived` is a POST that surely did not create a request; `Archived →
+    /// Requested` is an archive that was gone before its turn came. A delivery that overtakes the submit's
+    /// answer is two steps: adopted (`Submitted`), then `Trained`.
     pub const fn may_become(self, next: Self) -> bool {
         use TrainingStatus::{Archived, Cancelled, Completed, Failed, Requested, Submitted, Submitting, Trained};
         match (self, next) {
             (from, Failed | Cancelled) => !from.is_final(),
             (Requested, Archived)
-            | (Archived, Submitting)
-            | (Submitting, Archived | Submitted | Trained)
+            | (Archived, Submitting | Requested)
+            | (Submitting, Archived | Submitted)
             | (Submitted, Trained)
             | (Trained, Completed) => true,
             _ => false,
