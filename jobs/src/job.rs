@@ -185,12 +185,14 @@ pub(crate) trait Run: Job {
     fn run(&self, cx: &Context) -> impl Future<Output = Result<Done, JobError>> + Send;
 
     /// Settles what depended on the job, in the transaction that makes it `dead`: attempts exhausted, given up,
-    /// or its worker killed once too often. Database only, so that it cannot fail for outside reasons.
+    /// or its worker killed once too often. Database only, so that it cannot fail for outside reasons; whatever
+    /// error it returns rolls that transaction back, and the burial is tried again.
+    /// The job itself is already dead in `tx`: its dedupe key is free, a successor may be enqueued.
     fn on_dead(
         &self,
         tx: &mut PgConnection,
         why: &DeadReason,
-    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+    ) -> impl Future<Output = Result<(), JobError>> + Send;
 }
 
 /// The run did what there was to do.

@@ -98,6 +98,32 @@ pub(crate) async fn lock(tx: &mut PgConnection, id: TrainingId) -> Result<Option
     }
 }
 
+/// Whose training it is, as the comment for FAL names them.
+#[derive(Debug)]
+pub(crate) struct Owner {
+    pub avatar_name: String,
+    /// Telegram's username, or `user_<telegram id>` (M11).
+    pub username: String,
+}
+
+/// Whose training it is.
+pub(crate) async fn owner(tx: &mut PgConnection, id: TrainingId) -> Result<Owner, sqlx::Error> {
+    sqlx::query_as!(
+        Owner,
+        r#"
+        select coalesce(avatars.name, '') as "avatar_name!",
+               coalesce(users.username, 'user_' || users.telegram_id) as "username!"
+          from trainings
+          join avatars on avatars.id = trainings.avatar_id
+          join users on users.id = trainings.user_id
+         where trainings.id = $1
+        "#,
+        id.0
+    )
+    .fetch_one(tx)
+    .await
+}
+
 /// The training that FAL knows under `request_id`.
 pub(crate) async fn find_by_request(tx: &mut PgConnection, request_id: &str) -> Result<Option<TrainingId>, sqlx::Error> {
     sqlx::query_scalar!(r#"select id as "id: TrainingId" from trainings where request_id = $1"#, request_id).fetch_optional(tx).await
