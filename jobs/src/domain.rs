@@ -2,6 +2,7 @@
 //!
 //! No async, no SQL, no clock (`tests/architecture.rs`). Everything here can be tested with plain values.
 
+mod action;
 mod avatar;
 mod ids;
 mod trainer;
@@ -9,6 +10,7 @@ mod training;
 mod trigger;
 mod webhook_url;
 
+pub use action::{Action, MAX_CALLBACK_DATA, Step, UnknownAction};
 pub use avatar::{AvatarStatus, AvatarType, Gender, PhotoStatus, TrainingType, UnknownName};
 pub use ids::{AvatarId, NotificationId, PhotoId, TrainingId, UserId};
 pub use trainer::{
