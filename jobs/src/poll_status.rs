@@ -11,6 +11,7 @@
 //!
 //! # Must stay true
 //! * COMPLETED is no success: the result's HTTP status is — `a_completed_request_with_an_error_result_fails_the_training`
+//! * the poll that first sees COMPLETED leaves the webhook a grace — `a_poll_that_sees_completed_gives_the_webhook_a_moment`
 //! * webhook and poll may race: one effect                  — `webhook_and_poll_together_have_one_effect`
 //! * without any webhook the training completes             — `a_training_whose_webhooks_are_all_lost_completes_by_polling`
 //!
@@ -40,6 +41,8 @@ use crate::{
 
 /// How long after its last failed look a dead poll starts over: a training at FAL is never left alone.
 const START_OVER_AFTER: Duration = Duration::from_secs(300);
+/// FAL's last status word, for success and failure alike.
+const COMPLETED: &str = "COMPLETED";
 
 /// Persisted as `{"training_id":…}`; golden copy in `tests/payloads/poll_status.v1.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -124,7 +127,11 @@ async fn look(cx: &Context, training: &Training) -> Result<Done, JobError> {
     let id = training.id;
     let urls = training.request_urls().ok_or_else(|| JobError::give_up("no_request", "a submitted training has no request id"))?;
     let seen = match cx.fal.status(&urls).await? {
-        RequestStatus::Completed => return judge(cx, training).await,
+        RequestStatus::Completed if webhook_had_its_chance(cx, training) => return judge(cx, training).await,
+        RequestStatus::Completed => {
+            note(cx, training, &Observation { fal_status: COMPLETED, queue_position: None, progress: None, message: None }).await?;
+            return Err(JobError::snooze(cx.saga.webhook_grace, "COMPLETED; its webhook is given a moment"));
+        }
         RequestStatus::Queued { position } => {
             Observation { fal_status: "IN_QUEUE", queue_position: position, progress: None, message: None }
         }
@@ -136,10 +143,21 @@ async fn look(cx: &Context, training: &Training) -> Result<Done, JobError> {
             return Err(JobError::snooze(cx.saga.poll_every, "unknown status word"));
         }
     };
-    let mut tx = cx.pool.begin().await?;
-    saga::observed(&mut tx, training, &seen).await?;
-    tx.commit().await?;
+    note(cx, training, &seen).await?;
     Err(JobError::snooze(cx.saga.poll_every, seen.fal_status))
+}
+
+/// A poll that sees COMPLETED a moment before the webhook arrives would count every such training as one whose
+/// webhook was lost, and that count is what tells operators that webhooks are broken (D1). So the first sight of
+/// COMPLETED is only noted, and the next one judges.
+fn webhook_had_its_chance(cx: &Context, training: &Training) -> bool {
+    cx.saga.webhook.is_none() || cx.saga.webhook_grace.is_zero() || training.fal_status.as_deref() == Some(COMPLETED)
+}
+
+async fn note(cx: &Context, training: &Training, seen: &Observation<'_>) -> Result<(), JobError> {
+    let mut tx = cx.pool.begin().await?;
+    saga::observed(&mut tx, training, seen).await?;
+    Ok(tx.commit().await?)
 }
 
 /// COMPLETED is also what a failed request is called; the result's status code tells (fal.md 1.5).
