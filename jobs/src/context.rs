@@ -6,9 +6,9 @@
 use std::{ops::Deref, sync::Arc};
 
 use chrono::{DateTime, Utc};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 
-use crate::queue::Claim;
+use crate::queue::{self, Claim, FenceError};
 
 /// Everything that outlives a single run.
 #[derive(Clone)]
@@ -57,6 +57,18 @@ impl Context {
     /// The claim that this run holds: its fencing token, attempt and cancel flag.
     pub const fn claim(&self) -> &Claim {
         &self.claim
+    }
+
+    /// Fails if this run's claim is lost, and keeps the job from being rescued until `tx` has ended. First in every
+    /// transaction that a stale runner must not commit.
+    pub async fn fence(&self, tx: &mut PgConnection) -> Result<(), FenceError> {
+        queue::fence(tx, &self.claim).await
+    }
+
+    /// Ends the job in `tx`, so that its effect and its end are one commit; the run then returns
+    /// [`Done::Committed`](crate::job::Done::Committed). Last in the transaction. Fences as well.
+    pub async fn complete_in(&self, tx: &mut PgConnection) -> Result<(), FenceError> {
+        queue::complete_in(tx, &self.claim).await
     }
 }
 
