@@ -1,1 +1,4 @@
+//! Durable avatar training: the shells around the [`jobs`] core.
 
+#[cfg(feature = "simulators")]
+pub mod simulators;
