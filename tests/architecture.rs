@@ -10,7 +10,7 @@ mod walls;
 
 use std::fmt;
 
-use source::{Source, rust_files};
+use source::Source;
 
 /// What is wrong, where, and what to do about it.
 pub struct Violation(String);
