@@ -143,7 +143,9 @@ pub struct DedupeKey {
 }
 
 /// How long a dedupe key is taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, sqlx::Type)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(type_name = "dedupe_scope", rename_all = "snake_case")]
 pub enum DedupeScope {
     /// Until the job has ended: for work that is done once.
     UntilDone,
@@ -228,6 +230,9 @@ pub enum JobError {
     /// A permanent failure: the job is dead, `on_dead` is called.
     #[error("{}", .0.message)]
     GiveUp(DeadReason),
+    /// The claim is no longer ours: whoever has the job now decides, nothing is written.
+    #[error("the claim is lost")]
+    Lost,
 }
 
 impl JobError {

@@ -1,9 +1,5 @@
 //! What an avatar is made of. The words are the ones in the database and in FAL's URLs.
 
-use std::{fmt, str::FromStr};
-
-use serde::{Deserialize, Serialize};
-
 /// A word that is none of an enum's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown {what} {name:?}: use one of {known}")]
@@ -20,7 +16,7 @@ pub struct UnknownName {
 macro_rules! named {
     ($(#[$doc:meta])* $name:ident, $what:literal, $pg:literal, { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, sqlx::Type)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ::serde::Serialize, ::serde::Deserialize, ::sqlx::Type)]
         #[serde(rename_all = "snake_case")]
         #[sqlx(type_name = $pg, rename_all = "snake_case")]
         pub enum $name { $($(#[$vdoc])* $variant),+ }
@@ -35,13 +31,13 @@ macro_rules! named {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl ::std::fmt::Display for $name {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
                 f.write_str(self.as_str())
             }
         }
 
-        impl FromStr for $name {
+        impl ::std::str::FromStr for $name {
             type Err = $crate::domain::UnknownName;
 
             fn from_str(name: &str) -> Result<Self, Self::Err> {
@@ -121,7 +117,12 @@ mod tests {
 
     #[test]
     fn an_unknown_training_type_is_an_error_that_names_the_known_ones() {
-        let error = "protrait".parse::<TrainingType>().expect_err("there is no such type");
-        assert_eq!(error.to_string(), "unknown training type \"protrait\": use one of portrait, style");
+        let error = "protrait"
+            .parse::<TrainingType>()
+            .expect_err("there is no such type");
+        assert_eq!(
+            error.to_string(),
+            "unknown training type \"protrait\": use one of portrait, style"
+        );
     }
 }

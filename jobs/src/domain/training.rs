@@ -3,10 +3,6 @@
 //! A status names the step that is finished. The SQL in `store/trainings.rs` enforces the same order by
 //! compare-and-set; [`TrainingStatus::may_become`] is its specification.
 
-use std::{fmt, str::FromStr};
-
-use serde::{Deserialize, Serialize};
-
 use super::avatar::named;
 
 named!(
@@ -99,7 +95,9 @@ impl TrainingStatus {
     /// Requested` is an archive that was gone before its turn came. A delivery that overtakes the submit's
     /// answer is two steps: adopted (`Submitted`), then `Trained`.
     pub const fn may_become(self, next: Self) -> bool {
-        use TrainingStatus::{Archived, Cancelled, Completed, Failed, Requested, Submitted, Submitting, Trained};
+        use TrainingStatus::{
+            Archived, Cancelled, Completed, Failed, Requested, Submitted, Submitting, Trained,
+        };
         match (self, next) {
             (from, Failed | Cancelled) => !from.is_final(),
             (Requested, Archived)
