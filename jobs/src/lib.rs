@@ -1,6 +1,8 @@
 //! The durable core: the queue, the jobs, the saga and its store. This file is the gate that shells go through.
 
+pub mod database;
 pub mod domain;
 pub mod job;
+pub mod schema;
 
 mod context;
