@@ -1,11 +1,18 @@
-//! The shells around the core (`jobs`): roles, operator's verbs, settings. Thin: no SQL, no job.
-//!
-//! `main.rs` is the list of verbs. A role's file begins with its command line, then `main`: settings, telemetry,
-//! connections, its work, its end.
+//! The shells around the core: the bot, the web role, the worker, the operator's verbs, and what a laptop needs to
+//! run them all.
 
-pub mod connect;
+pub mod bot;
 pub mod exit;
 pub mod lifecycle;
 pub mod ops;
 pub mod settings;
 pub mod telemetry;
+pub mod web;
+pub mod worker;
+
+mod connect;
+
+#[cfg(feature = "simulators")]
+pub mod dev;
+#[cfg(feature = "simulators")]
+pub mod simulators;

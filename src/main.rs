@@ -5,7 +5,9 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use aisha::{exit, ops, settings::Given};
+use aisha::{bot, exit, ops, settings::Given, web, worker};
+#[cfg(feature = "simulators")]
+use aisha::{dev, simulators};
 use clap::{Parser, Subcommand};
 
 /// Durable avatar training: Telegram bot, webhook receiver and job workers on Postgres.
@@ -24,17 +26,39 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Bot(bot::Args),
+    Web(web::Args),
+    Worker(worker::Args),
     Migrate(ops::migrate::Args),
     #[command(subcommand)]
+    Avatars(ops::avatars::Verb),
+    #[command(subcommand)]
     Config(ops::config::Verb),
+    #[cfg(feature = "simulators")]
+    FalSimulator(simulators::fal::Args),
+    #[cfg(feature = "simulators")]
+    TelegramSimulator(simulators::telegram::Args),
+    #[cfg(feature = "simulators")]
+    #[command(subcommand, hide = true)]
+    Internal(dev::internal::Verb),
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let given = Given::from_process(cli.config).with("log.format", "--log-format", cli.log_format);
     match cli.command {
+        Command::Bot(args) => exit::run(bot::main(args, given)),
+        Command::Web(args) => exit::run(web::main(args, given)),
+        Command::Worker(args) => exit::run(worker::main(args, given)),
         Command::Migrate(args) => exit::run(ops::migrate::main(args, given)),
+        Command::Avatars(verb) => exit::run(ops::avatars::main(verb, given)),
         Command::Config(verb) => exit::run(ops::config::main(verb, given)),
+        #[cfg(feature = "simulators")]
+        Command::FalSimulator(args) => exit::run(simulators::fal::main(args, given)),
+        #[cfg(feature = "simulators")]
+        Command::TelegramSimulator(args) => exit::run(simulators::telegram::main(args, given)),
+        #[cfg(feature = "simulators")]
+        Command::Internal(verb) => verb.run(),
     }
 }
 

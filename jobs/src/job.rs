@@ -57,10 +57,7 @@ impl std::str::FromStr for Queue {
     type Err = UnknownQueue;
 
     fn from_str(name: &str) -> Result<Self, UnknownQueue> {
-        Self::ALL
-            .into_iter()
-            .find(|queue| queue.as_str() == name)
-            .ok_or_else(|| UnknownQueue(name.to_owned()))
+        Self::ALL.into_iter().find(|queue| queue.as_str() == name).ok_or_else(|| UnknownQueue(name.to_owned()))
     }
 }
 
@@ -132,9 +129,7 @@ impl Policy {
     /// The delay before the attempt after `attempt` failed ones (1-based), without jitter.
     pub fn delay_after(&self, attempt: u16) -> Duration {
         let doublings = u32::from(attempt.saturating_sub(1)).min(30);
-        self.backoff_first
-            .saturating_mul(1 << doublings)
-            .min(self.backoff_cap)
+        self.backoff_first.saturating_mul(1 << doublings).min(self.backoff_cap)
     }
 }
 
@@ -148,7 +143,9 @@ pub struct DedupeKey {
 }
 
 /// How long a dedupe key is taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, sqlx::Type)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(type_name = "dedupe_scope", rename_all = "snake_case")]
 pub enum DedupeScope {
     /// Until the job has ended: for work that is done once.
     UntilDone,
@@ -160,18 +157,12 @@ pub enum DedupeScope {
 impl DedupeKey {
     /// Taken until the job has ended.
     pub fn until_done(key: impl fmt::Display) -> Self {
-        Self {
-            key: key.to_string(),
-            scope: DedupeScope::UntilDone,
-        }
+        Self { key: key.to_string(), scope: DedupeScope::UntilDone }
     }
 
     /// Taken until the job is claimed.
     pub fn until_started(key: impl fmt::Display) -> Self {
-        Self {
-            key: key.to_string(),
-            scope: DedupeScope::UntilStarted,
-        }
+        Self { key: key.to_string(), scope: DedupeScope::UntilStarted }
     }
 }
 
@@ -239,31 +230,25 @@ pub enum JobError {
     /// A permanent failure: the job is dead, `on_dead` is called.
     #[error("{}", .0.message)]
     GiveUp(DeadReason),
+    /// The claim is no longer ours: whoever has the job now decides, nothing is written.
+    #[error("the claim is lost")]
+    Lost,
 }
 
 impl JobError {
     /// See [`JobError::Snooze`].
     pub fn snooze(after: Duration, why: impl fmt::Display) -> Self {
-        Self::Snooze {
-            after,
-            why: why.to_string(),
-        }
+        Self::Snooze { after, why: why.to_string() }
     }
 
     /// See [`JobError::Retry`].
     pub fn retry(why: impl fmt::Display) -> Self {
-        Self::Retry {
-            why: why.to_string(),
-            not_before: None,
-        }
+        Self::Retry { why: why.to_string(), not_before: None }
     }
 
     /// See [`JobError::GiveUp`]. `code` is stable and short, `message` is for operators.
     pub fn give_up(code: &'static str, message: impl fmt::Display) -> Self {
-        Self::GiveUp(DeadReason {
-            code: code.into(),
-            message: message.to_string(),
-        })
+        Self::GiveUp(DeadReason { code: code.into(), message: message.to_string() })
     }
 }
 
@@ -292,9 +277,7 @@ mod tests {
     #[test]
     fn backoff_doubles_up_to_its_cap() {
         let policy = Policy::attempts(9).backoff(Duration::from_secs(2), Duration::from_secs(10));
-        let delays: Vec<_> = (1..=5)
-            .map(|attempt| policy.delay_after(attempt).as_secs())
-            .collect();
+        let delays: Vec<_> = (1..=5).map(|attempt| policy.delay_after(attempt).as_secs()).collect();
         assert_eq!(delays, [2, 4, 8, 10, 10]);
         assert_eq!(policy.delay_after(u16::MAX), Duration::from_secs(10));
     }

@@ -151,7 +151,7 @@ async fn look(cx: &Context, training: &Training) -> Result<Done, JobError> {
 /// webhook was lost, and that count is what tells operators that webhooks are broken (D1). So the first sight of
 /// COMPLETED is only noted, and the next one judges.
 fn webhook_had_its_chance(cx: &Context, training: &Training) -> bool {
-    !cx.saga.webhook.is_configured() || cx.saga.webhook_grace.is_zero() || training.fal_status.as_deref() == Some(COMPLETED)
+    cx.saga.webhook.is_none() || cx.saga.webhook_grace.is_zero() || training.fal_status.as_deref() == Some(COMPLETED)
 }
 
 async fn note(cx: &Context, training: &Training, seen: &Observation<'_>) -> Result<(), JobError> {

@@ -24,10 +24,7 @@ use tracing::info;
 
 use crate::{
     context::Context,
-    domain::{
-        FailureCode, TrainingId, TrainingSource, TrainingStatus,
-        trainer::{LoraFile, TrainedModel},
-    },
+    domain::{FailureCode, TrainedModel, TrainingId, TrainingSource, TrainingStatus},
     job::{DeadReason, DedupeKey, Done, Job, JobError, Policy, Queue, Run},
     saga,
     store::trainings::{self, Training, VerifiedModel},
@@ -75,7 +72,7 @@ impl Run for StoreModel {
         }
         let verified = match trained_model(cx, &training)? {
             TrainedModel::Finetune { id } => VerifiedModel::Finetune { id },
-            TrainedModel::Lora(lora) => copy_lora(cx, &training, &lora).await?,
+            TrainedModel::Lora { url, file_size, .. } => copy_lora(cx, &training, &url, file_size).await?,
         };
         let mut tx = cx.pool.begin().await?;
         saga::completed(&mut tx, training.id, &verified).await?;
@@ -101,16 +98,16 @@ fn trained_model(cx: &Context, training: &Training) -> Result<TrainedModel, JobE
     trainer.output(result).map_err(|problem| JobError::give_up(INVALID, problem))
 }
 
-async fn copy_lora(cx: &Context, training: &Training, lora: &LoraFile) -> Result<VerifiedModel, JobError> {
-    let mut file = cx.fal.download(&lora.url, MAX_MODEL_BYTES).await?;
+async fn copy_lora(cx: &Context, training: &Training, url: &str, promised: Option<u64>) -> Result<VerifiedModel, JobError> {
+    let mut file = cx.fal.download(url, MAX_MODEL_BYTES).await?;
     let bytes = file.bytes;
-    if let Some(promised) = lora.file_size.filter(|promised| *promised != bytes) {
+    if let Some(promised) = promised.filter(|promised| *promised != bytes) {
         return Err(JobError::retry(format_args!("the model has {bytes} bytes instead of {promised}")));
     }
     check_safetensors(&mut file.file, bytes).map_err(|problem| JobError::give_up(INVALID, problem))?;
     let key = format!("{}/{}/{}.safetensors", training.user_id, training.avatar_id, training.id);
     cx.objects.put_file(&key, file.file, bytes, "application/octet-stream").await?;
-    Ok(VerifiedModel::Lora { key, sha256: file.sha256, bytes, url: lora.url.clone() })
+    Ok(VerifiedModel::Lora { key, sha256: file.sha256, bytes, url: url.to_owned() })
 }
 
 /// Why a file is no safetensors file.

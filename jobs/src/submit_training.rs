@@ -30,7 +30,9 @@ use uuid::Uuid;
 use crate::{
     clients::fal::SubmitOutcome,
     context::Context,
-    domain::{AttemptEvidence, AttemptOutcome, FailureCode, TrainingId, TrainingSource, TrainingStatus, trainer::TrainingOrder},
+    domain::{
+        AttemptEvidence, AttemptOutcome, FailureCode, FinetuneComment, Preset, TrainingId, TrainingOrder, TrainingSource, TrainingStatus,
+    },
     job::{DeadReason, DedupeKey, Done, Job, JobError, Policy, Queue, Run},
     saga,
     store::{
@@ -135,18 +137,23 @@ impl Posting {
         let trainer = cx.trainers.get(&training.trainer).ok_or_else(|| {
             JobError::give_up("unknown_trainer", format_args!("trainer {:?} is not in config/trainers.toml", training.trainer))
         })?;
+        let preset: Preset = training.preset.parse().map_err(|problem| JobError::give_up("unknown_preset", problem))?;
         let mut db = cx.pool.acquire().await?;
         let owner = trainings::owner(&mut db, training.id).await?;
         let token = cx.chance.token();
-        let order = TrainingOrder {
+        let body = trainer.request(&TrainingOrder {
             archive_url: training.archive_url.as_deref().unwrap_or_default(),
             trigger: &training.trigger_phrase,
-            preset: &training.preset,
-            comment: &crate::domain::trainer::finetune_comment(&owner.avatar_name, &owner.username, &token),
-        };
-        let body = trainer.request(&order).map_err(|problem| JobError::give_up("bad_order", problem))?;
+            preset,
+            comment: FinetuneComment {
+                avatar_name: owner.avatar_name.as_deref(),
+                telegram_username: owner.username.as_deref(),
+                user_id: training.user_id,
+                token: &token,
+            },
+        });
         let body_sha256 = hex::encode(Sha256::digest(body.to_string()));
-        let webhook_url = cx.saga.webhook.url(training.training_type, &token);
+        let webhook_url = cx.saga.webhook.as_ref().map(|base| base.url_for(training.training_type, &token).into());
         Ok(Self { training: training.id, token, endpoint: trainer.endpoint().to_owned(), body, body_sha256, webhook_url })
     }
 

@@ -13,17 +13,16 @@
 
 use std::{fmt, time::Duration};
 
-use serde::Deserialize;
 use serde_json::Value;
 
-use super::{TrainingType, avatar::named};
+use super::{TrainingType, UnknownName, avatar::named};
 
 mod output;
 mod schema;
 mod table;
 
 use output::OutputSpec;
-pub use output::{OutputKind, OutputProblem, TrainedModel};
+pub use output::{LoraFile, OutputKind, OutputProblem, TrainedModel};
 use schema::Schema;
 
 named!(
@@ -39,22 +38,23 @@ named!(
 );
 
 /// Which entries a new training takes: the settings `[training]`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrainingDefaults {
     /// Entry for [`TrainingType::Portrait`].
     pub portrait_trainer: String,
     /// Entry for [`TrainingType::Style`].
     pub style_trainer: String,
-    /// Preset of a training whose user chose none.
-    pub preset: Preset,
+    /// Name of the [`Preset`] of a training whose user chose none.
+    pub preset: String,
 }
 
 /// Every trainer, and which of them are the defaults. Valid by construction.
 #[derive(Debug, Clone)]
 pub struct Trainers {
     entries: Vec<Trainer>,
-    defaults: TrainingDefaults,
+    portrait: Trainer,
+    style: Trainer,
+    preset: Preset,
 }
 
 /// One entry of the table.
@@ -77,23 +77,10 @@ pub struct TrainingOrder<'a> {
     pub archive_url: &'a str,
     /// See [`portrait_trigger`](super::portrait_trigger) and [`style_trigger`](super::style_trigger).
     pub trigger: &'a str,
-    /// Which numbers.
-    pub preset: Preset,
-    /// For trainers that have a comment field.
-    pub comment: FinetuneComment<'a>,
-}
-
-/// What a finetune is called in FAL's dashboard, and found again by (K16).
-#[derive(Debug, Clone, Copy)]
-pub struct FinetuneComment<'a> {
-    /// As the user typed it; `None` or blank when it is not known.
-    pub avatar_name: Option<&'a str>,
-    /// Without `@`.
-    pub telegram_username: Option<&'a str>,
-    /// Stands for the username of a user who has none.
-    pub user_id: super::UserId,
-    /// The attempt's token.
-    pub token: &'a str,
+    /// Name of a [`Preset`], as stored in `trainings.preset`.
+    pub preset: &'a str,
+    /// For trainers that have a comment field; see [`finetune_comment`].
+    pub comment: &'a str,
 }
 
 /// A mistake in `trainers.toml`, or a default that names nothing.
@@ -133,22 +120,16 @@ impl Trainers {
     }
 
     /// The entry that a new training of this type takes.
-    #[expect(
-        clippy::missing_panics_doc,
-        clippy::expect_used,
-        reason = "from_toml has checked both names"
-    )]
-    pub fn default_for(&self, training_type: TrainingType) -> &Trainer {
-        let name = match training_type {
-            TrainingType::Portrait => &self.defaults.portrait_trainer,
-            TrainingType::Style => &self.defaults.style_trainer,
-        };
-        self.get(name).expect("the default trainer is in the table")
+    pub const fn default_for(&self, training_type: TrainingType) -> &Trainer {
+        match training_type {
+            TrainingType::Portrait => &self.portrait,
+            TrainingType::Style => &self.style,
+        }
     }
 
     /// The preset of a training whose user chose none.
     pub const fn default_preset(&self) -> Preset {
-        self.defaults.preset
+        self.preset
     }
 
     /// All of them, in the order of the file.
@@ -194,14 +175,11 @@ impl Trainer {
     }
 
     /// The body of the submit.
-    pub fn request(&self, order: &TrainingOrder<'_>) -> Value {
-        self.schema.request(order)
-    }
-
-    /// Whether a request in FAL's list, with this body, is the attempt with this token: by the comment where the
-    /// trainer has one, else by the archive, whose URL no other training shares.
-    pub fn recognises(&self, input: &Value, archive_url: &str, token: &str) -> bool {
-        self.schema.recognises(input, archive_url, token)
+    ///
+    /// # Errors
+    /// The order's preset is none.
+    pub fn request(&self, order: &TrainingOrder<'_>) -> Result<Value, UnknownName> {
+        Ok(self.schema.request(order, order.preset.parse()?))
     }
 
     /// The model in a successful result.
@@ -211,4 +189,15 @@ impl Trainer {
     pub fn output(&self, result: &Value) -> Result<TrainedModel, OutputProblem> {
         self.output.read(result)
     }
+}
+
+/// What a finetune is called in FAL's dashboard: the avatar's name and its owner (M11), then the attempt's token,
+/// by which it is found again (K16). `username` is the Telegram name, or `user_<id>` for a user who has none.
+pub fn finetune_comment(avatar_name: &str, username: &str, token: &str) -> String {
+    /// The incumbent's word for an avatar without a name; operators read it, users do not.
+    const UNNAMED: &str = "Художественный аватар";
+    /// The name is cut, never the token.
+    const MAX_NAME: usize = 100;
+    let name: String = avatar_name.trim().chars().filter(|char| !char.is_control()).take(MAX_NAME).collect();
+    if name.is_empty() { format!("{UNNAMED} · {token}") } else { format!("{name} ({username}) · {token}") }
 }

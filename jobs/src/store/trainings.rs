@@ -98,12 +98,11 @@ pub(crate) async fn lock(tx: &mut PgConnection, id: TrainingId) -> Result<Option
     }
 }
 
-/// Whose training it is, as the comment for FAL names them.
+/// Whose training it is, as the comment for FAL names them (M11).
 #[derive(Debug)]
 pub(crate) struct Owner {
-    pub avatar_name: String,
-    /// Telegram's username, or `user_<telegram id>` (M11).
-    pub username: String,
+    pub avatar_name: Option<String>,
+    pub username: Option<String>,
 }
 
 /// Whose training it is.
@@ -111,8 +110,7 @@ pub(crate) async fn owner(tx: &mut PgConnection, id: TrainingId) -> Result<Owner
     sqlx::query_as!(
         Owner,
         r#"
-        select coalesce(avatars.name, '') as "avatar_name!",
-               coalesce(users.username, 'user_' || users.telegram_id) as "username!"
+        select avatars.name as avatar_name, users.username
           from trainings
           join avatars on avatars.id = trainings.avatar_id
           join users on users.id = trainings.user_id
