@@ -5,7 +5,7 @@ use clap::Parser;
 #[derive(Parser)]
 enum Aisha {
     #[cfg(feature = "simulators")]
-    TelegramSimulator(aisha::simulators::telegram::TelegramSimulatorArgs),
+    TelegramSimulator(aisha::simulators::telegram::Args),
 }
 
 #[tokio::main]

@@ -1,1 +1,5 @@
-fn main() {}
+//! Black-box tests, one binary.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod telegram_simulator;
