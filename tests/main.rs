@@ -10,5 +10,9 @@
     reason = "a test ends by panicking, and says why on standard error; clippy exempts test functions, not what they call"
 )]
 
+mod architecture;
+mod embedded_s3;
+mod fal_simulator;
 mod private_cluster;
 mod support;
+mod telegram_simulator;

@@ -40,6 +40,7 @@ pub use delivery::{Delivery, Fact, Unreadable};
 pub use error::{Error, Result};
 pub use failure::{Failure, FailureClass};
 pub use list::ListQuery;
+pub use signature::NotSigned;
 pub use requests::{CancelOutcome, RequestStatus, ResultOutcome};
 pub use storage::Download;
 pub use submit::SubmitOutcome;

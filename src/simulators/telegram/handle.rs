@@ -101,6 +101,13 @@ impl Control {
         self.core.read(|state| state.deliveries.clone())
     }
 
+    /// Waits until so many attempts have ended.
+    pub async fn wait_deliveries(&self, count: usize, limit: Duration) -> Option<Vec<Delivery>> {
+        let enough =
+            |state: &super::state::State| (state.deliveries.len() >= count).then(|| state.deliveries.clone());
+        self.core.until(limit, enough).await
+    }
+
     /// Updates that the bot has not confirmed.
     pub fn pending_updates(&self) -> Vec<serde_json::Value> {
         self.core.read(|state| {
