@@ -160,6 +160,11 @@ impl Running {
         self.address
     }
 
+    /// Base of all services: what `fal.simulator_url` is set to.
+    pub fn base_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     /// Base URL of a service: `queue`, `run`, `rest`, `cdn`, `api`, `proxy` or `__sim`. No trailing slash.
     pub fn url(&self, service: &str) -> String {
         format!("http://{}/{service}", self.address)
@@ -208,6 +213,11 @@ impl Running {
         let happened = tokio::time::timeout(Self::PATIENCE, self.sim.holds.wait_for(count)).await;
         happened.map_err(|_| self.in_vain(&format!("hold number {count}")))?;
         Ok(self.sim.holds.held().1)
+    }
+
+    /// What is withheld right now.
+    pub fn withheld(&self) -> Vec<Held> {
+        self.sim.holds.held().1
     }
 
     /// Lets go of everything withheld; says how much that was.
