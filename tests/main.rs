@@ -12,7 +12,6 @@
 
 mod architecture;
 mod embedded_s3;
-mod fal_simulator;
 mod private_cluster;
 mod support;
 mod telegram_simulator;
