@@ -1,1 +1,6 @@
+//! The durable core: the queue, the jobs, the saga and its store. This file is the gate that shells go through.
 
+pub mod domain;
+pub mod job;
+
+mod context;
