@@ -71,7 +71,7 @@ async fn simulated(args: &Args, home: PathBuf, stop: &Stop) -> Result<(), Failur
     };
     let mut stack = Stack::start(options).await.context("the system did not start")?;
     say(&format!("Play the user:  {}/", stack.telegram.url()));
-    say(&format!("FAL's ledger:   {}/__sim/ledger", stack.fal.base_url()));
+    say(&format!("FAL's ledger:   {}/__sim/ledger", stack.fal.url()));
     say(&format!("Metrics:        http://{}/metrics", stack.web));
     say(&format!("Database:       {}", stack.database_url()));
     say(&format!("Logs:           {}/*.log", home.display()));

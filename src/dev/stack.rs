@@ -206,7 +206,7 @@ fn environment(
         ("S3_SECRET_KEY", s3.secret_key.expose_secret().to_owned()),
         ("S3_BUCKET_AVATARS", BUCKET.to_owned()),
         ("AVATAR_TEST_MODE", "true".to_owned()),
-        ("AISHA__FAL__SIMULATOR_URL", fal.base_url()),
+        ("AISHA__FAL__SIMULATOR_URL", fal.url()),
         ("FAL_KEY", FAL_KEY.to_owned()),
         ("TELEGRAM_BOT_TOKEN", BOT_TOKEN.to_owned()),
         ("TELEGRAM_API_URL", telegram.url()),

@@ -102,7 +102,7 @@ async fn wait_until_held(stack: &Stack, database: &mut PgConnection, kind: &str,
         loop {
             let by_holder = match holder {
                 Holder::Telegram => !stack.telegram.control().held().is_empty(),
-                Holder::Fal => stack.fal.withheld().iter().any(|held| held.operation != Operation::Execution),
+                Holder::Fal => stack.fal.holds_an_answer(),
                 Holder::RowLock => waits_for_lock(database).await?,
             };
             if by_holder && runs(database, kind).await? {
