@@ -1,18 +1,73 @@
-//! `aisha`: one binary, every role and verb.
+//! `aisha`: one binary; the roles of the system and the operator's verbs are its subcommands.
+//!
+//! Exit codes: 0 done · 1 failed · 2 wrong usage · 69 something it depends on is not there (database, bucket,
+//! migrations) · 78 wrong settings.
 
-use clap::Parser;
+use std::{path::PathBuf, process::ExitCode};
 
-#[derive(Parser)]
-enum Aisha {
-    #[cfg(feature = "simulators")]
-    TelegramSimulator(aisha::simulators::telegram::Args),
+use aisha::{bot, exit, ops, settings::Given, web, worker};
+#[cfg(feature = "simulators")]
+use aisha::{dev, simulators};
+use clap::{Parser, Subcommand};
+
+/// Durable avatar training: Telegram bot, webhook receiver and job workers on Postgres.
+#[derive(Debug, Parser)]
+#[command(version, after_long_help = exit::HELP)]
+struct Cli {
+    /// A directory with default.toml, <AISHA_ENV>.toml or trainers.toml, read over the compiled-in ones.
+    #[arg(long, value_name = "DIR", global = true)]
+    config: Option<PathBuf>,
+    /// How log lines look: text or json. Default: log.format.
+    #[arg(long, value_name = "FORMAT", global = true)]
+    log_format: Option<String>,
+    #[command(subcommand)]
+    command: Command,
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    match Aisha::parse() {
+#[derive(Debug, Subcommand)]
+enum Command {
+    Bot(bot::Args),
+    Web(web::Args),
+    Worker(worker::Args),
+    Migrate(ops::migrate::Args),
+    #[command(subcommand)]
+    Avatars(ops::avatars::Verb),
+    #[command(subcommand)]
+    Config(ops::config::Verb),
+    #[cfg(feature = "simulators")]
+    FalSimulator(simulators::fal::Args),
+    #[cfg(feature = "simulators")]
+    TelegramSimulator(simulators::telegram::Args),
+    #[cfg(feature = "simulators")]
+    #[command(subcommand, hide = true)]
+    Internal(dev::internal::Verb),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let given = Given::from_process(cli.config).with("log.format", "--log-format", cli.log_format);
+    match cli.command {
+        Command::Bot(args) => exit::run(bot::main(args, given)),
+        Command::Web(args) => exit::run(web::main(args, given)),
+        Command::Worker(args) => exit::run(worker::main(args, given)),
+        Command::Migrate(args) => exit::run(ops::migrate::main(args, given)),
+        Command::Avatars(verb) => exit::run(ops::avatars::main(verb, given)),
+        Command::Config(verb) => exit::run(ops::config::main(verb, given)),
         #[cfg(feature = "simulators")]
-        Aisha::TelegramSimulator(args) => aisha::simulators::telegram::run(args).await,
+        Command::FalSimulator(args) => exit::run(simulators::fal::main(args, given)),
+        #[cfg(feature = "simulators")]
+        Command::TelegramSimulator(args) => exit::run(simulators::telegram::main(args, given)),
+        #[cfg(feature = "simulators")]
+        Command::Internal(verb) => verb.run(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn verify_cli() {
+        super::Cli::command().debug_assert();
     }
 }

@@ -1,0 +1,232 @@
+# The bot's texts. Names as in jobs/src/texts/phrase.rs, arguments are the phrase's fields. Markup: Telegram's HTML.
+# Short, warm, to the point. No promise that the system does not keep.
+
+## Greetings and commands
+
+welcome =
+    👋 Hello, <b>{ $first_name }</b>!
+
+    I train your personal AI avatar from { $min }–{ $max } photos. A few questions, your photos, and I do the rest and write to you when the avatar is ready.
+welcome-back = 👋 Welcome back, <b>{ $first_name }</b>!
+draft-waits = An unfinished avatar is waiting for you: { $avatar }.
+help =
+    I train AI avatars from photos.
+
+    1. Choose the type of the avatar, the gender and a name.
+    2. Send { $min }–{ $max } photos: one by one, as an album or as files (JPEG, PNG, WebP, up to { $megabytes } MB).
+    3. Press “Start training”. I show how it goes and write to you when it is done.
+
+    /start — create an avatar or continue
+    /status — how the training is going
+    /cancel — cancel
+avatar-named = <b>{ $name }</b>
+avatar-unnamed = no name yet
+
+## The wizard's questions
+
+ask-type =
+    🎭 <b>Which kind of avatar shall we make?</b>
+
+    👤 <b>Portrait</b> — a person you recognise: face, expression, features.
+    🎨 <b>Artistic</b> — the style and mood of your pictures.
+ask-gender = 👤 <b>Whose avatar will it be?</b>
+ask-name = ✏️ <b>What shall we call the avatar?</b> Send me a name.
+photos-title = 📸 <b>{ $name }</b> · { $kind } · { $gender }
+photos-ask =
+    Send { $min }–{ $max } photos: one by one, as an album or as files.
+
+    Best are different angles, light and backgrounds, the face clearly visible, no filters and nobody else in the picture.
+photos-counted =
+    { $stored ->
+        [one] <b>{ $stored }</b> photo
+       *[other] <b>{ $stored }</b> photos
+    } loaded, of { $min }–{ $max }.
+photos-loading = ⏳ { $pending } more loading…
+photos-missing =
+    { $missing ->
+        [one] { $missing } more photo is needed.
+       *[other] { $missing } more photos are needed.
+    }
+photos-enough =
+    ✅ Ready to start — or add { $room ->
+        [one] { $room } more photo
+       *[other] up to { $room } more photos
+    }.
+photos-full = ✅ All { $max } photos are here, ready to start.
+photos-rejected =
+    ⚠️ These did not work:
+    { $lines }
+rejected-photo = • photo { $number } — { $problem }
+
+## Why a photo was refused
+
+photo-problem-not_an_image = this is no picture; JPEG, PNG and WebP work
+photo-problem-heic = HEIC, which I can't read yet
+photo-problem-too_large = the file is too large
+photo-problem-empty = the file is empty
+photo-problem-unsupported_format = this format does not work; JPEG, PNG or WebP, please
+photo-problem-too_many_pixels = the picture is too large
+photo-problem-damaged = the file is damaged and can't be read to its end
+photo-problem-unavailable = Telegram does not hand out this file any more; please send it again
+photo-problem-other = the picture could not be read
+
+## Words for what was chosen
+
+kind-portrait = portrait
+kind-style = artistic
+gender-male = man
+gender-female = woman
+
+## Answers to what does not fit
+
+name-empty = A name can't be empty. Send me what to call the avatar.
+name-too-long =
+    That is too long: a name can have { $max ->
+        [one] { $max } character
+       *[other] up to { $max } characters
+    }. Please send a shorter one.
+use-buttons = Please choose with a button below 👇
+text-instead-of-photos = I am waiting for photos 📸 Once there are enough, a “Start training” button appears.
+file-no-image = 🙈 This file is no picture. JPEG, PNG or WebP photos work.
+file-heic = 🙈 I can't read HEIC yet. Please send this picture as a photo, not as a file.
+file-too-large = 🙈 The file is larger than { $megabytes } MB. Please send it as a photo: Telegram makes it smaller.
+too-many-photos =
+    { $max ->
+        [one] { $max } photo is enough
+       *[other] { $max } photos are enough
+    }: I keep the first ones, the others are left out.
+photo-without-draft = 📸 Nice photo! Let us create an avatar first; the photos come a little later.
+photo-kept = 📸 I have kept the photo. One answer is still open:
+not-a-photo = I can't use a message like this one: photos or text, please.
+unknown-command = I don't know this command. There are /start, /status, /cancel and /help.
+not-understood = I did not quite get that. Shall we start with a new avatar?
+stale-button = This button is out of date. Here is where we are:
+trouble = 😔 I could not handle your message. We are looking into it; please try again: /start
+
+## Start, retry, cancel
+
+not-enough-photos =
+    { $stored ->
+        [one] { $stored } photo is
+       *[other] { $stored } photos are
+    } loaded so far, and at least { $min } are needed. Please send { $missing } more.
+photos-still-loading =
+    ⏳ { $pending ->
+        [one] { $pending } photo is
+       *[other] { $pending } photos are
+    } still loading. Press the button in a few seconds.
+already-training = ⏳ The avatar <b>{ $name }</b> is in training already. See /status.
+already-trained = ✅ The avatar <b>{ $name }</b> is trained already.
+other-draft-first = Please finish or cancel the other avatar first: { $avatar }.
+draft-discarded = 🗑 Creation cancelled: { $avatar }.
+nothing-to-cancel = There is nothing to cancel: nothing is being created or trained.
+ask-stop = Stop the training of <b>{ $name }</b>? The photos stay, you can start again.
+too-late-to-stop = The training of <b>{ $name }</b> is already running on the server and can't be stopped now. I will write to you when it ends.
+
+## /status
+
+status-draft =
+    🔄 { $avatar }: creation is not finished, { $photos ->
+        [0] no photos yet
+        [one] { $photos } photo
+       *[other] { $photos } photos
+    }.
+status-training =
+    ⏳ <b>{ $name }</b>
+    { $stage }
+status-completed = ✅ <b>{ $name }</b>: the avatar is ready.
+status-failed = ⚠️ <b>{ $name }</b>: the training failed — { $reason }.
+status-cancelled = ✖️ <b>{ $name }</b>: the training was cancelled.
+status-nothing = You have no avatars yet. Shall we create the first one?
+
+## Progress
+
+progress-title =
+    🚀 Training the avatar <b>{ $name }</b> · { $kind } · { $photos ->
+        [one] { $photos } photo
+       *[other] { $photos } photos
+    }
+stage-requested = 📦 Preparing the photos…
+stage-archived = 📦 The photos are ready, sending them to training…
+stage-submitted = 🛰 Sent to training, waiting for it to begin…
+stage-queued =
+    🕒 { $position ->
+        [0] You are next in the queue.
+       *[other] In the training queue, ahead of you: { $position }.
+    }
+stage-running = 🧠 Training: { $bar } { $percent }%
+stage-trained = 💾 Training is done, saving the model…
+stage-completed = ✅ Done.
+stage-failed = ⚠️ The training was stopped.
+stage-cancelled = ✖️ The training was cancelled.
+
+## How it ended
+
+training-completed =
+    🎉 <b>The avatar “{ $name }” is ready!</b>
+
+    The model is trained, verified and stored.
+training-failed-too_few_photos =
+    😔 <b>Not enough photos for the avatar “{ $name }”.</b>
+
+    Some of the pictures did not work. Add others and try again: the rest are kept.
+training-failed-rejected_by_provider =
+    😔 <b>The avatar “{ $name }” could not be trained.</b>
+
+    The training server did not accept these photos. Try replacing some of them.
+training-failed-provider_failed =
+    😔 <b>The avatar “{ $name }” could not be trained.</b>
+
+    The training server had a failure. Your photos are kept: please try again a little later.
+training-failed-submit_outcome_unknown =
+    😔 <b>The avatar “{ $name }” could not be trained.</b>
+
+    The training server did not confirm the order. Should a result still arrive, I will write at once.
+training-failed-model_invalid =
+    😔 <b>The avatar “{ $name }” could not be trained.</b>
+
+    The training ended, but its model is unusable, and we will not pass it off as ready. Please try again.
+training-failed-timed_out =
+    😔 <b>The avatar “{ $name }” could not be trained.</b>
+
+    The training took longer than allowed. Your photos are kept: please try again.
+training-failed-internal =
+    😔 <b>The avatar “{ $name }” could not be trained.</b>
+
+    Something went wrong on our side, and we are looking into it. Your photos are kept: please try again a little later.
+training-failed-other =
+    😔 <b>The avatar “{ $name }” could not be trained.</b>
+
+    Your photos are kept: please try again a little later.
+training-cancelled = ✖️ The training of <b>{ $name }</b> was cancelled. Your photos are kept.
+
+failure-reason-too_few_photos = not enough usable photos
+failure-reason-rejected_by_provider = the training server did not accept the photos
+failure-reason-provider_failed = a failure of the training server
+failure-reason-submit_outcome_unknown = the training server did not confirm the order
+failure-reason-model_invalid = the model was unusable
+failure-reason-timed_out = it took too long
+failure-reason-internal = something went wrong on our side
+failure-reason-other = the reason is not known yet
+
+## Buttons
+
+button-create = ✨ Create an avatar
+button-continue = 🔄 Continue
+button-portrait = 👤 Portrait
+button-style = 🎨 Artistic
+button-male = 👨 Man
+button-female = 👩 Woman
+button-back = ◀️ Back
+button-discard = ✖️ Cancel
+button-start = 🚀 Start training
+button-retry = 🔁 Try again
+button-stop = ✖️ Stop the training
+button-status = 📊 How is it going
+
+## The list of commands in the menu
+
+command-start = create an avatar or continue
+command-status = how the training is going
+command-cancel = cancel
+command-help = what this bot can do

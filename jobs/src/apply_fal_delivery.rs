@@ -1,0 +1,164 @@
+//! Apply one stored webhook delivery: the first terminal fact wins, everything else is recorded.
+//!
+//! Enqueued in the transaction that stores the delivery, before FAL gets its 200. The delivery is matched by its
+//! request id, else by the token in its URL: so one that overtakes the submit's own commit, or whose submit's
+//! answer was lost, adopts the attempt (fal.md 6.3).
+//!
+//! # Must stay true
+//! * a delivery has one effect however often it comes   — `a_duplicate_delivery_changes_nothing`
+//! * ERROR after OK and OK after ERROR change nothing    — `the_first_terminal_fact_wins_and_the_rest_is_recorded`
+//! * the training row's type counts, not the URL's (K15) — `a_delivery_with_a_foreign_training_type_is_applied_and_flagged`
+//!
+//! # If we die
+//! The effect and `applied_at` are one transaction: either both are there or the next run does it.
+//!
+//! Read next: `saga.rs`, `clients/fal/delivery.rs`.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+use tracing::{error, info, warn};
+
+use crate::{
+    clients::fal::{Delivery, Fact},
+    context::Context,
+    domain::{AttemptEvidence, TrainingId, TrainingSource, TrainingStatus},
+    enqueue::enqueue,
+    job::{DeadReason, DedupeKey, Done, Job, JobError, Policy, Queue, Run},
+    poll_status::PollStatus,
+    saga,
+    store::{
+        attempts,
+        deliveries::{self, Disposition, StoredDelivery},
+        trainings::{self, Training},
+    },
+};
+
+/// A delivery without a token may overtake the commit of its request id; after this long it is nobody's.
+const UNKNOWN_AFTER: TimeDelta = TimeDelta::minutes(10);
+const LOOK_AGAIN: Duration = Duration::from_secs(15);
+
+/// Persisted as `{"delivery_id":…}`; golden copy in `tests/payloads/apply_fal_delivery.v1.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ApplyFalDelivery {
+    delivery_id: i64,
+}
+
+impl ApplyFalDelivery {
+    /// For a row of `fal_deliveries`.
+    pub const fn new(delivery_id: i64) -> Self {
+        Self { delivery_id }
+    }
+}
+
+impl Job for ApplyFalDelivery {
+    const NAME: &'static str = "apply_fal_delivery";
+    const QUEUE: Queue = Queue::Upkeep;
+    const POLICY: Policy = Policy::attempts(20).backoff(Duration::from_secs(1), Duration::from_secs(120)).timeout(Duration::from_secs(30));
+
+    fn dedupe_key(&self) -> Option<DedupeKey> {
+        Some(DedupeKey::until_done(self.delivery_id))
+    }
+}
+
+impl Run for ApplyFalDelivery {
+    async fn run(&self, cx: &Context) -> Result<Done, JobError> {
+        let mut tx = cx.pool.begin().await?;
+        let Some(stored) = deliveries::lock(&mut tx, self.delivery_id).await? else {
+            return Ok(Done::Skipped("the delivery is gone"));
+        };
+        if stored.applied_at.is_some() {
+            return Ok(Done::Skipped("the delivery was applied before"));
+        }
+        let applied = apply(cx, &mut tx, &stored).await?;
+        deliveries::settle(&mut tx, stored.id, applied.disposition, applied.training, &applied.flags).await?;
+        cx.complete_in(&mut tx).await?;
+        tx.commit().await?;
+        metrics::counter!("aisha_fal_deliveries_total", "disposition" => applied.disposition.as_str()).increment(1);
+        info!(fal.request_id = %stored.request_id, disposition = applied.disposition.as_str(), "Applied FAL delivery {}", stored.id);
+        Ok(Done::Committed)
+    }
+
+    /// The training itself is safe: `poll_status` goes on. The delivery stays open for `webhooks replay`.
+    async fn on_dead(&self, _: &mut PgConnection, why: &DeadReason) -> Result<(), JobError> {
+        error!(fal.delivery_id = self.delivery_id, "FAL delivery {} could not be applied: {}", self.delivery_id, why.message);
+        Ok(())
+    }
+}
+
+struct Applied {
+    disposition: Disposition,
+    training: Option<TrainingId>,
+    flags: Vec<String>,
+}
+
+impl Applied {
+    fn without_training(disposition: Disposition) -> Self {
+        Self { disposition, training: None, flags: Vec::new() }
+    }
+}
+
+async fn apply(cx: &Context, tx: &mut PgConnection, stored: &StoredDelivery) -> Result<Applied, JobError> {
+    let delivery = match Delivery::parse(&stored.body) {
+        Ok(delivery) => delivery,
+        Err(problem) => {
+            warn!(fal.request_id = %stored.request_id, "FAL delivery {} is unreadable: {problem}", stored.id);
+            return Ok(Applied::without_training(Disposition::Unreadable));
+        }
+    };
+    let Some(training) = find_training(cx, tx, stored).await? else {
+        if cx.clock.now() - stored.received_at < UNKNOWN_AFTER {
+            return Err(JobError::snooze(LOOK_AGAIN, "no training has this request id yet"));
+        }
+        warn!(fal.request_id = %stored.request_id, "FAL delivery {} belongs to no training of ours", stored.id);
+        return Ok(Applied::without_training(Disposition::UnknownRequest));
+    };
+    if training.request_id.as_deref() != Some(&stored.request_id) {
+        // Two requests for one attempt: somebody between us and FAL repeated the POST. The first one counts.
+        error!(training.id = %training.id, fal.request_id = %stored.request_id, "FAL has a second request for training {}: double cost", training.id);
+        metrics::counter!("aisha_fal_duplicate_requests_total").increment(1);
+        return Ok(Applied { disposition: Disposition::SecondRequest, training: Some(training.id), flags: Vec::new() });
+    }
+    let flags = type_flags(&training, stored);
+    let disposition = if training.status.is_final() || training.status == TrainingStatus::Trained {
+        Disposition::Late
+    } else {
+        take(tx, &training, delivery.fact).await?
+    };
+    Ok(Applied { disposition, training: Some(training.id), flags })
+}
+
+/// By request id, else by the token of the URL, which adopts an attempt that is still open.
+async fn find_training(cx: &Context, tx: &mut PgConnection, stored: &StoredDelivery) -> Result<Option<Training>, JobError> {
+    if let Some(id) = trainings::find_by_request(tx, &stored.request_id).await? {
+        return Ok(trainings::lock(tx, id).await?);
+    }
+    let Some(token) = &stored.token else { return Ok(None) };
+    let Some(attempt) = attempts::find_by_token(tx, token).await? else { return Ok(None) };
+    let request = cx.fal.request_urls(&attempt.endpoint, &stored.request_id).into();
+    saga::submit_accepted(tx, attempt.training_id, attempt.id, &request, AttemptEvidence::Webhook, cx.saga.first_poll).await?;
+    Ok(trainings::lock(tx, attempt.training_id).await?)
+}
+
+async fn take(tx: &mut PgConnection, training: &Training, fact: Fact) -> Result<Disposition, JobError> {
+    let changed = match fact {
+        Fact::Succeeded(output) => saga::trained(tx, training.id, &output, TrainingSource::Webhook).await?,
+        Fact::Failed(failure) => saga::failed(tx, training.id, failure.code(), &failure.to_string(), TrainingSource::Webhook).await?,
+        Fact::LookItUp => {
+            enqueue(tx, &PollStatus::new(training.id)).await?;
+            return Ok(Disposition::LookedUp);
+        }
+    };
+    Ok(if changed { Disposition::Applied } else { Disposition::Late })
+}
+
+/// What the URL says of the type is only compared (K15).
+fn type_flags(training: &Training, stored: &StoredDelivery) -> Vec<String> {
+    match stored.training_type.as_deref() {
+        None => vec!["training_type_missing".to_owned()],
+        Some(named) if named == training.training_type.as_str() => Vec::new(),
+        Some(_) => vec!["training_type_differs".to_owned()],
+    }
+}

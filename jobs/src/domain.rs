@@ -1,0 +1,18 @@
+//! Values and rules without input or output: ids, states, what may follow what.
+//!
+//! No async, no SQL, no clock (`tests/architecture.rs`). Everything here can be tested with plain values.
+
+mod action;
+mod avatar;
+mod ids;
+pub mod trainer;
+mod training;
+mod trigger;
+mod webhook_url;
+
+pub use action::{Action, MAX_CALLBACK_DATA, Step, UnknownAction};
+pub use avatar::{AvatarStatus, AvatarType, Gender, PhotoLimits, PhotoStatus, TrainingType, UnknownName};
+pub use ids::{AvatarId, NotificationId, PhotoId, TrainingId, UserId};
+pub use training::{AttemptEvidence, AttemptOutcome, FailureCode, TrainingSource, TrainingStatus};
+pub use trigger::{portrait_trigger, style_trigger};
+pub use webhook_url::{BadWebhookUrl, WEBHOOK_PATH, Webhook};

@@ -1,0 +1,180 @@
+//! What a button does, and how that fits into Telegram's 64 bytes of `callback_data`.
+//!
+//! Buttons live in chats for years: an action names the avatar or training that it is about, so that a tap on an
+//! old message never acts on a newer avatar, and a word that is no longer known decodes to an error, never to
+//! something else. Renaming a word makes the buttons that carry it stale, which users are told kindly.
+
+use std::{fmt, str::FromStr};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use uuid::Uuid;
+
+use super::{AvatarId, Gender, TrainingId, TrainingType};
+
+/// Telegram's limit for `callback_data`, in bytes.
+pub const MAX_CALLBACK_DATA: usize = 64;
+
+/// A question of the wizard that one can go back to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Portrait or style.
+    Type,
+    /// Male or female.
+    Gender,
+    /// What the avatar is called.
+    Name,
+}
+
+/// What a tap means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Open the wizard, at the draft's next question if there is a draft.
+    Create,
+    /// Answer the wizard's first question for a new draft.
+    NewDraft(TrainingType),
+    /// Answer the first question of a draft again.
+    ChooseType(AvatarId, TrainingType),
+    /// Answer the second question.
+    ChooseGender(AvatarId, Gender),
+    /// Take an answer back and ask that question again.
+    Back(AvatarId, Step),
+    /// Throw the draft away.
+    Discard(AvatarId),
+    /// Start the training.
+    Start(AvatarId),
+    /// Reopen a failed or cancelled avatar.
+    Retry(AvatarId),
+    /// Call a training off while nothing of it is at the trainer.
+    Stop(TrainingId),
+    /// Show how the trainings are doing.
+    Status,
+}
+
+/// A button of another age, or one that we never made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no button of ours says {0:?}")]
+pub struct UnknownAction(pub String);
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Create => f.write_str("create"),
+            Self::NewDraft(kind) => write!(f, "new:{kind}"),
+            Self::ChooseType(avatar, kind) => write!(f, "type:{}:{kind}", short(avatar.0)),
+            Self::ChooseGender(avatar, gender) => write!(f, "gender:{}:{gender}", short(avatar.0)),
+            Self::Back(avatar, step) => write!(f, "back:{}:{}", short(avatar.0), step.as_str()),
+            Self::Discard(avatar) => write!(f, "discard:{}", short(avatar.0)),
+            Self::Start(avatar) => write!(f, "start:{}", short(avatar.0)),
+            Self::Retry(avatar) => write!(f, "retry:{}", short(avatar.0)),
+            Self::Stop(training) => write!(f, "stop:{}", short(training.0)),
+            Self::Status => f.write_str("status"),
+        }
+    }
+}
+
+impl FromStr for Action {
+    type Err = UnknownAction;
+
+    fn from_str(data: &str) -> Result<Self, UnknownAction> {
+        decode(data).ok_or_else(|| UnknownAction(data.chars().take(MAX_CALLBACK_DATA).collect()))
+    }
+}
+
+fn decode(data: &str) -> Option<Action> {
+    let mut words = data.split(':');
+    let action = match (words.next()?, words.next(), words.next()) {
+        ("create", None, None) => Action::Create,
+        ("status", None, None) => Action::Status,
+        ("new", Some(kind), None) => Action::NewDraft(kind.parse().ok()?),
+        ("type", Some(id), Some(kind)) => Action::ChooseType(long(id)?, kind.parse().ok()?),
+        ("gender", Some(id), Some(gender)) => Action::ChooseGender(long(id)?, gender.parse().ok()?),
+        ("back", Some(id), Some(step)) => Action::Back(long(id)?, Step::parse(step)?),
+        ("discard", Some(id), None) => Action::Discard(long(id)?),
+        ("start", Some(id), None) => Action::Start(long(id)?),
+        ("retry", Some(id), None) => Action::Retry(long(id)?),
+        ("stop", Some(id), None) => Action::Stop(long(id)?),
+        _ => return None,
+    };
+    words.next().is_none().then_some(action)
+}
+
+/// 22 characters instead of 36.
+fn short(id: Uuid) -> String {
+    URL_SAFE_NO_PAD.encode(id.as_bytes())
+}
+
+fn long<Id: From<Uuid>>(text: &str) -> Option<Id> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+    Uuid::from_slice(&bytes).ok().map(Id::from)
+}
+
+impl Step {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Type => "type",
+            Self::Gender => "gender",
+            Self::Name => "name",
+        }
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        [Self::Type, Self::Gender, Self::Name]
+            .into_iter()
+            .find(|step| step.as_str() == word)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn every_action(id: Uuid) -> Vec<Action> {
+        let avatar = AvatarId(id);
+        let mut all = vec![
+            Action::Create,
+            Action::Discard(avatar),
+            Action::Start(avatar),
+            Action::Retry(avatar),
+            Action::Stop(TrainingId(id)),
+            Action::Status,
+        ];
+        for kind in TrainingType::ALL {
+            all.extend([Action::NewDraft(*kind), Action::ChooseType(avatar, *kind)]);
+        }
+        all.extend(
+            Gender::ALL
+                .iter()
+                .map(|gender| Action::ChooseGender(avatar, *gender)),
+        );
+        all.extend([Step::Type, Step::Gender, Step::Name].map(|step| Action::Back(avatar, step)));
+        all
+    }
+
+    proptest! {
+        #[test]
+        fn every_button_fits_and_means_what_it_said(id: u128) {
+            for action in every_action(Uuid::from_u128(id)) {
+                let data = action.to_string();
+                prop_assert!(data.len() <= MAX_CALLBACK_DATA, "{data} has {} bytes", data.len());
+                prop_assert_eq!(data.parse::<Action>(), Ok(action));
+            }
+        }
+
+        #[test]
+        fn whatever_a_client_sends_is_an_action_or_an_error(data: String) {
+            if let Ok(action) = data.parse::<Action>() {
+                prop_assert_eq!(action.to_string(), data);
+            }
+        }
+    }
+
+    #[test]
+    fn a_button_with_an_unknown_training_type_is_no_portrait() {
+        assert_eq!(
+            "new:protrait".parse::<Action>(),
+            Err(UnknownAction("new:protrait".into()))
+        );
+    }
+}

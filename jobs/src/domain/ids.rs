@@ -1,0 +1,57 @@
+//! One type an id, so that an avatar's is never passed for its user's (the incumbent's int ≠ str bug, M18).
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, sqlx::Type)]
+        #[serde(transparent)]
+        #[sqlx(transparent)]
+        pub struct $name(pub Uuid);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = uuid::Error;
+
+            fn from_str(text: &str) -> Result<Self, uuid::Error> {
+                text.parse().map(Self)
+            }
+        }
+
+        impl From<Uuid> for $name {
+            fn from(id: Uuid) -> Self {
+                Self(id)
+            }
+        }
+    };
+}
+
+id!(
+    /// `users.id`.
+    UserId
+);
+id!(
+    /// `avatars.id`.
+    AvatarId
+);
+id!(
+    /// `avatar_photos.id`.
+    PhotoId
+);
+id!(
+    /// `trainings.id`.
+    TrainingId
+);
+id!(
+    /// `notifications.id`.
+    NotificationId
+);

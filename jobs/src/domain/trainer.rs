@@ -1,0 +1,203 @@
+//! The trainers at FAL: which exist, what each takes, what each gives back.
+//!
+//! The table is `config/trainers.toml`, read once at start-up by [`Trainers::from_toml`], which refuses it with
+//! every mistake at once. A training row stores the entry's name, so a change of the defaults leaves running
+//! trainings alone.
+//!
+//! # Must stay true
+//! * one Rust struct a schema: `steps` cannot reach flux-pro, nor `iterations` the portrait trainer (M8)
+//! * a body holds no secret: it is stored in `training_attempts.input`
+//! * there is no default training type; a trainer serves the one that its entry names (M1)
+//!
+//! Read next: `trainer/schema.rs` (the requests), `trainer/table.rs` (reading the table), `trainer/output.rs`.
+
+use std::{fmt, time::Duration};
+
+use serde_json::Value;
+
+use super::{TrainingType, UnknownName, avatar::named};
+
+mod output;
+mod schema;
+mod table;
+
+use output::OutputSpec;
+pub use output::{LoraFile, OutputKind, OutputProblem, TrainedModel};
+use schema::Schema;
+
+named!(
+    /// How much the user wants to wait and pay for. Its numbers are the trainer's own.
+    Preset, "preset", "preset", {
+        /// Least steps.
+        Fast = "fast",
+        /// The usual choice.
+        Balanced = "balanced",
+        /// Most steps.
+        Quality = "quality",
+    }
+);
+
+/// Which entries a new training takes: the settings `[training]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrainingDefaults {
+    /// Entry for [`TrainingType::Portrait`].
+    pub portrait_trainer: String,
+    /// Entry for [`TrainingType::Style`].
+    pub style_trainer: String,
+    /// Name of the [`Preset`] of a training whose user chose none.
+    pub preset: String,
+}
+
+/// Every trainer, and which of them are the defaults. Valid by construction.
+#[derive(Debug, Clone)]
+pub struct Trainers {
+    entries: Vec<Trainer>,
+    portrait: Trainer,
+    style: Trainer,
+    preset: Preset,
+}
+
+/// One entry of the table.
+#[derive(Debug, Clone)]
+pub struct Trainer {
+    name: String,
+    training_type: TrainingType,
+    endpoint: String,
+    inference_endpoint: String,
+    expected: Duration,
+    retired: bool,
+    schema: Schema,
+    output: OutputSpec,
+}
+
+/// What a submit is made of. The trainer knows which fields it has for it.
+#[derive(Debug, Clone, Copy)]
+pub struct TrainingOrder<'a> {
+    /// Where FAL finds the ZIP.
+    pub archive_url: &'a str,
+    /// See [`portrait_trigger`](super::portrait_trigger) and [`style_trigger`](super::style_trigger).
+    pub trigger: &'a str,
+    /// Name of a [`Preset`], as stored in `trainings.preset`.
+    pub preset: &'a str,
+    /// For trainers that have a comment field; see [`finetune_comment`].
+    pub comment: &'a str,
+}
+
+/// A mistake in `trainers.toml`, or a default that names nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct TrainerError {
+    /// The entry's name; `[training]` for the defaults; empty when the file is no TOML at all.
+    pub entry: String,
+    /// The key within the entry, with dots.
+    pub key: String,
+    /// What is wrong and what would be right.
+    pub problem: String,
+}
+
+impl fmt::Display for TrainerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { entry, key, problem } = self;
+        match (entry.as_str(), key.as_str()) {
+            ("", _) => write!(f, "trainers.toml: {problem}"),
+            (_, "") => write!(f, "trainers.toml, {entry}: {problem}"),
+            _ => write!(f, "trainers.toml, {entry}, {key}: {problem}"),
+        }
+    }
+}
+
+impl Trainers {
+    /// Reads the table and checks the defaults against it.
+    ///
+    /// # Errors
+    /// Every mistake, in the order of the file.
+    pub fn from_toml(text: &str, defaults: &TrainingDefaults) -> Result<Self, Vec<TrainerError>> {
+        table::read(text, defaults)
+    }
+
+    /// The entry with this name, as stored in `trainings.trainer`. `None` only when an operator removed an entry.
+    pub fn get(&self, name: &str) -> Option<&Trainer> {
+        self.entries.iter().find(|trainer| trainer.name == name)
+    }
+
+    /// The entry that a new training of this type takes.
+    pub const fn default_for(&self, training_type: TrainingType) -> &Trainer {
+        match training_type {
+            TrainingType::Portrait => &self.portrait,
+            TrainingType::Style => &self.style,
+        }
+    }
+
+    /// The preset of a training whose user chose none.
+    pub const fn default_preset(&self) -> Preset {
+        self.preset
+    }
+
+    /// All of them, in the order of the file.
+    pub fn iter(&self) -> impl Iterator<Item = &Trainer> {
+        self.entries.iter()
+    }
+}
+
+impl Trainer {
+    /// Its key in the table and in `trainings.trainer`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it may be chosen for.
+    pub const fn training_type(&self) -> TrainingType {
+        self.training_type
+    }
+
+    /// FAL's endpoint id, e.g. `fal-ai/flux-lora-portrait-trainer`.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// Where the model that it trains generates.
+    pub fn inference_endpoint(&self) -> &str {
+        &self.inference_endpoint
+    }
+
+    /// A usual run, without the wait in the queue.
+    pub const fn expected(&self) -> Duration {
+        self.expected
+    }
+
+    /// FAL no longer lists it.
+    pub const fn is_retired(&self) -> bool {
+        self.retired
+    }
+
+    /// What it leaves behind.
+    pub const fn output_kind(&self) -> OutputKind {
+        self.output.kind()
+    }
+
+    /// The body of the submit.
+    ///
+    /// # Errors
+    /// The order's preset is none.
+    pub fn request(&self, order: &TrainingOrder<'_>) -> Result<Value, UnknownName> {
+        Ok(self.schema.request(order, order.preset.parse()?))
+    }
+
+    /// The model in a successful result.
+    ///
+    /// # Errors
+    /// FAL said OK but there is nothing that we could generate with.
+    pub fn output(&self, result: &Value) -> Result<TrainedModel, OutputProblem> {
+        self.output.read(result)
+    }
+}
+
+/// What a finetune is called in FAL's dashboard: the avatar's name and its owner (M11), then the attempt's token,
+/// by which it is found again (K16). `username` is the Telegram name, or `user_<id>` for a user who has none.
+pub fn finetune_comment(avatar_name: &str, username: &str, token: &str) -> String {
+    /// The incumbent's word for an avatar without a name; operators read it, users do not.
+    const UNNAMED: &str = "Художественный аватар";
+    /// The name is cut, never the token.
+    const MAX_NAME: usize = 100;
+    let name: String = avatar_name.trim().chars().filter(|char| !char.is_control()).take(MAX_NAME).collect();
+    if name.is_empty() { format!("{UNNAMED} · {token}") } else { format!("{name} ({username}) · {token}") }
+}

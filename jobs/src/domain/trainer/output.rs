@@ -1,0 +1,195 @@
+//! What a training leaves behind, checked before anything is believed about it (M15).
+
+use serde_json::Value;
+use url::Url;
+
+use crate::domain::avatar::named;
+
+named!(
+    /// What kind of model a trainer makes.
+    OutputKind, "output kind", "output_kind", {
+        /// A weights file that we copy and keep.
+        Lora = "lora",
+        /// An id; the model stays at FAL.
+        Finetune = "finetune",
+    }
+);
+
+/// A trained model, as FAL's result names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TrainedModel {
+    /// Weights at FAL's CDN; a cache, to be copied at once.
+    Lora(LoraFile),
+    /// A model that stays at FAL.
+    Finetune {
+        /// 1 to 128 letters, digits, `-`, `_`, `.`.
+        id: String,
+    },
+}
+
+/// Where FAL keeps a LoRA, and for how long nobody knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoraFile {
+    /// http or https.
+    pub url: String,
+    /// Bytes, where FAL said so.
+    pub file_size: Option<u64>,
+    /// The trainer's configuration file, where there is one.
+    pub config_url: Option<String>,
+}
+
+/// FAL said OK but the result is no model.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OutputProblem {
+    /// None of the pointers leads to a file.
+    #[error("the result has no weights file at {0}")]
+    NoFile(String),
+    /// There is a file object, but it cannot be fetched.
+    #[error("the result's weights file has no usable URL: {0:?}")]
+    BadFileUrl(String),
+    /// None of the pointers leads to a text.
+    #[error("the result has no finetune id at {0}")]
+    NoFinetuneId(String),
+    /// There is an id, but no endpoint would take it.
+    #[error("the result's finetune id is malformed: {0:?}")]
+    BadFinetuneId(String),
+}
+
+/// Where an entry says that its output is. JSON pointers; the first that leads somewhere counts.
+#[derive(Debug, Clone)]
+pub(super) enum OutputSpec {
+    Lora {
+        file: Vec<String>,
+        config: Option<String>,
+    },
+    Finetune {
+        id: Vec<String>,
+    },
+}
+
+const MAX_FINETUNE_ID: usize = 128;
+const QUOTED: usize = 200;
+
+impl OutputSpec {
+    pub(super) const fn kind(&self) -> OutputKind {
+        match self {
+            Self::Lora { .. } => OutputKind::Lora,
+            Self::Finetune { .. } => OutputKind::Finetune,
+        }
+    }
+
+    pub(super) fn read(&self, result: &Value) -> Result<TrainedModel, OutputProblem> {
+        match self {
+            Self::Lora { file, config } => {
+                let found = first(result, file).ok_or_else(|| OutputProblem::NoFile(file.join(", ")))?;
+                let url = found["url"].as_str().unwrap_or_default();
+                if !is_web_url(url) {
+                    return Err(OutputProblem::BadFileUrl(url.chars().take(QUOTED).collect()));
+                }
+                Ok(TrainedModel::Lora(LoraFile {
+                    url: url.to_owned(),
+                    file_size: found["file_size"].as_u64(),
+                    config_url: config
+                        .as_ref()
+                        .and_then(|pointer| result.pointer(pointer)?.as_str())
+                        .filter(|url| is_web_url(url))
+                        .map(str::to_owned),
+                }))
+            }
+            Self::Finetune { id } => {
+                let found = first(result, id)
+                    .and_then(Value::as_str)
+                    .ok_or_else(|| OutputProblem::NoFinetuneId(id.join(", ")))?;
+                if !is_finetune_id(found) {
+                    return Err(OutputProblem::BadFinetuneId(found.chars().take(QUOTED).collect()));
+                }
+                Ok(TrainedModel::Finetune { id: found.to_owned() })
+            }
+        }
+    }
+}
+
+fn first<'a>(result: &'a Value, pointers: &[String]) -> Option<&'a Value> {
+    pointers
+        .iter()
+        .filter_map(|pointer| result.pointer(pointer))
+        .find(|found| !found.is_null())
+}
+
+fn is_web_url(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+}
+
+fn is_finetune_id(text: &str) -> bool {
+    (1..=MAX_FINETUNE_ID).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn lora() -> OutputSpec {
+        OutputSpec::Lora {
+            file: vec!["/diffusers_lora_file".into(), "/lora_file".into()],
+            config: Some("/config_file/url".into()),
+        }
+    }
+
+    #[test]
+    fn a_lora_is_found_at_the_first_pointer_that_leads_somewhere() {
+        let result = json!({"diffusers_lora_file": null, "lora_file": {"url": "https://cdn.test/a.safetensors", "file_size": 7},
+                            "config_file": {"url": "https://cdn.test/config.json"}});
+        assert_eq!(
+            lora().read(&result),
+            Ok(TrainedModel::Lora(LoraFile {
+                url: "https://cdn.test/a.safetensors".into(),
+                file_size: Some(7),
+                config_url: Some("https://cdn.test/config.json".into()),
+            }))
+        );
+    }
+
+    #[test]
+    fn a_result_without_a_fetchable_file_is_no_lora() {
+        assert_eq!(
+            lora().read(&json!({"finetune_id": "abc"})),
+            Err(OutputProblem::NoFile("/diffusers_lora_file, /lora_file".into()))
+        );
+        for url in [
+            "",
+            "pytorch_lora_weights.safetensors",
+            "file:///etc/passwd",
+            "data:,x",
+        ] {
+            let result = json!({"diffusers_lora_file": {"url": url}});
+            assert_eq!(lora().read(&result), Err(OutputProblem::BadFileUrl(url.into())));
+        }
+    }
+
+    #[test]
+    fn a_finetune_id_must_look_like_one() {
+        let spec = OutputSpec::Finetune {
+            id: vec!["/finetune_id".into()],
+        };
+        let id = "a8f9f3a0-1111-4222-8333-444455556666";
+        assert_eq!(
+            spec.read(&json!({"finetune_id": id})),
+            Ok(TrainedModel::Finetune { id: id.into() })
+        );
+        assert_eq!(
+            spec.read(&json!({"finetune_id": 12})),
+            Err(OutputProblem::NoFinetuneId("/finetune_id".into()))
+        );
+        for bad in ["", "a b", "../x", "ф-1", &"x".repeat(129)] {
+            assert!(matches!(
+                spec.read(&json!({"finetune_id": bad})),
+                Err(OutputProblem::BadFinetuneId(_))
+            ));
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Where FAL is told to deliver: `FAL_WEBHOOK_URL` with the training's type and the attempt's token (K15).
+
+use url::Url;
+
+use super::TrainingType;
+
+/// Where our web role takes deliveries, unless the setting has a path of its own.
+pub const WEBHOOK_PATH: &str = "/api/v1/avatar/status_update";
+
+/// Whether and where FAL is asked to deliver. Without a base polling alone carries trainings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Webhook(Option<Url>);
+
+/// `FAL_WEBHOOK_URL` is no base.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{text:?} is no webhook URL ({why}): write a public http(s) URL, e.g. https://bot.example.org, or leave it empty to poll only"
+)]
+pub struct BadWebhookUrl {
+    text: String,
+    why: String,
+}
+
+impl Webhook {
+    /// Reads the setting; empty means none. A base without a path gets [`WEBHOOK_PATH`]; one with a path is used as
+    /// it is, with what it has in its query.
+    ///
+    /// # Errors
+    /// It is neither empty nor an absolute http(s) URL.
+    pub fn from_setting(text: &str) -> Result<Self, BadWebhookUrl> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        let bad = |why: &str| BadWebhookUrl { text: text.to_owned(), why: why.to_owned() };
+        let mut url = Url::parse(text).map_err(|error| bad(&error.to_string()))?;
+        if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+            return Err(bad("not http or https"));
+        }
+        if matches!(url.path(), "" | "/") {
+            url.set_path(WEBHOOK_PATH);
+        }
+        url.set_fragment(None);
+        // `?a=1&` would otherwise become `?a=1&&training_type=…`.
+        let query = url.query().map(|query| query.trim_end_matches('&').to_owned()).filter(|query| !query.is_empty());
+        url.set_query(query.as_deref());
+        Ok(Self(Some(url)))
+    }
+
+    /// Whether deliveries are asked for at all.
+    pub const fn is_configured(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// The URL for one attempt.
+    pub fn url(&self, training_type: TrainingType, token: &str) -> Option<String> {
+        let mut url = self.0.clone()?;
+        url.query_pairs_mut().append_pair("training_type", training_type.as_str()).append_pair("token", token);
+        Some(url.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn url(base: &str) -> String {
+        let webhook = Webhook::from_setting(base).expect("a base");
+        webhook.url(TrainingType::Style, "00ff").expect("a URL")
+    }
+
+    #[test]
+    fn a_base_without_a_path_gets_ours_and_a_base_with_one_keeps_it() {
+        for (base, expected) in [
+            (
+                "https://bot.test",
+                "https://bot.test/api/v1/avatar/status_update?training_type=style&token=00ff",
+            ),
+            (
+                "https://bot.test/",
+                "https://bot.test/api/v1/avatar/status_update?training_type=style&token=00ff",
+            ),
+            (
+                "https://bot.test:8443/?a=1",
+                "https://bot.test:8443/api/v1/avatar/status_update?a=1&training_type=style&token=00ff",
+            ),
+            (
+                "https://bot.test/hook",
+                "https://bot.test/hook?training_type=style&token=00ff",
+            ),
+            (
+                "https://bot.test/hook/",
+                "https://bot.test/hook/?training_type=style&token=00ff",
+            ),
+            (
+                "https://bot.test/hook?",
+                "https://bot.test/hook?training_type=style&token=00ff",
+            ),
+            (
+                "https://bot.test/hook?key=a%20b",
+                "https://bot.test/hook?key=a%20b&training_type=style&token=00ff",
+            ),
+            (
+                "https://bot.test/hook?key=a&",
+                "https://bot.test/hook?key=a&training_type=style&token=00ff",
+            ),
+            (
+                "http://bot.test/hook#top",
+                "http://bot.test/hook?training_type=style&token=00ff",
+            ),
+        ] {
+            assert_eq!(url(base), expected, "{base}");
+        }
+    }
+
+    #[test]
+    fn an_empty_setting_means_no_webhook() {
+        assert_eq!(WebhookBase::from_setting("  "), Ok(None));
+        assert!(matches!(
+            WebhookBase::from_setting("https://bot.test"),
+            Ok(Some(_))
+        ));
+    }
+
+    #[test]
+    fn what_is_no_web_url_is_refused_with_the_fix() {
+        for text in ["bot.test", "ftp://bot.test", "/hook", "https://"] {
+            let error = Webhook::from_setting(text).expect_err(text);
+            assert!(error.to_string().contains("https://bot.example.org"), "{error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_token_it_comes_back_whole(token in ".{0,64}") {
+            let webhook = Webhook::from_setting("https://bot.test/hook?training_type2=x").expect("a base");
+            let url = Url::parse(&webhook.url(TrainingType::Portrait, &token).expect("a URL")).expect("it parses");
+            let found: Vec<_> = url.query_pairs().filter(|(key, _)| key == "token").map(|(_, value)| value).collect();
+            prop_assert_eq!(found, vec![token]);
+        }
+    }
+}

@@ -1,0 +1,388 @@
+//! What is said to a user, and when: composed from the database's state in the transaction that changes it.
+//!
+//! Each function writes the outbox row and enqueues [`NotifyUser`] in the caller's transaction, so that nothing
+//! becomes true without its owner hearing of it, and nothing is told that was rolled back.
+//!
+//! | row            | dedupe key                | lives                                                     |
+//! |----------------|---------------------------|-----------------------------------------------------------|
+//! | reply          | `update:<update id>`      | sent once                                                 |
+//! | photos         | `photos:<avatar>:<n>`     | edited as photos come in; superseded when shown elsewhere |
+//! | progress       | `progress:<training>`     | edited until the training ends                            |
+//! | final          | `final:<training>`        | sent once                                                 |
+//!
+//! Read next: `notify_user.rs` (how it is sent), `texts.rs` (in which words).
+
+use std::time::Duration;
+
+use sqlx::PgConnection;
+
+use crate::{
+    domain::{Action, AvatarId, FailureCode, PhotoLimits, Step, TrainingId, UserId},
+    enqueue::{EnqueueError, enqueue, enqueue_in},
+    notify_user::NotifyUser,
+    store::{
+        avatars,
+        notifications::{self, About, Kind, New, Raised},
+        photos,
+        training_requests::{self, Subject},
+    },
+    texts::{Message, Phrase},
+};
+
+/// Changes of a message are gathered for so long before it is edited. Albums come as ten separate updates, and
+/// Telegram bears about one edit a second in a chat.
+const GATHER: Duration = Duration::from_millis(1500);
+
+/// How far a training has come, in the user's terms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// The photos are being packed.
+    Requested,
+    /// They are packed.
+    Archived,
+    /// FAL has the request.
+    Submitted,
+    /// It waits there; so many are before it.
+    Queued {
+        /// Requests before ours.
+        position: i32,
+    },
+    /// It is being trained.
+    Running {
+        /// 0-100.
+        percent: u8,
+    },
+    /// The model is being copied and verified.
+    Trained,
+}
+
+impl Stage {
+    /// The line of the progress message.
+    pub(crate) fn phrase(self) -> Phrase {
+        match self {
+            Self::Requested => Phrase::StageRequested {},
+            Self::Archived => Phrase::StageArchived {},
+            Self::Submitted => Phrase::StageSubmitted {},
+            Self::Queued { position } => Phrase::StageQueued {
+                position: u32::try_from(position).unwrap_or(0),
+            },
+            Self::Running { percent } => Phrase::running(percent),
+            Self::Trained => Phrase::StageTrained {},
+        }
+    }
+
+    /// Whether the user can still call it off: nothing of it is at FAL.
+    const fn can_be_stopped(self) -> bool {
+        matches!(self, Self::Requested | Self::Archived)
+    }
+}
+
+/// Where a message appears.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// At the end of the chat.
+    New,
+    /// Instead of a message of ours, by Telegram's message id: the one whose button was pressed.
+    InsteadOf(i64),
+}
+
+impl Place {
+    const fn message_id(self) -> Option<i64> {
+        match self {
+            Self::New => None,
+            Self::InsteadOf(id) => Some(id),
+        }
+    }
+}
+
+/// Answers an update, once however often it is handled. `key` is the update's, or that of several updates which
+/// get one answer together (an album).
+pub(crate) async fn reply(
+    tx: &mut PgConnection,
+    user: UserId,
+    key: &str,
+    message: &Message,
+    place: Place,
+) -> Result<(), EnqueueError> {
+    let new = New {
+        user_id: user,
+        avatar_id: None,
+        training_id: None,
+        kind: Kind::Reply,
+        dedupe_key: key,
+        message,
+        takes_place_of: place.message_id(),
+        is_last: true,
+    };
+    send(tx, &new).await
+}
+
+/// Shows a training's stage: starts its progress message, or changes it.
+pub(crate) async fn progress(
+    tx: &mut PgConnection,
+    training: TrainingId,
+    stage: Stage,
+) -> Result<(), EnqueueError> {
+    let Some(subject) = training_requests::subject(tx, training).await? else {
+        return Ok(());
+    };
+    let message = progress_message(tx, training, &subject, stage).await?;
+    match notifications::raise(tx, Kind::Progress, About::Training(training), &message, false).await? {
+        Raised::Changed(id) => {
+            enqueue_in(tx, &NotifyUser::new(id), GATHER).await?;
+            Ok(())
+        }
+        Raised::Unchanged => Ok(()),
+        Raised::NoneOpen => start_progress(tx, training, &subject, &message, Place::New).await,
+    }
+}
+
+/// The first progress message, in the place of the photo counter whose button was pressed.
+pub(crate) async fn training_requested(
+    tx: &mut PgConnection,
+    training: TrainingId,
+    place: Place,
+) -> Result<(), EnqueueError> {
+    let Some(subject) = training_requests::subject(tx, training).await? else {
+        return Ok(());
+    };
+    notifications::supersede(tx, Kind::Photos, About::Avatar(subject.avatar_id)).await?;
+    let message = progress_message(tx, training, &subject, Stage::Requested).await?;
+    start_progress(tx, training, &subject, &message, place).await
+}
+
+async fn start_progress(
+    tx: &mut PgConnection,
+    training: TrainingId,
+    subject: &Subject,
+    message: &Message,
+    place: Place,
+) -> Result<(), EnqueueError> {
+    let new = New {
+        user_id: subject.user_id,
+        avatar_id: Some(subject.avatar_id),
+        training_id: Some(training),
+        kind: Kind::Progress,
+        dedupe_key: &format!("progress:{training}"),
+        message,
+        takes_place_of: place.message_id(),
+        is_last: false,
+    };
+    send(tx, &new).await
+}
+
+async fn progress_message(
+    tx: &mut PgConnection,
+    training: TrainingId,
+    subject: &Subject,
+    stage: Stage,
+) -> Result<Message, sqlx::Error> {
+    let mut message = Message::new(title(subject)).and(stage.phrase());
+    message.text.extend(rejected(tx, subject.avatar_id).await?);
+    if stage.can_be_stopped() {
+        message = message.button(Phrase::ButtonStop {}, Action::Stop(training));
+    }
+    Ok(message)
+}
+
+fn title(subject: &Subject) -> Phrase {
+    let photos = u32::try_from(subject.photos).unwrap_or(0);
+    Phrase::ProgressTitle {
+        name: subject.name.clone(),
+        kind: Phrase::kind(subject.training_type),
+        photos,
+    }
+}
+
+/// The avatar can be used.
+pub(crate) async fn completed(tx: &mut PgConnection, training: TrainingId) -> Result<(), EnqueueError> {
+    let Some(subject) = training_requests::subject(tx, training).await? else {
+        return Ok(());
+    };
+    let message = Message::new(Phrase::TrainingCompleted {
+        name: subject.name.clone(),
+    })
+    .button(Phrase::ButtonCreate {}, Action::Create);
+    ended(tx, training, &subject, Phrase::StageCompleted {}, &message).await
+}
+
+/// The training failed; says why in the user's terms, which photos did not work, and offers another try.
+pub(crate) async fn failed(
+    tx: &mut PgConnection,
+    training: TrainingId,
+    code: FailureCode,
+) -> Result<(), EnqueueError> {
+    let Some(subject) = training_requests::subject(tx, training).await? else {
+        return Ok(());
+    };
+    let mut message = Message::new(Phrase::TrainingFailed {
+        name: subject.name.clone(),
+        code,
+    })
+    .button(Phrase::ButtonRetry {}, Action::Retry(subject.avatar_id));
+    message.text.extend(rejected(tx, subject.avatar_id).await?);
+    ended(tx, training, &subject, Phrase::StageFailed {}, &message).await
+}
+
+/// The user called it off.
+pub(crate) async fn cancelled(tx: &mut PgConnection, training: TrainingId) -> Result<(), EnqueueError> {
+    let Some(subject) = training_requests::subject(tx, training).await? else {
+        return Ok(());
+    };
+    let message = Message::new(Phrase::TrainingCancelled {
+        name: subject.name.clone(),
+    })
+    .button(Phrase::ButtonRetry {}, Action::Retry(subject.avatar_id));
+    ended(tx, training, &subject, Phrase::StageCancelled {}, &message).await
+}
+
+/// The progress message says its last word, then the final message goes out.
+async fn ended(
+    tx: &mut PgConnection,
+    training: TrainingId,
+    subject: &Subject,
+    last_stage: Phrase,
+    message: &Message,
+) -> Result<(), EnqueueError> {
+    let last = Message::new(title(subject)).and(last_stage);
+    if let Raised::Changed(id) =
+        notifications::raise(tx, Kind::Progress, About::Training(training), &last, true).await?
+    {
+        enqueue(tx, &NotifyUser::new(id)).await?;
+    }
+    let new = New {
+        user_id: subject.user_id,
+        avatar_id: Some(subject.avatar_id),
+        training_id: Some(training),
+        kind: Kind::Final,
+        dedupe_key: &format!("final:{training}"),
+        message,
+        takes_place_of: None,
+        is_last: true,
+    };
+    send(tx, &new).await
+}
+
+/// A photo came in, was stored or refused: the counter changes. Nothing to do while the wizard asks something
+/// else, or when it is over. Counts never go back, since the draft
+/// stays locked until the transaction ends.
+pub(crate) async fn photos_changed(
+    tx: &mut PgConnection,
+    avatar: AvatarId,
+    limits: &PhotoLimits,
+) -> Result<(), EnqueueError> {
+    let Some((_, message)) = photos_message(tx, avatar, limits).await? else {
+        return Ok(());
+    };
+    match notifications::raise(tx, Kind::Photos, About::Avatar(avatar), &message, false).await? {
+        Raised::Changed(id) => {
+            enqueue_in(tx, &NotifyUser::new(id), GATHER).await?;
+        }
+        Raised::Unchanged => {}
+        Raised::NoneOpen => show_photos(tx, avatar, limits, Place::New).await?,
+    }
+    Ok(())
+}
+
+/// Shows the wizard's photo step; from now on this message is the counter.
+pub(crate) async fn show_photos(
+    tx: &mut PgConnection,
+    avatar: AvatarId,
+    limits: &PhotoLimits,
+    place: Place,
+) -> Result<(), EnqueueError> {
+    let Some((user_id, message)) = photos_message(tx, avatar, limits).await? else {
+        return Ok(());
+    };
+    notifications::supersede(tx, Kind::Photos, About::Avatar(avatar)).await?;
+    let shown = notifications::count(tx, Kind::Photos, avatar).await?;
+    let new = New {
+        user_id,
+        avatar_id: Some(avatar),
+        training_id: None,
+        kind: Kind::Photos,
+        dedupe_key: &format!("photos:{avatar}:{shown}"),
+        message: &message,
+        takes_place_of: place.message_id(),
+        is_last: false,
+    };
+    send(tx, &new).await
+}
+
+/// `None` when the avatar is not at the photo step.
+async fn photos_message(
+    tx: &mut PgConnection,
+    avatar: AvatarId,
+    limits: &PhotoLimits,
+) -> Result<Option<(UserId, Message)>, sqlx::Error> {
+    let Some(draft) = avatars::lock_draft(tx, avatar).await? else {
+        return Ok(None);
+    };
+    let (Some(name), Some(gender)) = (draft.name, draft.gender) else {
+        return Ok(None);
+    };
+    let photos = photos::counts(tx, avatar).await?;
+    let PhotoLimits { min, max, .. } = *limits;
+    let kind = Phrase::kind(draft.training_type);
+    let mut message = Message::new(Phrase::PhotosTitle {
+        name,
+        kind,
+        gender: Phrase::gender(gender),
+    });
+    if photos.taken() == 0 {
+        message = message.and(Phrase::PhotosAsk { min, max });
+    } else {
+        message = message.and(Phrase::PhotosCounted {
+            stored: photos.stored,
+            min,
+            max,
+        });
+    }
+    if photos.pending > 0 {
+        message = message.and(Phrase::PhotosLoading {
+            pending: photos.pending,
+        });
+    }
+    if photos.stored >= min {
+        let room = max.saturating_sub(photos.taken());
+        message = message.and(if room == 0 {
+            Phrase::PhotosFull { max }
+        } else {
+            Phrase::PhotosEnough { room }
+        });
+    } else if photos.taken() > 0 && photos.taken() < min {
+        message = message.and(Phrase::PhotosMissing {
+            missing: min - photos.taken(),
+        });
+    }
+    message.text.extend(rejected(tx, avatar).await?);
+    if photos.stored >= min {
+        message = message.button(Phrase::ButtonStart {}, Action::Start(avatar));
+    }
+    let row = [
+        (Phrase::ButtonBack {}, Action::Back(avatar, Step::Name)),
+        (Phrase::ButtonDiscard {}, Action::Discard(avatar)),
+    ];
+    Ok(Some((draft.user_id, message.row(row))))
+}
+
+/// The photos that were refused, each with its reason. `None` when there are none.
+async fn rejected(tx: &mut PgConnection, avatar: AvatarId) -> Result<Option<Phrase>, sqlx::Error> {
+    let lines: Vec<_> = photos::rejected(tx, avatar)
+        .await?
+        .into_iter()
+        .map(|photo| Phrase::RejectedPhoto {
+            number: u32::try_from(photo.number).unwrap_or(0),
+            problem: Box::new(Phrase::PhotoProblem { code: photo.reason }),
+        })
+        .collect();
+    Ok((!lines.is_empty()).then_some(Phrase::PhotosRejected { lines }))
+}
+
+/// Outbox row and job, unless the key was used before.
+async fn send(tx: &mut PgConnection, new: &New<'_>) -> Result<(), EnqueueError> {
+    if let Some(id) = notifications::insert(tx, new).await? {
+        enqueue(tx, &NotifyUser::new(id)).await?;
+    }
+    Ok(())
+}

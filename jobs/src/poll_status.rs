@@ -1,0 +1,185 @@
+//! Find out what FAL made of a training, as often as it takes; the road that needs no webhook.
+//!
+//! Enqueued in the transaction that commits a submit attempt, and again in the one that records its request id.
+//! It snoozes between looks, so waiting costs no attempt and holds no slot.
+//!
+//! | the training is      | it                                                                        |
+//! |----------------------|---------------------------------------------------------------------------|
+//! | submitting (AMBIGUOUS) | looks for the attempt in FAL's request list and adopts it; never posts     |
+//! | submitted            | reads status and logs; once COMPLETED, judges by the result's HTTP status  |
+//! | anything else        | is done: somebody was faster, or the next submit enqueues it anew          |
+//!
+//! # Must stay true
+//! * COMPLETED is no success: the result's HTTP status is — `a_completed_request_with_an_error_result_fails_the_training`
+//! * the poll that first sees COMPLETED leaves the webhook a grace — `a_poll_that_sees_completed_gives_the_webhook_a_moment`
+//! * webhook and poll may race: one effect                  — `webhook_and_poll_together_have_one_effect`
+//! * without any webhook the training completes             — `a_training_whose_webhooks_are_all_lost_completes_by_polling`
+//!
+//! # If we die
+//! Between any two calls: nothing is held in memory; the next run reads the row and asks again.
+//!
+//! Read next: `saga.rs`, `clients/fal.rs`.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+use tracing::{info, warn};
+
+use crate::{
+    clients::fal::{ListQuery, RequestStatus, ResultOutcome},
+    context::Context,
+    domain::{AttemptEvidence, FailureCode, TrainingId, TrainingSource, TrainingStatus},
+    enqueue::enqueue_in,
+    job::{DeadReason, DedupeKey, Done, Job, JobError, Policy, Queue, Run},
+    saga,
+    store::{
+        attempts::{self, Attempt},
+        trainings::{self, Observation, Training},
+    },
+};
+
+/// How long after its last failed look a dead poll starts over: a training at FAL is never left alone.
+const START_OVER_AFTER: Duration = Duration::from_secs(300);
+/// FAL's last status word, for success and failure alike.
+const COMPLETED: &str = "COMPLETED";
+
+/// Persisted as `{"training_id":…}`; golden copy in `tests/payloads/poll_status.v1.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PollStatus {
+    training_id: TrainingId,
+}
+
+impl PollStatus {
+    /// For a training that FAL has or may have.
+    pub const fn new(training_id: TrainingId) -> Self {
+        Self { training_id }
+    }
+}
+
+impl Job for PollStatus {
+    const NAME: &'static str = "poll_status";
+    const QUEUE: Queue = Queue::Poll;
+    // FAL being away is snoozed over, not failed; attempts are for faults of our own.
+    const POLICY: Policy = Policy::attempts(20)
+        .backoff(Duration::from_secs(5), Duration::from_secs(300))
+        .timeout(Duration::from_secs(90))
+        .snooze_cap(Duration::from_secs(30 * 24 * 3600));
+
+    fn dedupe_key(&self) -> Option<DedupeKey> {
+        // Coalescing: a run that just read `archived` and ends must not swallow the one that the next submit enqueues.
+        Some(DedupeKey::until_started(self.training_id))
+    }
+}
+
+impl Run for PollStatus {
+    async fn run(&self, cx: &Context) -> Result<Done, JobError> {
+        let mut db = cx.pool.acquire().await?;
+        let Some(training) = trainings::find(&mut db, self.training_id).await? else {
+            return Ok(Done::Skipped("the training is gone"));
+        };
+        let open = attempts::find_open(&mut db, self.training_id).await?;
+        drop(db);
+        match (training.status, open) {
+            (TrainingStatus::Submitting, Some(attempt)) => adopt_from_list(cx, &training, &attempt).await,
+            (TrainingStatus::Submitted, _) => look(cx, &training).await,
+            _ => Ok(Done::Skipped("the training is not at FAL")),
+        }
+    }
+
+    /// A training that FAL has or may have is never left without a poll: the successor starts with fresh attempts.
+    async fn on_dead(&self, tx: &mut PgConnection, _: &DeadReason) -> Result<(), JobError> {
+        let at_fal = trainings::find(tx, self.training_id)
+            .await?
+            .is_some_and(|training| matches!(training.status, TrainingStatus::Submitting | TrainingStatus::Submitted));
+        if at_fal {
+            enqueue_in(tx, self, START_OVER_AFTER).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Looks for an attempt without an answer in FAL's request list. Its absence proves nothing (fal.md 6.3), so it is
+/// looked for again until it or a delivery with its token turns up.
+async fn adopt_from_list(cx: &Context, training: &Training, attempt: &Attempt) -> Result<Done, JobError> {
+    let query = ListQuery {
+        endpoint: &attempt.endpoint,
+        since: attempt.created_at,
+        token: &attempt.token,
+        archive_url: training.archive_url.as_deref(),
+    };
+    let Some(request) = cx.fal.find_request(&query).await? else {
+        return Err(JobError::snooze(cx.saga.list_every, "the attempt is not in FAL's request list yet"));
+    };
+    let mut tx = cx.pool.begin().await?;
+    let request = request.into();
+    let adopted =
+        saga::submit_accepted(&mut tx, training.id, attempt.id, &request, AttemptEvidence::RequestList, cx.saga.first_poll).await?;
+    tx.commit().await?;
+    if adopted {
+        info!(training.id = %training.id, fal.request_id = %request.request_id, "Adopted the lost request of training {}", training.id);
+    }
+    Ok(Done::Applied)
+}
+
+/// One look at a request that FAL has.
+async fn look(cx: &Context, training: &Training) -> Result<Done, JobError> {
+    let id = training.id;
+    let urls = training.request_urls().ok_or_else(|| JobError::give_up("no_request", "a submitted training has no request id"))?;
+    let seen = match cx.fal.status(&urls).await? {
+        RequestStatus::Completed if webhook_had_its_chance(cx, training) => return judge(cx, training).await,
+        RequestStatus::Completed => {
+            note(cx, training, &Observation { fal_status: COMPLETED, queue_position: None, progress: None, message: None }).await?;
+            return Err(JobError::snooze(cx.saga.webhook_grace, "COMPLETED; its webhook is given a moment"));
+        }
+        RequestStatus::Queued { position } => {
+            Observation { fal_status: "IN_QUEUE", queue_position: position, progress: None, message: None }
+        }
+        RequestStatus::Running { progress, ref message } => {
+            Observation { fal_status: "IN_PROGRESS", queue_position: None, progress, message: message.as_deref() }
+        }
+        RequestStatus::Unknown(word) => {
+            warn!(training.id = %id, fal.status = %word, "FAL answered an unknown status for training {id}; polling goes on");
+            return Err(JobError::snooze(cx.saga.poll_every, "unknown status word"));
+        }
+    };
+    note(cx, training, &seen).await?;
+    Err(JobError::snooze(cx.saga.poll_every, seen.fal_status))
+}
+
+/// A poll that sees COMPLETED a moment before the webhook arrives would count every such training as one whose
+/// webhook was lost, and that count is what tells operators that webhooks are broken (D1). So the first sight of
+/// COMPLETED is only noted, and the next one judges.
+fn webhook_had_its_chance(cx: &Context, training: &Training) -> bool {
+    cx.saga.webhook.is_none() || cx.saga.webhook_grace.is_zero() || training.fal_status.as_deref() == Some(COMPLETED)
+}
+
+async fn note(cx: &Context, training: &Training, seen: &Observation<'_>) -> Result<(), JobError> {
+    let mut tx = cx.pool.begin().await?;
+    saga::observed(&mut tx, training, seen).await?;
+    Ok(tx.commit().await?)
+}
+
+/// COMPLETED is also what a failed request is called; the result's status code tells (fal.md 1.5).
+async fn judge(cx: &Context, training: &Training) -> Result<Done, JobError> {
+    let urls = training.request_urls().ok_or_else(|| JobError::give_up("no_request", "a submitted training has no request id"))?;
+    let outcome = cx.fal.result(&urls).await?;
+    let mut tx = cx.pool.begin().await?;
+    let changed = match &outcome {
+        ResultOutcome::NotReady => return Err(JobError::snooze(cx.saga.poll_every, "the result is not ready yet")),
+        ResultOutcome::Succeeded(output) => saga::trained(&mut tx, training.id, output, TrainingSource::Poll).await?,
+        ResultOutcome::Failed(failure) => {
+            saga::failed(&mut tx, training.id, failure.code(), &failure.to_string(), TrainingSource::Poll).await?
+        }
+        ResultOutcome::Gone => {
+            let detail = "FAL no longer has the result";
+            saga::failed(&mut tx, training.id, FailureCode::ProviderFailed, detail, TrainingSource::Poll).await?
+        }
+    };
+    tx.commit().await?;
+    if changed {
+        metrics::counter!("aisha_reconcile_found_total").increment(1);
+        info!(training.id = %training.id, "Polling learnt the end of training {} before any webhook", training.id);
+    }
+    Ok(Done::Applied)
+}

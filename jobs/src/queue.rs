@@ -1,0 +1,102 @@
+//! The queue engine: rows of `jobs`, moved safely between any number of workers.
+//!
+//! It knows neither payloads nor what a job does; [`crate::runtime`] joins it with those. Postgres is the queue:
+//! what is not committed there has not happened.
+//!
+//! # Must stay true
+//! * Every write after a claim names (id, claim_id); zero rows means that the claim is lost, and is a value.
+//! * Leases are on database time, [`Claim::lease_remaining`] on this process's monotonic clock and never later.
+//! * The attempt is charged at the claim and given back by a snooze or a release, never charged afterwards.
+//! * A `done` is durable before its slot is free.
+//!
+//! # If the process dies here
+//! Its running jobs keep their lease, then any worker's sweep makes them ready again with the attempt charged.
+//!
+//! Read next: `migrations/*_create_jobs.sql`, then `pump.rs` (claims and acks), `settle.rs` (every other end),
+//! `heartbeat.rs`, `sweep.rs` (rescue and promotion), `wake.rs` (no lost wake-up), `apalis.rs`.
+
+use std::fmt;
+
+use uuid::Uuid;
+
+mod claim;
+mod fence;
+
+pub use claim::Claim;
+pub use fence::FenceError;
+pub(crate) use fence::{complete_in, fence};
+
+/// `jobs.id`.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize, sqlx::Type,
+)]
+#[serde(transparent)]
+#[sqlx(transparent)]
+pub struct JobId(pub i64);
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Fencing token of one claim statement: the worker's random boot id, then a counter. Never reused (K2), also when
+/// a crash of the server takes back a claim that a worker believes to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, sqlx::Type)]
+#[serde(transparent)]
+#[sqlx(transparent)]
+pub struct ClaimId(pub Uuid);
+
+/// Where a job is. The same words as in the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, sqlx::Type)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(type_name = "job_state", rename_all = "snake_case")]
+pub enum JobState {
+    /// Waits for its time.
+    Scheduled,
+    /// May be claimed.
+    Ready,
+    /// Claimed by one worker.
+    Running,
+    /// Had its effect, or there was nothing to do.
+    Done,
+    /// A dead letter.
+    Dead,
+    /// Ended by request.
+    Cancelled,
+}
+
+impl JobState {
+    /// Every one of them, in the order of a life.
+    pub const ALL: [Self; 6] = [
+        Self::Scheduled,
+        Self::Ready,
+        Self::Running,
+        Self::Done,
+        Self::Dead,
+        Self::Cancelled,
+    ];
+
+    /// The word in the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Scheduled => "scheduled",
+            Self::Ready => "ready",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Dead => "dead",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Nothing follows.
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Done | Self::Dead | Self::Cancelled)
+    }
+}
+
+impl fmt::Display for JobState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

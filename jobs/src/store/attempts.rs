@@ -1,0 +1,127 @@
+//! `training_attempts`: one row a POST, committed before it.
+//!
+//! A row without an outcome is AMBIGUOUS: FAL may have it (K12). It is settled by the POST's own answer, by a
+//! signed delivery with its token, or by FAL's request list, whichever comes first, and never by time alone.
+//! The partial unique index `training_attempts_one_open` allows one attempt that FAL has or may have.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::domain::{AttemptEvidence, AttemptOutcome, TrainingId};
+
+/// An attempt about to be made.
+#[derive(Debug)]
+pub(crate) struct NewAttempt<'a> {
+    /// 32 hex digits of chance.
+    pub token: &'a str,
+    pub endpoint: &'a str,
+    pub input: &'a Value,
+    pub input_sha256: &'a str,
+    pub webhook_url: Option<&'a str>,
+}
+
+/// An attempt that was made.
+#[derive(Debug, Clone)]
+pub(crate) struct Attempt {
+    pub id: Uuid,
+    pub training_id: TrainingId,
+    pub number: i32,
+    pub token: String,
+    pub endpoint: String,
+    pub outcome: Option<AttemptOutcome>,
+    pub request_id: Option<String>,
+    pub created_at: DateTime<Utc>,
+}
+
+/// Writes the attempt that is going to be posted; its number is the next of its training.
+pub(crate) async fn insert(tx: &mut PgConnection, training: TrainingId, new: &NewAttempt<'_>) -> Result<Uuid, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        insert into training_attempts (training_id, number, token, endpoint, input, input_sha256, webhook_url)
+        select $1::uuid, coalesce(max(number), 0) + 1, $2, $3, $4::jsonb, $5, $6 from training_attempts where training_id = $1
+        returning id
+        "#,
+        training.0,
+        new.token,
+        new.endpoint,
+        new.input,
+        new.input_sha256,
+        new.webhook_url,
+    )
+    .fetch_one(tx)
+    .await
+}
+
+/// The attempt that FAL has or may have, if there is one.
+pub(crate) async fn find_open(tx: &mut PgConnection, training: TrainingId) -> Result<Option<Attempt>, sqlx::Error> {
+    sqlx::query_as!(
+        Attempt,
+        r#"
+        select id, training_id as "training_id: TrainingId", number, token, endpoint,
+               outcome as "outcome: AttemptOutcome", request_id, created_at
+          from training_attempts
+         where training_id = $1 and (outcome is null or outcome = 'accepted')
+        "#,
+        training.0
+    )
+    .fetch_optional(tx)
+    .await
+}
+
+/// The attempt whose webhook URL carried `token`.
+pub(crate) async fn find_by_token(tx: &mut PgConnection, token: &str) -> Result<Option<Attempt>, sqlx::Error> {
+    sqlx::query_as!(
+        Attempt,
+        r#"
+        select id, training_id as "training_id: TrainingId", number, token, endpoint,
+               outcome as "outcome: AttemptOutcome", request_id, created_at
+          from training_attempts
+         where token = $1
+        "#,
+        token
+    )
+    .fetch_optional(tx)
+    .await
+}
+
+/// unknown → accepted. `false`: it was settled before.
+pub(crate) async fn accepted(tx: &mut PgConnection, id: Uuid, request_id: &str, evidence: AttemptEvidence) -> Result<bool, sqlx::Error> {
+    let changed = sqlx::query!(
+        r#"
+        update training_attempts
+           set outcome = 'accepted', request_id = $2, evidence = $3, settled_at = now()
+         where id = $1 and outcome is null
+        "#,
+        id,
+        request_id,
+        evidence as AttemptEvidence,
+    )
+    .execute(tx)
+    .await?;
+    Ok(changed.rows_affected() == 1)
+}
+
+/// unknown → not_sent | refused. `false`: it was settled before, for instance by a delivery with its token.
+pub(crate) async fn not_accepted(tx: &mut PgConnection, id: Uuid, outcome: AttemptOutcome, error: &str) -> Result<bool, sqlx::Error> {
+    let changed = sqlx::query!(
+        r#"
+        update training_attempts
+           set outcome = $2, error = $3, settled_at = now()
+         where id = $1 and outcome is null and $2 <> 'accepted'
+        "#,
+        id,
+        outcome as AttemptOutcome,
+        error,
+    )
+    .execute(tx)
+    .await?;
+    Ok(changed.rows_affected() == 1)
+}
+
+/// Notes why an attempt's fate is unknown, for operators; it stays open.
+pub(crate) async fn unknown(tx: &mut PgConnection, id: Uuid, error: &str) -> Result<(), sqlx::Error> {
+    sqlx::query!("update training_attempts set error = $2 where id = $1 and outcome is null", id, error).execute(tx).await?;
+    Ok(())
+}

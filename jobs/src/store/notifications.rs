@@ -1,0 +1,357 @@
+//! The outbox: `notifications`. One row is one Telegram message, for as long as it may change.
+//!
+//! Writers raise `revision`; `notify_user` sends until `delivered_revision` has caught up. A row that is closed
+//! never changes again.
+
+use sqlx::{PgConnection, types::Json};
+
+use crate::{
+    domain::{AvatarId, NotificationId, TrainingId, UserId},
+    texts::Message,
+};
+
+/// What a message is for. Stored in `notifications.kind`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The answer to one update.
+    Reply,
+    /// The wizard's photo step, which counts photos.
+    Photos,
+    /// How a training is going.
+    Progress,
+    /// How a training ended.
+    Final,
+}
+
+impl Kind {
+    /// The word in the database.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Reply => "reply",
+            Self::Photos => "photos",
+            Self::Progress => "progress",
+            Self::Final => "final",
+        }
+    }
+}
+
+/// A message that is not in the outbox yet.
+#[derive(Debug)]
+pub(crate) struct New<'a> {
+    pub user_id: UserId,
+    pub avatar_id: Option<AvatarId>,
+    pub training_id: Option<TrainingId>,
+    pub kind: Kind,
+    pub dedupe_key: &'a str,
+    pub message: &'a Message,
+    /// The message in the chat that this one takes the place of. `None`: it is sent anew.
+    pub takes_place_of: Option<i64>,
+    /// Nothing will follow it: closed once it is delivered.
+    pub is_last: bool,
+}
+
+/// Puts a message into the outbox. `None`: the key was used before, so it is there already or was even sent.
+pub(crate) async fn insert(
+    tx: &mut PgConnection,
+    new: &New<'_>,
+) -> Result<Option<NotificationId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        insert into notifications (user_id, avatar_id, training_id, kind, dedupe_key, message, message_id, is_last)
+        values ($1, $2, $3, $4, $5, $6, $7, $8)
+        on conflict (dedupe_key) do nothing
+        returning id as "id: NotificationId"
+        "#,
+        new.user_id.0,
+        new.avatar_id.map(|id| id.0),
+        new.training_id.map(|id| id.0),
+        new.kind.as_str(),
+        new.dedupe_key,
+        Json(new.message) as _,
+        new.takes_place_of,
+        new.is_last,
+    )
+    .fetch_optional(tx)
+    .await
+}
+
+/// What an open message is about: `avatar_photos` counters are about an avatar, progress about a training.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum About {
+    Avatar(AvatarId),
+    Training(TrainingId),
+}
+
+impl About {
+    const fn ids(self) -> (Option<uuid::Uuid>, Option<uuid::Uuid>) {
+        match self {
+            Self::Avatar(id) => (Some(id.0), None),
+            Self::Training(id) => (None, Some(id.0)),
+        }
+    }
+}
+
+/// What became of a change to an open message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Raised {
+    /// It says something new; `notify_user` has to hear.
+    Changed(NotificationId),
+    /// It says that already.
+    Unchanged,
+    /// There is no open message of the kind.
+    NoneOpen,
+}
+
+/// Changes what the open message says.
+pub(crate) async fn raise(
+    tx: &mut PgConnection,
+    kind: Kind,
+    about: About,
+    message: &Message,
+    is_last: bool,
+) -> Result<Raised, sqlx::Error> {
+    let (avatar, training) = about.ids();
+    let row = sqlx::query!(
+        r#"
+        with open as (
+            select id, (message is distinct from $4 or is_last is distinct from $5) as differs
+              from notifications
+             where kind = $1 and closed_at is null and (avatar_id = $2 or training_id = $3)
+             order by seq desc
+             limit 1
+               for update
+        ), changed as (
+            update notifications
+               set message = $4, is_last = $5, revision = revision + 1, updated_at = now()
+              from open
+             where notifications.id = open.id and open.differs
+            returning notifications.id
+        )
+        select open.id as "id!: NotificationId", open.differs as "differs!" from open left join changed using (id)
+        "#,
+        kind.as_str(),
+        avatar,
+        training,
+        Json(message) as _,
+        is_last,
+    )
+    .fetch_optional(tx)
+    .await?;
+    Ok(match row {
+        Some(row) if row.differs => Raised::Changed(row.id),
+        Some(_) => Raised::Unchanged,
+        None => Raised::NoneOpen,
+    })
+}
+
+/// How many messages of a kind an avatar has had.
+pub(crate) async fn count(tx: &mut PgConnection, kind: Kind, avatar: AvatarId) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select count(*) as "count!" from notifications where kind = $1 and avatar_id = $2"#,
+        kind.as_str(),
+        avatar.0
+    )
+    .fetch_one(tx)
+    .await
+}
+
+/// Ends the open messages of a kind where they stand: another message takes over.
+pub(crate) async fn supersede(tx: &mut PgConnection, kind: Kind, about: About) -> Result<(), sqlx::Error> {
+    let (avatar, training) = about.ids();
+    sqlx::query!(
+        r#"
+        update notifications
+           set closed_at = now(), outcome = 'superseded', updated_at = now()
+         where kind = $1 and closed_at is null and (avatar_id = $2 or training_id = $3)
+        "#,
+        kind.as_str(),
+        avatar,
+        training,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// A message that waits to be sent, and whom it goes to.
+#[derive(Debug)]
+pub(crate) struct Due {
+    pub id: NotificationId,
+    pub user_id: UserId,
+    pub telegram_id: i64,
+    pub language: String,
+    pub unreachable: bool,
+    /// Telegram asked for silence in this chat for so many more seconds.
+    pub quiet_seconds: Option<f64>,
+    pub kind: String,
+    pub seq: i64,
+    /// As stored: another version may have written it.
+    pub message: serde_json::Value,
+    pub revision: i32,
+    pub delivered_revision: i32,
+    pub message_id: Option<i64>,
+}
+
+/// The message, if it says something that its reader has not seen.
+pub(crate) async fn due(tx: &mut PgConnection, id: NotificationId) -> Result<Option<Due>, sqlx::Error> {
+    sqlx::query_as!(
+        Due,
+        r#"
+        select n.id as "id: NotificationId", n.user_id as "user_id: UserId", u.telegram_id, u.language,
+               u.unreachable_at is not null as "unreachable!",
+               extract(epoch from u.quiet_until - now())::float8 as quiet_seconds,
+               n.kind, n.seq, n.message, n.revision, n.delivered_revision, n.message_id
+          from notifications n
+          join users u on u.id = n.user_id
+         where n.id = $1 and n.closed_at is null and n.delivered_revision < n.revision
+        "#,
+        id.0
+    )
+    .fetch_optional(tx)
+    .await
+}
+
+/// The chat's first message before `due` that was never delivered: it goes first, so that a chat reads in order.
+pub(crate) async fn before(tx: &mut PgConnection, due: &Due) -> Result<Option<NotificationId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        select id as "id: NotificationId"
+          from notifications
+         where user_id = $1 and seq < $2 and closed_at is null and delivered_revision = 0
+         order by seq
+         limit 1
+        "#,
+        due.user_id.0,
+        due.seq
+    )
+    .fetch_optional(tx)
+    .await
+}
+
+/// The chat's next message that was never delivered.
+pub(crate) async fn next_waiting(
+    tx: &mut PgConnection,
+    user: UserId,
+) -> Result<Option<NotificationId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        select id as "id: NotificationId"
+          from notifications
+         where user_id = $1 and closed_at is null and delivered_revision = 0
+         order by seq
+         limit 1
+        "#,
+        user.0
+    )
+    .fetch_optional(tx)
+    .await
+}
+
+/// Marks that a first send is about to begin. `Some(true)`: an earlier one began and nobody knows whether it
+/// arrived, so this one may be a duplicate, which is counted. `None`: there is nothing to send any more.
+pub(crate) async fn begin_send(
+    tx: &mut PgConnection,
+    id: NotificationId,
+) -> Result<Option<bool>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        with before as (select id, sending_since from notifications where id = $1 for update)
+        update notifications n
+           set sending_since = now(),
+               possible_duplicates = possible_duplicates + (before.sending_since is not null)::int
+          from before
+         where n.id = before.id and n.closed_at is null and n.message_id is null
+        returning before.sending_since is not null as "repeated!"
+        "#,
+        id.0
+    )
+    .fetch_optional(tx)
+    .await
+}
+
+/// The send surely did not arrive: the next one is a first one again.
+pub(crate) async fn not_sent(tx: &mut PgConnection, id: NotificationId) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update notifications set sending_since = null where id = $1",
+        id.0
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// The message that was to be edited is not there any more: the next send makes a new one.
+pub(crate) async fn forget_message_id(tx: &mut PgConnection, id: NotificationId) -> Result<(), sqlx::Error> {
+    sqlx::query!("update notifications set message_id = null where id = $1", id.0)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// `revision` was delivered as `message_id`. Closes the row when nothing will follow.
+pub(crate) async fn delivered(
+    tx: &mut PgConnection,
+    id: NotificationId,
+    revision: i32,
+    message_id: Option<i64>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"
+        update notifications
+           set delivered_revision = greatest(delivered_revision, $2), message_id = coalesce($3, message_id),
+               sending_since = null, updated_at = now(),
+               closed_at = case when is_last and revision = $2 then coalesce(closed_at, now()) else closed_at end,
+               outcome = case when is_last and revision = $2 then coalesce(outcome, 'delivered') else outcome end
+         where id = $1
+        "#,
+        id.0,
+        revision,
+        message_id,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Nothing more will be sent for this row. Says whether it was open.
+pub(crate) async fn close(
+    tx: &mut PgConnection,
+    id: NotificationId,
+    outcome: &str,
+) -> Result<bool, sqlx::Error> {
+    let closed = sqlx::query!(
+        "update notifications set closed_at = now(), outcome = $2, updated_at = now() where id = $1 and closed_at is null",
+        id.0,
+        outcome
+    )
+    .execute(tx)
+    .await?;
+    Ok(closed.rows_affected() == 1)
+}
+
+/// Telegram will take nothing for this user: everything that waits is closed.
+pub(crate) async fn close_all(tx: &mut PgConnection, user: UserId) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"
+        update notifications set closed_at = now(), outcome = 'unreachable', updated_at = now()
+         where user_id = $1 and closed_at is null
+        "#,
+        user.0
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Whose notification it is.
+pub(crate) async fn reader_of(
+    tx: &mut PgConnection,
+    id: NotificationId,
+) -> Result<Option<UserId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select user_id as "user_id: UserId" from notifications where id = $1"#,
+        id.0
+    )
+    .fetch_optional(tx)
+    .await
+}

@@ -1,0 +1,279 @@
+//! The saga's rows: `trainings`, and the avatar that moves with its training.
+//!
+//! Every transition is a compare-and-set that names the status it expects
+//! ([`TrainingStatus::may_become`](crate::domain::TrainingStatus::may_become) is the specification); `false`
+//! means that somebody else was first, which is a value and no error: webhook and poll race by design.
+//! A training and its avatar change in one statement, so that neither is ever seen without the other.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use crate::domain::{AvatarId, FailureCode, TrainingId, TrainingSource, TrainingStatus, TrainingType, UserId};
+
+/// One row of `trainings`, as the jobs need it. The migration's column comments say who sets what, and when.
+#[derive(Debug, Clone)]
+pub(crate) struct Training {
+    pub id: TrainingId,
+    pub avatar_id: AvatarId,
+    pub user_id: UserId,
+    pub training_type: TrainingType,
+    pub trainer: String,
+    pub preset: String,
+    pub trigger_phrase: String,
+    pub status: TrainingStatus,
+    pub archive_url: Option<String>,
+    pub archive_sha256: Option<String>,
+    pub request_id: Option<String>,
+    pub status_url: Option<String>,
+    pub response_url: Option<String>,
+    pub fal_status: Option<String>,
+    pub progress: i16,
+    pub result: Option<Value>,
+    pub created_at: DateTime<Utc>,
+}
+
+/// Where the archive lies; written by `build_archive`.
+#[derive(Debug, Clone)]
+pub(crate) struct StoredArchive {
+    pub url: String,
+    pub sha256: String,
+    pub bytes: u64,
+    pub photos: usize,
+    /// When the copy that FAL reads is deleted.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// A request that FAL has.
+#[derive(Debug, Clone)]
+pub(crate) struct FalRequest {
+    pub request_id: String,
+    pub status_url: String,
+    pub response_url: String,
+    pub cancel_url: String,
+}
+
+/// What a status call learnt.
+#[derive(Debug, Clone)]
+pub(crate) struct Observation<'a> {
+    pub fal_status: &'a str,
+    pub queue_position: Option<i32>,
+    pub progress: Option<u8>,
+    pub message: Option<&'a str>,
+}
+
+/// A model that was verified; exactly one of the two shapes the database allows for a completed avatar.
+#[derive(Debug, Clone)]
+pub(crate) enum VerifiedModel {
+    /// Our copy of the LoRA, and FAL's URL of it as a cache.
+    Lora { key: String, sha256: String, bytes: u64, url: String },
+    /// A finetune that stays at FAL.
+    Finetune { id: String },
+}
+
+/// Reads one training.
+pub(crate) async fn find(tx: &mut PgConnection, id: TrainingId) -> Result<Option<Training>, sqlx::Error> {
+    sqlx::query_as!(
+        Training,
+        r#"
+        select id as "id: TrainingId", avatar_id as "avatar_id: AvatarId", user_id as "user_id: UserId",
+               training_type as "training_type: TrainingType", trainer, preset, trigger_phrase,
+               status as "status: TrainingStatus", archive_url, archive_sha256, request_id, status_url,
+               response_url, fal_status, progress, result, created_at
+          from trainings
+         where id = $1
+        "#,
+        id.0
+    )
+    .fetch_optional(tx)
+    .await
+}
+
+/// Reads one training and keeps others from changing it until the transaction ends.
+pub(crate) async fn lock(tx: &mut PgConnection, id: TrainingId) -> Result<Option<Training>, sqlx::Error> {
+    let found = sqlx::query_scalar!("select 1 from trainings where id = $1 for update", id.0).fetch_optional(&mut *tx).await?;
+    match found {
+        Some(_) => find(tx, id).await,
+        None => Ok(None),
+    }
+}
+
+/// Whose training it is, as the comment for FAL names them (M11).
+#[derive(Debug)]
+pub(crate) struct Owner {
+    pub avatar_name: Option<String>,
+    pub username: Option<String>,
+}
+
+/// Whose training it is.
+pub(crate) async fn owner(tx: &mut PgConnection, id: TrainingId) -> Result<Owner, sqlx::Error> {
+    sqlx::query_as!(
+        Owner,
+        r#"
+        select avatars.name as avatar_name, users.username
+          from trainings
+          join avatars on avatars.id = trainings.avatar_id
+          join users on users.id = trainings.user_id
+         where trainings.id = $1
+        "#,
+        id.0
+    )
+    .fetch_one(tx)
+    .await
+}
+
+/// The training that FAL knows under `request_id`.
+pub(crate) async fn find_by_request(tx: &mut PgConnection, request_id: &str) -> Result<Option<TrainingId>, sqlx::Error> {
+    sqlx::query_scalar!(r#"select id as "id: TrainingId" from trainings where request_id = $1"#, request_id).fetch_optional(tx).await
+}
+
+/// requested → archived.
+pub(crate) async fn archived(tx: &mut PgConnection, id: TrainingId, archive: &StoredArchive) -> Result<bool, sqlx::Error> {
+    let changed = sqlx::query!(
+        r#"
+        update trainings
+           set status = 'archived', archived_at = now(), archive_url = $2, archive_sha256 = $3, archive_bytes = $4,
+               archive_photos = $5, archive_expires_at = $6
+         where id = $1 and status = 'requested'
+        "#,
+        id.0,
+        archive.url,
+        archive.sha256,
+        i64::try_from(archive.bytes).unwrap_or(i64::MAX),
+        i32::try_from(archive.photos).unwrap_or(i32::MAX),
+        archive.expires_at,
+    )
+    .execute(tx)
+    .await?;
+    Ok(changed.rows_affected() == 1)
+}
+
+/// archived → requested: the archive was gone from where FAL would fetch it, so it is built again.
+pub(crate) async fn archive_lost(tx: &mut PgConnection, id: TrainingId) -> Result<bool, sqlx::Error> {
+    let changed = sqlx::query!("update trainings set status = 'requested' where id = $1 and status = 'archived'", id.0).execute(tx).await?;
+    Ok(changed.rows_affected() == 1)
+}
+
+/// archived → submitting. The caller inserts the attempt in the same transaction.
+pub(crate) async fn submitting(tx: &mut PgConnection, id: TrainingId) -> Result<bool, sqlx::Error> {
+    let changed = sqlx::query!("update trainings set status = 'submitting' where id = $1 and status = 'archived'", id.0).execute(tx).await?;
+    Ok(changed.rows_affected() == 1)
+}
+
+/// submitting → archived: the attempt surely did not reach FAL, or FAL did not take it.
+pub(crate) async fn not_submitted(tx: &mut PgConnection, id: TrainingId) -> Result<bool, sqlx::Error> {
+    let changed = sqlx::query!("update trainings set status = 'archived' where id = $1 and status = 'submitting'", id.0).execute(tx).await?;
+    Ok(changed.rows_affected() == 1)
+}
+
+/// submitting → submitted. A training that the user ended meanwhile still learns its request id, so that what
+/// FAL sends for it is recognised.
+pub(crate) async fn submitted(tx: &mut PgConnection, id: TrainingId, request: &FalRequest) -> Result<bool, sqlx::Error> {
+    let changed = sqlx::query!(
+        r#"
+        update trainings
+           set status = case when status = 'submitting' then 'submitted' else status end, submitted_at = now(),
+               request_id = $2, status_url = $3, response_url = $4, cancel_url = $5
+         where id = $1 and request_id is null and status in ('submitting', 'failed', 'cancelled')
+        "#,
+        id.0,
+        request.request_id,
+        request.status_url,
+        request.response_url,
+        request.cancel_url,
+    )
+    .execute(tx)
+    .await?;
+    Ok(changed.rows_affected() == 1)
+}
+
+/// Notes what a status call learnt while the training is at FAL. Progress never goes down.
+pub(crate) async fn observed(tx: &mut PgConnection, id: TrainingId, seen: &Observation<'_>) -> Result<bool, sqlx::Error> {
+    let changed = sqlx::query!(
+        r#"
+        update trainings
+           set fal_status = $2, queue_position = $3, progress = greatest(progress, coalesce($4, progress)),
+               progress_message = coalesce($5, progress_message), polled_at = now(),
+               started_at = case when $2 = 'IN_PROGRESS' then coalesce(started_at, now()) else started_at end
+         where id = $1 and status = 'submitted'
+        "#,
+        id.0,
+        seen.fal_status,
+        seen.queue_position,
+        seen.progress.map(i16::from),
+        seen.message,
+    )
+    .execute(tx)
+    .await?;
+    Ok(changed.rows_affected() == 1)
+}
+
+/// submitted → trained: the first terminal success wins.
+pub(crate) async fn trained(
+    tx: &mut PgConnection,
+    id: TrainingId,
+    result: &Value,
+    source: TrainingSource,
+) -> Result<bool, sqlx::Error> {
+    let changed = sqlx::query!(
+        r#"
+        update trainings
+           set status = 'trained', trained_at = now(), result = $2, result_source = $3, progress = 100
+         where id = $1 and status = 'submitted'
+        "#,
+        id.0,
+        result,
+        source as TrainingSource,
+    )
+    .execute(tx)
+    .await?;
+    Ok(changed.rows_affected() == 1)
+}
+
+/// trained → completed, and its avatar with it: the first completed avatar of a user becomes the main one.
+pub(crate) async fn completed(tx: &mut PgConnection, id: TrainingId, model: &VerifiedModel) -> Result<bool, sqlx::Error> {
+    let (key, sha256, bytes, url, finetune) = match model {
+        VerifiedModel::Lora { key, sha256, bytes, url } => {
+            (Some(key.as_str()), Some(sha256.as_str()), i64::try_from(*bytes).ok(), Some(url.as_str()), None)
+        }
+        VerifiedModel::Finetune { id } => (None, None, None, None, Some(id.as_str())),
+    };
+    // Two avatars of one user that complete at once must not both find "no main one yet".
+    sqlx::query!("select u.id from users u join trainings t on t.user_id = u.id where t.id = $1 for update of u", id.0)
+        .fetch_optional(&mut *tx)
+        .await?;
+    let changed = sqlx::query_file!("src/store/sql/training_completed.sql", id.0, key, sha256, bytes, url, finetune).execute(tx).await?;
+    Ok(changed.rows_affected() == 1)
+}
+
+/// Any live status → failed, and its avatar with it.
+pub(crate) async fn failed(
+    tx: &mut PgConnection,
+    id: TrainingId,
+    code: FailureCode,
+    detail: &str,
+    source: TrainingSource,
+) -> Result<bool, sqlx::Error> {
+    let changed = sqlx::query!(
+        r#"
+        with training as (
+            update trainings
+               set status = 'failed', finished_at = now(), failure_code = $2, failure_detail = $3,
+                   result_source = coalesce(result_source, $4)
+             where id = $1 and status not in ('completed', 'failed', 'cancelled')
+            returning avatar_id
+        )
+        update avatars
+           set status = 'failed', updated_at = now()
+          from training
+         where avatars.id = training.avatar_id
+        "#,
+        id.0,
+        code.as_str(),
+        detail,
+        source as TrainingSource,
+    )
+    .execute(tx)
+    .await?;
+    Ok(changed.rows_affected() == 1)
+}

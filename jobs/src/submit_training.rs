@@ -1,0 +1,226 @@
+//! Ask FAL to train one avatar, once.
+//!
+//! Needs a training in `archived`; leaves it `submitted`, or `submitting` with an open attempt when nobody can
+//! tell whether FAL took it. Nobody waits here: what happens next is learnt by `poll_status` (enqueued with the
+//! attempt) and by `apply_fal_delivery`.
+//!
+//! # Must stay true
+//! * at most one POST whose fate is unknown or accepted, ever — `a_submit_whose_answer_is_lost_is_adopted_and_never_repeated`
+//! * a worker that slept past its lease does not send          — `a_submit_that_lost_its_lease_sends_nothing`
+//! * running out of attempts never fails an open attempt (K12) — `a_dead_submit_leaves_an_ambiguous_attempt_to_the_poll`
+//!
+//! # If we die …
+//! | …                                  | the next run finds            | and                                     |
+//! |------------------------------------|-------------------------------|-----------------------------------------|
+//! | before the attempt is committed    | `archived`                    | posts                                   |
+//! | after that, before or in the POST  | `submitting`, an open attempt | leaves it to `poll_status`; never posts |
+//! | after the answer is recorded       | `submitted`                   | does nothing                            |
+//!
+//! FAL has no idempotency key (docs/adr/0003-one-paid-submit.md). Read next: `saga.rs`, `clients/fal.rs`.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use sqlx::PgConnection;
+use tracing::{error, info, warn};
+use uuid::Uuid;
+
+use crate::{
+    clients::fal::SubmitOutcome,
+    context::Context,
+    domain::{
+        AttemptEvidence, AttemptOutcome, FailureCode, FinetuneComment, Preset, TrainingId, TrainingOrder, TrainingSource, TrainingStatus,
+    },
+    job::{DeadReason, DedupeKey, Done, Job, JobError, Policy, Queue, Run},
+    saga,
+    store::{
+        attempts::{self, NewAttempt},
+        trainings::{self, Training},
+    },
+};
+
+/// How long all submissions stay parked after FAL locked the account or refused the key. Not the user's fault.
+const PARKED: Duration = Duration::from_secs(60);
+
+/// Persisted as `{"training_id":…}`; golden copy in `tests/payloads/submit_training.v1.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SubmitTraining {
+    training_id: TrainingId,
+}
+
+impl SubmitTraining {
+    /// For a training whose archive is ready.
+    pub const fn new(training_id: TrainingId) -> Self {
+        Self { training_id }
+    }
+}
+
+impl Job for SubmitTraining {
+    const NAME: &'static str = "submit_training";
+    const QUEUE: Queue = Queue::Fal;
+    // The timeout exceeds the POST's own, so that a slow answer is classified and not cut off.
+    const POLICY: Policy = Policy::attempts(8)
+        .backoff(Duration::from_secs(3), Duration::from_secs(300))
+        .timeout(Duration::from_secs(120))
+        .snooze_cap(Duration::from_secs(7 * 24 * 3600));
+
+    fn dedupe_key(&self) -> Option<DedupeKey> {
+        Some(DedupeKey::until_done(self.training_id))
+    }
+}
+
+impl Run for SubmitTraining {
+    async fn run(&self, cx: &Context) -> Result<Done, JobError> {
+        let mut db = cx.pool.acquire().await?;
+        let Some(training) = trainings::find(&mut db, self.training_id).await? else {
+            return Ok(Done::Skipped("the training is gone"));
+        };
+        match training.status {
+            TrainingStatus::Archived => {}
+            TrainingStatus::Submitting => return Ok(Done::Skipped("an attempt is open; poll_status learns its fate")),
+            _ => return Ok(Done::Skipped("the training is not waiting to be submitted")),
+        }
+        if !archive_is_there(cx, &training).await? {
+            let mut tx = cx.pool.begin().await?;
+            saga::archive_lost(&mut tx, training.id).await?;
+            tx.commit().await?;
+            return Ok(Done::Skipped("the archive was gone; it is built again"));
+        }
+        let posting = Posting::prepare(cx, &training).await?;
+        let Some(attempt) = posting.commit(cx).await? else {
+            return Ok(Done::Skipped("somebody else took the training meanwhile"));
+        };
+        // From here to the answer FAL may have it: nothing below may post again, and nothing may fail the training
+        // unless FAL said that it did not take it.
+        let claim = cx.claim().clone();
+        let outcome = cx
+            .fal
+            .submit(&posting.endpoint, &posting.body, posting.webhook_url.as_deref(), move || claim.holds_lease())
+            .await;
+        posting.settle(cx, attempt, outcome).await
+    }
+
+    async fn on_dead(&self, tx: &mut PgConnection, why: &DeadReason) -> Result<(), JobError> {
+        if attempts::find_open(tx, self.training_id).await?.is_some() {
+            error!(training.id = %self.training_id, "Submit of training {} is dead with an attempt open; poll_status goes on", self.training_id);
+            return Ok(());
+        }
+        let code = if why.code == REFUSED { FailureCode::RejectedByProvider } else { FailureCode::Internal };
+        saga::failed(tx, self.training_id, code, &why.message, TrainingSource::Job).await?;
+        Ok(())
+    }
+}
+
+/// Dead reason of a submit that FAL refused for what is in it.
+const REFUSED: &str = "fal_refused";
+
+/// HEAD of the archive as FAL will fetch it (K21): a lost or expired one would cost a failed training.
+async fn archive_is_there(cx: &Context, training: &Training) -> Result<bool, JobError> {
+    let Some(url) = &training.archive_url else { return Ok(false) };
+    Ok(cx.fal.exists(url).await?)
+}
+
+/// One POST, ready to be committed and sent.
+struct Posting {
+    training: TrainingId,
+    token: String,
+    endpoint: String,
+    body: Value,
+    body_sha256: String,
+    webhook_url: Option<String>,
+}
+
+impl Posting {
+    async fn prepare(cx: &Context, training: &Training) -> Result<Self, JobError> {
+        let trainer = cx.trainers.get(&training.trainer).ok_or_else(|| {
+            JobError::give_up("unknown_trainer", format_args!("trainer {:?} is not in config/trainers.toml", training.trainer))
+        })?;
+        let preset: Preset = training.preset.parse().map_err(|problem| JobError::give_up("unknown_preset", problem))?;
+        let mut db = cx.pool.acquire().await?;
+        let owner = trainings::owner(&mut db, training.id).await?;
+        let token = cx.chance.token();
+        let body = trainer.request(&TrainingOrder {
+            archive_url: training.archive_url.as_deref().unwrap_or_default(),
+            trigger: &training.trigger_phrase,
+            preset,
+            comment: FinetuneComment {
+                avatar_name: owner.avatar_name.as_deref(),
+                telegram_username: owner.username.as_deref(),
+                user_id: training.user_id,
+                token: &token,
+            },
+        });
+        let body_sha256 = hex::encode(Sha256::digest(body.to_string()));
+        let webhook_url = cx.saga.webhook.as_ref().map(|base| base.url_for(training.training_type, &token).into());
+        Ok(Self { training: training.id, token, endpoint: trainer.endpoint().to_owned(), body, body_sha256, webhook_url })
+    }
+
+    /// Commits the attempt under our claim's fence: a runner whose claim is lost must not open one.
+    async fn commit(&self, cx: &Context) -> Result<Option<Uuid>, JobError> {
+        let mut tx = cx.pool.begin().await?;
+        cx.fence(&mut tx).await?;
+        let attempt = NewAttempt {
+            token: &self.token,
+            endpoint: &self.endpoint,
+            input: &self.body,
+            input_sha256: &self.body_sha256,
+            webhook_url: self.webhook_url.as_deref(),
+        };
+        let attempt = saga::begin_submit(&mut tx, self.training, &attempt, cx.saga.first_poll).await?;
+        tx.commit().await?;
+        Ok(attempt)
+    }
+
+    /// Records what the POST learnt. Not fenced: that FAL has (or has not) the request is a fact whoever reports it,
+    /// and the attempt's own compare-and-set keeps the first proof.
+    async fn settle(&self, cx: &Context, attempt: Uuid, outcome: SubmitOutcome) -> Result<Done, JobError> {
+        let id = self.training;
+        match outcome {
+            SubmitOutcome::Accepted(request) => {
+                let mut tx = cx.pool.begin().await?;
+                let request = request.into();
+                saga::submit_accepted(&mut tx, id, attempt, &request, AttemptEvidence::Answer, cx.saga.first_poll).await?;
+                tx.commit().await?;
+                info!(training.id = %id, fal.request_id = %request.request_id, "FAL accepted training {id}");
+                Ok(Done::Applied)
+            }
+            SubmitOutcome::Unknown(why) => {
+                let mut db = cx.pool.acquire().await?;
+                attempts::unknown(&mut db, attempt, &why).await?;
+                metrics::counter!("aisha_submit_unknown_outcome_total").increment(1);
+                warn!(training.id = %id, "Nobody knows whether FAL took training {id} ({why}); it is looked for, not repeated");
+                Ok(Done::Applied)
+            }
+            SubmitOutcome::NotSent(why) => self.not_taken(cx, attempt, AttemptOutcome::NotSent, &why, JobError::retry(&why)).await,
+            SubmitOutcome::Busy { retry_after } => {
+                let verdict = JobError::snooze(retry_after, "FAL is busy (429)");
+                self.not_taken(cx, attempt, AttemptOutcome::Refused, "429", verdict).await
+            }
+            SubmitOutcome::Locked(why) => {
+                error!(training.id = %id, "FAL refuses all submissions ({why}): they are parked; check key and balance");
+                metrics::counter!("aisha_fal_parked_total").increment(1);
+                self.not_taken(cx, attempt, AttemptOutcome::Refused, &why, JobError::snooze(PARKED, &why)).await
+            }
+            SubmitOutcome::Refused { status, detail } => {
+                let why = format!("{status}: {detail}");
+                self.not_taken(cx, attempt, AttemptOutcome::Refused, &why, JobError::give_up(REFUSED, &why)).await
+            }
+        }
+    }
+
+    async fn not_taken(
+        &self,
+        cx: &Context,
+        attempt: Uuid,
+        outcome: AttemptOutcome,
+        why: &str,
+        verdict: JobError,
+    ) -> Result<Done, JobError> {
+        let mut tx = cx.pool.begin().await?;
+        let settled = saga::submit_not_accepted(&mut tx, self.training, attempt, outcome, why).await?;
+        tx.commit().await?;
+        if settled { Err(verdict) } else { Ok(Done::Skipped("a delivery proved meanwhile that FAL has it")) }
+    }
+}

@@ -1,0 +1,229 @@
+//! Users' texts: Fluent files per locale, embedded, and one way to turn a [`Message`] into what Telegram is sent.
+//!
+//! A text that is missing or broken never costs a message: English stands in, then the phrase's name, and an
+//! error is logged. `texts::tests` holds every locale against every phrase, so that this stays theory.
+//!
+//! Text is Telegram's HTML: the `.ftl` files may use `<b>` and `<i>`; every argument that comes from a person is
+//! escaped. Button labels are plain.
+
+mod message;
+mod phrase;
+
+use std::{fmt, sync::Arc};
+
+use fluent_bundle::{FluentArgs, FluentResource, FluentValue, concurrent::FluentBundle};
+use serde_json::{Map, Value};
+use tracing::error;
+
+pub use message::{Button, Message};
+pub use phrase::Phrase;
+
+/// A language that we speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Locale {
+    /// Russian.
+    Ru,
+    /// English, also for everybody whose language we do not speak.
+    En,
+}
+
+impl Locale {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Ru, Self::En];
+
+    /// From Telegram's `language_code` (IETF, e.g. `ru`, `ru-RU`, `pt-br`), or from `users.language`.
+    pub fn from_code(code: &str) -> Self {
+        let language = code.split(['-', '_']).next().unwrap_or_default();
+        if language.eq_ignore_ascii_case("ru") {
+            Self::Ru
+        } else {
+            Self::En
+        }
+    }
+
+    /// As stored in `users.language` and used in Telegram's `language_code`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ru => "ru",
+            Self::En => "en",
+        }
+    }
+
+    const fn source(self) -> &'static str {
+        match self {
+            Self::Ru => include_str!("../locales/ru.ftl"),
+            Self::En => include_str!("../locales/en.ftl"),
+        }
+    }
+}
+
+impl fmt::Display for Locale {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// An embedded locale file that cannot be read: a build that must not start.
+#[derive(Debug, thiserror::Error)]
+#[error("jobs/locales/{locale}.ftl: {problem}")]
+pub struct BrokenLocale {
+    locale: Locale,
+    problem: String,
+}
+
+/// A message in a language, ready for `sendMessage` with `parse_mode=HTML`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendered {
+    /// HTML.
+    pub html: String,
+    /// Rows of label and `callback_data`.
+    pub buttons: Vec<Vec<(String, String)>>,
+}
+
+/// The loaded texts; cheap to clone.
+#[derive(Clone)]
+pub struct Texts {
+    ru: Arc<FluentBundle<FluentResource>>,
+    en: Arc<FluentBundle<FluentResource>>,
+}
+
+/// What the rendered text may contain.
+#[derive(Clone, Copy)]
+enum Markup {
+    Html,
+    Plain,
+}
+
+impl Texts {
+    /// Parses the embedded files.
+    pub fn load() -> Result<Self, BrokenLocale> {
+        Ok(Self {
+            ru: Arc::new(bundle(Locale::Ru)?),
+            en: Arc::new(bundle(Locale::En)?),
+        })
+    }
+
+    /// A whole message.
+    pub fn message(&self, locale: Locale, message: &Message) -> Rendered {
+        let paragraphs: Vec<_> = message
+            .text
+            .iter()
+            .map(|phrase| self.phrase(locale, phrase, Markup::Html))
+            .collect();
+        let buttons = message.buttons.iter().map(|row| {
+            row.iter()
+                .map(|button| (self.plain(locale, &button.label), button.data.clone()))
+                .collect()
+        });
+        Rendered {
+            html: paragraphs.join("\n\n"),
+            buttons: buttons.collect(),
+        }
+    }
+
+    /// A text without markup, for buttons and command lists.
+    pub fn plain(&self, locale: Locale, phrase: &Phrase) -> String {
+        self.phrase(locale, phrase, Markup::Plain)
+    }
+
+    fn phrase(&self, locale: Locale, phrase: &Phrase, markup: Markup) -> String {
+        match serde_json::to_value(phrase) {
+            Ok(Value::Object(fields)) => self.render(locale, &fields, markup),
+            _ => {
+                error!("Phrase {phrase:?} is not an object: it cannot be said");
+                String::new()
+            }
+        }
+    }
+
+    /// `fields` is a phrase's JSON: `say`, and the arguments, some of which are phrases themselves.
+    fn render(&self, locale: Locale, fields: &Map<String, Value>, markup: Markup) -> String {
+        let name = fields.get("say").and_then(Value::as_str).unwrap_or_default();
+        let mut args = FluentArgs::new();
+        for (field, value) in fields.iter().filter(|(field, _)| *field != "say") {
+            args.set(field.clone(), self.argument(locale, value, markup));
+        }
+        let keys = match fields.get("code").and_then(Value::as_str) {
+            Some(code) => [format!("{name}-{code}"), format!("{name}-other")],
+            None => [name.to_owned(), name.to_owned()],
+        };
+        let said = [self.bundle(locale), &self.en]
+            .into_iter()
+            .find_map(|bundle| keys.iter().find_map(|key| format(bundle, key, &args)));
+        said.unwrap_or_else(|| {
+            error!(text.key = name, text.locale = %locale, "Text {name} is in no locale: its name is sent instead");
+            name.to_owned()
+        })
+    }
+
+    fn argument<'a>(&self, locale: Locale, value: &'a Value, markup: Markup) -> FluentValue<'a> {
+        match value {
+            Value::Object(phrase) => self.render(locale, phrase, markup).into(),
+            Value::Array(lines) => {
+                let lines = lines
+                    .iter()
+                    .filter_map(Value::as_object)
+                    .map(|line| self.render(locale, line, markup));
+                lines.collect::<Vec<_>>().join("\n").into()
+            }
+            Value::Number(number) => number.as_i64().unwrap_or_default().into(),
+            Value::String(text) => match markup {
+                Markup::Html => escape(text).into(),
+                Markup::Plain => text.as_str().into(),
+            },
+            Value::Null | Value::Bool(_) => FluentValue::None,
+        }
+    }
+
+    fn bundle(&self, locale: Locale) -> &FluentBundle<FluentResource> {
+        match locale {
+            Locale::Ru => &self.ru,
+            Locale::En => &self.en,
+        }
+    }
+}
+
+impl fmt::Debug for Texts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Texts")
+    }
+}
+
+/// Only what Telegram's HTML mode asks for.
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+}
+
+fn format(bundle: &FluentBundle<FluentResource>, key: &str, args: &FluentArgs<'_>) -> Option<String> {
+    let pattern = bundle.get_message(key)?.value()?;
+    let mut problems = Vec::new();
+    let text = bundle
+        .format_pattern(pattern, Some(args), &mut problems)
+        .into_owned();
+    if !problems.is_empty() {
+        error!(text.key = key, "Text {key} is rendered with gaps: {problems:?}");
+    }
+    Some(text)
+}
+
+fn bundle(locale: Locale) -> Result<FluentBundle<FluentResource>, BrokenLocale> {
+    let broken = |problem: String| BrokenLocale { locale, problem };
+    let language = locale
+        .as_str()
+        .parse()
+        .map_err(|problem| broken(format!("{problem}")))?;
+    let resource = FluentResource::try_new(locale.source().to_owned())
+        .map_err(|(_, problems)| broken(format!("{problems:?}")))?;
+    let mut bundle = FluentBundle::new_concurrent(vec![language]);
+    // Else invisible direction marks are put around every argument, also inside of tags.
+    bundle.set_use_isolating(false);
+    bundle
+        .add_resource(resource)
+        .map_err(|problems| broken(format!("{problems:?}")))?;
+    Ok(bundle)
+}
+
+#[cfg(test)]
+mod tests;

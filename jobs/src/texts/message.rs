@@ -1,0 +1,71 @@
+//! One Telegram message before it is rendered: paragraphs and buttons.
+
+use serde::{Deserialize, Serialize};
+
+use super::Phrase;
+use crate::domain::Action;
+
+/// What is stored in `notifications.message`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// Paragraphs.
+    pub text: Vec<Phrase>,
+    /// Rows of buttons under the text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub buttons: Vec<Vec<Button>>,
+}
+
+/// One inline button.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Button {
+    /// What it says.
+    pub label: Phrase,
+    /// Telegram's `callback_data`: an encoded [`Action`]. Kept as text, so that a row that was stored by another
+    /// version is still sent.
+    pub data: String,
+}
+
+impl Message {
+    /// A message of one paragraph.
+    pub fn new(first: Phrase) -> Self {
+        Self {
+            text: vec![first],
+            buttons: Vec::new(),
+        }
+    }
+
+    /// Adds a paragraph.
+    #[must_use]
+    pub fn and(mut self, paragraph: Phrase) -> Self {
+        self.text.push(paragraph);
+        self
+    }
+
+    /// Puts paragraphs before the others.
+    #[must_use]
+    pub fn after(mut self, first: impl IntoIterator<Item = Phrase>) -> Self {
+        self.text.splice(0..0, first);
+        self
+    }
+
+    /// Adds a row of buttons.
+    #[must_use]
+    pub fn row(mut self, buttons: impl IntoIterator<Item = (Phrase, Action)>) -> Self {
+        self.buttons.push(
+            buttons
+                .into_iter()
+                .map(|(label, action)| Button {
+                    label,
+                    data: action.to_string(),
+                })
+                .collect(),
+        );
+        self
+    }
+
+    /// Adds a row with one button.
+    #[must_use]
+    pub fn button(self, label: Phrase, action: Action) -> Self {
+        self.row([(label, action)])
+    }
+}

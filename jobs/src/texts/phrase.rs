@@ -1,0 +1,198 @@
+//! Everything the bot can say, as data: what is stored in `notifications.message` and rendered when it is sent.
+//!
+//! A phrase's JSON names its text (`say`) and carries the arguments; the texts are in `jobs/locales/*.ftl` under
+//! the same names. A field `code` picks one of a family: `training-failed` with code `timed_out` is the text
+//! `training-failed-timed_out`, or `training-failed-other` for a code that has none.
+//!
+//! Stored rows outlive a deploy: a phrase that may wait in the outbox keeps its name and its fields.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{FailureCode, Gender, TrainingType};
+
+macro_rules! phrases {
+    ($($(#[$doc:meta])* $variant:ident { $($field:ident: $type:ty),* $(,)? }),+ $(,)?) => {
+        /// One text with its arguments.
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(tag = "say", rename_all = "kebab-case")]
+        #[expect(missing_docs, reason = "the fields are the arguments of the text, named as there")]
+        pub enum Phrase { $($(#[$doc])* $variant { $($field: $type),* }),+ }
+
+        /// Each phrase's Rust name and its arguments, for the test that holds the locales against them.
+        #[cfg(test)]
+        pub(super) const ALL: &[(&str, &[&str])] = &[$((stringify!($variant), &[$(stringify!($field)),*])),+];
+    };
+}
+
+phrases! {
+    // Greetings and commands.
+
+    /// First words to somebody without avatars.
+    Welcome { first_name: String, min: u32, max: u32 },
+    /// First words to somebody who has been here.
+    WelcomeBack { first_name: String },
+    /// There is something to go on with.
+    DraftWaits { avatar: Box<Phrase> },
+    /// What the bot does and which commands it knows.
+    Help { min: u32, max: u32, megabytes: u32 },
+    /// An avatar by its name.
+    AvatarNamed { name: String },
+    /// An avatar that was not named yet.
+    AvatarUnnamed {},
+
+    // The wizard's questions.
+
+    /// Portrait or style?
+    AskType {},
+    /// Male or female?
+    AskGender {},
+    /// What is it called?
+    AskName {},
+    /// Head of the photo step: what has been chosen.
+    PhotosTitle { name: String, kind: Box<Phrase>, gender: Box<Phrase> },
+    /// No photo yet.
+    PhotosAsk { min: u32, max: u32 },
+    /// So many are in our bucket.
+    PhotosCounted { stored: u32, min: u32, max: u32 },
+    /// So many are on their way.
+    PhotosLoading { pending: u32 },
+    /// So many more are needed.
+    PhotosMissing { missing: u32 },
+    /// Training can start; more may be added.
+    PhotosEnough { room: u32 },
+    /// Training can start; no more fit.
+    PhotosFull { max: u32 },
+    /// Those that were refused.
+    PhotosRejected { lines: Vec<Phrase> },
+    /// One of them, counted as the user sent it.
+    RejectedPhoto { number: u32, problem: Box<Phrase> },
+    /// Why a photo was refused: `avatar_photos.reason`.
+    PhotoProblem { code: String },
+
+    // Words for what was chosen.
+
+    KindPortrait {},
+    KindStyle {},
+    GenderMale {},
+    GenderFemale {},
+
+    // Answers to what does not fit.
+
+    NameEmpty {},
+    NameTooLong { max: u32 },
+    UseButtons {},
+    TextInsteadOfPhotos {},
+    FileNoImage {},
+    FileHeic {},
+    FileTooLarge { megabytes: u32 },
+    TooManyPhotos { max: u32 },
+    PhotoWithoutDraft {},
+    PhotoKept {},
+    NotAPhoto {},
+    UnknownCommand {},
+    NotUnderstood {},
+    StaleButton {},
+    Trouble {},
+
+    // Start, retry, cancel.
+
+    NotEnoughPhotos { stored: u32, min: u32, missing: u32 },
+    PhotosStillLoading { pending: u32 },
+    AlreadyTraining { name: String },
+    AlreadyTrained { name: String },
+    OtherDraftFirst { avatar: Box<Phrase> },
+    DraftDiscarded { avatar: Box<Phrase> },
+    NothingToCancel {},
+    AskStop { name: String },
+    TooLateToStop { name: String },
+
+    // /status.
+
+    StatusDraft { avatar: Box<Phrase>, photos: u32 },
+    StatusTraining { name: String, stage: Box<Phrase> },
+    StatusCompleted { name: String },
+    StatusFailed { name: String, reason: Box<Phrase> },
+    StatusCancelled { name: String },
+    StatusNothing {},
+
+    // The progress message.
+
+    ProgressTitle { name: String, kind: Box<Phrase>, photos: u32 },
+    StageRequested {},
+    StageArchived {},
+    StageSubmitted {},
+    StageQueued { position: u32 },
+    StageRunning { bar: String, percent: u32 },
+    StageTrained {},
+    StageCompleted {},
+    StageFailed {},
+    StageCancelled {},
+
+    // The final message.
+
+    TrainingCompleted { name: String },
+    TrainingFailed { name: String, code: FailureCode },
+    TrainingCancelled { name: String },
+    /// The same reasons without the name, as a part of other texts.
+    FailureReason { code: String },
+
+    // Buttons.
+
+    ButtonCreate {},
+    ButtonContinue {},
+    ButtonPortrait {},
+    ButtonStyle {},
+    ButtonMale {},
+    ButtonFemale {},
+    ButtonBack {},
+    ButtonDiscard {},
+    ButtonStart {},
+    ButtonRetry {},
+    ButtonStop {},
+    ButtonStatus {},
+
+    // The list of commands that Telegram shows.
+
+    CommandStart {},
+    CommandStatus {},
+    CommandCancel {},
+    CommandHelp {},
+}
+
+impl Phrase {
+    /// What to call an avatar that may have no name yet.
+    pub fn avatar(name: Option<&str>) -> Box<Self> {
+        Box::new(match name {
+            Some(name) => Self::AvatarNamed {
+                name: name.to_owned(),
+            },
+            None => Self::AvatarUnnamed {},
+        })
+    }
+
+    /// The word for a training type.
+    pub fn kind(kind: TrainingType) -> Box<Self> {
+        Box::new(match kind {
+            TrainingType::Portrait => Self::KindPortrait {},
+            TrainingType::Style => Self::KindStyle {},
+        })
+    }
+
+    /// The word for a gender.
+    pub fn gender(gender: Gender) -> Box<Self> {
+        Box::new(match gender {
+            Gender::Male => Self::GenderMale {},
+            Gender::Female => Self::GenderFemale {},
+        })
+    }
+
+    /// `percent` with ten small squares.
+    pub fn running(percent: u8) -> Self {
+        let full = usize::from(percent.min(100)) / 10;
+        let bar = format!("{}{}", "▰".repeat(full), "▱".repeat(10 - full));
+        Self::StageRunning {
+            bar,
+            percent: u32::from(percent.min(100)),
+        }
+    }
+}

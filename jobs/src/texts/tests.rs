@@ -1,0 +1,201 @@
+//! Every locale against every phrase that the code can say.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::domain::FailureCode;
+
+/// The keys of a family (see [`phrase`]): those that the code can produce, and the one for all others.
+fn family(name: &str) -> Option<Vec<String>> {
+    let codes: Vec<&str> = match name {
+        "training-failed" | "failure-reason" => FailureCode::ALL.iter().map(|code| code.as_str()).collect(),
+        "photo-problem" => vec![
+            "empty",
+            "not_an_image",
+            "heic",
+            "unsupported_format",
+            "too_large",
+            "too_many_pixels",
+            "damaged",
+        ],
+        _ => return None,
+    };
+    Some(
+        codes
+            .into_iter()
+            .chain(["other"])
+            .map(|code| format!("{name}-{code}"))
+            .collect(),
+    )
+}
+
+/// Every key with the arguments that the code passes.
+fn keys() -> BTreeMap<String, &'static [&'static str]> {
+    let mut keys = BTreeMap::new();
+    for (variant, args) in phrase::ALL {
+        let name = kebab(variant);
+        match family(&name) {
+            Some(family) => keys.extend(family.into_iter().map(|key| (key, *args))),
+            None => {
+                assert!(
+                    !args.contains(&"code"),
+                    "{variant} has a code but no family in this test"
+                );
+                keys.insert(name, *args);
+            }
+        }
+    }
+    keys
+}
+
+fn kebab(variant: &str) -> String {
+    let mut name = String::new();
+    for letter in variant.chars() {
+        if letter.is_uppercase() && !name.is_empty() {
+            name.push('-');
+        }
+        name.extend(letter.to_lowercase());
+    }
+    name
+}
+
+/// Names of the messages in a file: lines that start with one.
+fn written(locale: Locale) -> BTreeSet<String> {
+    let starts = |line: &&str| line.starts_with(|first: char| first.is_ascii_lowercase());
+    locale
+        .source()
+        .lines()
+        .filter(starts)
+        .filter_map(|line| line.split_once(" ="))
+        .map(|(key, _)| key.to_owned())
+        .collect()
+}
+
+#[test]
+fn every_locale_has_exactly_the_texts_that_the_code_says() {
+    let said: BTreeSet<String> = keys().into_keys().collect();
+    for locale in Locale::ALL {
+        let written = written(locale);
+        let missing: Vec<_> = said.difference(&written).collect();
+        let unused: Vec<_> = written.difference(&said).collect();
+        assert!(
+            missing.is_empty() && unused.is_empty(),
+            "{locale}: missing {missing:?}, never said {unused:?}"
+        );
+    }
+}
+
+#[test]
+fn every_text_renders_with_the_arguments_that_the_code_passes() {
+    for locale in Locale::ALL {
+        let bundle = bundle(locale).unwrap();
+        for (key, names) in keys() {
+            for number in [0, 1, 2, 5, 11, 21] {
+                let mut args = FluentArgs::new();
+                for name in names {
+                    args.set(*name, FluentValue::from(number));
+                }
+                let pattern = bundle
+                    .get_message(&key)
+                    .and_then(|message| message.value())
+                    .expect(&key);
+                let mut problems = Vec::new();
+                let text = bundle.format_pattern(pattern, Some(&args), &mut problems);
+                assert!(problems.is_empty(), "{locale} {key}: {problems:?}");
+                assert!(!text.trim().is_empty(), "{locale} {key} is empty");
+            }
+        }
+    }
+}
+
+#[test]
+fn photos_are_counted_as_each_language_counts() {
+    let texts = Texts::load().unwrap();
+    let said = |locale, stored| texts.plain(locale, &Phrase::PhotosMissing { missing: stored });
+    let russian = [
+        (1, "Нужна ещё 1 фотография."),
+        (2, "Нужны ещё 2 фотографии."),
+        (5, "Нужно ещё 5 фотографий."),
+    ];
+    for (count, text) in russian
+        .into_iter()
+        .chain([(11, "Нужно ещё 11 фотографий."), (21, "Нужна ещё 21 фотография.")])
+    {
+        assert_eq!(said(Locale::Ru, count), text);
+    }
+    assert_eq!(said(Locale::En, 1), "1 more photo is needed.");
+    assert_eq!(said(Locale::En, 2), "2 more photos are needed.");
+}
+
+#[test]
+fn a_name_cannot_write_markup_and_a_button_shows_it_as_it_is() {
+    let texts = Texts::load().unwrap();
+    let name = "<b>Tom & Jerry</b>";
+    let message = Message::new(Phrase::StatusCompleted { name: name.into() });
+    assert_eq!(
+        texts.message(Locale::En, &message).html,
+        "✅ <b>&lt;b&gt;Tom &amp; Jerry&lt;/b&gt;</b>: the avatar is ready."
+    );
+    let label = texts.plain(Locale::En, &Phrase::StatusCompleted { name: name.into() });
+    assert!(label.contains("Tom & Jerry"), "{label}");
+}
+
+#[test]
+fn a_code_without_a_text_of_its_own_says_the_general_one() {
+    let texts = Texts::load().unwrap();
+    let said = texts.plain(
+        Locale::En,
+        &Phrase::PhotoProblem {
+            code: "from_the_future".into(),
+        },
+    );
+    assert_eq!(said, "the picture could not be read");
+}
+
+#[test]
+fn a_phrase_inside_a_phrase_is_said_in_the_same_language() {
+    let texts = Texts::load().unwrap();
+    let reason = Box::new(Phrase::FailureReason {
+        code: FailureCode::TimedOut.to_string(),
+    });
+    let said = texts.plain(
+        Locale::Ru,
+        &Phrase::StatusFailed {
+            name: "Анна".into(),
+            reason,
+        },
+    );
+    assert_eq!(
+        said,
+        "⚠️ <b>Анна</b>: обучение не удалось — обучение заняло слишком много времени."
+    );
+}
+
+#[test]
+fn a_stored_message_reads_back_as_it_was_written() {
+    let message = Message::new(Phrase::PhotosMissing { missing: 3 })
+        .button(Phrase::ButtonCreate {}, crate::domain::Action::Create);
+    let stored = serde_json::to_value(&message).unwrap();
+    assert_eq!(
+        stored,
+        json!({"text": [{"say": "photos-missing", "missing": 3}], "buttons": [[{"label": {"say": "button-create"}, "data": "create"}]]})
+    );
+    assert_eq!(serde_json::from_value::<Message>(stored).unwrap(), message);
+    assert!(serde_json::from_value::<Message>(Value::Null).is_err());
+}
+
+#[test]
+fn a_language_that_we_do_not_speak_is_answered_in_english() {
+    for (code, locale) in [
+        ("ru", Locale::Ru),
+        ("ru-RU", Locale::Ru),
+        ("RU", Locale::Ru),
+        ("en", Locale::En),
+        ("rue", Locale::En),
+        ("", Locale::En),
+    ] {
+        assert_eq!(Locale::from_code(code), locale, "{code:?}");
+    }
+}

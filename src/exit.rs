@@ -1,0 +1,94 @@
+//! How the process ends: errors to stderr, and a code that scripts can rely on (sysexits.h where it has one).
+
+use std::{fmt::Display, future::Future, process::ExitCode};
+
+use jobs::{database::DatabaseError, schema::SchemaError};
+use tracing::error;
+
+use crate::settings::Problems;
+
+/// For `--help`.
+pub const HELP: &str = "\
+Exit codes:
+  0   done
+  1   failed
+  2   wrong usage
+  69  something it depends on is not there: database, bucket, migrations
+  78  wrong settings; all of them are listed
+
+Examples:
+  aisha migrate
+  aisha web --listen 0.0.0.0:8000
+  aisha worker --queues media,fal --slots media=2,fal=8
+  aisha bot --health-listen 127.0.0.1:9000
+  aisha config check";
+
+/// Why a role or verb ended badly.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// 78.
+    #[error(transparent)]
+    Settings(#[from] Problems),
+    /// 69.
+    #[error("{0}")]
+    Unavailable(String),
+    /// 1.
+    #[error("{0:#}")]
+    Other(#[from] anyhow::Error),
+}
+
+impl Failure {
+    /// For a dependency that is not there; `what` names it and the fix.
+    pub fn unavailable(what: impl Display) -> Self {
+        Self::Unavailable(what.to_string())
+    }
+
+    const fn code(&self) -> u8 {
+        match self {
+            Self::Settings(_) => 78,
+            Self::Unavailable(_) => 69,
+            Self::Other(_) => 1,
+        }
+    }
+}
+
+impl From<DatabaseError> for Failure {
+    fn from(error: DatabaseError) -> Self {
+        Self::unavailable(format_args!(
+            "{error}. Check DATABASE_URL, and that the server runs"
+        ))
+    }
+}
+
+impl From<SchemaError> for Failure {
+    fn from(error: SchemaError) -> Self {
+        match error {
+            SchemaError::Database(_) => Self::unavailable(error),
+            SchemaError::Changed(_) | SchemaError::Failed(_) => Self::Other(error.into()),
+        }
+    }
+}
+
+/// Runs a role or verb to its end.
+#[expect(
+    clippy::print_stderr,
+    reason = "logging may not have started, and settings are for a person to read"
+)]
+pub fn run(main: impl Future<Output = Result<(), Failure>>) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("aisha: the runtime cannot be started: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let Err(failure) = runtime.block_on(main) else {
+        return ExitCode::SUCCESS;
+    };
+    if tracing::dispatcher::has_been_set() {
+        error!("{failure}");
+    } else {
+        eprintln!("{failure}");
+    }
+    ExitCode::from(failure.code())
+}

@@ -1,0 +1,62 @@
+//! `aisha config`: what the settings are and what is wrong with them, without starting anything.
+
+use clap::Subcommand;
+
+use crate::{
+    exit::Failure,
+    settings::{BotSettings, Given, Layers, MigrateSettings, Problems, Role, WebSettings, WorkerSettings},
+};
+
+/// Look at the settings.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Say what is wrong with the settings of a role, or of all roles.
+    #[command(after_long_help = "\
+Exit code 0: nothing, 78: the problems are listed on stderr.
+
+Examples:
+  aisha config check
+  aisha config check worker
+  AISHA_ENV=development aisha config check web")]
+    Check {
+        /// Only this one: bot, web, worker or migrate.
+        #[arg(value_parser = ["bot", "web", "worker", "migrate"])]
+        role: Option<String>,
+    },
+    /// Print every key, its value and where it came from; secrets are masked.
+    #[command(after_long_help = "\
+Examples:
+  aisha config show
+  aisha --config /etc/aisha config show | grep ^fal")]
+    Show,
+}
+
+/// Runs the verb.
+#[expect(clippy::unused_async, reason = "every verb is run the same way")]
+pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
+    match verb {
+        Verb::Show => print!("{}", Layers::merge(&given).listing()),
+        Verb::Check { role } => {
+            let wanted = |name: &str| role.as_deref().is_none_or(|role| role == name);
+            let checks: [(&'static str, fn(&Given) -> Result<(), Problems>); 4] = [
+                (BotSettings::NAME, check::<BotSettings>),
+                (WebSettings::NAME, check::<WebSettings>),
+                (WorkerSettings::NAME, check::<WorkerSettings>),
+                (MigrateSettings::NAME, check::<MigrateSettings>),
+            ];
+            let found = checks
+                .into_iter()
+                .filter(|(name, _)| wanted(name))
+                .filter_map(|(_, check)| check(&given).err());
+            if let Some(problems) = Problems::joined(found) {
+                return Err(problems.into());
+            }
+            println!("nothing is wrong");
+        }
+    }
+    Ok(())
+}
+
+fn check<R: Role>(given: &Given) -> Result<(), Problems> {
+    given.load::<R>().map(drop)
+}

@@ -1,0 +1,283 @@
+//! From text to typed values. A value that does not fit becomes a [`Problem`] and `None`; the section goes on
+//! with its other keys, so that all problems are found in one go.
+
+use std::{fmt::Display, ops::RangeInclusive, str::FromStr, time::Duration};
+
+use secrecy::SecretString;
+use url::Url;
+
+use super::{
+    Layers, Origin, Problem,
+    layers::{Value, is_secret, names_of},
+};
+
+/// Reads keys and remembers what was wrong with them.
+#[derive(Debug)]
+pub struct Reader<'a> {
+    layers: &'a Layers,
+    problems: Vec<Problem>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) const fn new(layers: &'a Layers) -> Self {
+        Self {
+            layers,
+            problems: Vec::new(),
+        }
+    }
+
+    pub(super) fn into_problems(self) -> Vec<Problem> {
+        self.problems
+    }
+
+    /// The text of `config/trainers.toml` and where it came from.
+    pub(super) fn trainers(&self) -> (&'a str, &'a Origin) {
+        (&self.layers.trainers.text, &self.layers.trainers.origin)
+    }
+
+    /// Whether nobody has set the key.
+    pub(super) fn is_default(&self, key: &str) -> bool {
+        self.layers
+            .get(key)
+            .is_none_or(|value| value.origin == Origin::Default)
+    }
+
+    /// Adds a problem that only the section can see, such as two keys that contradict one another.
+    pub(super) fn refuse(&mut self, key: &str, what: impl Into<String>, fix: impl Into<String>) {
+        let problem = Problem::new(key, what, fix);
+        // Two sections may share a key.
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
+    }
+
+    /// A text that must be there.
+    pub(super) fn text(&mut self, key: &str, example: &str) -> Option<String> {
+        self.required(key, example).map(|value| value.text.clone())
+    }
+
+    /// A text that may be missing.
+    pub(super) fn optional_text(&self, key: &str) -> Option<String> {
+        self.layers.get(key).map(|value| value.text.clone())
+    }
+
+    /// A value of a type that says itself what is wrong with a text.
+    pub(super) fn parse<T: FromStr<Err: Display>>(&mut self, key: &str, example: &str) -> Option<T> {
+        let value = self.required(key, example)?;
+        value
+            .text
+            .parse()
+            .map_err(|error| {
+                self.wrong(
+                    key,
+                    value,
+                    &format!("{error}"),
+                    &format!("For example: {example}"),
+                )
+            })
+            .ok()
+    }
+
+    /// As [`Reader::parse`], for a value that may be missing: `Some(None)`.
+    #[expect(
+        clippy::option_option,
+        reason = "the outer one means refused, as in every reader"
+    )]
+    pub(super) fn optional<T: FromStr<Err: Display>>(
+        &mut self,
+        key: &str,
+        example: &str,
+    ) -> Option<Option<T>> {
+        if self.layers.get(key).is_none() {
+            Some(None)
+        } else {
+            self.parse(key, example).map(Some)
+        }
+    }
+
+    /// `true` or `false`, also `1` or `0`.
+    pub(super) fn truth(&mut self, key: &str) -> Option<bool> {
+        self.choice(
+            key,
+            &[("true", true), ("false", false), ("1", true), ("0", false)],
+        )
+    }
+
+    /// One of some words.
+    pub(super) fn choice<T: Copy>(&mut self, key: &str, words: &[(&str, T)]) -> Option<T> {
+        let known = words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ");
+        let value = self.required(key, &known)?;
+        let found = words.iter().find(|(word, _)| *word == value.text);
+        if found.is_none() {
+            self.wrong(
+                key,
+                value,
+                "it is none of the words that are known",
+                &format!("Use one of: {known}."),
+            );
+        }
+        found.map(|(_, chosen)| *chosen)
+    }
+
+    /// A whole number within bounds.
+    pub(super) fn number<T>(&mut self, key: &str, range: RangeInclusive<T>) -> Option<T>
+    where
+        T: FromStr + PartialOrd + Display + Copy,
+    {
+        let (low, high) = (*range.start(), *range.end());
+        let value = self.required(key, &low.to_string())?;
+        let number = value
+            .text
+            .replace('_', "")
+            .parse()
+            .ok()
+            .filter(|number| range.contains(number));
+        if number.is_none() {
+            self.wrong(
+                key,
+                value,
+                "it is no number within bounds",
+                &format!("Use a whole number from {low} to {high}."),
+            );
+        }
+        number
+    }
+
+    /// A duration within bounds.
+    pub(super) fn duration(&mut self, key: &str, range: RangeInclusive<Duration>) -> Option<Duration> {
+        let value = self.required(key, "15s")?;
+        let Some(duration) = parse_duration(&value.text) else {
+            self.wrong(
+                key,
+                value,
+                "it is no duration",
+                "Write a number and a unit, such as 500ms, 15s, 5m, 1h or 7d.",
+            );
+            return None;
+        };
+        if !range.contains(&duration) {
+            let fix = format!("Use something from {:?} to {:?}.", range.start(), range.end());
+            self.wrong(key, value, "it is out of bounds", &fix);
+            return None;
+        }
+        Some(duration)
+    }
+
+    /// An http or https URL.
+    pub(super) fn url(&mut self, key: &str, example: &str) -> Option<Url> {
+        let value = self.required(key, example)?;
+        let fix = format!("For example: {example}");
+        match value.text.parse::<Url>() {
+            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => return Some(url),
+            Ok(_) => self.wrong(key, value, "it is no http or https URL with a host", &fix),
+            Err(error) => self.wrong(key, value, &error.to_string(), &fix),
+        }
+        None
+    }
+
+    /// As [`Reader::url`], for one that may be missing: `Some(None)`.
+    #[expect(
+        clippy::option_option,
+        reason = "the outer one means refused, as in every reader"
+    )]
+    pub(super) fn optional_url(&mut self, key: &str, example: &str) -> Option<Option<Url>> {
+        if self.layers.get(key).is_none() {
+            Some(None)
+        } else {
+            self.url(key, example).map(Some)
+        }
+    }
+
+    /// A secret that must be there. `check` says what is wrong with its form, without repeating it.
+    pub(super) fn secret(
+        &mut self,
+        key: &str,
+        example: &str,
+        check: impl Fn(&str) -> Result<(), &'static str>,
+    ) -> Option<SecretString> {
+        let value = self.required(key, example)?;
+        match check(&value.text) {
+            Ok(()) => Some(SecretString::from(value.text.clone())),
+            Err(what) => {
+                self.wrong(key, value, what, &format!("For example: {example}"));
+                None
+            }
+        }
+    }
+
+    fn required(&mut self, key: &str, example: &str) -> Option<&'a Value> {
+        let value = self.layers.get(key);
+        if value.is_none() {
+            self.refuse(
+                key,
+                "is missing.",
+                format!("Set {}, for example to {example}", names_of(key)),
+            );
+        }
+        value
+    }
+
+    fn wrong(&mut self, key: &str, value: &Value, what: &str, fix: &str) {
+        let shown = if is_secret(key) {
+            "(hidden)".to_owned()
+        } else {
+            format!("{:?}", value.text)
+        };
+        self.refuse(key, format!("is {shown} ({}): {what}.", value.origin), fix);
+    }
+}
+
+/// `15s` and the like. `None` for anything else, also for what does not fit a [`Duration`].
+fn parse_duration(text: &str) -> Option<Duration> {
+    let unit_at = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at(unit_at);
+    let milliseconds_each = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    number
+        .parse::<u64>()
+        .ok()?
+        .checked_mul(milliseconds_each)
+        .map(Duration::from_millis)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_is_a_number_and_a_unit_and_nothing_else() {
+        let cases = [
+            ("500ms", 500),
+            ("15s", 15_000),
+            ("5m", 300_000),
+            ("1h", 3_600_000),
+            ("7d", 604_800_000),
+        ];
+        for (text, milliseconds) in cases {
+            assert_eq!(
+                parse_duration(text),
+                Some(Duration::from_millis(milliseconds)),
+                "{text}"
+            );
+        }
+        for text in [
+            "",
+            "15",
+            "s",
+            "-1s",
+            "1.5s",
+            "15 s",
+            "15sec",
+            "99999999999999999999s",
+            "18446744073709551615d",
+        ] {
+            assert_eq!(parse_duration(text), None, "{text}");
+        }
+    }
+}

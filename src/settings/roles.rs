@@ -1,0 +1,237 @@
+//! Which role needs what. A role that does not list a section does not need its secrets.
+
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+
+use jobs::job::Queue;
+use secrecy::SecretString;
+
+use super::{
+    fal::{FalSettings, WebhookVerification},
+    reader::Reader,
+    sections::{
+        DatabaseSettings, LogSettings, MILLISECOND, MINUTE, PhotoSettings, QueueSettings, S3Settings,
+        TrainingSettings, grace,
+    },
+    telegram::{TelegramSettings, TelegramUpdates},
+};
+
+/// Settings of one role.
+pub trait Role: Sized {
+    /// As on the command line.
+    const NAME: &'static str;
+
+    /// `None`: the reader holds the problems.
+    #[doc(hidden)]
+    fn read(from: &mut Reader<'_>) -> Option<Self>;
+}
+
+/// `aisha bot`
+#[derive(Debug, Clone)]
+pub struct BotSettings {
+    /// Log lines.
+    pub log: LogSettings,
+    /// The one database.
+    pub database: DatabaseSettings,
+    /// Its token.
+    pub telegram: TelegramSettings,
+    /// Who takes updates in.
+    pub updates: TelegramUpdates,
+    /// What a new training is made with.
+    pub training: TrainingSettings,
+    /// What the wizard asks for.
+    pub photos: PhotoSettings,
+    /// Where health is served.
+    pub health_listen: Option<SocketAddr>,
+    /// From the stop signal to the end.
+    pub grace: Duration,
+}
+
+impl Role for BotSettings {
+    const NAME: &'static str = "bot";
+
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let log = LogSettings::read(from);
+        let database = DatabaseSettings::read(from);
+        let telegram = TelegramSettings::read(from);
+        let updates = TelegramUpdates::read(from);
+        let training = TrainingSettings::read(from);
+        let photos = PhotoSettings::read(from);
+        let health_listen = from.optional("health.listen", "127.0.0.1:9000");
+        let grace = grace(from);
+        Some(Self {
+            log: log?,
+            database: database?,
+            telegram: telegram?,
+            updates: updates?,
+            training: training?,
+            photos: photos?,
+            health_listen: health_listen?,
+            grace: grace?,
+        })
+    }
+}
+
+/// `aisha web`
+#[derive(Debug, Clone)]
+pub struct WebSettings {
+    /// Log lines.
+    pub log: LogSettings,
+    /// The one database.
+    pub database: DatabaseSettings,
+    /// How a delivery of FAL's is told from a forged one.
+    pub fal: WebhookVerification,
+    /// How an update of Telegram's is told from a forged one. `None`: the bot polls, and the route does not exist.
+    pub telegram_secret: Option<SecretString>,
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Larger bodies are refused.
+    pub max_body_bytes: usize,
+    /// Slower requests are cut off.
+    pub request_timeout: Duration,
+    /// How long it still accepts after the stop signal.
+    pub linger: Duration,
+    /// From the stop signal to the end.
+    pub grace: Duration,
+}
+
+impl Role for WebSettings {
+    const NAME: &'static str = "web";
+
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let log = LogSettings::read(from);
+        let database = DatabaseSettings::read(from);
+        let fal = WebhookVerification::read(from);
+        let telegram_secret = TelegramUpdates::read_secret(from);
+        let listen = from.parse("web.listen", "0.0.0.0:8000");
+        let max_body_bytes = from.number("web.max_body_bytes", 1_024..=104_857_600);
+        let request_timeout = from.duration("web.request_timeout", 100 * MILLISECOND..=MINUTE);
+        let linger = from.duration("web.linger", Duration::ZERO..=MINUTE);
+        let grace = grace(from);
+        Some(Self {
+            log: log?,
+            database: database?,
+            fal: fal?,
+            telegram_secret: telegram_secret?,
+            listen: listen?,
+            max_body_bytes: max_body_bytes?,
+            request_timeout: request_timeout?,
+            linger: linger?,
+            grace: grace?,
+        })
+    }
+}
+
+/// `aisha worker`
+#[derive(Debug, Clone)]
+pub struct WorkerSettings {
+    /// Log lines.
+    pub log: LogSettings,
+    /// The one database.
+    pub database: DatabaseSettings,
+    /// Photos and models.
+    pub s3: S3Settings,
+    /// The trainer.
+    pub fal: FalSettings,
+    /// For messages and photos.
+    pub telegram: TelegramSettings,
+    /// Which trainers new trainings use; checked here too, since it is the worker that posts to them.
+    pub training: TrainingSettings,
+    /// What a photo may be.
+    pub photos: PhotoSettings,
+    /// Leases.
+    pub queue: QueueSettings,
+    /// Jobs that run here at once, for each queue that is taken from.
+    pub slots: BTreeMap<Queue, usize>,
+    /// Where health is served.
+    pub health_listen: Option<SocketAddr>,
+}
+
+impl Role for WorkerSettings {
+    const NAME: &'static str = "worker";
+
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let log = LogSettings::read(from);
+        let database = DatabaseSettings::read(from);
+        let s3 = S3Settings::read(from);
+        let fal = FalSettings::read(from);
+        let telegram = TelegramSettings::read(from);
+        let training = TrainingSettings::read(from);
+        let photos = PhotoSettings::read(from);
+        let queue = QueueSettings::read(from);
+        let slots = read_slots(from);
+        let health_listen = from.optional("health.listen", "127.0.0.1:9001");
+        Some(Self {
+            log: log?,
+            database: database?,
+            s3: s3?,
+            fal: fal?,
+            telegram: telegram?,
+            training: training?,
+            photos: photos?,
+            queue: queue?,
+            slots: slots?,
+            health_listen: health_listen?,
+        })
+    }
+}
+
+/// `worker.queues` with the slots of each.
+fn read_slots(from: &mut Reader<'_>) -> Option<BTreeMap<Queue, usize>> {
+    let names = from.text("worker.queues", "media,fal")?;
+    let mut slots = BTreeMap::new();
+    let mut all_known = true;
+    for name in names.split(',').map(str::trim) {
+        match name.parse::<Queue>() {
+            Ok(queue) => {
+                let count = from.number(&format!("worker.slots.{queue}"), 1..=1000);
+                all_known &= count.map(|count| slots.insert(queue, count)).is_some();
+            }
+            Err(unknown) => {
+                from.refuse(
+                    "worker.queues",
+                    format!("is {names:?}: {unknown}."),
+                    "For example: media,fal",
+                );
+                all_known = false;
+            }
+        }
+    }
+    all_known.then_some(slots)
+}
+
+/// `aisha migrate`
+#[derive(Debug, Clone)]
+pub struct MigrateSettings {
+    /// Log lines.
+    pub log: LogSettings,
+    /// The one database.
+    pub database: DatabaseSettings,
+}
+
+impl Role for MigrateSettings {
+    const NAME: &'static str = "migrate";
+
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let log = LogSettings::read(from);
+        let database = DatabaseSettings::read(from);
+        Some(Self {
+            log: log?,
+            database: database?,
+        })
+    }
+}
+
+/// Verbs that only look at the database.
+#[derive(Debug, Clone)]
+pub struct OpsSettings {
+    /// The one database.
+    pub database: DatabaseSettings,
+}
+
+impl Role for OpsSettings {
+    const NAME: &'static str = "avatars";
+
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        DatabaseSettings::read(from).map(|database| Self { database })
+    }
+}

@@ -1,0 +1,248 @@
+//! One struct a section of `config/default.toml`, which says what each key means; here stand bounds and
+//! contradictions. A section reads all its keys before it gives up on one.
+
+use std::time::Duration;
+
+use jobs::domain::{TrainerError, Trainers, TrainingDefaults};
+use secrecy::SecretString;
+use url::Url;
+
+use super::reader::Reader;
+
+pub(super) const MILLISECOND: Duration = Duration::from_millis(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
+pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// `[log]`
+#[derive(Debug, Clone)]
+pub struct LogSettings {
+    /// How a line looks.
+    pub format: LogFormat,
+    /// `EnvFilter` directives.
+    pub filter: String,
+}
+
+/// How a log line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+impl LogSettings {
+    pub(super) fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let format = from.choice(
+            "log.format",
+            &[("text", LogFormat::Text), ("json", LogFormat::Json)],
+        );
+        // Parsed here only to refuse a bad one; the subscriber parses it again.
+        let filter = from.parse::<tracing_subscriber::EnvFilter>("log.filter", "info,sqlx=warn");
+        Some(Self {
+            format: format?,
+            filter: filter?.to_string(),
+        })
+    }
+}
+
+/// `[database]`
+#[derive(Debug, Clone)]
+pub struct DatabaseSettings {
+    /// A Postgres URL, with its password.
+    pub url: SecretString,
+    /// Connections a process.
+    pub max_connections: u32,
+    /// For a free or a new connection.
+    pub acquire_timeout: Duration,
+}
+
+impl DatabaseSettings {
+    pub(super) fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let url = from.secret(
+            "database.url",
+            "postgres://aisha:PASSWORD@db.example.org/aisha",
+            |url| {
+                let known = url.starts_with("postgres://") || url.starts_with("postgresql://");
+                if known && Url::parse(url).is_ok() {
+                    Ok(())
+                } else {
+                    Err("it is no postgres:// URL")
+                }
+            },
+        );
+        let max_connections = from.number("database.max_connections", 2..=1000);
+        let acquire_timeout = from.duration("database.acquire_timeout", 100 * MILLISECOND..=MINUTE);
+        Some(Self {
+            url: url?,
+            max_connections: max_connections?,
+            acquire_timeout: acquire_timeout?,
+        })
+    }
+}
+
+/// `[s3]`
+#[derive(Debug, Clone)]
+pub struct S3Settings {
+    /// Where we reach the store.
+    pub endpoint: Url,
+    /// As the store calls it.
+    pub region: String,
+    /// Half of the credentials.
+    pub access_key: SecretString,
+    /// The other half.
+    pub secret_key: SecretString,
+    /// Holds photos and models.
+    pub bucket_avatars: String,
+    /// Where the internet reaches the store.
+    pub public_endpoint: Url,
+}
+
+impl S3Settings {
+    pub(super) fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let endpoint = from.url("s3.endpoint", "https://minio.example.org:9000");
+        let region = from.text("s3.region", "us-east-1");
+        let access_key = from.secret(
+            "s3.access_key",
+            "the access key of a MinIO or S3 user",
+            |_| Ok(()),
+        );
+        let secret_key = from.secret("s3.secret_key", "that user's secret key", |_| Ok(()));
+        let bucket_avatars = from.text("s3.bucket_avatars", "avatars");
+        let public_endpoint = from.optional_url("s3.public_endpoint", "https://files.example.org");
+        let endpoint = endpoint?;
+        Some(Self {
+            public_endpoint: public_endpoint?.unwrap_or_else(|| endpoint.clone()),
+            endpoint,
+            region: region?,
+            access_key: access_key?,
+            secret_key: secret_key?,
+            bucket_avatars: bucket_avatars?,
+        })
+    }
+}
+
+/// `[training]` and `trainers.toml`.
+#[derive(Debug, Clone)]
+pub struct TrainingSettings {
+    /// The trainers there are, and which a new training takes.
+    pub trainers: Trainers,
+}
+
+impl TrainingSettings {
+    pub(super) fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let portrait_trainer = from.text("training.portrait_trainer", "flux-lora-portrait-trainer");
+        let style_trainer = from.text("training.style_trainer", "flux-lora-fast-training");
+        let preset = from.parse("training.preset", "balanced");
+        let defaults = TrainingDefaults {
+            portrait_trainer: portrait_trainer?,
+            style_trainer: style_trainer?,
+            preset: preset?,
+        };
+        let (table, origin) = from.trainers();
+        let refuse = |errors: Vec<TrainerError>| {
+            for error in errors {
+                from.refuse(
+                    &format!("{error}"),
+                    format!("({origin})."),
+                    "config/trainers.toml says what each key means.",
+                );
+            }
+        };
+        Trainers::from_toml(table, &defaults)
+            .map_err(refuse)
+            .ok()
+            .map(|trainers| Self { trainers })
+    }
+}
+
+/// `[photos]`
+#[derive(Debug, Clone, Copy)]
+pub struct PhotoSettings {
+    /// Fewest a training.
+    pub min: usize,
+    /// Most a training.
+    pub max: usize,
+    /// Of one photo.
+    pub max_bytes: u64,
+    /// Pixels of one photo's longer side.
+    pub max_side: u32,
+    /// Width times height of one photo.
+    pub max_pixels: u64,
+}
+
+impl PhotoSettings {
+    pub(super) fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let min = from.number("photos.min", 1..=100);
+        let max = from.number("photos.max", 1..=100);
+        // Telegram's bots cannot download more than 20 MB.
+        let max_bytes = from.number("photos.max_bytes", 1_000..=20_971_520);
+        let max_side = from.number("photos.max_side", 64..=65_535);
+        let max_pixels = from.number("photos.max_pixels", 4_096..=200_000_000);
+        let (min, max) = (min?, max?);
+        if min > max {
+            from.refuse(
+                "photos.min",
+                format!("is {min}, more than photos.max ({max})."),
+                "Lower the one or raise the other.",
+            );
+        }
+        Some(Self {
+            min,
+            max,
+            max_bytes: max_bytes?,
+            max_side: max_side?,
+            max_pixels: max_pixels?,
+        })
+    }
+}
+
+/// `[queue]`
+#[derive(Debug, Clone, Copy)]
+pub struct QueueSettings {
+    /// Silence after which a job is rescued.
+    pub lease: Duration,
+    /// Between signs of life.
+    pub beat: Duration,
+    /// Between looks for expired leases.
+    pub sweep: Duration,
+    /// For running jobs at a stop.
+    pub grace: Duration,
+    /// Between looks without a wake-up.
+    pub poll: Duration,
+}
+
+impl QueueSettings {
+    pub(super) fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let lease = from.duration("queue.lease", SECOND..=10 * MINUTE);
+        let beat = from.duration("queue.beat", 100 * MILLISECOND..=5 * MINUTE);
+        let sweep = from.duration("queue.sweep", 100 * MILLISECOND..=5 * MINUTE);
+        let grace = grace(from);
+        let poll = from.duration("queue.poll", 50 * MILLISECOND..=MINUTE);
+        let (lease, beat) = (lease?, beat?);
+        if beat * 3 > lease {
+            let what = format!(
+                "is {beat:?}, more than a third of queue.lease ({lease:?}): one late beat would lose jobs."
+            );
+            from.refuse(
+                "queue.beat",
+                what,
+                format!("Use {:?} or less, or a longer lease.", lease / 3),
+            );
+        }
+        Some(Self {
+            lease,
+            beat,
+            sweep: sweep?,
+            grace: grace?,
+            poll: poll?,
+        })
+    }
+}
+
+/// `queue.grace`, which every role that stops gracefully needs.
+pub(super) fn grace(from: &mut Reader<'_>) -> Option<Duration> {
+    from.duration("queue.grace", Duration::ZERO..=HOUR)
+}

@@ -1,0 +1,112 @@
+//! `[telegram]`: the bot's token, and who takes its updates in.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+use url::Url;
+
+use super::{
+    reader::Reader,
+    sections::{MINUTE, SECOND},
+};
+
+/// `[telegram]`
+#[derive(Debug, Clone)]
+pub struct TelegramSettings {
+    /// From BotFather.
+    pub bot_token: SecretString,
+    /// Telegram, or a simulator or server of one's own.
+    pub api_url: Url,
+    /// For any call but a long poll.
+    pub timeout: Duration,
+}
+
+/// Who takes updates in.
+#[derive(Debug, Clone)]
+pub enum TelegramUpdates {
+    /// The bot asks.
+    Polling {
+        /// How long one question may wait for its answer.
+        timeout: Duration,
+    },
+    /// `aisha web` is told.
+    Webhook {
+        /// The whole URL that Telegram posts to.
+        url: Url,
+        /// Sent along by Telegram.
+        secret: SecretString,
+    },
+}
+
+impl TelegramSettings {
+    pub(super) fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let bot_token =
+            from.secret(
+                "telegram.bot_token",
+                "123456:ABC-DEF (from BotFather)",
+                |token| match token.split_once(':') {
+                    Some((id, secret)) if id.parse::<u64>().is_ok() && is_url_safe(secret) => Ok(()),
+                    _ => Err("it is not of the form 123456:ABC-DEF"),
+                },
+            );
+        let api_url = from.url("telegram.api_url", "https://api.telegram.org");
+        let timeout = from.duration("telegram.timeout", SECOND..=5 * MINUTE);
+        Some(Self {
+            bot_token: bot_token?,
+            api_url: api_url?,
+            timeout: timeout?,
+        })
+    }
+}
+
+impl TelegramUpdates {
+    pub(super) fn read(from: &mut Reader<'_>) -> Option<Self> {
+        if is_webhook_mode(from)? {
+            let url = from.url("telegram.webhook_url", "https://aisha.example.org");
+            let secret = webhook_secret(from);
+            let mut url = url?;
+            url.set_path("/api/v1/telegram/update");
+            return Some(Self::Webhook { url, secret: secret? });
+        }
+        let timeout = from.duration("telegram.poll_timeout", SECOND..=MINUTE)?;
+        Some(Self::Polling { timeout })
+    }
+
+    /// What the web role needs: the secret, when Telegram posts to it.
+    #[expect(
+        clippy::option_option,
+        reason = "the outer one means refused, as in every reader"
+    )]
+    pub(super) fn read_secret(from: &mut Reader<'_>) -> Option<Option<SecretString>> {
+        if is_webhook_mode(from)? {
+            webhook_secret(from).map(Some)
+        } else {
+            Some(None)
+        }
+    }
+}
+
+fn is_webhook_mode(from: &mut Reader<'_>) -> Option<bool> {
+    from.choice("telegram.mode", &[("polling", false), ("webhook", true)])
+}
+
+fn webhook_secret(from: &mut Reader<'_>) -> Option<SecretString> {
+    from.secret(
+        "telegram.webhook_secret",
+        "1 to 256 random letters, digits, _ or -",
+        |secret| {
+            if secret.len() <= 256 && is_url_safe(secret) {
+                Ok(())
+            } else {
+                Err("it holds what Telegram does not allow")
+            }
+        },
+    )
+}
+
+fn is_url_safe(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+}

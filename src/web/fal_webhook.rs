@@ -1,0 +1,88 @@
+//! `POST /api/v1/avatar/status_update`: verify, store, enqueue, answer. No reading of results, no calls out but
+//! for FAL's public keys.
+//!
+//! FAL waits 15 s and sends again on anything but 2xx, so the answer is a promise:
+//!
+//! | answer | means                                                        | proven by                                              |
+//! |--------|--------------------------------------------------------------|--------------------------------------------------------|
+//! | 200    | the bytes are committed, now or before, and a job with them  | `fifty_deliveries_at_once_are_one_row_and_all_get_200` |
+//! | 400    | signed by FAL, but no delivery: no JSON, or another request  | `a_signed_body_that_is_no_delivery_is_refused`         |
+//! | 401    | not signed by FAL, not for us, or more than 5 minutes off    | `a_forged_delivery_is_refused_and_not_stored`          |
+//! | 413    | larger than `web.max_body_bytes`                             | `a_huge_delivery_is_refused`                           |
+//! | 503    | could not be stored, or no key of FAL's is known: send again | `a_database_that_is_down_is_never_answered_200`        |
+//!
+//! The incumbent's body (`status: completed`, `result`) passes under the same verification; what a body means is read
+//! by the job. A delivery for a request that we do not know is kept: it may have overtaken our own commit.
+//!
+//! # If we die
+//! Before the commit: FAL has no 200 and sends again. After it: the job is there.
+
+use axum::{
+    body::Bytes,
+    extract::{RawQuery, State},
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+};
+use jobs::{
+    fal::WebhookRefusal,
+    producer::{DeliveryQuery, ProducerError},
+};
+use metrics::counter;
+use tracing::{error, info, warn};
+use url::form_urlencoded;
+
+use super::Web;
+
+/// Where FAL and the incumbent's callers post to (K15).
+pub const PATH: &str = "/api/v1/avatar/status_update";
+
+/// One delivery.
+pub(super) async fn receive(
+    State(web): State<Web>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<StatusCode, Refusal> {
+    // Raw bytes on purpose: the signature covers them, and JSON written anew would not match.
+    let delivery = web.verifier.verify(&headers, body).await?;
+    let request_id = delivery.request_id.clone();
+    let accepted = web.producer.accept_fal_delivery(delivery, read_query(query.as_deref())).await?;
+    counter!("aisha_webhook_total", "verdict" => "stored").increment(1);
+    info!(fal.request_id = %request_id, duplicate = accepted.was_known, "Stored a FAL delivery for request {request_id}");
+    Ok(StatusCode::OK)
+}
+
+/// Lenient on purpose: a signed delivery is never lost for the form of its URL (K15).
+fn read_query(query: Option<&str>) -> DeliveryQuery {
+    let find = |wanted: &str| {
+        form_urlencoded::parse(query.unwrap_or_default().as_bytes())
+            .find(|(name, value)| name == wanted && !value.is_empty())
+            .map(|(_, value)| value.into_owned())
+    };
+    DeliveryQuery { training_type: find("training_type"), token: find("token") }
+}
+
+/// Why nothing was promised. What exactly was wrong goes to the log, never to the caller.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    #[error(transparent)]
+    NotVerified(#[from] WebhookRefusal),
+    #[error(transparent)]
+    NotStored(#[from] ProducerError),
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let (status, verdict) = match &self {
+            Self::NotVerified(refusal) => verdict_of(refusal),
+            Self::NotStored(_) => (StatusCode::SERVICE_UNAVAILABLE, "not_stored"),
+        };
+        counter!("aisha_webhook_total", "verdict" => verdict).increment(1);
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            error!("A FAL delivery was not accepted, FAL will send it again: {self}");
+        } else {
+            warn!("A FAL delivery was refused: {self}");
+        }
+        (status, format!("{verdict}\n")).into_response()
+    }
+}

@@ -1,0 +1,111 @@
+//! `/livez`, `/readyz`, `/metrics`: on the web role's own address, and on `--health-listen` of bot and worker.
+//!
+//! | route      | 200 means                                                       | 503 means                           |
+//! |------------|-----------------------------------------------------------------|-------------------------------------|
+//! | `/livez`   | the process turns over; a restart would not help                | –                                   |
+//! | `/readyz`  | it can do its work: database, migrations, what the role adds    | not now, or draining; the body says |
+//! | `/metrics` | Prometheus text                                                 | –                                   |
+//!
+//! The body names what is wrong, never a host or a password: details go to the log.
+
+use std::{fmt, future::Future, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+
+use axum::{Json, Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
+use jobs::{database::Database, schema};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::{net::TcpListener, time::timeout};
+use tracing::{debug, info};
+
+use crate::{exit::Failure, lifecycle::Stop};
+
+/// Longer than the pool's own limit would make a probe's caller give up first.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+type Answer = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
+
+/// What the probes look at. Cheap to clone.
+#[derive(Clone)]
+pub struct Health {
+    database: Database,
+    stop: Stop,
+    metrics: PrometheusHandle,
+    checks: Arc<Vec<Check>>,
+}
+
+/// Something else that a role cannot work without.
+struct Check {
+    name: &'static str,
+    run: Box<dyn Fn() -> Answer + Send + Sync>,
+}
+
+impl fmt::Debug for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.checks.iter().map(|check| check.name).collect::<Vec<_>>();
+        f.debug_struct("Health").field("checks", &names).finish_non_exhaustive()
+    }
+}
+
+impl Health {
+    /// Looks at database, migrations and draining.
+    pub fn new(database: Database, stop: Stop, metrics: PrometheusHandle) -> Self {
+        Self { database, stop, metrics, checks: Arc::default() }
+    }
+
+    /// The three routes.
+    pub fn routes(self) -> Router {
+        Router::new()
+            .route("/livez", get(|| async { "alive\n" }))
+            .route("/readyz", get(readyz))
+            .route("/metrics", get(metrics))
+            .with_state(self)
+    }
+
+    /// Serves the three routes on an address of their own, until the process ends. Binds before it returns, so
+    /// that an address that is taken is an error at start-up.
+    pub async fn serve_on(self, listen: SocketAddr) -> Result<(), Failure> {
+        let listener = TcpListener::bind(listen)
+            .await
+            .map_err(|error| Failure::unavailable(format_args!("cannot serve health on {listen}: {error}")))?;
+        info!("Health is served on {listen}");
+        let routes = self.routes();
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        Ok(())
+    }
+
+    /// Everything that is wrong, one sentence each.
+    async fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if self.stop.is_draining() {
+            problems.push("draining: the process was told to stop".to_owned());
+        }
+        match timeout(PATIENCE, schema::pending(&self.database)).await {
+            Ok(Ok(pending)) if pending.is_empty() => {}
+            Ok(Ok(pending)) => problems.push(format!("migrations: {} pending, run `aisha migrate`", pending.len())),
+            Ok(Err(error)) => {
+                debug!("Not ready: {error}");
+                problems.push("database: it does not answer as it should".to_owned());
+            }
+            Err(_) => problems.push(format!("database: no answer within {PATIENCE:?}")),
+        }
+        for check in self.checks.iter() {
+            match timeout(PATIENCE, (check.run)()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(problem)) => problems.push(format!("{}: {problem}", check.name)),
+                Err(_) => problems.push(format!("{}: no answer within {PATIENCE:?}", check.name)),
+            }
+        }
+        problems
+    }
+}
+
+async fn readyz(State(health): State<Health>) -> impl IntoResponse {
+    let problems = health.problems().await;
+    let status = if problems.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(serde_json::json!({ "ready": problems.is_empty(), "problems": problems })))
+}
+
+async fn metrics(State(health): State<Health>) -> String {
+    // Moves what the histograms have buffered into their buckets; nothing else in the process does.
+    health.metrics.run_upkeep();
+    health.metrics.render()
+}
