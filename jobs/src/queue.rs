@@ -23,11 +23,13 @@ mod claim;
 mod fence;
 
 pub use claim::Claim;
-pub(crate) use fence::{complete_in, fence};
 pub use fence::FenceError;
+pub(crate) use fence::{complete_in, fence};
 
 /// `jobs.id`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize, sqlx::Type)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize, sqlx::Type,
+)]
 #[serde(transparent)]
 #[sqlx(transparent)]
 pub struct JobId(pub i64);
@@ -66,8 +68,14 @@ pub enum JobState {
 
 impl JobState {
     /// Every one of them, in the order of a life.
-    pub const ALL: [Self; 6] =
-        [Self::Scheduled, Self::Ready, Self::Running, Self::Done, Self::Dead, Self::Cancelled];
+    pub const ALL: [Self; 6] = [
+        Self::Scheduled,
+        Self::Ready,
+        Self::Running,
+        Self::Done,
+        Self::Dead,
+        Self::Cancelled,
+    ];
 
     /// The word in the database.
     pub const fn as_str(self) -> &'static str {

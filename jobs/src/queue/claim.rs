@@ -134,7 +134,9 @@ impl Claim {
 
     /// A heartbeat that was sent at `sent` moved the database's lease.
     pub(crate) fn renewed(&self, sent: Instant, lease: Duration) {
-        self.0.lease_end.fetch_max(since_epoch(sent + lease), Ordering::AcqRel);
+        self.0
+            .lease_end
+            .fetch_max(since_epoch(sent + lease), Ordering::AcqRel);
     }
 
     /// Ends the run. `false`: it was interrupted before, for a reason that stays.

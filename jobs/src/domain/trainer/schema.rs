@@ -331,7 +331,9 @@ impl TurboPreset {
 
 /// FAL infers the format from the URL's end; a presigned URL ends in a signature.
 fn data_archive_format(archive_url: &str) -> Option<&'static str> {
-    let ends_in_zip = archive_url.rsplit_once('.').is_some_and(|(_, end)| end.eq_ignore_ascii_case("zip"));
+    let ends_in_zip = archive_url
+        .rsplit_once('.')
+        .is_some_and(|(_, end)| end.eq_ignore_ascii_case("zip"));
     (!ends_in_zip).then_some("zip")
 }
 
