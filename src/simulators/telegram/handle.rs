@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
+use tokio::sync::watch;
 
 use super::core::Core;
 use super::faults::{Fault, HeldCall, ScriptedFault};
@@ -34,6 +35,11 @@ impl Control {
             control: self.clone(),
             id: view.id,
         }
+    }
+
+    /// Changes with everything that happens in any chat.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.core.changes()
     }
 
     /// Everybody.
