@@ -24,7 +24,7 @@ use crate::{
     connect,
     exit::Failure,
     lifecycle::Stop,
-    settings::{FalSettings, Given, QueueSettings, S3Settings, WorkerSettings},
+    settings::{ArchiveDelivery, FalSettings, Given, QueueSettings, S3Settings, WorkerSettings},
     telemetry,
     web::health::Health,
 };
@@ -174,7 +174,10 @@ fn saga(settings: &WorkerSettings) -> SagaSettings {
     let fal = &settings.fal;
     SagaSettings {
         photos: settings.photos.limits(),
-        archive_delivery: fal.archive_delivery,
+        archive_delivery: match fal.archive_delivery {
+            ArchiveDelivery::FalStorage => jobs::runtime::ArchiveDelivery::FalStorage,
+            ArchiveDelivery::Presigned => jobs::runtime::ArchiveDelivery::Presigned,
+        },
         archive_lifecycle: fal.archive_lifecycle,
         webhook: fal.webhook.clone(),
         first_poll: fal.poll_first_after,

@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use jobs::domain::{TrainerError, Trainers, TrainingDefaults};
+use jobs::{
+    archive::Limits,
+    domain::{TrainerError, Trainers, TrainingDefaults},
+};
 use secrecy::SecretString;
 use url::Url;
 
@@ -166,7 +169,7 @@ pub struct PhotoSettings {
     /// Most a training.
     pub max: usize,
     /// Of one photo.
-    pub max_bytes: u64,
+    pub max_bytes: usize,
     /// Pixels of one photo's longer side.
     pub max_side: u32,
     /// Width times height of one photo.
@@ -198,7 +201,13 @@ impl PhotoSettings {
             max_bytes: max_bytes?,
             max_side: max_side?,
             max_pixels: max_pixels?,
+            decode_memory_bytes: decode_memory_bytes?,
         })
+    }
+
+    /// As the jobs and the wizard know them.
+    pub const fn limits(&self) -> Limits {
+        Limits { photos: self.min..=self.max, bytes: self.max_bytes, side: self.max_side, pixels: self.max_pixels }
     }
 }
 

@@ -76,6 +76,7 @@ impl Health {
         let listener = TcpListener::bind(listen)
             .await
             .map_err(|error| Failure::unavailable(format_args!("cannot serve health on {listen}: {error}")))?;
+        let listen = listener.local_addr().unwrap_or(listen);
         info!("Health is served on {listen}");
         let routes = self.routes();
         tokio::spawn(async move { axum::serve(listener, routes).await });
