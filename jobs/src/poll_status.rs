@@ -130,7 +130,8 @@ fn at_fal(training: &Training) -> Result<FalRequest, JobError> {
 async fn look(cx: &Context, training: &Training) -> Result<Done, JobError> {
     let id = training.id;
     let request = at_fal(training)?;
-    let seen = match cx.fal.status(&request).await? {
+    let status = cx.fal.status(&request).await?;
+    let seen = match status {
         RequestStatus::Completed if webhook_had_its_chance(cx, training) => return judge(cx, training).await,
         RequestStatus::Completed => {
             note(cx, training, &Observation { fal_status: COMPLETED, queue_position: None, progress: None, message: None }).await?;
