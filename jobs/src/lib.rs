@@ -4,5 +4,6 @@ pub mod domain;
 pub mod enqueue;
 pub mod job;
 pub mod queue;
+pub mod runtime;
 
 mod context;
