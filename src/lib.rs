@@ -1,1 +1,18 @@
+//! The shells around the core: the bot, the web role, the worker, the operator's verbs, and what a laptop needs to
+//! run them all.
 
+pub mod bot;
+pub mod exit;
+pub mod lifecycle;
+pub mod ops;
+pub mod settings;
+pub mod telemetry;
+pub mod web;
+pub mod worker;
+
+mod connect;
+
+#[cfg(feature = "simulators")]
+pub mod dev;
+#[cfg(feature = "simulators")]
+pub mod simulators;

@@ -1,1 +1,17 @@
-fn main(){}
+//! The black-box tests: one binary, so that they share one private Postgres cluster (`support/db.rs`).
+//!
+//! They know the product as an operator does: processes, HTTP, SQL, files. How to write one: `support.rs`.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test ends by panicking, and says why on standard error; clippy exempts test functions, not what they call"
+)]
+
+mod architecture;
+mod embedded_s3;
+mod private_cluster;
+mod support;
+mod telegram_simulator;

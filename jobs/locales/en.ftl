@@ -63,6 +63,11 @@ rejected-photo = • photo { $number } — { $problem }
 photo-problem-not_an_image = this is no picture; JPEG, PNG and WebP work
 photo-problem-heic = HEIC, which I can't read yet
 photo-problem-too_large = the file is too large
+photo-problem-empty = the file is empty
+photo-problem-unsupported_format = this format does not work; JPEG, PNG or WebP, please
+photo-problem-too_many_pixels = the picture is too large
+photo-problem-damaged = the file is damaged and can't be read to its end
+photo-problem-unavailable = Telegram does not hand out this file any more; please send it again
 photo-problem-other = the picture could not be read
 
 ## Words for what was chosen

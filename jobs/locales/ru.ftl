@@ -70,6 +70,11 @@ rejected-photo = • фото { $number } — { $problem }
 photo-problem-not_an_image = это не изображение; подойдут JPEG, PNG и WebP
 photo-problem-heic = формат HEIC, который я пока не читаю
 photo-problem-too_large = файл слишком большой
+photo-problem-empty = файл пустой
+photo-problem-unsupported_format = такой формат не подходит; нужны JPEG, PNG или WebP
+photo-problem-too_many_pixels = слишком большое изображение
+photo-problem-damaged = файл повреждён и не читается до конца
+photo-problem-unavailable = Телеграм больше не отдаёт этот файл; пришлите его ещё раз
 photo-problem-other = не удалось прочитать изображение
 
 ## Слова для выбранного

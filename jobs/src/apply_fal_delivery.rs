@@ -109,7 +109,7 @@ async fn apply(cx: &Context, tx: &mut PgConnection, stored: &StoredDelivery) -> 
         }
     };
     let Some(training) = find_training(cx, tx, stored).await? else {
-        if cx.clock.now() - stored.received_at < UNKNOWN_AFTER {
+        if cx.clock.now().signed_duration_since(stored.received_at) < UNKNOWN_AFTER {
             return Err(JobError::snooze(LOOK_AGAIN, "no training has this request id yet"));
         }
         warn!(fal.request_id = %stored.request_id, "FAL delivery {} belongs to no training of ours", stored.id);

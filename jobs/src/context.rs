@@ -3,12 +3,23 @@
 //! Built once per worker ([`Services`]); each run gets a [`Context`] with its claim added. Time, randomness
 //! and HTTP come from here only, so that a test can set them.
 
-use std::{ops::Deref, sync::Arc};
+use std::{
+    ops::Deref,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
+use rand::{RngCore, SeedableRng, rngs::StdRng};
 use sqlx::{PgConnection, PgPool};
 
-use crate::queue::{self, Claim, FenceError};
+use crate::{
+    archive::{Limits, Workbench},
+    clients::{fal::FalClient, object_store::ObjectStore, telegram::Telegram},
+    domain::{Trainers, WebhookBase},
+    queue::{self, Claim, FenceError},
+    texts::Texts,
+};
 
 /// Everything that outlives a single run.
 #[derive(Clone)]
@@ -17,6 +28,76 @@ pub struct Services {
     pub pool: PgPool,
     /// Now, as the wall clock of this process says (never used for leases).
     pub clock: Clock,
+    /// Where unguessable values come from.
+    pub chance: Chance,
+    /// FAL.
+    pub fal: FalClient,
+    /// The bucket of photos and models.
+    pub objects: ObjectStore,
+    /// Telegram's Bot API.
+    pub telegram: Telegram,
+    /// What users read, in their language.
+    pub texts: Arc<Texts>,
+    /// Which trainer a training uses, and what it wants to be sent.
+    pub trainers: Arc<Trainers>,
+    /// What the process may spend on decoding photos.
+    pub workbench: Workbench,
+    /// The saga's numbers.
+    pub saga: Arc<SagaSettings>,
+}
+
+/// The saga's numbers and addresses; `config/default.toml` says what each means to an operator.
+#[derive(Debug, Clone)]
+pub struct SagaSettings {
+    /// What a photo may be, and how many a training takes.
+    pub photos: Limits,
+    /// How FAL gets at an archive.
+    pub archive_delivery: ArchiveDelivery,
+    /// How long it can. Must outlast FAL's queue.
+    pub archive_lifecycle: Duration,
+    /// Where FAL delivers. `None`: polling alone carries trainings.
+    pub webhook: Option<WebhookBase>,
+    /// From the commit of an attempt to the first status call.
+    pub first_poll: Duration,
+    /// Between status calls.
+    pub poll_every: Duration,
+    /// What a webhook is given between a poll that saw COMPLETED and one that acts on it.
+    pub webhook_grace: Duration,
+    /// Between looks into FAL's request list for an attempt without an answer.
+    pub list_every: Duration,
+}
+
+/// How an archive of photos reaches FAL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ArchiveDelivery {
+    /// Uploaded to FAL's storage.
+    FalStorage,
+    /// Fetched by FAL from our store.
+    Presigned,
+}
+
+/// A source of unguessable values.
+#[derive(Clone)]
+pub struct Chance(Arc<Mutex<StdRng>>);
+
+impl Chance {
+    /// Seeded by the operating system.
+    pub fn system() -> Self {
+        Self(Arc::new(Mutex::new(StdRng::from_os_rng())))
+    }
+
+    /// The same values in every run, for tests.
+    pub fn from_seed(seed: u64) -> Self {
+        Self(Arc::new(Mutex::new(StdRng::seed_from_u64(seed))))
+    }
+
+    /// 128 random bits as 32 hex digits: an attempt's token.
+    pub fn token(&self) -> String {
+        let mut bytes = [0; 16];
+        // A thread that panicked while it held the lock left no half-drawn number behind.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(&mut bytes);
+        hex::encode(bytes)
+    }
 }
 
 /// A source of the present moment.

@@ -13,10 +13,9 @@
 
 use std::{fmt, time::Duration};
 
-use serde::Deserialize;
 use serde_json::Value;
 
-use super::{TrainingType, avatar::named};
+use super::{TrainingType, UserId, avatar::named};
 
 mod output;
 mod schema;
@@ -39,22 +38,23 @@ named!(
 );
 
 /// Which entries a new training takes: the settings `[training]`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrainingDefaults {
     /// Entry for [`TrainingType::Portrait`].
     pub portrait_trainer: String,
     /// Entry for [`TrainingType::Style`].
     pub style_trainer: String,
-    /// Preset of a training whose user chose none.
-    pub preset: Preset,
+    /// Name of the [`Preset`] of a training whose user chose none.
+    pub preset: String,
 }
 
 /// Every trainer, and which of them are the defaults. Valid by construction.
 #[derive(Debug, Clone)]
 pub struct Trainers {
     entries: Vec<Trainer>,
-    defaults: TrainingDefaults,
+    portrait: Trainer,
+    style: Trainer,
+    preset: Preset,
 }
 
 /// One entry of the table.
@@ -83,15 +83,15 @@ pub struct TrainingOrder<'a> {
     pub comment: FinetuneComment<'a>,
 }
 
-/// What a finetune is called in FAL's dashboard, and found again by (K16).
+/// What a finetune is called in FAL's dashboard (M11), and found again by (K16).
 #[derive(Debug, Clone, Copy)]
 pub struct FinetuneComment<'a> {
     /// As the user typed it; `None` or blank when it is not known.
     pub avatar_name: Option<&'a str>,
-    /// Without `@`.
+    /// With or without `@`.
     pub telegram_username: Option<&'a str>,
     /// Stands for the username of a user who has none.
-    pub user_id: super::UserId,
+    pub user_id: UserId,
     /// The attempt's token.
     pub token: &'a str,
 }
@@ -133,22 +133,16 @@ impl Trainers {
     }
 
     /// The entry that a new training of this type takes.
-    #[expect(
-        clippy::missing_panics_doc,
-        clippy::expect_used,
-        reason = "from_toml has checked both names"
-    )]
-    pub fn default_for(&self, training_type: TrainingType) -> &Trainer {
-        let name = match training_type {
-            TrainingType::Portrait => &self.defaults.portrait_trainer,
-            TrainingType::Style => &self.defaults.style_trainer,
-        };
-        self.get(name).expect("the default trainer is in the table")
+    pub const fn default_for(&self, training_type: TrainingType) -> &Trainer {
+        match training_type {
+            TrainingType::Portrait => &self.portrait,
+            TrainingType::Style => &self.style,
+        }
     }
 
     /// The preset of a training whose user chose none.
     pub const fn default_preset(&self) -> Preset {
-        self.defaults.preset
+        self.preset
     }
 
     /// All of them, in the order of the file.
@@ -198,17 +192,32 @@ impl Trainer {
         self.schema.request(order)
     }
 
-    /// Whether a request in FAL's list, with this body, is the attempt with this token: by the comment where the
-    /// trainer has one, else by the archive, whose URL no other training shares.
-    pub fn recognises(&self, input: &Value, archive_url: &str, token: &str) -> bool {
-        self.schema.recognises(input, archive_url, token)
-    }
-
     /// The model in a successful result.
     ///
     /// # Errors
     /// FAL said OK but there is nothing that we could generate with.
     pub fn output(&self, result: &Value) -> Result<TrainedModel, OutputProblem> {
         self.output.read(result)
+    }
+}
+
+impl fmt::Display for FinetuneComment<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// The incumbent's word for an avatar without a name; operators read it, users do not.
+        const UNNAMED: &str = "Художественный аватар";
+        /// The name is cut, never the token.
+        const MAX_NAME: usize = 100;
+        let name = self.avatar_name.unwrap_or_default().trim();
+        let name: String = name.chars().filter(|char| !char.is_control()).take(MAX_NAME).collect();
+        if name.is_empty() {
+            f.write_str(UNNAMED)?;
+        } else {
+            f.write_str(&name)?;
+            match self.telegram_username.map(|name| name.trim_start_matches('@')).filter(|name| !name.is_empty()) {
+                Some(username) => write!(f, " - @{username}")?,
+                None => write!(f, " - user_{}", self.user_id)?,
+            }
+        }
+        write!(f, " · {}", self.token)
     }
 }

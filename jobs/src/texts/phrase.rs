@@ -163,7 +163,9 @@ impl Phrase {
     /// What to call an avatar that may have no name yet.
     pub fn avatar(name: Option<&str>) -> Box<Self> {
         Box::new(match name {
-            Some(name) => Self::AvatarNamed { name: name.to_owned() },
+            Some(name) => Self::AvatarNamed {
+                name: name.to_owned(),
+            },
             None => Self::AvatarUnnamed {},
         })
     }
@@ -188,6 +190,9 @@ impl Phrase {
     pub fn running(percent: u8) -> Self {
         let full = usize::from(percent.min(100)) / 10;
         let bar = format!("{}{}", "▰".repeat(full), "▱".repeat(10 - full));
-        Self::StageRunning { bar, percent: u32::from(percent.min(100)) }
+        Self::StageRunning {
+            bar,
+            percent: u32::from(percent.min(100)),
+        }
     }
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{FinetuneComment, Preset, TrainingOrder, table::Fields};
+use super::{Preset, TrainingOrder, table::Fields};
 use crate::domain::avatar::named;
 
 /// Which of FAL's input schemas an entry uses, with its inputs and presets.
@@ -60,7 +60,7 @@ impl Schema {
             Self::FluxPro(inputs) => body(&FluxProRequest {
                 data_url: archive,
                 trigger_word: order.trigger,
-                finetune_comment: finetune_comment(&order.comment, &inputs.fixed.unnamed_comment),
+                finetune_comment: order.comment.to_string(),
                 fixed: &inputs.fixed,
                 preset: inputs.preset(order.preset),
             }),
@@ -70,17 +70,6 @@ impl Schema {
                 fixed: &inputs.fixed,
                 preset: inputs.preset(order.preset),
             }),
-        }
-    }
-
-    pub(super) fn recognises(&self, input: &Value, archive_url: &str, token: &str) -> bool {
-        match self {
-            Self::FluxPro(_) => input["finetune_comment"]
-                .as_str()
-                .is_some_and(|comment| !token.is_empty() && comment.ends_with(token)),
-            Self::Portrait(_) | Self::Fast(_) | Self::Turbo(_) => {
-                input["images_data_url"].as_str() == Some(archive_url)
-            }
         }
     }
 }
@@ -218,8 +207,6 @@ pub(super) struct FluxPro {
     finetune_type: FinetuneType,
     lora_rank: u32,
     captioning: bool,
-    #[serde(skip)]
-    unnamed_comment: String,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -276,7 +263,6 @@ impl FluxPro {
             finetune_type: inputs.word("finetune_type", FinetuneType::ALL),
             lora_rank,
             captioning: inputs.boolean("captioning"),
-            unnamed_comment: inputs.text("unnamed_comment"),
         }
     }
 }
@@ -349,35 +335,6 @@ fn data_archive_format(archive_url: &str) -> Option<&'static str> {
         .rsplit_once('.')
         .is_some_and(|(_, end)| end.eq_ignore_ascii_case("zip"));
     (!ends_in_zip).then_some("zip")
-}
-
-/// M11's text, then the token (K16). The name is cut, never the token: the token finds the request again.
-fn finetune_comment(comment: &FinetuneComment<'_>, unnamed: &str) -> String {
-    const MAX_NAME: usize = 100;
-    let FinetuneComment {
-        avatar_name,
-        telegram_username,
-        user_id,
-        token,
-    } = comment;
-    let text = match avatar_name.map(str::trim).filter(|name| !name.is_empty()) {
-        None => unnamed.to_owned(),
-        Some(name) => {
-            let name: String = name
-                .chars()
-                .filter(|char| !char.is_control())
-                .take(MAX_NAME)
-                .collect();
-            match telegram_username
-                .map(|name| name.trim_start_matches('@'))
-                .filter(|name| !name.is_empty())
-            {
-                Some(username) => format!("{name} - @{username}"),
-                None => format!("{name} - user_{user_id}"),
-            }
-        }
-    };
-    format!("{text} · {token}")
 }
 
 /// The requests above are structs of texts, numbers and words, which always have a JSON form.

@@ -8,7 +8,7 @@ use std::{fmt::Display, ops::RangeInclusive, str::FromStr, time::Duration};
 use toml::{Table, Value};
 
 use super::{
-    OutputKind, Trainer, TrainerError, Trainers, TrainingDefaults,
+    OutputKind, Preset, Trainer, TrainerError, Trainers, TrainingDefaults,
     output::OutputSpec,
     schema::{SCHEMAS, Schema},
 };
@@ -27,14 +27,15 @@ pub(super) fn read(text: &str, defaults: &TrainingDefaults) -> Result<Trainers, 
     for (name, value) in table {
         entries.extend(read_entry(&name, value, &mut errors));
     }
-    check_defaults(&entries, defaults, &mut errors);
-    if errors.is_empty() {
-        Ok(Trainers {
-            entries,
-            defaults: defaults.clone(),
-        })
-    } else {
-        Err(errors)
+    let portrait = default_trainer(&entries, "portrait_trainer", &defaults.portrait_trainer, TrainingType::Portrait);
+    let style = default_trainer(&entries, "style_trainer", &defaults.style_trainer, TrainingType::Style);
+    let preset = defaults.preset.parse::<Preset>().map_err(|unknown| default_error("preset", unknown.to_string()));
+    match (portrait, style, preset) {
+        (Ok(portrait), Ok(style), Ok(preset)) if errors.is_empty() => Ok(Trainers { entries, portrait, style, preset }),
+        (portrait, style, preset) => {
+            errors.extend([portrait.err(), style.err(), preset.err()].into_iter().flatten());
+            Err(errors)
+        }
     }
 }
 
@@ -104,42 +105,19 @@ fn read_output(output: &mut Fields<'_>) -> OutputSpec {
     }
 }
 
-fn check_defaults(entries: &[Trainer], defaults: &TrainingDefaults, errors: &mut Vec<TrainerError>) {
-    let of_type = |training_type: TrainingType| {
-        let names: Vec<_> = entries
-            .iter()
-            .filter(|entry| entry.training_type == training_type)
-            .map(|entry| entry.name.as_str())
-            .collect();
-        if names.is_empty() {
-            "(none in the table)".to_owned()
-        } else {
-            names.join(", ")
-        }
+fn default_trainer(entries: &[Trainer], key: &str, name: &str, wanted: TrainingType) -> Result<Trainer, TrainerError> {
+    let fault = match entries.iter().find(|entry| entry.name == name) {
+        Some(entry) if entry.training_type == wanted => return Ok(entry.clone()),
+        Some(entry) => format!("{name:?} trains {}", entry.training_type),
+        None => format!("there is no trainer {name:?}"),
     };
-    for (key, name, wanted) in [
-        (
-            "portrait_trainer",
-            &defaults.portrait_trainer,
-            TrainingType::Portrait,
-        ),
-        ("style_trainer", &defaults.style_trainer, TrainingType::Style),
-    ] {
-        let problem = match entries.iter().find(|entry| entry.name == *name) {
-            Some(entry) if entry.training_type == wanted => continue,
-            Some(entry) => format!(
-                "{name:?} trains {}: use one of {}",
-                entry.training_type,
-                of_type(wanted)
-            ),
-            None => format!("there is no trainer {name:?}: use one of {}", of_type(wanted)),
-        };
-        errors.push(TrainerError {
-            entry: "[training]".to_owned(),
-            key: key.to_owned(),
-            problem,
-        });
-    }
+    let fitting: Vec<_> =
+        entries.iter().filter(|entry| entry.training_type == wanted).map(|entry| entry.name.as_str()).collect();
+    Err(default_error(key, format!("{fault}: use one of {}", fitting.join(", "))))
+}
+
+fn default_error(key: &str, problem: String) -> TrainerError {
+    TrainerError { entry: "[training]".to_owned(), key: key.to_owned(), problem }
 }
 
 /// One table being read. A key that was read is removed, so that [`Fields::finish`] sees what nobody asked for.

@@ -1,0 +1,175 @@
+//! Turn an avatar's photos into the archive that FAL trains on, and put it where FAL can fetch it.
+//!
+//! Needs a training in `requested`; leaves it `archived`, or `failed` with `too_few_photos`. What a photo must be,
+//! and what happens to it, is `archive.rs`; here it is fetched from the bucket, and its verdict is recorded.
+//!
+//! # Must stay true
+//! * photos still on their way are waited for, not left out        — `an_archive_waits_for_photos_on_their_way`
+//! * an unusable photo is recorded with its reason for the user    — `damaged_photos_are_left_out_and_the_user_is_told_why`
+//! * too few left is final at once, without using up the attempts  — `too_few_usable_photos_fail_the_training_at_once`
+//! * the same photos make the same bytes                           — `a_rebuilt_archive_is_the_same_to_the_byte`
+//!
+//! # If we die
+//! The file is unlinked from the start. An upload nobody recorded expires with its lifecycle; the next run builds the
+//! same bytes and uploads them again, which costs nothing.
+//!
+//! Read next: `archive.rs`, `submit_training.rs`.
+
+use std::{collections::HashMap, time::Duration};
+
+use chrono::TimeDelta;
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+use tracing::info;
+
+use crate::{
+    archive::{Archive, BuildError, Fetched, PhotoProblem},
+    clients::object_store::ObjectError,
+    context::{ArchiveDelivery, Context},
+    domain::{FailureCode, PhotoId, TrainingId, TrainingSource, TrainingStatus},
+    job::{DeadReason, DedupeKey, Done, Job, JobError, Policy, Queue, Run},
+    saga,
+    store::{
+        photos,
+        trainings::{self, StoredArchive, Training},
+    },
+};
+
+/// Between looks while photos are still being stored.
+const PHOTOS_ON_THEIR_WAY: Duration = Duration::from_secs(1);
+/// The content type that FAL and presigned URLs name.
+const ZIP: &str = "application/zip";
+
+/// Persisted as `{"training_id":…}`; golden copy in `tests/payloads/build_archive.v1.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BuildArchive {
+    training_id: TrainingId,
+}
+
+impl BuildArchive {
+    /// For a training that was just requested.
+    pub const fn new(training_id: TrainingId) -> Self {
+        Self { training_id }
+    }
+}
+
+impl Job for BuildArchive {
+    const NAME: &'static str = "build_archive";
+    const QUEUE: Queue = Queue::Media;
+    const POLICY: Policy = Policy::attempts(8)
+        .backoff(Duration::from_secs(3), Duration::from_secs(300))
+        .timeout(Duration::from_secs(600))
+        .snooze_cap(Duration::from_secs(3600));
+
+    fn dedupe_key(&self) -> Option<DedupeKey> {
+        Some(DedupeKey::until_done(self.training_id))
+    }
+}
+
+impl Run for BuildArchive {
+    async fn run(&self, cx: &Context) -> Result<Done, JobError> {
+        let mut db = cx.pool.acquire().await?;
+        let Some(training) = trainings::find(&mut db, self.training_id).await? else {
+            return Ok(Done::Skipped("the training is gone"));
+        };
+        if training.status != TrainingStatus::Requested {
+            return Ok(Done::Skipped("the training has its archive"));
+        }
+        if photos::counts(&mut db, training.avatar_id).await?.pending > 0 {
+            return Err(JobError::snooze(PHOTOS_ON_THEIR_WAY, "photos are still on their way"));
+        }
+        let keys = photos::stored_of(&mut db, training.avatar_id).await?;
+        drop(db);
+        match build(cx, &keys).await {
+            Ok(archive) => self.keep(cx, &training, archive).await,
+            Err(BuildError::TooFew { accepted, needed, rejected }) => {
+                self.too_few(cx, &training, &format!("{accepted} usable photos of at least {needed}"), &rejected).await
+            }
+            Err(BuildError::TooMany { given, limit }) => {
+                self.too_few(cx, &training, &format!("{given} photos, at most {limit} are taken"), &[]).await
+            }
+            Err(BuildError::Fetch { photo, source }) => {
+                let verdict = JobError::from(source);
+                info!(training.id = %training.id, photo.id = %photo, "Photo {photo} could not be fetched: {verdict}");
+                Err(verdict)
+            }
+            Err(error @ (BuildError::Io(_) | BuildError::Cancelled)) => Err(JobError::retry(error)),
+        }
+    }
+
+    async fn on_dead(&self, tx: &mut PgConnection, why: &DeadReason) -> Result<(), JobError> {
+        saga::failed(tx, self.training_id, FailureCode::Internal, &why.message, TrainingSource::Job).await?;
+        Ok(())
+    }
+}
+
+/// Fetches from the bucket and packs. An object that is missing is that photo's problem, a bucket that does not
+/// answer is the run's.
+async fn build(cx: &Context, stored: &[photos::StoredPhoto]) -> Result<Archive, BuildError<ObjectError>> {
+    let keys: HashMap<PhotoId, &str> = stored.iter().map(|photo| (photo.id, photo.storage_key.as_str())).collect();
+    let order: Vec<PhotoId> = stored.iter().map(|photo| photo.id).collect();
+    let limits = &cx.saga.photos;
+    let fetch = |photo: PhotoId| {
+        let key = keys.get(&photo).copied().unwrap_or_default();
+        async move {
+            match cx.objects.get(key, limits.bytes).await {
+                Ok(bytes) => Ok(Fetched::Photo(bytes)),
+                Err(ObjectError::NotFound { .. }) => Ok(Fetched::Refused(PhotoProblem::Empty)),
+                Err(error) => Err(error),
+            }
+        }
+    };
+    cx.workbench.build(&order, fetch, limits, cx.claim().stop_token()).await
+}
+
+impl BuildArchive {
+    /// Uploads, then records archive and verdicts in one transaction.
+    async fn keep(&self, cx: &Context, training: &Training, archive: Archive) -> Result<Done, JobError> {
+        let (bytes, photos, name) = (archive.length, archive.accepted.len(), archive.file_name());
+        let sha256 = hex::encode(archive.sha256);
+        let expires_at = cx.clock.now() + TimeDelta::from_std(cx.saga.archive_lifecycle).unwrap_or(TimeDelta::MAX);
+        let url = match cx.saga.archive_delivery {
+            ArchiveDelivery::FalStorage => {
+                cx.fal.upload(archive.file, bytes, ZIP, &name, cx.saga.archive_lifecycle).await?
+            }
+            ArchiveDelivery::Presigned => {
+                let key = format!("{}/{}/{name}", training.user_id, training.avatar_id);
+                cx.objects.put_file(&key, archive.file, bytes, ZIP).await?;
+                cx.objects.presign_get(&key, cx.saga.archive_lifecycle).await?
+            }
+        };
+        let stored = StoredArchive { url, sha256, bytes, photos, expires_at };
+        let mut tx = cx.pool.begin().await?;
+        reject(&mut tx, &archive.rejected).await?;
+        saga::archived(&mut tx, training.id, &stored).await?;
+        cx.complete_in(&mut tx).await?;
+        tx.commit().await?;
+        info!(training.id = %training.id, archive.photos = photos, archive.bytes = bytes, archive.sha256 = %stored.sha256,
+            "Packed {photos} photos of training {}", training.id);
+        Ok(Done::Committed)
+    }
+
+    async fn too_few(
+        &self,
+        cx: &Context,
+        training: &Training,
+        detail: &str,
+        rejected: &[(PhotoId, PhotoProblem)],
+    ) -> Result<Done, JobError> {
+        let mut tx = cx.pool.begin().await?;
+        reject(&mut tx, rejected).await?;
+        saga::failed(&mut tx, training.id, FailureCode::TooFewPhotos, detail, TrainingSource::Job).await?;
+        cx.complete_in(&mut tx).await?;
+        tx.commit().await?;
+        info!(training.id = %training.id, "Training {} has too few photos: {detail}", training.id);
+        Ok(Done::Committed)
+    }
+}
+
+async fn reject(tx: &mut PgConnection, rejected: &[(PhotoId, PhotoProblem)]) -> Result<(), JobError> {
+    for (photo, problem) in rejected {
+        info!(photo.id = %photo, problem = problem.code(), "Photo {photo} is left out: {problem}");
+        photos::reject(tx, *photo, problem.code()).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,51 @@
+//! Hidden verbs: what this binary does for its own processes, and for the tests. Not for people.
+
+use std::ffi::OsString;
+use std::io::{Read as _, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::postgres::{self, Options, PrivateCluster};
+
+/// `aisha internal …`; see [`Verb::run`].
+#[derive(Debug, clap::Subcommand)]
+pub enum Verb {
+    /// Become the server of a private cluster.
+    RunPostgres {
+        /// Parent, identity, program and the program's own arguments.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Wait for the death of a cluster's owner, then clean up.
+    SweepCluster {
+        /// The cluster's directory.
+        home: PathBuf,
+    },
+    /// Start a temporary cluster, print its URL, and stop at the end of standard input.
+    HoldCluster,
+}
+
+impl Verb {
+    /// Runs the verb. Call it before a runtime or any other thread is started: [`postgres::exec_postgres`] says why.
+    pub fn run(self) -> ExitCode {
+        match self {
+            Self::RunPostgres { arguments } => postgres::exec_postgres(&arguments),
+            Self::SweepCluster { home } => postgres::sweep_when_orphaned(&home),
+            Self::HoldCluster => match hold_cluster() {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    let _ = writeln!(std::io::stderr(), "{error}");
+                    ExitCode::FAILURE
+                }
+            },
+        }
+    }
+}
+
+fn hold_cluster() -> anyhow::Result<()> {
+    let cluster = PrivateCluster::start(Options::fast(std::env::current_exe()?))?;
+    writeln!(std::io::stdout(), "{}", cluster.url("postgres"))?;
+    std::io::stdin().read_to_end(&mut Vec::new())?;
+    cluster.stop();
+    Ok(())
+}

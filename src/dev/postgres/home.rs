@@ -1,0 +1,332 @@
+//! The directory of a private cluster, and how it goes away.
+//!
+//! ```text
+//! aisha-XXXXXX/   0700, owned by the server's user
+//!   lock          flock held by the process that uses the cluster: held = in use, free = orphaned
+//!   temporary     present when nobody will want the data again
+//!   data/         initdb's
+//!   socket/       where clients connect; in /tmp instead when this path is too long for a socket
+//!   postgres.log
+//! ```
+//! The kernel frees the lock however its holder dies, so an orphan can always be told from a cluster in use. Two
+//! parties look: the sweeper, a child that blocks on the lock of one home ([`sweep_when_orphaned`]), and each later
+//! start ([`sweep`]), for the case that the sweeper was killed too.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+
+use super::binaries::ServerBinaries;
+use super::identity::Identity;
+use super::{Durability, PostgresError, STOP_PATIENCE, USER};
+
+/// Temporary clusters live here: unlike `/tmp` it is on a disk everywhere, and any user may enter it.
+const TEMPORARY_PARENT: &str = "/var/tmp";
+const PREFIX: &str = "aisha-";
+const SOCKET_NAME: &str = ".s.PGSQL.5432";
+/// The shortest `sun_path` of the systems we support (macOS), less its terminator.
+const LONGEST_SOCKET_PATH: usize = 103;
+/// A directory without a lock file is being made at this moment, unless it is older than this.
+const BEING_MADE: Duration = Duration::from_mins(10);
+
+/// glibc's own UTF-8 locale sorts by code point and needs no locale package; macOS has none by that name.
+const LOCALE: &str = if cfg!(target_os = "macos") {
+    "en_US.UTF-8"
+} else {
+    "C.UTF-8"
+};
+
+/// A cluster's directory, locked by us.
+#[derive(Debug)]
+pub(super) struct Home {
+    path: PathBuf,
+    socket_dir: PathBuf,
+    temporary: bool,
+    _lock: File,
+}
+
+impl Home {
+    /// A fresh directory that is removed when this value is dropped.
+    pub(super) fn temporary(identity: Option<Identity>) -> Result<Self, PostgresError> {
+        let path = tempfile::Builder::new()
+            .prefix(PREFIX)
+            .tempdir_in(TEMPORARY_PARENT)
+            .map_err(PostgresError::io(format!(
+                "making a directory in {TEMPORARY_PARENT}"
+            )))?
+            .keep();
+        File::create(path.join("temporary"))
+            .map_err(PostgresError::io(format!("writing to {}", path.display())))?;
+        // Locked before it gets its name: a start that sweeps at this moment must not find it free.
+        let unnamed = path.join("lock.new");
+        let lock = File::create(&unnamed)
+            .and_then(|file| file.try_lock().map_err(std::io::Error::from).map(|()| file))
+            .and_then(|file| std::fs::rename(&unnamed, path.join("lock")).map(|()| file))
+            .map_err(PostgresError::io(format!("locking {}", path.display())))?;
+        Self::lay_out(path, true, lock, identity)
+    }
+
+    /// A directory that stays. Refused while another process uses it; a server that an earlier owner left is stopped.
+    pub(super) fn kept(path: &Path, identity: Option<Identity>) -> Result<Self, PostgresError> {
+        make_directory(path)?;
+        let path = path
+            .canonicalize()
+            .map_err(PostgresError::io(format!("finding {}", path.display())))?;
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path.join("lock"));
+        let lock = lock.map_err(PostgresError::io(format!(
+            "opening the lock in {}",
+            path.display()
+        )))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(PostgresError::InUse { directory: path }),
+            Err(TryLockError::Error(error)) => {
+                return Err(PostgresError::io(format!("locking {}", path.display()))(error));
+            }
+        }
+        stop_stray_server(&path, &[Signal::INT, Signal::QUIT]);
+        Self::lay_out(path, false, lock, identity)
+    }
+
+    fn lay_out(
+        path: PathBuf,
+        temporary: bool,
+        lock: File,
+        identity: Option<Identity>,
+    ) -> Result<Self, PostgresError> {
+        let socket_dir = socket_dir(&path);
+        make_directory(&socket_dir)?;
+        if let Some(identity) = identity {
+            identity.own(&path)?;
+            identity.own(&socket_dir)?;
+        }
+        Ok(Self {
+            path,
+            socket_dir,
+            temporary,
+            _lock: lock,
+        })
+    }
+
+    /// Runs initdb unless there are data. Made aside and renamed, so that a half-made directory is never used.
+    pub(super) fn initialise(
+        &self,
+        binaries: &ServerBinaries,
+        identity: Option<Identity>,
+        durability: Durability,
+    ) -> Result<(), PostgresError> {
+        if let Ok(version) = std::fs::read_to_string(self.data().join("PG_VERSION")) {
+            let found = version.trim().to_owned();
+            return if found == binaries.major.to_string() {
+                Ok(())
+            } else {
+                Err(PostgresError::OtherVersion {
+                    directory: self.data(),
+                    found,
+                    server: binaries.major,
+                })
+            };
+        }
+        let unfinished = self.path.join("data.new");
+        remove(&unfinished);
+        let mut initdb = Command::new(binaries.program("initdb"));
+        initdb.arg("-D").arg(&unfinished).args([
+            "-U",
+            USER,
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--no-instructions",
+        ]);
+        initdb.arg(format!("--locale={LOCALE}"));
+        if durability == Durability::Fast {
+            initdb.arg("--no-sync");
+        }
+        if let Some(identity) = identity {
+            identity.run_as(&mut initdb);
+        }
+        self.prepare(&mut initdb);
+        let output = initdb
+            .stdin(Stdio::null())
+            .output()
+            .map_err(PostgresError::io("running initdb"))?;
+        if !output.status.success() {
+            return Err(PostgresError::Initdb(
+                String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+            ));
+        }
+        std::fs::rename(&unfinished, self.data()).map_err(PostgresError::io("naming the new data directory"))
+    }
+
+    /// A server program gets a clean environment (PGPORT and its like change what it does) and a directory that its
+    /// user may enter. Without `LC_ALL` the server refuses to start on macOS.
+    pub(super) fn prepare(&self, command: &mut Command) {
+        command
+            .env_clear()
+            .env("LC_ALL", LOCALE)
+            .env("PATH", "/usr/bin:/bin")
+            .current_dir(&self.path);
+    }
+
+    /// The directory itself.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The server's data directory.
+    pub(super) fn data(&self) -> PathBuf {
+        self.path.join("data")
+    }
+
+    /// The directory of the socket.
+    pub(super) fn socket_dir(&self) -> &Path {
+        &self.socket_dir
+    }
+
+    /// The socket itself.
+    pub(super) fn socket(&self) -> PathBuf {
+        self.socket_dir.join(SOCKET_NAME)
+    }
+
+    /// The server's log.
+    pub(super) fn log(&self) -> PathBuf {
+        self.path.join("postgres.log")
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        if self.temporary {
+            remove(&self.path);
+        }
+    }
+}
+
+/// See [`super::kept_directory`].
+pub(super) fn kept_directory(project: &Path) -> PathBuf {
+    if rustix::process::geteuid().is_root() {
+        Path::new(TEMPORARY_PARENT).join(format!("{PREFIX}dev-{}", digest(project)))
+    } else {
+        project.join(".dev").join("postgres")
+    }
+}
+
+/// Removes the temporary clusters that killed processes left. Only our own user's can be locked, so only they go.
+pub(super) fn sweep() {
+    let Ok(entries) = Path::new(TEMPORARY_PARENT).read_dir() else {
+        return;
+    };
+    for entry in entries.flatten() {
+        if !entry
+            .file_name()
+            .as_encoded_bytes()
+            .starts_with(PREFIX.as_bytes())
+        {
+            continue;
+        }
+        let home = entry.path();
+        if let Ok(lock) = File::open(home.join("lock")) {
+            if lock.try_lock().is_ok() {
+                bury(&home);
+            }
+        } else if home.join("temporary").exists() && older_than(&home, BEING_MADE) {
+            remove(&home);
+        }
+    }
+}
+
+/// The hidden verb `internal sweep-cluster`: sleeps in the kernel until the owner of `home` is dead, then stops a server
+/// that outlived it (macOS has no parent-death signal) and removes what was temporary.
+pub fn sweep_when_orphaned(home: &Path) -> ExitCode {
+    if let Ok(lock) = File::open(home.join("lock"))
+        && lock.lock().is_ok()
+    {
+        bury(home);
+    }
+    ExitCode::SUCCESS
+}
+
+/// The caller holds the lock of `home`: nobody else uses it or removes it at this moment.
+fn bury(home: &Path) {
+    if home.join("temporary").exists() {
+        stop_stray_server(home, &[Signal::QUIT]);
+        remove(home);
+    } else {
+        stop_stray_server(home, &[Signal::INT, Signal::QUIT]);
+    }
+}
+
+/// Sends one signal after the other to a server that runs in `home`, giving it time after each.
+fn stop_stray_server(home: &Path, signals: &[Signal]) {
+    for signal in signals {
+        let Some(pid) = stray_server(home) else { return };
+        // It may have ended since: then there is nobody to tell.
+        let _ = kill_process(pid, *signal);
+        let deadline = Instant::now() + STOP_PATIENCE;
+        while stray_server(home).is_some() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// The postmaster of `home`, if it lives. Its pid file may be a dead server's, and the pid somebody else's by now: a
+/// live postmaster is known by its working directory, or, without /proc, by its socket.
+fn stray_server(home: &Path) -> Option<Pid> {
+    let data = home.join("data");
+    let text = std::fs::read_to_string(data.join("postmaster.pid")).ok()?;
+    let pid = Pid::from_raw(text.lines().next()?.trim().parse().ok()?)?;
+    let ours = if cfg!(target_os = "linux") {
+        std::fs::read_link(format!("/proc/{}/cwd", pid.as_raw_nonzero())).is_ok_and(|cwd| cwd == data)
+    } else {
+        test_kill_process(pid).is_ok() && UnixStream::connect(socket_dir(home).join(SOCKET_NAME)).is_ok()
+    };
+    ours.then_some(pid)
+}
+
+/// Inside the home, or, when that makes a path too long for a socket address, a short one derived from it.
+fn socket_dir(home: &Path) -> PathBuf {
+    let inside = home.join("socket");
+    if inside.join(SOCKET_NAME).as_os_str().len() <= LONGEST_SOCKET_PATH {
+        inside
+    } else {
+        Path::new("/tmp").join(format!("{PREFIX}socket-{}", digest(home)))
+    }
+}
+
+/// A short name for a path, the same on every run.
+fn digest(path: &Path) -> String {
+    let mut hasher = DefaultHasher::new();
+    path.hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}
+
+fn older_than(path: &Path, age: Duration) -> bool {
+    let modified = path.metadata().and_then(|metadata| metadata.modified());
+    modified.is_ok_and(|at| at.elapsed().is_ok_and(|elapsed| elapsed > age))
+}
+
+fn make_directory(path: &Path) -> Result<(), PostgresError> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(PostgresError::io(format!(
+        "making the directory {}",
+        path.display()
+    )))
+}
+
+/// What cannot be removed now is swept by a later start.
+fn remove(path: &Path) {
+    if let Err(error) = std::fs::remove_dir_all(path)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        tracing::warn!(path = %path.display(), %error, "A private cluster's directory could not be removed");
+    }
+}

@@ -1,0 +1,277 @@
+//! The server process of a private cluster: born through our own binary, dead when we are.
+//!
+//! The parent-death signal can only be asked for by the child itself, between fork and exec, where Rust allows nothing
+//! safe. So the child is this binary once more ([`exec_postgres`]): it drops root, asks for the signal, looks whether
+//! the parent is still there, and becomes `postgres`. The order matters: a change of user clears the signal.
+//!
+//! The kernel ties that signal to the *thread* that forked. So each server has a thread of its own that starts it,
+//! waits for it, and lives exactly as long; a runtime's worker thread could end earlier and take the server with it.
+
+use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getppid, kill_process, waitid};
+
+use super::PostgresError;
+use super::binaries::ServerBinaries;
+use super::home::Home;
+use super::identity::Identity;
+
+/// Crash recovery of a large kept cluster is what may take long.
+const START_PATIENCE: Duration = Duration::from_mins(1);
+const LOG_LINES_SHOWN: usize = 20;
+
+/// A running postmaster and the sweeper that outlives us.
+#[derive(Debug)]
+pub(super) struct Server {
+    pid: Pid,
+    end: Arc<End>,
+    sweeper: Child,
+}
+
+/// How the server ended, `None` while it runs. The thread that reaps holds the mutex from before the pid becomes free
+/// until the end is noted, so whoever holds it and reads `None` may signal the pid.
+#[derive(Debug, Default)]
+struct End {
+    status: Mutex<Option<ExitStatus>>,
+    changed: Condvar,
+}
+
+impl End {
+    fn status(&self) -> MutexGuard<'_, Option<ExitStatus>> {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait(&self, patience: Duration) -> Option<ExitStatus> {
+        let waited = self
+            .changed
+            .wait_timeout_while(self.status(), patience, |status| status.is_none());
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+impl Server {
+    /// Starts `postgres` with `arguments` and returns once it accepts connections.
+    pub(super) fn start(
+        aisha: &Path,
+        binaries: &ServerBinaries,
+        identity: Option<Identity>,
+        home: &Home,
+        arguments: &[OsString],
+    ) -> Result<Self, PostgresError> {
+        let log = OpenOptions::new().create(true).append(true).open(home.log());
+        let log = log.map_err(PostgresError::io("opening the server's log"))?;
+        let log_too = log
+            .try_clone()
+            .map_err(PostgresError::io("opening the server's log"))?;
+        let mut postgres = Command::new(aisha);
+        home.prepare(&mut postgres);
+        postgres
+            .args(["internal", "run-postgres", "--"])
+            .args([std::process::id().to_string(), described(identity)]);
+        postgres.arg(binaries.program("postgres")).args(arguments);
+        postgres
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(log_too)
+            .process_group(0);
+
+        let mut sweeper = Command::new(aisha);
+        sweeper
+            .args(["internal", "sweep-cluster"])
+            .arg(home.path())
+            .current_dir("/")
+            .env_clear();
+        sweeper
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0);
+        let sweeper = sweeper
+            .spawn()
+            .map_err(PostgresError::io(format!("running {}", aisha.display())))?;
+
+        let end = Arc::new(End::default());
+        let (born, birth) = mpsc::sync_channel(1);
+        let noted = Arc::clone(&end);
+        std::thread::Builder::new()
+            .name("postgres".to_owned())
+            .spawn(move || live_and_die_with(postgres, &born, &noted))
+            .map_err(PostgresError::io("starting the server's thread"))?;
+        let pid = birth
+            .recv()
+            .unwrap_or_else(|_| Err(std::io::Error::other("the server's thread ended")));
+        let pid = pid.map_err(PostgresError::io(format!("running {}", aisha.display())))?;
+
+        let server = Self { pid, end, sweeper };
+        match server.wait_until_ready(home) {
+            Ok(()) => Ok(server),
+            Err(reason) => {
+                server.stop(&[Signal::QUIT, Signal::KILL], Duration::from_secs(5));
+                Err(PostgresError::NotReady {
+                    reason,
+                    log: last_lines(&home.log()),
+                })
+            }
+        }
+    }
+
+    /// The postmaster's process id.
+    pub(super) fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Sends one signal after the other, waiting `patience` after each, until the server has ended.
+    pub(super) fn stop(mut self, signals: &[Signal], patience: Duration) {
+        for signal in signals {
+            let status = self.end.status();
+            if status.is_some() {
+                break;
+            }
+            // Cannot fail: the pid is our own child's, and not reaped while we hold the mutex.
+            let _ = kill_process(self.pid, *signal);
+            drop(status);
+            if self.end.wait(patience).is_some() {
+                break;
+            }
+        }
+        // Not needed any more: what it would do, our caller does now.
+        let _ = self.sweeper.kill();
+        let _ = self.sweeper.wait();
+    }
+
+    /// Ready means that the pid file, which must be this server's own, says so, and that its socket takes connections.
+    fn wait_until_ready(&self, home: &Home) -> Result<(), String> {
+        let deadline = Instant::now() + START_PATIENCE;
+        let pid_file = home.data().join("postmaster.pid");
+        while Instant::now() < deadline {
+            if let Some(status) = self.end.wait(Duration::from_millis(10)) {
+                return Err(format!("it ended with {status}"));
+            }
+            let text = std::fs::read_to_string(&pid_file).unwrap_or_default();
+            let mut lines = text.lines().map(str::trim);
+            let ours = lines.next() == Some(self.pid.as_raw_nonzero().to_string().as_str());
+            if ours && lines.nth(6) == Some("ready") && UnixStream::connect(home.socket()).is_ok() {
+                return Ok(());
+            }
+        }
+        Err(format!("not ready after {} s", START_PATIENCE.as_secs()))
+    }
+}
+
+/// The server's thread: starts it, tells its pid, waits for its end.
+fn live_and_die_with(mut postgres: Command, born: &mpsc::SyncSender<std::io::Result<Pid>>, end: &End) {
+    let mut child = match postgres.spawn() {
+        Ok(child) => child,
+        Err(error) => {
+            let _ = born.send(Err(error));
+            return;
+        }
+    };
+    let pid = Pid::from_child(&child);
+    let _ = born.send(Ok(pid));
+    // Without reaping: until `child.wait()`, under the mutex, the pid cannot become another process's.
+    while waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)
+        .is_err_and(|error| error == rustix::io::Errno::INTR)
+    {}
+    let mut status = end.status();
+    *status = child.wait().ok();
+    drop(status);
+    end.changed.notify_all();
+}
+
+/// How an identity travels on the command line of [`exec_postgres`].
+fn described(identity: Option<Identity>) -> String {
+    identity.map_or_else(|| "-".to_owned(), |Identity { uid, gid }| format!("{uid}:{gid}"))
+}
+
+/// The hidden verb `internal run-postgres -- PARENT UID:GID|- PROGRAM ARGUMENTS…`: becomes the server. Returns only when
+/// it cannot. Must run before any other thread is started, since on Linux a user change concerns one thread.
+pub fn exec_postgres(arguments: &[OsString]) -> ExitCode {
+    let [parent, identity, program, arguments @ ..] = arguments else {
+        tracing::error!("run-postgres is not meant to be called by hand");
+        return ExitCode::from(64);
+    };
+    let mut postgres = Command::new(program);
+    postgres.args(arguments);
+    let prepared = become_child_of(
+        &parent.to_string_lossy(),
+        &identity.to_string_lossy(),
+        &mut postgres,
+    );
+    let error = match prepared {
+        Ok(()) => postgres.exec(),
+        Err(error) => error,
+    };
+    // The parent shows the end of this log, which is our standard error.
+    let _ = std::io::Write::write_fmt(
+        &mut std::io::stderr(),
+        format_args!("{}: {error}\n", program.display()),
+    );
+    ExitCode::FAILURE
+}
+
+fn become_child_of(parent: &str, identity: &str, postgres: &mut Command) -> std::io::Result<()> {
+    let malformed = || {
+        std::io::Error::new(
+            std::io::ErrorKind::InvalidInput,
+            "malformed arguments of run-postgres",
+        )
+    };
+    if let Some((uid, gid)) = identity.split_once(':') {
+        let identity = Identity {
+            uid: uid.parse().map_err(|_| malformed())?,
+            gid: gid.parse().map_err(|_| malformed())?,
+        };
+        drop_root(identity, postgres)?;
+    }
+    ask_for_parent_death_signal()?;
+    // It may have died before we asked.
+    let parent: i32 = parent.parse().map_err(|_| malformed())?;
+    if getppid().is_none_or(|actual| actual.as_raw_nonzero().get() != parent) {
+        return Err(std::io::Error::other("the parent is gone"));
+    }
+    Ok(())
+}
+
+#[cfg(target_os = "linux")]
+fn drop_root(identity: Identity, _postgres: &mut Command) -> std::io::Result<()> {
+    use rustix::process::{Gid, Uid};
+    use rustix::thread::{set_thread_gid, set_thread_groups, set_thread_uid};
+    // Not `Command::uid`: that would change the user at exec, after the signal was asked for, and so clear it.
+    let gid = Gid::from_raw(identity.gid);
+    set_thread_groups(&[gid])?;
+    set_thread_gid(gid)?;
+    Ok(set_thread_uid(Uid::from_raw(identity.uid))?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn drop_root(identity: Identity, postgres: &mut Command) -> std::io::Result<()> {
+    identity.run_as(postgres);
+    Ok(())
+}
+
+#[cfg(any(target_os = "linux", target_os = "freebsd"))]
+fn ask_for_parent_death_signal() -> std::io::Result<()> {
+    Ok(rustix::process::set_parent_process_death_signal(Some(
+        Signal::INT,
+    ))?)
+}
+
+/// macOS knows no such signal: there the sweeper stops the server.
+#[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
+fn ask_for_parent_death_signal() -> std::io::Result<()> {
+    Ok(())
+}
+
+fn last_lines(log: &Path) -> String {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].join("\n")
+}

@@ -1,0 +1,181 @@
+//! One role as a process of its own: our binary re-executed with an environment that holds nothing else.
+//!
+//! Its output goes to a file and is watched line by line, so that a caller waits for what a role says instead of
+//! sleeping. Dropping it kills it.
+
+use std::{
+    fs::File,
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncRead, BufReader},
+    process::{Child, Command},
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::timeout,
+};
+
+/// Variables that a role inherits from us. Everything else, tokens above all, stays out (K26).
+const INHERITED: [&str; 4] = ["PATH", "HOME", "TMPDIR", "RUST_BACKTRACE"];
+/// How long a role may take to say that it is ready.
+const START_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a role may take to drain; longer than `queue.grace` would be a fault of its own.
+const STOP_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Why a role is not there.
+#[derive(Debug, thiserror::Error)]
+pub enum RoleError {
+    /// The process could not be started.
+    #[error("cannot start `aisha {role}`")]
+    Start {
+        /// Name of the role.
+        role: String,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// It ended, or said nothing, where it should have said a certain thing.
+    #[error("`aisha {role}` never said {waited_for:?}; it ended with:\n{tail}")]
+    Silent {
+        /// Name of the role.
+        role: String,
+        /// Part of the line that was waited for.
+        waited_for: String,
+        /// Its last lines.
+        tail: String,
+    },
+    /// It ended with an error where it should have succeeded.
+    #[error("`aisha {role}` ended with {status}:\n{tail}")]
+    Failed {
+        /// Name of the role.
+        role: String,
+        /// How it ended.
+        status: ExitStatus,
+        /// Its last lines.
+        tail: String,
+    },
+}
+
+/// A running role.
+#[derive(Debug)]
+pub struct Role {
+    name: String,
+    child: Child,
+    lines: watch::Receiver<Vec<String>>,
+    readers: Vec<JoinHandle<()>>,
+    log: PathBuf,
+}
+
+impl Role {
+    /// Starts `aisha <arguments>`; `log` is appended to.
+    pub fn start(
+        aisha: &Path,
+        arguments: &[&str],
+        environment: &[(String, String)],
+        log: &Path,
+    ) -> Result<Self, RoleError> {
+        let name = arguments.first().copied().unwrap_or_default().to_owned();
+        let cannot = |source| RoleError::Start { role: name.clone(), source };
+        let file = File::options().create(true).append(true).open(log).map_err(cannot)?;
+        let mut command = Command::new(aisha);
+        command.args(arguments).env_clear().envs(environment.iter().map(|(key, value)| (key, value)));
+        for inherited in INHERITED {
+            if let Some(value) = std::env::var_os(inherited) {
+                command.env(inherited, value);
+            }
+        }
+        // A process group of its own: Ctrl-C reaches only us, and we stop the roles in our order.
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
+        let mut child = command.spawn().map_err(cannot)?;
+        let (heard, lines) = watch::channel(Vec::new());
+        let (speak, hear) = mpsc::unbounded_channel();
+        let mut readers = vec![tokio::spawn(keep(hear, heard, file))];
+        if let Some(stdout) = child.stdout.take() {
+            readers.push(tokio::spawn(read(stdout, speak.clone())));
+        }
+        if let Some(stderr) = child.stderr.take() {
+            readers.push(tokio::spawn(read(stderr, speak)));
+        }
+        Ok(Self { name, child, lines, readers, log: log.to_owned() })
+    }
+
+    /// Waits for the first line that contains `part`.
+    pub async fn says(&mut self, part: &str) -> Result<String, RoleError> {
+        let said = self.lines.wait_for(|lines| lines.iter().any(|line| line.contains(part)));
+        if let Ok(Ok(lines)) = timeout(START_PATIENCE, said).await
+            && let Some(line) = lines.iter().find(|line| line.contains(part))
+        {
+            return Ok(line.clone());
+        }
+        Err(RoleError::Silent { role: self.name.clone(), waited_for: part.to_owned(), tail: self.tail() })
+    }
+
+    /// Waits for a successful end.
+    pub async fn succeeds(mut self) -> Result<(), RoleError> {
+        let ended = self.child.wait().await;
+        let status = ended.map_err(|source| RoleError::Start { role: self.name.clone(), source })?;
+        for reader in self.readers.drain(..) {
+            // A reader that panicked has nothing more to say.
+            drop(reader.await);
+        }
+        if status.success() { Ok(()) } else { Err(RoleError::Failed { role: self.name.clone(), status, tail: self.tail() }) }
+    }
+
+    /// Process id while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// SIGKILL: no warning, nothing is tidied up.
+    pub async fn kill(&mut self) -> std::io::Result<()> {
+        self.child.kill().await
+    }
+
+    /// SIGTERM, and SIGKILL if it does not drain in time.
+    pub async fn stop(&mut self) {
+        if let Some(pid) = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw) {
+            // It may have ended by itself in this moment.
+            drop(rustix::process::kill_process(pid, rustix::process::Signal::TERM));
+        }
+        if timeout(STOP_PATIENCE, self.child.wait()).await.is_err() {
+            drop(self.child.kill().await);
+        }
+    }
+
+    /// Whether it ended without being told to.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+
+    /// Its last lines.
+    pub fn tail(&self) -> String {
+        let lines = self.lines.borrow();
+        let from = lines.len().saturating_sub(20);
+        lines[from..].join("\n")
+    }
+
+    /// Where all of it is.
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+}
+
+async fn read(stream: impl AsyncRead + Unpin, speak: mpsc::UnboundedSender<String>) {
+    let mut lines = BufReader::new(stream).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        if speak.send(line).is_err() {
+            return;
+        }
+    }
+}
+
+async fn keep(mut hear: mpsc::UnboundedReceiver<String>, heard: watch::Sender<Vec<String>>, mut file: File) {
+    while let Some(line) = hear.recv().await {
+        // A full disk must not stop the role, whose pipe would fill up.
+        drop(writeln!(file, "{line}"));
+        heard.send_modify(|lines| lines.push(line));
+    }
+}

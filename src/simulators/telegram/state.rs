@@ -1,0 +1,146 @@
+//! Everything the simulator knows, behind [`Core`](super::core::Core)'s one lock.
+
+use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+
+use super::TelegramSimulatorConfig;
+use super::callbacks::Callbacks;
+use super::chats::{Chat, Message, User};
+use super::faults::Faults;
+use super::files::Files;
+use super::ledger::Ledger;
+use super::refusal::{Known, Refusal};
+use super::updates::Updates;
+use super::webhook::{Delivery, Webhook};
+
+pub(super) struct State {
+    pub clock: Clock,
+    pub bot: User,
+    /// By user id, which is the chat id of a private chat.
+    pub chats: BTreeMap<i64, Chat>,
+    /// One counter for all chats, as every account of the real server has.
+    last_message_id: i64,
+    last_media_group: u64,
+    pub updates: Updates,
+    pub webhook: Option<Webhook>,
+    /// Every attempt at pushing an update, in order.
+    pub deliveries: Vec<Delivery>,
+    pub files: Files,
+    pub callbacks: Callbacks,
+    /// `setMyCommands`, by scope and language.
+    pub commands: BTreeMap<String, Value>,
+    pub faults: Faults,
+    pub ledger: Ledger,
+}
+
+/// The wall clock, shifted: a test moves it instead of waiting for 48 hours.
+#[derive(Default)]
+pub(super) struct Clock {
+    ahead_seconds: i64,
+}
+
+impl Clock {
+    /// Unix seconds.
+    pub fn now(&self) -> i64 {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(wall.as_secs()).unwrap_or(i64::MAX) + self.ahead_seconds
+    }
+
+    pub fn advance(&mut self, seconds: i64) {
+        self.ahead_seconds += seconds;
+    }
+}
+
+impl State {
+    pub fn new(config: &TelegramSimulatorConfig) -> Self {
+        let id = config.token.as_deref().and_then(bot_id).unwrap_or(7_000_000_001);
+        let bot = User {
+            id,
+            is_bot: true,
+            first_name: config.bot_name.clone(),
+            last_name: None,
+            username: Some(config.bot_username.clone()),
+            language_code: None,
+        };
+        Self {
+            clock: Clock::default(),
+            bot,
+            chats: BTreeMap::new(),
+            last_message_id: 0,
+            last_media_group: 13_000_000_000_000_000,
+            updates: Updates::default(),
+            webhook: None,
+            deliveries: Vec::new(),
+            files: Files::default(),
+            callbacks: Callbacks::default(),
+            commands: BTreeMap::new(),
+            faults: Faults::default(),
+            ledger: Ledger::default(),
+        }
+    }
+
+    /// Lets a token in, and takes the bot's id from it when any token will do.
+    pub fn authorise(&mut self, token: &str, configured: Option<&str>) -> Result<(), Refusal> {
+        let Some(id) = bot_id(token) else {
+            return Err(Refusal {
+                code: 401,
+                description: "Unauthorized: invalid token specified".to_owned(),
+                parameters: None,
+            });
+        };
+        if configured.is_some_and(|configured| configured != token) {
+            return Err(Known::Unauthorized.into());
+        }
+        self.bot.id = id;
+        Ok(())
+    }
+
+    /// The chat of a `chat_id` parameter.
+    pub fn chat(&mut self, chat_id: &str) -> Result<&mut Chat, Refusal> {
+        if chat_id.is_empty() {
+            return Err(Refusal::bad_request("chat_id is empty"));
+        }
+        let id = chat_id.parse::<i64>().ok();
+        Ok(id
+            .and_then(|id| self.chats.get_mut(&id))
+            .ok_or(Known::ChatNotFound)?)
+    }
+
+    /// Stores a message with the next id and the present time.
+    pub fn post(&mut self, chat_id: i64, mut message: Message) -> i64 {
+        self.last_message_id += 1;
+        message.id = self.last_message_id;
+        message.date = self.clock.now();
+        if let Some(chat) = self.chats.get_mut(&chat_id) {
+            chat.messages.insert(message.id, message);
+        }
+        self.last_message_id
+    }
+
+    /// The menu a person sees: that of private chats before the general one, their language before any.
+    pub fn commands_for(&self, language: Option<&str>) -> Value {
+        let scopes = [r#"{"type":"all_private_chats"}"#, r#"{"type":"default"}"#];
+        let languages = [language.unwrap_or_default(), ""];
+        let mut menus = scopes
+            .iter()
+            .flat_map(|scope| languages.map(|language| format!("{scope} {language}")));
+        menus
+            .find_map(|menu| self.commands.get(&menu))
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    pub fn next_media_group(&mut self) -> String {
+        self.last_media_group += 1;
+        self.last_media_group.to_string()
+    }
+}
+
+/// The number before the colon of a well-formed token.
+fn bot_id(token: &str) -> Option<i64> {
+    let (id, secret) = token.split_once(':')?;
+    let well_formed = token.len() <= 80 && !secret.is_empty() && !id.starts_with('0');
+    id.parse().ok().filter(|id| well_formed && *id > 0)
+}

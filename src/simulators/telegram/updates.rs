@@ -1,0 +1,192 @@
+//! The queue of updates, and `getUpdates`.
+//!
+//! An update stays in the queue until the bot confirms it: by asking for a higher offset, or by answering the webhook
+//! with 2xx. What was already confirmed can be sent again by the control API, with the same `update_id` or a new one,
+//! since both happen to real bots.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::core::Core;
+use super::refusal::{Known, Refusal};
+use super::request::Call;
+
+/// The longest `timeout` that the real server grants.
+const LONGEST_POLL: i64 = 50;
+const FIRST_UPDATE_ID: i64 = 870_000_001;
+/// Kinds that are sent only to bots that ask for them.
+const ON_REQUEST: [&str; 3] = ["chat_member", "message_reaction", "message_reaction_count"];
+
+pub(super) struct Updates {
+    pub queue: VecDeque<Pending>,
+    /// Every update ever made, confirmed or not.
+    issued: Vec<(i64, Value)>,
+    next_id: i64,
+    next_key: u64,
+    /// `None`: the default set.
+    pub allowed: Option<Vec<String>>,
+    /// Grows with each poll that starts to wait; an older poll then gives up with 409.
+    poller: u64,
+}
+
+/// An update that the bot has not confirmed.
+pub(super) struct Pending {
+    /// Unlike `update_id`, never repeated.
+    pub key: u64,
+    /// One that fails holds up those of its chat only.
+    pub chat_id: i64,
+    pub update: Value,
+    /// Sent again on request: polls return it once, whatever their offset.
+    resent: bool,
+    pub fails: u32,
+    /// The last backoff, before scaling.
+    pub delay: Duration,
+    /// Not pushed to the webhook before this.
+    pub not_before: Instant,
+    pub in_flight: bool,
+}
+
+impl Default for Updates {
+    fn default() -> Self {
+        Self {
+            queue: VecDeque::new(),
+            issued: Vec::new(),
+            next_id: FIRST_UPDATE_ID,
+            next_key: 0,
+            allowed: None,
+            poller: 0,
+        }
+    }
+}
+
+impl Pending {
+    pub fn id(&self) -> i64 {
+        self.update["update_id"].as_i64().unwrap_or_default()
+    }
+}
+
+impl Updates {
+    /// Queues an update of this kind, unless the bot does not want the kind.
+    pub fn push(&mut self, kind: &str, chat_id: i64, object: Value) -> Option<i64> {
+        let wanted = match &self.allowed {
+            Some(kinds) => kinds.iter().any(|allowed| allowed == kind),
+            None => !ON_REQUEST.contains(&kind),
+        };
+        if !wanted {
+            return None;
+        }
+        let id = self.take_id();
+        let mut update = json!({ "update_id": id });
+        update[kind] = object;
+        self.issued.push((chat_id, update.clone()));
+        self.enqueue(chat_id, update, false);
+        Some(id)
+    }
+
+    fn take_id(&mut self) -> i64 {
+        self.next_id += 1;
+        self.next_id - 1
+    }
+
+    fn enqueue(&mut self, chat_id: i64, update: Value, resent: bool) {
+        self.next_key += 1;
+        self.queue.push_back(Pending {
+            key: self.next_key,
+            chat_id,
+            update,
+            resent,
+            fails: 0,
+            delay: Duration::from_secs(1),
+            not_before: Instant::now(),
+            in_flight: false,
+        });
+    }
+
+    /// Sends an earlier update again (the latest, when none is named); returns the id it now carries.
+    pub fn resend(&mut self, update_id: Option<i64>, with_new_id: bool) -> Option<i64> {
+        let mut latest_first = self.issued.iter().rev();
+        let found = latest_first
+            .find(|(_, update)| update_id.is_none_or(|wanted| update["update_id"].as_i64() == Some(wanted)));
+        let (chat_id, mut update) = found.cloned()?;
+        if with_new_id {
+            update["update_id"] = self.take_id().into();
+            self.issued.push((chat_id, update.clone()));
+        }
+        let id = update["update_id"].as_i64();
+        self.enqueue(chat_id, update, !with_new_id);
+        id
+    }
+
+    /// Sets `allowed_updates` when the parameter was given; an empty list restores the default.
+    pub fn allow(&mut self, json: &str) {
+        if let Ok(kinds) = serde_json::from_str::<Vec<String>>(json) {
+            self.allowed = (!kinds.is_empty()).then_some(kinds);
+        }
+    }
+
+    fn confirm(&mut self, offset: i64) {
+        if offset < 0 {
+            let keep = usize::try_from(-offset).unwrap_or(usize::MAX);
+            self.queue.drain(..self.queue.len().saturating_sub(keep));
+        }
+        self.queue
+            .retain(|pending| pending.resent || pending.id() >= offset);
+    }
+
+    fn ready(&self, limit: usize) -> Vec<Value> {
+        self.queue
+            .iter()
+            .take(limit)
+            .map(|pending| pending.update.clone())
+            .collect()
+    }
+
+    /// What was sent again by request counts as confirmed once a poll has returned it.
+    fn forget_resent(&mut self, returned: usize) {
+        let mut position = 0;
+        self.queue.retain(|pending| {
+            position += 1;
+            position > returned || !pending.resent
+        });
+    }
+}
+
+/// Waits for updates, for no longer than the client asked.
+pub(super) async fn get_updates(core: &Core, call: &Call) -> Result<Value, Refusal> {
+    let limit = match call.integer("limit") {
+        0 => 100,
+        limit => usize::try_from(limit.clamp(1, 100)).unwrap_or(100),
+    };
+    let seconds = u64::try_from(call.integer("timeout").clamp(0, LONGEST_POLL)).unwrap_or_default();
+    let poller = core.write(|state| {
+        if state.webhook.is_some() {
+            return Err(Refusal::from(Known::WebhookIsActive));
+        }
+        state.updates.allow(call.text("allowed_updates"));
+        state.updates.confirm(call.integer("offset"));
+        if seconds > 0 && state.updates.queue.is_empty() {
+            state.updates.poller += 1;
+        }
+        Ok(state.updates.poller)
+    })?;
+    let found = core
+        .until(Duration::from_secs(seconds), |state| {
+            if state.webhook.is_some() {
+                return Some(Err(Refusal::from(Known::TerminatedBySetWebhook)));
+            }
+            if state.updates.poller != poller {
+                return Some(Err(Known::OtherGetUpdates.into()));
+            }
+            let ready = state.updates.ready(limit);
+            (!ready.is_empty()).then_some(Ok(ready))
+        })
+        .await;
+    let ready = found.unwrap_or_else(|| Ok(Vec::new()))?;
+    if !ready.is_empty() {
+        core.write(|state| state.updates.forget_resent(ready.len()));
+    }
+    Ok(Value::Array(ready))
+}

@@ -1,0 +1,201 @@
+//! The private Postgres cluster: it starts, it dies with its parent, it survives a crash, it leaves nothing behind.
+
+use std::path::{Path, PathBuf};
+
+use aisha::dev::postgres::{Durability, Keep, Options, PostgresError, PrivateCluster};
+use sqlx::{Connection as _, PgConnection};
+
+use crate::support::{Aisha, Db, aisha, eventually};
+
+#[tokio::test]
+async fn each_test_has_a_migrated_database_of_its_own() {
+    let (one, other) = (Db::new().await, Db::new().await);
+    assert_ne!(one.url(), other.url());
+    let count = "select count(*) from users";
+    sqlx::query("insert into users (telegram_id, language) values (1, 'en')")
+        .execute(&one.pool)
+        .await
+        .unwrap();
+    assert_eq!(
+        sqlx::query_scalar::<_, i64>(count)
+            .fetch_one(&one.pool)
+            .await
+            .unwrap(),
+        1
+    );
+    assert_eq!(
+        sqlx::query_scalar::<_, i64>(count)
+            .fetch_one(&other.pool)
+            .await
+            .unwrap(),
+        0
+    );
+}
+
+#[tokio::test]
+async fn a_killed_parent_takes_its_postgres_with_it() {
+    let mut parent = aisha(["internal", "hold-cluster"]).start();
+    let home = home_of(&parent).await;
+    let postmaster = postmaster_of(&home);
+    assert!(is_alive(postmaster));
+
+    parent.kill();
+
+    eventually("the server to follow its parent", async || {
+        (!is_alive(postmaster)).then_some(())
+    })
+    .await;
+    eventually("the sweeper to remove the directory", async || {
+        (!home.exists()).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_cluster_that_is_stopped_leaves_nothing_behind() {
+    let mut parent = aisha(["internal", "hold-cluster"]).start();
+    let home = home_of(&parent).await;
+    let postmaster = postmaster_of(&home);
+
+    parent.close_stdin();
+
+    assert!(parent.exit().await.success(), "{}", parent.output());
+    assert!(!is_alive(postmaster));
+    assert!(!home.exists());
+}
+
+#[tokio::test]
+async fn ctrl_c_in_the_terminal_does_not_reach_the_server() {
+    let parent = aisha(["internal", "hold-cluster"]).start();
+    let postmaster = postmaster_of(&home_of(&parent).await);
+    let group =
+        |pid: u32| rustix::process::getpgid(rustix::process::Pid::from_raw(pid.cast_signed())).unwrap();
+    assert_ne!(group(postmaster), group(parent.pid()));
+}
+
+#[tokio::test]
+async fn a_start_sweeps_what_a_killed_run_left() {
+    // Stopped, both: neither the sweeper nor the server itself can tidy up after this parent.
+    let mut parent = aisha(["internal", "hold-cluster"]).start();
+    let home = home_of(&parent).await;
+    for child in children_of(parent.pid()) {
+        let child = rustix::process::Pid::from_raw(child.cast_signed()).unwrap();
+        rustix::process::kill_process(child, rustix::process::Signal::KILL).unwrap();
+    }
+    parent.kill();
+    assert!(home.join("temporary").exists());
+
+    let later = aisha(["internal", "hold-cluster"]).start();
+    home_of(&later).await;
+
+    assert!(!home.exists());
+}
+
+#[tokio::test]
+async fn a_running_cluster_is_not_swept_by_the_start_of_another() {
+    let one = aisha(["internal", "hold-cluster"]).start();
+    let home = home_of(&one).await;
+    let other = aisha(["internal", "hold-cluster"]).start();
+    home_of(&other).await;
+    assert!(is_alive(postmaster_of(&home)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn committed_rows_survive_a_crash_of_the_server() {
+    let binary = env!("CARGO_BIN_EXE_aisha");
+    let start = move || PrivateCluster::start(Options::durable(binary)).unwrap();
+    let mut cluster = tokio::task::spawn_blocking(start).await.unwrap();
+    let url = cluster.url("postgres");
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    sqlx::raw_sql("create table kept (n int); insert into kept values (7)")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+
+    tokio::task::block_in_place(|| cluster.stop_immediate());
+    assert!(sqlx::query("select 1").execute(&mut connection).await.is_err());
+    assert!(PgConnection::connect(&url).await.is_err());
+    tokio::task::block_in_place(|| cluster.start_again().unwrap());
+
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    let kept: i32 = sqlx::query_scalar("select n from kept")
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+    assert_eq!(kept, 7);
+}
+
+#[test]
+fn a_kept_directory_is_found_again_and_belongs_to_one_process_at_a_time() {
+    // Not in the target directory: as root, the server's user could not enter it.
+    let parent = tempfile::Builder::new()
+        .prefix("kept-cluster-")
+        .tempdir_in("/var/tmp")
+        .unwrap();
+    std::fs::set_permissions(parent.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let directory = parent.path().join("a directory whose path is far too long for the address of a unix socket, which ends at a hundred bytes");
+    let options = Options {
+        keep: Keep::Directory(directory.clone()),
+        durability: Durability::Fast,
+        ..Options::fast(env!("CARGO_BIN_EXE_aisha"))
+    };
+    let cluster = PrivateCluster::start(options.clone()).unwrap();
+    let socket_dir = cluster.socket_dir().to_owned();
+    let error = PrivateCluster::start(options.clone()).unwrap_err();
+    assert!(matches!(error, PostgresError::InUse { .. }), "{error}");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let run = |url: String, sql: &'static str| {
+        runtime.block_on(async {
+            sqlx::raw_sql(sql)
+                .execute(&mut PgConnection::connect(&url).await?)
+                .await
+                .map(|_| ())
+        })
+    };
+    run(cluster.url("postgres"), "create database again").unwrap();
+    cluster.stop();
+
+    let cluster = PrivateCluster::start(options).unwrap();
+    run(cluster.url("again"), "select 1").unwrap();
+    cluster.stop();
+    assert!(directory.join("data/PG_VERSION").exists());
+    assert!(!socket_dir.starts_with(&directory));
+}
+
+/// The directory of the cluster that this process holds.
+async fn home_of(parent: &Aisha) -> PathBuf {
+    let url = url::Url::parse(&parent.line("postgres://").await).unwrap();
+    let (_, socket_dir) = url.query_pairs().find(|(name, _)| name == "host").unwrap();
+    Path::new(&*socket_dir).parent().unwrap().to_owned()
+}
+
+fn postmaster_of(home: &Path) -> u32 {
+    let text = std::fs::read_to_string(home.join("data/postmaster.pid")).unwrap();
+    text.lines().next().unwrap().trim().parse().unwrap()
+}
+
+/// A zombie counts as dead: nothing of it runs.
+fn is_alive(pid: u32) -> bool {
+    let output = std::process::Command::new("ps")
+        .args(["-o", "stat=", "-p", &pid.to_string()])
+        .output()
+        .unwrap();
+    let state = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    !state.is_empty() && !state.starts_with('Z')
+}
+
+fn children_of(parent: u32) -> Vec<u32> {
+    let output = std::process::Command::new("ps")
+        .args(["-A", "-o", "pid=,ppid="])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let pairs = text
+        .lines()
+        .filter_map(|line| line.trim().split_once(char::is_whitespace));
+    let children = pairs.filter(|(_, of)| of.trim() == parent.to_string());
+    children.map(|(pid, _)| pid.trim().parse().unwrap()).collect()
+}

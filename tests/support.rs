@@ -1,0 +1,47 @@
+//! What the tests stand on. Each test makes what it needs and shares nothing, so any of them runs alone or beside all.
+//!
+//! ```ignore
+//! let db = Db::new().await;                        // a database of its own, migrated
+//! let s3 = S3::new().await;                        // an S3 server of its own, with the bucket `avatars`
+//! let worker = aisha(["worker"]).env("DATABASE_URL", db.url()).envs(s3.env()).start();
+//! worker.line("is claiming jobs").await;           // signals, never sleeps
+//! ```
+//! Waiting is done by [`eventually`] and by what reads a process's log; a test that sleeps is refused by
+//! `architecture.rs`.
+
+#![expect(
+    dead_code,
+    reason = "each helper is here for the tests to come as much as for those that use it now"
+)]
+#![expect(unused_imports, reason = "the names that tests import are listed whole")]
+
+mod db;
+mod process;
+mod s3;
+
+use std::time::Duration;
+
+pub use db::Db;
+pub use process::{Aisha, aisha, ready};
+pub use s3::{BUCKET, S3};
+
+/// How long anything may take before a test gives up: far above what a loaded machine needs, since a test that passes
+/// never waits for it.
+pub const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Asks `probe` again and again until it gives a value; panics with `what` when [`PATIENCE`] is over.
+pub async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
+    let mut ticks = tokio::time::interval(Duration::from_millis(20));
+    let waiting = async {
+        loop {
+            ticks.tick().await;
+            if let Some(value) = probe().await {
+                return value;
+            }
+        }
+    };
+    let Ok(value) = tokio::time::timeout(PATIENCE, waiting).await else {
+        panic!("waited {} s in vain: {what}", PATIENCE.as_secs());
+    };
+    value
+}

@@ -1,0 +1,219 @@
+//! One private Postgres cluster for the whole run, and a migrated database of its own for each test.
+//!
+//! The first test that asks starts the cluster and migrates a template; the others copy the template, which takes a few
+//! milliseconds. The cluster is a child of this process and ends with it. A database is dropped when its test passes
+//! and kept when it fails; to look into it afterwards, run the tests with `TEST_DATABASE_URL` naming a server that
+//! stays (the user must be allowed to create databases): the failing test prints the database's URL.
+
+use std::path::Path;
+use std::str::FromStr as _;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{OnceLock, mpsc};
+
+use aisha::dev::postgres::{Options, PrivateCluster};
+use sha2::{Digest as _, Sha256};
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
+use tokio::sync::OnceCell;
+
+/// A database of one test.
+pub struct Db {
+    /// For what the test looks up or prepares itself.
+    pub pool: PgPool,
+    name: String,
+    url: String,
+}
+
+struct Server {
+    /// With `{database}` to be filled in.
+    url: String,
+    template: String,
+    /// Lives as long as this process; the kernel ends the server after us.
+    _cluster: Option<PrivateCluster>,
+}
+
+static SERVER: OnceCell<Server> = OnceCell::const_new();
+
+impl Db {
+    /// A database with all migrations applied.
+    pub async fn new() -> Self {
+        let template = SERVER.get_or_init(Server::start).await.template.clone();
+        Self::create(Some(&template)).await
+    }
+
+    /// A database without a table, for tests of the migrations themselves.
+    pub async fn empty() -> Self {
+        Self::create(None).await
+    }
+
+    async fn create(template: Option<&str>) -> Self {
+        let server = SERVER.get_or_init(Server::start).await;
+        let name = name_for_this_test();
+        let from = template.unwrap_or("template0");
+        let mut admin = server.admin().await;
+        let create = format!(r#"create database "{name}" template "{from}""#);
+        sqlx::raw_sql(AssertSqlSafe(create))
+            .execute(&mut admin)
+            .await
+            .expect("create the test's database");
+        let url = server.url(&name);
+        let pool = PgPoolOptions::new()
+            .max_connections(10)
+            .connect(&url)
+            .await
+            .expect("connect to the test's database");
+        Self { pool, name, url }
+    }
+
+    /// What goes into `DATABASE_URL`.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+impl Drop for Db {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the database of this test is kept: {}", self.url);
+        } else {
+            drop_database(&self.name);
+        }
+    }
+}
+
+impl Server {
+    async fn start() -> Self {
+        // The harness is the settings of the tests: there is no other place that could read it.
+        let (url, cluster) = if let Some(url) = std::env::var_os("TEST_DATABASE_URL") {
+            (url.into_string().expect("TEST_DATABASE_URL in UTF-8"), None)
+        } else {
+            let start = || PrivateCluster::start(Options::fast(env!("CARGO_BIN_EXE_aisha")));
+            let started = tokio::task::spawn_blocking(start).await.expect("no panic");
+            let cluster = started.unwrap_or_else(|error| panic!("{error}"));
+            (cluster.url("postgres"), Some(cluster))
+        };
+        let mut server = Self {
+            url,
+            template: String::new(),
+            _cluster: cluster,
+        };
+        server.template = server.migrated_template().await;
+        server
+    }
+
+    fn url(&self, database: &str) -> String {
+        let mut url = url::Url::parse(&self.url).expect("a database URL");
+        url.set_path(database);
+        url.to_string()
+    }
+
+    async fn admin(&self) -> PgConnection {
+        PgConnection::connect(&self.url)
+            .await
+            .expect("connect to the tests' server")
+    }
+
+    /// Named after the migrations' content, so that on a server that stays an edited migration gets a new template.
+    async fn migrated_template(&self) -> String {
+        // Read at run time: the macro would not notice a file that was added.
+        let migrator = Migrator::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations")).await;
+        let migrator = migrator.expect("read migrations/");
+        let digest = migrator.iter().fold(Sha256::new(), |hash, migration| {
+            hash.chain_update(&migration.checksum)
+        });
+        let name = format!("aisha_template_{}", &hex::encode(digest.finalize())[..12]);
+
+        let mut admin = self.admin().await;
+        let serialised = "select pg_advisory_lock(hashtext('aisha test template'))";
+        sqlx::query(serialised).execute(&mut admin).await.expect("lock");
+        let exists = sqlx::query_scalar::<_, bool>(
+            "select exists (select from pg_database where datname = $1 and datistemplate)",
+        );
+        if !exists
+            .bind(&name)
+            .fetch_one(&mut admin)
+            .await
+            .expect("look for the template")
+        {
+            let remake = [
+                format!(r#"drop database if exists "{name}""#),
+                format!(r#"create database "{name}""#),
+            ];
+            for statement in remake {
+                sqlx::raw_sql(AssertSqlSafe(statement))
+                    .execute(&mut admin)
+                    .await
+                    .expect("create the template");
+            }
+            let options = PgConnectOptions::from_str(&self.url(&name)).expect("a database URL");
+            let mut connection = PgConnection::connect_with(&options)
+                .await
+                .expect("connect to the template");
+            migrator.run(&mut connection).await.expect("apply migrations/");
+            connection.close().await.expect("close the template");
+            // Only now, and with connections forbidden: a template that somebody looks into cannot be copied.
+            let finish = format!(r#"alter database "{name}" with is_template true allow_connections false"#);
+            sqlx::raw_sql(AssertSqlSafe(finish))
+                .execute(&mut admin)
+                .await
+                .expect("finish the template");
+        }
+        admin.close().await.expect("unlock");
+        name
+    }
+}
+
+/// `t<pid>_<number>_<test>`: unique on a server that stays, and readable in a list of databases.
+fn name_for_this_test() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    // The test runner names each test's thread after the test.
+    let thread = std::thread::current();
+    let test = thread
+        .name()
+        .unwrap_or("unnamed")
+        .rsplit("::")
+        .next()
+        .unwrap_or_default()
+        .to_lowercase();
+    let test: String = test
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
+        .collect();
+    let mut name = format!("t{}_{number}_{test}", std::process::id());
+    name.truncate(63);
+    name
+}
+
+/// Drops a database from a thread of its own, since a destructor cannot wait for the runtime it runs on.
+fn drop_database(name: &str) {
+    type Request = (String, mpsc::Sender<()>);
+    static JANITOR: OnceLock<mpsc::Sender<Request>> = OnceLock::new();
+    let janitor = JANITOR.get_or_init(|| {
+        let (requests, inbox) = mpsc::channel::<Request>();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime");
+            for (name, done) in inbox {
+                runtime.block_on(async {
+                    let server = SERVER.get().expect("a database came from a server");
+                    let statement = format!(r#"drop database if exists "{name}" with (force)"#);
+                    let mut admin = server.admin().await;
+                    sqlx::raw_sql(AssertSqlSafe(statement))
+                        .execute(&mut admin)
+                        .await
+                        .expect("drop the database");
+                });
+                drop(done);
+            }
+        });
+        requests
+    });
+    let (done, finished) = mpsc::channel();
+    janitor.send((name.to_owned(), done)).expect("the janitor lives");
+    // Ends with an error, when the janitor drops its end: that is the signal.
+    let _ = finished.recv();
+}

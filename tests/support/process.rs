@@ -1,0 +1,220 @@
+//! The real `aisha` binary as a process: started with an environment of its own, read line by line, signalled.
+//!
+//! A process sees only the variables that the test gives it: a developer's own tokens never reach a test.
+
+use std::ffi::OsStr;
+use std::io::{BufRead as _, BufReader, Read};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::sync::watch;
+
+use super::{PATIENCE, eventually};
+
+/// `aisha` with these arguments, not started yet.
+pub fn aisha<Argument: AsRef<OsStr>>(arguments: impl IntoIterator<Item = Argument>) -> Launch {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_aisha"));
+    command
+        .args(arguments)
+        .env_clear()
+        .env("RUST_BACKTRACE", "1")
+        .current_dir(env!("CARGO_MANIFEST_DIR"));
+    for inherited in ["PATH", "HOME", "TMPDIR"] {
+        if let Some(value) = std::env::var_os(inherited) {
+            command.env(inherited, value);
+        }
+    }
+    Launch(command)
+}
+
+/// What is still to be said before a process starts.
+pub struct Launch(Command);
+
+impl Launch {
+    /// One variable.
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.0.env(name, value);
+        self
+    }
+
+    /// Several variables.
+    pub fn envs<Name: AsRef<OsStr>, Value: AsRef<OsStr>>(
+        mut self,
+        variables: impl IntoIterator<Item = (Name, Value)>,
+    ) -> Self {
+        self.0.envs(variables);
+        self
+    }
+
+    /// Starts it.
+    pub fn start(mut self) -> Aisha {
+        let name = format!("{:?}", self.0.get_args().collect::<Vec<_>>());
+        let piped = self
+            .0
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = piped.spawn().expect("start aisha");
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let (count, changes) = watch::channel(0);
+        let count = Arc::new(count);
+        let streams: [Box<dyn Read + Send>; 2] = [
+            Box::new(child.stdout.take().expect("piped")),
+            Box::new(child.stderr.take().expect("piped")),
+        ];
+        for stream in streams {
+            let (lines, count) = (Arc::clone(&lines), Arc::clone(&count));
+            std::thread::spawn(move || {
+                for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                    lines.lock().expect("lines").push(line);
+                    count.send_modify(|count| *count += 1);
+                }
+            });
+        }
+        Aisha {
+            child,
+            name,
+            lines,
+            changes,
+        }
+    }
+}
+
+/// A started process. Dropping it kills it.
+pub struct Aisha {
+    child: Child,
+    name: String,
+    lines: Arc<Mutex<Vec<String>>>,
+    /// Closed when both streams ended.
+    changes: watch::Receiver<usize>,
+}
+
+impl Aisha {
+    /// The first line, of either stream and since the start, that contains `part`; waits for it.
+    /// Panics with all output when the process ends without it.
+    pub async fn line(&self, part: &str) -> String {
+        self.nth_line(part, 1).await
+    }
+
+    /// As [`Self::line`], for the `n`th line with `part` (from 1).
+    pub async fn nth_line(&self, part: &str, n: usize) -> String {
+        let mut changes = self.changes.clone();
+        let found = async {
+            loop {
+                changes.mark_unchanged();
+                if let Some(line) = self
+                    .lines
+                    .lock()
+                    .expect("lines")
+                    .iter()
+                    .filter(|line| line.contains(part))
+                    .nth(n - 1)
+                {
+                    return Some(line.clone());
+                }
+                // An error: both streams ended. What was written last has been looked at only if nothing came since.
+                if changes.changed().await.is_err() {
+                    let lines = self.lines.lock().expect("lines");
+                    return lines
+                        .iter()
+                        .filter(|line| line.contains(part))
+                        .nth(n - 1)
+                        .cloned();
+                }
+            }
+        };
+        let Ok(found) = tokio::time::timeout(PATIENCE, found).await else {
+            panic!("{} never said {part:?}; it said:\n{}", self.name, self.output());
+        };
+        found.unwrap_or_else(|| {
+            panic!(
+                "{} ended without saying {part:?}; it said:\n{}",
+                self.name,
+                self.output()
+            )
+        })
+    }
+
+    /// All that it wrote so far, both streams.
+    pub fn output(&self) -> String {
+        self.lines.lock().expect("lines").join("\n")
+    }
+
+    /// Waits for its end.
+    pub async fn exit(&mut self) -> ExitStatus {
+        let name = self.name.clone();
+        eventually(&format!("the end of {name}"), async || {
+            self.child.try_wait().expect("wait")
+        })
+        .await
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGKILL, and waits until the kernel has taken it away.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("kill");
+        self.child.wait().expect("wait");
+    }
+
+    /// SIGTERM: asks it to drain and end.
+    pub fn terminate(&mut self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// SIGSTOP: it holds what it holds and does nothing.
+    pub fn pause(&mut self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub fn resume(&mut self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// Closes its standard input.
+    pub fn close_stdin(&mut self) {
+        drop(self.child.stdin.take());
+    }
+
+    fn signal(&mut self, signal: Signal) {
+        // Only a child that is not reaped yet surely still owns its pid.
+        assert!(
+            self.child.try_wait().expect("wait").is_none(),
+            "{} has ended:\n{}",
+            self.name,
+            self.output()
+        );
+        kill_process(Pid::from_child(&self.child), signal).expect("signal");
+    }
+}
+
+impl Drop for Aisha {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("---- {} said:\n{}", self.name, self.output());
+        }
+    }
+}
+
+/// Waits until `url` (a `/readyz`) answers 2xx.
+pub async fn ready(url: &str) {
+    let client = reqwest::Client::builder()
+        .timeout(Duration::from_secs(5))
+        .no_proxy()
+        .build()
+        .expect("a client");
+    eventually(&format!("{url} to say it is ready"), async || {
+        let answer = client.get(url).send().await.ok()?;
+        answer.status().is_success().then_some(())
+    })
+    .await;
+}
