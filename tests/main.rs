@@ -10,5 +10,8 @@
     reason = "a test ends by panicking, and says why on standard error; clippy exempts test functions, not what they call"
 )]
 
+mod architecture;
+mod embedded_s3;
 mod private_cluster;
 mod support;
+mod telegram_simulator;

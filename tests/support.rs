@@ -23,7 +23,7 @@ use std::time::Duration;
 
 pub use db::Db;
 pub use process::{Aisha, aisha, ready};
-pub use s3::S3;
+pub use s3::{BUCKET, S3};
 
 /// How long anything may take before a test gives up: far above what a loaded machine needs, since a test that passes
 /// never waits for it.

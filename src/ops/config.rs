@@ -44,7 +44,10 @@ pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
                 (WorkerSettings::NAME, check::<WorkerSettings>),
                 (MigrateSettings::NAME, check::<MigrateSettings>),
             ];
-            let found = checks.into_iter().filter(|(name, _)| wanted(name)).filter_map(|(_, check)| check(&given).err());
+            let found = checks
+                .into_iter()
+                .filter(|(name, _)| wanted(name))
+                .filter_map(|(_, check)| check(&given).err());
             if let Some(problems) = Problems::joined(found) {
                 return Err(problems.into());
             }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use jobs::domain::{TrainerError, Trainers, TrainingDefaults};
 use secrecy::SecretString;
 use url::Url;
 
@@ -34,10 +35,16 @@ pub enum LogFormat {
 
 impl LogSettings {
     pub(super) fn read(from: &mut Reader<'_>) -> Option<Self> {
-        let format = from.choice("log.format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]);
+        let format = from.choice(
+            "log.format",
+            &[("text", LogFormat::Text), ("json", LogFormat::Json)],
+        );
         // Parsed here only to refuse a bad one; the subscriber parses it again.
         let filter = from.parse::<tracing_subscriber::EnvFilter>("log.filter", "info,sqlx=warn");
-        Some(Self { format: format?, filter: filter?.to_string() })
+        Some(Self {
+            format: format?,
+            filter: filter?.to_string(),
+        })
     }
 }
 
@@ -54,13 +61,25 @@ pub struct DatabaseSettings {
 
 impl DatabaseSettings {
     pub(super) fn read(from: &mut Reader<'_>) -> Option<Self> {
-        let url = from.secret("database.url", "postgres://aisha:PASSWORD@db.example.org/aisha", |url| {
-            let known = url.starts_with("postgres://") || url.starts_with("postgresql://");
-            if known && Url::parse(url).is_ok() { Ok(()) } else { Err("it is no postgres:// URL") }
-        });
+        let url = from.secret(
+            "database.url",
+            "postgres://aisha:PASSWORD@db.example.org/aisha",
+            |url| {
+                let known = url.starts_with("postgres://") || url.starts_with("postgresql://");
+                if known && Url::parse(url).is_ok() {
+                    Ok(())
+                } else {
+                    Err("it is no postgres:// URL")
+                }
+            },
+        );
         let max_connections = from.number("database.max_connections", 2..=1000);
         let acquire_timeout = from.duration("database.acquire_timeout", 100 * MILLISECOND..=MINUTE);
-        Some(Self { url: url?, max_connections: max_connections?, acquire_timeout: acquire_timeout? })
+        Some(Self {
+            url: url?,
+            max_connections: max_connections?,
+            acquire_timeout: acquire_timeout?,
+        })
     }
 }
 
@@ -85,7 +104,11 @@ impl S3Settings {
     pub(super) fn read(from: &mut Reader<'_>) -> Option<Self> {
         let endpoint = from.url("s3.endpoint", "https://minio.example.org:9000");
         let region = from.text("s3.region", "us-east-1");
-        let access_key = from.secret("s3.access_key", "the access key of a MinIO or S3 user", |_| Ok(()));
+        let access_key = from.secret(
+            "s3.access_key",
+            "the access key of a MinIO or S3 user",
+            |_| Ok(()),
+        );
         let secret_key = from.secret("s3.secret_key", "that user's secret key", |_| Ok(()));
         let bucket_avatars = from.text("s3.bucket_avatars", "avatars");
         let public_endpoint = from.optional_url("s3.public_endpoint", "https://files.example.org");
@@ -101,23 +124,37 @@ impl S3Settings {
     }
 }
 
-/// `[training]`
+/// `[training]` and `trainers.toml`.
 #[derive(Debug, Clone)]
 pub struct TrainingSettings {
-    /// Entry of trainers.toml for portraits.
-    pub portrait_trainer: String,
-    /// Entry of trainers.toml for styles.
-    pub style_trainer: String,
-    /// Quality.
-    pub preset: String,
+    /// The trainers there are, and which a new training takes.
+    pub trainers: Trainers,
 }
 
 impl TrainingSettings {
     pub(super) fn read(from: &mut Reader<'_>) -> Option<Self> {
         let portrait_trainer = from.text("training.portrait_trainer", "flux-lora-portrait-trainer");
         let style_trainer = from.text("training.style_trainer", "flux-lora-fast-training");
-        let preset = from.text("training.preset", "balanced");
-        Some(Self { portrait_trainer: portrait_trainer?, style_trainer: style_trainer?, preset: preset? })
+        let preset = from.parse("training.preset", "balanced");
+        let defaults = TrainingDefaults {
+            portrait_trainer: portrait_trainer?,
+            style_trainer: style_trainer?,
+            preset: preset?,
+        };
+        let (table, origin) = from.trainers();
+        let refuse = |errors: Vec<TrainerError>| {
+            for error in errors {
+                from.refuse(
+                    &format!("{error}"),
+                    format!("({origin})."),
+                    "config/trainers.toml says what each key means.",
+                );
+            }
+        };
+        Trainers::from_toml(table, &defaults)
+            .map_err(refuse)
+            .ok()
+            .map(|trainers| Self { trainers })
     }
 }
 
@@ -146,9 +183,19 @@ impl PhotoSettings {
         let max_pixels = from.number("photos.max_pixels", 4_096..=200_000_000);
         let (min, max) = (min?, max?);
         if min > max {
-            from.refuse("photos.min", format!("is {min}, more than photos.max ({max})."), "Lower the one or raise the other.");
+            from.refuse(
+                "photos.min",
+                format!("is {min}, more than photos.max ({max})."),
+                "Lower the one or raise the other.",
+            );
         }
-        Some(Self { min, max, max_bytes: max_bytes?, max_side: max_side?, max_pixels: max_pixels? })
+        Some(Self {
+            min,
+            max,
+            max_bytes: max_bytes?,
+            max_side: max_side?,
+            max_pixels: max_pixels?,
+        })
     }
 }
 
@@ -176,10 +223,22 @@ impl QueueSettings {
         let poll = from.duration("queue.poll", 50 * MILLISECOND..=MINUTE);
         let (lease, beat) = (lease?, beat?);
         if beat * 3 > lease {
-            let what = format!("is {beat:?}, more than a third of queue.lease ({lease:?}): one late beat would lose jobs.");
-            from.refuse("queue.beat", what, format!("Use {:?} or less, or a longer lease.", lease / 3));
+            let what = format!(
+                "is {beat:?}, more than a third of queue.lease ({lease:?}): one late beat would lose jobs."
+            );
+            from.refuse(
+                "queue.beat",
+                what,
+                format!("Use {:?} or less, or a longer lease.", lease / 3),
+            );
         }
-        Some(Self { lease, beat, sweep: sweep?, grace: grace?, poll: poll? })
+        Some(Self {
+            lease,
+            beat,
+            sweep: sweep?,
+            grace: grace?,
+            poll: poll?,
+        })
     }
 }
 

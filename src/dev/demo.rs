@@ -1,0 +1,196 @@
+//! `aisha demo`: a scripted user trains an avatar on the whole system, and what happened is checked and shown.
+//!
+//! Real Postgres, real S3 protocol, each role a process of this binary; FAL and Telegram are simulated at the wire.
+//! The demo passes only if its own evidence says so: the simulators' ledgers and the database, read at the end
+//! ([`evidence`]). It reads no database, bucket, key or token of the environment (K26), so it can never start a
+//! paid training.
+//!
+//! Read next: [`person`] (what the user does), [`accidents`] (`--kill-worker`), [`evidence`] (what is checked).
+
+mod accidents;
+mod evidence;
+mod person;
+mod timeline;
+
+use std::{
+    io::Write as _,
+    net::SocketAddr,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use clap::{Args as ClapArgs, ValueEnum};
+
+use super::stack::{Stack, StackOptions, ignored_variables, millis};
+use crate::{
+    exit::Failure,
+    settings::Given,
+    simulators::{fal::FalSimulatorConfig, telegram::TelegramSimulatorConfig},
+};
+
+/// Train an avatar on this machine, from a user's photos to the final message, and show what happened.
+///
+/// Starts a private Postgres, an S3 server, simulators of FAL and Telegram, and every role as a process of its own.
+/// Uses none of the environment's databases, buckets, keys and tokens; nothing is paid for.
+#[derive(Debug, ClapArgs)]
+#[command(after_long_help = "\
+Examples:
+  aisha demo
+  aisha demo --type style --photos ~/Pictures/lisa
+  aisha demo --drop-webhooks
+  aisha demo --kill-worker
+  aisha demo --json | jq .timeline")]
+pub struct Args {
+    /// What to train
+    #[arg(long = "type", value_enum, default_value_t = Kind::Portrait)]
+    kind: Kind,
+    /// A directory with 10 to 20 photos (JPEG, PNG, WebP) to use instead of the built-in ones
+    #[arg(long, value_name = "DIR")]
+    photos: Option<PathBuf>,
+    /// FAL never calls back: polling alone must finish the training
+    #[arg(long)]
+    drop_webhooks: bool,
+    /// SIGKILL the worker while it holds a job of each kind in turn
+    #[arg(long)]
+    kill_worker: bool,
+    /// Print one JSON object at the end instead of progress and timeline
+    #[arg(long)]
+    json: bool,
+}
+
+/// The wizard's first answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// A person
+    Portrait,
+    /// A look
+    Style,
+}
+
+impl Kind {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Portrait => "portrait",
+            Self::Style => "style",
+        }
+    }
+}
+
+/// Recovery within seconds, so that `--kill-worker` can show seven of them; the defaults are printed beside.
+const LEASE: Duration = Duration::from_secs(3);
+const BEAT: Duration = Duration::from_secs(1);
+const SWEEP: Duration = Duration::from_secs(1);
+/// How long a training takes at the simulator.
+const TRAINING: Duration = Duration::from_secs(4);
+const POLL: Duration = Duration::from_millis(1000);
+/// Longer than a rescue takes: where webhooks come, a poll must not win because a worker was killed.
+const WEBHOOK_GRACE: Duration = Duration::from_secs(15);
+
+/// Runs the demo; an error says why it did not pass.
+pub async fn main(args: Args, _: Given) -> Result<(), Failure> {
+    let show = Show { json: args.json };
+    let photos = person::load_photos(args.photos.as_deref())?;
+    let home = tempfile::Builder::new().prefix("aisha-demo-").tempdir().context("no temporary directory")?;
+    show.line(&format!("Training a {} from {} photos. Everything runs on this machine; nothing is paid for.", args.kind.word(), photos.len()));
+    let ignored = ignored_variables();
+    if !ignored.is_empty() {
+        show.line(&format!("Ignored on purpose: {}.", ignored.join(", ")));
+    }
+    show.line("Lease 3 s, sweep 1 s (defaults: 15 s, 5 s), so that a killed worker is replaced while you watch.");
+    let began = Instant::now();
+    let mut stack = Stack::start(options(&args, home.path().to_owned())).await.context("the system did not start")?;
+    show.line(&format!("Started Postgres, S3, simulators and roles in {:.1} s.", began.elapsed().as_secs_f64()));
+    let outcome = play(&args, &mut stack, photos, &show).await;
+    let casualty = stack.casualty();
+    let kept = outcome.is_err().then(|| home.keep());
+    stack.stop().await;
+    match (outcome, casualty) {
+        (Ok(()), None) => {
+            show.line(&format!("Passed in {:.1} s.", began.elapsed().as_secs_f64()));
+            Ok(())
+        }
+        (Ok(()), Some(casualty)) => Err(Failure::Other(anyhow::anyhow!(casualty))),
+        (Err(error), casualty) => {
+            let logs = kept.map(|path| format!("\nLogs: {}", path.display())).unwrap_or_default();
+            let casualty = casualty.map(|casualty| format!("\n{casualty}")).unwrap_or_default();
+            Err(Failure::Other(error.context(format!("the demo did not pass{casualty}{logs}"))))
+        }
+    }
+}
+
+async fn play(args: &Args, stack: &mut Stack, photos: Vec<person::Photo>, show: &Show) -> anyhow::Result<()> {
+    let count = photos.len();
+    let person = person::Person::new(&stack.telegram, args.kind, *show);
+    let killed = if args.kill_worker {
+        let armed = accidents::arm(stack).await?;
+        let (story, killed) = tokio::join!(person.train(photos), accidents::happen(stack, armed, *show));
+        // What went wrong first is the accident's; the person only waited in vain for it.
+        let killed = killed?;
+        story?;
+        killed
+    } else {
+        person.train(photos).await?;
+        Vec::new()
+    };
+    let evidence = evidence::gather(stack, person.id(), count).await?;
+    let timeline = timeline::of(&evidence);
+    show.report(&evidence, &timeline)?;
+    evidence.check(args, &killed)
+}
+
+fn options(args: &Args, home: PathBuf) -> StackOptions {
+    let grace = if args.drop_webhooks { Duration::ZERO } else { WEBHOOK_GRACE };
+    let settings = vec![
+        ("AISHA__QUEUE__LEASE", millis(LEASE)),
+        ("AISHA__QUEUE__BEAT", millis(BEAT)),
+        ("AISHA__QUEUE__SWEEP", millis(SWEEP)),
+        ("AISHA__FAL__POLL_FIRST_AFTER", millis(POLL)),
+        ("AISHA__FAL__POLL_INTERVAL", millis(POLL)),
+        ("AISHA__FAL__LIST_INTERVAL", millis(POLL)),
+        ("AISHA__FAL__WEBHOOK_GRACE", millis(grace)),
+    ];
+    let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+    StackOptions {
+        home,
+        keep: false,
+        fal: FalSimulatorConfig {
+            listen: any_port,
+            request_duration: TRAINING,
+            drop_webhooks: args.drop_webhooks,
+            ..FalSimulatorConfig::default()
+        },
+        telegram: TelegramSimulatorConfig { listen: any_port, ..TelegramSimulatorConfig::default() },
+        settings,
+        web: any_port,
+    }
+}
+
+/// Where words go: to a person, or nowhere until the JSON at the end.
+#[derive(Debug, Clone, Copy)]
+struct Show {
+    json: bool,
+}
+
+impl Show {
+    fn line(self, text: &str) {
+        if !self.json {
+            // A closed pipe (`aisha demo | head`) is no reason to fail.
+            drop(writeln!(std::io::stdout(), "{text}"));
+        }
+    }
+
+    fn report(self, evidence: &evidence::Evidence, timeline: &[timeline::Moment]) -> anyhow::Result<()> {
+        if self.json {
+            let all = serde_json::json!({ "evidence": evidence, "timeline": timeline });
+            drop(writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&all)?));
+        } else {
+            self.line("\nWhat happened:");
+            for moment in timeline {
+                self.line(&moment.to_string());
+            }
+            self.line("");
+        }
+        Ok(())
+    }
+}

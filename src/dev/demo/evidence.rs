@@ -1,0 +1,175 @@
+//! What can be proven at the end: the database and the simulators' ledgers, read once, and the claims made from them.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, ensure};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::{Connection as _, FromRow, PgConnection};
+
+use super::{Args, person::AVATAR};
+use crate::{
+    dev::stack::Stack,
+    simulators::{
+        fal::ledger::{Entry, Event},
+        telegram::{MessageFilter, MessageView, Side},
+    },
+};
+
+/// The training's row, as far as the demo argues from it.
+#[derive(Debug, Serialize, FromRow)]
+pub(super) struct TrainingRow {
+    pub status: String,
+    pub trainer: String,
+    pub trigger_phrase: String,
+    pub archive_sha256: Option<String>,
+    pub archive_bytes: Option<i64>,
+    pub archive_photos: Option<i32>,
+    pub request_id: Option<String>,
+    pub result_source: Option<String>,
+    pub failure_code: Option<String>,
+    pub failure_detail: Option<String>,
+    pub created_at: DateTime<Utc>,
+    pub archived_at: Option<DateTime<Utc>>,
+    pub submitted_at: Option<DateTime<Utc>>,
+    pub trained_at: Option<DateTime<Utc>>,
+    pub finished_at: Option<DateTime<Utc>>,
+    pub avatar_status: String,
+    pub model_key: Option<String>,
+    pub model_bytes: Option<i64>,
+    pub finetune_id: Option<String>,
+    pub is_main: bool,
+}
+
+/// One kind of job, over all its jobs.
+#[derive(Debug, Serialize, FromRow)]
+pub(super) struct KindRow {
+    pub kind: String,
+    pub done: i64,
+    pub dead: i64,
+    pub live: i64,
+    /// Claims whose worker died.
+    pub lost: i64,
+    /// Jobs with a lost claim whose later claim was done.
+    pub recovered: i64,
+}
+
+/// An end of a claim that was not a success at the first try.
+#[derive(Debug, Serialize, FromRow)]
+pub(super) struct ClaimRow {
+    pub kind: String,
+    pub attempt: i32,
+    pub outcome: String,
+    pub started_at: DateTime<Utc>,
+    pub ended_at: DateTime<Utc>,
+}
+
+/// All of it.
+#[derive(Debug, Serialize)]
+pub(super) struct Evidence {
+    pub training: TrainingRow,
+    pub kinds: Vec<KindRow>,
+    pub claims: Vec<ClaimRow>,
+    pub photos_sent: usize,
+    pub first_update_at: DateTime<Utc>,
+    pub photos_stored_at: Option<DateTime<Utc>>,
+    pub ledger: Vec<Entry>,
+    pub chat: Vec<MessageView>,
+}
+
+/// Reads everything once.
+pub(super) async fn gather(stack: &Stack, user: i64, photos_sent: usize) -> anyhow::Result<Evidence> {
+    let mut db = PgConnection::connect(&stack.database_url()).await.context("the demo cannot look into the database")?;
+    settle(&mut db).await?;
+    let training = sqlx::query_as(include_str!("evidence/training.sql")).fetch_one(&mut db).await.context("there is no training")?;
+    let kinds = sqlx::query_as(include_str!("evidence/kinds.sql")).fetch_all(&mut db).await?;
+    let claims = sqlx::query_as(include_str!("evidence/claims.sql")).fetch_all(&mut db).await?;
+    let first_update_at = sqlx::query_scalar("select min(received_at) from telegram_updates").fetch_one(&mut db).await?;
+    let photos_stored_at = sqlx::query_scalar("select max(settled_at) from avatar_photos").fetch_one(&mut db).await?;
+    let filter = MessageFilter { chat_id: Some(user), from: Some(Side::Bot), ..MessageFilter::default() };
+    let (ledger, chat) = (stack.fal.ledger(), stack.telegram.control().messages(&filter));
+    Ok(Evidence { training, kinds, claims, photos_sent, first_update_at, photos_stored_at, ledger, chat })
+}
+
+/// The final message is on the phone a moment before its job is acknowledged, and a killed worker's last jobs are
+/// rescued after that: the books are read when nothing is under way.
+async fn settle(db: &mut PgConnection) -> anyhow::Result<()> {
+    const LOOK: std::time::Duration = std::time::Duration::from_millis(100);
+    const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
+    let query = "select count(*) from jobs where state in ('ready', 'running') or (state = 'scheduled' and kind <> 'poll_status')";
+    let settled = async {
+        while sqlx::query_scalar::<_, i64>(query).fetch_one(&mut *db).await? > 0 {
+            tokio::time::sleep(LOOK).await;
+        }
+        anyhow::Ok(())
+    };
+    tokio::time::timeout(PATIENCE, settled).await.context("jobs were still under way after the final message")?
+}
+
+impl Evidence {
+    /// Fails with the first claim that does not hold.
+    pub(super) fn check(&self, args: &Args, killed: &[&str]) -> anyhow::Result<()> {
+        self.check_end()?;
+        self.check_fal()?;
+        self.check_messenger(args)?;
+        for kind in killed {
+            let row = self.kinds.iter().find(|row| row.kind == *kind).with_context(|| format!("no {kind} ever ran"))?;
+            ensure!(row.lost > 0, "the history shows no lost claim of {kind}, though its worker was killed");
+            ensure!(row.recovered > 0, "no {kind} was done by a later claim after its worker was killed");
+        }
+        Ok(())
+    }
+
+    fn check_end(&self) -> anyhow::Result<()> {
+        let training = &self.training;
+        ensure!(
+            training.status == "completed" && training.avatar_status == "completed",
+            "the training ended {} ({:?}: {:?}), its avatar {}",
+            training.status, training.failure_code, training.failure_detail, training.avatar_status
+        );
+        ensure!(training.is_main, "the user's first avatar is not the main one");
+        let finals = self.chat.iter().filter(|message| message.text.contains(AVATAR) && message.text.contains("is ready!")).count();
+        ensure!(finals == 1, "the user got {finals} final messages instead of one");
+        let dead: Vec<_> = self.kinds.iter().filter(|kind| kind.dead > 0).map(|kind| kind.kind.as_str()).collect();
+        ensure!(dead.is_empty(), "there are dead letters: {}", dead.join(", "));
+        Ok(())
+    }
+
+    /// FAL was paid once, for the archive that we built of all photos.
+    fn check_fal(&self) -> anyhow::Result<()> {
+        let submits = self.ledger.iter().filter(|entry| matches!(entry.event, Event::Submitted { .. })).count();
+        ensure!(submits == 1, "FAL accepted {submits} submits instead of one");
+        let facts = self.ledger.iter().find_map(|entry| match &entry.event {
+            Event::ArchiveChecked { facts, refused, .. } => Some((facts.as_ref(), refused.as_ref())),
+            _ => None,
+        });
+        let (facts, refused) = facts.context("FAL never looked at the archive")?;
+        let facts = facts.with_context(|| format!("FAL refused the archive: {refused:?}"))?;
+        ensure!(facts.images == self.photos_sent, "FAL found {} photos of {}", facts.images, self.photos_sent);
+        ensure!(
+            self.training.archive_sha256.as_deref() == Some(facts.sha256.as_str()),
+            "FAL fetched another archive ({}) than was built ({:?})",
+            facts.sha256, self.training.archive_sha256
+        );
+        Ok(())
+    }
+
+    /// Webhook or poll, as was asked for.
+    fn check_messenger(&self, args: &Args) -> anyhow::Result<()> {
+        let delivered = self.ledger.iter().filter(|entry| matches!(entry.event, Event::WebhookAttempted { delivered: true, .. })).count();
+        let source = self.training.result_source.as_deref().unwrap_or("nobody");
+        if args.drop_webhooks {
+            ensure!(delivered == 0, "{delivered} webhooks arrived although they were to be dropped");
+            ensure!(source == "poll", "the end came by {source} although every webhook was dropped");
+        } else {
+            ensure!(delivered > 0, "no webhook arrived");
+            ensure!(source == "webhook", "the training was finished by {source}, not by its webhook");
+        }
+        Ok(())
+    }
+
+    /// Claims that a dead worker held, by kind.
+    pub(super) fn lost(&self) -> BTreeMap<&str, i64> {
+        self.kinds.iter().filter(|kind| kind.lost > 0).map(|kind| (kind.kind.as_str(), kind.lost)).collect()
+    }
+}

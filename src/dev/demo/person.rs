@@ -1,0 +1,159 @@
+//! The scripted user: goes through the wizard as a person would, and watches the chat.
+//!
+//! Buttons are pressed by what they do, not by what they say, so that a change of wording does not break the demo.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, ensure};
+use axum::body::Bytes;
+
+use super::{Kind, Show};
+use crate::simulators::telegram::{ButtonChoice, Control, MediaOptions, MessageFilter, MessageView, NewUser, Running, Side, SimUser};
+
+/// How long the bot may take for anything but the training.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the training may take, worker killed seven times and all.
+const TRAINING_PATIENCE: Duration = Duration::from_secs(55);
+/// Albums hold at most so many.
+const ALBUM: usize = 10;
+/// The avatar's name, which the final message must contain.
+pub(super) const AVATAR: &str = "Aisha";
+
+/// One photo, as the user's phone has it.
+pub(super) struct Photo {
+    pub bytes: Bytes,
+}
+
+macro_rules! builtin {
+    ($($name:literal),+ $(,)?) => {
+        &[$(include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/photos/portrait/", $name, ".jpg"))),+]
+    };
+}
+
+/// CC0 and public domain (tests/photos/LICENSES.md).
+const BUILTIN: &[&[u8]] = builtin![
+    "00_astronaut", "01_astronaut", "02_astronaut", "03_astronaut", "04_astronaut", "05_astronaut", "06_chelsea", "07_chelsea",
+    "08_chelsea", "09_chelsea", "10_coffee", "11_coffee",
+];
+
+/// The photos of a directory, or the built-in ones.
+pub(super) fn load_photos(directory: Option<&Path>) -> anyhow::Result<Vec<Photo>> {
+    let Some(directory) = directory else {
+        return Ok(BUILTIN.iter().map(|bytes| Photo { bytes: Bytes::from_static(bytes) }).collect());
+    };
+    let listed = std::fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))?;
+    let mut files: Vec<PathBuf> = listed.filter_map(|entry| entry.ok().map(|entry| entry.path())).filter(|path| is_photo(path)).collect();
+    files.sort();
+    ensure!((10..=20).contains(&files.len()), "{} has {} photos; a training takes 10 to 20", directory.display(), files.len());
+    let read = |path: &PathBuf| {
+        let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(Photo { bytes: bytes.into() })
+    };
+    files.iter().map(read).collect()
+}
+
+fn is_photo(path: &Path) -> bool {
+    let known = |extension: &std::ffi::OsStr| {
+        ["jpg", "jpeg", "png", "webp"].iter().any(|photo| extension.eq_ignore_ascii_case(photo))
+    };
+    path.extension().is_some_and(known)
+}
+
+/// Somebody with a phone.
+pub(super) struct Person {
+    user: SimUser,
+    control: Control,
+    kind: Kind,
+    show: Show,
+}
+
+impl Person {
+    pub(super) fn new(telegram: &Running, kind: Kind, show: Show) -> Self {
+        let control = telegram.control().clone();
+        let user = control.create_user(NewUser {
+            first_name: Some("Lisa".to_owned()),
+            username: Some("lisa".to_owned()),
+            language_code: Some("en".to_owned()),
+            ..NewUser::default()
+        });
+        Self { user, control, kind, show }
+    }
+
+    /// Telegram id, which is also the chat's.
+    pub(super) fn id(&self) -> i64 {
+        self.user.id()
+    }
+
+    /// From /start to the message that ends the training. Shows the chat meanwhile.
+    pub(super) async fn train(&self, photos: Vec<Photo>) -> anyhow::Result<()> {
+        tokio::select! {
+            done = self.wizard(photos) => done,
+            never = self.watch() => never,
+        }
+    }
+
+    async fn wizard(&self, photos: Vec<Photo>) -> anyhow::Result<()> {
+        self.user.send_text("/start")?;
+        self.press(&format!("new:{}", self.kind.word())).await?;
+        self.press("gender:").await?;
+        self.user.wait_for(from_bot().containing("call the avatar"), PATIENCE).await?;
+        self.user.send_text(AVATAR)?;
+        self.user.wait_for(from_bot().containing("different angles"), PATIENCE).await?;
+        let count = photos.len();
+        let mut photos = photos.into_iter().map(|photo| photo.bytes).collect::<Vec<_>>();
+        while !photos.is_empty() {
+            let rest = photos.split_off(photos.len().min(ALBUM));
+            self.user.send_album(std::mem::replace(&mut photos, rest), MediaOptions::default()).await?;
+        }
+        self.user.wait_for(from_bot().containing(&format!("{count} photos loaded")), PATIENCE).await?;
+        self.press("start:").await?;
+        self.user.wait_for(from_bot().containing("is ready!"), TRAINING_PATIENCE).await?;
+        Ok(())
+    }
+
+    /// Presses the first button of the latest message that does this.
+    async fn press(&self, action: &str) -> anyhow::Result<()> {
+        let message = self.user.wait_for(MessageFilter { data: Some(action.to_owned()), ..from_bot() }, PATIENCE).await?;
+        let button = message.buttons.iter().flatten().find(|button| button.data.as_deref().is_some_and(|data| data.starts_with(action)));
+        let data = button.and_then(|button| button.data.clone()).context("the button is gone")?;
+        self.user.press_button(&ButtonChoice { message_id: Some(message.message_id), data: Some(data), label: None })?;
+        Ok(())
+    }
+
+    /// Shows each thing that the bot says, and each edit of it, as it appears.
+    async fn watch(&self) -> anyhow::Result<()> {
+        let mut shown: HashMap<i64, String> = HashMap::new();
+        let mut changes = self.control.changes();
+        loop {
+            for message in self.control.messages(&MessageFilter { chat_id: Some(self.id()), ..from_bot() }) {
+                if shown.get(&message.message_id) != Some(&message.text) {
+                    self.show.line(&format!("  {} {}", if shown.contains_key(&message.message_id) { "✎" } else { "💬" }, one_line(&message)));
+                    shown.insert(message.message_id, message.text);
+                }
+            }
+            changes.changed().await.context("the Telegram simulator has stopped")?;
+        }
+    }
+}
+
+fn from_bot() -> MessageFilter {
+    MessageFilter { from: Some(Side::Bot), ..MessageFilter::default() }
+}
+
+fn one_line(message: &MessageView) -> String {
+    message.text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+trait Containing {
+    fn containing(self, part: &str) -> Self;
+}
+
+impl Containing for MessageFilter {
+    fn containing(self, part: &str) -> Self {
+        Self { containing: Some(part.to_owned()), ..self }
+    }
+}

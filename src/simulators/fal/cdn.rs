@@ -1,0 +1,163 @@
+//! `v3.fal.media`: files, public to anyone who has the URL, until their life ends.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::header::{
+    ACCEPT_RANGES, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, RANGE,
+};
+use axum::http::{Method, StatusCode};
+use axum::response::Response;
+use sha2::{Digest, Sha256};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::call::{Call, detail};
+use super::ledger::Event;
+use super::simulation::{Simulation, locked};
+
+#[derive(Clone)]
+pub(super) struct File {
+    pub content_type: String,
+    pub bytes: Bytes,
+    pub sha256: String,
+    dies_at: Option<Instant>,
+}
+
+#[derive(Default)]
+pub(super) struct Files {
+    by_path: Mutex<HashMap<String, File>>,
+}
+
+impl Files {
+    /// Serves these bytes at `path` from now on.
+    pub(super) fn put(&self, path: &str, content_type: &str, bytes: Bytes, life: Option<Duration>) -> File {
+        let file = File {
+            content_type: content_type.to_owned(),
+            sha256: hex::encode(Sha256::digest(&bytes)),
+            bytes,
+            dies_at: life.map(|life| Instant::now() + life),
+        };
+        locked(&self.by_path).insert(path.to_owned(), file.clone());
+        file
+    }
+
+    fn get(&self, path: &str) -> Option<File> {
+        let mut files = locked(&self.by_path);
+        if files.get(path)?.dies_at.is_some_and(|at| at <= Instant::now()) {
+            files.remove(path);
+        }
+        files.get(path).cloned()
+    }
+
+    /// Ends the life of all files with this text in their path; says how many those were.
+    pub(super) fn expire(&self, text: &str) -> usize {
+        let mut files = locked(&self.by_path);
+        let before = files.len();
+        files.retain(|path, _| !path.contains(text));
+        before - files.len()
+    }
+}
+
+/// A path that nobody can guess, ending in a name that is safe in a URL.
+pub(super) fn new_path(file_name: &str) -> String {
+    let safe = |c: char| {
+        if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') {
+            c
+        } else {
+            '_'
+        }
+    };
+    let name: String = file_name.chars().map(safe).take(120).collect();
+    let name = if name.trim_matches(['.', '_']).is_empty() {
+        "upload.bin"
+    } else {
+        &name
+    };
+    format!("files/b/{}/{name}", Uuid::new_v4().simple())
+}
+
+/// `GET` and `HEAD /files/…`, with at most one range.
+pub(super) fn download(sim: &Simulation, call: &Call) -> Response {
+    let response = match sim.files.get(&call.path) {
+        Some(file) => serve(&file, call),
+        None => detail(StatusCode::NOT_FOUND, "File not found"),
+    };
+    sim.ledger.record(Event::Downloaded {
+        path: call.path.clone(),
+        method: call.method.to_string(),
+        http_status: response.status().as_u16(),
+        leaked_authorization: call.headers.contains_key(AUTHORIZATION),
+    });
+    response
+}
+
+fn serve(file: &File, call: &Call) -> Response {
+    let length = file.bytes.len();
+    let mut builder = Response::builder()
+        .header(CONTENT_TYPE, &file.content_type)
+        .header(ACCEPT_RANGES, "bytes")
+        .header(ETAG, format!("\"{}\"", file.sha256));
+    let bytes = match call
+        .header(RANGE.as_str())
+        .map(|header| parse_range(header, length))
+    {
+        None | Some(Asked::Unreadable) => file.bytes.clone(),
+        Some(Asked::Outside) => {
+            builder = builder
+                .status(StatusCode::RANGE_NOT_SATISFIABLE)
+                .header(CONTENT_RANGE, format!("bytes */{length}"));
+            Bytes::new()
+        }
+        Some(Asked::Part(from, to)) => {
+            builder = builder
+                .status(StatusCode::PARTIAL_CONTENT)
+                .header(CONTENT_RANGE, format!("bytes {from}-{to}/{length}"));
+            file.bytes.slice(from..=to)
+        }
+    };
+    builder = builder.header(CONTENT_LENGTH, bytes.len());
+    let body = if call.method == Method::HEAD {
+        Body::empty()
+    } else {
+        Body::from(bytes)
+    };
+    builder.body(body).unwrap_or_else(|error| {
+        detail(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            &format!("the file's content type is no header: {error}"),
+        )
+    })
+}
+
+enum Asked {
+    /// First and last byte, inclusive.
+    Part(usize, usize),
+    Outside,
+    /// Not a single byte range: RFC 9110 lets us ignore the header.
+    Unreadable,
+}
+
+fn parse_range(header: &str, length: usize) -> Asked {
+    let bounds = header
+        .strip_prefix("bytes=")
+        .and_then(|range| range.split_once('-'));
+    let (from, to) = match bounds.map(|(from, to)| (from.parse::<usize>(), to.parse::<usize>(), from, to)) {
+        Some((Ok(from), Ok(to), ..)) if from <= to => (from, to),
+        Some((Ok(from), Err(_), _, "")) => (from, usize::MAX),
+        Some((Err(_), Ok(last), "", _)) => {
+            if last == 0 {
+                return Asked::Outside;
+            }
+            (length.saturating_sub(last), usize::MAX)
+        }
+        _ => return Asked::Unreadable,
+    };
+    if from >= length {
+        Asked::Outside
+    } else {
+        Asked::Part(from, to.min(length - 1))
+    }
+}

@@ -1,0 +1,233 @@
+//! A request in FAL's queue: what was ordered, and how far it is.
+//!
+//! `IN_QUEUE → IN_PROGRESS → COMPLETED`, nothing else: failure and cancellation are COMPLETED with a result that is
+//! no 200. Only the runner moves a request; everybody else watches.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::faults::Effect;
+use super::origin::Origin;
+use super::simulation::{locked, now};
+use super::trainers::Endpoint;
+
+/// What was ordered; never changes.
+pub(super) struct Order {
+    pub id: Uuid,
+    /// Differs from the id, as after a platform retry: whoever confuses the two is found out.
+    pub gateway_id: Uuid,
+    pub endpoint: &'static Endpoint,
+    pub input: Value,
+    pub webhook: Option<String>,
+    /// How the submitter reached us, and so how URLs for it must look.
+    pub origin: Origin,
+    pub submitted_at: DateTime<Utc>,
+    /// Give up when no runner has started by then (`X-Fal-Request-Start-Timeout`).
+    pub start_timeout: Option<Duration>,
+    /// `X-Fal-Store-IO: 0`: the request list shows no payloads.
+    pub store_io: bool,
+    /// Life of generated files (`X-Fal-Object-Lifecycle-Preference`).
+    pub output_lifetime: Option<Duration>,
+    /// Execution faults that were scripted for it.
+    pub script: Vec<Effect>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(super) enum Phase {
+    InQueue,
+    InProgress,
+    Completed,
+}
+
+impl Phase {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::InQueue => "IN_QUEUE",
+            Self::InProgress => "IN_PROGRESS",
+            Self::Completed => "COMPLETED",
+        }
+    }
+}
+
+/// How far it is.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Progress {
+    pub phase: Phase,
+    pub logs: Vec<LogLine>,
+    pub started_at: Option<DateTime<Utc>>,
+    pub ended_at: Option<DateTime<Utc>>,
+    pub outcome: Option<Outcome>,
+    /// The first delivery attempts are over, or there is nothing to deliver.
+    pub delivered: bool,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct LogLine {
+    pub message: String,
+    pub level: &'static str,
+    pub source: &'static str,
+    pub timestamp: String,
+}
+
+/// What the result answers.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Outcome {
+    pub status: u16,
+    pub body: Value,
+    /// Of an infrastructure failure; model errors name their type in the body only.
+    pub error_type: Option<&'static str>,
+}
+
+impl Outcome {
+    pub(super) fn success(body: Value) -> Self {
+        Self {
+            status: 200,
+            body,
+            error_type: None,
+        }
+    }
+
+    /// A model error: `detail` is a list.
+    pub(super) fn refused(details: &[Value]) -> Self {
+        Self {
+            status: 422,
+            body: json!({ "detail": details }),
+            error_type: None,
+        }
+    }
+
+    /// An infrastructure failure: `detail` is a string.
+    pub(super) fn failed(status: StatusCode, error_type: &'static str, detail: &str) -> Self {
+        let body = json!({ "detail": detail, "error_type": error_type });
+        Self {
+            status: status.as_u16(),
+            body,
+            error_type: Some(error_type),
+        }
+    }
+}
+
+pub(super) struct Request {
+    pub order: Order,
+    pub progress: watch::Sender<Progress>,
+    pub cancel: CancellationToken,
+}
+
+impl Request {
+    pub(super) fn new(order: Order) -> Self {
+        let progress = Progress {
+            phase: Phase::InQueue,
+            logs: Vec::new(),
+            started_at: None,
+            ended_at: None,
+            outcome: None,
+            delivered: false,
+        };
+        Self {
+            order,
+            progress: watch::Sender::new(progress),
+            cancel: CancellationToken::new(),
+        }
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        self.progress.borrow().phase
+    }
+
+    pub(super) fn start(&self) {
+        self.progress.send_modify(|progress| {
+            progress.phase = Phase::InProgress;
+            progress.started_at = Some(now());
+        });
+    }
+
+    pub(super) fn log(&self, message: String) {
+        let timestamp = now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+        self.progress.send_modify(|progress| {
+            progress.logs.push(LogLine {
+                message,
+                level: "INFO",
+                source: "USER",
+                timestamp,
+            });
+        });
+    }
+
+    pub(super) fn end(&self, outcome: Outcome) {
+        self.progress.send_modify(|progress| {
+            progress.phase = Phase::Completed;
+            progress.ended_at = Some(now());
+            progress.outcome = Some(outcome);
+        });
+    }
+
+    pub(super) fn mark_delivered(&self) {
+        self.progress.send_modify(|progress| progress.delivered = true);
+    }
+
+    /// Waits for a state of the request.
+    pub(super) async fn reach(&self, state: impl FnMut(&Progress) -> bool) {
+        // The sender lives as long as `self`, so this cannot fail.
+        let _ = self.progress.subscribe().wait_for(state).await;
+    }
+
+    /// Seconds between start and end, so far.
+    pub(super) fn duration(&self) -> Option<f64> {
+        let progress = self.progress.borrow();
+        let span = progress.ended_at.unwrap_or_else(now) - progress.started_at?;
+        Some(span.as_seconds_f64())
+    }
+
+    pub(super) fn has(&self, effect: &Effect) -> bool {
+        self.order.script.contains(effect)
+    }
+}
+
+/// All requests ever accepted.
+#[derive(Default)]
+pub(super) struct Requests {
+    book: Mutex<Book>,
+}
+
+#[derive(Default)]
+struct Book {
+    by_id: HashMap<Uuid, Arc<Request>>,
+    in_order: Vec<Arc<Request>>,
+}
+
+impl Requests {
+    pub(super) fn add(&self, request: Arc<Request>) {
+        let mut book = locked(&self.book);
+        book.by_id.insert(request.order.id, Arc::clone(&request));
+        book.in_order.push(request);
+    }
+
+    pub(super) fn find(&self, id: &str) -> Option<Arc<Request>> {
+        let id = id.parse().ok()?;
+        locked(&self.book).by_id.get(&id).cloned()
+    }
+
+    /// Oldest first.
+    pub(super) fn all(&self) -> Vec<Arc<Request>> {
+        locked(&self.book).in_order.clone()
+    }
+
+    /// How many of the endpoint wait, of those submitted before `ahead_of` (or of all).
+    pub(super) fn waiting(&self, endpoint: &Endpoint, ahead_of: Option<Uuid>) -> usize {
+        self.all()
+            .iter()
+            .take_while(|request| Some(request.order.id) != ahead_of)
+            .filter(|request| request.order.endpoint.id == endpoint.id && request.phase() == Phase::InQueue)
+            .count()
+    }
+}

@@ -1,0 +1,322 @@
+//! One run: wait for a runner, check the input as the model would, work through the steps, leave the products.
+//!
+//! The only code that moves a request. Cancellation drops the work where it stands.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::http::StatusCode;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use image::ImageFormat;
+use serde_json::{Value, json};
+use tokio::sync::SemaphorePermit;
+use uuid::Uuid;
+
+use super::archive::{self, Refusal};
+use super::cdn::new_path;
+use super::faults::{Effect, Operation};
+use super::ledger::Event;
+use super::origin::Service;
+use super::products;
+use super::requests::{Outcome, Request};
+use super::schema::{IMAGE_SIZES, Problem};
+use super::simulation::Simulation;
+use super::trainers::{Makes, Output, Training};
+use super::webhooks;
+
+/// How many times a run reports its progress.
+const REPORTS: u32 = 20;
+
+/// From submit to the last delivery attempt of the webhook.
+pub(super) async fn run(sim: Arc<Simulation>, request: Arc<Request>) {
+    let outcome = carry_out(&sim, &request).await;
+    let event = Event::RunEnded {
+        request_id: request.order.id,
+        http_status: outcome.status,
+    };
+    request.end(outcome);
+    sim.ledger.record(event);
+    webhooks::deliver(&sim, &request).await;
+    request.mark_delivered();
+}
+
+async fn carry_out(sim: &Simulation, request: &Request) -> Outcome {
+    let _runner = tokio::select! {
+        runner = wait_for_runner(sim, request) => runner,
+        () = request.cancel.cancelled() => return cancelled(),
+        () = start_deadline(request) => {
+            return Outcome::failed(StatusCode::GATEWAY_TIMEOUT, "request_timeout", "Request timed out");
+        }
+    };
+    request.start();
+    sim.ledger.record(Event::RunStarted {
+        request_id: request.order.id,
+    });
+    tokio::select! {
+        outcome = work(sim, request) => outcome.unwrap_or_else(|outcome| outcome),
+        () = request.cancel.cancelled(), if !request.has(&Effect::IgnoreCancel {}) => cancelled(),
+    }
+}
+
+/// The waiting time in the queue is a tenth of the whole, and longer when all runners are busy.
+async fn wait_for_runner<'a>(sim: &'a Simulation, request: &Request) -> Option<SemaphorePermit<'a>> {
+    tokio::time::sleep(total_duration(sim) / 10).await;
+    if request.has(&Effect::StuckInQueue {}) {
+        hold(sim, request).await;
+    }
+    match &sim.runners {
+        // The semaphore is never closed.
+        Some(runners) => runners.acquire().await.ok(),
+        None => None,
+    }
+}
+
+async fn start_deadline(request: &Request) {
+    match request.order.start_timeout {
+        Some(timeout) => tokio::time::sleep(timeout).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn cancelled() -> Outcome {
+    let status = StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST);
+    Outcome::failed(status, "client_cancelled", "Request was cancelled by the client")
+}
+
+fn total_duration(sim: &Simulation) -> Duration {
+    Duration::from_millis(sim.settings().request_duration_ms)
+}
+
+async fn hold(sim: &Simulation, request: &Request) {
+    let endpoint = Some(request.order.endpoint.id.to_owned());
+    sim.holds
+        .hold(Operation::Execution, endpoint, Some(request.order.id))
+        .await;
+}
+
+async fn work(sim: &Simulation, request: &Request) -> Result<Outcome, Outcome> {
+    let order = &request.order;
+    let problems = order.endpoint.problems(&order.input);
+    if !problems.is_empty() {
+        return Err(Outcome::refused(&problems));
+    }
+    let product = match &order.endpoint.makes {
+        Makes::Training(training) => {
+            fetch_archive(sim, request, training).await?;
+            let (field, default) = training.steps;
+            proceed(sim, request, count(&order.input, field, default)).await?;
+            trained(sim, request, training)
+        }
+        Makes::Pictures => {
+            fetch_loras(sim, &order.input).await?;
+            proceed(sim, request, count(&order.input, "num_inference_steps", 28)).await?;
+            drawn(sim, request).await?
+        }
+    };
+    let scripted = order.script.iter().find_map(|effect| match effect {
+        Effect::Output { body } => Some(body.clone()),
+        _ => None,
+    });
+    Ok(Outcome::success(scripted.unwrap_or(product)))
+}
+
+fn count(input: &Value, field: &str, default: u64) -> u64 {
+    input.get(field).and_then(Value::as_u64).unwrap_or(default)
+}
+
+async fn fetch_archive(sim: &Simulation, request: &Request, training: &Training) -> Result<(), Outcome> {
+    let input = &request.order.input;
+    let url = input
+        .get(training.archive)
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let checked = archive::check(sim, url, input, training.pictures.clone()).await;
+    let refused = checked
+        .as_ref()
+        .err()
+        .map(|refusal| format!("{}: {}", refusal.kind, refusal.message));
+    sim.ledger.record(Event::ArchiveChecked {
+        request_id: request.order.id,
+        url: url.to_owned(),
+        facts: checked.as_ref().ok().cloned(),
+        refused,
+    });
+    let facts = checked.map_err(|refusal| refusal.outcome(training.archive, url))?;
+    request.log(format!("Loaded {} images", facts.images));
+    Ok(())
+}
+
+impl Refusal {
+    fn outcome(self, field: &str, input: &str) -> Outcome {
+        Outcome::refused(&[Problem::new(self.kind, self.message).at(field, &json!(input))])
+    }
+}
+
+/// A LoRA that is gone, or is no LoRA, fails the picture.
+async fn fetch_loras(sim: &Simulation, input: &Value) -> Result<(), Outcome> {
+    for lora in input.get("loras").and_then(Value::as_array).into_iter().flatten() {
+        let url = lora.get("path").and_then(Value::as_str).unwrap_or_default();
+        let file = archive::fetch(sim, url)
+            .await
+            .map_err(|refusal| refusal.outcome("loras", url))?;
+        if !products::is_safetensors(&file) {
+            let message = format!("{url} is no safetensors file");
+            return Err(Refusal {
+                kind: "file_download_error",
+                message,
+            }
+            .outcome("loras", url));
+        }
+    }
+    Ok(())
+}
+
+/// Takes the time that the run takes, and logs how far it is.
+async fn proceed(sim: &Simulation, request: &Request, steps: u64) -> Result<(), Outcome> {
+    let pause = total_duration(sim) * 9 / 10 / REPORTS;
+    for report in 1..=REPORTS {
+        tokio::time::sleep(pause).await;
+        request.log(format!(
+            "step {}/{steps}",
+            steps * u64::from(report) / u64::from(REPORTS)
+        ));
+        if report == REPORTS / 2 {
+            if request.has(&Effect::StuckInProgress {}) {
+                hold(sim, request).await;
+            }
+            if let Some(failure) = request.order.script.iter().find_map(scripted_failure) {
+                return Err(failure);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn scripted_failure(effect: &Effect) -> Option<Outcome> {
+    let Effect::Fail { status, body } = effect else {
+        return None;
+    };
+    // The header repeats what the body says, where it is one of FAL's own failures.
+    let error_type = match body.get("error_type").and_then(Value::as_str) {
+        Some("request_timeout") => Some("request_timeout"),
+        Some("runner_disconnected") => Some("runner_disconnected"),
+        Some("runner_server_error") => Some("runner_server_error"),
+        Some(_) => Some("internal_error"),
+        None => None,
+    };
+    Some(Outcome {
+        status: *status,
+        body: body.clone(),
+        error_type,
+    })
+}
+
+fn trained(sim: &Simulation, request: &Request, training: &Training) -> Value {
+    let input = &request.order.input;
+    let trigger = ["trigger_phrase", "trigger_word"]
+        .iter()
+        .find_map(|field| input.get(field)?.as_str());
+    match training.output {
+        Output::Finetune => json!({ "finetune_id": Uuid::new_v4() }),
+        Output::Lora(key) => {
+            let weights =
+                products::lora_weights(request.order.id.as_u64_pair().0, trigger.unwrap_or_default());
+            let config = json!({ "instance_prompt": trigger, "trigger_phrase": trigger, "input": input });
+            let config = Bytes::from(config.to_string());
+            json!({
+                key: publish(sim, request, "pytorch_lora_weights.safetensors", "application/octet-stream", weights),
+                "config_file": publish(sim, request, "config.json", "application/json", config),
+            })
+        }
+    }
+}
+
+/// Puts a file on the CDN and describes it as FAL's `File`.
+fn publish(sim: &Simulation, request: &Request, name: &str, content_type: &str, bytes: Bytes) -> Value {
+    let path = new_path(name);
+    let file = sim
+        .files
+        .put(&path, content_type, bytes, request.order.output_lifetime);
+    json!({
+        "url": request.order.origin.url(Service::Cdn, &path),
+        "content_type": content_type,
+        "file_name": name,
+        "file_size": file.bytes.len(),
+    })
+}
+
+async fn drawn(sim: &Simulation, request: &Request) -> Result<Value, Outcome> {
+    let input = &request.order.input;
+    let png = input.get("output_format").and_then(Value::as_str) == Some("png");
+    let (format, content_type, extension) = if png {
+        (ImageFormat::Png, "image/png", "png")
+    } else {
+        (ImageFormat::Jpeg, "image/jpeg", "jpeg")
+    };
+    let size = picture_size(input);
+    let seed = input
+        .get("seed")
+        .and_then(Value::as_u64)
+        .unwrap_or_else(rand::random);
+    let black = request.has(&Effect::Nsfw {});
+    let mut images = Vec::new();
+    for number in 0..count(input, "num_images", 1) {
+        let draw = move || products::picture(seed.wrapping_add(number), size, black, format);
+        let drawn = tokio::task::spawn_blocking(draw).await.ok().flatten();
+        let bytes = drawn.ok_or_else(|| {
+            Outcome::failed(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal_error",
+                "cannot encode the picture",
+            )
+        })?;
+        let mut image = if input.get("sync_mode") == Some(&Value::Bool(true)) {
+            json!({ "url": format!("data:{content_type};base64,{}", STANDARD.encode(&bytes)) })
+        } else {
+            publish(
+                sim,
+                request,
+                &format!("picture_{number}.{extension}"),
+                content_type,
+                bytes,
+            )
+        };
+        image["width"] = json!(size[0]);
+        image["height"] = json!(size[1]);
+        images.push(image);
+    }
+    Ok(json!({
+        "has_nsfw_concepts": vec![black; images.len()],
+        "images": images,
+        "timings": { "inference": request.duration() },
+        "seed": seed,
+        "prompt": input.get("prompt"),
+    }))
+}
+
+/// Width and height asked for; `aspect_ratio` at half of FAL's edge, to keep the files small.
+fn picture_size(input: &Value) -> [u32; 2] {
+    let side = |side| {
+        input
+            .pointer(&format!("/image_size/{side}"))
+            .and_then(Value::as_u64)
+    };
+    if let (Some(width), Some(height)) = (side("width"), side("height")) {
+        return [width, height].map(|n| u32::try_from(n).unwrap_or(512));
+    }
+    if let Some(ratio) = input.get("aspect_ratio").and_then(Value::as_str) {
+        let (wide, high) = ratio.split_once(':').unwrap_or(("16", "9"));
+        let [wide, high] = [wide, high].map(|n| n.parse().unwrap_or(1_u32));
+        return [1024 * wide / wide.max(high), 1024 * high / wide.max(high)];
+    }
+    let name = input
+        .get("image_size")
+        .and_then(Value::as_str)
+        .unwrap_or("landscape_4_3");
+    IMAGE_SIZES
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map_or([1024, 768], |(_, size)| *size)
+}

@@ -1,0 +1,89 @@
+//! The keys that sign webhooks, as FAL publishes and uses them.
+//!
+//! Message: request id, user id, Unix seconds and the lower-case hex SHA-256 of the body, joined by line feeds;
+//! signature: Ed25519, in hex. The key set pads its base64url `x`: RFC 8037 says unpadded, but FAL's Python sample
+//! cannot decode that, and both samples must work here.
+
+use std::sync::Mutex;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE;
+use ed25519_dalek::{Signer, SigningKey};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::simulation::locked;
+
+pub(super) struct SigningKeys {
+    /// Newest last; the last one signs.
+    published: Mutex<Vec<SigningKey>>,
+}
+
+/// What a delivery attempt claims to be; the four headers are made of it.
+pub(super) struct Claims<'a> {
+    pub request_id: &'a str,
+    pub user_id: &'a str,
+    /// Unix seconds.
+    pub timestamp: i64,
+}
+
+impl SigningKeys {
+    pub(super) fn new() -> Self {
+        Self {
+            published: Mutex::new(vec![fresh_key()]),
+        }
+    }
+
+    /// The key set as it is served.
+    pub(super) fn set(&self) -> Value {
+        let keys: Vec<Value> = locked(&self.published)
+            .iter()
+            .map(|key| {
+                let public = key.verifying_key().to_bytes();
+                json!({
+                    "kty": "OKP",
+                    "crv": "Ed25519",
+                    "use": "sig",
+                    "kid": hex::encode(&public[..8]),
+                    "x": URL_SAFE.encode(public),
+                })
+            })
+            .collect();
+        json!({ "keys": keys })
+    }
+
+    /// From now on a new key signs.
+    pub(super) fn rotate(&self, keep_old: bool) {
+        let mut keys = locked(&self.published);
+        if !keep_old {
+            keys.clear();
+        }
+        keys.push(fresh_key());
+    }
+
+    /// Signs with the newest published key, or with one that nobody has ever seen.
+    pub(super) fn sign(&self, claims: &Claims<'_>, body: &[u8], unpublished: bool) -> String {
+        let message = message(claims, body);
+        let signature = match locked(&self.published).last() {
+            Some(key) if !unpublished => key.sign(&message),
+            _ => fresh_key().sign(&message),
+        };
+        hex::encode(signature.to_bytes())
+    }
+}
+
+fn message(claims: &Claims<'_>, body: &[u8]) -> Vec<u8> {
+    let digest = hex::encode(Sha256::digest(body));
+    [
+        claims.request_id,
+        claims.user_id,
+        &claims.timestamp.to_string(),
+        &digest,
+    ]
+    .join("\n")
+    .into_bytes()
+}
+
+fn fresh_key() -> SigningKey {
+    SigningKey::from_bytes(&rand::random())
+}

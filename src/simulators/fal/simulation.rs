@@ -1,0 +1,132 @@
+//! What all services of the simulator share: settings, ledger, faults, requests, files and keys.
+//!
+//! Everything lives in memory. A simulator that dies takes its requests with it, as FAL's would not: restart tests
+//! restart the system under test, never this.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::FalSimulatorConfig;
+use super::cdn::Files;
+use super::faults::Faults;
+use super::holds::Holds;
+use super::ledger::{Event, Ledger};
+use super::requests::Requests;
+use super::signing::SigningKeys;
+use super::storage::Uploads;
+
+pub(super) struct Simulation {
+    pub address: SocketAddr,
+    pub config: FalSimulatorConfig,
+    pub settings: Mutex<Settings>,
+    pub ledger: Ledger,
+    pub faults: Faults,
+    pub holds: Holds,
+    pub requests: Requests,
+    /// How many requests may be in progress at once; `None` is no limit.
+    pub runners: Option<Semaphore>,
+    pub files: Files,
+    pub uploads: Uploads,
+    pub keys: SigningKeys,
+    /// Downloads archives and delivers webhooks. Follows no redirect and uses no proxy.
+    pub http: reqwest::Client,
+    pub stop: CancellationToken,
+    pub tasks: TaskTracker,
+}
+
+/// What the control API may change while the simulator runs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Settings {
+    /// How long a request takes from submit to COMPLETED, downloads apart.
+    pub request_duration_ms: u64,
+    /// How long after its start a request shows up in the request list.
+    pub listing_delay_ms: u64,
+    /// No webhook is ever sent.
+    pub drop_webhooks: bool,
+    /// Key ids (the part before the colon) that no longer exist: 401.
+    pub revoked_key_ids: Vec<String>,
+    /// The account is locked for this reason: submits answer 403, reading goes on.
+    pub locked: Option<String>,
+}
+
+impl Simulation {
+    pub(super) fn new(config: FalSimulatorConfig, address: SocketAddr) -> Result<Self, reqwest::Error> {
+        let settings = Settings {
+            request_duration_ms: millis(config.request_duration),
+            listing_delay_ms: millis(config.listing_delay),
+            drop_webhooks: config.drop_webhooks,
+            revoked_key_ids: Vec::new(),
+            locked: None,
+        };
+        let http = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .connect_timeout(Duration::from_secs(10))
+            .build()?;
+        Ok(Self {
+            address,
+            runners: config.concurrency.map(Semaphore::new),
+            config,
+            settings: Mutex::new(settings),
+            ledger: Ledger::new(),
+            faults: Faults::default(),
+            holds: Holds::default(),
+            requests: Requests::default(),
+            files: Files::default(),
+            uploads: Uploads::default(),
+            keys: SigningKeys::new(),
+            http,
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        })
+    }
+
+    pub(super) fn settings(&self) -> Settings {
+        locked(&self.settings).clone()
+    }
+
+    /// A duration of the real service, scaled as configured.
+    pub(super) fn scaled(&self, real: Duration) -> Duration {
+        real.mul_f64(self.config.time_scale)
+    }
+
+    /// Webhooks are signed with a new key from here on.
+    pub(super) fn rotate_keys(&self, keep_old: bool) {
+        self.keys.rotate(keep_old);
+        self.ledger.record(Event::KeysRotated { old_kept: keep_old });
+    }
+
+    /// Runs until done or until the simulator stops, which waits for it.
+    pub(super) fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            stop.run_until_cancelled(task).await;
+        });
+    }
+}
+
+/// The simulator's wall clock: timestamps on the wire and in the ledger. Durations use tokio's clock.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the outside world has its own clock; tests cannot move FAL's"
+)]
+pub(super) fn now() -> DateTime<Utc> {
+    Utc::now()
+}
+
+/// No critical section here panics half-way, so a poisoned lock still guards consistent data.
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
