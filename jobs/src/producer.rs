@@ -14,6 +14,7 @@
 //!
 //! Read next: `producer/turn.rs` (the intents), `src/bot/` (who has them).
 
+mod deliveries;
 mod inbox;
 mod request_training;
 mod turn;
@@ -22,13 +23,14 @@ use std::sync::Arc;
 
 use sqlx::PgPool;
 
+pub use deliveries::{Accepted, DeliveryQuery};
 pub use inbox::{PollingLead, UpdateSignal};
 pub use request_training::Started;
-pub use turn::{
-    AvatarLine, Draft, LiveTraining, PhotoTaken, Retried, Sender, Stopped, Turn,
-};
+pub use turn::{AvatarLine, Draft, LiveTraining, PhotoTaken, Retried, Sender, Stopped, Turn};
 
-use crate::{archive::Limits, context::Chance, domain::trainer::Trainers, enqueue::EnqueueError};
+pub use crate::notifications::Place;
+
+use crate::{archive::Limits, context::Chance, domain::Trainers, enqueue::EnqueueError};
 
 /// Writes what users and the outside world want. Clones share one pool.
 #[derive(Debug, Clone)]
