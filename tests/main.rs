@@ -14,3 +14,4 @@ mod architecture;
 mod embedded_s3;
 mod private_cluster;
 mod support;
+mod telegram_simulator;

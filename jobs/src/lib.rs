@@ -12,6 +12,20 @@ pub mod reader;
 pub mod schema;
 pub mod texts;
 
+/// FAL: the verifier of its deliveries for the web role, the client for workers.
+pub mod fal {
+    pub use crate::clients::fal::{
+        CancelOutcome, Delivery, Download, Error, Fact, Failure, FailureClass, FalClient, FalSettings, FalTimeouts, ListQuery,
+        Multipart, NotSigned, Request, RequestStatus, Result, ResultOutcome, SubmitOutcome, Unreadable, Verdict, VerifiedDelivery,
+        VerifierSettings, VerifyError, WebhookVerifier,
+    };
+}
+
+/// The bucket of photos and models, for workers.
+pub mod objects {
+    pub use crate::clients::object_store::{ObjectError, ObjectInfo, ObjectStore, ObjectStoreSettings, ObjectStoreTimeouts};
+}
+
 // What only `src/worker.rs` may use (tests/architecture.rs).
 pub mod runtime;
 

@@ -13,6 +13,7 @@
 //!
 //! | call | does |
 //! |---|---|
+//! | `GET /sim/bot` | the bot, as `getMe` shows it |
 //! | `POST /sim/users` | creates or changes a person: `{id?, first_name?, last_name?, username?, language_code?, is_bot?}` |
 //! | `GET /sim/users` | lists them |
 //! | `POST /sim/users/{id}/text` | `{text}` → `{message_id}` |
@@ -22,8 +23,8 @@
 //! | `POST /sim/users/{id}/block`, `/unblock`, `/deactivate` | what the bot then gets is 403 |
 //! | `GET /sim/chats/{id}?since=&timeout=` | the chat ([`ChatView`]); with `since`, as soon as its `version` is greater |
 //! | `GET /sim/wait?chat_id=&from=bot\|user&containing=&button=&data=&after=&media=&ever=&count=&timeout=` | waits for messages ([`MessageFilter`]) → `{messages}` |
-//! | `GET /sim/ledger?method=&chat_id=&after=&accepted=&count=&timeout=` | every Bot API call ([`LedgerEntry`]); with `count`, waits for so many |
-//! | `GET /sim/deliveries` | every attempt at the webhook ([`Delivery`]) |
+//! | `GET /sim/ledger?method=&chat_id=&after=&accepted=&outcome=&count=&timeout=` | every Bot API call ([`LedgerEntry`]); with `count`, waits for so many |
+//! | `GET /sim/deliveries?count=&timeout=` | every attempt at the webhook ([`Delivery`]); with `count`, waits for so many |
 //! | `POST /sim/faults` | scripts trouble ([`Fault`]) → `{id}`; `GET` lists, `DELETE` (`/sim/faults/{id}` for one) removes |
 //! | `GET /sim/held?count=&timeout=` | calls that a `hold` fault keeps; with `count`, waits for so many |
 //! | `POST /sim/held/release` | `{id?}`: lets one go on, or all → `{released}` |
@@ -45,7 +46,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Args;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -206,12 +206,12 @@ impl Drop for Running {
 }
 
 /// Simulate the Telegram Bot API on a port of its own
-#[derive(Debug, Args)]
+#[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  aisha telegram-simulator --listen 127.0.0.1:9701\n  \
     curl http://127.0.0.1:9701/bot1:token/getMe\n\nThe page to play a user: http://127.0.0.1:9701/"
 )]
-pub struct TelegramSimulatorArgs {
+pub struct Args {
     /// Address to listen on
     #[arg(long, default_value = "127.0.0.1:9701")]
     listen: SocketAddr,
@@ -227,7 +227,7 @@ pub struct TelegramSimulatorArgs {
 }
 
 /// `aisha telegram-simulator`: serves until SIGINT or SIGTERM.
-pub async fn run(args: TelegramSimulatorArgs) -> anyhow::Result<()> {
+pub async fn run(args: Args) -> anyhow::Result<()> {
     let running = TelegramSimulator::start(TelegramSimulatorConfig {
         listen: args.listen,
         token: args.token,

@@ -136,7 +136,8 @@ impl Files {
         let digest = Sha256::digest(&bytes);
         let (file_id, file_unique_id) = ids("BQACAgIAAxk", &digest, 0);
         let extension = name.rsplit_once('.').map_or("bin", |(_, extension)| extension);
-        let mime = mime.unwrap_or_else(|| guess_mime(extension));
+        let told = mime.filter(|mime| *mime != "application/octet-stream");
+        let mime = told.unwrap_or_else(|| guess_mime(extension));
         let document = Document {
             file_id: file_id.clone(),
             file_unique_id: file_unique_id.clone(),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
+use tokio::sync::watch;
 
 use super::core::Core;
 use super::faults::{Fault, HeldCall, ScriptedFault};
@@ -34,6 +35,11 @@ impl Control {
             control: self.clone(),
             id: view.id,
         }
+    }
+
+    /// Changes with everything that happens in any chat.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.core.changes()
     }
 
     /// Everybody.
@@ -99,6 +105,13 @@ impl Control {
     /// Every attempt at pushing an update to the webhook.
     pub fn deliveries(&self) -> Vec<Delivery> {
         self.core.read(|state| state.deliveries.clone())
+    }
+
+    /// Waits until so many attempts have ended.
+    pub async fn wait_deliveries(&self, count: usize, limit: Duration) -> Option<Vec<Delivery>> {
+        let enough =
+            |state: &super::state::State| (state.deliveries.len() >= count).then(|| state.deliveries.clone());
+        self.core.until(limit, enough).await
     }
 
     /// Updates that the bot has not confirmed.

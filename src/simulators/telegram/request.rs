@@ -40,11 +40,16 @@ pub(super) enum FileArg<'a> {
 }
 
 impl Call {
-    pub async fn decode(method: &str, request: Request) -> Result<Self, Refusal> {
-        let mut call = Self {
+    /// A call whose parameters cannot be read.
+    pub fn unread(method: &str) -> Self {
+        Self {
             method: method.to_owned(),
             ..Self::default()
-        };
+        }
+    }
+
+    pub async fn decode(method: &str, request: Request) -> Result<Self, Refusal> {
+        let mut call = Self::unread(method);
         let (parts, body) = request.into_parts();
         call.add_form(parts.uri.query().unwrap_or_default().as_bytes());
         let bytes = axum::body::to_bytes(body, MAX_REQUEST)
