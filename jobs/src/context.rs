@@ -15,9 +15,10 @@ use sqlx::{PgConnection, PgPool};
 
 use crate::{
     archive::{Limits, Workbench},
-    clients::{fal::FalClient, object_store::ObjectStore, telegram::TelegramClient},
+    clients::{fal::FalClient, object_store::ObjectStore, telegram::Telegram},
     domain::{Trainers, WebhookBase},
     queue::{self, Claim, FenceError},
+    texts::Texts,
 };
 
 /// Everything that outlives a single run.
@@ -34,7 +35,9 @@ pub struct Services {
     /// The bucket of photos and models.
     pub objects: ObjectStore,
     /// Telegram's Bot API.
-    pub telegram: TelegramClient,
+    pub telegram: Telegram,
+    /// What users read, in their language.
+    pub texts: Arc<Texts>,
     /// Which trainer a training uses, and what it wants to be sent.
     pub trainers: Arc<Trainers>,
     /// What the process may spend on decoding photos.
