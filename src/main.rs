@@ -54,9 +54,9 @@ fn main() -> ExitCode {
         Command::Avatars(verb) => exit::run(ops::avatars::main(verb, given)),
         Command::Config(verb) => exit::run(ops::config::main(verb, given)),
         #[cfg(feature = "simulators")]
-        Command::FalSimulator(args) => exit::run(simulators::fal::main(args, given)),
+        Command::FalSimulator(args) => exit::run(ops::simulators::fal(args, given)),
         #[cfg(feature = "simulators")]
-        Command::TelegramSimulator(args) => exit::run(simulators::telegram::main(args, given)),
+        Command::TelegramSimulator(args) => exit::run(ops::simulators::telegram(args, given)),
         #[cfg(feature = "simulators")]
         Command::Internal(verb) => verb.run(),
     }
