@@ -15,7 +15,7 @@ use sqlx::{PgConnection, PgPool};
 
 use crate::{
     archive::{Limits, Workbench},
-    clients::{fal::FalClient, object_store::ObjectStore, telegram::Telegram},
+    clients::{fal::FalClient, object_store::ObjectStore, telegram::TelegramClient},
     domain::{Trainers, WebhookBase},
     queue::{self, Claim, FenceError},
     texts::Texts,

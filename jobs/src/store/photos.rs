@@ -50,30 +50,6 @@ pub(crate) struct Rejected {
     pub reason: String,
 }
 
-/// A photo in our bucket.
-#[derive(Debug, Clone)]
-pub(crate) struct StoredPhoto {
-    pub id: PhotoId,
-    /// Its object key.
-    pub storage_key: String,
-}
-
-/// An avatar's stored photos, in the order of arrival: what an archive is made of.
-pub(crate) async fn stored_of(tx: &mut PgConnection, avatar: AvatarId) -> Result<Vec<StoredPhoto>, sqlx::Error> {
-    sqlx::query_as!(
-        StoredPhoto,
-        r#"
-        select id as "id: PhotoId", storage_key as "storage_key!"
-          from avatar_photos
-         where avatar_id = $1 and status = 'stored'
-         order by position
-        "#,
-        avatar.0
-    )
-    .fetch_all(tx)
-    .await
-}
-
 /// An avatar's refused photos, in the order of arrival.
 pub(crate) async fn rejected(tx: &mut PgConnection, avatar: AvatarId) -> Result<Vec<Rejected>, sqlx::Error> {
     sqlx::query_as!(
