@@ -35,6 +35,10 @@ enum Command {
     #[command(subcommand)]
     Config(ops::config::Verb),
     #[cfg(feature = "simulators")]
+    Demo(dev::demo::Args),
+    #[cfg(feature = "simulators")]
+    Dev(dev::sandbox::Args),
+    #[cfg(feature = "simulators")]
     FalSimulator(simulators::fal::Args),
     #[cfg(feature = "simulators")]
     TelegramSimulator(simulators::telegram::Args),
@@ -53,6 +57,10 @@ fn main() -> ExitCode {
         Command::Migrate(args) => exit::run(ops::migrate::main(args, given)),
         Command::Avatars(verb) => exit::run(ops::avatars::main(verb, given)),
         Command::Config(verb) => exit::run(ops::config::main(verb, given)),
+        #[cfg(feature = "simulators")]
+        Command::Demo(args) => exit::run(dev::demo::main(args, given)),
+        #[cfg(feature = "simulators")]
+        Command::Dev(args) => exit::run(dev::sandbox::main(args, given)),
         #[cfg(feature = "simulators")]
         Command::FalSimulator(args) => exit::run(ops::simulators::fal(args, given)),
         #[cfg(feature = "simulators")]

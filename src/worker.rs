@@ -16,7 +16,9 @@ use jobs::{
     database::Database,
     fal::{FalClient, FalTimeouts, Multipart},
     objects::{ObjectStore, ObjectStoreSettings, ObjectStoreTimeouts},
-    runtime::{Chance, Clock, SagaSettings, Services, Telegram, Worker, WorkerOptions},
+    runtime::{Chance, Clock, SagaSettings, Services, Worker, WorkerOptions},
+    telegram::TelegramClient,
+    texts::Texts,
 };
 use tracing::{info, warn};
 
@@ -135,7 +137,7 @@ fn services(settings: &WorkerSettings, database: &Database, objects: ObjectStore
         }
     }
     let telegram = &settings.telegram;
-    let telegram = Telegram::new(&telegram.bot_token, &telegram.api_url, telegram.timeout).context("Telegram's client cannot be built")?;
+    let telegram = TelegramClient::new(&telegram.bot_token, &telegram.api_url, telegram.timeout).context("Telegram's client cannot be built")?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(Services {
         pool: database.pool().clone(),
@@ -144,6 +146,7 @@ fn services(settings: &WorkerSettings, database: &Database, objects: ObjectStore
         fal: fal_client(&settings.fal)?,
         objects,
         telegram,
+        texts: Texts::load().context("the texts are broken")?,
         trainers: Arc::new(settings.training.trainers.clone()),
         workbench: Workbench::new(settings.photos.decode_memory_bytes, cores),
         saga: Arc::new(saga(settings)),
