@@ -16,6 +16,6 @@ pub use ids::{AvatarId, NotificationId, PhotoId, TrainingId, UserId};
 pub use trainer::{
     FinetuneComment, OutputKind, OutputProblem, Preset, TrainedModel, Trainer, TrainerError, Trainers, TrainingDefaults, TrainingOrder,
 };
-pub use training::{AttemptEvidence, AttemptOutcome, FailureCode, TrainingSource, TrainingStatus};
+pub use training::{AttemptEvidence, AttemptOutcome, FailureCode, FalRequest, TrainingSource, TrainingStatus};
 pub use trigger::{portrait_trigger, style_trigger};
 pub use webhook_url::{BadWebhookUrl, WEBHOOK_PATH, WebhookBase};

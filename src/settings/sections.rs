@@ -171,6 +171,8 @@ pub struct PhotoSettings {
     pub max_side: u32,
     /// Width times height of one photo.
     pub max_pixels: u64,
+    /// What decoding may use at a time.
+    pub decode_memory_bytes: usize,
 }
 
 impl PhotoSettings {
@@ -181,6 +183,7 @@ impl PhotoSettings {
         let max_bytes = from.number("photos.max_bytes", 1_000..=20_971_520);
         let max_side = from.number("photos.max_side", 64..=65_535);
         let max_pixels = from.number("photos.max_pixels", 4_096..=200_000_000);
+        let decode_memory_bytes = from.number("photos.decode_memory_bytes", 16_777_216..=17_179_869_184);
         let (min, max) = (min?, max?);
         if min > max {
             from.refuse(
