@@ -137,7 +137,7 @@ async fn find_training(cx: &Context, tx: &mut PgConnection, stored: &StoredDeliv
     }
     let Some(token) = &stored.token else { return Ok(None) };
     let Some(attempt) = attempts::find_by_token(tx, token).await? else { return Ok(None) };
-    let request = cx.fal.request_urls(&attempt.endpoint, &stored.request_id).into();
+    let request = cx.fal.request_urls(&attempt.endpoint, &stored.request_id);
     saga::submit_accepted(tx, attempt.training_id, attempt.id, &request, AttemptEvidence::Webhook, cx.saga.first_poll).await?;
     Ok(trainings::lock(tx, attempt.training_id).await?)
 }

@@ -44,7 +44,7 @@ pub use signature::NotSigned;
 pub use requests::{CancelOutcome, RequestStatus, ResultOutcome};
 pub use storage::Download;
 pub use submit::SubmitOutcome;
-pub use urls::Request;
+pub use crate::domain::FalRequest as Request;
 pub use verifier::{Verdict, VerifiedDelivery, VerifierSettings, VerifyError, WebhookVerifier};
 
 /// Where FAL is, with which key, and how patient we are.

@@ -6,19 +6,7 @@
 use url::Url;
 
 use super::{Error, FalClient, Result};
-
-/// A request that FAL has, and where to ask about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request {
-    /// FAL's queue id (never the gateway's).
-    pub request_id: String,
-    /// GET: queued, running, completed.
-    pub status_url: String,
-    /// GET: what the model answered.
-    pub response_url: String,
-    /// PUT: cancel.
-    pub cancel_url: String,
-}
+use crate::domain::FalRequest as Request;
 
 const REQUESTS: &str = "requests";
 
