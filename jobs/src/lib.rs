@@ -31,6 +31,8 @@ pub mod objects {
     pub use crate::clients::object_store::{ObjectError, ObjectInfo, ObjectStore, ObjectStoreSettings, ObjectStoreTimeouts};
 }
 
+pub use context::Clock;
+
 // What only `src/worker.rs` may use (tests/architecture.rs).
 pub mod runtime;
 
