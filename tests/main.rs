@@ -11,7 +11,13 @@
 )]
 
 mod architecture;
+mod cli;
 mod embedded_s3;
+mod health;
+mod migrate;
 mod private_cluster;
+mod settings;
 mod support;
 mod telegram_simulator;
+mod web_fal_webhook;
+mod web_telegram_webhook;

@@ -24,17 +24,21 @@
 
 mod db;
 mod fal;
+mod fal_signer;
 mod process;
 mod s3;
 mod telegram;
+mod web;
 
 use std::time::Duration;
 
 pub use db::Db;
 pub use fal::Fal;
+pub use fal_signer::{Delivery, FAL_USER, FalSigner};
 pub use process::{Aisha, aisha, ready};
 pub use s3::{BUCKET, S3};
 pub use telegram::{BOT_TOKEN, Telegram};
+pub use web::Web;
 
 /// How long anything may take before a test gives up: far above what a loaded machine needs, since a test that passes
 /// never waits for it.

@@ -11,7 +11,7 @@ mod trigger;
 mod webhook_url;
 
 pub use action::{Action, MAX_CALLBACK_DATA, Step, UnknownAction};
-pub use avatar::{AvatarStatus, AvatarType, Gender, PhotoLimits, PhotoStatus, TrainingType, UnknownName};
+pub use avatar::{AvatarStatus, AvatarType, Gender, PhotoStatus, TrainingType, UnknownName};
 pub use ids::{AvatarId, NotificationId, PhotoId, TrainingId, UserId};
 pub use trainer::{
     FinetuneComment, OutputKind, OutputProblem, Preset, TrainedModel, Trainer, TrainerError, Trainers, TrainingDefaults, TrainingOrder,

@@ -24,7 +24,7 @@ use crate::{
 mod registry;
 mod run;
 
-pub use crate::context::{Clock, Services};
+pub use crate::context::{ArchiveDelivery, Chance, Clock, SagaSettings, Services};
 pub use registry::Registry;
 pub(crate) use registry::{Behaviour, Kind, Undecodable};
 pub(crate) use run::{Verdict, run as run_claimed};

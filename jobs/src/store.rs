@@ -10,4 +10,6 @@ pub(crate) mod notifications;
 pub(crate) mod photos;
 pub(crate) mod training_requests;
 pub(crate) mod trainings;
+pub(crate) mod updates;
 pub(crate) mod users;
+pub(crate) mod views;

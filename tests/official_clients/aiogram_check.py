@@ -186,7 +186,8 @@ async def what_the_bot_sends(bot: Bot, person: Person) -> None:
     assert [one.command for one in await bot.get_my_commands()] == ["start"]
     assert await bot.send_chat_action(person.id, ChatAction.UPLOAD_PHOTO)
 
-    text = await bot.send_message(person.id, "*a* _b_ \\.", parse_mode=ParseMode.MARKDOWN_V2, reply_markup=keyboard("go"))
+    text = await bot.send_message(person.id, "*a* _b_ \\.", parse_mode=ParseMode.MARKDOWN_V2,
+                                  reply_markup=keyboard("go"))
     assert (text.text, [one.type for one in text.entities]) == ("a b .", ["bold", "italic"]), text
     reply = await bot.send_message(person.id, "so", reply_parameters=ReplyParameters(message_id=text.message_id))
     assert reply.reply_to_message.message_id == text.message_id

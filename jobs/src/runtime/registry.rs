@@ -7,9 +7,16 @@ use serde_json::value::RawValue;
 use sqlx::PgConnection;
 
 use crate::{
+    apply_fal_delivery::ApplyFalDelivery,
+    build_archive::BuildArchive,
     context::Context,
     job::{DeadReason, Done, Job, JobError, Policy, Queue, Run},
+    notify_user::NotifyUser,
+    poll_status::PollStatus,
     queue::{BurialError, Known, KnownKind, Undertaker},
+    store_model::StoreModel,
+    store_photo::StorePhoto,
+    submit_training::SubmitTraining,
 };
 
 /// Kinds by name.
@@ -77,6 +84,13 @@ impl Registry {
     /// All of ours. A job is not run before it stands here.
     pub fn all() -> Self {
         Self::default()
+            .with::<StorePhoto>()
+            .with::<BuildArchive>()
+            .with::<SubmitTraining>()
+            .with::<PollStatus>()
+            .with::<ApplyFalDelivery>()
+            .with::<StoreModel>()
+            .with::<NotifyUser>()
     }
 
     /// Adds a kind.

@@ -50,30 +50,6 @@ pub(crate) struct Rejected {
     pub reason: String,
 }
 
-/// A photo in our bucket.
-#[derive(Debug, Clone)]
-pub(crate) struct StoredPhoto {
-    pub id: PhotoId,
-    /// Its object key.
-    pub storage_key: String,
-}
-
-/// An avatar's stored photos, in the order of arrival: what an archive is made of.
-pub(crate) async fn stored_of(tx: &mut PgConnection, avatar: AvatarId) -> Result<Vec<StoredPhoto>, sqlx::Error> {
-    sqlx::query_as!(
-        StoredPhoto,
-        r#"
-        select id as "id: PhotoId", storage_key as "storage_key!"
-          from avatar_photos
-         where avatar_id = $1 and status = 'stored'
-         order by position
-        "#,
-        avatar.0
-    )
-    .fetch_all(tx)
-    .await
-}
-
 /// An avatar's refused photos, in the order of arrival.
 pub(crate) async fn rejected(tx: &mut PgConnection, avatar: AvatarId) -> Result<Vec<Rejected>, sqlx::Error> {
     sqlx::query_as!(
@@ -85,6 +61,40 @@ pub(crate) async fn rejected(tx: &mut PgConnection, avatar: AvatarId) -> Result<
                  where avatar_id = $1) numbered
          where status = 'rejected'
          order by number
+        "#,
+        avatar.0
+    )
+    .fetch_all(tx)
+    .await
+}
+
+/// Whether the avatar has a photo, in whatever status.
+pub(crate) async fn is_known(tx: &mut PgConnection, avatar: AvatarId, file_unique_id: &str) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select exists (select from avatar_photos where avatar_id = $1 and file_unique_id = $2) as "known!""#,
+        avatar.0,
+        file_unique_id
+    )
+    .fetch_one(tx)
+    .await
+}
+
+/// A photo in our bucket.
+#[derive(Debug, Clone)]
+pub(crate) struct StoredPhoto {
+    pub id: PhotoId,
+    pub storage_key: String,
+}
+
+/// An avatar's photos in our bucket, in the order of arrival.
+pub(crate) async fn stored_of(tx: &mut PgConnection, avatar: AvatarId) -> Result<Vec<StoredPhoto>, sqlx::Error> {
+    sqlx::query_as!(
+        StoredPhoto,
+        r#"
+        select id as "id: PhotoId", storage_key as "storage_key!"
+          from avatar_photos
+         where avatar_id = $1 and status = 'stored'
+         order by position
         "#,
         avatar.0
     )

@@ -87,7 +87,7 @@ impl Files {
             )));
         }
         let (width, height) = image_header::dimensions(&bytes).ok_or(Known::ImageProcessFailed)?;
-        if width + height > 10_000 || width > 20 * height || height > 20 * width {
+        if width.saturating_add(height) > 10_000 || width > 20 * height || height > 20 * width {
             return Err(Known::PhotoInvalidDimensions.into());
         }
         let mut contents: Vec<(u32, u32, Bytes)> = THUMBNAILS
