@@ -12,6 +12,10 @@
 
 mod architecture;
 mod embedded_s3;
+mod fal_client;
+mod object_store;
 mod private_cluster;
 mod support;
 mod telegram_simulator;
+mod trainers;
+mod webhook_signature;

@@ -15,7 +15,7 @@ use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, TryStreamExt};
 use minio::s3::{
     MinioClient, MinioClientBuilder,
-    builders::ObjectContent,
+    builders::{ObjectContent, Size},
     creds::StaticProvider,
     http::BaseUrl,
     response_traits::HasEtagFromHeaders,
@@ -152,10 +152,12 @@ impl ObjectStore {
     pub async fn put_file(&self, key: &str, file: File, bytes: u64, content_type: &str) -> Result<()> {
         const CALL: &str = "put";
         let (inner, file) = (&self.inner, Arc::new(file));
+        // The crate counts no parts in a file that has none.
+        let part = if bytes > PART { Size::Known(PART) } else { Size::Unknown };
         self.twice_within(CALL, self.upload_deadline(bytes), || async {
             let content = ObjectContent::new_from_stream(chunks(Arc::clone(&file), bytes), Some(bytes));
             let put = inner.client.put_object_content(&inner.bucket, key, content)?;
-            put.part_size(PART).content_type(content_type.to_owned()).build().send().await
+            put.part_size(part).content_type(content_type.to_owned()).build().send().await
         })
         .await
         .map_err(|error| error.of_key(key))
@@ -172,14 +174,14 @@ impl ObjectStore {
         let Inner { client, bucket, timeouts, .. } = &*self.inner;
         let too_large = || ObjectError::TooLarge { key: key.to_owned(), limit: max_bytes as u64 };
         let send = async { client.get_object(bucket, key)?.build().send().await };
-        let answer = within(CALL, timeouts.call, send).await?;
-        let (mut body, length) = answer.into_boxed_stream().map_err(|error| of_minio(CALL, &error))?;
+        let answer = self.within(CALL, timeouts.call, send).await?;
+        let (mut body, length) = answer.into_boxed_stream().map_err(|error| self.error(CALL, &error))?;
         if length > max_bytes as u64 {
             return Err(too_large());
         }
         // The promise is not trusted with memory: the buffer grows with what comes.
         let mut content = BytesMut::new();
-        while let Some(chunk) = within(CALL, timeouts.stall, async { Ok(body.next().await) }).await? {
+        while let Some(chunk) = self.within(CALL, timeouts.stall, async { Ok(body.next().await) }).await? {
             let chunk = chunk.map_err(|error| ObjectError::Unreachable { call: CALL, why: error.to_string() })?;
             if content.len() + chunk.len() > max_bytes {
                 return Err(too_large());
@@ -209,11 +211,11 @@ impl ObjectStore {
     /// Everything whose key begins with `prefix`, in key order; at most `max` of it.
     pub async fn list_prefix(&self, prefix: &str, max: usize) -> Result<Vec<ObjectInfo>> {
         const CALL: &str = "list";
-        let list = self.inner.client.list_objects(&self.inner.bucket).map_err(|error| of_minio(CALL, &error.into()))?;
+        let list = self.inner.client.list_objects(&self.inner.bucket).map_err(|error| self.error(CALL, &error.into()))?;
         let mut pages = list.prefix(prefix.to_owned()).recursive(true).use_api_v1(false).build().to_stream().await;
         let mut found = Vec::new();
         while found.len() < max {
-            let next = within(CALL, self.inner.timeouts.call, async { pages.try_next().await }).await?;
+            let next = self.within(CALL, self.inner.timeouts.call, async { pages.try_next().await }).await?;
             let Some(page) = next else { break };
             let objects = page.contents.into_iter().filter(|entry| !entry.is_prefix && !entry.is_delete_marker);
             found.extend(objects.map(|entry| ObjectInfo {
@@ -246,7 +248,7 @@ impl ObjectStore {
             let presign = self.inner.presigner.get_presigned_object_url(&self.inner.bucket, key, Method::GET)?;
             presign.region(Some(self.inner.region.clone())).expiry_seconds(seconds).build().send().await
         };
-        Ok(within(CALL, self.inner.timeouts.call, sign).await?.url)
+        Ok(self.within(CALL, self.inner.timeouts.call, sign).await?.url)
     }
 
     fn upload_deadline(&self, bytes: u64) -> Duration {
@@ -263,14 +265,23 @@ impl ObjectStore {
         deadline: Duration,
         work: impl Fn() -> F,
     ) -> Result<T> {
-        again(|| within(call, deadline, work())).await
+        again(|| self.within(call, deadline, work())).await
     }
-}
 
-async fn within<T>(call: &'static str, deadline: Duration, work: impl Future<Output = MinioResult<T>>) -> Result<T> {
-    match timeout(deadline, work).await {
-        Ok(answer) => answer.map_err(|error| of_minio(call, &error)),
-        Err(_) => Err(ObjectError::Unreachable { call, why: format!("no answer within {deadline:?}") }),
+    async fn within<T>(
+        &self,
+        call: &'static str,
+        deadline: Duration,
+        work: impl Future<Output = MinioResult<T>>,
+    ) -> Result<T> {
+        match timeout(deadline, work).await {
+            Ok(answer) => answer.map_err(|error| self.error(call, &error)),
+            Err(_) => Err(ObjectError::Unreachable { call, why: format!("no answer within {deadline:?}") }),
+        }
+    }
+
+    fn error(&self, call: &'static str, error: &minio::s3::error::Error) -> ObjectError {
+        of_minio(call, self.inner.bucket.as_str(), error)
     }
 }
 

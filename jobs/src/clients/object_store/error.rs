@@ -84,14 +84,12 @@ impl From<ObjectError> for JobError {
     }
 }
 
-pub(super) fn of_minio(call: &'static str, error: &MinioError) -> ObjectError {
+pub(super) fn of_minio(call: &'static str, bucket: &str, error: &MinioError) -> ObjectError {
     match error {
         MinioError::S3Server(S3ServerError::S3Error(answer)) => match answer.code() {
             // HEAD has no body to tell a key from a bucket; the client then says "resource".
             MinioErrorCode::NoSuchKey | MinioErrorCode::ResourceNotFound => ObjectError::NotFound { key: String::new() },
-            MinioErrorCode::NoSuchBucket => {
-                ObjectError::NoBucket(answer.bucket_name().map(ToString::to_string).unwrap_or_default())
-            }
+            MinioErrorCode::NoSuchBucket => ObjectError::NoBucket(bucket.to_owned()),
             code => ObjectError::Refused {
                 call,
                 code: code.to_string(),
