@@ -35,14 +35,14 @@ as_root() {
 # Installs Debian packages, or prints the one command that would.
 apt_install() {
     local status=0
-    say "Installing $* with apt"
+    say "Installing with apt: $*"
     as_root env DEBIAN_FRONTEND=noninteractive sh -c '
         apt-get -qq -o DPkg::Lock::Timeout=300 update &&
         apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "$@"
     ' apt "$@" </dev/null >&2 || status=$?
     case $status in
     0) ;;
-    127) fail "this needs root. Run: sudo apt-get install -y $* - then run the command again" ;;
+    127) fail "this needs root. Run: sudo apt-get update && sudo apt-get install -y $*" ;;
     *) fail "apt could not install: $*" ;;
     esac
 }

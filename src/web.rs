@@ -14,7 +14,11 @@ use axum::{
     routing::post,
 };
 use clap::Parser;
-use jobs::{database::Database, fal::WebhookVerifier, producer::Producer};
+use jobs::{
+    Clock,
+    fal::{VerifierSettings, WebhookVerifier},
+    producer::Producer,
+};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tower_http::{catch_panic::CatchPanicLayer, timeout::TimeoutLayer};
@@ -24,7 +28,7 @@ use crate::{
     connect,
     exit::Failure,
     lifecycle::Stop,
-    settings::{Given, WebSettings},
+    settings::{Given, WebSettings, WebhookVerification},
     telemetry,
 };
 
@@ -55,6 +59,7 @@ pub struct Args {
 pub(crate) struct Web {
     producer: Producer,
     verifier: Arc<WebhookVerifier>,
+    clock: Clock,
     telegram_secret: Option<Arc<SecretString>>,
 }
 
@@ -68,7 +73,8 @@ pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
     let health = health::Health::new(database.clone(), stop.clone(), metrics);
     let web = Web {
         producer: Producer::new(database.pool().clone()),
-        verifier: Arc::new(verifier(&settings)?),
+        verifier: Arc::new(WebhookVerifier::new(verification(&settings)).context("FAL's keys cannot be fetched")?),
+        clock: Clock::system(),
         telegram_secret: settings.telegram_secret.clone().map(Arc::new),
     };
     let listener = TcpListener::bind(settings.listen)
@@ -79,6 +85,11 @@ pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
     database.close().await;
     info!("Web has stopped");
     Ok(())
+}
+
+fn verification(settings: &WebSettings) -> VerifierSettings {
+    let WebhookVerification { jwks_url, user_id, timeout } = settings.fal.clone();
+    VerifierSettings { jwks_url, timeout, user_id }
 }
 
 /// All routes.

@@ -40,7 +40,11 @@ fn client(settings: FalSettings) -> FalClient {
 }
 
 async fn simulator() -> (Running, FalClient) {
-    let config = FalSimulatorConfig { request_duration: Duration::from_millis(50), time_scale: 0.01, ..Default::default() };
+    let config = FalSimulatorConfig {
+        request_duration: Duration::from_millis(50),
+        time_scale: 0.01,
+        ..Default::default()
+    };
     let simulator = FalSimulator::start(config).await.expect("a simulator");
     let fal = client(settings(&format!("http://{}", simulator.address())));
     (simulator, fal)
@@ -59,6 +63,7 @@ async fn accepted(fal: &FalClient, endpoint: &str, input: &Value) -> Request {
 }
 
 async fn completed(fal: &FalClient, request: &Request) {
-    let is_completed = async || (fal.status(request).await.expect("a status") == RequestStatus::Completed).then_some(());
+    let is_completed =
+        async || (fal.status(request).await.expect("a status") == RequestStatus::Completed).then_some(());
     eventually("the request is completed", is_completed).await;
 }

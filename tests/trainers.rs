@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use jobs::domain::{
-    FinetuneComment, OutputKind, OutputProblem, Preset, TrainedModel, TrainerError, Trainers, TrainingDefaults, TrainingOrder,
-    TrainingType, UserId,
+    FinetuneComment, OutputKind, OutputProblem, Preset, TrainedModel, TrainerError, Trainers,
+    TrainingDefaults, TrainingOrder, TrainingType, UserId,
 };
 use serde_json::{Value, json};
 
@@ -31,17 +31,26 @@ const COMMENT: FinetuneComment<'_> = FinetuneComment {
 };
 
 fn order(preset: Preset) -> TrainingOrder<'static> {
-    TrainingOrder { archive_url: "https://v3b.fal.media/files/b/x/photos.zip", trigger: "TOK_0b5c2d9e", preset, comment: COMMENT }
+    TrainingOrder {
+        archive_url: "https://v3b.fal.media/files/b/x/photos.zip",
+        trigger: "TOK_0b5c2d9e",
+        preset,
+        comment: COMMENT,
+    }
 }
 
 #[test]
 fn every_trainer_and_preset_makes_the_body_that_is_on_file() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/payloads/trainers");
-    let mut on_file: Vec<_> = std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut on_file: Vec<_> = std::fs::read_dir(&directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     for trainer in trainers().iter() {
         for preset in Preset::ALL {
             let name = format!("{}.{preset}.json", trainer.name());
-            let expected = std::fs::read_to_string(directory.join(&name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+            let expected = std::fs::read_to_string(directory.join(&name))
+                .unwrap_or_else(|error| panic!("{name}: {error}"));
             let expected: Value = serde_json::from_str(&expected).unwrap();
             assert_eq!(trainer.request(&order(*preset)), expected, "{name}");
             on_file.retain(|file| *file != name);
@@ -55,58 +64,130 @@ fn the_incumbents_numbers_are_the_presets() {
     let trainers = trainers();
     let numbers = |name: &str, preset| {
         let body = trainers.get(name).unwrap().request(&order(preset));
-        [&body["steps"], &body["iterations"], &body["learning_rate"], &body["priority"]].map(Clone::clone)
+        [
+            &body["steps"],
+            &body["iterations"],
+            &body["learning_rate"],
+            &body["priority"],
+        ]
+        .map(Clone::clone)
     };
     let (none, portrait, general) = (Value::Null, "flux-lora-portrait-trainer", "flux-pro-trainer");
-    assert_eq!(numbers(portrait, Preset::Balanced), [json!(1000), none.clone(), json!(2e-4), none.clone()]);
-    assert_eq!(numbers(portrait, Preset::Quality), [json!(2500), none.clone(), json!(9e-5), none.clone()]);
-    assert_eq!(numbers(general, Preset::Fast), [none.clone(), json!(300), json!(1e-4), json!("speed")]);
-    assert_eq!(numbers(general, Preset::Balanced), [none.clone(), json!(500), json!(1e-4), json!("quality")]);
-    assert_eq!(numbers("flux-lora-fast-training", Preset::Quality), [json!(2000), none.clone(), none.clone(), none]);
+    assert_eq!(
+        numbers(portrait, Preset::Balanced),
+        [json!(1000), none.clone(), json!(2e-4), none.clone()]
+    );
+    assert_eq!(
+        numbers(portrait, Preset::Quality),
+        [json!(2500), none.clone(), json!(9e-5), none.clone()]
+    );
+    assert_eq!(
+        numbers(general, Preset::Fast),
+        [none.clone(), json!(300), json!(1e-4), json!("speed")]
+    );
+    assert_eq!(
+        numbers(general, Preset::Balanced),
+        [none.clone(), json!(500), json!(1e-4), json!("quality")]
+    );
+    assert_eq!(
+        numbers("flux-lora-fast-training", Preset::Quality),
+        [json!(2000), none.clone(), none.clone(), none]
+    );
 }
 
 #[test]
 fn an_archive_without_an_extension_has_its_format_named() {
     let trainers = trainers();
-    let signed = TrainingOrder { archive_url: "https://s3.test/a/photos.zip?X-Amz-Signature=00", ..order(Preset::Fast) };
-    assert_eq!(trainers.default_for(TrainingType::Portrait).request(&signed)["data_archive_format"], "zip");
-    assert_eq!(trainers.default_for(TrainingType::Portrait).request(&order(Preset::Fast))["data_archive_format"], Value::Null);
+    let signed = TrainingOrder {
+        archive_url: "https://s3.test/a/photos.zip?X-Amz-Signature=00",
+        ..order(Preset::Fast)
+    };
+    assert_eq!(
+        trainers.default_for(TrainingType::Portrait).request(&signed)["data_archive_format"],
+        "zip"
+    );
+    assert_eq!(
+        trainers
+            .default_for(TrainingType::Portrait)
+            .request(&order(Preset::Fast))["data_archive_format"],
+        Value::Null
+    );
 }
 
 #[test]
 fn a_finetune_is_called_by_avatar_and_owner_and_ends_with_its_token() {
-    let called = |avatar_name, telegram_username| FinetuneComment { avatar_name, telegram_username, ..COMMENT }.to_string();
+    let called = |avatar_name, telegram_username| {
+        FinetuneComment {
+            avatar_name,
+            telegram_username,
+            ..COMMENT
+        }
+        .to_string()
+    };
     let token = COMMENT.token;
-    assert_eq!(called(Some("Анна"), Some("@anna_k")), format!("Анна - @anna_k · {token}"));
-    assert_eq!(called(Some(" Анна "), None), format!("Анна - user_00000000-0000-0000-0000-000000000000 · {token}"));
-    assert_eq!(called(Some("  "), Some("anna_k")), format!("Художественный аватар · {token}"));
+    assert_eq!(
+        called(Some("Анна"), Some("@anna_k")),
+        format!("Анна - @anna_k · {token}")
+    );
+    assert_eq!(
+        called(Some(" Анна "), None),
+        format!("Анна - user_00000000-0000-0000-0000-000000000000 · {token}")
+    );
+    assert_eq!(
+        called(Some("  "), Some("anna_k")),
+        format!("Художественный аватар · {token}")
+    );
     assert_eq!(called(None, None), format!("Художественный аватар · {token}"));
     let long = called(Some(&"я".repeat(5000)), Some("anna_k"));
-    assert!(long.ends_with(&format!(" - @anna_k · {token}")) && long.chars().count() < 200, "{long}");
+    assert!(
+        long.ends_with(&format!(" - @anna_k · {token}")) && long.chars().count() < 200,
+        "{long}"
+    );
 }
 
 #[test]
 fn the_defaults_are_chosen_by_type_and_the_retired_trainer_can_be_chosen() {
     let trainers = trainers();
-    assert_eq!(trainers.default_for(TrainingType::Portrait).endpoint(), "fal-ai/flux-lora-portrait-trainer");
-    assert_eq!(trainers.default_for(TrainingType::Style).endpoint(), "fal-ai/flux-lora-fast-training");
+    assert_eq!(
+        trainers.default_for(TrainingType::Portrait).endpoint(),
+        "fal-ai/flux-lora-portrait-trainer"
+    );
+    assert_eq!(
+        trainers.default_for(TrainingType::Style).endpoint(),
+        "fal-ai/flux-lora-fast-training"
+    );
     assert_eq!(trainers.default_preset(), Preset::Balanced);
-    let with_flux_pro = TrainingDefaults { style_trainer: "flux-pro-trainer".into(), ..defaults() };
+    let with_flux_pro = TrainingDefaults {
+        style_trainer: "flux-pro-trainer".into(),
+        ..defaults()
+    };
     let trainers = Trainers::from_toml(TABLE, &with_flux_pro).expect("flux-pro is a choice");
     let flux_pro = trainers.default_for(TrainingType::Style);
     assert!(flux_pro.is_retired());
-    assert_eq!((flux_pro.output_kind(), flux_pro.inference_endpoint()), (OutputKind::Finetune, "fal-ai/flux-pro/v1.1-ultra-finetuned"));
-    assert_eq!(flux_pro.output(&json!({"finetune_id": "abc-1"})), Ok(TrainedModel::Finetune { id: "abc-1".into() }));
+    assert_eq!(
+        (flux_pro.output_kind(), flux_pro.inference_endpoint()),
+        (OutputKind::Finetune, "fal-ai/flux-pro/v1.1-ultra-finetuned")
+    );
+    assert_eq!(
+        flux_pro.output(&json!({"finetune_id": "abc-1"})),
+        Ok(TrainedModel::Finetune { id: "abc-1".into() })
+    );
 }
 
 #[test]
 fn a_model_of_the_wrong_kind_is_none() {
     let trainers = trainers();
     let portrait = trainers.default_for(TrainingType::Portrait);
-    assert!(matches!(portrait.output(&json!({"finetune_id": "abc"})), Err(OutputProblem::NoFile(_))));
+    assert!(matches!(
+        portrait.output(&json!({"finetune_id": "abc"})),
+        Err(OutputProblem::NoFile(_))
+    ));
     let flux_pro = trainers.get("flux-pro-trainer").unwrap();
     let lora = json!({"diffusers_lora_file": {"url": "https://cdn.test/a"}});
-    assert!(matches!(flux_pro.output(&lora), Err(OutputProblem::NoFinetuneId(_))));
+    assert!(matches!(
+        flux_pro.output(&lora),
+        Err(OutputProblem::NoFinetuneId(_))
+    ));
 }
 
 fn errors(table: &str) -> Vec<String> {
@@ -117,14 +198,29 @@ fn errors(table: &str) -> Vec<String> {
 #[test]
 fn every_mistake_is_told_at_once_with_entry_key_and_fix() {
     let table = TABLE
-        .replace("training_type = \"style\"\nschema = \"fast\"", "schema = \"fast\"")
-        .replace("fast = { steps = 500, learning_rate = 2e-4 }", "fast = { steps = 0, learning_rate = 2 }")
-        .replace("balanced = { steps = 1000, learning_rate = 2e-4 }", "balanced = { iterations = 500, learning_rate = 2e-4 }")
+        .replace(
+            "training_type = \"style\"\nschema = \"fast\"",
+            "schema = \"fast\"",
+        )
+        .replace(
+            "fast = { steps = 500, learning_rate = 2e-4 }",
+            "fast = { steps = 0, learning_rate = 2 }",
+        )
+        .replace(
+            "balanced = { steps = 1000, learning_rate = 2e-4 }",
+            "balanced = { iterations = 500, learning_rate = 2e-4 }",
+        )
         .replace("lora_rank = 32", "lora_rank = 24")
         .replace("mode = \"style\" ", "mode = \"artist\" ")
-        .replace("endpoint = \"fal-ai/turbo-flux-trainer\"", "endpoint = \"https://queue.fal.run/turbo\"")
+        .replace(
+            "endpoint = \"fal-ai/turbo-flux-trainer\"",
+            "endpoint = \"https://queue.fal.run/turbo\"",
+        )
         .replace("quality = { steps = 2000, learning_rate = 1.15e-3 }", "")
-        .replace("expected_minutes = 5", "expected_minutes = 5\nsteps_field = \"steps\"");
+        .replace(
+            "expected_minutes = 5",
+            "expected_minutes = 5\nsteps_field = \"steps\"",
+        );
     let expected = [
         "flux-lora-fast-training, training_type: is missing: use one of portrait, style",
         "flux-lora-portrait-trainer, presets.fast.steps: 0 is out of range: use 1 to 10000",
@@ -153,16 +249,39 @@ fn defaults_that_name_nothing_or_the_wrong_type_are_refused_with_the_choice() {
         style_trainer: "midjourney".into(),
         preset: "ultra".into(),
     };
-    let errors: Vec<_> = Trainers::from_toml(TABLE, &wrong).expect_err("mistakes").iter().map(ToString::to_string).collect();
+    let errors: Vec<_> = Trainers::from_toml(TABLE, &wrong)
+        .expect_err("mistakes")
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     assert_eq!(errors.len(), 3, "{errors:#?}");
-    assert!(errors[0].contains("trains style: use one of flux-lora-portrait-trainer, turbo-flux-trainer"), "{errors:#?}");
-    assert!(errors[1].contains("there is no trainer \"midjourney\": use one of flux-lora-fast-training, flux-pro-trainer"), "{errors:#?}");
-    assert!(errors[2].contains("unknown preset \"ultra\": use one of fast, balanced, quality"), "{errors:#?}");
+    assert!(
+        errors[0].contains("trains style: use one of flux-lora-portrait-trainer, turbo-flux-trainer"),
+        "{errors:#?}"
+    );
+    assert!(
+        errors[1].contains(
+            "there is no trainer \"midjourney\": use one of flux-lora-fast-training, flux-pro-trainer"
+        ),
+        "{errors:#?}"
+    );
+    assert!(
+        errors[2].contains("unknown preset \"ultra\": use one of fast, balanced, quality"),
+        "{errors:#?}"
+    );
 }
 
 #[test]
 fn a_table_that_is_none_is_refused_with_its_line() {
     assert!(errors("[flux\n")[0].contains("line 1"), "{:?}", errors("[flux\n"));
-    assert!(errors("flux = 7").iter().any(|error| error.contains("is no trainer: write a table [flux]")));
-    assert!(errors("").iter().any(|error| error.contains("there is no trainer")));
+    assert!(
+        errors("flux = 7")
+            .iter()
+            .any(|error| error.contains("is no trainer: write a table [flux]"))
+    );
+    assert!(
+        errors("")
+            .iter()
+            .any(|error| error.contains("there is no trainer"))
+    );
 }

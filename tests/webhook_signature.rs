@@ -21,7 +21,9 @@ use axum::{
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use ed25519_dalek::{Signer as _, SigningKey};
-use jobs::fal::{NotSigned, Unreadable, Verdict, VerifiedDelivery, VerifierSettings, VerifyError, WebhookVerifier};
+use jobs::fal::{
+    NotSigned, Unreadable, Verdict, VerifiedDelivery, VerifierSettings, VerifyError, WebhookVerifier,
+};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::{net::TcpListener, sync::mpsc};
@@ -42,7 +44,10 @@ impl Vector {
     fn headers(&self) -> HeaderMap {
         let headers = self.0["headers"].as_object().unwrap();
         let pair = |(name, value): (&String, &Value)| {
-            (name.parse::<HeaderName>().unwrap(), value.as_str().unwrap().parse::<HeaderValue>().unwrap())
+            (
+                name.parse::<HeaderName>().unwrap(),
+                value.as_str().unwrap().parse::<HeaderValue>().unwrap(),
+            )
         };
         headers.iter().map(pair).collect()
     }
@@ -74,7 +79,10 @@ impl Vector {
 
     fn by_k2(&self) -> HeaderMap {
         let mut headers = self.headers();
-        headers.insert(SIGNATURE, self.0["signature_by_k2_hex"].as_str().unwrap().parse().unwrap());
+        headers.insert(
+            SIGNATURE,
+            self.0["signature_by_k2_hex"].as_str().unwrap().parse().unwrap(),
+        );
         headers
     }
 }
@@ -94,13 +102,23 @@ impl Keys {
         let (source, counter) = (Arc::clone(&held), Arc::clone(&asked));
         let answer = async move || {
             counter.fetch_add(1, Ordering::SeqCst);
-            source.lock().unwrap().clone().map(Json).ok_or(StatusCode::BAD_GATEWAY)
+            source
+                .lock()
+                .unwrap()
+                .clone()
+                .map(Json)
+                .ok_or(StatusCode::BAD_GATEWAY)
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/jwks.json", listener.local_addr().unwrap());
         let router = Router::new().route("/jwks.json", get(answer));
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { url, held, asked, _server: server.abort_handle() }
+        Self {
+            url,
+            held,
+            asked,
+            _server: server.abort_handle(),
+        }
     }
 
     fn hold(&self, jwks: Option<Value>) {
@@ -128,10 +146,21 @@ fn verifier(jwks_url: &str, user_id: Option<&str>) -> WebhookVerifier {
 /// Signed as FAL signs.
 fn signed(key: &SigningKey, request_id: &str, at: DateTime<Utc>, body: &[u8]) -> HeaderMap {
     let (user, timestamp) = ("github|1234567", at.timestamp().to_string());
-    let message = format!("{request_id}\n{user}\n{timestamp}\n{}", hex::encode(Sha256::digest(body)));
+    let message = format!(
+        "{request_id}\n{user}\n{timestamp}\n{}",
+        hex::encode(Sha256::digest(body))
+    );
     let signature = hex::encode(key.sign(message.as_bytes()).to_bytes());
-    let values = [(REQUEST_ID, request_id), (USER_ID, user), (TIMESTAMP, &timestamp), (SIGNATURE, &signature)];
-    values.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect()
+    let values = [
+        (REQUEST_ID, request_id),
+        (USER_ID, user),
+        (TIMESTAMP, &timestamp),
+        (SIGNATURE, &signature),
+    ];
+    values
+        .iter()
+        .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
+        .collect()
 }
 
 #[tokio::test]
@@ -141,11 +170,17 @@ async fn the_vector_is_genuine_within_its_five_minutes() {
     let verifier = keys.verifier();
     for seconds in [-300, -1, 0, 299, 300] {
         let now = vector.signed_at() + TimeDelta::seconds(seconds);
-        let delivery = verifier.verify(&vector.headers(), &vector.body(), now).await.unwrap();
+        let delivery = verifier
+            .verify(&vector.headers(), &vector.body(), now)
+            .await
+            .unwrap();
         assert_eq!(delivery.request_id, vector.0["headers"][REQUEST_ID]);
         assert_eq!(delivery.fal_user_id, "github|1234567");
         assert_eq!(delivery.signed_at, vector.signed_at());
-        assert_eq!((delivery.body, delivery.body_sha256.as_str()), (vector.body(), vector.0["body_sha256"].as_str().unwrap()));
+        assert_eq!(
+            (delivery.body, delivery.body_sha256.as_str()),
+            (vector.body(), vector.0["body_sha256"].as_str().unwrap())
+        );
     }
     assert_eq!(keys.asked(), 1, "the set is kept");
 }
@@ -155,7 +190,10 @@ async fn padded_and_unpadded_keys_both_verify() {
     let vector = Vector::load();
     for (kid, headers) in [("k1-padded", vector.headers()), ("k2-unpadded", vector.by_k2())] {
         let keys = Keys::serve(Some(vector.jwks_of(kid))).await;
-        keys.verifier().verify(&headers, &vector.body(), vector.signed_at()).await.expect(kid);
+        keys.verifier()
+            .verify(&headers, &vector.body(), vector.signed_at())
+            .await
+            .expect(kid);
     }
 }
 
@@ -179,15 +217,47 @@ async fn every_must_fail_case_of_the_vector_fails() {
         let (headers, body) = (vector.headers(), vector.body());
         let not_signed = VerifyError::NotSigned;
         match case {
-            "now = timestamp + 301" => vec![(headers, body, at(301), &all, not_signed(NotSigned::Stale(301)))],
-            "now = timestamp - 301" => vec![(headers, body, at(-301), &all, not_signed(NotSigned::Stale(-301)))],
-            "body with one byte appended" => vec![(headers, longer.clone(), at(0), &all, not_signed(NotSigned::Forged))],
-            "signature of the other key only in the JWKS" => vec![(headers, body, at(0), &other, not_signed(NotSigned::Forged))],
+            "now = timestamp + 301" => {
+                vec![(headers, body, at(301), &all, not_signed(NotSigned::Stale(301)))]
+            }
+            "now = timestamp - 301" => {
+                vec![(headers, body, at(-301), &all, not_signed(NotSigned::Stale(-301)))]
+            }
+            "body with one byte appended" => vec![(
+                headers,
+                longer.clone(),
+                at(0),
+                &all,
+                not_signed(NotSigned::Forged),
+            )],
+            "signature of the other key only in the JWKS" => {
+                vec![(headers, body, at(0), &other, not_signed(NotSigned::Forged))]
+            }
             "any header missing" => [REQUEST_ID, USER_ID, TIMESTAMP, SIGNATURE]
-                .map(|name| (without(name), body.clone(), at(0), &all, not_signed(NotSigned::Header(name))))
+                .map(|name| {
+                    (
+                        without(name),
+                        body.clone(),
+                        at(0),
+                        &all,
+                        not_signed(NotSigned::Header(name)),
+                    )
+                })
                 .to_vec(),
-            "signature not hex" => vec![(with(SIGNATURE, "zz"), body, at(0), &all, not_signed(NotSigned::Form))],
-            "timestamp '1790000000x'" => vec![(with(TIMESTAMP, "1790000000x"), body, at(0), &all, not_signed(NotSigned::Timestamp))],
+            "signature not hex" => vec![(
+                with(SIGNATURE, "zz"),
+                body,
+                at(0),
+                &all,
+                not_signed(NotSigned::Form),
+            )],
+            "timestamp '1790000000x'" => vec![(
+                with(TIMESTAMP, "1790000000x"),
+                body,
+                at(0),
+                &all,
+                not_signed(NotSigned::Timestamp),
+            )],
             "empty keys" => vec![(headers, body, at(0), &none, VerifyError::NoKeys)],
             unknown => panic!("the vector has a case that is not tested: {unknown}"),
         }
@@ -195,7 +265,11 @@ async fn every_must_fail_case_of_the_vector_fails() {
     for case in vector.0["must_fail"].as_array().unwrap() {
         for (headers, body, now, jwks, expected) in is_for(case.as_str().unwrap()) {
             let keys = Keys::serve(Some(jwks.clone())).await;
-            let error = keys.verifier().verify(&headers, &body, now).await.expect_err("a refusal");
+            let error = keys
+                .verifier()
+                .verify(&headers, &body, now)
+                .await
+                .expect_err("a refusal");
             assert_eq!(error, expected, "{case}");
         }
     }
@@ -226,7 +300,10 @@ async fn headers_that_no_signer_of_fals_sends_are_refused_before_any_key_is_fetc
     twice.append(REQUEST_ID, "another".parse().unwrap());
     cases.push(twice);
     for headers in cases {
-        let error = verifier.verify(&headers, &vector.body(), vector.signed_at()).await.expect_err("a refusal");
+        let error = verifier
+            .verify(&headers, &vector.body(), vector.signed_at())
+            .await
+            .expect_err("a refusal");
         assert_eq!(error.verdict(), Verdict::Unauthorized, "{error}");
     }
     assert_eq!(keys.asked(), 0);
@@ -236,10 +313,19 @@ async fn headers_that_no_signer_of_fals_sends_are_refused_before_any_key_is_fetc
 async fn a_key_that_cannot_be_one_is_skipped() {
     let vector = Vector::load();
     let mut jwks = vector.jwks();
-    let odd = [json!({"kty": "OKP"}), json!({"x": 7}), json!({"x": "not base64!"}), json!({"x": "AAAA"}), json!(null)];
+    let odd = [
+        json!({"kty": "OKP"}),
+        json!({"x": 7}),
+        json!({"x": "not base64!"}),
+        json!({"x": "AAAA"}),
+        json!(null),
+    ];
     jwks["keys"].as_array_mut().unwrap().splice(0..0, odd);
     let keys = Keys::serve(Some(jwks)).await;
-    keys.verifier().verify(&vector.headers(), &vector.body(), vector.signed_at()).await.expect("genuine");
+    keys.verifier()
+        .verify(&vector.headers(), &vector.body(), vector.signed_at())
+        .await
+        .expect("genuine");
 }
 
 #[tokio::test]
@@ -253,13 +339,24 @@ async fn a_rotated_key_is_fetched_at_once_and_forgeries_fetch_at_most_once_a_min
         let now = start + TimeDelta::seconds(seconds);
         verifier.verify(&signed(key, id, now, &body), &body, now).await
     };
-    let (k1, k2, stranger) = (vector.key("k1"), vector.key("k2"), SigningKey::from_bytes(&[9; 32]));
+    let (k1, k2, stranger) = (
+        vector.key("k1"),
+        vector.key("k2"),
+        SigningKey::from_bytes(&[9; 32]),
+    );
     verify(&k1, 0).await.expect("the first key");
 
     for seconds in [61, 62, 90, 120] {
-        assert_eq!(verify(&stranger, seconds).await.unwrap_err(), NotSigned::Forged.into());
+        assert_eq!(
+            verify(&stranger, seconds).await.unwrap_err(),
+            NotSigned::Forged.into()
+        );
     }
-    assert_eq!(keys.asked(), 2, "once for the first key, once for the first forgery");
+    assert_eq!(
+        keys.asked(),
+        2,
+        "once for the first key, once for the first forgery"
+    );
 
     keys.hold(Some(vector.jwks_of("k2-unpadded")));
     verify(&k2, 122).await.expect("the rotated key");
@@ -276,7 +373,9 @@ async fn old_keys_survive_an_outage_and_a_day_old_set_is_fetched_anew() {
     let id = vector.0["headers"][REQUEST_ID].as_str().unwrap();
     let verify = async |seconds: i64| {
         let now = start + TimeDelta::seconds(seconds);
-        verifier.verify(&signed(&vector.key("k1"), id, now, &body), &body, now).await
+        verifier
+            .verify(&signed(&vector.key("k1"), id, now, &body), &body, now)
+            .await
     };
     verify(0).await.expect("the first");
     verify(23 * 3600).await.expect("within the day");
@@ -300,11 +399,20 @@ async fn without_any_key_nothing_is_believed_and_fal_is_asked_to_come_again() {
     let vector = Vector::load();
     let keys = Keys::serve(None).await;
     let verifier = keys.verifier();
-    let error = verifier.verify(&vector.headers(), &vector.body(), vector.signed_at()).await.unwrap_err();
-    assert_eq!((error.clone(), error.verdict()), (VerifyError::NoKeys, Verdict::Unavailable));
+    let error = verifier
+        .verify(&vector.headers(), &vector.body(), vector.signed_at())
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (error.clone(), error.verdict()),
+        (VerifyError::NoKeys, Verdict::Unavailable)
+    );
     keys.hold(Some(vector.jwks()));
     let later = vector.signed_at() + TimeDelta::seconds(6);
-    verifier.verify(&vector.headers(), &vector.body(), later).await.expect("genuine");
+    verifier
+        .verify(&vector.headers(), &vector.body(), later)
+        .await
+        .expect("genuine");
 }
 
 #[tokio::test]
@@ -312,11 +420,19 @@ async fn a_delivery_for_another_user_of_fals_is_refused_when_ours_is_known() {
     let vector = Vector::load();
     let keys = Keys::serve(Some(vector.jwks())).await;
     let verify = async |user_id: &str| {
-        verifier(&keys.url, Some(user_id)).verify(&vector.headers(), &vector.body(), vector.signed_at()).await
+        verifier(&keys.url, Some(user_id))
+            .verify(&vector.headers(), &vector.body(), vector.signed_at())
+            .await
     };
     verify("github|1234567").await.expect("ours");
     let error = verify("github|7654321").await.unwrap_err();
-    assert_eq!((error.clone(), error.verdict()), (VerifyError::OtherUser("github|1234567".into()), Verdict::Unauthorized));
+    assert_eq!(
+        (error.clone(), error.verdict()),
+        (
+            VerifyError::OtherUser("github|1234567".into()),
+            Verdict::Unauthorized
+        )
+    );
 }
 
 #[tokio::test]
@@ -326,47 +442,89 @@ async fn a_signed_body_must_be_a_delivery_about_the_signed_request() {
     let (verifier, now) = (keys.verifier(), vector.signed_at());
     let verify = async |body: &'static str| {
         let body = Bytes::from_static(body.as_bytes());
-        verifier.verify(&signed(&vector.key("k1"), "id-1", now, &body), &body, now).await
+        verifier
+            .verify(&signed(&vector.key("k1"), "id-1", now, &body), &body, now)
+            .await
     };
-    verify(r#"{"request_id":"id-1","status":"completed","result":{"finetune_id":"test123"}}"#).await.expect("the incumbent's shape");
-    let other = verify(r#"{"request_id":"id-2","status":"OK","payload":{}}"#).await.unwrap_err();
-    assert_eq!((other.clone(), other.verdict()), (VerifyError::OtherRequest, Verdict::BadRequest));
+    verify(r#"{"request_id":"id-1","status":"completed","result":{"finetune_id":"test123"}}"#)
+        .await
+        .expect("the incumbent's shape");
+    let other = verify(r#"{"request_id":"id-2","status":"OK","payload":{}}"#)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (other.clone(), other.verdict()),
+        (VerifyError::OtherRequest, Verdict::BadRequest)
+    );
     let garbage = verify("hello").await.unwrap_err();
-    assert!(matches!(garbage, VerifyError::Unreadable(Unreadable::NotADelivery(_))), "{garbage:?}");
+    assert!(
+        matches!(garbage, VerifyError::Unreadable(Unreadable::NotADelivery(_))),
+        "{garbage:?}"
+    );
     assert_eq!(garbage.verdict(), Verdict::BadRequest);
 }
 
 /// Takes deliveries and tells what the verifier made of each.
-async fn receiver(verifier: WebhookVerifier) -> (String, mpsc::UnboundedReceiver<Result<VerifiedDelivery, VerifyError>>) {
+async fn receiver(
+    verifier: WebhookVerifier,
+) -> (
+    String,
+    mpsc::UnboundedReceiver<Result<VerifiedDelivery, VerifyError>>,
+) {
     let (tell, told) = mpsc::unbounded_channel();
     let verifier = Arc::new(verifier);
     let take = async move |headers: HeaderMap, body: Bytes| {
         let verdict = verifier.verify(&headers, &body, now()).await;
-        let status = if verdict.is_ok() { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
+        let status = if verdict.is_ok() {
+            StatusCode::OK
+        } else {
+            StatusCode::UNAUTHORIZED
+        };
         tell.send(verdict).unwrap();
         status
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/hook?token=00ff", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, Router::new().route("/hook", post(take))).await.unwrap() });
+    tokio::spawn(async move {
+        axum::serve(listener, Router::new().route("/hook", post(take)))
+            .await
+            .unwrap()
+    });
     (url, told)
 }
 
-#[expect(clippy::disallowed_methods, reason = "the simulator signs with the wall clock")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the simulator signs with the wall clock"
+)]
 fn now() -> DateTime<Utc> {
     Utc::now()
 }
 
 #[tokio::test]
 async fn the_simulators_deliveries_pass_and_its_forgeries_do_not() {
-    let config = FalSimulatorConfig { request_duration: Duration::from_millis(20), time_scale: 0.01, ..Default::default() };
+    let config = FalSimulatorConfig {
+        request_duration: Duration::from_millis(20),
+        time_scale: 0.01,
+        ..Default::default()
+    };
     let simulator = FalSimulator::start(config).await.unwrap();
     let (hook, mut verdicts) = receiver(verifier(&simulator.jwks_url(), Some("github|simulated"))).await;
     let http = reqwest::Client::builder().build().unwrap();
     let submit = async || {
         let url = format!("{}/fal-ai/flux-lora", simulator.url("queue"));
-        let request = http.post(url).header("authorization", "Key a:b").query(&[("fal_webhook", &hook)]);
-        let answer: Value = request.json(&json!({"prompt": "a cat"})).send().await.unwrap().json().await.unwrap();
+        let request = http
+            .post(url)
+            .header("authorization", "Key a:b")
+            .query(&[("fal_webhook", &hook)]);
+        let answer: Value = request
+            .json(&json!({"prompt": "a cat"}))
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap();
         answer["request_id"].as_str().unwrap().to_owned()
     };
     let id = submit().await;
@@ -376,13 +534,21 @@ async fn the_simulators_deliveries_pass_and_its_forgeries_do_not() {
         Effect::BadSignature {},
         Effect::UnknownKey {},
         Effect::Stale { seconds: 400 },
-        Effect::OtherUser { user_id: "github|evil".into() },
+        Effect::OtherUser {
+            user_id: "github|evil".into(),
+        },
         Effect::OtherRequestId {},
     ] {
-        simulator.script(Fault::new(Operation::Delivery, effect.clone())).unwrap();
+        simulator
+            .script(Fault::new(Operation::Delivery, effect.clone()))
+            .unwrap();
         let id = submit().await;
         verdicts.recv().await.unwrap().expect_err("a forgery");
         // The next attempt is genuine again, and passes.
-        assert_eq!(verdicts.recv().await.unwrap().unwrap().request_id, id, "{effect:?}");
+        assert_eq!(
+            verdicts.recv().await.unwrap().unwrap().request_id,
+            id,
+            "{effect:?}"
+        );
     }
 }

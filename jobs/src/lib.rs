@@ -21,10 +21,17 @@ pub mod fal {
     };
 }
 
+/// Telegram's Bot API: for workers, and for the bot's own calls (updates in, taps answered).
+pub mod telegram {
+    pub use crate::clients::telegram::{Command, Failure, Intake, TelegramClient};
+}
+
 /// The bucket of photos and models, for workers.
 pub mod objects {
     pub use crate::clients::object_store::{ObjectError, ObjectInfo, ObjectStore, ObjectStoreSettings, ObjectStoreTimeouts};
 }
+
+pub use context::Clock;
 
 // What only `src/worker.rs` may use (tests/architecture.rs).
 pub mod runtime;

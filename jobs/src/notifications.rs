@@ -17,7 +17,8 @@ use std::time::Duration;
 use sqlx::PgConnection;
 
 use crate::{
-    domain::{Action, AvatarId, FailureCode, PhotoLimits, Step, TrainingId, UserId},
+    archive::Limits,
+    domain::{Action, AvatarId, FailureCode, Step, TrainingId, UserId},
     enqueue::{EnqueueError, enqueue, enqueue_in},
     notify_user::NotifyUser,
     store::{
@@ -186,7 +187,7 @@ async fn progress_message(
 }
 
 fn title(subject: &Subject) -> Phrase {
-    let photos = u32::try_from(subject.photos).unwrap_or(0);
+    let photos = small(subject.photos);
     Phrase::ProgressTitle {
         name: subject.name.clone(),
         kind: Phrase::kind(subject.training_type),
@@ -269,7 +270,7 @@ async fn ended(
 pub(crate) async fn photos_changed(
     tx: &mut PgConnection,
     avatar: AvatarId,
-    limits: &PhotoLimits,
+    limits: &Limits,
 ) -> Result<(), EnqueueError> {
     let Some((_, message)) = photos_message(tx, avatar, limits).await? else {
         return Ok(());
@@ -288,7 +289,7 @@ pub(crate) async fn photos_changed(
 pub(crate) async fn show_photos(
     tx: &mut PgConnection,
     avatar: AvatarId,
-    limits: &PhotoLimits,
+    limits: &Limits,
     place: Place,
 ) -> Result<(), EnqueueError> {
     let Some((user_id, message)) = photos_message(tx, avatar, limits).await? else {
@@ -313,7 +314,7 @@ pub(crate) async fn show_photos(
 async fn photos_message(
     tx: &mut PgConnection,
     avatar: AvatarId,
-    limits: &PhotoLimits,
+    limits: &Limits,
 ) -> Result<Option<(UserId, Message)>, sqlx::Error> {
     let Some(draft) = avatars::lock_draft(tx, avatar).await? else {
         return Ok(None);
@@ -322,7 +323,7 @@ async fn photos_message(
         return Ok(None);
     };
     let photos = photos::counts(tx, avatar).await?;
-    let PhotoLimits { min, max, .. } = *limits;
+    let (min, max) = (small(*limits.photos.start()), small(*limits.photos.end()));
     let kind = Phrase::kind(draft.training_type);
     let mut message = Message::new(Phrase::PhotosTitle {
         name,
@@ -372,7 +373,7 @@ async fn rejected(tx: &mut PgConnection, avatar: AvatarId) -> Result<Option<Phra
         .await?
         .into_iter()
         .map(|photo| Phrase::RejectedPhoto {
-            number: u32::try_from(photo.number).unwrap_or(0),
+            number: small(photo.number),
             problem: Box::new(Phrase::PhotoProblem { code: photo.reason }),
         })
         .collect();
@@ -385,4 +386,9 @@ async fn send(tx: &mut PgConnection, new: &New<'_>) -> Result<(), EnqueueError> 
         enqueue(tx, &NotifyUser::new(id)).await?;
     }
     Ok(())
+}
+
+/// A count in a text. None of ours comes near the limit.
+fn small(count: impl TryInto<u32>) -> u32 {
+    count.try_into().unwrap_or(u32::MAX)
 }

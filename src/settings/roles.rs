@@ -235,3 +235,18 @@ impl Role for OpsSettings {
         DatabaseSettings::read(from).map(|database| Self { database })
     }
 }
+
+/// `aisha fal-simulator`, `aisha telegram-simulator`
+#[derive(Debug, Clone)]
+pub struct SimulatorSettings {
+    /// Log lines.
+    pub log: LogSettings,
+}
+
+impl Role for SimulatorSettings {
+    const NAME: &'static str = "simulator";
+
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        LogSettings::read(from).map(|log| Self { log })
+    }
+}

@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use jobs::domain::{TrainerError, Trainers, TrainingDefaults};
+use jobs::{
+    archive::Limits,
+    domain::{TrainerError, Trainers, TrainingDefaults},
+};
 use secrecy::SecretString;
 use url::Url;
 
@@ -166,11 +169,13 @@ pub struct PhotoSettings {
     /// Most a training.
     pub max: usize,
     /// Of one photo.
-    pub max_bytes: u64,
+    pub max_bytes: usize,
     /// Pixels of one photo's longer side.
     pub max_side: u32,
     /// Width times height of one photo.
     pub max_pixels: u64,
+    /// What decoding may use at a time.
+    pub decode_memory_bytes: usize,
 }
 
 impl PhotoSettings {
@@ -181,6 +186,7 @@ impl PhotoSettings {
         let max_bytes = from.number("photos.max_bytes", 1_000..=20_971_520);
         let max_side = from.number("photos.max_side", 64..=65_535);
         let max_pixels = from.number("photos.max_pixels", 4_096..=200_000_000);
+        let decode_memory_bytes = from.number("photos.decode_memory_bytes", 16_777_216..=17_179_869_184);
         let (min, max) = (min?, max?);
         if min > max {
             from.refuse(
@@ -195,7 +201,13 @@ impl PhotoSettings {
             max_bytes: max_bytes?,
             max_side: max_side?,
             max_pixels: max_pixels?,
+            decode_memory_bytes: decode_memory_bytes?,
         })
+    }
+
+    /// As the jobs and the wizard know them.
+    pub const fn limits(&self) -> Limits {
+        Limits { photos: self.min..=self.max, bytes: self.max_bytes, side: self.max_side, pixels: self.max_pixels }
     }
 }
 

@@ -160,14 +160,10 @@ impl Running {
         self.address
     }
 
-    /// Base URL of a service: `queue`, `run`, `rest`, `cdn`, `api`, `proxy` or `__sim`. No trailing slash.
-    pub fn url(&self, service: &str) -> String {
-        format!("http://{}/{service}", self.address)
-    }
-
-    /// Address of the key set.
-    pub fn jwks_url(&self) -> String {
-        self.url("rest/.well-known/jwks.json")
+    /// `http://<address>`: with `/queue`, `/run`, `/rest`, `/cdn` or `/api` after it, what a client takes for a base
+    /// URL of FAL's; with `/__sim`, the control API.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     /// Everything that happened so far.
@@ -210,14 +206,19 @@ impl Running {
         Ok(self.sim.holds.held().1)
     }
 
-    /// Lets go of everything withheld; says how much that was.
-    pub fn release(&self) -> usize {
-        self.sim.holds.release(None, Release::Answer)
+    /// Whether an answer is withheld right now; a stuck run is none.
+    pub fn holds_an_answer(&self) -> bool {
+        self.sim.holds.held().1.iter().any(Held::is_an_answer)
     }
 
-    /// Cuts the connection of everything withheld; says how much that was.
-    pub fn release_by_closing(&self) -> usize {
-        self.sim.holds.release(None, Release::Close)
+    /// Lets go of everything withheld, answers and runs; says how much that was.
+    pub fn release(&self) -> usize {
+        self.sim.holds.release(Release::Answer, |_| true)
+    }
+
+    /// Cuts the connection of every answer withheld; says how many there were. Stuck runs stay stuck.
+    pub fn release_answers_by_closing(&self) -> usize {
+        self.sim.holds.release(Release::Close, Held::is_an_answer)
     }
 
     /// Signs with a new key from now on.

@@ -24,7 +24,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use jobs::{
-    fal::WebhookRefusal,
+    fal::{Verdict, VerifyError},
     producer::{DeliveryQuery, ProducerError},
 };
 use metrics::counter;
@@ -44,7 +44,7 @@ pub(super) async fn receive(
     body: Bytes,
 ) -> Result<StatusCode, Refusal> {
     // Raw bytes on purpose: the signature covers them, and JSON written anew would not match.
-    let delivery = web.verifier.verify(&headers, body).await?;
+    let delivery = web.verifier.verify(&headers, &body, web.clock.now()).await?;
     let request_id = delivery.request_id.clone();
     let accepted = web.producer.accept_fal_delivery(delivery, read_query(query.as_deref())).await?;
     counter!("aisha_webhook_total", "verdict" => "stored").increment(1);
@@ -66,7 +66,7 @@ fn read_query(query: Option<&str>) -> DeliveryQuery {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Refusal {
     #[error(transparent)]
-    NotVerified(#[from] WebhookRefusal),
+    NotVerified(#[from] VerifyError),
     #[error(transparent)]
     NotStored(#[from] ProducerError),
 }
@@ -74,7 +74,11 @@ pub(super) enum Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let (status, verdict) = match &self {
-            Self::NotVerified(refusal) => verdict_of(refusal),
+            Self::NotVerified(error) => match error.verdict() {
+                Verdict::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorised"),
+                Verdict::BadRequest => (StatusCode::BAD_REQUEST, "garbage"),
+                Verdict::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "no_keys"),
+            },
             Self::NotStored(_) => (StatusCode::SERVICE_UNAVAILABLE, "not_stored"),
         };
         counter!("aisha_webhook_total", "verdict" => verdict).increment(1);

@@ -29,7 +29,7 @@ pub struct Health {
     database: Database,
     stop: Stop,
     metrics: PrometheusHandle,
-    checks: Arc<Vec<Check>>,
+    checks: Vec<Arc<Check>>,
 }
 
 /// Something else that a role cannot work without.
@@ -48,7 +48,17 @@ impl fmt::Debug for Health {
 impl Health {
     /// Looks at database, migrations and draining.
     pub fn new(database: Database, stop: Stop, metrics: PrometheusHandle) -> Self {
-        Self { database, stop, metrics, checks: Arc::default() }
+        Self { database, stop, metrics, checks: Vec::new() }
+    }
+
+    /// Looks at something more. `check` answers what is wrong, without a host or a secret in it.
+    #[must_use]
+    pub fn and<F>(mut self, name: &'static str, check: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        self.checks.push(Arc::new(Check { name, run: Box::new(move || Box::pin(check())) }));
+        self
     }
 
     /// The three routes.
@@ -66,6 +76,7 @@ impl Health {
         let listener = TcpListener::bind(listen)
             .await
             .map_err(|error| Failure::unavailable(format_args!("cannot serve health on {listen}: {error}")))?;
+        let listen = listener.local_addr().unwrap_or(listen);
         info!("Health is served on {listen}");
         let routes = self.routes();
         tokio::spawn(async move { axum::serve(listener, routes).await });
@@ -87,7 +98,7 @@ impl Health {
             }
             Err(_) => problems.push(format!("database: no answer within {PATIENCE:?}")),
         }
-        for check in self.checks.iter() {
+        for check in &self.checks {
             match timeout(PATIENCE, (check.run)()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(problem)) => problems.push(format!("{}: {problem}", check.name)),

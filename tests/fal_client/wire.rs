@@ -97,7 +97,10 @@ impl Drop for Wire {
 
 /// A whole HTTP answer. `status` is e.g. `200 OK`, `headers` ends each line with CRLF.
 pub fn answer(status: &str, headers: &str, body: &str) -> String {
-    format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n{headers}\r\n{body}", body.len())
+    format!(
+        "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n{headers}\r\n{body}",
+        body.len()
+    )
 }
 
 async fn serve(mut stream: TcpStream, manner: Manner, all: Arc<Mutex<Vec<Heard>>>, number: usize) {
@@ -128,7 +131,12 @@ async fn serve(mut stream: TcpStream, manner: Manner, all: Arc<Mutex<Vec<Heard>>
 }
 
 fn is_whole_request(text: &str) -> bool {
-    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
-    let length = head.lines().filter_map(|line| line.split_once(": ")).find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    let Some((head, body)) = text.split_once("\r\n\r\n") else {
+        return false;
+    };
+    let length = head
+        .lines()
+        .filter_map(|line| line.split_once(": "))
+        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
     body.len() >= length.map_or(0, |(_, value)| value.parse().expect("a length"))
 }

@@ -151,6 +151,14 @@ impl Aisha {
         .await
     }
 
+    /// Waits for its end and for all that it wrote; answers the exit code (`None` after a signal) and the output.
+    pub async fn finish(&mut self) -> (Option<i32>, String) {
+        let status = self.exit().await;
+        // An error: both streams ended.
+        while self.changes.changed().await.is_ok() {}
+        (status.code(), self.output())
+    }
+
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()

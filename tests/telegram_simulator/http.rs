@@ -98,6 +98,7 @@ async fn a_request_beyond_fifty_megabytes_is_413() {
         (entries.len(), entries[0].status, entries[0].accepted),
         (1, Some(413), false)
     );
+    sim.say("over the same connection").await;
 }
 
 #[tokio::test]

@@ -153,6 +153,16 @@ async fn a_wait_ends_with_the_message_it_waits_for() {
 }
 
 #[tokio::test]
+async fn code_waits_for_whatever_it_can_express() {
+    let sim = Sim::start().await;
+    let spoke = sim.ann.wait_until(PATIENCE, |chat| {
+        chat.messages.iter().find(|one| one.from_bot).cloned()
+    });
+    let (spoke, id) = tokio::join!(spoke, sim.say("at last"));
+    assert_eq!(spoke.map(|message| message.message_id), Some(id));
+}
+
+#[tokio::test]
 async fn a_wait_in_vain_says_what_there_was_instead() {
     let sim = Sim::start().await;
     sim.say("something else").await;

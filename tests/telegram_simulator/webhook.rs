@@ -58,7 +58,7 @@ async fn take(State(receiver): State<Receiver>, headers: HeaderMap, Json(update)
 
 async fn fast() -> Sim {
     Sim::start_with(TelegramSimulatorConfig {
-        time_factor: 0.001,
+        time_scale: 0.001,
         ..TelegramSimulatorConfig::default()
     })
     .await

@@ -1,10 +1,12 @@
-//! Telegram's Bot API as the worker uses it: send, edit, download. teloxide is the typed client; its Throttle
-//! adaptor is not used, since it keeps a job waiting inside of an await where the queue cannot see it (parts.md A3).
+//! Telegram's Bot API: the worker's side here (send, edit, download), the bot's in [`intake`]. teloxide is the typed
+//! client; its Throttle adaptor is not used, since it keeps a job waiting inside of an await where the queue cannot
+//! see it.
 //!
 //! What each failure means is decided in [`error`], once. File URLs contain the bot's token: they never leave
 //! this file, and errors are stripped of them.
 
 mod error;
+mod intake;
 
 use std::time::Duration;
 
@@ -22,7 +24,8 @@ use teloxide::{
 };
 use url::Url;
 
-pub(crate) use error::Failure;
+pub use error::Failure;
+pub use intake::{Command, Intake};
 
 use crate::texts::Rendered;
 
@@ -32,11 +35,12 @@ const CONNECT: Duration = Duration::from_secs(5);
 const LEAST_TIMEOUT: Duration = Duration::from_secs(17);
 
 /// One bot at one server.
-#[derive(Clone)]
-pub struct Telegram {
+#[derive(Debug, Clone)]
+pub struct TelegramClient {
     calls: Bot,
-    /// Without a limit on the whole: a photo of 20 MB may take its time as long as bytes come.
-    downloads: Bot,
+    /// Without a limit on the whole: a photo of 20 MB may take its time as long as bytes come, and a long poll has
+    /// a limit of its own.
+    patient: Bot,
 }
 
 /// A file that could not be had.
@@ -53,7 +57,7 @@ pub(crate) enum DownloadError {
     Failed(#[from] Failure),
 }
 
-impl Telegram {
+impl TelegramClient {
     /// `timeout` is for a whole call; it is raised to 17 s where it is shorter.
     pub fn new(token: &SecretString, api_url: &Url, timeout: Duration) -> Result<Self, reqwest::Error> {
         let timeout = timeout.max(LEAST_TIMEOUT);
@@ -65,7 +69,7 @@ impl Telegram {
         let bot = |client| Bot::with_client(token.expose_secret(), client).set_api_url(api_url.clone());
         Ok(Self {
             calls: bot(client().timeout(timeout).build()?),
-            downloads: bot(client().read_timeout(timeout).build()?),
+            patient: bot(client().read_timeout(timeout).build()?),
         })
     }
 
@@ -118,7 +122,7 @@ impl Telegram {
         if announced > limit {
             return Err(DownloadError::TooLarge);
         }
-        let mut chunks = Box::pin(self.downloads.download_file_stream(&file.path));
+        let mut chunks = Box::pin(self.patient.download_file_stream(&file.path));
         let mut bytes = BytesMut::new();
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk.map_err(|error| DownloadError::Incomplete(error.without_url().to_string()))?;

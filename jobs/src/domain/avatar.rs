@@ -111,24 +111,6 @@ named!(
     }
 );
 
-/// How many photos a training takes, and how large one may be: the settings `[photos]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PhotoLimits {
-    /// Fewest that a training starts with.
-    pub min: u32,
-    /// Most that it takes.
-    pub max: u32,
-    /// Bytes of one photo.
-    pub max_bytes: u64,
-}
-
-impl PhotoLimits {
-    /// [`max_bytes`](Self::max_bytes) as users are told.
-    pub fn megabytes(&self) -> u32 {
-        u32::try_from(self.max_bytes / 1_000_000).unwrap_or(u32::MAX)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -106,6 +106,11 @@ impl Claim {
         self.0.stop.is_cancelled()
     }
 
+    /// [`Claim::is_cancelled`] as a token, for blocking work that is handed one.
+    pub(crate) fn stop_token(&self) -> &CancellationToken {
+        &self.0.stop
+    }
+
     /// Completes when [`Claim::is_cancelled`] turns true.
     pub fn cancelled(&self) -> WaitForCancellationFuture<'_> {
         self.0.stop.cancelled()

@@ -155,6 +155,18 @@ pub(crate) async fn count(tx: &mut PgConnection, kind: Kind, avatar: AvatarId) -
     .await
 }
 
+/// Telegram's id of a training's open message of a kind.
+pub(crate) async fn message_of(tx: &mut PgConnection, kind: Kind, training: TrainingId) -> Result<Option<i64>, sqlx::Error> {
+    let row = sqlx::query_scalar!(
+        "select message_id from notifications where kind = $1 and training_id = $2 and closed_at is null",
+        kind.as_str(),
+        training.0
+    )
+    .fetch_optional(tx)
+    .await?;
+    Ok(row.flatten())
+}
+
 /// Ends the open messages of a kind where they stand: another message takes over.
 pub(crate) async fn supersede(tx: &mut PgConnection, kind: Kind, about: About) -> Result<(), sqlx::Error> {
     let (avatar, training) = about.ids();

@@ -68,6 +68,40 @@ pub(crate) async fn rejected(tx: &mut PgConnection, avatar: AvatarId) -> Result<
     .await
 }
 
+/// Whether the avatar has a photo, in whatever status.
+pub(crate) async fn is_known(tx: &mut PgConnection, avatar: AvatarId, file_unique_id: &str) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select exists (select from avatar_photos where avatar_id = $1 and file_unique_id = $2) as "known!""#,
+        avatar.0,
+        file_unique_id
+    )
+    .fetch_one(tx)
+    .await
+}
+
+/// A photo in our bucket.
+#[derive(Debug, Clone)]
+pub(crate) struct StoredPhoto {
+    pub id: PhotoId,
+    pub storage_key: String,
+}
+
+/// An avatar's photos in our bucket, in the order of arrival.
+pub(crate) async fn stored_of(tx: &mut PgConnection, avatar: AvatarId) -> Result<Vec<StoredPhoto>, sqlx::Error> {
+    sqlx::query_as!(
+        StoredPhoto,
+        r#"
+        select id as "id: PhotoId", storage_key as "storage_key!"
+          from avatar_photos
+         where avatar_id = $1 and status = 'stored'
+         order by position
+        "#,
+        avatar.0
+    )
+    .fetch_all(tx)
+    .await
+}
+
 /// Notes a photo that the user sent. `None`: the avatar has it already.
 pub(crate) async fn insert(
     tx: &mut PgConnection,

@@ -88,6 +88,7 @@ phrases! {
     TooManyPhotos { max: u32 },
     PhotoWithoutDraft {},
     PhotoKept {},
+    PhotoKnown {},
     NotAPhoto {},
     UnknownCommand {},
     NotUnderstood {},

@@ -143,7 +143,8 @@ fn release(sim: &Simulation, call: &Call) -> Answer {
     } else {
         Release::Answer
     };
-    Ok(ok(&json!({ "released": sim.holds.release(order.hold, how) })))
+    let released = sim.holds.release(how, |held| order.hold.is_none_or(|id| id == held.id));
+    Ok(ok(&json!({ "released": released })))
 }
 
 fn rotate(sim: &Simulation, call: &Call) -> Answer {

@@ -26,6 +26,13 @@ pub struct Held {
     pub request_id: Option<Uuid>,
 }
 
+impl Held {
+    /// An answer, not a stuck run.
+    pub(super) fn is_an_answer(&self) -> bool {
+        self.operation != Operation::Execution
+    }
+}
+
 /// How a hold ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Release {
@@ -73,21 +80,18 @@ impl Holds {
         released.await.unwrap_or(Release::Close)
     }
 
-    /// Lets go of one hold, or of all of them; says how many there were.
-    pub(super) fn release(&self, id: Option<u64>, how: Release) -> usize {
+    /// Lets go of what `which` picks; says how much that was.
+    pub(super) fn release(&self, how: Release, which: impl Fn(&Held) -> bool) -> usize {
         let mut waiting = locked(&self.waiting);
-        let ids: Vec<u64> = waiting
-            .keys()
-            .copied()
-            .filter(|&held| id.is_none_or(|id| id == held))
-            .collect();
-        for id in &ids {
+        let picked: Vec<u64> =
+            waiting.values().filter(|(held, _)| which(held)).map(|(held, _)| held.id).collect();
+        for id in &picked {
             if let Some((_, release)) = waiting.remove(id) {
                 // The caller may have hung up in this very moment; then there is nobody to release.
                 let _ = release.send(how);
             }
         }
-        ids.len()
+        picked.len()
     }
 
     /// What is withheld right now, and how many holds there have ever been.

@@ -118,6 +118,9 @@ pub enum Event {
         sha256: String,
         /// Number of parts, 1 for a single PUT or POST.
         parts: usize,
+        /// A signed URL was given an Authorization header as well: a leaked key. FAL's own Python client does that
+        /// when it falls back to `storage_type=gcs`, so it is no error.
+        leaked_authorization: bool,
     },
     /// A file was asked for.
     Downloaded {

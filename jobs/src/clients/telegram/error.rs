@@ -1,7 +1,7 @@
 //! What a failed call to Telegram means for the one who made it.
 //!
 //! teloxide drops the error's number and knows only some texts, exactly; so the verdict goes by the text that the
-//! server sent, in lower case and by its parts. The table is parts.md A4; a fixture for each row is in the tests.
+//! server sent, in lower case and by its parts. The tests hold one answer of the real server for each row.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::job::JobError;
 
 /// Why a call did not do what it should, or that it did all the same.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Failure {
+pub enum Failure {
     /// Nothing will ever reach this user until they come back: bot blocked, account gone, chat unknown.
     #[error("the user cannot be reached: {0}")]
     Unreachable(String),

@@ -35,14 +35,30 @@ pub(super) fn read(text: &str, defaults: &TrainingDefaults) -> Result<Trainers, 
     }
     let mut default = |key, name: &str, wanted| {
         default_trainer(&entries, name, wanted)
-            .map_err(|problem| if !broken.iter().any(|broken| broken == name) { errors.push(default_error(key, problem)) })
+            .map_err(|problem| {
+                if !broken.iter().any(|broken| broken == name) {
+                    errors.push(default_error(key, problem))
+                }
+            })
             .ok()
     };
-    let portrait = default("portrait_trainer", &defaults.portrait_trainer, TrainingType::Portrait);
+    let portrait = default(
+        "portrait_trainer",
+        &defaults.portrait_trainer,
+        TrainingType::Portrait,
+    );
     let style = default("style_trainer", &defaults.style_trainer, TrainingType::Style);
-    let preset = defaults.preset.parse().map_err(|unknown: UnknownName| errors.push(default_error("preset", unknown.to_string())));
+    let preset = defaults
+        .preset
+        .parse()
+        .map_err(|unknown: UnknownName| errors.push(default_error("preset", unknown.to_string())));
     match (portrait, style, preset) {
-        (Some(portrait), Some(style), Ok(preset)) if errors.is_empty() => Ok(Trainers { entries, portrait, style, preset }),
+        (Some(portrait), Some(style), Ok(preset)) if errors.is_empty() => Ok(Trainers {
+            entries,
+            portrait,
+            style,
+            preset,
+        }),
         _ => Err(errors),
     }
 }
@@ -119,12 +135,22 @@ fn default_trainer(entries: &[Trainer], name: &str, wanted: TrainingType) -> Res
         Some(entry) => format!("{name:?} trains {}", entry.training_type),
         None => format!("there is no trainer {name:?}"),
     };
-    let fitting = entries.iter().filter(|entry| entry.training_type == wanted).map(|entry| entry.name.as_str());
-    Err(format!("{fault}: use one of {}", fitting.collect::<Vec<_>>().join(", ")))
+    let fitting = entries
+        .iter()
+        .filter(|entry| entry.training_type == wanted)
+        .map(|entry| entry.name.as_str());
+    Err(format!(
+        "{fault}: use one of {}",
+        fitting.collect::<Vec<_>>().join(", ")
+    ))
 }
 
 fn default_error(key: &str, problem: String) -> TrainerError {
-    TrainerError { entry: "[training]".to_owned(), key: key.to_owned(), problem }
+    TrainerError {
+        entry: "[training]".to_owned(),
+        key: key.to_owned(),
+        problem,
+    }
 }
 
 /// One table being read. A key that was read is removed, so that [`Fields::finish`] sees what nobody asked for.

@@ -1,5 +1,4 @@
-//! One fixture a row of parts.md A4: what the server answers, over a real connection and through teloxide, and
-//! the class that comes out.
+//! What the server answers, over a real connection and through teloxide, and the class that comes out.
 
 use std::time::Duration;
 
@@ -9,11 +8,11 @@ use tokio::{
     net::TcpListener,
 };
 
-use super::{super::Telegram, Failure};
+use super::{super::TelegramClient, Failure};
 use crate::{job::JobError, texts::Rendered};
 
 /// A server for one request, which gets `answer` as it is.
-async fn telegram_that_answers(answer: String) -> Telegram {
+async fn telegram_that_answers(answer: String) -> TelegramClient {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap())
         .parse()
@@ -24,7 +23,7 @@ async fn telegram_that_answers(answer: String) -> Telegram {
         let _ = socket.read(&mut request).await;
         let _ = socket.write_all(answer.as_bytes()).await;
     });
-    Telegram::new(&SecretString::from("1:TEST"), &url, Duration::from_secs(20)).unwrap()
+    TelegramClient::new(&SecretString::from("1:TEST"), &url, Duration::from_secs(20)).unwrap()
 }
 
 fn http(status: u16, body: &str) -> String {
@@ -144,7 +143,7 @@ async fn an_answer_that_is_lost_is_ambiguous_and_an_unreachable_server_is_not() 
         .unwrap()
         .local_addr()
         .unwrap();
-    let nobody = Telegram::new(
+    let nobody = TelegramClient::new(
         &SecretString::from("1:TEST"),
         &format!("http://{free}").parse().unwrap(),
         Duration::from_secs(20),
