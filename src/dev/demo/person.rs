@@ -132,7 +132,7 @@ impl Person {
         loop {
             for message in self.control.messages(&MessageFilter { chat_id: Some(self.id()), ..from_bot() }) {
                 if shown.get(&message.message_id) != Some(&message.text) {
-                    self.show.line(&format!("  {} {}", if shown.contains_key(&message.message_id) { "✎" } else { "💬" }, one_line(&message)));
+                    self.show.event(&format!("{} {}", if shown.contains_key(&message.message_id) { "✎" } else { "💬" }, one_line(&message)));
                     shown.insert(message.message_id, message.text);
                 }
             }
