@@ -16,7 +16,7 @@ use jobs::{
     database::Database,
     fal::{FalClient, FalTimeouts, Multipart},
     objects::{ObjectStore, ObjectStoreSettings, ObjectStoreTimeouts},
-    runtime::{Chance, Clock, SagaSettings, Services, Worker, WorkerOptions},
+    runtime::{Chance, Clock, SagaSettings, Registry, Services, Worker, WorkerOptions},
     telegram::TelegramClient,
     texts::Texts,
 };
@@ -86,7 +86,7 @@ pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
         let health = Health::new(database.clone(), stop.clone(), metrics).and("bucket", move || bucket_problem(objects.clone()));
         health.serve_on(listen).await?;
     }
-    let worker = Worker::new(services, options(&settings)).context("the worker cannot be started")?;
+    let worker = Worker::new(database.pool(), Registry::all(&services), options(&settings)).context("the worker cannot be started")?;
     for (queue, slots) in &settings.slots {
         info!(queue = %queue, slots, "Up to {slots} jobs of queue {queue} run here at once");
     }
