@@ -85,9 +85,14 @@ impl Worker {
     /// How long a hard stop may take to hand jobs back.
     const HAND_BACK: Duration = Duration::from_secs(5);
 
+    /// A worker for all kinds of jobs.
+    pub fn new(services: &Services, options: WorkerOptions) -> Result<Self, WorkerError> {
+        Self::with_registry(&services.pool, Registry::all(&services), options)
+    }
+
     /// A worker for the kinds of `registry`, on the database behind `pool`; its engine opens connections of its own,
     /// one for each queue and up to six more. To be called within a runtime.
-    pub fn new(pool: &PgPool, registry: Registry, options: WorkerOptions) -> Result<Self, WorkerError> {
+    pub fn with_registry(pool: &PgPool, registry: Registry, options: WorkerOptions) -> Result<Self, WorkerError> {
         if options.lease < options.beat * 3 {
             return Err(WorkerError::Options(
                 "queue.lease must be at least three times queue.beat",

@@ -146,7 +146,7 @@ async fn a_button_of_another_time_says_so_and_shows_where_we_are() {
     ann.presses_on(&old, "Woman");
     ann.hears_what(MessageFilter::from_bot().containing("no avatars yet").after(discarded.message_id)).await;
     let toast = ann.0.wait_until(crate::support::PATIENCE, |chat| {
-        chat.callbacks.iter().find_map(|tap| tap.answer_text().filter(|text| text.contains("out of date")))
+        chat.callbacks.iter().find(|tap| tap.answer.as_ref().is_some_and(|answer| answer.text.contains("out of date"))).cloned()
     });
     assert!(toast.await.is_some());
 }

@@ -120,6 +120,11 @@ impl Registry {
         JOBS.iter().map(|entry| (entry.bind)(services)).collect()
     }
 
+    /// The names of all of ours, in pipeline order.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        JOBS.iter().map(|entry| entry.name)
+    }
+
     pub(crate) fn find(&self, name: &str) -> Option<&Arc<Kind>> {
         self.kinds.iter().find(|kind| kind.name == name)
     }
@@ -167,7 +172,7 @@ mod tests {
 
     #[test]
     fn no_two_jobs_have_one_name() {
-        let names: BTreeSet<_> = JOBS.iter().map(|entry| entry.name).collect();
+        let names: BTreeSet<_> = Registry::names().collect();
         assert_eq!(names.len(), JOBS.len());
     }
 
@@ -182,7 +187,7 @@ mod tests {
                 file.contains("\nimpl Run for ")
             })
             .collect();
-        let registered: BTreeSet<&str> = JOBS.iter().map(|entry| entry.name).collect();
+        let registered: BTreeSet<&str> = Registry::names().collect();
         assert_eq!(registered, jobs);
     }
 }
