@@ -16,7 +16,7 @@ use jobs::{
     database::Database,
     fal::{FalClient, FalTimeouts, Multipart},
     objects::{ObjectStore, ObjectStoreSettings, ObjectStoreTimeouts},
-    runtime::{Chance, Clock, SagaSettings, Registry, Services, Worker, WorkerOptions},
+    runtime::{Chance, Clock, SagaSettings, Services, Worker, WorkerOptions},
     telegram::TelegramClient,
     texts::Texts,
 };
@@ -93,11 +93,7 @@ pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
             .and("bucket", move || bucket_problem(objects.clone()));
         health.serve_on(listen).await?;
     }
-<<<<<<< HEAD
-    let worker = Worker::new(database.pool(), Registry::all(&services), options(&settings)).context("the worker cannot be started")?;
-=======
     let worker = Worker::new(&services, options(&settings)).context("the worker cannot be started")?;
->>>>>>> main
     for (queue, slots) in &settings.slots {
         info!(queue = %queue, slots, "Up to {slots} jobs of queue {queue} run here at once");
     }
