@@ -10,5 +10,6 @@
     reason = "a test ends by panicking, and says why on standard error; clippy exempts test functions, not what they call"
 )]
 
+mod fal_simulator;
 mod private_cluster;
 mod support;
