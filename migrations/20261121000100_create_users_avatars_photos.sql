@@ -9,7 +9,7 @@ create type training_type as enum ('portrait', 'style');
 -- The wizard stores only `character`; `custom` and `style` are kept for imported rows.
 create type avatar_type as enum ('character', 'custom', 'style');
 create type gender as enum ('male', 'female');
--- draft → training → completed | failed | cancelled; failed and cancelled may be started again (→ training).
+-- draft → training → completed | failed | cancelled; failed and cancelled may be tried again (→ draft).
 create type avatar_status as enum ('draft', 'training', 'completed', 'failed', 'cancelled');
 -- pending: accepted from the user, bytes not yet in our bucket. rejected: has a reason code the user was told.
 create type photo_status as enum ('pending', 'stored', 'rejected');
@@ -21,12 +21,14 @@ create table users (
     first_name     text,
     language       text        not null,
     unreachable_at timestamptz,
+    quiet_until    timestamptz,
     created_at     timestamptz not null default now(),
     updated_at     timestamptz not null default now()
 );
 comment on column users.telegram_id    is 'Telegram''s user id, which is also the private chat''s id. Set at the first /start.';
 comment on column users.username       is 'Telegram username without @. NULL when the user has none; then user_<telegram_id> stands in (M11).';
-comment on column users.language       is 'Locale of the texts we send: ru or en. Set from language_code at first contact.';
+comment on column users.language       is 'Locale of the texts we send: ru or en. Follows the language_code of the user''s updates.';
+comment on column users.quiet_until    is 'Telegram asked for silence in this chat (429); nothing is sent to it before. NULL until that happened.';
 comment on column users.unreachable_at is 'Set by notify_user on 403 (bot blocked, account gone); NULL again at the next update from the user.';
 
 create table avatars (

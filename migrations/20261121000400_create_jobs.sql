@@ -120,7 +120,7 @@ create table queue_sleepers (
 );
 comment on column queue_sleepers.until is 'Moved by the worker''s heartbeat; a row past it was left by a dead worker and is swept.';
 
--- Wakes the sleepers of a queue, if there are any, when the calling transaction commits.
+-- Wakes the sleepers of a queue when the calling transaction commits; says whether there may be any.
 --
 -- No wake-up is lost. A worker commits its row in queue_sleepers, then takes the queue's advisory lock alone and
 -- gives it back, then looks for jobs, then sleeps. We hold the lock shared until we commit. So either we had it
@@ -128,7 +128,7 @@ comment on column queue_sleepers.until is 'Moved by the worker''s heartbeat; a r
 -- then we fail to get it (and notify), or we get it after the worker gave it back, and the look below, whose
 -- snapshot is newer than the lock, finds the worker's row. The two statements must not become one: one snapshot
 -- would be taken before the lock.
-create function queue_wake(queue text) returns void language plpgsql as $$
+create function queue_wake(queue text) returns boolean language plpgsql as $$
 declare
     locked boolean := pg_try_advisory_xact_lock_shared(1634300776, hashtext(queue));
     asleep boolean := true;
@@ -140,6 +140,7 @@ begin
     if asleep then
         perform pg_notify('aisha_jobs', queue);
     end if;
+    return asleep;
 end
 $$;
 

@@ -4,8 +4,14 @@
 //! Nothing here is part of the product, so this directory may start processes and speak SQL, which
 //! `tests/architecture.rs` forbids to the rest of the root crate.
 //!
-//! Read next: [`postgres`] (a cluster that dies with us), [`s3`] (a bucket on loopback), [`internal`] (hidden verbs).
+//! Read next: [`stack`] (everything together), [`demo`] and [`sandbox`] (what is done with it), [`postgres`] (a cluster that
+//! dies with us), [`s3`] (a bucket on loopback), [`parent`] (children that end with us), [`internal`] (hidden verbs).
 
+pub mod demo;
 pub mod internal;
+pub mod parent;
 pub mod postgres;
+mod role;
 pub mod s3;
+pub mod sandbox;
+pub mod stack;

@@ -54,7 +54,9 @@ impl Failure {
 
 impl From<DatabaseError> for Failure {
     fn from(error: DatabaseError) -> Self {
-        Self::unavailable(format_args!("{error}. Check DATABASE_URL, and that the server runs"))
+        Self::unavailable(format_args!(
+            "{error}. Check DATABASE_URL, and that the server runs"
+        ))
     }
 }
 
@@ -68,7 +70,10 @@ impl From<SchemaError> for Failure {
 }
 
 /// Runs a role or verb to its end.
-#[expect(clippy::print_stderr, reason = "logging may not have started, and settings are for a person to read")]
+#[expect(
+    clippy::print_stderr,
+    reason = "logging may not have started, and settings are for a person to read"
+)]
 pub fn run(main: impl Future<Output = Result<(), Failure>>) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -77,7 +82,9 @@ pub fn run(main: impl Future<Output = Result<(), Failure>>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let Err(failure) = runtime.block_on(main) else { return ExitCode::SUCCESS };
+    let Err(failure) = runtime.block_on(main) else {
+        return ExitCode::SUCCESS;
+    };
     if tracing::dispatcher::has_been_set() {
         error!("{failure}");
     } else {

@@ -26,7 +26,10 @@ impl Stop {
         let told = stop.clone();
         tokio::spawn(async move {
             let name = first_of(&mut terminate, &mut interrupt).await;
-            info!(grace_ms = grace.as_millis(), "Stopping after {name}: nothing new is begun, up to {grace:?} for what runs");
+            info!(
+                grace_ms = grace.as_millis(),
+                "Stopping after {name}: nothing new is begun, up to {grace:?} for what runs"
+            );
             told.soft.cancel();
             tokio::select! {
                 name = first_of(&mut terminate, &mut interrupt) => warn!("Stopping hard after a second signal ({name})"),
@@ -53,7 +56,10 @@ impl Stop {
     }
 }
 
-async fn first_of(terminate: &mut tokio::signal::unix::Signal, interrupt: &mut tokio::signal::unix::Signal) -> &'static str {
+async fn first_of(
+    terminate: &mut tokio::signal::unix::Signal,
+    interrupt: &mut tokio::signal::unix::Signal,
+) -> &'static str {
     tokio::select! {
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",

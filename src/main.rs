@@ -14,7 +14,7 @@ use clap::{Parser, Subcommand};
 #[derive(Debug, Parser)]
 #[command(version, after_long_help = exit::HELP)]
 struct Cli {
-    /// A directory with default.toml, <AISHA_ENV>.toml or trainers.toml, read over the compiled-in ones.
+    /// A directory with default.toml, `<AISHA_ENV>.toml` or trainers.toml, read over the compiled-in ones.
     #[arg(long, value_name = "DIR", global = true)]
     config: Option<PathBuf>,
     /// How log lines look: text or json. Default: log.format.
@@ -35,6 +35,10 @@ enum Command {
     #[command(subcommand)]
     Config(ops::config::Verb),
     #[cfg(feature = "simulators")]
+    Demo(dev::demo::Args),
+    #[cfg(feature = "simulators")]
+    Dev(dev::sandbox::Args),
+    #[cfg(feature = "simulators")]
     FalSimulator(simulators::fal::Args),
     #[cfg(feature = "simulators")]
     TelegramSimulator(simulators::telegram::Args),
@@ -54,9 +58,13 @@ fn main() -> ExitCode {
         Command::Avatars(verb) => exit::run(ops::avatars::main(verb, given)),
         Command::Config(verb) => exit::run(ops::config::main(verb, given)),
         #[cfg(feature = "simulators")]
-        Command::FalSimulator(args) => exit::run(simulators::fal::main(args, given)),
+        Command::Demo(args) => exit::run(dev::demo::main(args, given)),
         #[cfg(feature = "simulators")]
-        Command::TelegramSimulator(args) => exit::run(simulators::telegram::main(args, given)),
+        Command::Dev(args) => exit::run(dev::sandbox::main(args, given)),
+        #[cfg(feature = "simulators")]
+        Command::FalSimulator(args) => exit::run(ops::simulators::fal(args, given)),
+        #[cfg(feature = "simulators")]
+        Command::TelegramSimulator(args) => exit::run(ops::simulators::telegram(args, given)),
         #[cfg(feature = "simulators")]
         Command::Internal(verb) => verb.run(),
     }

@@ -4,3 +4,5 @@
 pub mod avatars;
 pub mod config;
 pub mod migrate;
+#[cfg(feature = "simulators")]
+pub mod simulators;

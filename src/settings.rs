@@ -23,7 +23,9 @@ use std::{collections::BTreeMap, path::PathBuf};
 pub use fal::{ArchiveDelivery, FalSettings, WebhookVerification};
 pub use layers::{Layers, Origin};
 pub use problems::{Problem, Problems};
-pub use roles::{BotSettings, MigrateSettings, OpsSettings, Role, WebSettings, WorkerSettings};
+pub use roles::{
+    BotSettings, MigrateSettings, OpsSettings, Role, SimulatorSettings, WebSettings, WorkerSettings,
+};
 pub use sections::{
     DatabaseSettings, LogFormat, LogSettings, PhotoSettings, QueueSettings, S3Settings, TrainingSettings,
 };
@@ -57,14 +59,22 @@ impl Given {
         let environment = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
-        Self { config_dir, environment, overrides: Vec::new() }
+        Self {
+            config_dir,
+            environment,
+            overrides: Vec::new(),
+        }
     }
 
     /// Adds an option of the command line, if it was given.
     #[must_use]
     pub fn with(mut self, key: &'static str, option: &'static str, value: Option<impl ToString>) -> Self {
         if let Some(value) = value {
-            self.overrides.push(Override { key, option, value: value.to_string() });
+            self.overrides.push(Override {
+                key,
+                option,
+                value: value.to_string(),
+            });
         }
         self
     }
@@ -74,10 +84,19 @@ impl Given {
         let layers = Layers::merge(self);
         let mut reader = reader::Reader::new(&layers);
         let role = R::read(&mut reader);
-        let problems = layers.problems.iter().cloned().chain(reader.into_problems()).collect::<Vec<_>>();
+        let problems = layers
+            .problems
+            .iter()
+            .cloned()
+            .chain(reader.into_problems())
+            .collect::<Vec<_>>();
         match role {
             Some(role) if problems.is_empty() => Ok(role),
-            _ => Err(Problems { role: R::NAME, environment: layers.environment_name.clone(), list: problems }),
+            _ => Err(Problems {
+                roles: vec![R::NAME],
+                environment: layers.environment_name.clone(),
+                list: problems,
+            }),
         }
     }
 }

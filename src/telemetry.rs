@@ -10,7 +10,9 @@ use tracing_subscriber::EnvFilter;
 use crate::settings::{LogFormat, LogSettings};
 
 /// Bounds of every `…_seconds` histogram: from a database round trip to a long training.
-const SECONDS: [f64; 14] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 600.0, 3600.0];
+const SECONDS: [f64; 14] = [
+    0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 600.0, 3600.0,
+];
 
 /// Starts logging. Once a process.
 pub fn start_logging(settings: &LogSettings) -> anyhow::Result<()> {
@@ -18,7 +20,9 @@ pub fn start_logging(settings: &LogSettings) -> anyhow::Result<()> {
         .with_env_filter(EnvFilter::new(&settings.filter))
         .with_writer(std::io::stderr);
     let started = match settings.format {
-        LogFormat::Text => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
+        LogFormat::Text => lines
+            .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+            .try_init(),
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
     };
     started.map_err(|error| anyhow::anyhow!("logging cannot be started: {error}"))

@@ -3,7 +3,14 @@
 //! ```ignore
 //! let db = Db::new().await;                        // a database of its own, migrated
 //! let s3 = S3::new().await;                        // an S3 server of its own, with the bucket `avatars`
-//! let worker = aisha(["worker"]).env("DATABASE_URL", db.url()).envs(s3.env()).start();
+//! let fal = Fal::new().await;                      // FAL and Telegram of its own, at the wire
+//! let telegram = Telegram::new().await;
+//! let worker = aisha(["worker"])                   // the real binary, as a process
+//!     .env("DATABASE_URL", db.url())
+//!     .envs(s3.env())
+//!     .envs(fal.env())
+//!     .envs(telegram.env())
+//!     .start();
 //! worker.line("is claiming jobs").await;           // signals, never sleeps
 //! ```
 //! Waiting is done by [`eventually`] and by what reads a process's log; a test that sleeps is refused by
@@ -16,14 +23,22 @@
 #![expect(unused_imports, reason = "the names that tests import are listed whole")]
 
 mod db;
+mod fal;
+mod fal_signer;
 mod process;
 mod s3;
+mod telegram;
+mod web;
 
 use std::time::Duration;
 
 pub use db::Db;
+pub use fal::Fal;
+pub use fal_signer::{Delivery, FAL_USER, FalSigner};
 pub use process::{Aisha, aisha, ready};
-pub use s3::S3;
+pub use s3::{BUCKET, S3};
+pub use telegram::{BOT_TOKEN, Telegram};
+pub use web::Web;
 
 /// How long anything may take before a test gives up: far above what a loaded machine needs, since a test that passes
 /// never waits for it.

@@ -63,6 +63,11 @@ rejected-photo = • photo { $number } — { $problem }
 photo-problem-not_an_image = this is no picture; JPEG, PNG and WebP work
 photo-problem-heic = HEIC, which I can't read yet
 photo-problem-too_large = the file is too large
+photo-problem-empty = the file is empty
+photo-problem-unsupported_format = this format does not work; JPEG, PNG or WebP, please
+photo-problem-too_many_pixels = the picture is too large
+photo-problem-damaged = the file is damaged and can't be read to its end
+photo-problem-unavailable = Telegram does not hand out this file any more; please send it again
 photo-problem-other = the picture could not be read
 
 ## Words for what was chosen
@@ -92,10 +97,11 @@ too-many-photos =
     }: I keep the first ones, the others are left out.
 photo-without-draft = 📸 Nice photo! Let us create an avatar first; the photos come a little later.
 photo-kept = 📸 I have kept the photo. One answer is still open:
+photo-known = I have this photo already 🙂 Please send another one.
 not-a-photo = I can't use a message like this one: photos or text, please.
 unknown-command = I don't know this command. There are /start, /status, /cancel and /help.
 not-understood = I did not quite get that. Shall we start with a new avatar?
-stale-button = This button is out of date. Here is where we are:
+stale-button = This button is out of date.
 trouble = 😔 I could not handle your message. We are looking into it; please try again: /start
 
 ## Start, retry, cancel
@@ -110,8 +116,8 @@ photos-still-loading =
         [one] { $pending } photo is
        *[other] { $pending } photos are
     } still loading. Press the button in a few seconds.
-already-training = ⏳ The avatar <b>{ $name }</b> is in training already. See /status.
-already-trained = ✅ The avatar <b>{ $name }</b> is trained already.
+already-training = ⏳ The avatar “{ $name }” is in training already. See /status.
+already-trained = ✅ The avatar “{ $name }” is trained already.
 other-draft-first = Please finish or cancel the other avatar first: { $avatar }.
 draft-discarded = 🗑 Creation cancelled: { $avatar }.
 nothing-to-cancel = There is nothing to cancel: nothing is being created or trained.

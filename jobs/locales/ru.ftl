@@ -70,6 +70,11 @@ rejected-photo = • фото { $number } — { $problem }
 photo-problem-not_an_image = это не изображение; подойдут JPEG, PNG и WebP
 photo-problem-heic = формат HEIC, который я пока не читаю
 photo-problem-too_large = файл слишком большой
+photo-problem-empty = файл пустой
+photo-problem-unsupported_format = такой формат не подходит; нужны JPEG, PNG или WebP
+photo-problem-too_many_pixels = слишком большое изображение
+photo-problem-damaged = файл повреждён и не читается до конца
+photo-problem-unavailable = Телеграм больше не отдаёт этот файл; пришлите его ещё раз
 photo-problem-other = не удалось прочитать изображение
 
 ## Слова для выбранного
@@ -99,10 +104,11 @@ too-many-photos =
     }: беру первые, остальные в обучение не войдут.
 photo-without-draft = 📸 Хорошее фото! Но сначала создадим аватар, а фотографии понадобятся чуть позже.
 photo-kept = 📸 Фотографию сохранил. Осталось ответить:
+photo-known = Эта фотография у меня уже есть 🙂 Пришлите, пожалуйста, другую.
 not-a-photo = Такое сообщение я не умею использовать: нужны фотографии или текст.
 unknown-command = Такой команды я не знаю. Есть /start, /status, /cancel и /help.
 not-understood = Не совсем понял. Начнём с нового аватара?
-stale-button = Эта кнопка уже устарела. Вот где мы сейчас:
+stale-button = Эта кнопка уже устарела.
 trouble = 😔 У меня не получилось обработать ваше сообщение. Мы уже разбираемся; попробуйте, пожалуйста, ещё раз: /start
 
 ## Начать, повторить, отменить
@@ -122,8 +128,8 @@ photos-still-loading =
         [few] Ещё { $pending } фотографии загружаются
        *[many] Ещё { $pending } фотографий загружаются
     }. Нажмите кнопку через пару секунд.
-already-training = ⏳ Аватар <b>{ $name }</b> уже обучается. Ход работы — /status.
-already-trained = ✅ Аватар <b>{ $name }</b> уже обучен.
+already-training = ⏳ Аватар «{ $name }» уже обучается. Ход работы — /status.
+already-trained = ✅ Аватар «{ $name }» уже обучен.
 other-draft-first = Сначала закончите или отмените другой аватар: { $avatar }.
 draft-discarded = 🗑 Создание аватара отменено: { $avatar }.
 nothing-to-cancel = Отменять нечего: сейчас ничего не создаётся и не обучается.

@@ -109,7 +109,7 @@ async fn apply(cx: &Context, tx: &mut PgConnection, stored: &StoredDelivery) -> 
         }
     };
     let Some(training) = find_training(cx, tx, stored).await? else {
-        if cx.clock.now() - stored.received_at < UNKNOWN_AFTER {
+        if cx.clock.now().signed_duration_since(stored.received_at) < UNKNOWN_AFTER {
             return Err(JobError::snooze(LOOK_AGAIN, "no training has this request id yet"));
         }
         warn!(fal.request_id = %stored.request_id, "FAL delivery {} belongs to no training of ours", stored.id);
@@ -137,7 +137,7 @@ async fn find_training(cx: &Context, tx: &mut PgConnection, stored: &StoredDeliv
     }
     let Some(token) = &stored.token else { return Ok(None) };
     let Some(attempt) = attempts::find_by_token(tx, token).await? else { return Ok(None) };
-    let request = cx.fal.request_urls(&attempt.endpoint, &stored.request_id).into();
+    let request = cx.fal.request_urls(&attempt.endpoint, &stored.request_id);
     saga::submit_accepted(tx, attempt.training_id, attempt.id, &request, AttemptEvidence::Webhook, cx.saga.first_poll).await?;
     Ok(trainings::lock(tx, attempt.training_id).await?)
 }

@@ -119,7 +119,7 @@ async fn build(cx: &Context, stored: &[photos::StoredPhoto]) -> Result<Archive, 
             }
         }
     };
-    cx.workbench.build(&order, fetch, limits, cx.claim().cancel_token()).await
+    cx.workbench.build(&order, fetch, limits, cx.claim().stop_token()).await
 }
 
 impl BuildArchive {

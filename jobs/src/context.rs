@@ -18,6 +18,7 @@ use crate::{
     clients::{fal::FalClient, object_store::ObjectStore, telegram::TelegramClient},
     domain::{Trainers, WebhookBase},
     queue::{self, Claim, FenceError},
+    texts::Texts,
 };
 
 /// Everything that outlives a single run.
@@ -35,6 +36,8 @@ pub struct Services {
     pub objects: ObjectStore,
     /// Telegram's Bot API.
     pub telegram: TelegramClient,
+    /// What the bot says.
+    pub texts: Texts,
     /// Which trainer a training uses, and what it wants to be sent.
     pub trainers: Arc<Trainers>,
     /// What the process may spend on decoding photos.
@@ -88,11 +91,16 @@ impl Chance {
         Self(Arc::new(Mutex::new(StdRng::seed_from_u64(seed))))
     }
 
+    /// Whatever `draw` makes of the next random numbers.
+    pub fn draw<T>(&self, draw: impl FnOnce(&mut StdRng) -> T) -> T {
+        // A thread that panicked while it held the lock left no half-drawn number behind.
+        draw(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// 128 random bits as 32 hex digits: an attempt's token.
     pub fn token(&self) -> String {
         let mut bytes = [0; 16];
-        // A thread that panicked while it held the lock left no half-drawn number behind.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(&mut bytes);
+        self.draw(|rng| rng.fill_bytes(&mut bytes));
         hex::encode(bytes)
     }
 }
@@ -103,7 +111,10 @@ pub struct Clock(Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>);
 
 impl Clock {
     /// The machine's clock.
-    #[expect(clippy::disallowed_methods, reason = "the one place where the wall clock is read")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place where the wall clock is read"
+    )]
     pub fn system() -> Self {
         Self(Arc::new(Utc::now))
     }

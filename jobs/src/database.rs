@@ -58,7 +58,10 @@ impl Database {
 
     /// One round trip.
     pub async fn ping(&self) -> Result<(), DatabaseError> {
-        sqlx::query_scalar!("select 1 as \"one!\"").fetch_one(&self.pool).await.map_err(DatabaseError::Unreachable)?;
+        sqlx::query_scalar!("select 1 as \"one!\"")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(DatabaseError::Unreachable)?;
         Ok(())
     }
 

@@ -5,7 +5,7 @@
 mod action;
 mod avatar;
 mod ids;
-pub mod trainer;
+mod trainer;
 mod training;
 mod trigger;
 mod webhook_url;
@@ -13,6 +13,9 @@ mod webhook_url;
 pub use action::{Action, MAX_CALLBACK_DATA, Step, UnknownAction};
 pub use avatar::{AvatarStatus, AvatarType, Gender, PhotoStatus, TrainingType, UnknownName};
 pub use ids::{AvatarId, NotificationId, PhotoId, TrainingId, UserId};
-pub use training::{AttemptEvidence, AttemptOutcome, FailureCode, TrainingSource, TrainingStatus};
+pub use trainer::{
+    FinetuneComment, OutputKind, OutputProblem, Preset, TrainedModel, Trainer, TrainerError, Trainers, TrainingDefaults, TrainingOrder,
+};
+pub use training::{AttemptEvidence, AttemptOutcome, FailureCode, FalRequest, TrainingSource, TrainingStatus};
 pub use trigger::{portrait_trigger, style_trigger};
-pub use webhook_url::{BadWebhookUrl, WEBHOOK_PATH, Webhook};
+pub use webhook_url::{BadWebhookUrl, WEBHOOK_PATH, WebhookBase};

@@ -40,7 +40,9 @@ pub enum Enqueued {
 #[derive(Debug, thiserror::Error)]
 pub enum EnqueueError {
     /// See [`MAX_PAYLOAD_BYTES`].
-    #[error("payload of {kind} has {bytes} bytes, the limit is {MAX_PAYLOAD_BYTES}: store the data and enqueue its id")]
+    #[error(
+        "payload of {kind} has {bytes} bytes, the limit is {MAX_PAYLOAD_BYTES}: store the data and enqueue its id"
+    )]
     PayloadTooLarge {
         /// [`Job::NAME`].
         kind: &'static str,
@@ -141,7 +143,11 @@ pub async fn enqueue<J: Job>(tx: &mut PgConnection, job: &J) -> Result<Enqueued,
 }
 
 /// Enqueues one job to run `delay` from now at the earliest. The delay of a job that is already live stays.
-pub async fn enqueue_in<J: Job>(tx: &mut PgConnection, job: &J, delay: Duration) -> Result<Enqueued, EnqueueError> {
+pub async fn enqueue_in<J: Job>(
+    tx: &mut PgConnection,
+    job: &J,
+    delay: Duration,
+) -> Result<Enqueued, EnqueueError> {
     enqueue_with(tx, job, Options::default().delay(delay)).await
 }
 
@@ -170,7 +176,13 @@ pub async fn enqueue_with<J: Job>(
         .await?;
         match (id, &key) {
             (Some(id), _) => return Ok(Enqueued::New(JobId(id))),
-            (None, Some(DedupeKey { key, scope: DedupeScope::UntilStarted })) => {
+            (
+                None,
+                Some(DedupeKey {
+                    key,
+                    scope: DedupeScope::UntilStarted,
+                }),
+            ) => {
                 if share(tx, J::NAME, std::slice::from_ref(key)).await?.is_empty() {
                     continue; // A worker started it between the two statements: the key is free again.
                 }
@@ -187,14 +199,20 @@ pub async fn enqueue_many<J: Job>(tx: &mut PgConnection, jobs: &[J]) -> Result<V
     let mut answers = vec![Enqueued::AlreadyLive; jobs.len()];
     let mut batch = Vec::with_capacity(jobs.len());
     for (position, job) in jobs.iter().enumerate() {
-        batch.push(Pending { position, payload: payload(job)?, key: checked_key(job)? });
+        batch.push(Pending {
+            position,
+            payload: payload(job)?,
+            key: checked_key(job)?,
+        });
     }
     while !batch.is_empty() {
         let inserted = insert_batch::<J>(tx, &batch).await?;
         // Without a key nothing can be in the way, so the new ids belong to the keyless jobs in their order.
         let mut unkeyed = inserted.iter().filter(|row| row.dedupe_key.is_none());
-        let mut keyed: HashMap<&str, i64> =
-            inserted.iter().filter_map(|row| Some((row.dedupe_key.as_deref()?, row.id))).collect();
+        let mut keyed: HashMap<&str, i64> = inserted
+            .iter()
+            .filter_map(|row| Some((row.dedupe_key.as_deref()?, row.id)))
+            .collect();
         let mut shared = Vec::new();
         for pending in batch {
             let id = match &pending.key {
@@ -207,8 +225,16 @@ pub async fn enqueue_many<J: Job>(tx: &mut PgConnection, jobs: &[J]) -> Result<V
                 (None, _) => {}
             }
         }
-        let keys: Vec<String> = shared.iter().filter_map(|pending| pending.key.as_ref()).map(|key| key.key.clone()).collect();
-        let locked = if keys.is_empty() { Vec::new() } else { share(tx, J::NAME, &keys).await? };
+        let keys: Vec<String> = shared
+            .iter()
+            .filter_map(|pending| pending.key.as_ref())
+            .map(|key| key.key.clone())
+            .collect();
+        let locked = if keys.is_empty() {
+            Vec::new()
+        } else {
+            share(tx, J::NAME, &keys).await?
+        };
         batch = shared;
         batch.retain(|pending| pending.key.as_ref().is_some_and(|key| !locked.contains(&key.key)));
     }
@@ -226,11 +252,19 @@ struct Inserted {
     dedupe_key: Option<String>,
 }
 
-async fn insert_batch<J: Job>(tx: &mut PgConnection, batch: &[Pending]) -> Result<Vec<Inserted>, sqlx::Error> {
+async fn insert_batch<J: Job>(
+    tx: &mut PgConnection,
+    batch: &[Pending],
+) -> Result<Vec<Inserted>, sqlx::Error> {
     let payloads: Vec<Json<&RawValue>> = batch.iter().map(|pending| Json(&*pending.payload)).collect();
-    let keys: Vec<Option<String>> =
-        batch.iter().map(|pending| pending.key.as_ref().map(|key| key.key.clone())).collect();
-    let scopes: Vec<Option<DedupeScope>> = batch.iter().map(|pending| pending.key.as_ref().map(|key| key.scope)).collect();
+    let keys: Vec<Option<String>> = batch
+        .iter()
+        .map(|pending| pending.key.as_ref().map(|key| key.key.clone()))
+        .collect();
+    let scopes: Vec<Option<DedupeScope>> = batch
+        .iter()
+        .map(|pending| pending.key.as_ref().map(|key| key.scope))
+        .collect();
     let mut inserted = sqlx::query_file_as!(
         Inserted,
         "src/queue/sql/enqueue_many.sql",
@@ -251,12 +285,16 @@ async fn insert_batch<J: Job>(tx: &mut PgConnection, batch: &[Pending]) -> Resul
 /// Locks waiting jobs until the transaction ends, so that they start after it. Returns the keys that are still
 /// waiting; a worker whose claim skipped a locked one is woken at the commit.
 async fn share(tx: &mut PgConnection, kind: &str, keys: &[String]) -> Result<Vec<String>, sqlx::Error> {
-    sqlx::query_file_scalar!("src/queue/sql/share.sql", kind, keys).fetch_all(tx).await
+    sqlx::query_file_scalar!("src/queue/sql/share.sql", kind, keys)
+        .fetch_all(tx)
+        .await
 }
 
 fn payload<J: Job>(job: &J) -> Result<Box<RawValue>, EnqueueError> {
-    let raw = serde_json::value::to_raw_value(job)
-        .map_err(|source| EnqueueError::Unserializable { kind: J::NAME, source })?;
+    let raw = serde_json::value::to_raw_value(job).map_err(|source| EnqueueError::Unserializable {
+        kind: J::NAME,
+        source,
+    })?;
     match raw.get().len() {
         bytes if bytes > MAX_PAYLOAD_BYTES => Err(EnqueueError::PayloadTooLarge { kind: J::NAME, bytes }),
         _ => Ok(raw),
@@ -266,9 +304,10 @@ fn payload<J: Job>(job: &J) -> Result<Box<RawValue>, EnqueueError> {
 fn checked_key<J: Job>(job: &J) -> Result<Option<DedupeKey>, EnqueueError> {
     match job.dedupe_key() {
         Some(key) if key.key.is_empty() => Err(EnqueueError::EmptyKey { kind: J::NAME }),
-        Some(key) if key.key.len() > MAX_KEY_BYTES => {
-            Err(EnqueueError::KeyTooLong { kind: J::NAME, bytes: key.key.len() })
-        }
+        Some(key) if key.key.len() > MAX_KEY_BYTES => Err(EnqueueError::KeyTooLong {
+            kind: J::NAME,
+            bytes: key.key.len(),
+        }),
         key => Ok(key),
     }
 }

@@ -57,7 +57,10 @@ impl std::str::FromStr for Queue {
     type Err = UnknownQueue;
 
     fn from_str(name: &str) -> Result<Self, UnknownQueue> {
-        Self::ALL.into_iter().find(|queue| queue.as_str() == name).ok_or_else(|| UnknownQueue(name.to_owned()))
+        Self::ALL
+            .into_iter()
+            .find(|queue| queue.as_str() == name)
+            .ok_or_else(|| UnknownQueue(name.to_owned()))
     }
 }
 
@@ -129,7 +132,9 @@ impl Policy {
     /// The delay before the attempt after `attempt` failed ones (1-based), without jitter.
     pub fn delay_after(&self, attempt: u16) -> Duration {
         let doublings = u32::from(attempt.saturating_sub(1)).min(30);
-        self.backoff_first.saturating_mul(1 << doublings).min(self.backoff_cap)
+        self.backoff_first
+            .saturating_mul(1 << doublings)
+            .min(self.backoff_cap)
     }
 }
 
@@ -157,12 +162,18 @@ pub enum DedupeScope {
 impl DedupeKey {
     /// Taken until the job has ended.
     pub fn until_done(key: impl fmt::Display) -> Self {
-        Self { key: key.to_string(), scope: DedupeScope::UntilDone }
+        Self {
+            key: key.to_string(),
+            scope: DedupeScope::UntilDone,
+        }
     }
 
     /// Taken until the job is claimed.
     pub fn until_started(key: impl fmt::Display) -> Self {
-        Self { key: key.to_string(), scope: DedupeScope::UntilStarted }
+        Self {
+            key: key.to_string(),
+            scope: DedupeScope::UntilStarted,
+        }
     }
 }
 
@@ -238,17 +249,26 @@ pub enum JobError {
 impl JobError {
     /// See [`JobError::Snooze`].
     pub fn snooze(after: Duration, why: impl fmt::Display) -> Self {
-        Self::Snooze { after, why: why.to_string() }
+        Self::Snooze {
+            after,
+            why: why.to_string(),
+        }
     }
 
     /// See [`JobError::Retry`].
     pub fn retry(why: impl fmt::Display) -> Self {
-        Self::Retry { why: why.to_string(), not_before: None }
+        Self::Retry {
+            why: why.to_string(),
+            not_before: None,
+        }
     }
 
     /// See [`JobError::GiveUp`]. `code` is stable and short, `message` is for operators.
     pub fn give_up(code: &'static str, message: impl fmt::Display) -> Self {
-        Self::GiveUp(DeadReason { code: code.into(), message: message.to_string() })
+        Self::GiveUp(DeadReason {
+            code: code.into(),
+            message: message.to_string(),
+        })
     }
 }
 
@@ -277,7 +297,9 @@ mod tests {
     #[test]
     fn backoff_doubles_up_to_its_cap() {
         let policy = Policy::attempts(9).backoff(Duration::from_secs(2), Duration::from_secs(10));
-        let delays: Vec<_> = (1..=5).map(|attempt| policy.delay_after(attempt).as_secs()).collect();
+        let delays: Vec<_> = (1..=5)
+            .map(|attempt| policy.delay_after(attempt).as_secs())
+            .collect();
         assert_eq!(delays, [2, 4, 8, 10, 10]);
         assert_eq!(policy.delay_after(u16::MAX), Duration::from_secs(10));
     }

@@ -1,6 +1,53 @@
-//! The durable core: the queue, the jobs, the saga and its store. This file is the gate that shells go through.
+#![doc = include_str!("../README.md")]
+// The gate: what the shells see. If it is not here, bot and web cannot do it.
 
+pub mod archive;
+pub mod database;
 pub mod domain;
+pub mod enqueue;
 pub mod job;
+pub mod producer;
+pub mod queue;
+pub mod reader;
+pub mod schema;
+pub mod texts;
 
+/// FAL: the verifier of its deliveries for the web role, the client for workers.
+pub mod fal {
+    pub use crate::clients::fal::{
+        CancelOutcome, Delivery, Download, Error, Fact, Failure, FailureClass, FalClient, FalSettings, FalTimeouts, ListQuery,
+        Multipart, NotSigned, Request, RequestStatus, Result, ResultOutcome, SubmitOutcome, Unreadable, Verdict, VerifiedDelivery,
+        VerifierSettings, VerifyError, WebhookVerifier,
+    };
+}
+
+/// Telegram's Bot API: for workers, and for the bot's own calls (updates in, taps answered).
+pub mod telegram {
+    pub use crate::clients::telegram::{Command, Failure, Intake, TelegramClient};
+}
+
+/// The bucket of photos and models, for workers.
+pub mod objects {
+    pub use crate::clients::object_store::{ObjectError, ObjectInfo, ObjectStore, ObjectStoreSettings, ObjectStoreTimeouts};
+}
+
+pub use context::Clock;
+
+// What only `src/worker.rs` may use (tests/architecture.rs).
+pub mod runtime;
+
+// The pipeline, in the order a training travels. One file each.
+mod store_photo;
+mod build_archive;
+mod submit_training;
+mod poll_status;
+mod apply_fal_delivery;
+mod store_model;
+mod notify_user;
+
+// Underneath. Nothing here knows Telegram updates or HTTP routes.
+mod clients;
 mod context;
+mod notifications;
+mod saga;
+mod store;

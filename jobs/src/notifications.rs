@@ -17,12 +17,14 @@ use std::time::Duration;
 use sqlx::PgConnection;
 
 use crate::{
-    domain::{Action, AvatarId, FailureCode, PhotoLimits, Step, TrainingId, UserId},
+    archive::Limits,
+    domain::{Action, AvatarId, FailureCode, Step, TrainingId, UserId},
     enqueue::{EnqueueError, enqueue, enqueue_in},
     notify_user::NotifyUser,
     store::{
-        avatars, photos,
+        avatars,
         notifications::{self, About, Kind, New, Raised},
+        photos,
         training_requests::{self, Subject},
     },
     texts::{Message, Phrase},
@@ -62,7 +64,9 @@ impl Stage {
             Self::Requested => Phrase::StageRequested {},
             Self::Archived => Phrase::StageArchived {},
             Self::Submitted => Phrase::StageSubmitted {},
-            Self::Queued { position } => Phrase::StageQueued { position: u32::try_from(position).unwrap_or(0) },
+            Self::Queued { position } => Phrase::StageQueued {
+                position: u32::try_from(position).unwrap_or(0),
+            },
             Self::Running { percent } => Phrase::running(percent),
             Self::Trained => Phrase::StageTrained {},
         }
@@ -115,8 +119,14 @@ pub(crate) async fn reply(
 }
 
 /// Shows a training's stage: starts its progress message, or changes it.
-pub(crate) async fn progress(tx: &mut PgConnection, training: TrainingId, stage: Stage) -> Result<(), EnqueueError> {
-    let Some(subject) = training_requests::subject(tx, training).await? else { return Ok(()) };
+pub(crate) async fn progress(
+    tx: &mut PgConnection,
+    training: TrainingId,
+    stage: Stage,
+) -> Result<(), EnqueueError> {
+    let Some(subject) = training_requests::subject(tx, training).await? else {
+        return Ok(());
+    };
     let message = progress_message(tx, training, &subject, stage).await?;
     match notifications::raise(tx, Kind::Progress, About::Training(training), &message, false).await? {
         Raised::Changed(id) => {
@@ -129,8 +139,14 @@ pub(crate) async fn progress(tx: &mut PgConnection, training: TrainingId, stage:
 }
 
 /// The first progress message, in the place of the photo counter whose button was pressed.
-pub(crate) async fn training_requested(tx: &mut PgConnection, training: TrainingId, place: Place) -> Result<(), EnqueueError> {
-    let Some(subject) = training_requests::subject(tx, training).await? else { return Ok(()) };
+pub(crate) async fn training_requested(
+    tx: &mut PgConnection,
+    training: TrainingId,
+    place: Place,
+) -> Result<(), EnqueueError> {
+    let Some(subject) = training_requests::subject(tx, training).await? else {
+        return Ok(());
+    };
     notifications::supersede(tx, Kind::Photos, About::Avatar(subject.avatar_id)).await?;
     let message = progress_message(tx, training, &subject, Stage::Requested).await?;
     start_progress(tx, training, &subject, &message, place).await
@@ -171,32 +187,53 @@ async fn progress_message(
 }
 
 fn title(subject: &Subject) -> Phrase {
-    let photos = u32::try_from(subject.photos).unwrap_or(0);
-    Phrase::ProgressTitle { name: subject.name.clone(), kind: Phrase::kind(subject.training_type), photos }
+    let photos = small(subject.photos);
+    Phrase::ProgressTitle {
+        name: subject.name.clone(),
+        kind: Phrase::kind(subject.training_type),
+        photos,
+    }
 }
 
 /// The avatar can be used.
 pub(crate) async fn completed(tx: &mut PgConnection, training: TrainingId) -> Result<(), EnqueueError> {
-    let Some(subject) = training_requests::subject(tx, training).await? else { return Ok(()) };
-    let message = Message::new(Phrase::TrainingCompleted { name: subject.name.clone() })
-        .button(Phrase::ButtonCreate {}, Action::Create);
+    let Some(subject) = training_requests::subject(tx, training).await? else {
+        return Ok(());
+    };
+    let message = Message::new(Phrase::TrainingCompleted {
+        name: subject.name.clone(),
+    })
+    .button(Phrase::ButtonCreate {}, Action::Create);
     ended(tx, training, &subject, Phrase::StageCompleted {}, &message).await
 }
 
 /// The training failed; says why in the user's terms, which photos did not work, and offers another try.
-pub(crate) async fn failed(tx: &mut PgConnection, training: TrainingId, code: FailureCode) -> Result<(), EnqueueError> {
-    let Some(subject) = training_requests::subject(tx, training).await? else { return Ok(()) };
-    let mut message = Message::new(Phrase::TrainingFailed { name: subject.name.clone(), code })
-        .button(Phrase::ButtonRetry {}, Action::Retry(subject.avatar_id));
+pub(crate) async fn failed(
+    tx: &mut PgConnection,
+    training: TrainingId,
+    code: FailureCode,
+) -> Result<(), EnqueueError> {
+    let Some(subject) = training_requests::subject(tx, training).await? else {
+        return Ok(());
+    };
+    let mut message = Message::new(Phrase::TrainingFailed {
+        name: subject.name.clone(),
+        code,
+    })
+    .button(Phrase::ButtonRetry {}, Action::Retry(subject.avatar_id));
     message.text.extend(rejected(tx, subject.avatar_id).await?);
     ended(tx, training, &subject, Phrase::StageFailed {}, &message).await
 }
 
 /// The user called it off.
 pub(crate) async fn cancelled(tx: &mut PgConnection, training: TrainingId) -> Result<(), EnqueueError> {
-    let Some(subject) = training_requests::subject(tx, training).await? else { return Ok(()) };
-    let message = Message::new(Phrase::TrainingCancelled { name: subject.name.clone() })
-        .button(Phrase::ButtonRetry {}, Action::Retry(subject.avatar_id));
+    let Some(subject) = training_requests::subject(tx, training).await? else {
+        return Ok(());
+    };
+    let message = Message::new(Phrase::TrainingCancelled {
+        name: subject.name.clone(),
+    })
+    .button(Phrase::ButtonRetry {}, Action::Retry(subject.avatar_id));
     ended(tx, training, &subject, Phrase::StageCancelled {}, &message).await
 }
 
@@ -209,7 +246,9 @@ async fn ended(
     message: &Message,
 ) -> Result<(), EnqueueError> {
     let last = Message::new(title(subject)).and(last_stage);
-    if let Raised::Changed(id) = notifications::raise(tx, Kind::Progress, About::Training(training), &last, true).await? {
+    if let Raised::Changed(id) =
+        notifications::raise(tx, Kind::Progress, About::Training(training), &last, true).await?
+    {
         enqueue(tx, &NotifyUser::new(id)).await?;
     }
     let new = New {
@@ -226,9 +265,16 @@ async fn ended(
 }
 
 /// A photo came in, was stored or refused: the counter changes. Nothing to do while the wizard asks something
-/// else, or when it is over. The caller holds the avatar's lock ([`avatars::lock`]), so that counts never go back.
-pub(crate) async fn photos_changed(tx: &mut PgConnection, avatar: AvatarId, limits: &PhotoLimits) -> Result<(), EnqueueError> {
-    let Some((_, message)) = photos_message(tx, avatar, limits).await? else { return Ok(()) };
+/// else, or when it is over. Counts never go back, since the draft
+/// stays locked until the transaction ends.
+pub(crate) async fn photos_changed(
+    tx: &mut PgConnection,
+    avatar: AvatarId,
+    limits: &Limits,
+) -> Result<(), EnqueueError> {
+    let Some((_, message)) = photos_message(tx, avatar, limits).await? else {
+        return Ok(());
+    };
     match notifications::raise(tx, Kind::Photos, About::Avatar(avatar), &message, false).await? {
         Raised::Changed(id) => {
             enqueue_in(tx, &NotifyUser::new(id), GATHER).await?;
@@ -243,10 +289,12 @@ pub(crate) async fn photos_changed(tx: &mut PgConnection, avatar: AvatarId, limi
 pub(crate) async fn show_photos(
     tx: &mut PgConnection,
     avatar: AvatarId,
-    limits: &PhotoLimits,
+    limits: &Limits,
     place: Place,
 ) -> Result<(), EnqueueError> {
-    let Some((user_id, message)) = photos_message(tx, avatar, limits).await? else { return Ok(()) };
+    let Some((user_id, message)) = photos_message(tx, avatar, limits).await? else {
+        return Ok(());
+    };
     notifications::supersede(tx, Kind::Photos, About::Avatar(avatar)).await?;
     let shown = notifications::count(tx, Kind::Photos, avatar).await?;
     let new = New {
@@ -266,33 +314,56 @@ pub(crate) async fn show_photos(
 async fn photos_message(
     tx: &mut PgConnection,
     avatar: AvatarId,
-    limits: &PhotoLimits,
+    limits: &Limits,
 ) -> Result<Option<(UserId, Message)>, sqlx::Error> {
-    let Some(draft) = avatars::find_draft(tx, avatar).await? else { return Ok(None) };
-    let (Some(name), Some(gender)) = (draft.name, draft.gender) else { return Ok(None) };
+    let Some(draft) = avatars::lock_draft(tx, avatar).await? else {
+        return Ok(None);
+    };
+    let (Some(name), Some(gender)) = (draft.name, draft.gender) else {
+        return Ok(None);
+    };
     let photos = photos::counts(tx, avatar).await?;
-    let PhotoLimits { min, max, .. } = *limits;
+    let (min, max) = (small(*limits.photos.start()), small(*limits.photos.end()));
     let kind = Phrase::kind(draft.training_type);
-    let mut message = Message::new(Phrase::PhotosTitle { name, kind, gender: Phrase::gender(gender) });
+    let mut message = Message::new(Phrase::PhotosTitle {
+        name,
+        kind,
+        gender: Phrase::gender(gender),
+    });
     if photos.taken() == 0 {
         message = message.and(Phrase::PhotosAsk { min, max });
     } else {
-        message = message.and(Phrase::PhotosCounted { stored: photos.stored, min, max });
+        message = message.and(Phrase::PhotosCounted {
+            stored: photos.stored,
+            min,
+            max,
+        });
     }
     if photos.pending > 0 {
-        message = message.and(Phrase::PhotosLoading { pending: photos.pending });
+        message = message.and(Phrase::PhotosLoading {
+            pending: photos.pending,
+        });
     }
     if photos.stored >= min {
         let room = max.saturating_sub(photos.taken());
-        message = message.and(if room == 0 { Phrase::PhotosFull { max } } else { Phrase::PhotosEnough { room } });
+        message = message.and(if room == 0 {
+            Phrase::PhotosFull { max }
+        } else {
+            Phrase::PhotosEnough { room }
+        });
     } else if photos.taken() > 0 && photos.taken() < min {
-        message = message.and(Phrase::PhotosMissing { missing: min - photos.taken() });
+        message = message.and(Phrase::PhotosMissing {
+            missing: min - photos.taken(),
+        });
     }
     message.text.extend(rejected(tx, avatar).await?);
     if photos.stored >= min {
         message = message.button(Phrase::ButtonStart {}, Action::Start(avatar));
     }
-    let row = [(Phrase::ButtonBack {}, Action::Back(avatar, Step::Name)), (Phrase::ButtonDiscard {}, Action::Discard(avatar))];
+    let row = [
+        (Phrase::ButtonBack {}, Action::Back(avatar, Step::Name)),
+        (Phrase::ButtonDiscard {}, Action::Discard(avatar)),
+    ];
     Ok(Some((draft.user_id, message.row(row))))
 }
 
@@ -302,7 +373,7 @@ async fn rejected(tx: &mut PgConnection, avatar: AvatarId) -> Result<Option<Phra
         .await?
         .into_iter()
         .map(|photo| Phrase::RejectedPhoto {
-            number: u32::try_from(photo.number).unwrap_or(0),
+            number: small(photo.number),
             problem: Box::new(Phrase::PhotoProblem { code: photo.reason }),
         })
         .collect();
@@ -315,4 +386,9 @@ async fn send(tx: &mut PgConnection, new: &New<'_>) -> Result<(), EnqueueError> 
         enqueue(tx, &NotifyUser::new(id)).await?;
     }
     Ok(())
+}
+
+/// A count in a text. None of ours comes near the limit.
+fn small(count: impl TryInto<u32>) -> u32 {
+    count.try_into().unwrap_or(u32::MAX)
 }

@@ -29,7 +29,7 @@ use tracing::{info, warn};
 use crate::{
     clients::fal::{ListQuery, RequestStatus, ResultOutcome},
     context::Context,
-    domain::{AttemptEvidence, FailureCode, TrainingId, TrainingSource, TrainingStatus},
+    domain::{AttemptEvidence, FailureCode, FalRequest, TrainingId, TrainingSource, TrainingStatus},
     enqueue::enqueue_in,
     job::{DeadReason, DedupeKey, Done, Job, JobError, Policy, Queue, Run},
     saga,
@@ -112,7 +112,6 @@ async fn adopt_from_list(cx: &Context, training: &Training, attempt: &Attempt) -
         return Err(JobError::snooze(cx.saga.list_every, "the attempt is not in FAL's request list yet"));
     };
     let mut tx = cx.pool.begin().await?;
-    let request = request.into();
     let adopted =
         saga::submit_accepted(&mut tx, training.id, attempt.id, &request, AttemptEvidence::RequestList, cx.saga.first_poll).await?;
     tx.commit().await?;
@@ -122,11 +121,17 @@ async fn adopt_from_list(cx: &Context, training: &Training, attempt: &Attempt) -
     Ok(Done::Applied)
 }
 
+/// The table's CHECK says that a submitted training has one.
+fn at_fal(training: &Training) -> Result<FalRequest, JobError> {
+    training.request().ok_or_else(|| JobError::retry("a submitted training has no request"))
+}
+
 /// One look at a request that FAL has.
 async fn look(cx: &Context, training: &Training) -> Result<Done, JobError> {
     let id = training.id;
-    let urls = training.request_urls().ok_or_else(|| JobError::give_up("no_request", "a submitted training has no request id"))?;
-    let seen = match cx.fal.status(&urls).await? {
+    let request = at_fal(training)?;
+    let status = cx.fal.status(&request).await?;
+    let seen = match status {
         RequestStatus::Completed if webhook_had_its_chance(cx, training) => return judge(cx, training).await,
         RequestStatus::Completed => {
             note(cx, training, &Observation { fal_status: COMPLETED, queue_position: None, progress: None, message: None }).await?;
@@ -162,8 +167,7 @@ async fn note(cx: &Context, training: &Training, seen: &Observation<'_>) -> Resu
 
 /// COMPLETED is also what a failed request is called; the result's status code tells (fal.md 1.5).
 async fn judge(cx: &Context, training: &Training) -> Result<Done, JobError> {
-    let urls = training.request_urls().ok_or_else(|| JobError::give_up("no_request", "a submitted training has no request id"))?;
-    let outcome = cx.fal.result(&urls).await?;
+    let outcome = cx.fal.result(&at_fal(training)?).await?;
     let mut tx = cx.pool.begin().await?;
     let changed = match &outcome {
         ResultOutcome::NotReady => return Err(JobError::snooze(cx.saga.poll_every, "the result is not ready yet")),

@@ -5,9 +5,10 @@
 //!
 //! # Must stay true
 //! * Every write after a claim names (id, claim_id); zero rows means that the claim is lost, and is a value.
-//! * Leases are on database time, [`Claim::lease_remaining`] on this process's monotonic clock and never later.
+//! * Leases are on database time; [`Claim::lease_remaining`] is on this process's monotonic clock and never later.
 //! * The attempt is charged at the claim and given back by a snooze or a release, never charged afterwards.
 //! * A `done` is durable before its slot is free.
+//! * No error of the database ends a loop (Q18): it is waited out with backoff.
 //!
 //! # If the process dies here
 //! Its running jobs keep their lease, then any worker's sweep makes them ready again with the attempt charged.
@@ -19,15 +20,43 @@ use std::fmt;
 
 use uuid::Uuid;
 
+mod apalis;
+mod backoff;
+mod bury;
 mod claim;
+mod engine;
+mod exchange;
 mod fence;
+mod heartbeat;
+mod inspect;
+mod link;
+mod pump;
+mod settle;
+mod sweep;
+mod wake;
 
 pub use claim::Claim;
-pub(crate) use fence::{complete_in, fence};
 pub use fence::FenceError;
+pub use inspect::{Cancelled, JobHistory, JobRow, Operator, PastClaim, QueueCount};
+pub use settle::ClaimOutcome;
+
+pub(crate) use self::apalis::attend;
+pub(crate) use backoff::jittered;
+pub(crate) use bury::{BurialError, Undertaker, bury};
+pub(crate) use claim::Interruption;
+pub(crate) use engine::{Engine, Timing};
+pub(crate) use exchange::{Claimed, Known, KnownKind, claim_one};
+pub(crate) use fence::{complete_in, complete_in as complete, fence};
+pub(crate) use heartbeat::Heartbeat;
+pub(crate) use pump::{Assignment, Intake, Pump};
+pub(crate) use settle::{Ending, Settler, requeue};
+pub(crate) use sweep::{promote_forever, rescue_expired, sweep_forever};
+pub(crate) use wake::listen_forever;
 
 /// `jobs.id`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize, sqlx::Type)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize, sqlx::Type,
+)]
 #[serde(transparent)]
 #[sqlx(transparent)]
 pub struct JobId(pub i64);
@@ -66,8 +95,14 @@ pub enum JobState {
 
 impl JobState {
     /// Every one of them, in the order of a life.
-    pub const ALL: [Self; 6] =
-        [Self::Scheduled, Self::Ready, Self::Running, Self::Done, Self::Dead, Self::Cancelled];
+    pub const ALL: [Self; 6] = [
+        Self::Scheduled,
+        Self::Ready,
+        Self::Running,
+        Self::Done,
+        Self::Dead,
+        Self::Cancelled,
+    ];
 
     /// The word in the database.
     pub const fn as_str(self) -> &'static str {

@@ -19,13 +19,13 @@ use uuid::Uuid;
 
 use crate::{
     build_archive::BuildArchive,
-    domain::{AttemptEvidence, AttemptOutcome, FailureCode, TrainingId, TrainingSource},
+    domain::{AttemptEvidence, AttemptOutcome, FailureCode, FalRequest, TrainingId, TrainingSource},
     enqueue::{EnqueueError, enqueue, enqueue_in},
     notifications::{self, Stage},
     poll_status::PollStatus,
     store::{
         attempts::{self, Attempt, NewAttempt},
-        trainings::{self, FalRequest, Observation, StoredArchive, Training, VerifiedModel},
+        trainings::{self, Observation, StoredArchive, Training, VerifiedModel},
     },
     store_model::StoreModel,
     submit_training::SubmitTraining,

@@ -72,7 +72,9 @@ pub async fn migrate(database: &Database) -> Result<Vec<Migration>, SchemaError>
 
 async fn lock(connection: &mut PgConnection) -> Result<(), SchemaError> {
     loop {
-        let got = sqlx::query_scalar!("select pg_try_advisory_lock($1) as \"got!\"", LOCK).fetch_one(&mut *connection).await?;
+        let got = sqlx::query_scalar!("select pg_try_advisory_lock($1) as \"got!\"", LOCK)
+            .fetch_one(&mut *connection)
+            .await?;
         if got {
             return Ok(());
         }
@@ -85,11 +87,17 @@ async fn pending_on(connection: &mut PgConnection) -> Result<Vec<Migration>, Sch
         .fetch_one(&mut *connection)
         .await?;
     let applied = if known {
-        connection.list_applied_migrations(TABLE).await.map_err(SchemaError::Failed)?
+        connection
+            .list_applied_migrations(TABLE)
+            .await
+            .map_err(SchemaError::Failed)?
     } else {
         Vec::new()
     };
-    let applied = applied.into_iter().map(|migration| (migration.version, migration.checksum)).collect::<HashMap<_, _>>();
+    let applied = applied
+        .into_iter()
+        .map(|migration| (migration.version, migration.checksum))
+        .collect::<HashMap<_, _>>();
     let mut pending = Vec::new();
     for migration in MIGRATOR.iter() {
         match applied.get(&migration.version) {

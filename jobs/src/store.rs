@@ -4,4 +4,12 @@
 //! compares and sets, and says whether it did.
 
 pub(crate) mod attempts;
+pub(crate) mod avatars;
+pub(crate) mod deliveries;
+pub(crate) mod notifications;
+pub(crate) mod photos;
+pub(crate) mod training_requests;
 pub(crate) mod trainings;
+pub(crate) mod updates;
+pub(crate) mod users;
+pub(crate) mod views;

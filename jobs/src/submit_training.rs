@@ -180,7 +180,6 @@ impl Posting {
         match outcome {
             SubmitOutcome::Accepted(request) => {
                 let mut tx = cx.pool.begin().await?;
-                let request = request.into();
                 saga::submit_accepted(&mut tx, id, attempt, &request, AttemptEvidence::Answer, cx.saga.first_poll).await?;
                 tx.commit().await?;
                 info!(training.id = %id, fal.request_id = %request.request_id, "FAL accepted training {id}");

@@ -34,7 +34,11 @@ impl Locale {
     /// From Telegram's `language_code` (IETF, e.g. `ru`, `ru-RU`, `pt-br`), or from `users.language`.
     pub fn from_code(code: &str) -> Self {
         let language = code.split(['-', '_']).next().unwrap_or_default();
-        if language.eq_ignore_ascii_case("ru") { Self::Ru } else { Self::En }
+        if language.eq_ignore_ascii_case("ru") {
+            Self::Ru
+        } else {
+            Self::En
+        }
     }
 
     /// As stored in `users.language` and used in Telegram's `language_code`.
@@ -93,16 +97,28 @@ enum Markup {
 impl Texts {
     /// Parses the embedded files.
     pub fn load() -> Result<Self, BrokenLocale> {
-        Ok(Self { ru: Arc::new(bundle(Locale::Ru)?), en: Arc::new(bundle(Locale::En)?) })
+        Ok(Self {
+            ru: Arc::new(bundle(Locale::Ru)?),
+            en: Arc::new(bundle(Locale::En)?),
+        })
     }
 
     /// A whole message.
     pub fn message(&self, locale: Locale, message: &Message) -> Rendered {
-        let paragraphs: Vec<_> = message.text.iter().map(|phrase| self.phrase(locale, phrase, Markup::Html)).collect();
+        let paragraphs: Vec<_> = message
+            .text
+            .iter()
+            .map(|phrase| self.phrase(locale, phrase, Markup::Html))
+            .collect();
         let buttons = message.buttons.iter().map(|row| {
-            row.iter().map(|button| (self.plain(locale, &button.label), button.data.clone())).collect()
+            row.iter()
+                .map(|button| (self.plain(locale, &button.label), button.data.clone()))
+                .collect()
         });
-        Rendered { html: paragraphs.join("\n\n"), buttons: buttons.collect() }
+        Rendered {
+            html: paragraphs.join("\n\n"),
+            buttons: buttons.collect(),
+        }
     }
 
     /// A text without markup, for buttons and command lists.
@@ -144,7 +160,10 @@ impl Texts {
         match value {
             Value::Object(phrase) => self.render(locale, phrase, markup).into(),
             Value::Array(lines) => {
-                let lines = lines.iter().filter_map(Value::as_object).map(|line| self.render(locale, line, markup));
+                let lines = lines
+                    .iter()
+                    .filter_map(Value::as_object)
+                    .map(|line| self.render(locale, line, markup));
                 lines.collect::<Vec<_>>().join("\n").into()
             }
             Value::Number(number) => number.as_i64().unwrap_or_default().into(),
@@ -172,13 +191,17 @@ impl fmt::Debug for Texts {
 
 /// Only what Telegram's HTML mode asks for.
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
 }
 
 fn format(bundle: &FluentBundle<FluentResource>, key: &str, args: &FluentArgs<'_>) -> Option<String> {
     let pattern = bundle.get_message(key)?.value()?;
     let mut problems = Vec::new();
-    let text = bundle.format_pattern(pattern, Some(args), &mut problems).into_owned();
+    let text = bundle
+        .format_pattern(pattern, Some(args), &mut problems)
+        .into_owned();
     if !problems.is_empty() {
         error!(text.key = key, "Text {key} is rendered with gaps: {problems:?}");
     }
@@ -187,12 +210,18 @@ fn format(bundle: &FluentBundle<FluentResource>, key: &str, args: &FluentArgs<'_
 
 fn bundle(locale: Locale) -> Result<FluentBundle<FluentResource>, BrokenLocale> {
     let broken = |problem: String| BrokenLocale { locale, problem };
-    let language = locale.as_str().parse().map_err(|problem| broken(format!("{problem}")))?;
-    let resource = FluentResource::try_new(locale.source().to_owned()).map_err(|(_, problems)| broken(format!("{problems:?}")))?;
+    let language = locale
+        .as_str()
+        .parse()
+        .map_err(|problem| broken(format!("{problem}")))?;
+    let resource = FluentResource::try_new(locale.source().to_owned())
+        .map_err(|(_, problems)| broken(format!("{problems:?}")))?;
     let mut bundle = FluentBundle::new_concurrent(vec![language]);
     // Else invisible direction marks are put around every argument, also inside of tags.
     bundle.set_use_isolating(false);
-    bundle.add_resource(resource).map_err(|problems| broken(format!("{problems:?}")))?;
+    bundle
+        .add_resource(resource)
+        .map_err(|problems| broken(format!("{problems:?}")))?;
     Ok(bundle)
 }
 

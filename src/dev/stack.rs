@@ -15,7 +15,7 @@ use secrecy::ExposeSecret as _;
 
 use super::{
     postgres::{Durability, Keep, Options, PrivateCluster},
-    role::Role,
+    role::{Role, RoleError},
     s3::S3Server,
 };
 use crate::simulators::{
@@ -56,19 +56,69 @@ pub struct Stack {
     /// Where `aisha web` listens.
     pub web: SocketAddr,
     roles: Roles,
-    environment: Vec<(String, String)>,
-    aisha: PathBuf,
-    home: PathBuf,
     s3: S3Server,
     // Last: the roles go before their database.
     cluster: PrivateCluster,
 }
 
-/// The three roles; a worker that was killed is replaced.
-struct Roles {
+/// The three roles of one binary in one environment; a worker that was killed is replaced.
+pub struct Roles {
     web: Role,
     bot: Role,
     worker: Role,
+    launch: Launch,
+}
+
+/// What every role is started with.
+#[derive(Debug, Clone)]
+pub struct Launch {
+    /// The binary.
+    pub aisha: PathBuf,
+    /// All that a role sees.
+    pub environment: Vec<(String, String)>,
+    /// Where logs go.
+    pub home: PathBuf,
+}
+
+impl Launch {
+    fn role(&self, arguments: &[&str]) -> Result<Role, RoleError> {
+        let name = arguments.first().copied().unwrap_or_default();
+        Role::start(&self.aisha, arguments, &self.environment, &self.home.join(format!("{name}.log")))
+    }
+}
+
+impl Roles {
+    /// Migrates, then starts web, worker and bot; returns when each said that it works, with web's address.
+    /// `tell_fal`: FAL delivers to that address, instead of where the environment says.
+    pub async fn start(mut launch: Launch, listen: SocketAddr, tell_fal: bool) -> anyhow::Result<(Self, SocketAddr)> {
+        launch.role(&["migrate"])?.succeeds().await?;
+        let mut web = launch.role(&["web", "--listen", &listen.to_string()])?;
+        let address = listening_on(&web.says(WEB_IS_READY).await?)?;
+        if tell_fal {
+            launch.environment.push(("FAL_WEBHOOK_URL".to_owned(), format!("http://{address}")));
+        }
+        let mut worker = launch.role(&["worker"])?;
+        let mut bot = launch.role(&["bot"])?;
+        worker.says(WORKER_IS_READY).await?;
+        bot.says(BOT_IS_READY).await?;
+        Ok((Self { web, bot, worker, launch }, address))
+    }
+
+    /// A role that ended by itself, and its last words.
+    pub fn casualty(&mut self) -> Option<String> {
+        let Self { web, bot, worker, .. } = self;
+        for (name, role) in [("web", web), ("bot", bot), ("worker", worker)] {
+            if let Some(status) = role.has_ended() {
+                return Some(format!("`aisha {name}` ended with {status}:\n{}", role.tail()));
+            }
+        }
+        None
+    }
+
+    /// Lets all of them drain.
+    pub async fn stop(mut self) {
+        tokio::join!(self.bot.stop(), self.worker.stop(), self.web.stop());
+    }
 }
 
 impl Stack {
@@ -83,29 +133,14 @@ impl Stack {
         let telegram = TelegramSimulator::start(options.telegram).await?;
         let mut environment = environment(&cluster, &s3, &fal, &telegram);
         environment.extend(options.settings.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
-        let log = |role: &str| options.home.join(format!("{role}.log"));
-        Role::start(&aisha, &["migrate"], &environment, &log("migrate"))?.succeeds().await?;
-        let listen = options.web.to_string();
-        let mut web = Role::start(&aisha, &["web", "--listen", &listen], &environment, &log("web"))?;
-        let address = listening_on(&web.says(WEB_IS_READY).await?)?;
-        // From here on FAL knows where to deliver.
-        environment.push(("FAL_WEBHOOK_URL".to_owned(), format!("http://{address}")));
-        let mut worker = Role::start(&aisha, &["worker"], &environment, &log("worker"))?;
-        let mut bot = Role::start(&aisha, &["bot"], &environment, &log("bot"))?;
-        worker.says(WORKER_IS_READY).await?;
-        bot.says(BOT_IS_READY).await?;
-        let roles = Roles { web, bot, worker };
-        Ok(Self { fal, telegram, web: address, roles, environment, aisha, home: options.home, s3, cluster })
+        let launch = Launch { aisha, environment, home: options.home };
+        let (roles, web) = Roles::start(launch, options.web, true).await?;
+        Ok(Self { fal, telegram, web, roles, s3, cluster })
     }
 
     /// For SQL that only looks, and for locks.
     pub fn database_url(&self) -> String {
         self.cluster.url("postgres")
-    }
-
-    /// What the roles were given; for running one by hand.
-    pub fn environment(&self) -> &[(String, String)] {
-        &self.environment
     }
 
     /// SIGKILL to the worker; its process id.
@@ -117,8 +152,7 @@ impl Stack {
 
     /// Another worker, in the place of one that was killed.
     pub async fn start_worker(&mut self) -> anyhow::Result<()> {
-        let log = self.home.join("worker.log");
-        let mut worker = Role::start(&self.aisha, &["worker"], &self.environment, &log)?;
+        let mut worker = self.roles.launch.role(&["worker"])?;
         worker.says(WORKER_IS_READY).await?;
         self.roles.worker = worker;
         Ok(())
@@ -126,25 +160,12 @@ impl Stack {
 
     /// A role that ended by itself, and its last words.
     pub fn casualty(&mut self) -> Option<String> {
-        let Roles { web, bot, worker } = &mut self.roles;
-        for (name, role) in [("web", web), ("bot", bot), ("worker", worker)] {
-            if let Some(status) = role.has_ended() {
-                return Some(format!("`aisha {name}` ended with {status}:\n{}", role.tail()));
-            }
-        }
-        None
-    }
-
-    /// Where the roles' logs are.
-    pub fn home(&self) -> &Path {
-        &self.home
+        self.roles.casualty()
     }
 
     /// Stops everything in reverse order.
-    pub async fn stop(mut self) {
-        self.roles.bot.stop().await;
-        self.roles.worker.stop().await;
-        self.roles.web.stop().await;
+    pub async fn stop(self) {
+        self.roles.stop().await;
         self.telegram.stop().await;
         self.fal.stop().await;
         self.s3.stop().await;
@@ -156,7 +177,7 @@ impl Stack {
 
 const WEB_IS_READY: &str = "Web is listening on ";
 const WORKER_IS_READY: &str = "is claiming jobs";
-const BOT_IS_READY: &str = "Bot is taking updates";
+const BOT_IS_READY: &str = "The bot is running";
 
 async fn start_cluster(options: &StackOptions, aisha: &Path) -> anyhow::Result<PrivateCluster> {
     let keep = if options.keep { Keep::Directory(super::postgres::kept_directory(&options.home)) } else { Keep::Nothing };
@@ -166,7 +187,7 @@ async fn start_cluster(options: &StackOptions, aisha: &Path) -> anyhow::Result<P
 }
 
 fn listening_on(line: &str) -> anyhow::Result<SocketAddr> {
-    let address = line.split(WEB_IS_READY).nth(1).and_then(|rest| rest.split_whitespace().next());
+    let address = line.split(WEB_IS_READY).nth(1).and_then(|rest| rest.split(|c: char| c.is_whitespace() || c == '"').next());
     address.and_then(|text| text.parse().ok()).with_context(|| format!("no address in {line:?}"))
 }
 
@@ -184,6 +205,7 @@ fn environment(
         ("S3_ACCESS_KEY", s3.access_key.clone()),
         ("S3_SECRET_KEY", s3.secret_key.expose_secret().to_owned()),
         ("S3_BUCKET_AVATARS", BUCKET.to_owned()),
+        ("AISHA__LOG__FORMAT", "text".to_owned()),
         ("AVATAR_TEST_MODE", "true".to_owned()),
         ("AISHA__FAL__SIMULATOR_URL", fal.url()),
         ("FAL_KEY", FAL_KEY.to_owned()),

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use jobs::domain::WebhookBase;
 use secrecy::SecretString;
 use url::Url;
 
@@ -51,8 +52,8 @@ pub struct FalSettings {
     pub cdn_url: Url,
     /// The platform API: the request list.
     pub api_url: Url,
-    /// Public base or whole URL of our webhook route. `None`: polling alone.
-    pub webhook_url: Option<Url>,
+    /// Where FAL is told to deliver. `None`: polling alone.
+    pub webhook: Option<WebhookBase>,
     /// For connecting.
     pub connect_timeout: Duration,
     /// For an ordinary call.
@@ -71,6 +72,8 @@ pub struct FalSettings {
     pub poll_first_after: Duration,
     /// Between status calls.
     pub poll_interval: Duration,
+    /// What a webhook is still given when polling sees the end first.
+    pub webhook_grace: Duration,
     /// Between looks into the request list.
     pub list_interval: Duration,
 }
@@ -96,15 +99,20 @@ impl FalSettings {
         let submit_decision_after = from.duration("fal.submit_decision_after", SECOND..=7 * DAY);
         let archive_delivery = from.choice(
             "fal.archive_delivery",
-            &[("fal_storage", ArchiveDelivery::FalStorage), ("presigned", ArchiveDelivery::Presigned)],
+            &[
+                ("fal_storage", ArchiveDelivery::FalStorage),
+                ("presigned", ArchiveDelivery::Presigned),
+            ],
         );
         // Seven days are also the most that a presigned URL can last.
         let archive_lifecycle = from.duration("fal.archive_lifecycle", MINUTE..=7 * DAY);
         let poll_first_after = from.duration("fal.poll_first_after", 100 * MILLISECOND..=HOUR);
         let poll_interval = from.duration("fal.poll_interval", 100 * MILLISECOND..=10 * MINUTE);
+        let webhook_grace = from.duration("fal.webhook_grace", Duration::ZERO..=HOUR);
         let list_interval = from.duration("fal.list_interval", 100 * MILLISECOND..=HOUR);
         let (hosts, webhook_url) = (hosts?, webhook_url?);
         refuse_unreachable_webhook(from, &hosts, webhook_url.as_ref());
+        let webhook = webhook_url.and_then(|url| WebhookBase::from_setting(url.as_str()).ok().flatten());
         Some(Self {
             key: key?,
             queue_url: hosts.queue,
@@ -112,7 +120,7 @@ impl FalSettings {
             rest_url: hosts.rest,
             cdn_url: hosts.cdn,
             api_url: hosts.api,
-            webhook_url,
+            webhook,
             connect_timeout: connect_timeout?,
             timeout: timeout?,
             submit_timeout: submit_timeout?,
@@ -122,6 +130,7 @@ impl FalSettings {
             archive_lifecycle: archive_lifecycle?,
             poll_first_after: poll_first_after?,
             poll_interval: poll_interval?,
+            webhook_grace: webhook_grace?,
             list_interval: list_interval?,
         })
     }
@@ -129,7 +138,8 @@ impl FalSettings {
 
 /// The dummy is only ever sent to a simulator: test mode refuses FAL's own hosts.
 fn fal_key(from: &mut Reader<'_>) -> Option<SecretString> {
-    const EXAMPLE: &str = "KEY_ID:KEY_SECRET (or set AVATAR_TEST_MODE=true to train at the simulator without a key)";
+    const EXAMPLE: &str =
+        "KEY_ID:KEY_SECRET (or set AVATAR_TEST_MODE=true to train at the simulator without a key)";
     let test_mode = from.truth("fal.test_mode")?;
     if test_mode && from.optional_text("fal.key").is_none() {
         return Some(SecretString::from("test:test"));
@@ -174,22 +184,40 @@ impl FalHosts {
         let rest = host("fal.rest_url", "/rest", "https://rest.fal.ai");
         let cdn = host("fal.cdn_url", "/cdn", "https://v3.fal.media");
         let api = host("fal.api_url", "/api", "https://api.fal.ai");
-        let jwks = host("fal.jwks_url", "/rest/.well-known/jwks.json", "https://rest.fal.ai/.well-known/jwks.json");
-        Some(Self { queue: queue?, run: run?, rest: rest?, cdn: cdn?, api: api?, jwks: jwks? })
+        let jwks = host(
+            "fal.jwks_url",
+            "/rest/.well-known/jwks.json",
+            "https://rest.fal.ai/.well-known/jwks.json",
+        );
+        Some(Self {
+            queue: queue?,
+            run: run?,
+            rest: rest?,
+            cdn: cdn?,
+            api: api?,
+            jwks: jwks?,
+        })
     }
 }
 
 fn is_fal(url: &Url) -> bool {
     let ours = ["fal.run", "falrun.com", "fal.ai", "fal.media"];
-    url.host_str().is_some_and(|host| ours.iter().any(|name| host == *name || host.ends_with(&format!(".{name}"))))
+    url.host_str().is_some_and(|host| {
+        ours.iter()
+            .any(|name| host == *name || host.ends_with(&format!(".{name}")))
+    })
 }
 
 /// FAL drops deliveries to private addresses without a word; better to learn it now than from a silent webhook.
 fn refuse_unreachable_webhook(from: &mut Reader<'_>, hosts: &FalHosts, webhook: Option<&Url>) {
-    let Some(webhook) = webhook.filter(|_| is_fal(&hosts.queue)) else { return };
+    let Some(webhook) = webhook.filter(|_| is_fal(&hosts.queue)) else {
+        return;
+    };
     let private = match webhook.host() {
         Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(url::Host::Ipv4(ip)) => ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_unspecified(),
+        Some(url::Host::Ipv4(ip)) => {
+            ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_unspecified()
+        }
         Some(url::Host::Ipv6(ip)) => ip.is_loopback() || ip.is_unspecified(),
         None => true,
     };

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, fmt, fs, path::Path};
 
-use super::{Given, Problem};
+use super::{Given, Override, Problem};
 
 const DEFAULT: &str = include_str!("../../config/default.toml");
 const TRAINERS: &str = include_str!("../../config/trainers.toml");
@@ -66,8 +66,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("the default"),
-            Self::File(name) => write!(f, "from {name}"),
-            Self::Environment(name) => write!(f, "from {name}"),
+            Self::File(name) | Self::Environment(name) => write!(f, "from {name}"),
             Self::CommandLine(option) => write!(f, "from {option}"),
         }
     }
@@ -94,8 +93,16 @@ impl Layers {
     pub fn merge(given: &Given) -> Self {
         let environment_name = given.environment.get("AISHA_ENV").filter(|name| !name.is_empty());
         let environment_name = environment_name.map_or("production", String::as_str).to_owned();
-        let trainers = Value { text: TRAINERS.to_owned(), origin: Origin::File("config/trainers.toml".to_owned()) };
-        let mut layers = Self { values: BTreeMap::new(), environment_name, trainers, problems: Vec::new() };
+        let trainers = Value {
+            text: TRAINERS.to_owned(),
+            origin: Origin::File("config/trainers.toml".to_owned()),
+        };
+        let mut layers = Self {
+            values: BTreeMap::new(),
+            environment_name,
+            trainers,
+            problems: Vec::new(),
+        };
 
         layers.add_file(DEFAULT, &Origin::Default);
         layers.add_environment_file();
@@ -117,7 +124,8 @@ impl Layers {
 
     /// Every key with its value and origin, one a line; secrets masked.
     pub fn listing(&self) -> String {
-        let line = |key: &str, shown: &str, origin: &dyn fmt::Display| format!("{key} = {shown}  # {origin}\n");
+        let line =
+            |key: &str, shown: &str, origin: &dyn fmt::Display| format!("{key} = {shown}  # {origin}\n");
         let secrets = SECRETS.into_iter().map(|key| match self.get(key) {
             Some(value) => line(key, "***", &value.origin),
             None => line(key, "\"\"", &"not set"),
@@ -144,7 +152,11 @@ impl Layers {
     /// `--config DIR`: each of its files is optional, but a directory with none of them is a slip.
     fn add_directory(&mut self, dir: &Path) {
         let mut found = false;
-        let names = ["default.toml".to_owned(), format!("{}.toml", self.environment_name), "trainers.toml".to_owned()];
+        let names = [
+            "default.toml".to_owned(),
+            format!("{}.toml", self.environment_name),
+            "trainers.toml".to_owned(),
+        ];
         for name in &names {
             let path = dir.join(name);
             let origin = Origin::File(path.display().to_string());
@@ -174,7 +186,8 @@ impl Layers {
             Ok(table) => table,
             Err(error) => {
                 let place = format!("cannot be read as TOML ({origin}): {}.", error.message());
-                self.problems.push(Problem::new("The file", place, "Correct the file."));
+                self.problems
+                    .push(Problem::new("The file", place, "Correct the file."));
                 return;
             }
         };
@@ -187,8 +200,15 @@ impl Layers {
 
     fn add_file_value(&mut self, key: String, value: toml::Value, origin: &Origin) {
         if is_secret(&key) {
-            let fix = format!("Take it out of the file and set {} in the environment.", names_of(&key));
-            self.problems.push(Problem::new(key, format!("is a secret and stands in a file ({origin})."), fix));
+            let fix = format!(
+                "Take it out of the file and set {} in the environment.",
+                names_of(&key)
+            );
+            self.problems.push(Problem::new(
+                key,
+                format!("is a secret and stands in a file ({origin})."),
+                fix,
+            ));
             return;
         }
         let text = match value {
@@ -198,12 +218,19 @@ impl Layers {
             toml::Value::Boolean(truth) => truth.to_string(),
             other => {
                 let what = format!("is a {} ({origin}).", other.type_str());
-                self.problems.push(Problem::new(key, what, "Write a text, a number, true or false."));
+                self.problems
+                    .push(Problem::new(key, what, "Write a text, a number, true or false."));
                 return;
             }
         };
         if *origin == Origin::Default {
-            self.values.insert(key, Value { text, origin: Origin::Default });
+            self.values.insert(
+                key,
+                Value {
+                    text,
+                    origin: Origin::Default,
+                },
+            );
         } else {
             self.set(&key, text, origin.clone());
         }
@@ -211,12 +238,18 @@ impl Layers {
 
     fn add_plain_names(&mut self, environment: &BTreeMap<String, String>) {
         for (name, key) in PLAIN_NAMES {
-            let Some(text) = environment.get(name).filter(|text| !text.is_empty()) else { continue };
-            if let Some(Value { text: earlier, origin: Origin::Environment(other) }) = self.values.get(key)
+            let Some(text) = environment.get(name).filter(|text| !text.is_empty()) else {
+                continue;
+            };
+            if let Some(Value {
+                text: earlier,
+                origin: Origin::Environment(other),
+            }) = self.values.get(key)
                 && earlier != text
             {
                 let what = format!("is set twice, differently: by {other} and by {name}.");
-                self.problems.push(Problem::new(key, what, format!("Unset {other} or {name}.")));
+                self.problems
+                    .push(Problem::new(key, what, format!("Unset {other} or {name}.")));
                 continue;
             }
             self.set(key, text.clone(), Origin::Environment(name.to_owned()));
@@ -242,7 +275,8 @@ impl Layers {
             Some(known) => format!("Did you mean {known}?"),
             None => "config/default.toml lists every key.".to_owned(),
         };
-        self.problems.push(Problem::new(key, format!("is no setting ({origin})."), fix));
+        self.problems
+            .push(Problem::new(key, format!("is no setting ({origin})."), fix));
     }
 
     fn nearest(&self, key: &str) -> Option<&str> {
@@ -253,15 +287,17 @@ impl Layers {
     }
 }
 
-use super::Override;
-
 pub(super) fn is_secret(key: &str) -> bool {
     SECRETS.contains(&key)
 }
 
 /// The variables that set a key, for messages.
 pub(super) fn names_of(key: &str) -> String {
-    let plain = PLAIN_NAMES.iter().filter(|(_, of)| *of == key).map(|(name, _)| *name).collect::<Vec<_>>();
+    let plain = PLAIN_NAMES
+        .iter()
+        .filter(|(_, of)| *of == key)
+        .map(|(name, _)| *name)
+        .collect::<Vec<_>>();
     if plain.is_empty() {
         format!("AISHA__{}", key.to_uppercase().replace('.', "__"))
     } else {
@@ -271,7 +307,11 @@ pub(super) fn names_of(key: &str) -> String {
 
 fn flatten(prefix: &str, table: toml::Table, into: &mut Vec<(String, toml::Value)>) {
     for (name, value) in table {
-        let key = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
+        let key = if prefix.is_empty() {
+            name
+        } else {
+            format!("{prefix}.{name}")
+        };
         match value {
             toml::Value::Table(inner) => flatten(&key, inner, into),
             value => into.push((key, value)),

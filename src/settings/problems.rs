@@ -16,28 +16,60 @@ pub struct Problem {
 impl Problem {
     /// Joins the three.
     pub fn new(key: impl Into<String>, what: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { key: key.into(), what: what.into(), fix: fix.into() }
+        Self {
+            key: key.into(),
+            what: what.into(),
+            fix: fix.into(),
+        }
     }
 }
 
 /// Everything that keeps a role from starting.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Problems {
-    /// Who wanted to start, e.g. `worker`.
-    pub role: &'static str,
+    /// Who cannot start, e.g. `worker`.
+    pub roles: Vec<&'static str>,
     /// `AISHA_ENV`.
     pub environment: String,
     /// At least one.
     pub list: Vec<Problem>,
 }
 
+impl Problems {
+    /// Those of several roles as one, each named once. `None` when there are none.
+    pub fn joined(all: impl IntoIterator<Item = Self>) -> Option<Self> {
+        all.into_iter().reduce(|mut joined, other| {
+            joined.roles.extend(other.roles);
+            let new = other
+                .list
+                .into_iter()
+                .filter(|problem| !joined.list.contains(problem))
+                .collect::<Vec<_>>();
+            joined.list.extend(new);
+            joined
+        })
+    }
+}
+
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.list.len();
         let noun = if count == 1 { "problem" } else { "problems" };
-        writeln!(f, "aisha {} cannot start: {count} {noun} in its settings (AISHA_ENV={})", self.role, self.environment)?;
+        let roles = self.roles.join(", ");
+        writeln!(
+            f,
+            "aisha {roles} cannot start: {count} {noun} in the settings (AISHA_ENV={})",
+            self.environment
+        )?;
         for (number, problem) in self.list.iter().enumerate() {
-            write!(f, "\n{:>3}. {} {}\n     {}\n", number + 1, problem.key, problem.what, problem.fix)?;
+            write!(
+                f,
+                "\n{:>3}. {} {}\n     {}\n",
+                number + 1,
+                problem.key,
+                problem.what,
+                problem.fix
+            )?;
         }
         Ok(())
     }

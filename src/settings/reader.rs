@@ -20,7 +20,10 @@ pub struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub(super) const fn new(layers: &'a Layers) -> Self {
-        Self { layers, problems: Vec::new() }
+        Self {
+            layers,
+            problems: Vec::new(),
+        }
     }
 
     pub(super) fn into_problems(self) -> Vec<Problem> {
@@ -34,7 +37,9 @@ impl<'a> Reader<'a> {
 
     /// Whether nobody has set the key.
     pub(super) fn is_default(&self, key: &str) -> bool {
-        self.layers.get(key).is_none_or(|value| value.origin == Origin::Default)
+        self.layers
+            .get(key)
+            .is_none_or(|value| value.origin == Origin::Default)
     }
 
     /// Adds a problem that only the section can see, such as two keys that contradict one another.
@@ -59,18 +64,38 @@ impl<'a> Reader<'a> {
     /// A value of a type that says itself what is wrong with a text.
     pub(super) fn parse<T: FromStr<Err: Display>>(&mut self, key: &str, example: &str) -> Option<T> {
         let value = self.required(key, example)?;
-        value.text.parse().map_err(|error| self.wrong(key, value, &format!("{error}"), &format!("For example: {example}"))).ok()
+        match value.text.parse::<T>() {
+            Ok(parsed) => Some(parsed),
+            Err(error) => {
+                self.wrong(key, value, &error.to_string(), &format!("For example: {example}"));
+                None
+            }
+        }
     }
 
     /// As [`Reader::parse`], for a value that may be missing: `Some(None)`.
-    #[expect(clippy::option_option, reason = "the outer one means refused, as in every reader")]
-    pub(super) fn optional<T: FromStr<Err: Display>>(&mut self, key: &str, example: &str) -> Option<Option<T>> {
-        if self.layers.get(key).is_none() { Some(None) } else { self.parse(key, example).map(Some) }
+    #[expect(
+        clippy::option_option,
+        reason = "the outer one means refused, as in every reader"
+    )]
+    pub(super) fn optional<T: FromStr<Err: Display>>(
+        &mut self,
+        key: &str,
+        example: &str,
+    ) -> Option<Option<T>> {
+        if self.layers.get(key).is_none() {
+            Some(None)
+        } else {
+            self.parse(key, example).map(Some)
+        }
     }
 
     /// `true` or `false`, also `1` or `0`.
     pub(super) fn truth(&mut self, key: &str) -> Option<bool> {
-        self.choice(key, &[("true", true), ("false", false), ("1", true), ("0", false)])
+        self.choice(
+            key,
+            &[("true", true), ("false", false), ("1", true), ("0", false)],
+        )
     }
 
     /// One of some words.
@@ -79,7 +104,12 @@ impl<'a> Reader<'a> {
         let value = self.required(key, &known)?;
         let found = words.iter().find(|(word, _)| *word == value.text);
         if found.is_none() {
-            self.wrong(key, value, "it is none of the words that are known", &format!("Use one of: {known}."));
+            self.wrong(
+                key,
+                value,
+                "it is none of the words that are known",
+                &format!("Use one of: {known}."),
+            );
         }
         found.map(|(_, chosen)| *chosen)
     }
@@ -91,9 +121,19 @@ impl<'a> Reader<'a> {
     {
         let (low, high) = (*range.start(), *range.end());
         let value = self.required(key, &low.to_string())?;
-        let number = value.text.replace('_', "").parse().ok().filter(|number| range.contains(number));
+        let number = value
+            .text
+            .replace('_', "")
+            .parse()
+            .ok()
+            .filter(|number| range.contains(number));
         if number.is_none() {
-            self.wrong(key, value, "it is no number within bounds", &format!("Use a whole number from {low} to {high}."));
+            self.wrong(
+                key,
+                value,
+                "it is no number within bounds",
+                &format!("Use a whole number from {low} to {high}."),
+            );
         }
         number
     }
@@ -102,7 +142,12 @@ impl<'a> Reader<'a> {
     pub(super) fn duration(&mut self, key: &str, range: RangeInclusive<Duration>) -> Option<Duration> {
         let value = self.required(key, "15s")?;
         let Some(duration) = parse_duration(&value.text) else {
-            self.wrong(key, value, "it is no duration", "Write a number and a unit, such as 500ms, 15s, 5m, 1h or 7d.");
+            self.wrong(
+                key,
+                value,
+                "it is no duration",
+                "Write a number and a unit, such as 500ms, 15s, 5m, 1h or 7d.",
+            );
             return None;
         };
         if !range.contains(&duration) {
@@ -126,9 +171,16 @@ impl<'a> Reader<'a> {
     }
 
     /// As [`Reader::url`], for one that may be missing: `Some(None)`.
-    #[expect(clippy::option_option, reason = "the outer one means refused, as in every reader")]
+    #[expect(
+        clippy::option_option,
+        reason = "the outer one means refused, as in every reader"
+    )]
     pub(super) fn optional_url(&mut self, key: &str, example: &str) -> Option<Option<Url>> {
-        if self.layers.get(key).is_none() { Some(None) } else { self.url(key, example).map(Some) }
+        if self.layers.get(key).is_none() {
+            Some(None)
+        } else {
+            self.url(key, example).map(Some)
+        }
     }
 
     /// A secret that must be there. `check` says what is wrong with its form, without repeating it.
@@ -151,13 +203,21 @@ impl<'a> Reader<'a> {
     fn required(&mut self, key: &str, example: &str) -> Option<&'a Value> {
         let value = self.layers.get(key);
         if value.is_none() {
-            self.refuse(key, "is missing.", format!("Set {}, for example to {example}", names_of(key)));
+            self.refuse(
+                key,
+                "is missing.",
+                format!("Set {}, for example to {example}", names_of(key)),
+            );
         }
         value
     }
 
     fn wrong(&mut self, key: &str, value: &Value, what: &str, fix: &str) {
-        let shown = if is_secret(key) { "(hidden)".to_owned() } else { format!("{:?}", value.text) };
+        let shown = if is_secret(key) {
+            "(hidden)".to_owned()
+        } else {
+            format!("{:?}", value.text)
+        };
         self.refuse(key, format!("is {shown} ({}): {what}.", value.origin), fix);
     }
 }
@@ -174,7 +234,11 @@ fn parse_duration(text: &str) -> Option<Duration> {
         "d" => 86_400_000,
         _ => return None,
     };
-    number.parse::<u64>().ok()?.checked_mul(milliseconds_each).map(Duration::from_millis)
+    number
+        .parse::<u64>()
+        .ok()?
+        .checked_mul(milliseconds_each)
+        .map(Duration::from_millis)
 }
 
 #[cfg(test)]
@@ -183,11 +247,31 @@ mod tests {
 
     #[test]
     fn a_duration_is_a_number_and_a_unit_and_nothing_else() {
-        let cases = [("500ms", 500), ("15s", 15_000), ("5m", 300_000), ("1h", 3_600_000), ("7d", 604_800_000)];
+        let cases = [
+            ("500ms", 500),
+            ("15s", 15_000),
+            ("5m", 300_000),
+            ("1h", 3_600_000),
+            ("7d", 604_800_000),
+        ];
         for (text, milliseconds) in cases {
-            assert_eq!(parse_duration(text), Some(Duration::from_millis(milliseconds)), "{text}");
+            assert_eq!(
+                parse_duration(text),
+                Some(Duration::from_millis(milliseconds)),
+                "{text}"
+            );
         }
-        for text in ["", "15", "s", "-1s", "1.5s", "15 s", "15sec", "99999999999999999999s", "18446744073709551615d"] {
+        for text in [
+            "",
+            "15",
+            "s",
+            "-1s",
+            "1.5s",
+            "15 s",
+            "15sec",
+            "99999999999999999999s",
+            "18446744073709551615d",
+        ] {
             assert_eq!(parse_duration(text), None, "{text}");
         }
     }

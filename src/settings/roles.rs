@@ -187,7 +187,11 @@ fn read_slots(from: &mut Reader<'_>) -> Option<BTreeMap<Queue, usize>> {
                 all_known &= count.map(|count| slots.insert(queue, count)).is_some();
             }
             Err(unknown) => {
-                from.refuse("worker.queues", format!("is {names:?}: {unknown}."), "For example: media,fal");
+                from.refuse(
+                    "worker.queues",
+                    format!("is {names:?}: {unknown}."),
+                    "For example: media,fal",
+                );
                 all_known = false;
             }
         }
@@ -210,7 +214,10 @@ impl Role for MigrateSettings {
     fn read(from: &mut Reader<'_>) -> Option<Self> {
         let log = LogSettings::read(from);
         let database = DatabaseSettings::read(from);
-        Some(Self { log: log?, database: database? })
+        Some(Self {
+            log: log?,
+            database: database?,
+        })
     }
 }
 
@@ -226,5 +233,20 @@ impl Role for OpsSettings {
 
     fn read(from: &mut Reader<'_>) -> Option<Self> {
         DatabaseSettings::read(from).map(|database| Self { database })
+    }
+}
+
+/// `aisha fal-simulator`, `aisha telegram-simulator`
+#[derive(Debug, Clone)]
+pub struct SimulatorSettings {
+    /// Log lines.
+    pub log: LogSettings,
+}
+
+impl Role for SimulatorSettings {
+    const NAME: &'static str = "simulator";
+
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        LogSettings::read(from).map(|log| Self { log })
     }
 }

@@ -3,6 +3,10 @@
 
 use std::time::Duration;
 
+use jobs::{
+    archive::Limits,
+    domain::{TrainerError, Trainers, TrainingDefaults},
+};
 use secrecy::SecretString;
 use url::Url;
 
@@ -10,9 +14,9 @@ use super::reader::Reader;
 
 pub(super) const MILLISECOND: Duration = Duration::from_millis(1);
 pub(super) const SECOND: Duration = Duration::from_secs(1);
-pub(super) const MINUTE: Duration = Duration::from_secs(60);
-pub(super) const HOUR: Duration = Duration::from_secs(3600);
-pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
+pub(super) const MINUTE: Duration = Duration::from_mins(1);
+pub(super) const HOUR: Duration = Duration::from_hours(1);
+pub(super) const DAY: Duration = Duration::from_hours(24);
 
 /// `[log]`
 #[derive(Debug, Clone)]
@@ -34,10 +38,16 @@ pub enum LogFormat {
 
 impl LogSettings {
     pub(super) fn read(from: &mut Reader<'_>) -> Option<Self> {
-        let format = from.choice("log.format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]);
+        let format = from.choice(
+            "log.format",
+            &[("text", LogFormat::Text), ("json", LogFormat::Json)],
+        );
         // Parsed here only to refuse a bad one; the subscriber parses it again.
         let filter = from.parse::<tracing_subscriber::EnvFilter>("log.filter", "info,sqlx=warn");
-        Some(Self { format: format?, filter: filter?.to_string() })
+        Some(Self {
+            format: format?,
+            filter: filter?.to_string(),
+        })
     }
 }
 
@@ -54,13 +64,25 @@ pub struct DatabaseSettings {
 
 impl DatabaseSettings {
     pub(super) fn read(from: &mut Reader<'_>) -> Option<Self> {
-        let url = from.secret("database.url", "postgres://aisha:PASSWORD@db.example.org/aisha", |url| {
-            let known = url.starts_with("postgres://") || url.starts_with("postgresql://");
-            if known && Url::parse(url).is_ok() { Ok(()) } else { Err("it is no postgres:// URL") }
-        });
+        let url = from.secret(
+            "database.url",
+            "postgres://aisha:PASSWORD@db.example.org/aisha",
+            |url| {
+                let known = url.starts_with("postgres://") || url.starts_with("postgresql://");
+                if known && Url::parse(url).is_ok() {
+                    Ok(())
+                } else {
+                    Err("it is no postgres:// URL")
+                }
+            },
+        );
         let max_connections = from.number("database.max_connections", 2..=1000);
         let acquire_timeout = from.duration("database.acquire_timeout", 100 * MILLISECOND..=MINUTE);
-        Some(Self { url: url?, max_connections: max_connections?, acquire_timeout: acquire_timeout? })
+        Some(Self {
+            url: url?,
+            max_connections: max_connections?,
+            acquire_timeout: acquire_timeout?,
+        })
     }
 }
 
@@ -85,7 +107,11 @@ impl S3Settings {
     pub(super) fn read(from: &mut Reader<'_>) -> Option<Self> {
         let endpoint = from.url("s3.endpoint", "https://minio.example.org:9000");
         let region = from.text("s3.region", "us-east-1");
-        let access_key = from.secret("s3.access_key", "the access key of a MinIO or S3 user", |_| Ok(()));
+        let access_key = from.secret(
+            "s3.access_key",
+            "the access key of a MinIO or S3 user",
+            |_| Ok(()),
+        );
         let secret_key = from.secret("s3.secret_key", "that user's secret key", |_| Ok(()));
         let bucket_avatars = from.text("s3.bucket_avatars", "avatars");
         let public_endpoint = from.optional_url("s3.public_endpoint", "https://files.example.org");
@@ -101,23 +127,37 @@ impl S3Settings {
     }
 }
 
-/// `[training]`
+/// `[training]` and `trainers.toml`.
 #[derive(Debug, Clone)]
 pub struct TrainingSettings {
-    /// Entry of trainers.toml for portraits.
-    pub portrait_trainer: String,
-    /// Entry of trainers.toml for styles.
-    pub style_trainer: String,
-    /// Quality.
-    pub preset: String,
+    /// The trainers there are, and which a new training takes.
+    pub trainers: Trainers,
 }
 
 impl TrainingSettings {
     pub(super) fn read(from: &mut Reader<'_>) -> Option<Self> {
         let portrait_trainer = from.text("training.portrait_trainer", "flux-lora-portrait-trainer");
         let style_trainer = from.text("training.style_trainer", "flux-lora-fast-training");
-        let preset = from.text("training.preset", "balanced");
-        Some(Self { portrait_trainer: portrait_trainer?, style_trainer: style_trainer?, preset: preset? })
+        let preset = from.parse("training.preset", "balanced");
+        let defaults = TrainingDefaults {
+            portrait_trainer: portrait_trainer?,
+            style_trainer: style_trainer?,
+            preset: preset?,
+        };
+        let (table, origin) = from.trainers();
+        let refuse = |errors: Vec<TrainerError>| {
+            for error in errors {
+                from.refuse(
+                    &format!("{error}"),
+                    format!("({origin})."),
+                    "config/trainers.toml says what each key means.",
+                );
+            }
+        };
+        Trainers::from_toml(table, &defaults)
+            .map_err(refuse)
+            .ok()
+            .map(|trainers| Self { trainers })
     }
 }
 
@@ -129,11 +169,13 @@ pub struct PhotoSettings {
     /// Most a training.
     pub max: usize,
     /// Of one photo.
-    pub max_bytes: u64,
+    pub max_bytes: usize,
     /// Pixels of one photo's longer side.
     pub max_side: u32,
     /// Width times height of one photo.
     pub max_pixels: u64,
+    /// What decoding may use at a time.
+    pub decode_memory_bytes: usize,
 }
 
 impl PhotoSettings {
@@ -144,11 +186,33 @@ impl PhotoSettings {
         let max_bytes = from.number("photos.max_bytes", 1_000..=20_971_520);
         let max_side = from.number("photos.max_side", 64..=65_535);
         let max_pixels = from.number("photos.max_pixels", 4_096..=200_000_000);
+        let decode_memory_bytes = from.number("photos.decode_memory_bytes", 16_777_216..=17_179_869_184);
         let (min, max) = (min?, max?);
         if min > max {
-            from.refuse("photos.min", format!("is {min}, more than photos.max ({max})."), "Lower the one or raise the other.");
+            from.refuse(
+                "photos.min",
+                format!("is {min}, more than photos.max ({max})."),
+                "Lower the one or raise the other.",
+            );
         }
-        Some(Self { min, max, max_bytes: max_bytes?, max_side: max_side?, max_pixels: max_pixels? })
+        Some(Self {
+            min,
+            max,
+            max_bytes: max_bytes?,
+            max_side: max_side?,
+            max_pixels: max_pixels?,
+            decode_memory_bytes: decode_memory_bytes?,
+        })
+    }
+
+    /// As the jobs and the wizard know them.
+    pub const fn limits(&self) -> Limits {
+        Limits {
+            photos: self.min..=self.max,
+            bytes: self.max_bytes,
+            side: self.max_side,
+            pixels: self.max_pixels,
+        }
     }
 }
 
@@ -176,10 +240,22 @@ impl QueueSettings {
         let poll = from.duration("queue.poll", 50 * MILLISECOND..=MINUTE);
         let (lease, beat) = (lease?, beat?);
         if beat * 3 > lease {
-            let what = format!("is {beat:?}, more than a third of queue.lease ({lease:?}): one late beat would lose jobs.");
-            from.refuse("queue.beat", what, format!("Use {:?} or less, or a longer lease.", lease / 3));
+            let what = format!(
+                "is {beat:?}, more than a third of queue.lease ({lease:?}): one late beat would lose jobs."
+            );
+            from.refuse(
+                "queue.beat",
+                what,
+                format!("Use {:?} or less, or a longer lease.", lease / 3),
+            );
         }
-        Some(Self { lease, beat, sweep: sweep?, grace: grace?, poll: poll? })
+        Some(Self {
+            lease,
+            beat,
+            sweep: sweep?,
+            grace: grace?,
+            poll: poll?,
+        })
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
 /// `[telegram]`
 #[derive(Debug, Clone)]
 pub struct TelegramSettings {
-    /// From BotFather.
+    /// From `BotFather`.
     pub bot_token: SecretString,
     /// Telegram, or a simulator or server of one's own.
     pub api_url: Url,
@@ -40,15 +40,22 @@ pub enum TelegramUpdates {
 
 impl TelegramSettings {
     pub(super) fn read(from: &mut Reader<'_>) -> Option<Self> {
-        let bot_token = from.secret("telegram.bot_token", "123456:ABC-DEF (from BotFather)", |token| {
-            match token.split_once(':') {
-                Some((id, secret)) if id.parse::<u64>().is_ok() && is_url_safe(secret) => Ok(()),
-                _ => Err("it is not of the form 123456:ABC-DEF"),
-            }
-        });
+        let bot_token =
+            from.secret(
+                "telegram.bot_token",
+                "123456:ABC-DEF (from BotFather)",
+                |token| match token.split_once(':') {
+                    Some((id, secret)) if id.parse::<u64>().is_ok() && is_url_safe(secret) => Ok(()),
+                    _ => Err("it is not of the form 123456:ABC-DEF"),
+                },
+            );
         let api_url = from.url("telegram.api_url", "https://api.telegram.org");
         let timeout = from.duration("telegram.timeout", SECOND..=5 * MINUTE);
-        Some(Self { bot_token: bot_token?, api_url: api_url?, timeout: timeout? })
+        Some(Self {
+            bot_token: bot_token?,
+            api_url: api_url?,
+            timeout: timeout?,
+        })
     }
 }
 
@@ -66,9 +73,16 @@ impl TelegramUpdates {
     }
 
     /// What the web role needs: the secret, when Telegram posts to it.
-    #[expect(clippy::option_option, reason = "the outer one means refused, as in every reader")]
+    #[expect(
+        clippy::option_option,
+        reason = "the outer one means refused, as in every reader"
+    )]
     pub(super) fn read_secret(from: &mut Reader<'_>) -> Option<Option<SecretString>> {
-        if is_webhook_mode(from)? { webhook_secret(from).map(Some) } else { Some(None) }
+        if is_webhook_mode(from)? {
+            webhook_secret(from).map(Some)
+        } else {
+            Some(None)
+        }
     }
 }
 
@@ -77,11 +91,22 @@ fn is_webhook_mode(from: &mut Reader<'_>) -> Option<bool> {
 }
 
 fn webhook_secret(from: &mut Reader<'_>) -> Option<SecretString> {
-    from.secret("telegram.webhook_secret", "1 to 256 random letters, digits, _ or -", |secret| {
-        if secret.len() <= 256 && is_url_safe(secret) { Ok(()) } else { Err("it holds what Telegram does not allow") }
-    })
+    from.secret(
+        "telegram.webhook_secret",
+        "1 to 256 random letters, digits, _ or -",
+        |secret| {
+            if secret.len() <= 256 && is_url_safe(secret) {
+                Ok(())
+            } else {
+                Err("it holds what Telegram does not allow")
+            }
+        },
+    )
 }
 
 fn is_url_safe(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
 }

@@ -43,7 +43,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 
 pub use archive::Facts;
@@ -309,14 +308,10 @@ impl From<Args> for FalSimulatorConfig {
     }
 }
 
-/// `aisha fal-simulator`: serves until SIGINT or SIGTERM.
-pub async fn run(args: Args) -> anyhow::Result<()> {
-    let mut terminated = signal(SignalKind::terminate())?;
+/// `aisha fal-simulator`: serves until `stop` is done.
+pub async fn run(args: Args, stop: impl Future<Output = ()>) -> Result<(), FalSimulatorError> {
     let running = FalSimulator::start(args.into()).await?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted?,
-        _ = terminated.recv() => {}
-    }
+    stop.await;
     running.stop().await;
     Ok(())
 }

@@ -13,6 +13,7 @@
 //!
 //! | call | does |
 //! |---|---|
+//! | `GET /sim/bot` | the bot, as `getMe` shows it |
 //! | `POST /sim/users` | creates or changes a person: `{id?, first_name?, last_name?, username?, language_code?, is_bot?}` |
 //! | `GET /sim/users` | lists them |
 //! | `POST /sim/users/{id}/text` | `{text}` → `{message_id}` |
@@ -22,8 +23,8 @@
 //! | `POST /sim/users/{id}/block`, `/unblock`, `/deactivate` | what the bot then gets is 403 |
 //! | `GET /sim/chats/{id}?since=&timeout=` | the chat ([`ChatView`]); with `since`, as soon as its `version` is greater |
 //! | `GET /sim/wait?chat_id=&from=bot\|user&containing=&button=&data=&after=&media=&ever=&count=&timeout=` | waits for messages ([`MessageFilter`]) → `{messages}` |
-//! | `GET /sim/ledger?method=&chat_id=&after=&accepted=&count=&timeout=` | every Bot API call ([`LedgerEntry`]); with `count`, waits for so many |
-//! | `GET /sim/deliveries` | every attempt at the webhook ([`Delivery`]) |
+//! | `GET /sim/ledger?method=&chat_id=&after=&accepted=&outcome=&count=&timeout=` | every Bot API call ([`LedgerEntry`]); with `count`, waits for so many |
+//! | `GET /sim/deliveries?count=&timeout=` | every attempt at the webhook ([`Delivery`]); with `count`, waits for so many |
 //! | `POST /sim/faults` | scripts trouble ([`Fault`]) → `{id}`; `GET` lists, `DELETE` (`/sim/faults/{id}` for one) removes |
 //! | `GET /sim/held?count=&timeout=` | calls that a `hold` fault keeps; with `count`, waits for so many |
 //! | `POST /sim/held/release` | `{id?}`: lets one go on, or all → `{released}` |
@@ -45,7 +46,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Args;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -101,9 +101,8 @@ pub struct TelegramSimulatorConfig {
     pub bot_name: String,
     /// Without `@`.
     pub bot_username: String,
-    /// Real seconds per second of Telegram's own waits (the webhook's backoff): 0.01 makes them a hundred times
-    /// shorter.
-    pub time_factor: f64,
+    /// Factor on Telegram's own waits, the webhook's retry delays: 0.01 makes them a hundred times shorter.
+    pub time_scale: f64,
     /// Whether `/` serves the page on which a person plays the user.
     pub page: bool,
 }
@@ -115,7 +114,7 @@ impl Default for TelegramSimulatorConfig {
             token: None,
             bot_name: "Aisha".to_owned(),
             bot_username: "aisha_simulated_bot".to_owned(),
-            time_factor: 1.0,
+            time_scale: 1.0,
             page: false,
         }
     }
@@ -205,51 +204,51 @@ impl Drop for Running {
     }
 }
 
-/// Simulate the Telegram Bot API on a port of its own
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Example:\n  aisha telegram-simulator --listen 127.0.0.1:9701\n  \
-    curl http://127.0.0.1:9701/bot1:token/getMe\n\nThe page to play a user: http://127.0.0.1:9701/"
-)]
-pub struct TelegramSimulatorArgs {
+/// Simulates the Telegram Bot API on one port. Nobody is written to.
+///
+/// Point clients at the address it listens on instead of api.telegram.org; a page there lets you play a user, and
+/// /sim/ledger shows what the bot called.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    aisha telegram-simulator\n  \
+    aisha telegram-simulator --listen 127.0.0.1:9701 --token 1:secret\n  \
+    curl http://127.0.0.1:9701/bot1:secret/getMe")]
+pub struct Args {
     /// Address to listen on
     #[arg(long, default_value = "127.0.0.1:9701")]
     listen: SocketAddr,
-    /// The only bot token to let in; any well-formed one when it is left out
+    /// The only bot token to let in; any well-formed one if not given
     #[arg(long)]
     token: Option<String>,
     /// The bot's user name, without @
     #[arg(long, default_value = "aisha_simulated_bot")]
     bot_username: String,
-    /// Real seconds per second of the webhook's backoff
+    /// Factor on the webhook's retry delays
     #[arg(long, default_value_t = 1.0)]
-    time_factor: f64,
+    time_scale: f64,
 }
 
-/// `aisha telegram-simulator`: serves until SIGINT or SIGTERM.
-pub async fn run(args: TelegramSimulatorArgs) -> anyhow::Result<()> {
-    let running = TelegramSimulator::start(TelegramSimulatorConfig {
-        listen: args.listen,
-        token: args.token,
-        bot_username: args.bot_username,
-        time_factor: args.time_factor.max(0.0),
-        page: true,
-        ..TelegramSimulatorConfig::default()
-    })
-    .await?;
+impl From<Args> for TelegramSimulatorConfig {
+    fn from(args: Args) -> Self {
+        Self {
+            listen: args.listen,
+            token: args.token,
+            bot_username: args.bot_username,
+            time_scale: args.time_scale,
+            page: true,
+            ..Self::default()
+        }
+    }
+}
+
+/// `aisha telegram-simulator`: serves until `stop` is done.
+pub async fn run(args: Args, stop: impl Future<Output = ()>) -> Result<(), StartError> {
+    let running = TelegramSimulator::start(args.into()).await?;
     tracing::info!(
         "The Telegram simulator listens on {url}; play a user at {url}/",
         url = running.url()
     );
-    until_told_to_stop().await?;
+    stop.await;
     running.stop().await;
     Ok(())
-}
-
-async fn until_told_to_stop() -> io::Result<()> {
-    let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted,
-        _ = terminated.recv() => Ok(()),
-    }
 }

@@ -24,7 +24,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use jobs::{
-    fal::WebhookRefusal,
+    fal::{Verdict, VerifyError},
     producer::{DeliveryQuery, ProducerError},
 };
 use metrics::counter;
@@ -44,9 +44,12 @@ pub(super) async fn receive(
     body: Bytes,
 ) -> Result<StatusCode, Refusal> {
     // Raw bytes on purpose: the signature covers them, and JSON written anew would not match.
-    let delivery = web.verifier.verify(&headers, body).await?;
+    let delivery = web.verifier.verify(&headers, &body, web.clock.now()).await?;
     let request_id = delivery.request_id.clone();
-    let accepted = web.producer.accept_fal_delivery(delivery, read_query(query.as_deref())).await?;
+    let accepted = web
+        .producer
+        .accept_fal_delivery(delivery, read_query(query.as_deref()))
+        .await?;
     counter!("aisha_webhook_total", "verdict" => "stored").increment(1);
     info!(fal.request_id = %request_id, duplicate = accepted.was_known, "Stored a FAL delivery for request {request_id}");
     Ok(StatusCode::OK)
@@ -59,14 +62,17 @@ fn read_query(query: Option<&str>) -> DeliveryQuery {
             .find(|(name, value)| name == wanted && !value.is_empty())
             .map(|(_, value)| value.into_owned())
     };
-    DeliveryQuery { training_type: find("training_type"), token: find("token") }
+    DeliveryQuery {
+        training_type: find("training_type"),
+        token: find("token"),
+    }
 }
 
 /// Why nothing was promised. What exactly was wrong goes to the log, never to the caller.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Refusal {
     #[error(transparent)]
-    NotVerified(#[from] WebhookRefusal),
+    NotVerified(#[from] VerifyError),
     #[error(transparent)]
     NotStored(#[from] ProducerError),
 }
@@ -74,7 +80,11 @@ pub(super) enum Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let (status, verdict) = match &self {
-            Self::NotVerified(refusal) => verdict_of(refusal),
+            Self::NotVerified(error) => match error.verdict() {
+                Verdict::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorised"),
+                Verdict::BadRequest => (StatusCode::BAD_REQUEST, "garbage"),
+                Verdict::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "no_keys"),
+            },
             Self::NotStored(_) => (StatusCode::SERVICE_UNAVAILABLE, "not_stored"),
         };
         counter!("aisha_webhook_total", "verdict" => verdict).increment(1);

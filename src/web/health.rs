@@ -29,7 +29,7 @@ pub struct Health {
     database: Database,
     stop: Stop,
     metrics: PrometheusHandle,
-    checks: Arc<Vec<Check>>,
+    checks: Vec<Arc<Check>>,
 }
 
 /// Something else that a role cannot work without.
@@ -41,14 +41,34 @@ struct Check {
 impl fmt::Debug for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = self.checks.iter().map(|check| check.name).collect::<Vec<_>>();
-        f.debug_struct("Health").field("checks", &names).finish_non_exhaustive()
+        f.debug_struct("Health")
+            .field("checks", &names)
+            .finish_non_exhaustive()
     }
 }
 
 impl Health {
     /// Looks at database, migrations and draining.
     pub fn new(database: Database, stop: Stop, metrics: PrometheusHandle) -> Self {
-        Self { database, stop, metrics, checks: Arc::default() }
+        Self {
+            database,
+            stop,
+            metrics,
+            checks: Vec::new(),
+        }
+    }
+
+    /// Looks at something more. `check` answers what is wrong, without a host or a secret in it.
+    #[must_use]
+    pub fn and<F>(mut self, name: &'static str, check: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        self.checks.push(Arc::new(Check {
+            name,
+            run: Box::new(move || Box::pin(check())),
+        }));
+        self
     }
 
     /// The three routes.
@@ -63,9 +83,10 @@ impl Health {
     /// Serves the three routes on an address of their own, until the process ends. Binds before it returns, so
     /// that an address that is taken is an error at start-up.
     pub async fn serve_on(self, listen: SocketAddr) -> Result<(), Failure> {
-        let listener = TcpListener::bind(listen)
-            .await
-            .map_err(|error| Failure::unavailable(format_args!("cannot serve health on {listen}: {error}")))?;
+        let listener = TcpListener::bind(listen).await.map_err(|error| {
+            Failure::unavailable(format_args!("cannot serve health on {listen}: {error}"))
+        })?;
+        let listen = listener.local_addr().unwrap_or(listen);
         info!("Health is served on {listen}");
         let routes = self.routes();
         tokio::spawn(async move { axum::serve(listener, routes).await });
@@ -80,14 +101,17 @@ impl Health {
         }
         match timeout(PATIENCE, schema::pending(&self.database)).await {
             Ok(Ok(pending)) if pending.is_empty() => {}
-            Ok(Ok(pending)) => problems.push(format!("migrations: {} pending, run `aisha migrate`", pending.len())),
+            Ok(Ok(pending)) => problems.push(format!(
+                "migrations: {} pending, run `aisha migrate`",
+                pending.len()
+            )),
             Ok(Err(error)) => {
                 debug!("Not ready: {error}");
                 problems.push("database: it does not answer as it should".to_owned());
             }
             Err(_) => problems.push(format!("database: no answer within {PATIENCE:?}")),
         }
-        for check in self.checks.iter() {
+        for check in &self.checks {
             match timeout(PATIENCE, (check.run)()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(problem)) => problems.push(format!("{}: {problem}", check.name)),
@@ -100,8 +124,15 @@ impl Health {
 
 async fn readyz(State(health): State<Health>) -> impl IntoResponse {
     let problems = health.problems().await;
-    let status = if problems.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(serde_json::json!({ "ready": problems.is_empty(), "problems": problems })))
+    let status = if problems.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (
+        status,
+        Json(serde_json::json!({ "ready": problems.is_empty(), "problems": problems })),
+    )
 }
 
 async fn metrics(State(health): State<Health>) -> String {

@@ -66,9 +66,52 @@ impl Db {
         Self { pool, name, url }
     }
 
+    /// The database refuses everybody, and has thrown everybody out, until [`Outage::end`].
+    pub async fn outage(&self) -> Outage {
+        let outage = Outage {
+            database: self.name.clone(),
+        };
+        outage.accept_connections(false).await;
+        let mut admin = outage.admin().await;
+        sqlx::query("select pg_terminate_backend(pid) from pg_stat_activity where datname = $1")
+            .bind(&self.name)
+            .execute(&mut admin)
+            .await
+            .expect("end the sessions");
+        outage
+    }
+
     /// What goes into `DATABASE_URL`.
     pub fn url(&self) -> &str {
         &self.url
+    }
+}
+
+/// A database that is away; see [`Db::outage`].
+pub struct Outage {
+    database: String,
+}
+
+impl Outage {
+    /// It is back.
+    pub async fn end(self) {
+        self.accept_connections(true).await;
+    }
+
+    async fn accept_connections(&self, accept: bool) {
+        let statement = format!(
+            r#"alter database "{}" with allow_connections {accept}"#,
+            self.database
+        );
+        let mut admin = self.admin().await;
+        sqlx::raw_sql(AssertSqlSafe(statement))
+            .execute(&mut admin)
+            .await
+            .expect("change the database");
+    }
+
+    async fn admin(&self) -> PgConnection {
+        SERVER.get().expect("a database came from a server").admin().await
     }
 }
 

@@ -42,6 +42,11 @@ impl S3 {
         std::fs::write(path, bytes).expect("write the object");
     }
 
+    /// Takes the bucket away, with all that is in it.
+    pub fn remove_bucket(&self) {
+        std::fs::remove_dir_all(self.root.path().join(BUCKET)).expect("remove the bucket");
+    }
+
     /// The bytes of an object, `None` when there is none.
     pub fn get(&self, key: &str) -> Option<Vec<u8>> {
         std::fs::read(self.file(key)).ok()

@@ -118,7 +118,9 @@ impl Step {
     }
 
     fn parse(word: &str) -> Option<Self> {
-        [Self::Type, Self::Gender, Self::Name].into_iter().find(|step| step.as_str() == word)
+        [Self::Type, Self::Gender, Self::Name]
+            .into_iter()
+            .find(|step| step.as_str() == word)
     }
 }
 
@@ -141,7 +143,11 @@ mod tests {
         for kind in TrainingType::ALL {
             all.extend([Action::NewDraft(*kind), Action::ChooseType(avatar, *kind)]);
         }
-        all.extend(Gender::ALL.iter().map(|gender| Action::ChooseGender(avatar, *gender)));
+        all.extend(
+            Gender::ALL
+                .iter()
+                .map(|gender| Action::ChooseGender(avatar, *gender)),
+        );
         all.extend([Step::Type, Step::Gender, Step::Name].map(|step| Action::Back(avatar, step)));
         all
     }
@@ -166,6 +172,9 @@ mod tests {
 
     #[test]
     fn a_button_with_an_unknown_training_type_is_no_portrait() {
-        assert_eq!("new:protrait".parse::<Action>(), Err(UnknownAction("new:protrait".into())));
+        assert_eq!(
+            "new:protrait".parse::<Action>(),
+            Err(UnknownAction("new:protrait".into()))
+        );
     }
 }

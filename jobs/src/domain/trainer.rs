@@ -15,14 +15,14 @@ use std::{fmt, time::Duration};
 
 use serde_json::Value;
 
-use super::{TrainingType, UnknownName, avatar::named};
+use super::{TrainingType, UserId, avatar::named};
 
 mod output;
 mod schema;
 mod table;
 
 use output::OutputSpec;
-pub use output::{LoraFile, OutputKind, OutputProblem, TrainedModel};
+pub use output::{OutputKind, OutputProblem, TrainedModel};
 use schema::Schema;
 
 named!(
@@ -77,10 +77,23 @@ pub struct TrainingOrder<'a> {
     pub archive_url: &'a str,
     /// See [`portrait_trigger`](super::portrait_trigger) and [`style_trigger`](super::style_trigger).
     pub trigger: &'a str,
-    /// Name of a [`Preset`], as stored in `trainings.preset`.
-    pub preset: &'a str,
-    /// For trainers that have a comment field; see [`finetune_comment`].
-    pub comment: &'a str,
+    /// Which numbers.
+    pub preset: Preset,
+    /// For trainers that have a comment field.
+    pub comment: FinetuneComment<'a>,
+}
+
+/// What a finetune is called in FAL's dashboard (M11), and found again by (K16).
+#[derive(Debug, Clone, Copy)]
+pub struct FinetuneComment<'a> {
+    /// As the user typed it; `None` or blank when it is not known.
+    pub avatar_name: Option<&'a str>,
+    /// With or without `@`.
+    pub telegram_username: Option<&'a str>,
+    /// Stands for the username of a user who has none.
+    pub user_id: UserId,
+    /// The attempt's token.
+    pub token: &'a str,
 }
 
 /// A mistake in `trainers.toml`, or a default that names nothing.
@@ -175,11 +188,8 @@ impl Trainer {
     }
 
     /// The body of the submit.
-    ///
-    /// # Errors
-    /// The order's preset is none.
-    pub fn request(&self, order: &TrainingOrder<'_>) -> Result<Value, UnknownName> {
-        Ok(self.schema.request(order, order.preset.parse()?))
+    pub fn request(&self, order: &TrainingOrder<'_>) -> Value {
+        self.schema.request(order)
     }
 
     /// The model in a successful result.
@@ -191,13 +201,31 @@ impl Trainer {
     }
 }
 
-/// What a finetune is called in FAL's dashboard: the avatar's name and its owner (M11), then the attempt's token,
-/// by which it is found again (K16). `username` is the Telegram name, or `user_<id>` for a user who has none.
-pub fn finetune_comment(avatar_name: &str, username: &str, token: &str) -> String {
-    /// The incumbent's word for an avatar without a name; operators read it, users do not.
-    const UNNAMED: &str = "Художественный аватар";
-    /// The name is cut, never the token.
-    const MAX_NAME: usize = 100;
-    let name: String = avatar_name.trim().chars().filter(|char| !char.is_control()).take(MAX_NAME).collect();
-    if name.is_empty() { format!("{UNNAMED} · {token}") } else { format!("{name} ({username}) · {token}") }
+impl fmt::Display for FinetuneComment<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// The incumbent's word for an avatar without a name; operators read it, users do not.
+        const UNNAMED: &str = "Художественный аватар";
+        /// The name is cut, never the token.
+        const MAX_NAME: usize = 100;
+        let name = self.avatar_name.unwrap_or_default().trim();
+        let name: String = name
+            .chars()
+            .filter(|char| !char.is_control())
+            .take(MAX_NAME)
+            .collect();
+        if name.is_empty() {
+            f.write_str(UNNAMED)?;
+        } else {
+            f.write_str(&name)?;
+            match self
+                .telegram_username
+                .map(|name| name.trim_start_matches('@'))
+                .filter(|name| !name.is_empty())
+            {
+                Some(username) => write!(f, " - @{username}")?,
+                None => write!(f, " - user_{}", self.user_id)?,
+            }
+        }
+        write!(f, " · {}", self.token)
+    }
 }

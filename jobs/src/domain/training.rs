@@ -85,6 +85,19 @@ named!(
     }
 );
 
+/// A request that FAL has, and where to ask about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FalRequest {
+    /// FAL's queue id (never the gateway's).
+    pub request_id: String,
+    /// GET: queued, running, completed.
+    pub status_url: String,
+    /// GET: what the model answered.
+    pub response_url: String,
+    /// PUT: cancel.
+    pub cancel_url: String,
+}
+
 impl TrainingStatus {
     /// Nothing follows.
     pub const fn is_final(self) -> bool {

@@ -1,5 +1,7 @@
 //! Where FAL is told to deliver: `FAL_WEBHOOK_URL` with the training's type and the attempt's token (K15).
 
+use std::str::FromStr;
+
 use url::Url;
 
 use super::TrainingType;
@@ -7,9 +9,9 @@ use super::TrainingType;
 /// Where our web role takes deliveries, unless the setting has a path of its own.
 pub const WEBHOOK_PATH: &str = "/api/v1/avatar/status_update";
 
-/// Whether and where FAL is asked to deliver. Without a base polling alone carries trainings.
+/// The public base that deliveries go to. Without one no delivery is asked for and polling alone carries trainings.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Webhook(Option<Url>);
+pub struct WebhookBase(Url);
 
 /// `FAL_WEBHOOK_URL` is no base.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,18 +23,38 @@ pub struct BadWebhookUrl {
     why: String,
 }
 
-impl Webhook {
-    /// Reads the setting; empty means none. A base without a path gets [`WEBHOOK_PATH`]; one with a path is used as
-    /// it is, with what it has in its query.
+impl WebhookBase {
+    /// Reads the setting. Empty means none.
     ///
     /// # Errors
     /// It is neither empty nor an absolute http(s) URL.
-    pub fn from_setting(text: &str) -> Result<Self, BadWebhookUrl> {
+    pub fn from_setting(text: &str) -> Result<Option<Self>, BadWebhookUrl> {
         let text = text.trim();
         if text.is_empty() {
-            return Ok(Self(None));
+            Ok(None)
+        } else {
+            text.parse().map(Some)
         }
-        let bad = |why: &str| BadWebhookUrl { text: text.to_owned(), why: why.to_owned() };
+    }
+
+    /// The URL for one attempt. A base with a path is used as it is, with what it has in its query.
+    pub fn url_for(&self, training_type: TrainingType, token: &str) -> Url {
+        let mut url = self.0.clone();
+        url.query_pairs_mut()
+            .append_pair("training_type", training_type.as_str())
+            .append_pair("token", token);
+        url
+    }
+}
+
+impl FromStr for WebhookBase {
+    type Err = BadWebhookUrl;
+
+    fn from_str(text: &str) -> Result<Self, BadWebhookUrl> {
+        let bad = |why: &str| BadWebhookUrl {
+            text: text.to_owned(),
+            why: why.to_owned(),
+        };
         let mut url = Url::parse(text).map_err(|error| bad(&error.to_string()))?;
         if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
             return Err(bad("not http or https"));
@@ -42,21 +64,12 @@ impl Webhook {
         }
         url.set_fragment(None);
         // `?a=1&` would otherwise become `?a=1&&training_type=…`.
-        let query = url.query().map(|query| query.trim_end_matches('&').to_owned()).filter(|query| !query.is_empty());
+        let query = url
+            .query()
+            .map(|query| query.trim_end_matches('&').to_owned())
+            .filter(|query| !query.is_empty());
         url.set_query(query.as_deref());
-        Ok(Self(Some(url)))
-    }
-
-    /// Whether deliveries are asked for at all.
-    pub const fn is_configured(&self) -> bool {
-        self.0.is_some()
-    }
-
-    /// The URL for one attempt.
-    pub fn url(&self, training_type: TrainingType, token: &str) -> Option<String> {
-        let mut url = self.0.clone()?;
-        url.query_pairs_mut().append_pair("training_type", training_type.as_str()).append_pair("token", token);
-        Some(url.into())
+        Ok(Self(url))
     }
 }
 
@@ -67,8 +80,8 @@ mod tests {
     use super::*;
 
     fn url(base: &str) -> String {
-        let webhook = Webhook::from_setting(base).expect("a base");
-        webhook.url(TrainingType::Style, "00ff").expect("a URL")
+        let base: WebhookBase = base.parse().expect("a base");
+        base.url_for(TrainingType::Style, "00ff").to_string()
     }
 
     #[test]
@@ -127,7 +140,7 @@ mod tests {
     #[test]
     fn what_is_no_web_url_is_refused_with_the_fix() {
         for text in ["bot.test", "ftp://bot.test", "/hook", "https://"] {
-            let error = Webhook::from_setting(text).expect_err(text);
+            let error = WebhookBase::from_setting(text).expect_err(text);
             assert!(error.to_string().contains("https://bot.example.org"), "{error}");
         }
     }
@@ -135,8 +148,8 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_the_token_it_comes_back_whole(token in ".{0,64}") {
-            let webhook = Webhook::from_setting("https://bot.test/hook?training_type2=x").expect("a base");
-            let url = Url::parse(&webhook.url(TrainingType::Portrait, &token).expect("a URL")).expect("it parses");
+            let base: WebhookBase = "https://bot.test/hook?training_type2=x".parse().expect("a base");
+            let url = base.url_for(TrainingType::Portrait, &token);
             let found: Vec<_> = url.query_pairs().filter(|(key, _)| key == "token").map(|(_, value)| value).collect();
             prop_assert_eq!(found, vec![token]);
         }

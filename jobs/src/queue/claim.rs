@@ -106,6 +106,11 @@ impl Claim {
         self.0.stop.is_cancelled()
     }
 
+    /// [`Claim::is_cancelled`] as a token, for blocking work that is handed one.
+    pub(crate) fn stop_token(&self) -> &CancellationToken {
+        &self.0.stop
+    }
+
     /// Completes when [`Claim::is_cancelled`] turns true.
     pub fn cancelled(&self) -> WaitForCancellationFuture<'_> {
         self.0.stop.cancelled()
@@ -134,7 +139,9 @@ impl Claim {
 
     /// A heartbeat that was sent at `sent` moved the database's lease.
     pub(crate) fn renewed(&self, sent: Instant, lease: Duration) {
-        self.0.lease_end.fetch_max(since_epoch(sent + lease), Ordering::AcqRel);
+        self.0
+            .lease_end
+            .fetch_max(since_epoch(sent + lease), Ordering::AcqRel);
     }
 
     /// Ends the run. `false`: it was interrupted before, for a reason that stays.

@@ -108,8 +108,8 @@ pub(crate) async fn not_accepted(tx: &mut PgConnection, id: Uuid, outcome: Attem
     let changed = sqlx::query!(
         r#"
         update training_attempts
-           set outcome = $2, error = $3, settled_at = now()
-         where id = $1 and outcome is null and $2 <> 'accepted'
+           set outcome = $2::attempt_outcome, error = $3, settled_at = now()
+         where id = $1 and outcome is null and $2::attempt_outcome <> 'accepted'
         "#,
         id,
         outcome as AttemptOutcome,

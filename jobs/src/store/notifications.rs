@@ -51,7 +51,10 @@ pub(crate) struct New<'a> {
 }
 
 /// Puts a message into the outbox. `None`: the key was used before, so it is there already or was even sent.
-pub(crate) async fn insert(tx: &mut PgConnection, new: &New<'_>) -> Result<Option<NotificationId>, sqlx::Error> {
+pub(crate) async fn insert(
+    tx: &mut PgConnection,
+    new: &New<'_>,
+) -> Result<Option<NotificationId>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"
         insert into notifications (user_id, avatar_id, training_id, kind, dedupe_key, message, message_id, is_last)
@@ -141,6 +144,29 @@ pub(crate) async fn raise(
     })
 }
 
+/// How many messages of a kind an avatar has had.
+pub(crate) async fn count(tx: &mut PgConnection, kind: Kind, avatar: AvatarId) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select count(*) as "count!" from notifications where kind = $1 and avatar_id = $2"#,
+        kind.as_str(),
+        avatar.0
+    )
+    .fetch_one(tx)
+    .await
+}
+
+/// Telegram's id of a training's open message of a kind.
+pub(crate) async fn message_of(tx: &mut PgConnection, kind: Kind, training: TrainingId) -> Result<Option<i64>, sqlx::Error> {
+    let row = sqlx::query_scalar!(
+        "select message_id from notifications where kind = $1 and training_id = $2 and closed_at is null",
+        kind.as_str(),
+        training.0
+    )
+    .fetch_optional(tx)
+    .await?;
+    Ok(row.flatten())
+}
+
 /// Ends the open messages of a kind where they stand: another message takes over.
 pub(crate) async fn supersede(tx: &mut PgConnection, kind: Kind, about: About) -> Result<(), sqlx::Error> {
     let (avatar, training) = about.ids();
@@ -215,7 +241,10 @@ pub(crate) async fn before(tx: &mut PgConnection, due: &Due) -> Result<Option<No
 }
 
 /// The chat's next message that was never delivered.
-pub(crate) async fn next_waiting(tx: &mut PgConnection, user: UserId) -> Result<Option<NotificationId>, sqlx::Error> {
+pub(crate) async fn next_waiting(
+    tx: &mut PgConnection,
+    user: UserId,
+) -> Result<Option<NotificationId>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"
         select id as "id: NotificationId"
@@ -232,7 +261,10 @@ pub(crate) async fn next_waiting(tx: &mut PgConnection, user: UserId) -> Result<
 
 /// Marks that a first send is about to begin. `Some(true)`: an earlier one began and nobody knows whether it
 /// arrived, so this one may be a duplicate, which is counted. `None`: there is nothing to send any more.
-pub(crate) async fn begin_send(tx: &mut PgConnection, id: NotificationId) -> Result<Option<bool>, sqlx::Error> {
+pub(crate) async fn begin_send(
+    tx: &mut PgConnection,
+    id: NotificationId,
+) -> Result<Option<bool>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"
         with before as (select id, sending_since from notifications where id = $1 for update)
@@ -251,13 +283,20 @@ pub(crate) async fn begin_send(tx: &mut PgConnection, id: NotificationId) -> Res
 
 /// The send surely did not arrive: the next one is a first one again.
 pub(crate) async fn not_sent(tx: &mut PgConnection, id: NotificationId) -> Result<(), sqlx::Error> {
-    sqlx::query!("update notifications set sending_since = null where id = $1", id.0).execute(tx).await?;
+    sqlx::query!(
+        "update notifications set sending_since = null where id = $1",
+        id.0
+    )
+    .execute(tx)
+    .await?;
     Ok(())
 }
 
 /// The message that was to be edited is not there any more: the next send makes a new one.
 pub(crate) async fn forget_message_id(tx: &mut PgConnection, id: NotificationId) -> Result<(), sqlx::Error> {
-    sqlx::query!("update notifications set message_id = null where id = $1", id.0).execute(tx).await?;
+    sqlx::query!("update notifications set message_id = null where id = $1", id.0)
+        .execute(tx)
+        .await?;
     Ok(())
 }
 
@@ -287,7 +326,11 @@ pub(crate) async fn delivered(
 }
 
 /// Nothing more will be sent for this row. Says whether it was open.
-pub(crate) async fn close(tx: &mut PgConnection, id: NotificationId, outcome: &str) -> Result<bool, sqlx::Error> {
+pub(crate) async fn close(
+    tx: &mut PgConnection,
+    id: NotificationId,
+    outcome: &str,
+) -> Result<bool, sqlx::Error> {
     let closed = sqlx::query!(
         "update notifications set closed_at = now(), outcome = $2, updated_at = now() where id = $1 and closed_at is null",
         id.0,
@@ -313,6 +356,14 @@ pub(crate) async fn close_all(tx: &mut PgConnection, user: UserId) -> Result<(),
 }
 
 /// Whose notification it is.
-pub(crate) async fn reader_of(tx: &mut PgConnection, id: NotificationId) -> Result<Option<UserId>, sqlx::Error> {
-    sqlx::query_scalar!(r#"select user_id as "user_id: UserId" from notifications where id = $1"#, id.0).fetch_optional(tx).await
+pub(crate) async fn reader_of(
+    tx: &mut PgConnection,
+    id: NotificationId,
+) -> Result<Option<UserId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select user_id as "user_id: UserId" from notifications where id = $1"#,
+        id.0
+    )
+    .fetch_optional(tx)
+    .await
 }

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use crate::domain::{AvatarId, FailureCode, TrainingId, TrainingSource, TrainingStatus, TrainingType, UserId};
+use crate::domain::{AvatarId, FailureCode, FalRequest, TrainingId, TrainingSource, TrainingStatus, TrainingType, UserId};
 
 /// One row of `trainings`, as the jobs need it. The migration's column comments say who sets what, and when.
 #[derive(Debug, Clone)]
@@ -27,10 +27,23 @@ pub(crate) struct Training {
     pub request_id: Option<String>,
     pub status_url: Option<String>,
     pub response_url: Option<String>,
+    pub cancel_url: Option<String>,
     pub fal_status: Option<String>,
     pub progress: i16,
     pub result: Option<Value>,
     pub created_at: DateTime<Utc>,
+}
+
+impl Training {
+    /// The request that FAL has for it; `None` until one is accepted or adopted.
+    pub(crate) fn request(&self) -> Option<FalRequest> {
+        Some(FalRequest {
+            request_id: self.request_id.clone()?,
+            status_url: self.status_url.clone()?,
+            response_url: self.response_url.clone()?,
+            cancel_url: self.cancel_url.clone()?,
+        })
+    }
 }
 
 /// Where the archive lies; written by `build_archive`.
@@ -42,15 +55,6 @@ pub(crate) struct StoredArchive {
     pub photos: usize,
     /// When the copy that FAL reads is deleted.
     pub expires_at: DateTime<Utc>,
-}
-
-/// A request that FAL has.
-#[derive(Debug, Clone)]
-pub(crate) struct FalRequest {
-    pub request_id: String,
-    pub status_url: String,
-    pub response_url: String,
-    pub cancel_url: String,
 }
 
 /// What a status call learnt.
@@ -79,7 +83,7 @@ pub(crate) async fn find(tx: &mut PgConnection, id: TrainingId) -> Result<Option
         select id as "id: TrainingId", avatar_id as "avatar_id: AvatarId", user_id as "user_id: UserId",
                training_type as "training_type: TrainingType", trainer, preset, trigger_phrase,
                status as "status: TrainingStatus", archive_url, archive_sha256, request_id, status_url,
-               response_url, fal_status, progress, result, created_at
+               response_url, cancel_url, fal_status, progress, result, created_at
           from trainings
          where id = $1
         "#,

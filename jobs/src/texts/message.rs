@@ -28,7 +28,10 @@ pub struct Button {
 impl Message {
     /// A message of one paragraph.
     pub fn new(first: Phrase) -> Self {
-        Self { text: vec![first], buttons: Vec::new() }
+        Self {
+            text: vec![first],
+            buttons: Vec::new(),
+        }
     }
 
     /// Adds a paragraph.
@@ -48,7 +51,15 @@ impl Message {
     /// Adds a row of buttons.
     #[must_use]
     pub fn row(mut self, buttons: impl IntoIterator<Item = (Phrase, Action)>) -> Self {
-        self.buttons.push(buttons.into_iter().map(|(label, action)| Button { label, data: action.to_string() }).collect());
+        self.buttons.push(
+            buttons
+                .into_iter()
+                .map(|(label, action)| Button {
+                    label,
+                    data: action.to_string(),
+                })
+                .collect(),
+        );
         self
     }
 

@@ -88,6 +88,7 @@ phrases! {
     TooManyPhotos { max: u32 },
     PhotoWithoutDraft {},
     PhotoKept {},
+    PhotoKnown {},
     NotAPhoto {},
     UnknownCommand {},
     NotUnderstood {},
@@ -163,7 +164,9 @@ impl Phrase {
     /// What to call an avatar that may have no name yet.
     pub fn avatar(name: Option<&str>) -> Box<Self> {
         Box::new(match name {
-            Some(name) => Self::AvatarNamed { name: name.to_owned() },
+            Some(name) => Self::AvatarNamed {
+                name: name.to_owned(),
+            },
             None => Self::AvatarUnnamed {},
         })
     }
@@ -188,6 +191,9 @@ impl Phrase {
     pub fn running(percent: u8) -> Self {
         let full = usize::from(percent.min(100)) / 10;
         let bar = format!("{}{}", "▰".repeat(full), "▱".repeat(10 - full));
-        Self::StageRunning { bar, percent: u32::from(percent.min(100)) }
+        Self::StageRunning {
+            bar,
+            percent: u32::from(percent.min(100)),
+        }
     }
 }

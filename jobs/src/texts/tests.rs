@@ -11,10 +11,24 @@ use crate::domain::FailureCode;
 fn family(name: &str) -> Option<Vec<String>> {
     let codes: Vec<&str> = match name {
         "training-failed" | "failure-reason" => FailureCode::ALL.iter().map(|code| code.as_str()).collect(),
-        "photo-problem" => crate::photo_problems::ALL.to_vec(),
+        "photo-problem" => vec![
+            "empty",
+            "not_an_image",
+            "heic",
+            "unsupported_format",
+            "too_large",
+            "too_many_pixels",
+            "damaged",
+        ],
         _ => return None,
     };
-    Some(codes.into_iter().chain(["other"]).map(|code| format!("{name}-{code}")).collect())
+    Some(
+        codes
+            .into_iter()
+            .chain(["other"])
+            .map(|code| format!("{name}-{code}"))
+            .collect(),
+    )
 }
 
 /// Every key with the arguments that the code passes.
@@ -25,7 +39,10 @@ fn keys() -> BTreeMap<String, &'static [&'static str]> {
         match family(&name) {
             Some(family) => keys.extend(family.into_iter().map(|key| (key, *args))),
             None => {
-                assert!(!args.contains(&"code"), "{variant} has a code but no family in this test");
+                assert!(
+                    !args.contains(&"code"),
+                    "{variant} has a code but no family in this test"
+                );
                 keys.insert(name, *args);
             }
         }
@@ -47,7 +64,13 @@ fn kebab(variant: &str) -> String {
 /// Names of the messages in a file: lines that start with one.
 fn written(locale: Locale) -> BTreeSet<String> {
     let starts = |line: &&str| line.starts_with(|first: char| first.is_ascii_lowercase());
-    locale.source().lines().filter(starts).filter_map(|line| line.split_once(" =")).map(|(key, _)| key.to_owned()).collect()
+    locale
+        .source()
+        .lines()
+        .filter(starts)
+        .filter_map(|line| line.split_once(" ="))
+        .map(|(key, _)| key.to_owned())
+        .collect()
 }
 
 #[test]
@@ -57,7 +80,10 @@ fn every_locale_has_exactly_the_texts_that_the_code_says() {
         let written = written(locale);
         let missing: Vec<_> = said.difference(&written).collect();
         let unused: Vec<_> = written.difference(&said).collect();
-        assert!(missing.is_empty() && unused.is_empty(), "{locale}: missing {missing:?}, never said {unused:?}");
+        assert!(
+            missing.is_empty() && unused.is_empty(),
+            "{locale}: missing {missing:?}, never said {unused:?}"
+        );
     }
 }
 
@@ -71,7 +97,10 @@ fn every_text_renders_with_the_arguments_that_the_code_passes() {
                 for name in names {
                     args.set(*name, FluentValue::from(number));
                 }
-                let pattern = bundle.get_message(&key).and_then(|message| message.value()).expect(&key);
+                let pattern = bundle
+                    .get_message(&key)
+                    .and_then(|message| message.value())
+                    .expect(&key);
                 let mut problems = Vec::new();
                 let text = bundle.format_pattern(pattern, Some(&args), &mut problems);
                 assert!(problems.is_empty(), "{locale} {key}: {problems:?}");
@@ -85,8 +114,15 @@ fn every_text_renders_with_the_arguments_that_the_code_passes() {
 fn photos_are_counted_as_each_language_counts() {
     let texts = Texts::load().unwrap();
     let said = |locale, stored| texts.plain(locale, &Phrase::PhotosMissing { missing: stored });
-    let russian = [(1, "Нужна ещё 1 фотография."), (2, "Нужны ещё 2 фотографии."), (5, "Нужно ещё 5 фотографий.")];
-    for (count, text) in russian.into_iter().chain([(11, "Нужно ещё 11 фотографий."), (21, "Нужна ещё 21 фотография.")]) {
+    let russian = [
+        (1, "Нужна ещё 1 фотография."),
+        (2, "Нужны ещё 2 фотографии."),
+        (5, "Нужно ещё 5 фотографий."),
+    ];
+    for (count, text) in russian
+        .into_iter()
+        .chain([(11, "Нужно ещё 11 фотографий."), (21, "Нужна ещё 21 фотография.")])
+    {
         assert_eq!(said(Locale::Ru, count), text);
     }
     assert_eq!(said(Locale::En, 1), "1 more photo is needed.");
@@ -109,21 +145,38 @@ fn a_name_cannot_write_markup_and_a_button_shows_it_as_it_is() {
 #[test]
 fn a_code_without_a_text_of_its_own_says_the_general_one() {
     let texts = Texts::load().unwrap();
-    let said = texts.plain(Locale::En, &Phrase::PhotoProblem { code: "from_the_future".into(), megabytes: 20 });
+    let said = texts.plain(
+        Locale::En,
+        &Phrase::PhotoProblem {
+            code: "from_the_future".into(),
+        },
+    );
     assert_eq!(said, "the picture could not be read");
 }
 
 #[test]
 fn a_phrase_inside_a_phrase_is_said_in_the_same_language() {
     let texts = Texts::load().unwrap();
-    let reason = Box::new(Phrase::FailureReason { code: FailureCode::TimedOut.to_string() });
-    let said = texts.plain(Locale::Ru, &Phrase::StatusFailed { name: "Анна".into(), reason });
-    assert_eq!(said, "⚠️ <b>Анна</b>: обучение не удалось — обучение заняло слишком много времени.");
+    let reason = Box::new(Phrase::FailureReason {
+        code: FailureCode::TimedOut.to_string(),
+    });
+    let said = texts.plain(
+        Locale::Ru,
+        &Phrase::StatusFailed {
+            name: "Анна".into(),
+            reason,
+        },
+    );
+    assert_eq!(
+        said,
+        "⚠️ <b>Анна</b>: обучение не удалось — обучение заняло слишком много времени."
+    );
 }
 
 #[test]
 fn a_stored_message_reads_back_as_it_was_written() {
-    let message = Message::new(Phrase::PhotosMissing { missing: 3 }).button(Phrase::ButtonCreate {}, crate::domain::Action::Create);
+    let message = Message::new(Phrase::PhotosMissing { missing: 3 })
+        .button(Phrase::ButtonCreate {}, crate::domain::Action::Create);
     let stored = serde_json::to_value(&message).unwrap();
     assert_eq!(
         stored,
@@ -135,7 +188,14 @@ fn a_stored_message_reads_back_as_it_was_written() {
 
 #[test]
 fn a_language_that_we_do_not_speak_is_answered_in_english() {
-    for (code, locale) in [("ru", Locale::Ru), ("ru-RU", Locale::Ru), ("RU", Locale::Ru), ("en", Locale::En), ("rue", Locale::En), ("", Locale::En)] {
+    for (code, locale) in [
+        ("ru", Locale::Ru),
+        ("ru-RU", Locale::Ru),
+        ("RU", Locale::Ru),
+        ("en", Locale::En),
+        ("rue", Locale::En),
+        ("", Locale::En),
+    ] {
         assert_eq!(Locale::from_code(code), locale, "{code:?}");
     }
 }

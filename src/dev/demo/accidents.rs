@@ -76,12 +76,7 @@ pub(super) async fn happen(stack: &mut Stack, mut armed: Armed, show: Show) -> a
         wait_until_held(stack, &mut armed.database, kind, holder).await?;
         let pid = stack.kill_worker().await?;
         show.line(&format!("  ⚡ killed worker {pid} while it held {kind}"));
-        match holder {
-            Holder::Telegram => drop(stack.telegram.control().release(None)),
-            // The request stays stuck on purpose; only answers to the dead are cut.
-            Holder::Fal => drop(stack.fal.release_answers_by_closing()),
-            Holder::RowLock => {}
-        }
+        // A call that was withheld ended with its caller's connection; only the lock has to be given back.
         if let Some(lock) = lock {
             lock.close().await.context("the row lock could not be given back")?;
         }

@@ -79,6 +79,14 @@ pub(super) async fn serve(core: &Arc<Core>, call: Call) -> Reply {
     reply
 }
 
+/// A call that could not even be read.
+pub(super) fn refuse(core: &Arc<Core>, method: &str, refusal: Refusal) -> Reply {
+    let record = Record::open(core, &Call::unread(method));
+    let reply = Reply::refused(refusal);
+    record.close(&reply);
+    reply
+}
+
 async fn answer(core: &Arc<Core>, call: &Call, record: &Record, fault: Option<FaultAction>) -> Reply {
     match &fault {
         Some(FaultAction::RetryAfter { seconds, parameters }) => {

@@ -15,6 +15,7 @@ use super::core::Core;
 use super::faults::Fault;
 use super::handle::Control;
 use super::ledger::LedgerFilter;
+use super::render;
 use super::request::Upload;
 use super::user_side::{self, As, ButtonChoice, MediaOptions, NewUser, SimError};
 use super::view::{ChatView, MessageFilter};
@@ -25,6 +26,7 @@ const LONGEST_WAIT: f64 = 600.0;
 
 pub(super) fn router() -> Router<Arc<Core>> {
     Router::new()
+        .route("/bot", get(bot))
         .route("/users", get(users).post(create_user))
         .route("/users/{id}/text", post(send_text))
         .route("/users/{id}/photos", post(send_photos))
@@ -93,6 +95,10 @@ fn timed_out() -> Response {
         Json(json!({ "error": "it did not happen in time" })),
     )
         .into_response()
+}
+
+async fn bot(State(core): Sim) -> Json<Value> {
+    Json(core.read(|state| render::me(&state.bot)))
 }
 
 async fn users(State(core): Sim) -> Json<Value> {
@@ -222,8 +228,15 @@ async fn ledger(
     }
 }
 
-async fn deliveries(State(core): Sim) -> Json<Value> {
-    Json(json!(Control { core }.deliveries()))
+/// With `count`, waits for so many.
+async fn deliveries(State(core): Sim, Query(waiting): Query<Waiting>) -> Response {
+    match (Control { core })
+        .wait_deliveries(waiting.count, waiting.limit())
+        .await
+    {
+        Some(deliveries) => Json(json!(deliveries)).into_response(),
+        None => timed_out(),
+    }
 }
 
 async fn faults(State(core): Sim) -> Json<Value> {

@@ -85,6 +85,6 @@ impl Core {
 
     /// A nominal wait of Telegram's (a webhook's backoff), as long as this simulator makes it.
     pub fn scaled(&self, nominal: Duration) -> Duration {
-        nominal.mul_f64(self.config.time_factor)
+        nominal.mul_f64(self.config.time_scale.clamp(0.0, 1000.0))
     }
 }

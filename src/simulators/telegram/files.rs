@@ -87,7 +87,7 @@ impl Files {
             )));
         }
         let (width, height) = image_header::dimensions(&bytes).ok_or(Known::ImageProcessFailed)?;
-        if width + height > 10_000 || width > 20 * height || height > 20 * width {
+        if width.saturating_add(height) > 10_000 || width > 20 * height || height > 20 * width {
             return Err(Known::PhotoInvalidDimensions.into());
         }
         let mut contents: Vec<(u32, u32, Bytes)> = THUMBNAILS
@@ -136,7 +136,8 @@ impl Files {
         let digest = Sha256::digest(&bytes);
         let (file_id, file_unique_id) = ids("BQACAgIAAxk", &digest, 0);
         let extension = name.rsplit_once('.').map_or("bin", |(_, extension)| extension);
-        let mime = mime.unwrap_or_else(|| guess_mime(extension));
+        let told = mime.filter(|mime| *mime != "application/octet-stream");
+        let mime = told.unwrap_or_else(|| guess_mime(extension));
         let document = Document {
             file_id: file_id.clone(),
             file_unique_id: file_unique_id.clone(),

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
+use tokio::sync::watch;
 
 use super::core::Core;
 use super::faults::{Fault, HeldCall, ScriptedFault};
 use super::ledger::{LedgerEntry, LedgerFilter};
+use super::state::State;
 use super::user_side::{self, As, ButtonChoice, MediaOptions, NewUser, SimError, upload};
 use super::view::{ChatView, MessageFilter, MessageView, UserView};
 use super::webhook::Delivery;
@@ -34,6 +36,11 @@ impl Control {
             control: self.clone(),
             id: view.id,
         }
+    }
+
+    /// Changes with everything that happens in any chat.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.core.changes()
     }
 
     /// Everybody.
@@ -99,6 +106,12 @@ impl Control {
     /// Every attempt at pushing an update to the webhook.
     pub fn deliveries(&self) -> Vec<Delivery> {
         self.core.read(|state| state.deliveries.clone())
+    }
+
+    /// Waits until so many attempts have ended.
+    pub async fn wait_deliveries(&self, count: usize, limit: Duration) -> Option<Vec<Delivery>> {
+        let enough = |state: &State| (state.deliveries.len() >= count).then(|| state.deliveries.clone());
+        self.core.until(limit, enough).await
     }
 
     /// Updates that the bot has not confirmed.
@@ -284,6 +297,21 @@ impl SimUser {
             let chat = state.chats.get(&self.id).ok_or(SimError::NoSuchUser(self.id))?;
             Ok(ChatView::new(state, chat, version))
         })
+    }
+
+    /// Waits until `look` finds in the chat what it looks for.
+    pub async fn wait_until<T>(
+        &self,
+        limit: Duration,
+        mut look: impl FnMut(&ChatView) -> Option<T>,
+    ) -> Option<T> {
+        let chat = |state: &State| {
+            state
+                .chats
+                .get(&self.id)
+                .map(|chat| ChatView::new(state, chat, 0))
+        };
+        self.control.core.until(limit, |state| look(&chat(state)?)).await
     }
 
     /// Waits for a message in this chat; of several that match, the latest.

@@ -1,6 +1,6 @@
 //! The append-only record of every Bot API call: what tests and the demo assert on.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// One call.
@@ -29,7 +29,7 @@ pub struct LedgerEntry {
 }
 
 /// How a call ended for the client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Still waiting (a long poll) or held.
@@ -74,7 +74,7 @@ impl Ledger {
 }
 
 /// Which calls are meant.
-#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct LedgerFilter {
     /// Compared without case.
@@ -83,8 +83,10 @@ pub struct LedgerFilter {
     pub chat_id: Option<i64>,
     /// Only later ones.
     pub after: u64,
-    /// Only those with this outcome accepted.
+    /// Only those that took effect, or only those that did not.
     pub accepted: Option<bool>,
+    /// Only those that ended so.
+    pub outcome: Option<Outcome>,
 }
 
 impl LedgerFilter {
@@ -95,6 +97,7 @@ impl LedgerFilter {
                 && method.is_none_or(|method| entry.method.eq_ignore_ascii_case(method))
                 && self.chat_id.is_none_or(|chat_id| entry.chat_id == Some(chat_id))
                 && self.accepted.is_none_or(|accepted| entry.accepted == accepted)
+                && self.outcome.is_none_or(|outcome| entry.outcome == outcome)
         })
     }
 }

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Multipart, Request};
 use axum::http::{StatusCode, header};
+use futures::StreamExt;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
@@ -40,16 +41,19 @@ pub(super) enum FileArg<'a> {
 }
 
 impl Call {
-    pub async fn decode(method: &str, request: Request) -> Result<Self, Refusal> {
-        let mut call = Self {
+    /// A call whose parameters cannot be read.
+    pub fn unread(method: &str) -> Self {
+        Self {
             method: method.to_owned(),
             ..Self::default()
-        };
+        }
+    }
+
+    pub async fn decode(method: &str, request: Request) -> Result<Self, Refusal> {
+        let mut call = Self::unread(method);
         let (parts, body) = request.into_parts();
         call.add_form(parts.uri.query().unwrap_or_default().as_bytes());
-        let bytes = axum::body::to_bytes(body, MAX_REQUEST)
-            .await
-            .map_err(|_| Known::RequestEntityTooLarge)?;
+        let bytes = read(body).await?;
         let content_type = parts
             .headers
             .get(header::CONTENT_TYPE)
@@ -188,5 +192,26 @@ impl Call {
             );
         }
         Value::Object(all)
+    }
+}
+
+/// The whole body. One that is too large is still read to its end: a client that is busy sending would otherwise
+/// meet a closed connection instead of the answer.
+async fn read(body: Body) -> Result<Bytes, Refusal> {
+    let mut chunks = body.into_data_stream();
+    let (mut bytes, mut size) = (Vec::new(), 0);
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| Refusal::bad_request("the request ended early"))?;
+        size += chunk.len();
+        if size <= MAX_REQUEST {
+            bytes.extend_from_slice(&chunk);
+        } else {
+            bytes = Vec::new();
+        }
+    }
+    if size <= MAX_REQUEST {
+        Ok(bytes.into())
+    } else {
+        Err(Known::RequestEntityTooLarge.into())
     }
 }

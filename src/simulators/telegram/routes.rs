@@ -41,11 +41,10 @@ async fn bot_call(
     if let Err(refusal) = authorise(&core, &bot) {
         return refusal.into_response();
     }
-    let call = match Call::decode(&method, request).await {
-        Ok(call) => call,
-        Err(refusal) => return refusal.into_response(),
+    let reply = match Call::decode(&method, request).await {
+        Ok(call) => calls::serve(&core, call).await,
+        Err(refusal) => calls::refuse(&core, &method, refusal),
     };
-    let reply = calls::serve(&core, call).await;
     reply.into_response().unwrap_or_else(|| {
         switch.cut();
         // Never arrives: the connection refuses to write it.

@@ -45,11 +45,13 @@ impl Clock {
     /// Unix seconds.
     pub fn now(&self) -> i64 {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(wall.as_secs()).unwrap_or(i64::MAX) + self.ahead_seconds
+        i64::try_from(wall.as_secs())
+            .unwrap_or(i64::MAX)
+            .saturating_add(self.ahead_seconds)
     }
 
     pub fn advance(&mut self, seconds: i64) {
-        self.ahead_seconds += seconds;
+        self.ahead_seconds = self.ahead_seconds.saturating_add(seconds);
     }
 }
 

@@ -98,7 +98,11 @@ impl FormattedText {
         let end = utf16_len(&self.text);
         for entity in &mut self.entities {
             let from = entity.offset.saturating_sub(lead).min(end);
-            let to = (entity.offset + entity.length).saturating_sub(lead).min(end);
+            let to = entity
+                .offset
+                .saturating_add(entity.length)
+                .saturating_sub(lead)
+                .min(end);
             entity.offset = from;
             entity.length = to - from;
         }

@@ -129,7 +129,7 @@ impl Updates {
 
     fn confirm(&mut self, offset: i64) {
         if offset < 0 {
-            let keep = usize::try_from(-offset).unwrap_or(usize::MAX);
+            let keep = usize::try_from(offset.unsigned_abs()).unwrap_or(usize::MAX);
             self.queue.drain(..self.queue.len().saturating_sub(keep));
         }
         self.queue

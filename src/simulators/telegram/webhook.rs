@@ -2,7 +2,7 @@
 //!
 //! Like the real sender: one connection per chat at a time, so that a chat's updates arrive in order while another
 //! chat's are not held up; anything but 2xx is tried again, the first time at once, then after 2, 4, 8 … seconds up
-//! to two minutes (scaled by the time factor), or after the answer's `Retry-After`; a receiver that answers
+//! to two minutes (scaled by `time_scale`), or after the answer's `Retry-After`; a receiver that answers
 //! 410 for a day loses its webhook.
 
 use std::net::IpAddr;

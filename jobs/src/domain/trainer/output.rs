@@ -19,23 +19,19 @@ named!(
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TrainedModel {
     /// Weights at FAL's CDN; a cache, to be copied at once.
-    Lora(LoraFile),
+    Lora {
+        /// http or https.
+        url: String,
+        /// Bytes, where FAL said so.
+        file_size: Option<u64>,
+        /// The trainer's configuration file, where there is one.
+        config_url: Option<String>,
+    },
     /// A model that stays at FAL.
     Finetune {
         /// 1 to 128 letters, digits, `-`, `_`, `.`.
         id: String,
     },
-}
-
-/// Where FAL keeps a LoRA, and for how long nobody knows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LoraFile {
-    /// http or https.
-    pub url: String,
-    /// Bytes, where FAL said so.
-    pub file_size: Option<u64>,
-    /// The trainer's configuration file, where there is one.
-    pub config_url: Option<String>,
 }
 
 /// FAL said OK but the result is no model.
@@ -86,7 +82,7 @@ impl OutputSpec {
                 if !is_web_url(url) {
                     return Err(OutputProblem::BadFileUrl(url.chars().take(QUOTED).collect()));
                 }
-                Ok(TrainedModel::Lora(LoraFile {
+                Ok(TrainedModel::Lora {
                     url: url.to_owned(),
                     file_size: found["file_size"].as_u64(),
                     config_url: config
@@ -94,7 +90,7 @@ impl OutputSpec {
                         .and_then(|pointer| result.pointer(pointer)?.as_str())
                         .filter(|url| is_web_url(url))
                         .map(str::to_owned),
-                }))
+                })
             }
             Self::Finetune { id } => {
                 let found = first(result, id)
@@ -146,11 +142,11 @@ mod tests {
                             "config_file": {"url": "https://cdn.test/config.json"}});
         assert_eq!(
             lora().read(&result),
-            Ok(TrainedModel::Lora(LoraFile {
+            Ok(TrainedModel::Lora {
                 url: "https://cdn.test/a.safetensors".into(),
                 file_size: Some(7),
                 config_url: Some("https://cdn.test/config.json".into()),
-            }))
+            })
         );
     }
 

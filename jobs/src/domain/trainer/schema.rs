@@ -39,7 +39,7 @@ impl Schema {
         })
     }
 
-    pub(super) fn request(&self, order: &TrainingOrder<'_>, preset: Preset) -> Value {
+    pub(super) fn request(&self, order: &TrainingOrder<'_>) -> Value {
         let archive = order.archive_url;
         let format = data_archive_format(archive);
         match self {
@@ -48,27 +48,27 @@ impl Schema {
                 trigger_phrase: order.trigger,
                 data_archive_format: format,
                 fixed: &inputs.fixed,
-                preset: inputs.preset(preset),
+                preset: inputs.preset(order.preset),
             }),
             Self::Fast(inputs) => body(&FastRequest {
                 images_data_url: archive,
                 trigger_word: order.trigger,
                 data_archive_format: format,
                 fixed: &inputs.fixed,
-                preset: inputs.preset(preset),
+                preset: inputs.preset(order.preset),
             }),
             Self::FluxPro(inputs) => body(&FluxProRequest {
                 data_url: archive,
                 trigger_word: order.trigger,
-                finetune_comment: order.comment,
+                finetune_comment: order.comment.to_string(),
                 fixed: &inputs.fixed,
-                preset: inputs.preset(preset),
+                preset: inputs.preset(order.preset),
             }),
             Self::Turbo(inputs) => body(&TurboRequest {
                 images_data_url: archive,
                 trigger_phrase: order.trigger,
                 fixed: &inputs.fixed,
-                preset: inputs.preset(preset),
+                preset: inputs.preset(order.preset),
             }),
         }
     }
@@ -194,7 +194,7 @@ impl FastPreset {
 struct FluxProRequest<'a> {
     data_url: &'a str,
     trigger_word: &'a str,
-    finetune_comment: &'a str,
+    finetune_comment: String,
     #[serde(flatten)]
     fixed: &'a FluxPro,
     #[serde(flatten)]
@@ -331,7 +331,9 @@ impl TurboPreset {
 
 /// FAL infers the format from the URL's end; a presigned URL ends in a signature.
 fn data_archive_format(archive_url: &str) -> Option<&'static str> {
-    let ends_in_zip = archive_url.rsplit_once('.').is_some_and(|(_, end)| end.eq_ignore_ascii_case("zip"));
+    let ends_in_zip = archive_url
+        .rsplit_once('.')
+        .is_some_and(|(_, end)| end.eq_ignore_ascii_case("zip"));
     (!ends_in_zip).then_some("zip")
 }
 

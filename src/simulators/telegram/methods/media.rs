@@ -68,11 +68,9 @@ pub(super) fn store(state: &mut State, kind: Kind, file: &FileArg<'_>) -> Result
         FileArg::Uploaded(upload) => match kind {
             Kind::Photo => state.files.add_photo(upload.bytes.clone()),
             Kind::Document => {
-                let mime = upload
-                    .mime
-                    .as_deref()
-                    .filter(|mime| *mime != "application/octet-stream");
-                Ok(state.files.add_document(&upload.name, mime, upload.bytes.clone()))
+                Ok(state
+                    .files
+                    .add_document(&upload.name, upload.mime.as_deref(), upload.bytes.clone()))
             }
         },
         // The network is never touched, so every URL is one that could not be fetched.

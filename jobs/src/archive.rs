@@ -1,0 +1,272 @@
+//! Photos in, one training archive out: the pipeline of `build_archive`, without queue, database or bucket.
+//!
+//! [`Workbench::build`] fetches the photos in order, verifies each to its last block, passes through what is
+//! already an upright 8-bit colour JPEG (without its metadata), turns everything else into one, and stores the
+//! results in a ZIP. A photo that cannot be used is left out and named with its [`PhotoProblem`].
+//!
+//! # Must stay true
+//! * The same photos make the same bytes, so that the hash can name the upload — `tests::the_same_photos_make_the_same_archive`
+//! * What is passed through decodes to the same pixels — `tests::a_passed_through_photo_keeps_its_pixels`
+//! * No metadata of the user's camera leaves — `tests::no_metadata_reaches_the_archive`
+//! * Decoding is bounded by bytes, for all archives of the process together — `tests::decoding_waits_for_memory`
+//! * No input makes it panic or ask for memory by what a header claims — `tests::bombs_are_refused_by_their_header`
+//!
+//! # If we die
+//! Nothing is left: the archive is a file without a name until it is uploaded.
+//!
+//! Read next: `prepare.rs` (one photo), `jpeg.rs` (what stays of a file), `jpeg/verify.rs`, `reencode.rs`.
+//! Public because the benchmark beside Pillow (`benches/archive`) runs exactly this.
+
+use std::{future::Future, io, ops::RangeInclusive, sync::Arc};
+
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use tokio::{sync::Semaphore, task::spawn_blocking};
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::PhotoId;
+
+mod inspect;
+mod jpeg;
+mod prepare;
+mod problem;
+mod reencode;
+mod zip;
+
+pub use inspect::{PhotoFormat, PhotoInfo, inspect};
+pub use problem::PhotoProblem;
+
+use prepare::{Plan, Prepared};
+use zip::{Finished, ZipFile};
+
+/// What is accepted (K20).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Usable photos an archive needs, and photos it may be given.
+    pub photos: RangeInclusive<usize>,
+    /// Size of one photo's file.
+    pub bytes: usize,
+    /// Width and height of one photo, in pixels.
+    pub side: u32,
+    /// Width times height of one photo.
+    pub pixels: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { photos: 10..=20, bytes: 20 * 1024 * 1024, side: 12_000, pixels: 50_000_000 }
+    }
+}
+
+/// What a fetch brings.
+#[derive(Debug)]
+pub enum Fetched {
+    /// The photo's file.
+    Photo(Bytes),
+    /// The store knows without reading it that the photo cannot be used.
+    Refused(PhotoProblem),
+}
+
+/// A finished archive.
+#[derive(Debug)]
+pub struct Archive {
+    /// Rewound, without a name: gone when it is closed.
+    pub file: std::fs::File,
+    /// Bytes.
+    pub length: u64,
+    /// Of the whole file.
+    pub sha256: [u8; 32],
+    /// In the archive's order.
+    pub accepted: Vec<AcceptedPhoto>,
+    /// In the order given.
+    pub rejected: Vec<(PhotoId, PhotoProblem)>,
+}
+
+impl Archive {
+    /// `photos-<first 16 hex digits of the hash>.zip`: a rerun names the same upload.
+    pub fn file_name(&self) -> String {
+        format!("photos-{}.zip", hex::encode(&self.sha256[..8]))
+    }
+}
+
+/// A photo that is in the archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AcceptedPhoto {
+    /// Which.
+    pub photo: PhotoId,
+    /// Its name in the ZIP.
+    pub name: String,
+    /// Pixels, upright.
+    pub width: u32,
+    /// Pixels, upright.
+    pub height: u32,
+    /// Whether its pixels are the user's own bytes; else they were encoded anew.
+    pub passed_through: bool,
+}
+
+/// Why there is no archive. `E` is the fetch's error.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError<E> {
+    /// More photos than [`Limits::photos`]. Permanent.
+    #[error("{given} photos were given, {limit} are allowed")]
+    TooMany {
+        /// Photos given.
+        given: usize,
+        /// Photos allowed.
+        limit: usize,
+    },
+    /// Too few photos are usable. Permanent; the user is told each one's problem.
+    #[error("{accepted} photos are usable, at least {needed} are needed")]
+    TooFew {
+        /// Usable photos.
+        accepted: usize,
+        /// Photos needed.
+        needed: usize,
+        /// The others, in the order given.
+        rejected: Vec<(PhotoId, PhotoProblem)>,
+    },
+    /// A photo could not be fetched. As transient as `source` is.
+    #[error("photo {photo} could not be fetched")]
+    Fetch {
+        /// Which.
+        photo: PhotoId,
+        /// Why.
+        source: E,
+    },
+    /// The temporary file could not be written. Transient: free space in the temporary directory.
+    #[error("the archive's temporary file could not be written")]
+    Io(#[from] io::Error),
+    /// The caller's flag was raised, or the runtime is shutting down.
+    #[error("building the archive was cancelled")]
+    Cancelled,
+}
+
+/// What one process spends on photos at a time. Clones share the budget: one for all archives of a worker.
+#[derive(Debug, Clone)]
+pub struct Workbench {
+    /// One permit a [`MEMORY_UNIT`].
+    memory: Arc<Semaphore>,
+    budget: u32,
+    cores: Arc<Semaphore>,
+    parallel: usize,
+}
+
+const MEMORY_UNIT: usize = 1024 * 1024;
+
+impl Workbench {
+    /// Two turned 12-megapixel photos at a time, or one progressive one: keeps a worker under 150 MB
+    /// (`benches/archive`). In bytes.
+    pub const DEFAULT_MEMORY: usize = 100 * MEMORY_UNIT;
+
+    /// `memory`: bytes that decoding may use at a time. A photo that needs more than all of it is decoded alone.
+    /// `parallel`: photos decoded at a time, one core each.
+    pub fn new(memory: usize, parallel: usize) -> Self {
+        let budget = u32::try_from(memory / MEMORY_UNIT).unwrap_or(u32::MAX >> 3).max(1);
+        let parallel = parallel.max(1);
+        let memory = Arc::new(Semaphore::new(budget as usize));
+        Self { memory, budget, cores: Arc::new(Semaphore::new(parallel)), parallel }
+    }
+
+    /// Builds the archive of `photos`, fetching each when its turn is near.
+    ///
+    /// Blocking work runs on the runtime's blocking threads. It looks at `cancel` between two photos, and so it
+    /// does when the returned future is dropped: at most [`Self::new`]'s `parallel` photos are finished in vain.
+    pub async fn build<F, Fut, E>(
+        &self,
+        photos: &[PhotoId],
+        fetch: F,
+        limits: &Limits,
+        cancel: &CancellationToken,
+    ) -> Result<Archive, BuildError<E>>
+    where
+        F: Fn(PhotoId) -> Fut,
+        Fut: Future<Output = Result<Fetched, E>>,
+    {
+        let (needed, limit) = (*limits.photos.start(), *limits.photos.end());
+        if photos.len() > limit {
+            return Err(BuildError::TooMany { given: photos.len(), limit });
+        }
+        let ours = cancel.child_token();
+        let _raised_on_drop = ours.clone().drop_guard();
+        let building = self.build_until_cancelled(photos, fetch, limits, &ours);
+        let archive = cancel.run_until_cancelled(building).await.unwrap_or(Err(BuildError::Cancelled))?;
+        if archive.accepted.len() < needed {
+            let (accepted, rejected) = (archive.accepted.len(), archive.rejected);
+            return Err(BuildError::TooFew { accepted, needed, rejected });
+        }
+        Ok(archive)
+    }
+
+    async fn build_until_cancelled<F, Fut, E>(
+        &self,
+        photos: &[PhotoId],
+        fetch: F,
+        limits: &Limits,
+        cancel: &CancellationToken,
+    ) -> Result<Archive, BuildError<E>>
+    where
+        F: Fn(PhotoId) -> Fut,
+        Fut: Future<Output = Result<Fetched, E>>,
+    {
+        let fetch = &fetch;
+        // One photo more than cores is in hand, so that its fetch does not keep a core waiting.
+        let mut outcomes = stream::iter(photos.iter().copied())
+            .map(|photo| async move {
+                let fetched = fetch(photo).await.map_err(|source| BuildError::Fetch { photo, source })?;
+                Ok::<_, BuildError<E>>((photo, self.prepare::<E>(fetched, limits, cancel).await?))
+            })
+            .buffered(self.parallel + 1);
+        let mut zip = blocking::<_, E>(ZipFile::create).await??;
+        let (mut accepted, mut rejected) = (Vec::new(), Vec::new());
+        while let Some(outcome) = outcomes.next().await {
+            match outcome? {
+                (photo, Ok(Prepared { parts, width, height, passed_through })) => {
+                    let appended = blocking::<_, E>(move || zip.append(&parts).map(|name| (name, zip))).await?;
+                    let (name, returned) = appended?;
+                    zip = returned;
+                    accepted.push(AcceptedPhoto { photo, name, width, height, passed_through });
+                }
+                (photo, Err(problem)) => rejected.push((photo, problem)),
+            }
+        }
+        let Finished { file, length, sha256 } = blocking::<_, E>(|| zip.finish()).await??;
+        Ok(Archive { file, length, sha256, accepted, rejected })
+    }
+
+    /// Decides by the header, waits for a core and for memory, and works on a blocking thread. The permits are
+    /// the thread's: they outlive this future if it is dropped.
+    async fn prepare<E>(
+        &self,
+        fetched: Fetched,
+        limits: &Limits,
+        cancel: &CancellationToken,
+    ) -> Result<Result<Prepared, PhotoProblem>, BuildError<E>> {
+        let plan = match fetched {
+            Fetched::Photo(file) => Plan::of(file, limits),
+            Fetched::Refused(problem) => Err(problem),
+        };
+        let plan = match plan {
+            Ok(plan) => plan,
+            Err(problem) => return Ok(Err(problem)),
+        };
+        let weight = u32::try_from(plan.memory().div_ceil(MEMORY_UNIT)).unwrap_or(u32::MAX).min(self.budget);
+        let core = self.cores.clone().acquire_owned().await.map_err(|_| BuildError::Cancelled)?;
+        let memory = self.memory.clone().acquire_many_owned(weight).await.map_err(|_| BuildError::Cancelled)?;
+        let cancel = cancel.clone();
+        let work = move || {
+            let _permits = (core, memory);
+            if cancel.is_cancelled() { None } else { Some(plan.run()) }
+        };
+        match spawn_blocking(work).await {
+            Ok(Some(outcome)) => Ok(outcome),
+            // The photo's fault, and no reason to try the whole archive again until it is dead.
+            Err(error) if error.is_panic() => Ok(Err(PhotoProblem::damaged("its decoder gave up"))),
+            Ok(None) | Err(_) => Err(BuildError::Cancelled),
+        }
+    }
+}
+
+/// Runs file work off the async threads; a failure to do so at all means that the runtime is going down.
+async fn blocking<T: Send + 'static, E>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, BuildError<E>> {
+    spawn_blocking(work).await.map_err(|_| BuildError::Cancelled)
+}

@@ -1,0 +1,228 @@
+//! Bits and Huffman codes of entropy-coded data (ITU T.81, annexes C and F.2.2).
+
+use crate::archive::PhotoProblem;
+
+/// A code that no table has; also what a decoder meets soon after it lost its place.
+const NO_SUCH_CODE: PhotoProblem = PhotoProblem::damaged("its data holds a code that its tables do not");
+const BAD_TABLE: PhotoProblem = PhotoProblem::damaged("a Huffman table makes no sense");
+
+/// Reads one restart interval: entropy-coded data without markers, 0xFF bytes still stuffed.
+///
+/// Behind the end it reads zeros and remembers so: [`ran_out`](Self::ran_out) is asked once a unit, not once a bit.
+pub(super) struct Bits<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    /// The next bit is the topmost.
+    buffer: u64,
+    /// Bits of `buffer` that count.
+    held: u32,
+    /// Zero bits put behind the end of the data. They are read last.
+    invented: u32,
+}
+
+impl<'a> Bits<'a> {
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0, buffer: 0, held: 0, invented: 0 }
+    }
+
+    /// Whether more bits were read than there are.
+    pub const fn ran_out(&self) -> bool {
+        self.held < self.invented
+    }
+
+    /// Makes sure that at least 32 bits are held: one code (16) and its extra bits (15 at most).
+    #[inline]
+    pub fn refill(&mut self) {
+        if self.held >= 32 {
+            return;
+        }
+        if let Some(chunk) = self.bytes[self.at..].first_chunk::<4>()
+            && !chunk.contains(&0xff)
+        {
+            self.buffer |= u64::from(u32::from_be_bytes(*chunk)) << (32 - self.held);
+            self.held += 32;
+            self.at += 4;
+        } else {
+            self.refill_by_bytes();
+        }
+    }
+
+    #[cold]
+    fn refill_by_bytes(&mut self) {
+        while self.held <= 56 {
+            let byte = self.next_byte().unwrap_or_else(|| {
+                self.invented += 8;
+                0
+            });
+            self.buffer |= u64::from(byte) << (56 - self.held);
+            self.held += 8;
+        }
+    }
+
+    /// A 0xFF data byte is followed by a zero; the data was cut before any marker, so nothing else can follow.
+    fn next_byte(&mut self) -> Option<u8> {
+        let byte = *self.bytes.get(self.at)?;
+        self.at += 1;
+        if byte == 0xff {
+            let rest = &self.bytes[self.at..];
+            self.at += rest.iter().position(|&byte| byte != 0xff).map_or(rest.len(), |run| run + 1);
+        }
+        Some(byte)
+    }
+
+    /// Drops `count` of the bits that [`refill`](Self::refill) promised.
+    #[inline]
+    fn skip(&mut self, count: u32) {
+        self.buffer <<= count;
+        self.held -= count;
+    }
+
+    /// Drops any number of bits up to 64.
+    pub fn skip_many(&mut self, count: u32) {
+        let first = count.min(32);
+        self.refill();
+        self.skip(first);
+        self.refill();
+        self.skip(count - first);
+    }
+
+    /// The next `count` bits (at most 15) as a number.
+    pub fn take(&mut self, count: u32) -> u32 {
+        self.refill();
+        // Two shifts, since one by 64 is not defined and `count` may be zero.
+        let value = self.buffer >> 1 >> (63 - count);
+        self.skip(count);
+        u32::try_from(value).unwrap_or_default()
+    }
+
+    #[inline]
+    const fn peek_code(&self) -> u16 {
+        let [high, low, ..] = self.buffer.to_be_bytes();
+        u16::from_be_bytes([high, low])
+    }
+
+    /// Reads one code; its symbol's low four bits say how many extra bits follow.
+    #[inline]
+    pub fn symbol(&mut self, table: &Huffman) -> Result<u8, PhotoProblem> {
+        self.refill();
+        let (length, symbol) = table.find(self.peek_code())?;
+        self.skip(length);
+        Ok(symbol)
+    }
+
+    /// Reads one code and drops the extra bits that follow it.
+    #[inline]
+    pub fn symbol_and_extra(&mut self, table: &Huffman) -> Result<u8, PhotoProblem> {
+        self.refill();
+        let (length, symbol) = table.find(self.peek_code())?;
+        self.skip(length + u32::from(symbol & 0xf));
+        Ok(symbol)
+    }
+}
+
+/// Codes up to this long are found by one look-up.
+const LOOKUP_BITS: u8 = 9;
+
+/// A code table, built from a DHT segment.
+pub(super) struct Huffman {
+    /// By the next nine bits: length of the code and its symbol; length 0 means a longer code.
+    lookup: [(u8, u8); 1 << LOOKUP_BITS],
+    /// For each length, the first 16-bit pattern above its codes.
+    above: [usize; 17],
+    /// For each length, its first code and the index of that code's symbol.
+    first: [(usize, usize); 17],
+    symbols: Vec<u8>,
+}
+
+impl Huffman {
+    /// From the number of codes of each length, 1 to 16, and as many symbols in the codes' order.
+    fn new(counts: [u8; 16], symbols: &[u8]) -> Result<Self, PhotoProblem> {
+        let mut table = Self {
+            lookup: [(0, 0); 1 << LOOKUP_BITS],
+            above: [0; 17],
+            first: [(0, 0); 17],
+            symbols: symbols.to_vec(),
+        };
+        let mut unassigned = symbols.iter();
+        let mut code = 0;
+        for (length, count) in (1..).zip(counts) {
+            table.first[usize::from(length)] = (code, symbols.len() - unassigned.len());
+            for &symbol in unassigned.by_ref().take(count.into()) {
+                if code >= 1 << length {
+                    return Err(BAD_TABLE);
+                }
+                if length <= LOOKUP_BITS {
+                    let spare = LOOKUP_BITS - length;
+                    table.lookup[code << spare..(code + 1) << spare].fill((length, symbol));
+                }
+                code += 1;
+            }
+            table.above[usize::from(length)] = code << (16 - length);
+            code <<= 1;
+        }
+        Ok(table)
+    }
+
+    /// Length and symbol of the code that the 16 bits `next` begin with.
+    #[inline]
+    fn find(&self, next: u16) -> Result<(u32, u8), PhotoProblem> {
+        let (length, symbol) = self.lookup[usize::from(next >> (16 - LOOKUP_BITS))];
+        if length > 0 { Ok((length.into(), symbol)) } else { self.find_long(next) }
+    }
+
+    #[cold]
+    fn find_long(&self, next: u16) -> Result<(u32, u8), PhotoProblem> {
+        let next = usize::from(next);
+        for length in LOOKUP_BITS + 1..=16 {
+            if next < self.above[usize::from(length)] {
+                let (first_code, first_index) = self.first[usize::from(length)];
+                let index = first_index + (next >> (16 - length)) - first_code;
+                return Ok((length.into(), *self.symbols.get(index).ok_or(NO_SUCH_CODE)?));
+            }
+        }
+        Err(NO_SUCH_CODE)
+    }
+}
+
+/// The tables that are in force; a scan picks one of four for DC and one of four for AC.
+#[derive(Default)]
+pub(super) struct Tables {
+    dc: [Option<Box<Huffman>>; 4],
+    ac: [Option<Box<Huffman>>; 4],
+}
+
+impl Tables {
+    /// Takes over a DHT segment, which may define several tables.
+    pub fn define(&mut self, mut payload: &[u8]) -> Result<(), PhotoProblem> {
+        while let Some((&kind, rest)) = payload.split_first() {
+            let (counts, rest) = rest.split_first_chunk::<16>().ok_or(BAD_TABLE)?;
+            let total = counts.iter().map(|&count| usize::from(count)).sum();
+            let (symbols, rest) = rest.split_at_checked(total).ok_or(BAD_TABLE)?;
+            let class = match kind >> 4 {
+                // A DC symbol is a number of bits; more than 15 are not possible in 8-bit pictures.
+                0 if symbols.iter().all(|&symbol| symbol <= 15) => &mut self.dc,
+                1 => &mut self.ac,
+                _ => return Err(BAD_TABLE),
+            };
+            let slot = class.get_mut(usize::from(kind & 0xf)).ok_or(BAD_TABLE)?;
+            *slot = Some(Box::new(Huffman::new(*counts, symbols)?));
+            payload = rest;
+        }
+        Ok(())
+    }
+
+    pub fn dc(&self, index: u8) -> Result<&Huffman, PhotoProblem> {
+        Self::get(&self.dc, index)
+    }
+
+    pub fn ac(&self, index: u8) -> Result<&Huffman, PhotoProblem> {
+        Self::get(&self.ac, index)
+    }
+
+    fn get(class: &[Option<Box<Huffman>>; 4], index: u8) -> Result<&Huffman, PhotoProblem> {
+        class
+            .get(usize::from(index))
+            .and_then(Option::as_deref)
+            .ok_or(PhotoProblem::damaged("a scan uses a Huffman table that is not there"))
+    }
+}

@@ -1,0 +1,99 @@
+//! One photo on its way into the archive: look at its header, say how much memory the work takes, do the work.
+
+use bytes::Bytes;
+use image::metadata::Orientation;
+
+use super::{
+    Limits, PhotoProblem,
+    inspect::{PhotoFormat, PhotoInfo, inspect},
+    jpeg::{Colour, Header, Jpeg},
+    reencode,
+};
+
+/// What is to be done with one photo. Making it costs no more than reading the header.
+pub(super) struct Plan {
+    file: Bytes,
+    info: PhotoInfo,
+    memory: usize,
+}
+
+/// A photo as it goes into the archive.
+pub(super) struct Prepared {
+    /// Joined, a JPEG file.
+    pub parts: Vec<Bytes>,
+    pub width: u32,
+    pub height: u32,
+    /// Whether the pixels are the user's own bytes.
+    pub passed_through: bool,
+}
+
+impl Plan {
+    pub fn of(file: Bytes, limits: &Limits) -> Result<Self, PhotoProblem> {
+        let info = inspect(&file, limits)?;
+        let memory = file.len() + working_memory(&file, info)?;
+        Ok(Self { file, info, memory })
+    }
+
+    /// Bytes that [`run`](Self::run) holds at its peak, the file included; an upper bound.
+    pub const fn memory(&self) -> usize {
+        self.memory
+    }
+
+    /// Verifies, and decodes and encodes where needed. Blocks for as long as that takes.
+    pub fn run(self) -> Result<Prepared, PhotoProblem> {
+        let Self { file, info, .. } = self;
+        if info.format != PhotoFormat::Jpeg {
+            return reencode::raster(&file, info.format);
+        }
+        let jpeg = Jpeg::parse(&file)?;
+        jpeg.verify()?;
+        if passes_through(&jpeg.header) {
+            let parts = jpeg.without_metadata(&file);
+            Ok(Prepared { parts, width: info.width, height: info.height, passed_through: true })
+        } else {
+            reencode::jpeg(&jpeg, &file)
+        }
+    }
+}
+
+/// Whether a JPEG is already what the trainer wants: upright, and three components of 8 bits.
+fn passes_through(header: &Header) -> bool {
+    header.orientation == Orientation::NoTransforms && matches!(header.colour, Colour::YCbCr | Colour::Rgb)
+}
+
+/// Upper bounds, as measured by `benches/archive`: samples, what the decoder keeps, and the encoded result.
+fn working_memory(file: &[u8], info: PhotoInfo) -> Result<usize, PhotoProblem> {
+    let pixels = usize::try_from(info.pixels()).unwrap_or(usize::MAX);
+    let encoded = pixels / 2;
+    let bytes_a_pixel = match info.format {
+        PhotoFormat::Jpeg => return jpeg_memory(file, pixels, encoded),
+        PhotoFormat::Png => png_bytes_a_pixel(file),
+        // Planes, the picture, and for a lossless one its copy with alpha.
+        PhotoFormat::WebP => 8,
+    };
+    Ok(pixels.saturating_mul(bytes_a_pixel) + encoded)
+}
+
+fn jpeg_memory(file: &[u8], pixels: usize, encoded: usize) -> Result<usize, PhotoProblem> {
+    let header = Header::read(file)?;
+    let blocks = header.frame.blocks();
+    // See `verify::Progress::nonzero`.
+    let verifying = if header.frame.progressive { blocks * 8 } else { 0 };
+    if passes_through(&header) {
+        return Ok(verifying);
+    }
+    let samples = if header.colour == Colour::Grey { pixels } else { 3 * pixels };
+    // zune-jpeg keeps all coefficients, two bytes each, unless one scan brings them all.
+    let coefficients = if header.frame.progressive || !header.interleaved { blocks * 64 * 2 } else { 0 };
+    Ok(file.len() + samples + coefficients.max(encoded))
+}
+
+/// By `IHDR`: channels (a palette's are expanded, with transparency to four), times two for 16 bits.
+fn png_bytes_a_pixel(file: &[u8]) -> usize {
+    let channels = match file.get(25) {
+        Some(0 | 4) => 2,
+        _ => 4,
+    };
+    let wide = file.get(24) == Some(&16);
+    if wide { 2 * channels } else { channels }
+}

@@ -1,0 +1,198 @@
+//! What can go wrong with a call to FAL, and what that means for the job that made it.
+
+use std::{io, time::Duration};
+
+use tracing::error;
+
+use super::describe;
+use crate::job::JobError;
+
+/// The result of a call.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A call that did not do what it is for. The fate of a *request* at FAL is never an error: see
+/// [`ResultOutcome`](super::ResultOutcome) and [`SubmitOutcome`](super::SubmitOutcome).
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Our own configuration. Found at start-up.
+    #[error("{0}")]
+    Settings(String),
+    /// No answer, or not all of it. Transient.
+    #[error("FAL {call}: {why}")]
+    Unreachable {
+        /// Which call.
+        call: &'static str,
+        /// The cause, without the URL.
+        why: String,
+    },
+    /// 5xx, 408, 409. Transient.
+    #[error("FAL {call} answered {status}: {detail}")]
+    Server {
+        /// Which call.
+        call: &'static str,
+        /// HTTP status.
+        status: u16,
+        /// What the body said.
+        detail: String,
+    },
+    /// 429. Transient, and nobody's fault.
+    #[error("FAL is busy (429)")]
+    Busy {
+        /// How long FAL wants to be left alone.
+        retry_after: Duration,
+    },
+    /// 401: the key is wrong. Every call will fail until an operator mends it.
+    #[error("FAL does not know our key (401): {detail}; check FAL_KEY")]
+    Unauthorized {
+        /// What the body said.
+        detail: String,
+    },
+    /// 403: the account is locked, mostly for its balance. Every call will fail until an operator mends it.
+    #[error("FAL refuses our account (403): {detail}; check the balance and access in FAL's dashboard")]
+    Locked {
+        /// What the body said.
+        detail: String,
+    },
+    /// 404, 410. Permanent.
+    #[error("FAL {call}: not there: {detail}")]
+    Missing {
+        /// Which call.
+        call: &'static str,
+        /// What the body said.
+        detail: String,
+    },
+    /// Another 4xx, or a redirect. Permanent: the same bytes will fail again.
+    #[error("FAL {call} refused with {status}: {detail}")]
+    Refused {
+        /// Which call.
+        call: &'static str,
+        /// HTTP status.
+        status: u16,
+        /// What the body said.
+        detail: String,
+    },
+    /// A success that is not what FAL documents. Transient: something between us may have answered.
+    #[error("FAL {call} gave an answer that cannot be read: {why}")]
+    Garbled {
+        /// Which call.
+        call: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// More bytes than the caller takes. Permanent.
+    #[error("FAL {call} gave more than {limit} bytes")]
+    TooLarge {
+        /// Which call.
+        call: &'static str,
+        /// Bytes.
+        limit: u64,
+    },
+    /// A stored URL lies under no configured one, and holds no request that could be looked for there. Permanent.
+    #[error("the URL {0:?} is not FAL's as configured: the key is not sent there")]
+    ForeignUrl(String),
+    /// Our own disk. Transient.
+    #[error("FAL {call}: {source}")]
+    File {
+        /// Which call.
+        call: &'static str,
+        /// The cause.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    pub(super) fn unreachable(call: &'static str, error: &reqwest::Error) -> Self {
+        Self::Unreachable {
+            call,
+            why: describe(error),
+        }
+    }
+}
+
+/// How long jobs stay away after FAL refused the key or the account. Users' jobs are kept, not failed.
+const PARKED: Duration = Duration::from_mins(1);
+
+impl From<Error> for JobError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Busy { retry_after } => Self::snooze(retry_after, error),
+            Error::Unauthorized { .. } | Error::Locked { .. } => {
+                error!("FAL jobs are parked: {error}");
+                Self::snooze(PARKED, error)
+            }
+            Error::Unreachable { .. } | Error::Server { .. } | Error::Garbled { .. } | Error::File { .. } => {
+                Self::retry(error)
+            }
+            Error::Missing { .. } => Self::give_up("fal_missing", error),
+            Error::Refused { .. } | Error::TooLarge { .. } => Self::give_up("fal_refused", error),
+            Error::ForeignUrl(_) | Error::Settings(_) => Self::give_up("fal_misconfigured", error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_that_is_locked_parks_jobs_and_fails_none() {
+        for error in [
+            Error::Locked {
+                detail: "balance".into(),
+            },
+            Error::Unauthorized { detail: "key".into() },
+        ] {
+            assert!(matches!(
+                JobError::from(error),
+                JobError::Snooze { after: PARKED, .. }
+            ));
+        }
+    }
+
+    #[test]
+    fn a_busy_fal_is_left_alone_for_as_long_as_it_asks() {
+        let retry_after = Duration::from_secs(17);
+        assert!(
+            matches!(JobError::from(Error::Busy { retry_after }), JobError::Snooze { after, .. } if after == retry_after)
+        );
+    }
+
+    #[test]
+    fn what_may_pass_is_tried_again_and_what_cannot_is_given_up() {
+        for error in [
+            Error::Unreachable {
+                call: "status",
+                why: "reset".into(),
+            },
+            Error::Server {
+                call: "status",
+                status: 503,
+                detail: String::new(),
+            },
+            Error::Garbled {
+                call: "status",
+                why: "no JSON".into(),
+            },
+        ] {
+            assert!(matches!(JobError::from(error), JobError::Retry { .. }));
+        }
+        for error in [
+            Error::Refused {
+                call: "upload",
+                status: 422,
+                detail: String::new(),
+            },
+            Error::Missing {
+                call: "download",
+                detail: String::new(),
+            },
+            Error::TooLarge {
+                call: "download",
+                limit: 1,
+            },
+            Error::ForeignUrl("https://evil.test".into()),
+        ] {
+            assert!(matches!(JobError::from(error), JobError::GiveUp(_)));
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! Why FAL could not do what a request asked for, from either of its two error shapes (fal.md 1.8).
+//!
+//! Told by status, `error_type` and `detail[].type`; never by English text, which changes.
+
+use std::fmt;
+
+use serde_json::Value;
+
+use crate::domain::FailureCode;
+
+/// Whose fault it is, and so what is worth doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureClass {
+    /// The input: the same input fails again. The user can do something about it.
+    Input,
+    /// FAL's side: another request may succeed, and this one was not billed.
+    Provider,
+    /// We asked FAL to stop.
+    Cancelled,
+}
+
+/// A request that ended without a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Whose fault it is.
+    pub class: FailureClass,
+    /// HTTP status of the result, where it was seen.
+    pub status: Option<u16>,
+    /// FAL's word for it, e.g. `file_download_error` or `runner_disconnected`.
+    pub error_type: Option<String>,
+    /// For operators.
+    pub detail: String,
+}
+
+impl Failure {
+    /// How the training is called that failed for it.
+    pub const fn code(&self) -> FailureCode {
+        match self.class {
+            FailureClass::Input => FailureCode::RejectedByProvider,
+            FailureClass::Provider | FailureClass::Cancelled => FailureCode::ProviderFailed,
+        }
+    }
+
+    /// Whether another request with the same input may succeed. FAL does not bill a failure of its own.
+    pub const fn may_be_tried_again(&self) -> bool {
+        matches!(self.class, FailureClass::Provider)
+    }
+
+    /// Reads an error answer. `None`: the body is not one of a request's own, so nothing is known about it.
+    pub(super) fn from_answer(status: u16, error_type_header: Option<&str>, body: &[u8]) -> Option<Self> {
+        let body: Value = serde_json::from_slice(body).ok()?;
+        let named = ErrorBody::read(&body);
+        let error_type = error_type_header
+            .map(str::to_owned)
+            .or_else(|| named.error_type.clone());
+        // A plain text without a type is what gateways write of themselves.
+        if !named.is_list && error_type.is_none() && status != 422 {
+            return None;
+        }
+        let class = error_type
+            .as_deref()
+            .and_then(class_of_type)
+            .unwrap_or(match status {
+                499 => FailureClass::Cancelled,
+                500.. => FailureClass::Provider,
+                _ => FailureClass::Input,
+            });
+        Some(Self {
+            class,
+            status: Some(status),
+            error_type,
+            detail: describe_json(&body),
+        })
+    }
+
+    /// Reads the payload of a delivery that says ERROR. `None`: it does not tell; the result does.
+    pub(super) fn from_payload(error: Option<&str>, payload: &Value) -> Option<Self> {
+        let named = ErrorBody::read(payload);
+        let class = match named.error_type.as_deref() {
+            Some(error_type) => class_of_type(error_type).or(named.is_list.then_some(FailureClass::Input))?,
+            None if named.is_list => FailureClass::Input,
+            None => return None,
+        };
+        let detail = match error {
+            Some(error) => clipped(&format!("{error}: {}", describe_json(payload))),
+            None => describe_json(payload),
+        };
+        Some(Self {
+            class,
+            status: None,
+            error_type: named.error_type,
+            detail,
+        })
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(status) = self.status {
+            write!(f, "{status} ")?;
+        }
+        if let Some(error_type) = &self.error_type {
+            write!(f, "{error_type}: ")?;
+        }
+        f.write_str(&self.detail)
+    }
+}
+
+/// `{"detail": "…", "error_type": "…"}` or `{"detail": [{"type": "…", "msg": "…", …}]}`.
+struct ErrorBody {
+    is_list: bool,
+    error_type: Option<String>,
+}
+
+impl ErrorBody {
+    fn read(body: &Value) -> Self {
+        let list = body["detail"].as_array();
+        let of_list = list.and_then(|list| list.iter().find_map(|item| item["type"].as_str()));
+        Self {
+            is_list: list.is_some(),
+            error_type: body["error_type"]
+                .as_str()
+                .or(of_list)
+                .map(|text| text.chars().take(100).collect()),
+        }
+    }
+}
+
+/// FAL's types whose class is not that of their status. A type that is not here is the model's: the input's fault.
+fn class_of_type(error_type: &str) -> Option<FailureClass> {
+    match error_type {
+        "client_cancelled" | "client_disconnected" => Some(FailureClass::Cancelled),
+        "bad_request" => Some(FailureClass::Input),
+        "request_timeout"
+        | "startup_timeout"
+        | "internal_error"
+        | "internal_server_error"
+        | "generation_timeout"
+        | "downstream_service_error"
+        | "downstream_service_unavailable" => Some(FailureClass::Provider),
+        other if other.starts_with("runner_") => Some(FailureClass::Provider),
+        _ => None,
+    }
+}
+
+/// A body in a few words, whatever it is.
+pub(super) fn describe_body(body: &[u8]) -> String {
+    match serde_json::from_slice(body) {
+        Ok(json) => describe_json(&json),
+        Err(_) => clipped(&String::from_utf8_lossy(body)),
+    }
+}
+
+fn describe_json(body: &Value) -> String {
+    let item = |item: &Value| {
+        let place = item["loc"].as_array().map(|loc| {
+            loc.iter()
+                .map(|part| part.as_str().map_or_else(|| part.to_string(), str::to_owned))
+                .collect::<Vec<_>>()
+                .join(".")
+        });
+        let text = item["msg"].as_str().unwrap_or("no message");
+        place.map_or_else(|| text.to_owned(), |place| format!("{place}: {text}"))
+    };
+    let text = match (&body["detail"], &body["error"]) {
+        (Value::String(text), _) => text.clone(),
+        (Value::Array(list), _) => list.iter().map(item).collect::<Vec<_>>().join("; "),
+        (_, Value::Object(error)) => error
+            .get("message")
+            .map_or_else(|| body.to_string(), ToString::to_string),
+        (_, Value::String(text)) => text.clone(),
+        _ => body.to_string(),
+    };
+    clipped(&text)
+}
+
+/// Fits a log line and a column; control characters would forge either.
+fn clipped(text: &str) -> String {
+    const LONGEST: usize = 500;
+    let text = text.trim();
+    if text.is_empty() {
+        return "(empty)".to_owned();
+    }
+    text.chars()
+        .map(|char| if char.is_control() { ' ' } else { char })
+        .take(LONGEST)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn answer(status: u16, body: &Value) -> Option<Failure> {
+        Failure::from_answer(status, None, body.to_string().as_bytes())
+    }
+
+    #[test]
+    fn a_list_of_details_is_the_inputs_fault() {
+        let body = json!({"detail": [{"loc": ["body", "images_data_url"], "msg": "cannot read", "type": "file_download_error"}]});
+        let failure = answer(422, &body).expect("a failure");
+        assert_eq!(failure.class, FailureClass::Input);
+        assert_eq!(failure.code(), FailureCode::RejectedByProvider);
+        assert!(!failure.may_be_tried_again());
+        assert_eq!(
+            failure.to_string(),
+            "422 file_download_error: body.images_data_url: cannot read"
+        );
+    }
+
+    #[test]
+    fn infrastructure_is_fals_fault_and_may_be_tried_again() {
+        for (status, error_type) in [
+            (504, "request_timeout"),
+            (503, "runner_disconnected"),
+            (500, "internal_error"),
+            (400, "downstream_service_error"),
+        ] {
+            let failure =
+                answer(status, &json!({"detail": "x", "error_type": error_type})).expect("a failure");
+            assert_eq!(failure.class, FailureClass::Provider, "{error_type}");
+            assert!(failure.may_be_tried_again());
+        }
+        let by_list = answer(
+            500,
+            &json!({"detail": [{"type": "internal_server_error", "msg": "x"}]}),
+        )
+        .expect("a failure");
+        assert_eq!(by_list.class, FailureClass::Provider);
+    }
+
+    #[test]
+    fn a_type_that_nobody_knows_goes_by_the_status() {
+        assert_eq!(
+            answer(500, &json!({"detail": "x", "error_type": "new"}))
+                .expect("a failure")
+                .class,
+            FailureClass::Provider
+        );
+        assert_eq!(
+            answer(422, &json!({"detail": "x"})).expect("a failure").class,
+            FailureClass::Input
+        );
+        assert_eq!(
+            answer(499, &json!({"detail": "x", "error_type": "client_cancelled"}))
+                .expect("a failure")
+                .class,
+            FailureClass::Cancelled
+        );
+    }
+
+    #[test]
+    fn a_gateways_page_says_nothing_about_the_request() {
+        assert_eq!(Failure::from_answer(502, None, b"<html>nginx</html>"), None);
+        assert_eq!(answer(503, &json!({"detail": "Service Unavailable"})), None);
+    }
+
+    #[test]
+    fn a_description_is_short_and_cannot_forge_a_log_line() {
+        let text = describe_body("a\nERROR forged\u{1b}[31m".as_bytes());
+        assert_eq!(text, "a ERROR forged [31m");
+        assert_eq!(describe_body("x".repeat(10_000).as_bytes()).len(), 500);
+        assert_eq!(describe_body(b""), "(empty)");
+    }
+}

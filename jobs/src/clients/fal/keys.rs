@@ -1,0 +1,144 @@
+//! FAL's public keys, fetched when they are needed.
+//!
+//! # Must stay true
+//! * a set is used for a day at most before it is fetched anew, and longer only while FAL's is out of reach
+//! * a signature by a key that we do not have fetches the set once more, so a rotation is survived; at most once a
+//!   minute, so that forgeries cannot make us hammer FAL
+//! * nobody who has a key waits for somebody else's fetch
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use ed25519_dalek::VerifyingKey;
+use reqwest::{Client, redirect};
+use tracing::warn;
+use url::Url;
+
+use super::{Error, Result, describe, json, signature::read_keys, succeeded, wire};
+
+const LIFETIME: TimeDelta = TimeDelta::hours(24);
+const LIMIT: usize = 256 << 10;
+
+/// The cache. One a process.
+#[derive(Debug)]
+pub(super) struct KeySet {
+    url: Url,
+    http: Client,
+    held: Mutex<Held>,
+    /// One fetch at a time; those who need its keys wait for it.
+    fetching: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Held {
+    keys: Vec<VerifyingKey>,
+    fetched_at: Option<DateTime<Utc>>,
+    tried_at: Option<DateTime<Utc>>,
+}
+
+impl Held {
+    fn is_fresh(&self, now: DateTime<Utc>) -> bool {
+        self.fetched_at.is_some_and(|at| now - at < LIFETIME)
+    }
+
+    /// Without any key every delivery waits for one, so it is looked for more often.
+    fn may_fetch(&self, now: DateTime<Utc>) -> bool {
+        let between = if self.keys.is_empty() {
+            TimeDelta::seconds(5)
+        } else {
+            TimeDelta::minutes(1)
+        };
+        self.tried_at.is_none_or(|at| (now - at).abs() >= between)
+    }
+}
+
+impl KeySet {
+    pub(super) fn new(url: Url, timeout: Duration) -> Result<Self> {
+        let http = Client::builder()
+            .user_agent(concat!("aisha/", env!("CARGO_PKG_VERSION")))
+            .timeout(timeout)
+            .redirect(redirect::Policy::none())
+            .build()
+            .map_err(|error| Error::Settings(describe(&error)))?;
+        Ok(Self {
+            url,
+            http,
+            held: Mutex::default(),
+            fetching: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// The keys to try first. Empty: none was ever seen.
+    pub(super) async fn current(&self, now: DateTime<Utc>) -> Vec<VerifyingKey> {
+        let held = self.held();
+        if held.is_fresh(now) {
+            return held.keys;
+        }
+        self.fetched(&held, now).await
+    }
+
+    /// The keys to try when none of `tried` fitted. `None`: there are no newer ones to be had.
+    pub(super) async fn newer_than(
+        &self,
+        tried: &[VerifyingKey],
+        now: DateTime<Utc>,
+    ) -> Option<Vec<VerifyingKey>> {
+        let keys = self.fetched(&self.held(), now).await;
+        (keys != tried).then_some(keys)
+    }
+
+    /// Fetches, unless that was tried a moment ago or by somebody else while we waited; then what is held.
+    async fn fetched(&self, seen: &Held, now: DateTime<Utc>) -> Vec<VerifyingKey> {
+        if !seen.may_fetch(now) {
+            return seen.keys.clone();
+        }
+        let _alone = self.fetching.lock().await;
+        let held = self.held();
+        if held.tried_at != seen.tried_at {
+            return held.keys;
+        }
+        self.note(|held| held.tried_at = Some(now));
+        match self.fetch().await {
+            Ok(keys) => self.note(|held| {
+                held.keys = keys;
+                held.fetched_at = Some(now);
+            }),
+            Err(error) => warn!(
+                "FAL's public keys could not be fetched, {} old ones stay in use: {error}",
+                held.keys.len()
+            ),
+        }
+        self.held().keys
+    }
+
+    async fn fetch(&self) -> Result<Vec<VerifyingKey>> {
+        const CALL: &str = "key set";
+        let response = self
+            .http
+            .get(self.url.clone())
+            .send()
+            .await
+            .map_err(|error| Error::unreachable(CALL, &error))?;
+        let jwks: wire::Jwks = json(CALL, succeeded(CALL, response).await?, LIMIT).await?;
+        let keys = read_keys(&jwks.keys);
+        if keys.is_empty() {
+            Err(Error::Garbled {
+                call: CALL,
+                why: "it holds no Ed25519 key".to_owned(),
+            })
+        } else {
+            Ok(keys)
+        }
+    }
+
+    fn held(&self) -> Held {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note(&self, change: impl FnOnce(&mut Held)) {
+        change(&mut self.held.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}

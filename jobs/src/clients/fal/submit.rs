@@ -1,0 +1,190 @@
+//! The one call that costs money.
+//!
+//! FAL has no idempotency key: two equal submits are two paid runs. So the POST is sent at most once, on a
+//! connection of its own (a stale pooled one looks like a reset after the write), and what became of it is told
+//! apart as finely as the wire allows (fal.md 6.2, K12).
+//!
+//! # The gate
+//! The caller's check (is the lease still ours?) runs at the last moment at which nothing was sent: as the first
+//! poll of the request's body. DNS, TCP and TLS are done by then. hyper (HTTP/1 only, see [`configure`]) has put
+//! the head into its buffer, asks for the body's first chunk, and writes both to the socket in the same poll of the
+//! same task; there is no await point, no timer and no other task between the check and the `write`. When the check
+//! says no, the body fails, hyper drops the connection with its buffer unwritten, and FAL has seen a connection that
+//! closed without a byte. What no program can close is the gap between the check's return and the system call.
+//! Proven by `a_withheld_submit_puts_no_byte_on_the_wire`.
+//!
+//! The gate also tells the outcomes apart: an error with the gate still shut is [`SubmitOutcome::NotSent`] whatever
+//! it was; with the gate open, anything but a clear answer is [`SubmitOutcome::Unknown`].
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures::stream;
+use reqwest::{
+    Body, ClientBuilder, Response, StatusCode,
+    header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE},
+};
+use serde_json::Value;
+
+use super::{FalClient, Request, body, describe, detail, retry_after, wire};
+
+/// What became of a submit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SubmitOutcome {
+    /// FAL has it.
+    Accepted(Request),
+    /// Surely never reached FAL, with the reason: DNS, refused, TLS, or withheld by the gate. May be tried again.
+    NotSent(String),
+    /// FAL did not take it, and will not take the same bytes again.
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// What FAL said.
+        detail: String,
+    },
+    /// 401, 402, 403: FAL takes nothing from this account until an operator mends it. Submissions are parked.
+    Locked(String),
+    /// 429: not taken; try later.
+    Busy {
+        /// How long FAL wants to be left alone.
+        retry_after: Duration,
+    },
+    /// FAL may have it, with the reason why nobody knows. Never repeat it blindly.
+    Unknown(String),
+}
+
+/// One connection a submit, never handed to another, and no retry below us.
+pub(super) fn configure(builder: ClientBuilder) -> ClientBuilder {
+    builder
+        .http1_only()
+        .pool_max_idle_per_host(0)
+        .retry(reqwest::retry::never())
+}
+
+impl FalClient {
+    /// Posts `input` to `endpoint`, once. `may_send` is asked immediately before the first byte; `false` sends nothing.
+    pub async fn submit(
+        &self,
+        endpoint: &str,
+        input: &Value,
+        webhook_url: Option<&str>,
+        may_send: impl FnOnce() -> bool + Send + 'static,
+    ) -> SubmitOutcome {
+        let mut url = Self::at(&self.queue_url, endpoint);
+        if let Some(webhook) = webhook_url {
+            url.query_pairs_mut().append_pair("fal_webhook", webhook);
+        }
+        let input = Bytes::from(input.to_string());
+        let gate = Gate::shut();
+        let sent = self
+            .submits
+            .post(url)
+            .header(AUTHORIZATION, self.authorization.clone())
+            .header(CONTENT_TYPE, "application/json")
+            // Known to us, not to a streamed body; without it the POST would be chunked.
+            .header(CONTENT_LENGTH, input.len())
+            .body(gate.guard(input, may_send))
+            .send()
+            .await;
+        match sent {
+            Ok(response) => self.classify(endpoint, response).await,
+            Err(error) if gate.close() => SubmitOutcome::NotSent(describe(&error)),
+            Err(error) => SubmitOutcome::Unknown(describe(&error)),
+        }
+    }
+
+    /// fal.md 6.2, row by row. What is not in its table is unknown.
+    async fn classify(&self, endpoint: &str, response: Response) -> SubmitOutcome {
+        let status = response.status();
+        match status.as_u16() {
+            200..=299 => self.accepted(endpoint, response).await,
+            401..=403 => SubmitOutcome::Locked(format!("{}: {}", status.as_u16(), detail(response).await)),
+            400 | 404 | 405 | 410 | 413 | 414 | 415 | 422 => SubmitOutcome::Refused {
+                status: status.as_u16(),
+                detail: detail(response).await,
+            },
+            429 => SubmitOutcome::Busy {
+                retry_after: retry_after(&response),
+            },
+            other => SubmitOutcome::Unknown(format!("FAL answered {other}: {}", detail(response).await)),
+        }
+    }
+
+    async fn accepted(&self, endpoint: &str, response: Response) -> SubmitOutcome {
+        const LIMIT: usize = 256 << 10;
+        let status = response.status();
+        let read = match body("submit", response, LIMIT).await {
+            Ok(body) => serde_json::from_slice::<wire::Submitted>(&body).map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        match read {
+            Ok(submitted) if wire::is_request_id(&submitted.request_id) => {
+                SubmitOutcome::Accepted(self.vetted(endpoint, submitted.into()))
+            }
+            Ok(_) => SubmitOutcome::Unknown(format!(
+                "FAL answered {} with a malformed request id",
+                code(status)
+            )),
+            Err(why) => SubmitOutcome::Unknown(format!(
+                "FAL answered {} but not in its own words: {why}",
+                code(status)
+            )),
+        }
+    }
+}
+
+fn code(status: StatusCode) -> u16 {
+    status.as_u16()
+}
+
+const SHUT: u8 = 0;
+const OPEN: u8 = 1;
+const CLOSED: u8 = 2;
+
+/// Knows on which side of the first byte an error lies. It opens or closes once, for good: a deadline that strikes
+/// while the connection's task is about to ask must not report "not sent" of bytes that then leave.
+#[derive(Debug)]
+struct Gate(Arc<AtomicU8>);
+
+impl Gate {
+    fn shut() -> Self {
+        Self(Arc::new(AtomicU8::new(SHUT)))
+    }
+
+    /// A body whose first poll asks `may_send`.
+    fn guard(&self, input: Bytes, may_send: impl FnOnce() -> bool + Send + 'static) -> Body {
+        let gate = Arc::clone(&self.0);
+        Body::wrap_stream(stream::once(async move {
+            let to = if may_send() { OPEN } else { CLOSED };
+            let turned = gate
+                .compare_exchange(SHUT, to, Ordering::SeqCst, Ordering::SeqCst)
+                .is_ok();
+            if turned && to == OPEN {
+                Ok(input)
+            } else {
+                Err(io::Error::other("withheld: the sender may no longer send"))
+            }
+        }))
+    }
+
+    /// Closes the gate. `true`: nothing was sent and nothing will be.
+    fn close(&self) -> bool {
+        self.0
+            .compare_exchange(SHUT, CLOSED, Ordering::SeqCst, Ordering::SeqCst)
+            != Err(OPEN)
+    }
+}
+
+/// A run that is cancelled while connecting sends nothing afterwards.
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

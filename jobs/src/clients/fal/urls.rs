@@ -1,0 +1,208 @@
+//! Which URLs may see the key.
+//!
+//! FAL says to store and use the URLs of the submit's answer. They are kept as given when they lie under the
+//! configured queue URL; else they are built from the request's owner, app and id, as both official clients do.
+
+use url::Url;
+
+use super::{Error, FalClient, Result};
+use crate::domain::FalRequest as Request;
+
+const REQUESTS: &str = "requests";
+
+impl FalClient {
+    /// The URLs of a request of which only the id is known: adopted by a delivery or from the list.
+    pub fn request_urls(&self, endpoint: &str, request_id: &str) -> Request {
+        let url = |tail: Option<&str>| {
+            let app = app_of(endpoint).chain([REQUESTS, request_id]).chain(tail);
+            under(&self.queue_url, app).into()
+        };
+        Request {
+            request_id: request_id.to_owned(),
+            status_url: url(Some("status")),
+            response_url: url(None),
+            cancel_url: url(Some("cancel")),
+        }
+    }
+
+    /// Replaces each URL that is not ours to trust by one that we build.
+    pub(super) fn vetted(&self, endpoint: &str, given: Request) -> Request {
+        let built = self.request_urls(endpoint, &given.request_id);
+        let choose = |given: String, built: String| {
+            if is_under(&self.queue_url, &given) {
+                given
+            } else {
+                built
+            }
+        };
+        Request {
+            request_id: given.request_id,
+            status_url: choose(given.status_url, built.status_url),
+            response_url: choose(given.response_url, built.response_url),
+            cancel_url: choose(given.cancel_url, built.cancel_url),
+        }
+    }
+
+    /// A stored URL, checked anew: what is configured may have changed since. One of another host is moved to the
+    /// configured queue, where the key belongs.
+    pub(super) fn on_our_queue(&self, stored: &str) -> Result<Url> {
+        let foreign = || Error::ForeignUrl(stored.chars().take(200).collect());
+        let url = Url::parse(stored).map_err(|_| foreign())?;
+        if is_under(&self.queue_url, stored) {
+            return Ok(url);
+        }
+        let path: Vec<_> = url.path_segments().ok_or_else(foreign)?.collect();
+        let at = path
+            .iter()
+            .position(|segment| *segment == REQUESTS)
+            .filter(|at| *at >= 2)
+            .ok_or_else(foreign)?;
+        let owner = if at >= 3 && is_three_segmented(path[at - 3]) {
+            at - 3
+        } else {
+            at - 2
+        };
+        Ok(under(&self.queue_url, path[owner..].iter().copied()))
+    }
+
+    /// A URL under a configured base.
+    pub(super) fn at(base: &Url, path: &str) -> Url {
+        under(base, path.split('/'))
+    }
+}
+
+/// Everything after the submit names only `owner/app`, whatever follows it; for two namespaces, one segment more.
+fn app_of(endpoint: &str) -> impl Iterator<Item = &str> {
+    let segments = if endpoint.split('/').next().is_some_and(is_three_segmented) {
+        3
+    } else {
+        2
+    };
+    endpoint.split('/').take(segments)
+}
+
+fn is_three_segmented(namespace: &str) -> bool {
+    matches!(namespace, "workflows" | "comfy")
+}
+
+/// `base` with more segments, each escaped: an id cannot climb out of its place.
+fn under<'a>(base: &Url, path: impl Iterator<Item = &'a str>) -> Url {
+    let mut url = base.clone();
+    url.set_query(None);
+    url.set_fragment(None);
+    // Only `data:` and its like have no path; settings take http(s) alone.
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.pop_if_empty().extend(path);
+    }
+    url
+}
+
+/// Same scheme, host and port, and the base's path is a prefix by whole segments.
+fn is_under(base: &Url, url: &str) -> bool {
+    let Ok(url) = Url::parse(url) else { return false };
+    let clean = url.username().is_empty() && url.password().is_none();
+    let prefix = base.path().trim_end_matches('/');
+    let below = url
+        .path()
+        .strip_prefix(prefix)
+        .is_some_and(|rest| rest.starts_with('/'));
+    clean && url.origin() == base.origin() && below
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::tests::client, *};
+
+    #[test]
+    fn a_request_is_asked_about_by_owner_and_app_alone() {
+        let fal = client("https://queue.fal.run");
+        let request = fal.request_urls("fal-ai/flux-pro/v1.1-ultra-finetuned", "id-1");
+        assert_eq!(
+            request.response_url,
+            "https://queue.fal.run/fal-ai/flux-pro/requests/id-1"
+        );
+        assert_eq!(
+            request.status_url,
+            "https://queue.fal.run/fal-ai/flux-pro/requests/id-1/status"
+        );
+        assert_eq!(
+            request.cancel_url,
+            "https://queue.fal.run/fal-ai/flux-pro/requests/id-1/cancel"
+        );
+        let workflow = fal.request_urls("workflows/me/mine", "id-1");
+        assert_eq!(
+            workflow.response_url,
+            "https://queue.fal.run/workflows/me/mine/requests/id-1"
+        );
+    }
+
+    #[test]
+    fn an_id_cannot_climb_out_of_its_place() {
+        let request = client("http://127.0.0.1:9700/queue").request_urls("fal-ai/flux-lora", "../../x?y#z");
+        assert_eq!(
+            request.response_url,
+            "http://127.0.0.1:9700/queue/fal-ai/flux-lora/requests/..%2F..%2Fx%3Fy%23z"
+        );
+    }
+
+    #[test]
+    fn a_returned_url_is_kept_only_under_the_queue() {
+        let fal = client("http://127.0.0.1:9700/queue");
+        let given = Request {
+            request_id: "id-1".into(),
+            status_url: "http://127.0.0.1:9700/queue/fal-ai/x/requests/id-1/status/as-given".into(),
+            response_url: "http://127.0.0.1:9700/cdn/fal-ai/x/requests/id-1".into(),
+            cancel_url: "https://evil.test/queue/fal-ai/x/requests/id-1/cancel".into(),
+        };
+        let vetted = fal.vetted("fal-ai/x/y", given.clone());
+        assert_eq!(vetted.status_url, given.status_url);
+        assert_eq!(
+            vetted.response_url,
+            "http://127.0.0.1:9700/queue/fal-ai/x/requests/id-1"
+        );
+        assert_eq!(
+            vetted.cancel_url,
+            "http://127.0.0.1:9700/queue/fal-ai/x/requests/id-1/cancel"
+        );
+    }
+
+    #[test]
+    fn look_alikes_are_not_under_the_queue() {
+        let base = Url::parse("https://queue.fal.run/").expect("a URL");
+        assert!(is_under(&base, "https://queue.fal.run/a/b/requests/c"));
+        for other in [
+            "http://queue.fal.run/a",
+            "https://queue.fal.run.evil.test/a",
+            "https://queue.fal.run:444/a",
+            "https://me:secret@queue.fal.run/a",
+            "https://evil.test/https://queue.fal.run/a",
+            "queue.fal.run/a",
+            "",
+        ] {
+            assert!(!is_under(&base, other), "{other}");
+        }
+        let prefixed = Url::parse("http://sim.test/queue").expect("a URL");
+        assert!(!is_under(&prefixed, "http://sim.test/queue-of-others/a"));
+        assert!(!is_under(&prefixed, "http://sim.test/queue/../cdn/a"));
+    }
+
+    #[test]
+    fn a_stored_url_of_another_host_is_moved_to_the_configured_queue() {
+        let fal = client("https://queue.falrun.com");
+        let moved = |stored: &str| {
+            fal.on_our_queue(stored)
+                .map(String::from)
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(
+            moved("https://queue.fal.run/fal-ai/flux-lora/requests/id-1/status"),
+            Ok("https://queue.falrun.com/fal-ai/flux-lora/requests/id-1/status".into())
+        );
+        assert_eq!(
+            moved("http://127.0.0.1:9700/queue/workflows/me/mine/requests/id-1"),
+            Ok("https://queue.falrun.com/workflows/me/mine/requests/id-1".into())
+        );
+        assert!(moved("https://evil.test/secret").is_err());
+        assert!(moved("no URL").is_err());
+    }
+}

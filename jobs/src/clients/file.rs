@@ -1,0 +1,46 @@
+//! A file as a request's body.
+//!
+//! It is read by position and not by seeking: a stream that a broken connection left behind cannot move the one that
+//! tries again. Reads stay off the async threads.
+
+use std::{fs::File, io, os::unix::fs::FileExt, sync::Arc};
+
+use bytes::Bytes;
+use futures::{Stream, stream};
+use tokio::task::spawn_blocking;
+
+/// What is in memory of a streamed file, twice at most.
+const CHUNK: u64 = 256 << 10;
+
+/// The first `bytes` bytes of a file, in chunks.
+pub(super) fn chunks(file: Arc<File>, bytes: u64) -> impl Stream<Item = io::Result<Bytes>> + Send {
+    stream::try_unfold(0, move |at| {
+        let file = Arc::clone(&file);
+        async move {
+            if at >= bytes {
+                return Ok(None);
+            }
+            let chunk = read_at(file, at, CHUNK.min(bytes - at)).await?;
+            let next = at + chunk.len() as u64;
+            Ok(Some((chunk, next)))
+        }
+    })
+}
+
+/// Exactly `length` bytes from position `at`.
+pub(super) async fn read_at(file: Arc<File>, at: u64, length: u64) -> io::Result<Bytes> {
+    let length = usize::try_from(length).map_err(io::Error::other)?;
+    blocking(move || {
+        let mut buffer = vec![0; length];
+        file.read_exact_at(&mut buffer, at)?;
+        Ok(Bytes::from(buffer))
+    })
+    .await
+}
+
+/// Work on a file, off the async threads.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    spawn_blocking(work).await.map_err(io::Error::other)?
+}

@@ -1,0 +1,390 @@
+//! Our bucket on an S3-compatible store (MinIO, Garage, R2, AWS): photos, archives, models.
+//!
+//! Speaks through the `minio` crate, which has neither timeouts nor limits of its own (0.4.0, measured: a silent
+//! server held a call for good). So every call here has a deadline, every body a largest size, and every chunk of a
+//! body a deadline of its own.
+//!
+//! A call that is cut off is tried once more at once, which mends a pooled connection that the store has closed; a
+//! store that is away or overloaded is the queue's to wait for. Writing the same key again is harmless.
+//!
+//! Read next: `object_store/error.rs`.
+
+use std::{fs::File, future::Future, sync::Arc, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use futures::{StreamExt, TryStreamExt};
+use minio::s3::{
+    MinioClient, MinioClientBuilder,
+    builders::{ObjectContent, Size},
+    creds::StaticProvider,
+    http::BaseUrl,
+    response_traits::HasEtagFromHeaders,
+    types::{BucketName, Region, S3Api, ToStream},
+};
+use reqwest::Method;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::timeout;
+use url::Url;
+
+use super::file::chunks;
+
+mod error;
+
+pub use error::ObjectError;
+use error::{MinioResult, Result, of_minio};
+
+/// Which store, and which bucket in it.
+#[derive(Debug, Clone)]
+pub struct ObjectStoreSettings {
+    /// Where we reach the store. Without a path.
+    pub endpoint: Url,
+    /// Where the internet reaches it, for presigned URLs. Without a path.
+    pub public_endpoint: Url,
+    /// As the store calls it, e.g. `us-east-1`, or `garage`.
+    pub region: String,
+    /// Half of the credentials.
+    pub access_key: SecretString,
+    /// The other half.
+    pub secret_key: SecretString,
+    /// Must exist; it is not created.
+    pub bucket: String,
+    /// See [`ObjectStoreTimeouts`].
+    pub timeouts: ObjectStoreTimeouts,
+}
+
+/// Deadlines.
+#[derive(Debug, Clone, Copy)]
+pub struct ObjectStoreTimeouts {
+    /// A call without a body, and the first answer of any other.
+    pub call: Duration,
+    /// Silence within a body.
+    pub stall: Duration,
+    /// The slowest upload that is waited for, beside `call`. Bytes a second.
+    pub slowest: u64,
+}
+
+impl Default for ObjectStoreTimeouts {
+    fn default() -> Self {
+        Self {
+            call: Duration::from_secs(20),
+            stall: Duration::from_secs(20),
+            slowest: 256 << 10,
+        }
+    }
+}
+
+/// The bucket. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct ObjectStore {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    client: MinioClient,
+    /// Signs for the public host; makes no calls.
+    presigner: MinioClient,
+    bucket: BucketName,
+    region: Region,
+    timeouts: ObjectStoreTimeouts,
+}
+
+/// What the store knows of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectInfo {
+    /// Its name.
+    pub key: String,
+    /// Its length.
+    pub bytes: u64,
+    /// Of its content, in the store's own way. Empty where the store gave none.
+    pub etag: String,
+}
+
+/// S3's smallest part is 5 MiB; one is held in memory.
+const PART: u64 = 8 << 20;
+/// S3's longest.
+const LONGEST_PRESIGN: Duration = Duration::from_hours(7 * 24);
+
+impl ObjectStore {
+    /// # Errors
+    /// An endpoint, the region or the bucket's name is malformed.
+    pub fn new(settings: &ObjectStoreSettings) -> Result<Self> {
+        let wrong =
+            |what: &str, error: &dyn std::fmt::Display| ObjectError::Settings(format!("{what}: {error}"));
+        let region = Region::new(settings.region.clone()).map_err(|error| wrong("s3.region", &error))?;
+        let bucket =
+            BucketName::new(settings.bucket.clone()).map_err(|error| wrong("s3.bucket_avatars", &error))?;
+        let client = |what: &str, endpoint: &Url| {
+            let mut base: BaseUrl = endpoint.as_str().parse().map_err(|error| wrong(what, &error))?;
+            // Else the first call, and each presign, would ask the store for it.
+            base.region = region.clone();
+            let credentials = StaticProvider::new(
+                settings.access_key.expose_secret(),
+                settings.secret_key.expose_secret(),
+                None,
+            );
+            MinioClientBuilder::new(base)
+                .provider(Some(credentials))
+                .build()
+                .map_err(|error| wrong(what, &error))
+        };
+        let inner = Inner {
+            client: client("s3.endpoint", &settings.endpoint)?,
+            presigner: client("s3.public_endpoint", &settings.public_endpoint)?,
+            bucket,
+            region,
+            timeouts: settings.timeouts,
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// Whether the bucket is there and the credentials may see it.
+    pub async fn bucket_exists(&self) -> Result<bool> {
+        const CALL: &str = "bucket check";
+        let inner = &self.inner;
+        let answer = self
+            .twice(CALL, || async {
+                inner.client.bucket_exists(&inner.bucket)?.build().send().await
+            })
+            .await?;
+        Ok(answer.exists())
+    }
+
+    /// Writes a small object. Replaces what is there.
+    pub async fn put(&self, key: &str, content: Bytes, content_type: &str) -> Result<()> {
+        const CALL: &str = "put";
+        let inner = &self.inner;
+        self.twice_within(CALL, self.upload_deadline(content.len() as u64), || async {
+            let content = ObjectContent::from(content.clone());
+            let put = inner.client.put_object_content(&inner.bucket, key, content)?;
+            put.content_type(content_type.to_owned()).build().send().await
+        })
+        .await
+        .map_err(|error| error.of_key(key))
+        .map(drop)
+    }
+
+    /// Writes `bytes` bytes of a file, read from its start; memory stays at one part of 8 MiB.
+    pub async fn put_file(&self, key: &str, file: File, bytes: u64, content_type: &str) -> Result<()> {
+        const CALL: &str = "put";
+        let (inner, file) = (&self.inner, Arc::new(file));
+        // The crate counts no parts in a file that has none.
+        let part = if bytes > PART {
+            Size::Known(PART)
+        } else {
+            Size::Unknown
+        };
+        self.twice_within(CALL, self.upload_deadline(bytes), || async {
+            let content = ObjectContent::new_from_stream(chunks(Arc::clone(&file), bytes), Some(bytes));
+            let put = inner.client.put_object_content(&inner.bucket, key, content)?;
+            put.part_size(part)
+                .content_type(content_type.to_owned())
+                .build()
+                .send()
+                .await
+        })
+        .await
+        .map_err(|error| error.of_key(key))
+        .map(drop)
+    }
+
+    /// Reads an object of at most `max_bytes` into memory.
+    pub async fn get(&self, key: &str, max_bytes: usize) -> Result<Bytes> {
+        again(|| self.read(key, max_bytes))
+            .await
+            .map_err(|error| error.of_key(key))
+    }
+
+    async fn read(&self, key: &str, max_bytes: usize) -> Result<Bytes> {
+        const CALL: &str = "get";
+        let Inner {
+            client,
+            bucket,
+            timeouts,
+            ..
+        } = &*self.inner;
+        let too_large = || ObjectError::TooLarge {
+            key: key.to_owned(),
+            limit: max_bytes as u64,
+        };
+        let send = async { client.get_object(bucket, key)?.build().send().await };
+        let answer = self.within(CALL, timeouts.call, send).await?;
+        let (mut body, length) = answer
+            .into_boxed_stream()
+            .map_err(|error| self.error(CALL, &error))?;
+        if length > max_bytes as u64 {
+            return Err(too_large());
+        }
+        // The promise is not trusted with memory: the buffer grows with what comes.
+        let mut content = BytesMut::new();
+        while let Some(chunk) = self
+            .within(CALL, timeouts.stall, async { Ok(body.next().await) })
+            .await?
+        {
+            let chunk = chunk.map_err(|error| ObjectError::Unreachable {
+                call: CALL,
+                why: error.to_string(),
+            })?;
+            if content.len() + chunk.len() > max_bytes {
+                return Err(too_large());
+            }
+            content.extend_from_slice(&chunk);
+        }
+        if content.len() as u64 != length {
+            let why = format!("the body ended after {} of {length} bytes", content.len());
+            return Err(ObjectError::Unreachable { call: CALL, why });
+        }
+        Ok(content.freeze())
+    }
+
+    /// What the store knows of an object.
+    pub async fn stat(&self, key: &str) -> Result<ObjectInfo> {
+        const CALL: &str = "stat";
+        let inner = &self.inner;
+        let answer = self
+            .twice(CALL, || async {
+                inner.client.stat_object(&inner.bucket, key)?.build().send().await
+            })
+            .await
+            .map_err(|error| error.of_key(key))?;
+        let bytes = answer.size().map_err(|error| ObjectError::Unreachable {
+            call: CALL,
+            why: error.to_string(),
+        })?;
+        let etag = answer.etag().map(|etag| etag.to_string()).unwrap_or_default();
+        Ok(ObjectInfo {
+            key: key.to_owned(),
+            bytes,
+            etag,
+        })
+    }
+
+    /// Everything whose key begins with `prefix`, in key order; at most `max` of it.
+    pub async fn list_prefix(&self, prefix: &str, max: usize) -> Result<Vec<ObjectInfo>> {
+        const CALL: &str = "list";
+        let list = self
+            .inner
+            .client
+            .list_objects(&self.inner.bucket)
+            .map_err(|error| self.error(CALL, &error.into()))?;
+        let mut pages = list
+            .prefix(prefix.to_owned())
+            .recursive(true)
+            .use_api_v1(false)
+            .build()
+            .to_stream()
+            .await;
+        let mut found = Vec::new();
+        while found.len() < max {
+            let next = self
+                .within(CALL, self.inner.timeouts.call, async { pages.try_next().await })
+                .await?;
+            let Some(page) = next else { break };
+            let objects = page
+                .contents
+                .into_iter()
+                .filter(|entry| !entry.is_prefix && !entry.is_delete_marker);
+            found.extend(objects.map(|entry| {
+                ObjectInfo {
+                    key: entry.name,
+                    bytes: entry.size.unwrap_or_default(),
+                    etag: entry
+                        .etag
+                        .map(|etag| etag.trim_matches('"').to_owned())
+                        .unwrap_or_default(),
+                }
+            }));
+        }
+        found.truncate(max);
+        Ok(found)
+    }
+
+    /// Removes an object; one that is not there is removed already.
+    pub async fn delete(&self, key: &str) -> Result<()> {
+        const CALL: &str = "delete";
+        let inner = &self.inner;
+        let deleted = self
+            .twice(CALL, || async {
+                inner
+                    .client
+                    .delete_object(&inner.bucket, key)?
+                    .build()
+                    .send()
+                    .await
+            })
+            .await;
+        match deleted {
+            Ok(_) | Err(ObjectError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.of_key(key)),
+        }
+    }
+
+    /// A URL by which anybody can read the object for so long, at most seven days. Asks nobody.
+    pub async fn presign_get(&self, key: &str, expires_after: Duration) -> Result<String> {
+        const CALL: &str = "presign";
+        let seconds = u32::try_from(expires_after.min(LONGEST_PRESIGN).as_secs().max(1)).unwrap_or(1);
+        let sign = async {
+            let presign =
+                self.inner
+                    .presigner
+                    .get_presigned_object_url(&self.inner.bucket, key, Method::GET)?;
+            presign
+                .region(Some(self.inner.region.clone()))
+                .expiry_seconds(seconds)
+                .build()
+                .send()
+                .await
+        };
+        Ok(self.within(CALL, self.inner.timeouts.call, sign).await?.url)
+    }
+
+    fn upload_deadline(&self, bytes: u64) -> Duration {
+        self.inner.timeouts.call + Duration::from_secs(bytes / self.inner.timeouts.slowest.max(1))
+    }
+
+    async fn twice<T, F: Future<Output = MinioResult<T>>>(
+        &self,
+        call: &'static str,
+        work: impl Fn() -> F,
+    ) -> Result<T> {
+        self.twice_within(call, self.inner.timeouts.call, work).await
+    }
+
+    async fn twice_within<T, F: Future<Output = MinioResult<T>>>(
+        &self,
+        call: &'static str,
+        deadline: Duration,
+        work: impl Fn() -> F,
+    ) -> Result<T> {
+        again(|| self.within(call, deadline, work())).await
+    }
+
+    async fn within<T>(
+        &self,
+        call: &'static str,
+        deadline: Duration,
+        work: impl Future<Output = MinioResult<T>>,
+    ) -> Result<T> {
+        match timeout(deadline, work).await {
+            Ok(answer) => answer.map_err(|error| self.error(call, &error)),
+            Err(_) => Err(ObjectError::Unreachable {
+                call,
+                why: format!("no answer within {deadline:?}"),
+            }),
+        }
+    }
+
+    fn error(&self, call: &'static str, error: &minio::s3::error::Error) -> ObjectError {
+        of_minio(call, self.inner.bucket.as_str(), error)
+    }
+}
+
+/// Once more when the connection broke.
+async fn again<T, F: Future<Output = Result<T>>>(work: impl Fn() -> F) -> Result<T> {
+    match work().await {
+        Err(error) if error.is_cut_off() => work().await,
+        answer => answer,
+    }
+}

@@ -1,0 +1,195 @@
+//! What the server answers, over a real connection and through teloxide, and the class that comes out.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
+
+use super::{super::TelegramClient, Failure};
+use crate::{job::JobError, texts::Rendered};
+
+/// A server for one request, which gets `answer` as it is.
+async fn telegram_that_answers(answer: String) -> TelegramClient {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap())
+        .parse()
+        .unwrap();
+    tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut request = vec![0; 8192];
+        let _ = socket.read(&mut request).await;
+        let _ = socket.write_all(answer.as_bytes()).await;
+    });
+    TelegramClient::new(&SecretString::from("1:TEST"), &url, Duration::from_secs(20)).unwrap()
+}
+
+fn http(status: u16, body: &str) -> String {
+    format!(
+        "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+fn refusal(status: u16, description: &str) -> String {
+    http(
+        status,
+        &serde_json::json!({"ok": false, "error_code": status, "description": description}).to_string(),
+    )
+}
+
+fn hello() -> Rendered {
+    Rendered {
+        html: "hello".into(),
+        buttons: Vec::new(),
+    }
+}
+
+async fn sending(answer: String) -> Failure {
+    telegram_that_answers(answer)
+        .await
+        .send(7, &hello())
+        .await
+        .expect_err("the answer is a failure")
+}
+
+async fn editing(answer: String) -> Failure {
+    telegram_that_answers(answer)
+        .await
+        .edit(7, 8, &hello())
+        .await
+        .expect_err("the answer is a failure")
+}
+
+#[tokio::test]
+async fn whoever_cannot_be_reached_is_unreachable_whatever_teloxide_makes_of_the_text() {
+    for (status, text) in [
+        (403, "Forbidden: bot was blocked by the user"),
+        (403, "Forbidden: user is deactivated"),
+        (403, "Forbidden: bot can't initiate conversation with a user"),
+        (403, "Forbidden: bots can't send messages to bots"),
+        (400, "Bad Request: chat not found"),
+    ] {
+        let failure = sending(refusal(status, text)).await;
+        assert!(matches!(failure, Failure::Unreachable(_)), "{text}: {failure:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_edit_that_changes_nothing_is_told_from_one_that_has_no_message() {
+    let same = "Bad Request: message is not modified: specified new message content and reply markup are exactly \
+                the same as a current content and reply markup of the message";
+    assert_eq!(editing(refusal(400, same)).await, Failure::NotModified);
+    for text in [
+        "Bad Request: message to edit not found",
+        "Bad Request: message can't be edited",
+        "Bad Request: MESSAGE_ID_INVALID",
+    ] {
+        let failure = editing(refusal(400, text)).await;
+        assert!(matches!(failure, Failure::MessageGone(_)), "{text}: {failure:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_refused_for_its_content_is_refused_for_good() {
+    for (status, text) in [
+        (400, "Bad Request: message is too long"),
+        (400, "Bad Request: can't parse entities: Unsupported start tag"),
+        (400, "Bad Request: message can't be deleted for everyone"),
+        (400, "Bad Request: something that no version of teloxide knows"),
+        (413, "Request Entity Too Large"),
+    ] {
+        let failure = sending(refusal(status, text)).await;
+        assert!(matches!(failure, Failure::Rejected(_)), "{text}: {failure:?}");
+        assert!(matches!(JobError::from(failure), JobError::GiveUp(_)));
+    }
+}
+
+#[tokio::test]
+async fn a_429_is_waited_for_exactly_and_costs_no_attempt() {
+    let body = r#"{"ok":false,"error_code":429,"description":"Too Many Requests: retry after 3","parameters":{"retry_after":3}}"#;
+    for answer in [http(429, body), refusal(429, "Too Many Requests: retry after 3")] {
+        let failure = sending(answer).await;
+        assert_eq!(failure, Failure::Busy(Duration::from_secs(3)));
+        assert!(
+            matches!(JobError::from(failure), JobError::Snooze { after, .. } if after == Duration::from_secs(3))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_refused_token_is_the_operators_and_costs_no_attempt() {
+    for (status, text) in [(401, "Unauthorized"), (404, "Not Found")] {
+        let failure = sending(refusal(status, text)).await;
+        assert!(
+            matches!(failure, Failure::Misconfigured(_)),
+            "{text}: {failure:?}"
+        );
+        assert!(matches!(JobError::from(failure), JobError::Snooze { .. }));
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_lost_is_ambiguous_and_an_unreachable_server_is_not() {
+    let dropped = sending(String::new()).await;
+    assert!(matches!(dropped, Failure::Ambiguous(_)), "{dropped:?}");
+    let page = sending(http(200, "<html>gateway</html>")).await;
+    assert!(matches!(page, Failure::Ambiguous(_)), "{page:?}");
+
+    let free = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let nobody = TelegramClient::new(
+        &SecretString::from("1:TEST"),
+        &format!("http://{free}").parse().unwrap(),
+        Duration::from_secs(20),
+    )
+    .unwrap();
+    let refused = nobody.send(7, &hello()).await.expect_err("nobody listens");
+    assert!(matches!(refused, Failure::NotSent(_)), "{refused:?}");
+    assert!(matches!(JobError::from(refused), JobError::Retry { .. }));
+}
+
+#[tokio::test]
+async fn a_server_error_is_transient() {
+    // These sleep for ten seconds inside of teloxide, so they wait together.
+    let (json, html) = tokio::join!(
+        sending(refusal(500, "Internal Server Error")),
+        sending(http(502, "<html>Bad Gateway</html>"))
+    );
+    assert!(matches!(json, Failure::Ambiguous(_)), "{json:?}");
+    assert!(matches!(html, Failure::Ambiguous(_)), "{html:?}");
+}
+
+#[tokio::test]
+async fn a_message_that_was_taken_is_not_sent_again_for_an_unreadable_answer() {
+    let strange = http(
+        200,
+        r#"{"ok":true,"result":{"message_id":41,"shape":"of the future"}}"#,
+    );
+    assert_eq!(sending(strange).await, Failure::Done(Some(41)));
+    let cut_off = http(200, r#"{"ok":true,"result":{"message_id":4"#);
+    assert_eq!(sending(cut_off).await, Failure::Done(None));
+}
+
+#[tokio::test]
+async fn a_chat_that_moved_is_written_to_at_its_new_place() {
+    let moved = r#"{"ok":false,"error_code":400,"description":"Bad Request: group chat was upgraded to a supergroup chat","parameters":{"migrate_to_chat_id":-1001}}"#;
+    assert_eq!(editing(http(400, moved)).await, Failure::Migrated(-1001));
+}
+
+#[tokio::test]
+async fn no_failure_shows_the_token() {
+    for answer in [
+        String::new(),
+        http(200, "<html>gateway</html>"),
+        refusal(401, "Unauthorized"),
+    ] {
+        let failure = sending(answer).await;
+        assert!(!format!("{failure} {failure:?}").contains("1:TEST"), "{failure}");
+    }
+}

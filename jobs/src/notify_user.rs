@@ -1,0 +1,211 @@
+//! Bring one outbox row to its reader: send it, or edit the message that it has become.
+//!
+//! Whoever raises a row enqueues this job in the same transaction. The dedupe key is free again as soon as a run
+//! has started, so a change that arrives while we send leads to another run, and one run of a row goes at a time.
+//!
+//! # Must stay true
+//! * a chat reads in order: a first delivery waits for all earlier ones of the chat — `tests/notify_user.rs`
+//! * what Telegram took is not sent again, unless its answer was lost; then the repeat is counted
+//! * a message that cannot be delivered blocks nobody: it is closed, and the next one's turn comes
+//!
+//! # If we die …
+//! | …                            | the next run finds        | and                                          |
+//! |------------------------------|---------------------------|----------------------------------------------|
+//! | before the send              | `sending_since` or not    | sends                                        |
+//! | after it, before the record  | `sending_since`           | sends again: at least once, counted          |
+//! | in an edit                   | the same revision is open | edits again, which changes nothing           |
+//! | after the record             | nothing is due            | does nothing                                 |
+//!
+//! Read next: `notifications.rs` (what is said), `clients/telegram/error.rs` (what a failure means).
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+use tracing::{error, info, warn};
+
+use crate::{
+    clients::telegram::Failure,
+    context::Context,
+    domain::{NotificationId, UserId},
+    enqueue::enqueue,
+    job::{DeadReason, DedupeKey, Done, Job, JobError, Policy, Queue, Run},
+    store::{
+        notifications::{self, Due},
+        users,
+    },
+    texts::{Locale, Message, Rendered},
+};
+
+/// Persisted as `{"notification_id":…}`; golden copy in `tests/payloads/notify_user.v1.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct NotifyUser {
+    notification_id: NotificationId,
+}
+
+impl NotifyUser {
+    /// For a row that has just been raised.
+    pub const fn new(notification_id: NotificationId) -> Self {
+        Self { notification_id }
+    }
+}
+
+impl Job for NotifyUser {
+    const NAME: &'static str = "notify_user";
+    const QUEUE: Queue = Queue::Notify;
+    // About six hours of tries: an outage of Telegram must not cost the news that an avatar is ready.
+    const POLICY: Policy = Policy::attempts(45)
+        .backoff(Duration::from_secs(1), Duration::from_secs(600))
+        .timeout(Duration::from_secs(90))
+        .snooze_cap(Duration::from_secs(2 * 24 * 3600));
+
+    fn dedupe_key(&self) -> Option<DedupeKey> {
+        Some(DedupeKey::until_started(self.notification_id))
+    }
+}
+
+impl Run for NotifyUser {
+    async fn run(&self, cx: &Context) -> Result<Done, JobError> {
+        let mut db = cx.pool.acquire().await?;
+        let Some(due) = notifications::due(&mut db, self.notification_id).await? else {
+            return Ok(Done::Skipped("there is nothing new to say"));
+        };
+        if due.unreachable {
+            return unreachable(cx, &due, "they left before this message").await;
+        }
+        if let Some(seconds) = due.quiet_seconds.filter(|seconds| *seconds > 0.0) {
+            return Err(JobError::snooze(
+                Duration::from_secs_f64(seconds),
+                "Telegram asked for silence in this chat",
+            ));
+        }
+        if due.delivered_revision == 0
+            && let Some(earlier) = notifications::before(&mut db, &due).await?
+        {
+            // Whoever delivers it wakes us. Normally it has its job; one whose job was lost gets a new one here.
+            enqueue(&mut db, &Self::new(earlier)).await?;
+            return Ok(Done::Skipped(
+                "an earlier message of the chat goes first and wakes this one",
+            ));
+        }
+        drop(db);
+        let Ok(message) = serde_json::from_value::<Message>(due.message.clone()) else {
+            return Err(JobError::give_up(
+                "unreadable_message",
+                "the outbox row was written by another version",
+            ));
+        };
+        let text = cx.texts.message(Locale::from_code(&due.language), &message);
+        match due.message_id {
+            Some(id) => edit(cx, &due, id, &text).await,
+            None => send(cx, &due, &text).await,
+        }
+    }
+
+    async fn on_dead(&self, tx: &mut PgConnection, why: &DeadReason) -> Result<(), JobError> {
+        let id = self.notification_id;
+        let outcome = if why.code == "telegram_rejected" {
+            "rejected"
+        } else {
+            "undeliverable"
+        };
+        if notifications::close(tx, id, outcome).await? {
+            error!(notification.id = %id, "Notification {id} is given up ({}): {}", why.code, why.message);
+            metrics::counter!("aisha_notifications_lost_total", "outcome" => outcome).increment(1);
+        }
+        if let Some(user) = notifications::reader_of(tx, id).await? {
+            wake_next(tx, user).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The first send of a message. Not repeatable at Telegram, so that it is going out is committed before.
+async fn send(cx: &Context, due: &Due, text: &Rendered) -> Result<Done, JobError> {
+    let mut tx = cx.pool.begin().await?;
+    cx.fence(&mut tx).await?;
+    let begun = notifications::begin_send(&mut tx, due.id).await?;
+    tx.commit().await?;
+    match begun {
+        None => return Ok(Done::Skipped("it was closed meanwhile")),
+        Some(false) => {}
+        Some(true) => {
+            metrics::counter!("aisha_possible_duplicate_messages_total").increment(1);
+            warn!(notification.id = %due.id, "The answer to sending notification {} was lost; it is sent again", due.id);
+        }
+    }
+    match cx.telegram.send(due.telegram_id, text).await {
+        Ok(message_id) => delivered(cx, due, Some(message_id)).await,
+        Err(Failure::Done(message_id)) => delivered(cx, due, message_id).await,
+        Err(failure) => {
+            // Only an ambiguous failure leaves the mark that makes the next send a possible duplicate.
+            if !matches!(failure, Failure::Ambiguous(_)) {
+                notifications::not_sent(&mut *cx.pool.acquire().await?, due.id).await?;
+            }
+            failed(cx, due, failure).await
+        }
+    }
+}
+
+/// An edit can be repeated, so nothing is noted before it.
+async fn edit(cx: &Context, due: &Due, message_id: i64, text: &Rendered) -> Result<Done, JobError> {
+    match cx.telegram.edit(due.telegram_id, message_id, text).await {
+        Ok(()) | Err(Failure::NotModified | Failure::Done(_)) => delivered(cx, due, Some(message_id)).await,
+        Err(Failure::MessageGone(why)) => {
+            info!(notification.id = %due.id, "Message {message_id} cannot be edited ({why}); notification {} is sent anew", due.id);
+            notifications::forget_message_id(&mut *cx.pool.acquire().await?, due.id).await?;
+            send(cx, due, text).await
+        }
+        Err(failure) => failed(cx, due, failure).await,
+    }
+}
+
+/// Records the delivery, gives the chat's next message its turn, and ends the job: one transaction.
+async fn delivered(cx: &Context, due: &Due, message_id: Option<i64>) -> Result<Done, JobError> {
+    let mut tx = cx.pool.begin().await?;
+    notifications::delivered(&mut tx, due.id, due.revision, message_id).await?;
+    if due.delivered_revision == 0 {
+        wake_next(&mut tx, due.user_id).await?;
+    }
+    cx.complete_in(&mut tx).await?;
+    tx.commit().await?;
+    metrics::counter!("aisha_messages_delivered_total", "kind" => due.kind.clone()).increment(1);
+    info!(notification.id = %due.id, notification.kind = due.kind, "Delivered {} notification {}", due.kind, due.id);
+    Ok(Done::Committed)
+}
+
+async fn failed(cx: &Context, due: &Due, failure: Failure) -> Result<Done, JobError> {
+    match failure {
+        Failure::Unreachable(why) => unreachable(cx, due, &why).await,
+        Failure::Busy(wait) => {
+            users::keep_quiet(&mut *cx.pool.acquire().await?, due.user_id, wait.as_secs_f64()).await?;
+            metrics::counter!("aisha_telegram_rate_limited_total").increment(1);
+            Err(Failure::Busy(wait).into())
+        }
+        Failure::Misconfigured(why) => {
+            error!(
+                "Telegram does not accept our token ({why}): no message goes out until telegram.bot_token is right"
+            );
+            Err(Failure::Misconfigured(why).into())
+        }
+        other => Err(other.into()),
+    }
+}
+
+/// The user is gone until they write again; nothing that waits for them is tried.
+async fn unreachable(cx: &Context, due: &Due, why: &str) -> Result<Done, JobError> {
+    let mut tx = cx.pool.begin().await?;
+    users::unreachable(&mut tx, due.user_id).await?;
+    notifications::close_all(&mut tx, due.user_id).await?;
+    cx.complete_in(&mut tx).await?;
+    tx.commit().await?;
+    info!(user.id = %due.user_id, "User {} cannot be reached: {why}", due.user_id);
+    Ok(Done::Committed)
+}
+
+async fn wake_next(tx: &mut PgConnection, user: UserId) -> Result<(), JobError> {
+    if let Some(next) = notifications::next_waiting(tx, user).await? {
+        enqueue(tx, &NotifyUser::new(next)).await?;
+    }
+    Ok(())
+}

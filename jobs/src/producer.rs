@@ -1,0 +1,92 @@
+//! "The user wants …": what the shells may change, each change in one transaction with the jobs that follow.
+//!
+//! Telegram speaks to us in two steps (docs/adr/0004-inbox-before-acknowledgement.md). Whoever receives an update
+//! stores it ([`Producer::accept_telegram_update`]) before it is acknowledged; the bot takes stored updates one by
+//! one as a [`Turn`]: the update and the transaction of everything that it causes.
+//!
+//! # If we die …
+//! | …                        | then                                                                        |
+//! |--------------------------|-----------------------------------------------------------------------------|
+//! | before the update's commit | Telegram still has it and sends it again                                  |
+//! | after it                 | the row is there; somebody takes its turn                                   |
+//! | in a turn                | all of it is rolled back, the answer to the user included; it is taken again |
+//! | after the turn's commit  | effect, answer (an outbox row) and `handled_at` are there, once             |
+//!
+//! Read next: `producer/turn.rs` (the intents), `src/bot/` (who has them).
+
+mod deliveries;
+mod inbox;
+mod request_training;
+mod turn;
+
+use std::sync::Arc;
+
+use sqlx::PgPool;
+
+pub use deliveries::{Accepted, DeliveryQuery};
+pub use inbox::{PollingLead, UpdateSignal};
+pub use request_training::Started;
+pub use turn::{AvatarLine, Draft, LiveTraining, PhotoTaken, Retried, Sender, Stopped, Turn};
+
+pub use crate::notifications::Place;
+
+use crate::{archive::Limits, context::Chance, domain::Trainers, enqueue::EnqueueError};
+
+/// Writes what users and the outside world want. Clones share one pool.
+#[derive(Debug, Clone)]
+pub struct Producer {
+    pool: PgPool,
+}
+
+/// What the wizard asks for, and what a new training is made with.
+#[derive(Clone)]
+pub struct Rules {
+    pub(crate) photos: Limits,
+    pub(crate) trainers: Trainers,
+    pub(crate) chance: Chance,
+}
+
+impl Rules {
+    /// From the settings.
+    pub fn new(photos: Limits, trainers: Trainers) -> Arc<Self> {
+        Arc::new(Self { photos, trainers, chance: Chance::system() })
+    }
+
+    /// What a photo may be, and how many a training takes.
+    pub const fn photos(&self) -> &Limits {
+        &self.photos
+    }
+}
+
+/// Why something was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum ProducerError {
+    /// It has no `update_id`, so it is no update of Telegram's.
+    #[error("this is no Telegram update: it has no update_id")]
+    NotAnUpdate,
+    /// [`Turn::sender`] was not called: a bug.
+    #[error("nobody was named as the sender of this update")]
+    NoSender,
+    /// The database refused or did not answer; nothing was changed.
+    #[error("database: {0}")]
+    Database(#[from] sqlx::Error),
+    /// A job that cannot be enqueued: a bug, since payloads are ids.
+    #[error(transparent)]
+    Enqueue(EnqueueError),
+}
+
+impl From<EnqueueError> for ProducerError {
+    fn from(error: EnqueueError) -> Self {
+        match error {
+            EnqueueError::Database(error) => Self::Database(error),
+            other => Self::Enqueue(other),
+        }
+    }
+}
+
+impl Producer {
+    /// Over an open pool.
+    pub const fn new(pool: PgPool) -> Self {
+        Self { pool }
+    }
+}

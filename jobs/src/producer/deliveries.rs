@@ -1,0 +1,71 @@
+//! FAL's deliveries on their way in: the inbox row and the job that applies it, in one transaction, before the 200.
+
+use super::{Producer, ProducerError};
+use crate::{
+    apply_fal_delivery::ApplyFalDelivery,
+    clients::fal::VerifiedDelivery,
+    domain::TrainingType,
+    enqueue::enqueue,
+    store::deliveries::{self, NewDelivery},
+};
+
+/// Longer values in a URL are not ours; what is kept of them is for operators.
+const MAX_PARAMETER_CHARS: usize = 200;
+
+/// The parameters of the URL that FAL was given, as they came back. Both are hints: the training's own row counts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeliveryQuery {
+    /// `portrait` or `style`, if all is well.
+    pub training_type: Option<String>,
+    /// The submit attempt's correlation token.
+    pub token: Option<String>,
+}
+
+/// The delivery is stored; FAL may be told so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accepted {
+    /// It was stored before: a resend.
+    pub was_known: bool,
+}
+
+impl Producer {
+    /// Stores a delivery with the job that applies it. Once this returns, both are committed, now or before.
+    pub async fn accept_fal_delivery(
+        &self,
+        delivery: VerifiedDelivery,
+        query: DeliveryQuery,
+    ) -> Result<Accepted, ProducerError> {
+        let query = DeliveryQuery { training_type: query.training_type.as_deref().map(printable), token: query.token.as_deref().map(printable) };
+        let mut tx = self.pool.begin().await?;
+        let new = NewDelivery {
+            request_id: &delivery.request_id,
+            body_sha256: &delivery.body_sha256,
+            body: &delivery.body,
+            training_type: query.training_type.as_deref(),
+            token: query.token.as_deref(),
+            fal_user_id: &delivery.fal_user_id,
+            signed_at: delivery.signed_at,
+            flags: &flags(query.training_type.as_deref()),
+        };
+        let inserted = deliveries::insert(&mut tx, &new).await?;
+        if let Some(id) = inserted {
+            enqueue(&mut tx, &ApplyFalDelivery::new(id)).await?;
+        }
+        tx.commit().await?;
+        Ok(Accepted { was_known: inserted.is_none() })
+    }
+}
+
+/// What Postgres can store and an operator wants to read; a signed delivery is not refused for its URL.
+fn printable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(MAX_PARAMETER_CHARS).collect()
+}
+
+/// What is odd about the URL alone. Whether it names another type than the training has, the job will say.
+fn flags(training_type: Option<&str>) -> Vec<String> {
+    match training_type.map(str::parse::<TrainingType>) {
+        None => vec!["training_type_missing".to_owned()],
+        Some(Err(_)) => vec!["training_type_unknown".to_owned()],
+        Some(Ok(_)) => Vec::new(),
+    }
+}

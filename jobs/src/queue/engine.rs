@@ -1,0 +1,142 @@
+//! What the loops of one worker process share: its name, its fencing tokens, what it holds, who is to be woken.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use sqlx::{
+    PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use super::{Claim, ClaimId, Interruption, JobId, link::Link};
+use crate::job::Queue;
+
+/// The engine's times; K10's names and defaults.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Timing {
+    /// A worker that is silent for longer has lost its jobs.
+    pub lease: Duration,
+    /// Between heartbeats; several fit into a lease.
+    pub beat: Duration,
+    /// Between looks for expired leases.
+    pub sweep: Duration,
+    /// Between looks for jobs when nothing woke us: the net under LISTEN/NOTIFY.
+    pub poll: Duration,
+}
+
+/// See the module.
+pub(crate) struct Engine {
+    pub worker: String,
+    pub timing: Timing,
+    /// For everything but claims, acks and heartbeats. The jobs' own transactions use another.
+    pub pool: PgPool,
+    pub held: Held,
+    /// Something was scheduled here that may be due before the promoter looks again.
+    pub due_soon: Notify,
+    options: PgConnectOptions,
+    boot: u64,
+    claims: AtomicU64,
+    signals: [Signals; Queue::ALL.len()],
+}
+
+/// Wake-up state of one queue.
+#[derive(Default)]
+pub(crate) struct Signals {
+    /// There may be something to claim.
+    pub look: Notify,
+    /// Our row in `queue_sleepers` stands, or is on its way.
+    pub announced: AtomicBool,
+}
+
+impl Engine {
+    /// For the database that `pool` is connected to. Connects to nothing yet.
+    pub(crate) fn new(name: &str, timing: Timing, pool: &PgPool) -> Self {
+        let (boot, _) = Uuid::new_v4().as_u64_pair();
+        let worker = format!("{name}-{boot:016x}");
+        let options = pool
+            .connect_options()
+            .as_ref()
+            .clone()
+            .application_name(&format!("aisha {worker}"));
+        Self {
+            timing,
+            pool: PgPoolOptions::new()
+                .max_connections(4)
+                .acquire_timeout(timing.lease)
+                .connect_lazy_with(options.clone()),
+            held: Held::default(),
+            due_soon: Notify::new(),
+            options: steady_plans(options),
+            boot,
+            claims: AtomicU64::new(0),
+            signals: Default::default(),
+            worker,
+        }
+    }
+
+    /// A connection for one loop.
+    pub(super) fn link(&self) -> Link {
+        Link::new(self.options.clone(), self.timing.lease)
+    }
+
+    /// A fencing token that was never used.
+    pub(super) fn next_claim(&self) -> ClaimId {
+        ClaimId(Uuid::from_u64_pair(
+            self.boot,
+            self.claims.fetch_add(1, Ordering::Relaxed),
+        ))
+    }
+
+    /// The wake-up state of `queue`.
+    pub(super) const fn signals(&self, queue: Queue) -> &Signals {
+        &self.signals[queue as usize]
+    }
+}
+
+/// One plan for ever, and the right one: index lookups in index order. A plan cached on an empty table, or made from
+/// stale statistics, would scan it when a burst comes (Q22); planning anew each time costs more than the statement.
+fn steady_plans(options: PgConnectOptions) -> PgConnectOptions {
+    options.options([
+        ("plan_cache_mode", "force_generic_plan"),
+        ("enable_seqscan", "off"),
+        ("enable_bitmapscan", "off"),
+        ("enable_hashjoin", "off"),
+        ("enable_mergejoin", "off"),
+        ("enable_sort", "off"),
+    ])
+}
+
+/// Claims whose leases the heartbeat keeps alive: from the claim until the outcome is durable.
+#[derive(Default)]
+pub(crate) struct Held(Mutex<HashMap<(JobId, ClaimId), Claim>>);
+
+impl Held {
+    fn claims(&self) -> MutexGuard<'_, HashMap<(JobId, ClaimId), Claim>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn add(&self, claim: &Claim) {
+        self.claims().insert((claim.job(), claim.id()), claim.clone());
+    }
+
+    pub(super) fn remove(&self, claim: &Claim) {
+        self.claims().remove(&(claim.job(), claim.id()));
+    }
+
+    pub(super) fn all(&self) -> Vec<Claim> {
+        self.claims().values().cloned().collect()
+    }
+
+    /// Ends every run that is still going.
+    pub(crate) fn interrupt_all(&self, why: Interruption) -> usize {
+        self.all().iter().filter(|claim| claim.interrupt(why)).count()
+    }
+}

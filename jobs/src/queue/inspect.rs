@@ -1,0 +1,174 @@
+//! What the queue holds, for people and tools; and the one thing they may do to a job: cancel it.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::PgPool;
+
+use super::{ClaimOutcome, JobId, JobState};
+
+/// Reads the queue, and cancels jobs.
+#[derive(Debug, Clone)]
+pub struct Operator {
+    pool: PgPool,
+}
+
+/// How many jobs of a queue are in a state.
+#[derive(Debug, Clone, Serialize)]
+pub struct QueueCount {
+    /// [`crate::job::Queue::as_str`].
+    pub queue: String,
+    /// The state.
+    pub state: JobState,
+    /// How many.
+    pub jobs: i64,
+}
+
+/// One job as its row tells.
+#[derive(Debug, Clone, Serialize)]
+pub struct JobRow {
+    /// Which.
+    pub id: JobId,
+    /// [`crate::job::Job::NAME`].
+    pub kind: String,
+    /// Version of the payload's shape.
+    pub version: i16,
+    /// Which workers take it.
+    pub queue: String,
+    /// Where it is.
+    pub state: JobState,
+    /// Runs charged so far.
+    pub attempt: i32,
+    /// How often it was put off at no charge.
+    pub snoozes: i32,
+    /// Earliest start.
+    pub run_at: DateTime<Utc>,
+    /// Enqueued at.
+    pub created_at: DateTime<Utc>,
+    /// Last claimed at. `None` before the first claim.
+    pub claimed_at: Option<DateTime<Utc>>,
+    /// Who made the last claim. `None` before the first.
+    pub worker: Option<String>,
+    /// Ended at. `None` while it is live.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// What makes it unique. `None`: nothing does.
+    pub dedupe_key: Option<String>,
+    /// The job that went on in its place. `None`: it ended itself.
+    pub superseded_by: Option<JobId>,
+    /// Code of the last failure.
+    pub error_code: Option<String>,
+    /// Message of the last failure, or why it snoozed.
+    pub error: Option<String>,
+}
+
+/// How one claim of a job ended. A success at the first attempt has none: the job's own row tells it.
+#[derive(Debug, Clone, Serialize)]
+pub struct PastClaim {
+    /// Which attempt it was charged as.
+    pub attempt: i32,
+    /// Who made it.
+    pub worker: String,
+    /// From.
+    pub started_at: DateTime<Utc>,
+    /// To.
+    pub ended_at: DateTime<Utc>,
+    /// How.
+    pub outcome: ClaimOutcome,
+    /// Why, if it did not go well.
+    pub error_code: Option<String>,
+    /// Why, in words.
+    pub error: Option<String>,
+}
+
+/// A job and how it went.
+#[derive(Debug, Clone, Serialize)]
+pub struct JobHistory {
+    /// The job.
+    pub job: JobRow,
+    /// Its claims that ended, oldest first.
+    pub claims: Vec<PastClaim>,
+}
+
+/// What a cancellation did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cancelled {
+    /// It was waiting, and is cancelled.
+    AtOnce,
+    /// It is running; its worker hears of it at the next heartbeat.
+    Requested,
+    /// It had ended, or never was.
+    NotLive,
+}
+
+impl Operator {
+    /// For the database behind `pool`.
+    pub const fn new(pool: PgPool) -> Self {
+        Self { pool }
+    }
+
+    /// Jobs by queue and state. Counts every row: not for a hot path.
+    pub async fn counts(&self) -> Result<Vec<QueueCount>, sqlx::Error> {
+        sqlx::query_as!(
+            QueueCount,
+            r#"select queue, state as "state: JobState", count(*) as "jobs!" from jobs group by queue, state order by queue, state"#
+        )
+        .fetch_all(&self.pool)
+        .await
+    }
+
+    /// The newest jobs, at most `limit`, of one state and of one kind if these are given.
+    pub async fn list(
+        &self,
+        state: Option<JobState>,
+        kind: Option<&str>,
+        limit: u16,
+    ) -> Result<Vec<JobRow>, sqlx::Error> {
+        sqlx::query_file_as!(
+            JobRow,
+            "src/queue/sql/list.sql",
+            state as _,
+            kind,
+            i64::from(limit),
+            None::<i64>
+        )
+        .fetch_all(&self.pool)
+        .await
+    }
+
+    /// One job with all its claims that ended.
+    pub async fn show(&self, id: JobId) -> Result<Option<JobHistory>, sqlx::Error> {
+        let mut tx = self.pool.begin().await?;
+        let job = sqlx::query_file_as!(
+            JobRow,
+            "src/queue/sql/list.sql",
+            None::<JobState> as _,
+            None::<&str>,
+            1_i64,
+            id.0
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
+        let Some(job) = job else { return Ok(None) };
+        let claims = sqlx::query_as!(
+            PastClaim,
+            r#"select attempt, worker, started_at, ended_at, outcome as "outcome: ClaimOutcome", error_code, error
+                 from job_attempts where job_id = $1 order by ended_at, attempt"#,
+            id.0
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        Ok(Some(JobHistory { job, claims }))
+    }
+
+    /// Ends a waiting job at once, asks a running one to stop.
+    pub async fn cancel(&self, id: JobId) -> Result<Cancelled, sqlx::Error> {
+        let before = sqlx::query_file_scalar!("src/queue/sql/cancel.sql", id.0)
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(match before {
+            Some(JobState::Running) => Cancelled::Requested,
+            Some(_) => Cancelled::AtOnce,
+            None => Cancelled::NotLive,
+        })
+    }
+}

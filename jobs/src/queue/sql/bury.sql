@@ -1,0 +1,13 @@
+-- Makes a running job a dead letter. $3: give the attempt back (it was claimed only to be buried).
+-- $4: how the claim ended. $5, $6: dead reason.
+with buried as (
+    update jobs
+       set state = 'dead', finished_at = now(), lease_until = null, cancel_requested = false,
+           attempt = attempt - case when $3 then 1 else 0 end, error_code = $5, error = $6
+     where id = $1 and claim_id = $2 and state = 'running'
+    returning id, claim_id, attempt, worker, claimed_at, kind, payload
+), history as (
+    insert into job_attempts (job_id, claim_id, attempt, worker, started_at, outcome, error_code, error)
+    select id, claim_id, attempt, worker, claimed_at, $4::claim_outcome, $5, $6 from buried
+)
+select kind, payload as "payload: Json<Box<RawValue>>" from buried

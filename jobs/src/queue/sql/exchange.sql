@@ -1,0 +1,41 @@
+-- Acks what was done and claims what is next, in one commit: an outcome is durable before its slot is free, and a
+-- busy worker pays one transaction a batch. $1, $2: (job, claim) pairs done. $3: fencing token of the new claims.
+-- $4: worker. $5: lease in seconds. $6: queue. $7, $8: known kinds and their highest payload versions. $9: free slots.
+with finished as (
+    update jobs j
+       set state = 'done', finished_at = now(), lease_until = null, cancel_requested = false
+      from unnest($1::bigint[], $2::uuid[]) as ack (id, claim_id)
+     where j.id = ack.id and j.claim_id = ack.claim_id and j.state = 'running'
+    returning j.id, j.claim_id, j.attempt, j.worker, j.claimed_at
+), history as (
+    -- A success at the first attempt is told by the job's own row.
+    insert into job_attempts (job_id, claim_id, attempt, worker, started_at, outcome)
+    select id, claim_id, attempt, worker, claimed_at, 'done' from finished where attempt > 1
+), claimed as (
+    update jobs
+       set state = 'running', attempt = attempt + 1, claim_id = $3, worker = $4,
+           claimed_at = now(), lease_until = now() + make_interval(secs => $5)
+     -- An array, not a join: the plan is an index lookup of a few ids whatever the planner believes about the table.
+     where id = any (array (
+        select j.id
+          from jobs j
+         where j.queue = $6 and j.state = 'ready'
+           -- NULL, hence no, for a kind that is not in the list (K4).
+           and j.version <= ($8::smallint[])[array_position($7::text[], j.kind)]
+           -- One of an until_started key runs at a time (K6). A waiting one that our own ack just made free is still
+           -- in the way in this snapshot; the pump looks again.
+           and (j.dedupe_scope is distinct from 'until_started'
+                or not exists (select from jobs r
+                                where r.kind = j.kind and r.dedupe_key = j.dedupe_key
+                                  and r.dedupe_scope = 'until_started' and r.state = 'running'))
+         order by j.priority desc, j.run_at, j.id
+         limit $9
+           for update of j skip locked))
+    returning id, kind, payload, attempt, priority, run_at, dedupe_scope,
+              extract(epoch from now() - created_at)::float8 as age
+)
+select acked.count as "acked!", c.id as "id?", c.kind as "kind?", c.payload as "payload?: Json<Box<RawValue>>",
+       c.attempt as "attempt?", c.priority as "priority?", c.run_at as "run_at?",
+       c.dedupe_scope as "dedupe_scope?: DedupeScope", c.age as "age?"
+  from (select count(*) as count from finished) as acked
+  left join claimed c on true

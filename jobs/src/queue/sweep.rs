@@ -1,0 +1,154 @@
+//! What any worker does for all: rescue the jobs of dead workers, make due jobs ready.
+//!
+//! Any number of workers do both at once; rows that another one has locked are skipped.
+
+use std::{sync::Arc, time::Duration};
+
+use sqlx::PgPool;
+use tokio::time::sleep;
+use tracing::{debug, warn};
+
+use super::{
+    BurialError, ClaimId, ClaimOutcome, Ending, Engine, JobId, Known, Undertaker,
+    backoff::{Backoff, jittered},
+    bury, requeue,
+    wake::is_lock_timeout,
+};
+use crate::job::DeadReason;
+
+/// Most rows that are promoted in one statement.
+const PROMOTIONS: i64 = 1000;
+
+/// Looks for expired leases for ever.
+pub(crate) async fn sweep_forever(engine: Arc<Engine>, known: Known, undertaker: Arc<dyn Undertaker>) {
+    loop {
+        sleep(jittered(engine.timing.sweep)).await;
+        if let Err(error) = sweep(&engine, &known, undertaker.as_ref()).await {
+            warn!("A sweep failed, the next one goes on: {error}");
+            // The database was away, for all workers: let them beat first, or their live jobs look dead.
+            sleep(engine.timing.beat).await;
+        }
+    }
+}
+
+async fn sweep(engine: &Engine, known: &Known, undertaker: &dyn Undertaker) -> Result<(), sqlx::Error> {
+    rescue_expired(&engine.pool, known, undertaker).await?;
+    sqlx::query!("delete from queue_sleepers where until < now()")
+        .execute(&engine.pool)
+        .await?;
+    Ok(())
+}
+
+/// Ends every claim whose lease ran out: back to `ready` with the attempt charged, or dead if that was the last.
+/// Returns how many. A job whose rescue fails is left for the next sweep.
+pub(crate) async fn rescue_expired(
+    pool: &PgPool,
+    known: &Known,
+    undertaker: &dyn Undertaker,
+) -> Result<usize, sqlx::Error> {
+    let mut after = 0;
+    let mut rescued = 0;
+    loop {
+        match rescue_next(pool, known, undertaker, &mut after).await {
+            Ok(true) => rescued += 1,
+            Ok(false) => return Ok(rescued),
+            Err(BurialError::Database(error)) if !is_contention(&error) => return Err(error),
+            Err(error) => warn!(
+                job.id = after,
+                "Job {after} could not be rescued, the next sweep tries again: {error}"
+            ),
+        }
+    }
+}
+
+async fn rescue_next(
+    pool: &PgPool,
+    known: &Known,
+    undertaker: &dyn Undertaker,
+    after: &mut i64,
+) -> Result<bool, BurialError> {
+    let mut tx = pool.begin().await?;
+    sqlx::query!("set local lock_timeout = '1s'")
+        .execute(&mut *tx)
+        .await?;
+    let expired = sqlx::query_file!(
+        "src/queue/sql/expired.sql",
+        &known.names,
+        &known.max_attempts,
+        *after
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some(row) = expired else { return Ok(false) };
+    *after = row.id;
+    let (job, claim) = (JobId(row.id), ClaimId(row.claim_id));
+    if row.exhausted && !row.cancel_requested {
+        let message = format!("its worker went silent in attempt {}, the last one", row.attempt);
+        let reason = DeadReason {
+            code: "worker_lost".into(),
+            message,
+        };
+        bury(
+            &mut tx,
+            job,
+            claim,
+            &reason,
+            ClaimOutcome::Lost,
+            false,
+            undertaker,
+        )
+        .await?;
+    } else {
+        requeue(&mut tx, job, claim, &Ending::Lost).await?;
+    }
+    tx.commit().await?;
+    metrics::counter!("aisha_jobs_rescued_total").increment(1);
+    warn!(job.id = %job, job.attempt = row.attempt, "Rescued job {job}: its worker went silent in attempt {}", row.attempt);
+    Ok(true)
+}
+
+/// Somebody was faster or holds a lock: not a reason to doubt the database.
+fn is_contention(error: &sqlx::Error) -> bool {
+    is_lock_timeout(error)
+        || error
+            .as_database_error()
+            .is_some_and(|error| error.is_unique_violation())
+}
+
+/// Makes due jobs ready for ever; sleeps until the next is due, or a poll.
+pub(crate) async fn promote_forever(engine: Arc<Engine>) {
+    let mut backoff = Backoff::new();
+    loop {
+        let wait = match promote(&engine.pool).await {
+            Ok(wait) => {
+                backoff.reset();
+                wait.map_or(engine.timing.poll, |wait| wait.min(engine.timing.poll))
+            }
+            Err(error) => {
+                warn!("Due jobs could not be made ready, trying again: {error}");
+                backoff.next()
+            }
+        };
+        tokio::select! {
+            () = sleep(wait) => {}
+            () = engine.due_soon.notified() => {}
+        }
+    }
+}
+
+/// Makes due jobs ready. Returns how long until the next one is due, if any is scheduled.
+async fn promote(pool: &PgPool) -> Result<Option<Duration>, sqlx::Error> {
+    loop {
+        let row = sqlx::query_file!("src/queue/sql/promote.sql", PROMOTIONS)
+            .fetch_one(pool)
+            .await?;
+        if row.promoted > 0 {
+            debug!("{} due jobs of {} queues are ready", row.promoted, row.queues);
+        }
+        if row.promoted < PROMOTIONS {
+            return Ok(row
+                .next_in
+                .map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::ZERO)));
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Sleeping without missing anything, and without costing those who enqueue.
+//!
+//! A NOTIFY is sent only to a queue with a row in `queue_sleepers` (see `queue_wake` in the migration). A worker that
+//! finds nothing to claim announces itself there, waits until no transaction is open that looked before, looks once
+//! more, and only then relies on being woken. The row stands while the worker is lightly loaded, so that this costs
+//! nothing between two jobs; it is withdrawn when the worker is busy for a while. What goes wrong with any of it
+//! costs at most one `poll` of delay.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use sqlx::postgres::PgListener;
+use tokio::{task::JoinHandle, time::sleep};
+use tracing::{debug, warn};
+
+use super::{Engine, backoff::Backoff};
+use crate::job::Queue;
+
+/// What `queue_wake` notifies on; the payload is the queue.
+const CHANNEL: &str = "aisha_jobs";
+/// The first key of the queues' advisory locks, as in `queue_wake`.
+const LOCKS: i32 = 1_634_300_776;
+
+/// Whether one queue of this worker sleeps, as far as others know.
+pub(super) struct Sleeper {
+    engine: Arc<Engine>,
+    queue: Queue,
+    announcing: Option<JoinHandle<()>>,
+    idle: Instant,
+}
+
+impl Sleeper {
+    /// Busy for this long: enqueuers need no longer wake us.
+    const WITHDRAW_AFTER: Duration = Duration::from_secs(1);
+
+    pub(super) fn new(engine: Arc<Engine>, queue: Queue) -> Self {
+        Self {
+            engine,
+            queue,
+            announcing: None,
+            idle: Instant::now(),
+        }
+    }
+
+    /// There was nothing more to claim and a slot is free: be woken from now on.
+    pub(super) fn announce(&mut self) {
+        self.idle = Instant::now();
+        if self
+            .engine
+            .signals(self.queue)
+            .announced
+            .swap(true, Ordering::AcqRel)
+        {
+            return;
+        }
+        self.announcing = Some(tokio::spawn(announce(Arc::clone(&self.engine), self.queue)));
+    }
+
+    /// There is more to do than we can. Withdraws once that has lasted.
+    pub(super) async fn is_busy(&mut self) {
+        let announced = &self.engine.signals(self.queue).announced;
+        if !announced.load(Ordering::Acquire)
+            || self.idle.elapsed() < Self::WITHDRAW_AFTER
+            || self.announcing.as_ref().is_some_and(|task| !task.is_finished())
+        {
+            return;
+        }
+        announced.store(false, Ordering::Release);
+        self.withdraw().await;
+    }
+
+    /// Nobody needs to wake this worker any more. A row that stays after an error is swept when it expires.
+    pub(super) async fn withdraw(&self) {
+        let (queue, worker) = (self.queue.as_str(), &self.engine.worker);
+        let gone = sqlx::query!(
+            "delete from queue_sleepers where queue = $1 and worker = $2",
+            queue,
+            worker
+        )
+        .execute(&self.engine.pool)
+        .await;
+        if let Err(error) = gone {
+            debug!(queue, "Could not withdraw from the sleepers of {queue}: {error}");
+        }
+    }
+}
+
+async fn announce(engine: Arc<Engine>, queue: Queue) {
+    let signals = engine.signals(queue);
+    match become_visible(&engine, queue).await {
+        Ok(()) => signals.look.notify_one(),
+        Err(error) => {
+            debug!(
+                queue = queue.as_str(),
+                "Could not announce sleep on {queue}: {error}"
+            );
+            signals.announced.store(false, Ordering::Release);
+        }
+    }
+}
+
+/// Commits our row, then waits out every enqueuing transaction that may have looked before it was there. The caller
+/// looks for jobs after that.
+async fn become_visible(engine: &Engine, queue: Queue) -> Result<(), sqlx::Error> {
+    let lease = engine.timing.lease.as_secs_f64();
+    sqlx::query_file!("src/queue/sql/announce.sql", queue.as_str(), engine.worker, lease)
+        .execute(&engine.pool)
+        .await?;
+    while !pass_barrier(engine, queue).await? {
+        // Somebody enqueues and takes long to commit. Others notify us meanwhile.
+        sleep(Duration::from_millis(200)).await;
+    }
+    Ok(())
+}
+
+/// Takes the queue's lock alone and gives it back. `false`: not within a short wait, which would hold up a connection.
+async fn pass_barrier(engine: &Engine, queue: Queue) -> Result<bool, sqlx::Error> {
+    let mut tx = engine.pool.begin().await?;
+    sqlx::query!("set local lock_timeout = '500ms'")
+        .execute(&mut *tx)
+        .await?;
+    let passed = sqlx::query!(
+        "select pg_advisory_xact_lock($1, hashtext($2))",
+        LOCKS,
+        queue.as_str()
+    )
+    .execute(&mut *tx)
+    .await;
+    match passed {
+        Ok(_) => tx.commit().await.map(|()| true),
+        Err(error) if is_lock_timeout(&error) => tx.rollback().await.map(|()| false),
+        Err(error) => Err(error),
+    }
+}
+
+/// `55P03 lock_not_available`.
+pub(super) fn is_lock_timeout(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .and_then(|error| error.code())
+        .is_some_and(|code| code == "55P03")
+}
+
+/// Passes wake-ups on to the queues, over any number of lost connections.
+pub(crate) async fn listen_forever(engine: Arc<Engine>) {
+    let mut backoff = Backoff::new();
+    loop {
+        if let Err(error) = listen(&engine, &mut backoff).await {
+            warn!("Listening for new jobs failed ({error}); polling until it works again");
+            sleep(backoff.next()).await;
+        }
+    }
+}
+
+async fn listen(engine: &Engine, backoff: &mut Backoff) -> Result<(), sqlx::Error> {
+    let mut listener = PgListener::connect_with(&engine.pool).await?;
+    listener.listen(CHANNEL).await?;
+    backoff.reset();
+    loop {
+        // Also first of all: what was sent while nobody listened.
+        for queue in Queue::ALL {
+            engine.signals(queue).look.notify_one();
+        }
+        while let Some(notification) = listener.try_recv().await? {
+            if let Ok(queue) = notification.payload().parse() {
+                engine.signals(queue).look.notify_one();
+            }
+        }
+        // The connection was lost; the next receive opens another.
+    }
+}

@@ -1,0 +1,224 @@
+//! The worker: joins the queue engine with the jobs that there are.
+//!
+//! Only `src/worker.rs`, the demo and the tests start one. How a job is run: `runtime/run.rs`. Which there are:
+//! `runtime/registry.rs`. How rows move: `queue.rs`.
+//!
+//! # If the process dies here
+//! See `queue.rs`: leases run out, and any worker takes over.
+
+use std::{io, sync::Arc, time::Duration};
+
+use futures::FutureExt;
+use sqlx::PgPool;
+use tokio::{task::JoinSet, time::timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{
+    job::Queue,
+    queue::{
+        Assignment, Ending, Engine, Heartbeat, Interruption, Pump, Settler, Timing, attend, listen_forever,
+        promote_forever, sweep_forever,
+    },
+};
+
+mod registry;
+mod run;
+
+pub use crate::context::{ArchiveDelivery, Chance, Clock, SagaSettings, Services};
+pub use registry::Registry;
+pub(crate) use registry::{Behaviour, Handler, Kind, Undecodable};
+pub(crate) use run::{Verdict, run as run_claimed};
+
+/// How a worker works. [`Default`] has K10's times and no queue.
+#[derive(Debug, Clone)]
+pub struct WorkerOptions {
+    /// Part of the worker's name in rows and logs, e.g. host and process id. Need not be unique.
+    pub name: String,
+    /// Which queues, and how many jobs of each at once.
+    pub slots: Vec<(Queue, usize)>,
+    /// A worker that is silent for longer has lost its jobs. At least three beats.
+    pub lease: Duration,
+    /// Between heartbeats.
+    pub beat: Duration,
+    /// Between looks for dead workers' jobs.
+    pub sweep: Duration,
+    /// Between looks for jobs when no wake-up came.
+    pub poll: Duration,
+    /// After the soft stop, how long running jobs may go on before they are handed back.
+    pub grace: Duration,
+}
+
+impl Default for WorkerOptions {
+    fn default() -> Self {
+        Self {
+            name: "worker".to_owned(),
+            slots: Vec::new(),
+            lease: Duration::from_secs(15),
+            beat: Duration::from_secs(5),
+            sweep: Duration::from_secs(5),
+            poll: Duration::from_secs(1),
+            grace: Duration::from_secs(25),
+        }
+    }
+}
+
+/// Why a worker does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// Options that cannot work.
+    #[error("{0}")]
+    Options(&'static str),
+    /// The operating system gave no thread.
+    #[error("cannot start the heartbeat thread: {0}")]
+    Thread(#[from] io::Error),
+}
+
+/// Claims and runs jobs until it is told to stop. Any number of them may run at once.
+pub struct Worker {
+    registry: Arc<Registry>,
+    options: WorkerOptions,
+    engine: Arc<Engine>,
+}
+
+impl Worker {
+    /// How long a hard stop may take to hand jobs back.
+    const HAND_BACK: Duration = Duration::from_secs(5);
+
+    /// A worker for all kinds of jobs.
+    pub fn new(services: &Services, options: WorkerOptions) -> Result<Self, WorkerError> {
+        Self::with_registry(&services.pool, Registry::all(&services), options)
+    }
+
+    /// A worker for the kinds of `registry`, on the database behind `pool`; its engine opens connections of its own,
+    /// one for each queue and up to six more. To be called within a runtime.
+    pub fn with_registry(pool: &PgPool, registry: Registry, options: WorkerOptions) -> Result<Self, WorkerError> {
+        if options.lease < options.beat * 3 {
+            return Err(WorkerError::Options(
+                "queue.lease must be at least three times queue.beat",
+            ));
+        }
+        if [options.beat, options.sweep, options.poll].contains(&Duration::ZERO) {
+            return Err(WorkerError::Options(
+                "queue.beat, queue.sweep and queue.poll must be more than nothing",
+            ));
+        }
+        let timing = Timing {
+            lease: options.lease,
+            beat: options.beat,
+            sweep: options.sweep,
+            poll: options.poll,
+        };
+        let engine = Arc::new(Engine::new(&options.name, timing, pool));
+        Ok(Self { registry: Arc::new(registry),
+            options,
+            engine,
+        })
+    }
+
+    /// Its name in rows and logs; no two are the same.
+    pub fn id(&self) -> &str {
+        &self.engine.worker
+    }
+
+    /// Claims and runs jobs until `soft`, then lets what runs end: until it has, or the grace time is over, or `hard`.
+    /// What still runs then is handed back with no attempt charged.
+    pub async fn run(self, soft: CancellationToken, hard: CancellationToken) -> Result<(), WorkerError> {
+        let heartbeat = Heartbeat::start(Arc::clone(&self.engine))?;
+        let mut duties = self.duties();
+        let mut queues = self.queues(&soft);
+        info!(worker.id = self.id(), "Worker {} is claiming jobs", self.id());
+        soft.cancelled().await;
+        info!(worker.id = self.id(), "Worker {} claims no more", self.id());
+        let drained = tokio::select! {
+            () = all(&mut queues) => true,
+            () = hard.cancelled() => false,
+            () = tokio::time::sleep(self.options.grace) => false,
+        };
+        if !drained {
+            let interrupted = self.engine.held.interrupt_all(Interruption::Released);
+            warn!(
+                worker.id = self.id(),
+                "Worker {} hands back {interrupted} running jobs",
+                self.id()
+            );
+            if timeout(Self::HAND_BACK, all(&mut queues)).await.is_err() {
+                warn!(
+                    worker.id = self.id(),
+                    "Worker {} leaves jobs that do not stop to their leases",
+                    self.id()
+                );
+            }
+        }
+        duties.shutdown().await;
+        queues.shutdown().await;
+        heartbeat.stop().await;
+        self.engine.pool.close().await;
+        info!(worker.id = self.id(), "Worker {} has ended", self.id());
+        Ok(())
+    }
+
+    /// What runs beside the queues, for ever.
+    fn duties(&self) -> JoinSet<()> {
+        let mut duties = JoinSet::new();
+        let known = self.registry.known(None);
+        duties.spawn(listen_forever(Arc::clone(&self.engine)));
+        duties.spawn(promote_forever(Arc::clone(&self.engine)));
+        duties.spawn(sweep_forever(
+            Arc::clone(&self.engine),
+            known,
+            Arc::clone(&self.registry) as _,
+        ));
+        duties
+    }
+
+    /// A pump and an apalis worker for each queue; both end after `soft` when nothing is left.
+    fn queues(&self, soft: &CancellationToken) -> JoinSet<()> {
+        let mut queues = JoinSet::new();
+        for &(queue, slots) in &self.options.slots {
+            let known = self.registry.known(Some(queue));
+            let (pump, intake) = Pump::new(Arc::clone(&self.engine), queue, slots, known, soft.clone());
+            queues.spawn(pump.run());
+            let (registry, engine) = (Arc::clone(&self.registry), Arc::clone(&self.engine));
+            let handler = move |job| handle(Arc::clone(&registry), Arc::clone(&engine), job).boxed();
+            queues.spawn(attend(
+                format!("{}-{queue}", self.id()),
+                intake,
+                Arc::new(handler),
+                soft.clone(),
+            ));
+        }
+        queues
+    }
+}
+
+async fn all(tasks: &mut JoinSet<()>) {
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended {
+            warn!("A task of the worker ended early: {error}");
+        }
+    }
+}
+
+/// Runs one job, and gives its slot back when its end is written (or, if it is done, together with that).
+async fn handle(registry: Arc<Registry>, engine: Arc<Engine>, job: Assignment) {
+    let Assignment { claimed, slot } = job;
+    let ending = match run_claimed(&registry, &claimed).await {
+        Verdict::Done => return slot.done(),
+        Verdict::Committed | Verdict::Nothing => return,
+        Verdict::Settle(ending) => ending,
+    };
+    let delay = match &ending {
+        Ending::Snoozed { after, .. } | Ending::Failed { after, .. } => *after,
+        _ => engine.timing.poll,
+    };
+    let settler = Settler {
+        pool: &engine.pool,
+        undertaker: registry.as_ref(),
+        limit: engine.timing.lease,
+    };
+    settler.settle(&claimed.claim, ending).await;
+    if delay < engine.timing.poll {
+        engine.due_soon.notify_one();
+    }
+}

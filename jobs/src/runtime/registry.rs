@@ -1,0 +1,193 @@
+//! Every kind of job that a worker can run.
+
+use std::{marker::PhantomData, sync::Arc};
+
+use futures::{FutureExt, future::BoxFuture};
+use serde_json::value::RawValue;
+use sqlx::PgConnection;
+
+use crate::{
+    apply_fal_delivery::ApplyFalDelivery,
+    build_archive::BuildArchive,
+    context::{Context, Services},
+    job::{DeadReason, Done, JobError, Policy, Queue, Run},
+    notify_user::NotifyUser,
+    poll_status::PollStatus,
+    queue::{BurialError, Claim, Known, KnownKind, Undertaker},
+    store_model::StoreModel,
+    store_photo::StorePhoto,
+    submit_training::SubmitTraining,
+};
+
+/// All of ours, in pipeline order. A job that does not stand here is enqueued and never run; a test sees to it.
+const JOBS: &[Entry] = &[
+    Entry::of::<StorePhoto>(),
+    Entry::of::<BuildArchive>(),
+    Entry::of::<SubmitTraining>(),
+    Entry::of::<PollStatus>(),
+    Entry::of::<ApplyFalDelivery>(),
+    Entry::of::<StoreModel>(),
+    Entry::of::<NotifyUser>(),
+];
+
+struct Entry {
+    name: &'static str,
+    bind: fn(&Services) -> Kind,
+}
+
+impl Entry {
+    const fn of<J: Run>() -> Self {
+        Self { name: J::NAME, bind: Kind::of::<J> }
+    }
+}
+
+/// One kind: what the engine has to know of it, and how to run it.
+pub(crate) struct Kind {
+    pub name: &'static str,
+    pub version: i16,
+    pub queue: Queue,
+    pub policy: Policy,
+    pub behaviour: Box<dyn Behaviour>,
+}
+
+/// The payload does not decode as its kind and version promise.
+#[derive(Debug, thiserror::Error)]
+#[error("the payload does not decode: {0}")]
+pub(crate) struct Undecodable(#[from] serde_json::Error);
+
+/// A run that was decoded and has not begun.
+pub(crate) type Handler = BoxFuture<'static, Result<Done, JobError>>;
+
+/// A kind's code, behind its payload's type.
+pub(crate) trait Behaviour: Send + Sync {
+    /// Decodes.
+    fn run(&self, payload: &RawValue, claim: Claim) -> Result<Handler, Undecodable>;
+
+    /// Decodes, and settles what depended on the job.
+    fn on_dead<'a>(
+        &self,
+        payload: &RawValue,
+        tx: &'a mut PgConnection,
+        why: &'a DeadReason,
+    ) -> Result<BoxFuture<'a, Result<(), JobError>>, Undecodable>;
+}
+
+/// A type of ours and what its runs are given.
+struct Typed<J> {
+    services: Services,
+    payload: PhantomData<fn() -> J>,
+}
+
+impl Kind {
+    fn of<J: Run>(services: &Services) -> Self {
+        Self {
+            name: J::NAME,
+            version: J::VERSION,
+            queue: J::QUEUE,
+            policy: J::POLICY,
+            behaviour: Box::new(Typed::<J> { services: services.clone(), payload: PhantomData }),
+        }
+    }
+}
+
+impl<J: Run> Behaviour for Typed<J> {
+    fn run(&self, payload: &RawValue, claim: Claim) -> Result<Handler, Undecodable> {
+        let job: J = serde_json::from_str(payload.get())?;
+        let cx = Context::new(self.services.clone(), claim);
+        Ok(async move { job.run(&cx).await }.boxed())
+    }
+
+    fn on_dead<'a>(
+        &self,
+        payload: &RawValue,
+        tx: &'a mut PgConnection,
+        why: &'a DeadReason,
+    ) -> Result<BoxFuture<'a, Result<(), JobError>>, Undecodable> {
+        let job: J = serde_json::from_str(payload.get())?;
+        Ok(async move { job.on_dead(tx, why).await }.boxed())
+    }
+}
+
+/// The kinds that a worker runs, by name.
+#[derive(Clone, Default)]
+pub struct Registry {
+    kinds: Vec<Arc<Kind>>,
+}
+
+impl Registry {
+    /// All of ours.
+    pub fn all(services: &Services) -> Self {
+        JOBS.iter().map(|entry| (entry.bind)(services)).collect()
+    }
+
+    /// The names of all of ours, in pipeline order.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        JOBS.iter().map(|entry| entry.name)
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<&Arc<Kind>> {
+        self.kinds.iter().find(|kind| kind.name == name)
+    }
+
+    /// What statements have to know of the kinds; of those of one queue if it is given.
+    pub(crate) fn known(&self, queue: Option<Queue>) -> Known {
+        self.kinds
+            .iter()
+            .filter(|kind| queue.is_none_or(|queue| kind.queue == queue))
+            .map(|kind| KnownKind { name: kind.name, version: kind.version, max_attempts: kind.policy.max_attempts })
+            .collect()
+    }
+}
+
+impl FromIterator<Kind> for Registry {
+    fn from_iter<T: IntoIterator<Item = Kind>>(kinds: T) -> Self {
+        Self { kinds: kinds.into_iter().map(Arc::new).collect() }
+    }
+}
+
+impl Undertaker for Registry {
+    fn on_dead<'a>(
+        &'a self,
+        kind: &'a str,
+        payload: &'a RawValue,
+        tx: &'a mut PgConnection,
+        why: &'a DeadReason,
+    ) -> BoxFuture<'a, Result<(), BurialError>> {
+        let burial = match self.find(kind) {
+            None => Err(BurialError::Nobody(format!("kind {kind} is unknown here"))),
+            Some(kind) => kind
+                .behaviour
+                .on_dead(payload, tx, why)
+                .map_err(|undecodable| BurialError::Nobody(undecodable.to_string())),
+        };
+        async move { burial?.await.map_err(BurialError::OnDead) }.boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fs, path::Path};
+
+    use super::*;
+
+    #[test]
+    fn no_two_jobs_have_one_name() {
+        let names: BTreeSet<_> = Registry::names().collect();
+        assert_eq!(names.len(), JOBS.len());
+    }
+
+    #[test]
+    fn every_job_is_registered_under_the_name_of_its_file() {
+        let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let gate = fs::read_to_string(src.join("lib.rs")).expect("lib.rs is there");
+        let modules = gate.lines().filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';'));
+        let jobs: BTreeSet<&str> = modules
+            .filter(|module| {
+                let file = fs::read_to_string(src.join(format!("{module}.rs"))).expect("a module has a file");
+                file.contains("\nimpl Run for ")
+            })
+            .collect();
+        let registered: BTreeSet<&str> = Registry::names().collect();
+        assert_eq!(registered, jobs);
+    }
+}

@@ -1,0 +1,196 @@
+//! One run of one job: decode, run under timeout and panic guard, and decide what its end means.
+
+use std::{panic::AssertUnwindSafe, time::Duration, time::Instant};
+
+use futures::FutureExt;
+use serde_json::value::RawValue;
+use tokio::time::timeout;
+use tracing::{Instrument, debug, error, info, info_span, warn};
+
+use super::{Registry, registry::Kind};
+use crate::{
+    job::{DeadReason, Done, JobError},
+    queue::{Claim, ClaimOutcome, Claimed, Ending, Interruption, jittered},
+};
+
+/// What the engine has to write for a run.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// It is done.
+    Done,
+    /// It ended itself, with its effect, in a transaction of its own.
+    Committed,
+    /// Anything else.
+    Settle(Ending),
+    /// Nothing: the claim is lost.
+    Nothing,
+}
+
+impl Verdict {
+    const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Done | Self::Committed => "done",
+            Self::Settle(Ending::Snoozed { .. }) => "snoozed",
+            Self::Settle(Ending::Failed { how, .. } | Ending::Dead { how, .. }) => how.as_str(),
+            Self::Settle(Ending::Released) => "released",
+            Self::Settle(Ending::Cancelled) => "cancelled",
+            Self::Settle(Ending::Lost) | Self::Nothing => "lost",
+        }
+    }
+}
+
+/// How the handler's future ended.
+enum Run {
+    Returned(Result<Done, JobError>),
+    Panicked(String),
+    TimedOut,
+    Interrupted(Interruption),
+}
+
+/// Runs a claimed job. Never fails, never panics, and ends soon after its claim is interrupted, unless the handler
+/// blocks its thread.
+pub(crate) async fn run(registry: &Registry, claimed: &Claimed) -> Verdict {
+    let claim = &claimed.claim;
+    let Some(kind) = registry.find(claimed.kind) else {
+        // Not claimed by workers (K4); only a tool that claims by id gets here.
+        return Verdict::Settle(Ending::Released);
+    };
+    let span = info_span!("job", job.id = %claim.job(), job.kind = kind.name, job.attempt = claim.attempt());
+    let started = Instant::now();
+    let verdict = decide(kind, claim, &claimed.payload)
+        .instrument(span)
+        .await;
+    metrics::counter!("aisha_jobs_ended_total", "queue" => kind.queue.as_str(), "kind" => kind.name, "outcome" => verdict.as_str())
+        .increment(1);
+    metrics::histogram!("aisha_job_run_seconds", "queue" => kind.queue.as_str(), "kind" => kind.name)
+        .record(started.elapsed());
+    verdict
+}
+
+async fn decide(kind: &Kind, claim: &Claim, payload: &RawValue) -> Verdict {
+    if claim.attempt() > claim.max_attempts() {
+        // max_attempts was lowered by a deploy, or a burial failed before.
+        let message = format!("{} attempts are used up", claim.max_attempts());
+        return dead("attempts_exhausted", message, ClaimOutcome::Lost, true);
+    }
+    let end = match kind.behaviour.run(payload, claim.clone()) {
+        Ok(handler) => guard(handler, claim, kind.policy.timeout).await,
+        Err(undecodable) => {
+            let message = undecodable.to_string();
+            error!("Job {} of kind {} is dead: {message}", claim.job(), kind.name);
+            return dead("undecodable", message, ClaimOutcome::Undecodable, false);
+        }
+    };
+    match end {
+        Run::Returned(Ok(Done::Applied)) => Verdict::Done,
+        Run::Returned(Ok(Done::Committed)) => Verdict::Committed,
+        Run::Returned(Ok(Done::Skipped(why))) => {
+            info!("Job {} had nothing to do: {why}", claim.job());
+            Verdict::Done
+        }
+        Run::Returned(Err(JobError::Lost)) | Run::Interrupted(Interruption::Lost) => Verdict::Nothing,
+        // An error that the interruption itself provoked tells nothing about the job.
+        Run::Returned(Err(_)) if claim.interruption() == Some(Interruption::Released) => {
+            Verdict::Settle(Ending::Released)
+        }
+        Run::Interrupted(Interruption::Released) => Verdict::Settle(Ending::Released),
+        Run::Interrupted(Interruption::Cancelled) => Verdict::Settle(Ending::Cancelled),
+        Run::Returned(Err(JobError::Snooze { after, why })) => snooze(kind, claim, after, why),
+        Run::Returned(Err(JobError::Retry { why, not_before })) => {
+            failed(kind, claim, ClaimOutcome::Failed, why, not_before)
+        }
+        Run::Returned(Err(JobError::GiveUp(reason))) => {
+            error!(
+                "Job {} of kind {} gave up: {}",
+                claim.job(),
+                kind.name,
+                reason.message
+            );
+            Verdict::Settle(Ending::Dead {
+                reason,
+                how: ClaimOutcome::GaveUp,
+                uncharged: false,
+            })
+        }
+        Run::Panicked(why) => failed(
+            kind,
+            claim,
+            ClaimOutcome::Panicked,
+            format!("panicked: {why}"),
+            None,
+        ),
+        Run::TimedOut | Run::Interrupted(Interruption::TimedOut) => {
+            let why = format!("took longer than {:?}", kind.policy.timeout);
+            failed(kind, claim, ClaimOutcome::TimedOut, why, None)
+        }
+    }
+}
+
+/// Waits for the handler, its timeout, or its claim's end. A result that is there counts before all else.
+async fn guard(handler: impl Future<Output = Result<Done, JobError>>, claim: &Claim, limit: Duration) -> Run {
+    let handler = timeout(limit, AssertUnwindSafe(handler).catch_unwind());
+    tokio::select! {
+        biased;
+        end = handler => match end {
+            Ok(Ok(result)) => Run::Returned(result),
+            Ok(Err(panic)) => Run::Panicked(panic_message(panic.as_ref())),
+            Err(_) => {
+                claim.interrupt(Interruption::TimedOut);
+                Run::TimedOut
+            }
+        },
+        () = claim.cancelled() => Run::Interrupted(claim.interruption().unwrap_or(Interruption::Lost)),
+    }
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_owned())
+}
+
+fn snooze(kind: &Kind, claim: &Claim, after: Duration, why: String) -> Verdict {
+    let cap = kind.policy.snooze_cap;
+    if claim.age() + after > cap {
+        let message = format!("snoozed for longer than {cap:?}; last because: {why}");
+        error!("Job {} of kind {} is dead: {message}", claim.job(), kind.name);
+        return dead("snoozed_too_long", message, ClaimOutcome::GaveUp, false);
+    }
+    debug!("Job {} snoozes for {after:?}: {why}", claim.job());
+    Verdict::Settle(Ending::Snoozed { after, why })
+}
+
+fn failed(
+    kind: &Kind,
+    claim: &Claim,
+    how: ClaimOutcome,
+    why: String,
+    not_before: Option<Duration>,
+) -> Verdict {
+    let (attempt, max) = (claim.attempt(), claim.max_attempts());
+    if attempt >= max {
+        error!(
+            "Job {} of kind {} is dead after {max} attempts: {why}",
+            claim.job(),
+            kind.name
+        );
+        return dead("attempts_exhausted", why, how, false);
+    }
+    let after = jittered(kind.policy.delay_after(attempt)).max(not_before.unwrap_or_default());
+    warn!(
+        "Attempt {attempt} of {max} of job {} failed, again in {after:?}: {why}",
+        claim.job()
+    );
+    Verdict::Settle(Ending::Failed { after, how, why })
+}
+
+fn dead(code: &'static str, message: String, how: ClaimOutcome, uncharged: bool) -> Verdict {
+    Verdict::Settle(Ending::Dead {
+        reason: DeadReason {
+            code: code.into(),
+            message,
+        },
+        how,
+        uncharged,
+    })
+}

@@ -1,0 +1,207 @@
+//! Avatars as the wizard sees them: `avatars`. What a training does to its avatar is in `trainings.rs`.
+//!
+//! Every change names the owner and the status it expects; zero rows is a value: a stale button, a double tap, or
+//! somebody else's avatar, which all look the same from here.
+
+use sqlx::PgConnection;
+
+use crate::domain::{AvatarId, AvatarStatus, Gender, TrainingType, UserId};
+
+/// An avatar whose wizard is not finished. What is `None` is asked next.
+#[derive(Debug, Clone)]
+pub(crate) struct Draft {
+    pub id: AvatarId,
+    pub user_id: UserId,
+    pub training_type: TrainingType,
+    pub gender: Option<Gender>,
+    pub name: Option<String>,
+}
+
+/// The user's draft. There is at most one.
+pub(crate) async fn draft_of(tx: &mut PgConnection, user: UserId) -> Result<Option<Draft>, sqlx::Error> {
+    sqlx::query_as!(
+        Draft,
+        r#"
+        select id as "id: AvatarId", user_id as "user_id: UserId", training_type as "training_type: TrainingType",
+               gender as "gender: Gender", name
+          from avatars
+         where user_id = $1 and status = 'draft'
+           for update
+        "#,
+        user.0
+    )
+    .fetch_optional(tx)
+    .await
+}
+
+/// This avatar, if it is a draft, kept from changing until the transaction ends: photos of one album are stored
+/// by several workers at once, and each counts the others' only behind this lock.
+pub(crate) async fn lock_draft(tx: &mut PgConnection, id: AvatarId) -> Result<Option<Draft>, sqlx::Error> {
+    sqlx::query_as!(
+        Draft,
+        r#"
+        select id as "id: AvatarId", user_id as "user_id: UserId", training_type as "training_type: TrainingType",
+               gender as "gender: Gender", name
+          from avatars
+         where id = $1 and status = 'draft'
+           for update
+        "#,
+        id.0
+    )
+    .fetch_optional(tx)
+    .await
+}
+
+/// A user's avatar in any status.
+#[derive(Debug, Clone)]
+pub(crate) struct Owned {
+    pub name: Option<String>,
+    pub status: AvatarStatus,
+}
+
+/// The avatar, if it is the user's.
+pub(crate) async fn owned(
+    tx: &mut PgConnection,
+    user: UserId,
+    id: AvatarId,
+) -> Result<Option<Owned>, sqlx::Error> {
+    sqlx::query_as!(
+        Owned,
+        r#"select name, status as "status: AvatarStatus" from avatars where id = $1 and user_id = $2"#,
+        id.0,
+        user.0
+    )
+    .fetch_optional(tx)
+    .await
+}
+
+/// Starts a draft. `false`: the user has one already.
+pub(crate) async fn create_draft(
+    tx: &mut PgConnection,
+    user: UserId,
+    kind: TrainingType,
+) -> Result<bool, sqlx::Error> {
+    let created = sqlx::query!(
+        r#"
+        insert into avatars (user_id, avatar_type, training_type, status)
+        values ($1, 'character', $2, 'draft')
+        on conflict (user_id) where status = 'draft' do nothing
+        "#,
+        user.0,
+        kind as TrainingType,
+    )
+    .execute(tx)
+    .await?;
+    Ok(created.rows_affected() == 1)
+}
+
+/// Answers the first question.
+pub(crate) async fn set_type(
+    tx: &mut PgConnection,
+    user: UserId,
+    id: AvatarId,
+    kind: TrainingType,
+) -> Result<bool, sqlx::Error> {
+    let changed = sqlx::query!(
+        "update avatars set training_type = $3, updated_at = now() where id = $1 and user_id = $2 and status = 'draft'",
+        id.0,
+        user.0,
+        kind as TrainingType,
+    )
+    .execute(tx)
+    .await?;
+    Ok(changed.rows_affected() == 1)
+}
+
+/// Answers the second question; `None` takes the answer back.
+pub(crate) async fn set_gender(
+    tx: &mut PgConnection,
+    user: UserId,
+    id: AvatarId,
+    gender: Option<Gender>,
+) -> Result<bool, sqlx::Error> {
+    let changed = sqlx::query!(
+        "update avatars set gender = $3, updated_at = now() where id = $1 and user_id = $2 and status = 'draft'",
+        id.0,
+        user.0,
+        gender as Option<Gender>,
+    )
+    .execute(tx)
+    .await?;
+    Ok(changed.rows_affected() == 1)
+}
+
+/// Answers the third question; `None` takes the answer back.
+pub(crate) async fn set_name(
+    tx: &mut PgConnection,
+    user: UserId,
+    id: AvatarId,
+    name: Option<&str>,
+) -> Result<bool, sqlx::Error> {
+    let changed = sqlx::query!(
+        "update avatars set name = $3, updated_at = now() where id = $1 and user_id = $2 and status = 'draft'",
+        id.0,
+        user.0,
+        name,
+    )
+    .execute(tx)
+    .await?;
+    Ok(changed.rows_affected() == 1)
+}
+
+/// Throws a draft away, its photo rows with it. `None`: there was no such draft; else its name, if it had one.
+#[expect(
+    clippy::option_option,
+    reason = "gone, and gone without a name, are told apart"
+)]
+pub(crate) async fn discard(
+    tx: &mut PgConnection,
+    user: UserId,
+    id: AvatarId,
+) -> Result<Option<Option<String>>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "delete from avatars where id = $1 and user_id = $2 and status = 'draft' returning name",
+        id.0,
+        user.0
+    )
+    .fetch_optional(tx)
+    .await
+}
+
+/// failed | cancelled → draft: the user tries again, perhaps with other photos. The caller has made sure that
+/// there is no other draft.
+pub(crate) async fn reopen(tx: &mut PgConnection, user: UserId, id: AvatarId) -> Result<bool, sqlx::Error> {
+    let changed = sqlx::query!(
+        r#"
+        update avatars set status = 'draft', updated_at = now()
+         where id = $1 and user_id = $2 and status in ('failed', 'cancelled')
+        "#,
+        id.0,
+        user.0,
+    )
+    .execute(tx)
+    .await?;
+    Ok(changed.rows_affected() == 1)
+}
+
+/// draft → training, for a draft whose questions are all answered. Of two taps one gets `true`.
+pub(crate) async fn begin_training(
+    tx: &mut PgConnection,
+    user: UserId,
+    id: AvatarId,
+    trigger: &str,
+) -> Result<bool, sqlx::Error> {
+    let changed = sqlx::query!(
+        r#"
+        update avatars
+           set status = 'training', trigger_phrase = $3, training_started_at = now(), updated_at = now()
+         where id = $1 and user_id = $2 and status = 'draft' and name is not null and gender is not null
+        "#,
+        id.0,
+        user.0,
+        trigger,
+    )
+    .execute(tx)
+    .await?;
+    Ok(changed.rows_affected() == 1)
+}

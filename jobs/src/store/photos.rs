@@ -1,0 +1,192 @@
+//! The photos of an avatar: `avatar_photos`. pending → stored | rejected; a stored one can still be rejected when
+//! the archive is built and its last byte is read.
+
+use sqlx::PgConnection;
+
+use crate::domain::{AvatarId, PhotoId, PhotoStatus, UserId};
+
+/// How many photos of an avatar are where.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// In our bucket.
+    pub stored: u32,
+    /// On their way.
+    pub pending: u32,
+}
+
+impl Counts {
+    /// Those that count against the limit.
+    pub(crate) const fn taken(self) -> u32 {
+        self.stored + self.pending
+    }
+}
+
+/// Counts an avatar's photos.
+pub(crate) async fn counts(tx: &mut PgConnection, avatar: AvatarId) -> Result<Counts, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"
+        select count(*) filter (where status = 'stored') as "stored!",
+               count(*) filter (where status = 'pending') as "pending!"
+          from avatar_photos
+         where avatar_id = $1
+        "#,
+        avatar.0
+    )
+    .fetch_one(tx)
+    .await?;
+    let count = |n: i64| u32::try_from(n).unwrap_or(u32::MAX);
+    Ok(Counts {
+        stored: count(row.stored),
+        pending: count(row.pending),
+    })
+}
+
+/// A refused photo, as the user is told.
+#[derive(Debug)]
+pub(crate) struct Rejected {
+    /// 1-based, in the order of arrival.
+    pub number: i64,
+    /// `PhotoProblem::code`.
+    pub reason: String,
+}
+
+/// An avatar's refused photos, in the order of arrival.
+pub(crate) async fn rejected(tx: &mut PgConnection, avatar: AvatarId) -> Result<Vec<Rejected>, sqlx::Error> {
+    sqlx::query_as!(
+        Rejected,
+        r#"
+        select number as "number!", reason as "reason!"
+          from (select row_number() over (order by position) as number, status, reason
+                  from avatar_photos
+                 where avatar_id = $1) numbered
+         where status = 'rejected'
+         order by number
+        "#,
+        avatar.0
+    )
+    .fetch_all(tx)
+    .await
+}
+
+/// Whether the avatar has a photo, in whatever status.
+pub(crate) async fn is_known(tx: &mut PgConnection, avatar: AvatarId, file_unique_id: &str) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select exists (select from avatar_photos where avatar_id = $1 and file_unique_id = $2) as "known!""#,
+        avatar.0,
+        file_unique_id
+    )
+    .fetch_one(tx)
+    .await
+}
+
+/// A photo in our bucket.
+#[derive(Debug, Clone)]
+pub(crate) struct StoredPhoto {
+    pub id: PhotoId,
+    pub storage_key: String,
+}
+
+/// An avatar's photos in our bucket, in the order of arrival.
+pub(crate) async fn stored_of(tx: &mut PgConnection, avatar: AvatarId) -> Result<Vec<StoredPhoto>, sqlx::Error> {
+    sqlx::query_as!(
+        StoredPhoto,
+        r#"
+        select id as "id: PhotoId", storage_key as "storage_key!"
+          from avatar_photos
+         where avatar_id = $1 and status = 'stored'
+         order by position
+        "#,
+        avatar.0
+    )
+    .fetch_all(tx)
+    .await
+}
+
+/// Notes a photo that the user sent. `None`: the avatar has it already.
+pub(crate) async fn insert(
+    tx: &mut PgConnection,
+    avatar: AvatarId,
+    file_id: &str,
+    file_unique_id: &str,
+) -> Result<Option<PhotoId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        insert into avatar_photos (avatar_id, file_id, file_unique_id, status)
+        values ($1, $2, $3, 'pending')
+        on conflict (avatar_id, file_unique_id) do nothing
+        returning id as "id: PhotoId"
+        "#,
+        avatar.0,
+        file_id,
+        file_unique_id,
+    )
+    .fetch_optional(tx)
+    .await
+}
+
+/// A photo and whose it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Photo {
+    pub id: PhotoId,
+    pub avatar_id: AvatarId,
+    pub user_id: UserId,
+    pub file_id: String,
+    pub status: PhotoStatus,
+}
+
+/// Reads one photo.
+pub(crate) async fn find(tx: &mut PgConnection, id: PhotoId) -> Result<Option<Photo>, sqlx::Error> {
+    sqlx::query_as!(
+        Photo,
+        r#"
+        select p.id as "id: PhotoId", p.avatar_id as "avatar_id: AvatarId", a.user_id as "user_id: UserId",
+               p.file_id, p.status as "status: PhotoStatus"
+          from avatar_photos p
+          join avatars a on a.id = p.avatar_id
+         where p.id = $1
+        "#,
+        id.0
+    )
+    .fetch_optional(tx)
+    .await
+}
+
+/// pending → stored.
+pub(crate) async fn stored(
+    tx: &mut PgConnection,
+    id: PhotoId,
+    key: &str,
+    content_type: &str,
+    bytes: u64,
+) -> Result<bool, sqlx::Error> {
+    let changed = sqlx::query!(
+        r#"
+        update avatar_photos
+           set status = 'stored', storage_key = $2, content_type = $3, bytes = $4, settled_at = now()
+         where id = $1 and status = 'pending'
+        "#,
+        id.0,
+        key,
+        content_type,
+        i64::try_from(bytes).unwrap_or(i64::MAX),
+    )
+    .execute(tx)
+    .await?;
+    Ok(changed.rows_affected() == 1)
+}
+
+/// pending | stored → rejected, with the reason that the user is told.
+pub(crate) async fn reject(tx: &mut PgConnection, id: PhotoId, reason: &str) -> Result<bool, sqlx::Error> {
+    let changed = sqlx::query!(
+        r#"
+        update avatar_photos
+           set status = 'rejected', reason = $2, storage_key = null, settled_at = now()
+         where id = $1 and status in ('pending', 'stored')
+        "#,
+        id.0,
+        reason,
+    )
+    .execute(tx)
+    .await?;
+    Ok(changed.rows_affected() == 1)
+}

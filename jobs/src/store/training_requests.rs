@@ -1,0 +1,144 @@
+//! The user's side of a training: asked for, called off, looked at. The saga's side is `trainings.rs`.
+
+use sqlx::PgConnection;
+
+use crate::domain::{AvatarId, TrainingId, TrainingStatus, TrainingType, UserId};
+
+/// What a training is about, in the words of its messages.
+#[derive(Debug)]
+pub(crate) struct Subject {
+    pub user_id: UserId,
+    pub avatar_id: AvatarId,
+    pub name: String,
+    pub training_type: TrainingType,
+    /// In the archive, or before there is one, in our bucket.
+    pub photos: i64,
+}
+
+/// What a training is about. `None`: it is gone.
+pub(crate) async fn subject(tx: &mut PgConnection, id: TrainingId) -> Result<Option<Subject>, sqlx::Error> {
+    sqlx::query_as!(
+        Subject,
+        r#"
+        select t.user_id as "user_id: UserId", t.avatar_id as "avatar_id: AvatarId",
+               coalesce(a.name, '') as "name!", t.training_type as "training_type: TrainingType",
+               coalesce(t.archive_photos,
+                        (select count(*) from avatar_photos p where p.avatar_id = a.id and p.status <> 'rejected')) as "photos!"
+          from trainings t
+          join avatars a on a.id = t.avatar_id
+         where t.id = $1
+        "#,
+        id.0
+    )
+    .fetch_optional(tx)
+    .await
+}
+
+/// What a user asks for.
+#[derive(Debug)]
+pub(crate) struct Request<'a> {
+    pub user_id: UserId,
+    pub avatar_id: AvatarId,
+    pub training_type: TrainingType,
+    pub trainer: &'a str,
+    pub preset: &'a str,
+    pub trigger_phrase: &'a str,
+}
+
+/// Inserts a training in `requested`. The caller has moved the avatar, in the same transaction.
+pub(crate) async fn insert(tx: &mut PgConnection, request: &Request<'_>) -> Result<TrainingId, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        insert into trainings (avatar_id, user_id, training_type, trainer, preset, trigger_phrase, status)
+        values ($1, $2, $3, $4, $5, $6, 'requested')
+        returning id as "id: TrainingId"
+        "#,
+        request.avatar_id.0,
+        request.user_id.0,
+        request.training_type as TrainingType,
+        request.trainer,
+        request.preset,
+        request.trigger_phrase,
+    )
+    .fetch_one(tx)
+    .await
+}
+
+/// requested | archived → cancelled, and its avatar with it: nothing of it was ever posted, so nothing is owed.
+/// `false`: it is not the user's, it is over, or an attempt to submit it has begun.
+pub(crate) async fn cancel_unsent(
+    tx: &mut PgConnection,
+    user: UserId,
+    id: TrainingId,
+) -> Result<bool, sqlx::Error> {
+    let changed = sqlx::query!(
+        r#"
+        with training as (
+            update trainings
+               set status = 'cancelled', finished_at = now(), result_source = 'user'
+             where id = $1 and user_id = $2 and status in ('requested', 'archived')
+            returning avatar_id
+        )
+        update avatars
+           set status = 'cancelled', updated_at = now()
+          from training
+         where avatars.id = training.avatar_id
+        "#,
+        id.0,
+        user.0,
+    )
+    .execute(tx)
+    .await?;
+    Ok(changed.rows_affected() == 1)
+}
+
+/// A training as its user sees it.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    pub id: TrainingId,
+    pub name: String,
+    pub status: TrainingStatus,
+    pub fal_status: Option<String>,
+    pub queue_position: Option<i32>,
+    pub progress: i16,
+}
+
+/// The user's trainings that are not over, oldest first.
+pub(crate) async fn live_of(tx: &mut PgConnection, user: UserId) -> Result<Vec<Seen>, sqlx::Error> {
+    sqlx::query_as!(
+        Seen,
+        r#"
+        select t.id as "id: TrainingId", coalesce(a.name, '') as "name!", t.status as "status: TrainingStatus",
+               t.fal_status, t.queue_position, t.progress
+          from trainings t
+          join avatars a on a.id = t.avatar_id
+         where t.user_id = $1 and t.status not in ('completed', 'failed', 'cancelled')
+         order by t.created_at
+        "#,
+        user.0
+    )
+    .fetch_all(tx)
+    .await
+}
+
+/// A user's training, whatever has become of it.
+pub(crate) async fn owned(
+    tx: &mut PgConnection,
+    user: UserId,
+    id: TrainingId,
+) -> Result<Option<Seen>, sqlx::Error> {
+    sqlx::query_as!(
+        Seen,
+        r#"
+        select t.id as "id: TrainingId", coalesce(a.name, '') as "name!", t.status as "status: TrainingStatus",
+               t.fal_status, t.queue_position, t.progress
+          from trainings t
+          join avatars a on a.id = t.avatar_id
+         where t.user_id = $1 and t.id = $2
+        "#,
+        user.0,
+        id.0
+    )
+    .fetch_optional(tx)
+    .await
+}

@@ -1,0 +1,118 @@
+//! The inbox of Telegram: `telegram_updates`. Stored before it is acknowledged, handled in order per chat.
+
+use serde_json::Value;
+use sqlx::PgConnection;
+
+/// Who drains the inbox listens here. Delivered when the storing transaction commits.
+pub(crate) const CHANNEL: &str = "telegram_updates";
+
+/// An update that is not stored yet.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    pub update_id: i64,
+    /// `None`: it belongs to no chat, so it is in nobody's order.
+    pub chat_id: Option<i64>,
+    pub body: Value,
+}
+
+/// Stores what is not stored yet, wakes whoever drains, and says how many were new.
+pub(crate) async fn store(tx: &mut PgConnection, updates: &[Incoming]) -> Result<u64, sqlx::Error> {
+    let ids: Vec<i64> = updates.iter().map(|update| update.update_id).collect();
+    let chats: Vec<Option<i64>> = updates.iter().map(|update| update.chat_id).collect();
+    let bodies: Vec<Value> = updates.iter().map(|update| update.body.clone()).collect();
+    let stored = sqlx::query!(
+        r#"
+        insert into telegram_updates (update_id, chat_id, body)
+        select * from unnest($1::bigint[], $2::bigint[], $3::jsonb[])
+        on conflict (update_id) do nothing
+        "#,
+        &ids,
+        &chats as &[Option<i64>],
+        &bodies,
+    )
+    .execute(&mut *tx)
+    .await?
+    .rows_affected();
+    if stored > 0 {
+        sqlx::query!("select pg_notify($1, '')", CHANNEL).execute(tx).await?;
+    }
+    Ok(stored)
+}
+
+/// A stored update whose turn it is.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    pub update_id: i64,
+    pub body: Value,
+}
+
+/// Takes the oldest update that is the first open one of its chat, and locks it until the transaction ends.
+///
+/// No further lock is needed for the order: while somebody holds a chat's first open row, it is skipped as
+/// locked, and the chat's later rows are not its first.
+pub(crate) async fn take(tx: &mut PgConnection) -> Result<Option<Stored>, sqlx::Error> {
+    sqlx::query_as!(
+        Stored,
+        r#"
+        select update_id, body
+          from telegram_updates u
+         where handled_at is null
+           and (retry_at is null or retry_at <= now())
+           and not exists (select from telegram_updates earlier
+                            where earlier.chat_id = u.chat_id and earlier.update_id < u.update_id
+                              and earlier.handled_at is null)
+         order by update_id
+         limit 1
+           for update of u skip locked
+        "#
+    )
+    .fetch_optional(tx)
+    .await
+}
+
+/// The update has had its effect, in this transaction; or never will, for the reason in `error`.
+pub(crate) async fn handled(tx: &mut PgConnection, update_id: i64, error: Option<&str>) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update telegram_updates set handled_at = now(), error = $2 where update_id = $1",
+        update_id,
+        error
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// What became of an update whose handling failed and was rolled back.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    /// It was tried often enough: its chat goes on without it.
+    pub given_up: bool,
+    pub chat_id: Option<i64>,
+}
+
+/// Notes a failure: it is tried again, 1 s, 2 s, 4 s … later, or given up after `max_attempts`. `None`: it was
+/// handled meanwhile.
+pub(crate) async fn failed(
+    tx: &mut PgConnection,
+    update_id: i64,
+    error: &str,
+    max_attempts: i32,
+) -> Result<Option<Failed>, sqlx::Error> {
+    sqlx::query_as!(
+        Failed,
+        r#"
+        update telegram_updates
+           set attempts = attempts + 1,
+               retry_at = now() + interval '1 second' * power(2, attempts),
+               handled_at = case when attempts + 1 >= $3 then now() end,
+               error = case when attempts + 1 >= $3 then $2 end
+         where update_id = $1 and handled_at is null
+        returning handled_at is not null as "given_up!", chat_id
+        "#,
+        update_id,
+        error,
+        max_attempts,
+    )
+    .fetch_optional(tx)
+    .await
+}

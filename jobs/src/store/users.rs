@@ -1,0 +1,77 @@
+//! People: `users`, found by their Telegram id.
+
+use sqlx::PgConnection;
+
+use crate::{domain::UserId, texts::Locale};
+
+/// What an update says about its sender.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen<'a> {
+    pub telegram_id: i64,
+    pub username: Option<&'a str>,
+    pub first_name: &'a str,
+    /// `None`: the client did not say; the language stays as it was.
+    pub locale: Option<Locale>,
+}
+
+/// Notes that somebody is there: made at the first contact, refreshed at each. Who writes to us can be reached.
+pub(crate) async fn seen(tx: &mut PgConnection, user: &Seen<'_>) -> Result<UserId, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        insert into users (telegram_id, username, first_name, language)
+        values ($1, $2, $3, coalesce($4, 'en'))
+        on conflict (telegram_id) do update
+           set username = excluded.username, first_name = excluded.first_name,
+               language = coalesce($4, users.language), unreachable_at = null, updated_at = now()
+        returning id as "id: UserId"
+        "#,
+        user.telegram_id,
+        user.username,
+        user.first_name,
+        user.locale.map(Locale::as_str),
+    )
+    .fetch_one(tx)
+    .await
+}
+
+/// The user whose private chat it is. `None`: no chat, a group, or somebody we never saw.
+pub(crate) async fn find_by_chat(tx: &mut PgConnection, chat_id: Option<i64>) -> Result<Option<UserId>, sqlx::Error> {
+    sqlx::query_scalar!(r#"select id as "id: UserId" from users where telegram_id = $1"#, chat_id).fetch_optional(tx).await
+}
+
+/// Telegram takes nothing for this user any more: the bot is blocked, or the account is gone.
+pub(crate) async fn unreachable(tx: &mut PgConnection, id: UserId) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update users set unreachable_at = coalesce(unreachable_at, now()), updated_at = now() where id = $1",
+        id.0
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// The same, by Telegram's id. Says whether we know them.
+pub(crate) async fn left(tx: &mut PgConnection, telegram_id: i64) -> Result<Option<UserId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        update users set unreachable_at = coalesce(unreachable_at, now()), updated_at = now()
+         where telegram_id = $1
+        returning id as "id: UserId"
+        "#,
+        telegram_id
+    )
+    .fetch_optional(tx)
+    .await
+}
+
+/// Telegram asked for silence in this user's chat.
+pub(crate) async fn keep_quiet(tx: &mut PgConnection, id: UserId, seconds: f64) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update users set quiet_until = greatest(quiet_until, now() + make_interval(secs => $2)) where id = $1",
+        id.0,
+        seconds
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}

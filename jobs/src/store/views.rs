@@ -1,0 +1,90 @@
+//! Read models: what `Reader` and /status show. No locks, nothing changes here.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::domain::{AvatarId, AvatarStatus, TrainingId, TrainingStatus, TrainingType, UserId};
+
+/// An avatar with its newest training.
+#[derive(Debug, Clone)]
+pub(crate) struct Avatar {
+    pub id: AvatarId,
+    pub name: Option<String>,
+    pub training_type: TrainingType,
+    pub status: AvatarStatus,
+    pub is_main: bool,
+    pub photos: i64,
+    pub created_at: DateTime<Utc>,
+    pub training_status: Option<TrainingStatus>,
+    pub queue_position: Option<i32>,
+    pub progress: i16,
+    /// FAL is at work on it.
+    pub is_running: bool,
+    pub failure_code: Option<String>,
+}
+
+/// A user's newest avatars: drafts and live trainings first. At most 20, which is more than a message shows well.
+pub(crate) async fn avatars_of(tx: &mut PgConnection, user: UserId) -> Result<Vec<Avatar>, sqlx::Error> {
+    sqlx::query_as!(
+        Avatar,
+        r#"
+        select a.id as "id: AvatarId", a.name, a.training_type as "training_type: TrainingType",
+               a.status as "status: AvatarStatus", a.is_main, a.created_at,
+               (select count(*) from avatar_photos p where p.avatar_id = a.id and p.status <> 'rejected') as "photos!",
+               t.status as "training_status?: TrainingStatus", t.queue_position as "queue_position?",
+               coalesce(t.progress, 0::smallint) as "progress!",
+               coalesce(t.fal_status = 'IN_PROGRESS', false) as "is_running!", t.failure_code as "failure_code?"
+          from avatars a
+          left join lateral (select * from trainings where avatar_id = a.id order by created_at desc limit 1) t on true
+         where a.user_id = $1
+         order by a.status in ('draft', 'training') desc, a.created_at desc
+         limit 20
+        "#,
+        user.0
+    )
+    .fetch_all(tx)
+    .await
+}
+
+/// A training as operators and /status see it.
+#[derive(Debug, Clone)]
+pub(crate) struct Training {
+    pub id: TrainingId,
+    pub status: TrainingStatus,
+    pub progress: i16,
+    pub progress_message: Option<String>,
+    pub queue_position: Option<i32>,
+    pub failure_code: Option<String>,
+    pub failure_detail: Option<String>,
+    pub created_at: DateTime<Utc>,
+    pub finished_at: Option<DateTime<Utc>>,
+}
+
+/// The newest training of the avatar with this id, or the training with it.
+pub(crate) async fn training(tx: &mut PgConnection, id: Uuid) -> Result<Option<Training>, sqlx::Error> {
+    sqlx::query_as!(
+        Training,
+        r#"
+        select id as "id: TrainingId", status as "status: TrainingStatus", progress, progress_message,
+               queue_position, failure_code, failure_detail, created_at, finished_at
+          from trainings
+         where avatar_id = $1 or id = $1
+         order by created_at desc
+         limit 1
+        "#,
+        id
+    )
+    .fetch_optional(tx)
+    .await
+}
+
+/// When the avatar with this id was made; `None`: there is none.
+pub(crate) async fn avatar_created_at(tx: &mut PgConnection, id: Uuid) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
+    sqlx::query_scalar!("select created_at from avatars where id = $1", id).fetch_optional(tx).await
+}
+
+/// The user with this Telegram id.
+pub(crate) async fn user_by_telegram_id(tx: &mut PgConnection, telegram_id: i64) -> Result<Option<UserId>, sqlx::Error> {
+    sqlx::query_scalar!(r#"select id as "id: UserId" from users where telegram_id = $1"#, telegram_id).fetch_optional(tx).await
+}

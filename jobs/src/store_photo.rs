@@ -1,0 +1,149 @@
+//! Bring one photo from Telegram into our bucket, as it is, or tell the user why not.
+//!
+//! The original bytes are kept under `{user_id}/{avatar_id}/{photo_id}.jpg` with their true content type (K20);
+//! what becomes of them is `build_archive`'s. Only the header is looked at here, so that the user hears at once;
+//! damage further down is found when the archive is built.
+//!
+//! # Must stay true
+//! * a photo is stored or refused, once, and the counter says so — `store_photo_run_twice_stores_once`
+//! * a refusal names its reason to the user                     — `a_file_that_is_no_picture_is_refused_with_its_reason`
+//! * photo bytes pass through here and nowhere else (never through the bot)
+//!
+//! # If we die
+//! Before the commit: the object is written again under the same key. After it: nothing is left to do. An avatar
+//! that was thrown away meanwhile leaves nothing behind but perhaps that object.
+//!
+//! Read next: `build_archive.rs`, `notifications.rs`.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+use tracing::{info, warn};
+
+use crate::{
+    archive::{PhotoInfo, inspect},
+    clients::telegram::{DownloadError, Failure},
+    context::Context,
+    domain::{PhotoId, PhotoStatus},
+    enqueue::enqueue,
+    job::{DeadReason, DedupeKey, Done, Job, JobError, Policy, Queue, Run},
+    notifications,
+    store::{
+        avatars,
+        photos::{self, Photo},
+    },
+};
+
+/// `avatar_photos.reason` of a photo that Telegram would not hand out, however often it was asked.
+pub(crate) const UNAVAILABLE: &str = "unavailable";
+
+/// [`PhotoProblem::TooLarge`](crate::archive::PhotoProblem::TooLarge)'s code, for a file that is not even downloaded.
+const TOO_LARGE: &str = "too_large";
+
+/// Persisted as `{"photo_id":…}`; golden copy in `tests/payloads/store_photo.v1.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StorePhoto {
+    photo_id: PhotoId,
+}
+
+impl StorePhoto {
+    /// For a photo that the user has just sent.
+    pub const fn new(photo_id: PhotoId) -> Self {
+        Self { photo_id }
+    }
+}
+
+impl Job for StorePhoto {
+    const NAME: &'static str = "store_photo";
+    const QUEUE: Queue = Queue::Media;
+    // A user waits for the counter, so a hiccup is tried again soon; a quarter of an hour in all. Before archives.
+    const POLICY: Policy = Policy::attempts(10)
+        .backoff(Duration::from_secs(1), Duration::from_secs(120))
+        .timeout(Duration::from_secs(120))
+        .priority(10);
+
+    fn dedupe_key(&self) -> Option<DedupeKey> {
+        Some(DedupeKey::until_done(self.photo_id))
+    }
+}
+
+impl Run for StorePhoto {
+    async fn run(&self, cx: &Context) -> Result<Done, JobError> {
+        let mut db = cx.pool.acquire().await?;
+        let Some(photo) = photos::find(&mut db, self.photo_id).await? else {
+            return Ok(Done::Skipped("the avatar was thrown away"));
+        };
+        drop(db);
+        if photo.status != PhotoStatus::Pending {
+            return recount(cx, &photo).await;
+        }
+        let limits = &cx.saga.photos;
+        let bytes = match cx.telegram.download(&photo.file_id, limits.bytes as u64).await {
+            Ok(bytes) => bytes,
+            Err(DownloadError::TooLarge) => return refuse(cx, &photo, TOO_LARGE).await,
+            Err(DownloadError::Incomplete(why)) => return Err(JobError::retry(why)),
+            // "wrong file_id or the file is temporarily unavailable": one text for gone and for not now.
+            Err(DownloadError::Failed(failure @ (Failure::Rejected(_) | Failure::Unreachable(_)))) => {
+                return Err(JobError::retry(failure));
+            }
+            Err(DownloadError::Failed(failure)) => return Err(failure.into()),
+        };
+        match inspect(&bytes, limits) {
+            Ok(info) => store(cx, &photo, bytes, info).await,
+            Err(problem) => {
+                info!(photo.id = %photo.id, "Photo {} is refused: {problem}", photo.id);
+                refuse(cx, &photo, problem.code()).await
+            }
+        }
+    }
+
+    async fn on_dead(&self, tx: &mut PgConnection, why: &DeadReason) -> Result<(), JobError> {
+        let Some(photo) = photos::find(tx, self.photo_id).await? else { return Ok(()) };
+        warn!(photo.id = %photo.id, "Photo {} could not be had ({}): {}", photo.id, why.code, why.message);
+        avatars::lock_draft(tx, photo.avatar_id).await?;
+        if photos::reject(tx, photo.id, UNAVAILABLE).await? {
+            // It finds the photo settled and brings the counter up to date, for which it has the limits.
+            enqueue(tx, &Self::new(photo.id)).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn store(cx: &Context, photo: &Photo, bytes: Bytes, info: PhotoInfo) -> Result<Done, JobError> {
+    let key = format!("{}/{}/{}.jpg", photo.user_id, photo.avatar_id, photo.id);
+    let (content_type, length) = (info.format.content_type(), bytes.len() as u64);
+    cx.objects.put(&key, bytes, content_type).await?;
+    let mut tx = cx.pool.begin().await?;
+    // First the avatar, then the photo: the order of everybody who takes both.
+    avatars::lock_draft(&mut tx, photo.avatar_id).await?;
+    if photos::stored(&mut tx, photo.id, &key, content_type, length).await? {
+        notifications::photos_changed(&mut tx, photo.avatar_id, &cx.saga.photos).await?;
+    }
+    cx.complete_in(&mut tx).await?;
+    tx.commit().await?;
+    info!(photo.id = %photo.id, avatar.id = %photo.avatar_id, photo.bytes = length, "Stored photo {}", photo.id);
+    Ok(Done::Committed)
+}
+
+async fn refuse(cx: &Context, photo: &Photo, reason: &str) -> Result<Done, JobError> {
+    let mut tx = cx.pool.begin().await?;
+    avatars::lock_draft(&mut tx, photo.avatar_id).await?;
+    if photos::reject(&mut tx, photo.id, reason).await? {
+        notifications::photos_changed(&mut tx, photo.avatar_id, &cx.saga.photos).await?;
+        metrics::counter!("aisha_photos_refused_total", "reason" => reason.to_owned()).increment(1);
+    }
+    cx.complete_in(&mut tx).await?;
+    tx.commit().await?;
+    Ok(Done::Committed)
+}
+
+/// The photo is settled: only the counter may be behind.
+async fn recount(cx: &Context, photo: &Photo) -> Result<Done, JobError> {
+    let mut tx = cx.pool.begin().await?;
+    notifications::photos_changed(&mut tx, photo.avatar_id, &cx.saga.photos).await?;
+    cx.complete_in(&mut tx).await?;
+    tx.commit().await?;
+    Ok(Done::Committed)
+}

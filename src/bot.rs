@@ -1,0 +1,152 @@
+//! `aisha bot`: takes Telegram's updates in, and handles them in order per chat.
+//!
+//! Two halves that meet in the inbox (`telegram_updates`). [`intake`] asks Telegram and stores, when updates come by
+//! polling; by webhook, `aisha web` stores them. [`lanes`] take stored updates and handle them, each in one
+//! transaction with its effects and its answer. Any number of bots may run: one polls, all handle.
+//!
+//! Nothing of FAL, no photo bytes, no SQL here. What an update means is [`dialogue`], on one screen.
+//!
+//! # If we die
+//! See `jobs/src/producer.rs`: an update is handled once, or it is still there.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context;
+use clap::Parser;
+use jobs::{
+    archive::Limits,
+    producer::{Producer, Rules},
+    telegram::{Command, Intake, TelegramClient},
+    texts::{Locale, Phrase, Texts},
+};
+use tracing::{info, warn};
+
+use crate::{
+    connect,
+    exit::Failure,
+    lifecycle::Stop,
+    settings::{BotSettings, Given, PhotoSettings, TelegramUpdates},
+    telemetry,
+    web::health::Health,
+};
+
+mod commands;
+mod dialogue;
+mod intake;
+mod lanes;
+mod photos;
+mod wizard;
+
+/// Chats that one bot process handles at the same moment. A turn takes milliseconds.
+const LANES: usize = 4;
+
+/// Talk with users: take updates in, handle them in order per chat.
+///
+/// With telegram.mode = "polling" one of the running bots asks Telegram; with "webhook" `aisha web` is told, and
+/// the bot registers its address. Answers are sent by workers (queue notify).
+#[derive(Debug, Parser)]
+#[command(after_long_help = "\
+Needs DATABASE_URL and TELEGRAM_BOT_TOKEN; TELEGRAM_WEBHOOK_SECRET when telegram.mode is webhook.
+
+Examples:
+  aisha bot
+  aisha bot --health-listen 127.0.0.1:9000 --log-format json
+  TELEGRAM_API_URL=http://127.0.0.1:9701 aisha bot     # against `aisha telegram-simulator`")]
+pub struct Args {
+    /// Serve /livez, /readyz and /metrics here. Default: health.listen, which is nowhere.
+    #[arg(long, value_name = "ADDR")]
+    health_listen: Option<String>,
+}
+
+/// What the parts of a bot share.
+#[derive(Clone)]
+struct Bot {
+    producer: Producer,
+    rules: Arc<Rules>,
+    telegram: TelegramClient,
+    texts: Texts,
+}
+
+/// Runs the role to its end.
+pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
+    let settings = given.with("health.listen", "--health-listen", args.health_listen).load::<BotSettings>()?;
+    telemetry::start_logging(&settings.log)?;
+    let metrics = telemetry::start_metrics("bot")?;
+    let stop = Stop::at_signals(settings.grace).context("signals cannot be listened to")?;
+    let database = connect::database(&settings.database, "bot").await?;
+    if let Some(listen) = settings.health_listen {
+        Health::new(database.clone(), stop.clone(), metrics).serve_on(listen).await?;
+    }
+    let (token, api) = (&settings.telegram.bot_token, &settings.telegram.api_url);
+    let bot = Bot {
+        producer: Producer::new(database.pool().clone()),
+        rules: Rules::new(limits(&settings.photos), settings.training.trainers.clone()),
+        telegram: TelegramClient::new(token, api, settings.telegram.timeout).context("no HTTP client can be made")?,
+        texts: Texts::load().context("the texts are broken")?,
+    };
+    info!("The bot is running");
+    tokio::join!(announce(&bot, &settings.updates, &stop), lanes::run(&bot, LANES, &stop));
+    database.close().await;
+    info!("The bot has stopped");
+    Ok(())
+}
+
+/// Tells Telegram how updates come in, then takes them in if that is the bot's part.
+async fn announce(bot: &Bot, updates: &TelegramUpdates, stop: &Stop) {
+    match updates {
+        TelegramUpdates::Polling { timeout } => intake::poll(bot, *timeout, stop).await,
+        TelegramUpdates::Webhook { url, secret } => {
+            let intake = Intake::Webhook { url: url.clone(), secret: secret.clone() };
+            until_done("register the webhook", stop, || bot.telegram.take_updates_by(&intake)).await;
+            until_done("set the menu", stop, || menu(bot)).await;
+        }
+    }
+}
+
+/// The list of commands that Telegram shows, in each language, and in English for all others.
+async fn menu(bot: &Bot) -> Result<(), jobs::telegram::Failure> {
+    let commands = |locale| {
+        let entries = [
+            ("start", Phrase::CommandStart {}),
+            ("status", Phrase::CommandStatus {}),
+            ("cancel", Phrase::CommandCancel {}),
+            ("help", Phrase::CommandHelp {}),
+        ];
+        entries.map(|(name, phrase)| Command { name, description: bot.texts.plain(locale, &phrase) })
+    };
+    bot.telegram.set_menu(None, &commands(Locale::En)).await?;
+    for locale in Locale::ALL {
+        bot.telegram.set_menu(Some(locale), &commands(locale)).await?;
+    }
+    Ok(())
+}
+
+/// Tries until it works or the role stops: Telegram may be away while we start.
+async fn until_done<F>(what: &str, stop: &Stop, call: impl Fn() -> F)
+where
+    F: Future<Output = Result<(), jobs::telegram::Failure>>,
+{
+    let mut pause = Duration::from_secs(1);
+    while !stop.is_draining() {
+        let Err(failure) = call().await else { return };
+        warn!("Telegram did not let us {what}, next try in {pause:?}: {failure}");
+        pause_unless_stopped(pause, stop).await;
+        pause = (pause * 2).min(Duration::from_secs(60));
+    }
+}
+
+async fn pause_unless_stopped(pause: Duration, stop: &Stop) {
+    tokio::select! {
+        () = tokio::time::sleep(pause) => {}
+        () = stop.soft().cancelled() => {}
+    }
+}
+
+fn limits(settings: &PhotoSettings) -> Limits {
+    Limits {
+        photos: settings.min..=settings.max,
+        bytes: usize::try_from(settings.max_bytes).unwrap_or(usize::MAX),
+        side: settings.max_side,
+        pixels: settings.max_pixels,
+    }
+}

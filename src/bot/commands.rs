@@ -1,0 +1,105 @@
+//! /start, /status, /cancel, /help, and the taps that mean the same.
+
+use jobs::{
+    domain::{Action, AvatarId, AvatarStatus, TrainingId},
+    producer::{LiveTraining, Place, ProducerError, Stopped, Turn},
+    texts::{Message, Phrase},
+};
+
+use super::{
+    photos::small,
+    wizard,
+};
+
+/// Greets, and offers to go on or to begin.
+pub(super) async fn start(turn: &mut Turn, first_name: &str) -> Result<(), ProducerError> {
+    let first_name = first_name.to_owned();
+    let message = if let Some(draft) = turn.draft().await? {
+        Message::new(Phrase::WelcomeBack { first_name })
+            .and(Phrase::DraftWaits { avatar: Phrase::avatar(draft.name.as_deref()) })
+            .row([(Phrase::ButtonContinue {}, Action::Create), (Phrase::ButtonDiscard {}, Action::Discard(draft.id))])
+    } else if turn.avatars().await?.is_empty() {
+        let photos = &turn.rules().photos().photos;
+        Message::new(Phrase::Welcome { first_name, min: small(*photos.start()), max: small(*photos.end()) })
+            .button(Phrase::ButtonCreate {}, Action::Create)
+    } else {
+        Message::new(Phrase::WelcomeBack { first_name })
+            .button(Phrase::ButtonCreate {}, Action::Create)
+            .button(Phrase::ButtonStatus {}, Action::Status)
+    };
+    turn.reply(&message, Place::New).await
+}
+
+/// How the user's avatars are doing.
+pub(super) async fn status(turn: &mut Turn, place: Place) -> Result<(), ProducerError> {
+    let avatars = turn.avatars().await?;
+    let is_draft_open = avatars.iter().any(|avatar| avatar.status == AvatarStatus::Draft);
+    let mut message = Message { text: avatars.into_iter().map(|avatar| avatar.phrase).collect(), buttons: Vec::new() };
+    if message.text.is_empty() {
+        message = Message::new(Phrase::StatusNothing {});
+    }
+    for training in turn.live_trainings().await?.iter().filter(|training| training.can_be_stopped) {
+        message = message.button(Phrase::ButtonStop {}, Action::Stop(training.id));
+    }
+    let label = if is_draft_open { Phrase::ButtonContinue {} } else { Phrase::ButtonCreate {} };
+    turn.reply(&message.button(label, Action::Create), place).await
+}
+
+/// Throws the draft away; without one, offers to stop a training as long as that is possible.
+pub(super) async fn cancel(turn: &mut Turn) -> Result<(), ProducerError> {
+    if let Some(draft) = turn.draft().await? {
+        return discard(turn, draft.id, Place::New).await.map(drop);
+    }
+    let live = turn.live_trainings().await?;
+    let stoppable = live.iter().find(|training| training.can_be_stopped);
+    let message = match (stoppable, live.first()) {
+        (Some(LiveTraining { id, name, .. }), _) => {
+            Message::new(Phrase::AskStop { name: name.clone() }).button(Phrase::ButtonStop {}, Action::Stop(*id))
+        }
+        (None, Some(training)) => Message::new(Phrase::TooLateToStop { name: training.name.clone() }),
+        (None, None) => Message::new(Phrase::NothingToCancel {}).button(Phrase::ButtonCreate {}, Action::Create),
+    };
+    turn.reply(&message, Place::New).await
+}
+
+/// Throws a draft away.
+pub(super) async fn discard(turn: &mut Turn, avatar: AvatarId, place: Place) -> Result<Option<Phrase>, ProducerError> {
+    let Some(name) = turn.discard(avatar).await? else { return wizard::stale(turn).await };
+    let message = Message::new(Phrase::DraftDiscarded { avatar: Phrase::avatar(name.as_deref()) })
+        .button(Phrase::ButtonCreate {}, Action::Create);
+    turn.reply(&message, place).await?;
+    Ok(None)
+}
+
+/// Stops a training that is not at FAL yet. Its final message says so; the message with the button as well, unless
+/// that is the progress message, which changes by itself.
+pub(super) async fn stop(turn: &mut Turn, training: TrainingId, place: Place) -> Result<Option<Phrase>, ProducerError> {
+    match turn.stop(training).await? {
+        Stopped::Yes { name, progress } => {
+            if let Place::InsteadOf(message) = place
+                && progress != Some(message)
+            {
+                turn.reply(&Message::new(Phrase::StatusCancelled { name }), place).await?;
+            }
+            Ok(None)
+        }
+        Stopped::TooLate { name } => {
+            turn.reply(&Message::new(Phrase::TooLateToStop { name }), Place::New).await?;
+            Ok(None)
+        }
+        Stopped::Stale => wizard::stale(turn).await,
+    }
+}
+
+/// What the bot does.
+pub(super) async fn help(turn: &mut Turn) -> Result<(), ProducerError> {
+    let limits = turn.rules().photos();
+    let (min, max) = (small(*limits.photos.start()), small(*limits.photos.end()));
+    let megabytes = small(limits.bytes / 1_000_000);
+    turn.reply(&Message::new(Phrase::Help { min, max, megabytes }), Place::New).await
+}
+
+/// A command that nobody knows.
+pub(super) async fn unknown(turn: &mut Turn) -> Result<(), ProducerError> {
+    turn.reply(&Message::new(Phrase::UnknownCommand {}), Place::New).await
+}

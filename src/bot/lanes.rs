@@ -1,0 +1,98 @@
+//! Lanes: each takes the next update of some chat, handles it, commits. Several in a process, several processes.
+
+use std::{panic::AssertUnwindSafe, time::Duration};
+
+use futures::{FutureExt, future::join_all};
+use jobs::producer::{ProducerError, Turn, UpdateSignal};
+use metrics::{counter, histogram};
+use tokio::time::Instant;
+use tracing::{debug, warn};
+
+use super::{
+    Bot,
+    dialogue::{self, Tap},
+};
+use crate::lifecycle::Stop;
+
+/// Between looks into the inbox when no wake-up comes: for a lost one, and for updates that are to be tried again.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Runs `count` lanes until the stop. A turn that has begun is finished.
+pub(super) async fn run(bot: &Bot, count: usize, stop: &Stop) {
+    join_all((0..count).map(|_| lane(bot, stop))).await;
+}
+
+async fn lane(bot: &Bot, stop: &Stop) {
+    let mut signal = bot.producer.update_signal().await;
+    while !stop.is_draining() {
+        match bot.producer.next_turn(&bot.rules).await {
+            Ok(Some(turn)) => take(bot, turn).await,
+            Ok(None) => wait(&mut signal, stop).await,
+            Err(problem) => {
+                warn!("No update could be taken from the inbox: {problem}");
+                wait(&mut signal, stop).await;
+            }
+        }
+    }
+}
+
+async fn wait(signal: &mut UpdateSignal, stop: &Stop) {
+    tokio::select! {
+        () = signal.wait(LOOK_AGAIN) => {}
+        () = stop.soft().cancelled() => {}
+    }
+}
+
+/// One turn. Whatever goes wrong in it is rolled back and noted, and this lane goes on.
+async fn take(bot: &Bot, mut turn: Turn) {
+    let update_id = turn.update_id();
+    let begun = Instant::now();
+    let outcome = AssertUnwindSafe(handle(&mut turn)).catch_unwind().await;
+    let outcome = match outcome {
+        Ok(Ok(Handled::Done(tap))) => turn.finish().await.map(|()| tap).map_err(|problem| problem.to_string()),
+        Ok(Ok(Handled::Unreadable(why))) => {
+            warn!(telegram.update_id = update_id, "Update {update_id} cannot be read: {why}");
+            turn.finish_unreadable(&why).await.map(|()| None).map_err(|problem| problem.to_string())
+        }
+        Ok(Err(problem)) => Err(problem.to_string()),
+        Err(_) => Err("its handling panicked".to_owned()),
+    };
+    histogram!("aisha_turn_seconds").record(begun.elapsed().as_secs_f64());
+    match outcome {
+        Ok(tap) => {
+            counter!("aisha_turns_total", "outcome" => "done").increment(1);
+            if let Some(tap) = tap {
+                answer(bot, tap);
+            }
+        }
+        Err(why) => {
+            counter!("aisha_turns_total", "outcome" => "failed").increment(1);
+            if let Err(problem) = bot.producer.turn_failed(update_id, &why).await {
+                warn!(telegram.update_id = update_id, "Handling update {update_id} failed ({why}), and so did noting it: {problem}");
+            }
+        }
+    }
+}
+
+enum Handled {
+    Done(Option<Tap>),
+    Unreadable(String),
+}
+
+async fn handle(turn: &mut Turn) -> Result<Handled, ProducerError> {
+    match dialogue::read(turn.body()) {
+        Ok(update) => Ok(Handled::Done(dialogue::handle(turn, update).await?)),
+        Err(why) => Ok(Handled::Unreadable(why)),
+    }
+}
+
+/// Stops the spinner on the pressed button. Best effort: what the tap did is committed, and Telegram gives the
+/// spinner up by itself. In a task of its own, since the next update need not wait for it.
+fn answer(bot: &Bot, tap: Tap) {
+    let (telegram, text) = (bot.telegram.clone(), tap.toast.map(|toast| bot.texts.plain(tap.locale, &toast)));
+    tokio::spawn(async move {
+        if let Err(failure) = telegram.answer_tap(&tap.query_id, text).await {
+            debug!("A tap was not answered: {failure}");
+        }
+    });
+}

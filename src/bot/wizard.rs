@@ -1,0 +1,197 @@
+//! The wizard: type → gender → name → photos → start, back and cancel at each step.
+//!
+//! The draft row is the whole state, so that a restart, a deploy or another bot process goes on where the user
+//! stopped. Functions for taps answer with the toast to show, if any.
+
+use jobs::{
+    domain::{Action, AvatarId, Gender, Step, TrainingType},
+    producer::{Draft, Place, ProducerError, Retried, Started, Turn},
+    texts::{Message, Phrase},
+};
+
+use super::photos::small;
+
+/// As the database allows, in characters.
+const MAX_NAME: usize = 64;
+
+type Toast = Option<Phrase>;
+
+/// Asks what the draft lacks; without a draft, the first question.
+pub(super) async fn open(turn: &mut Turn, place: Place) -> Result<Toast, ProducerError> {
+    match turn.draft().await? {
+        Some(draft) => ask_next(turn, &draft, place, []).await?,
+        None => turn.reply(&ask_type(None), place).await?,
+    }
+    Ok(None)
+}
+
+/// The next question of a draft, after some words about what has just happened.
+pub(super) async fn ask_next(
+    turn: &mut Turn,
+    draft: &Draft,
+    place: Place,
+    words: impl IntoIterator<Item = Phrase>,
+) -> Result<(), ProducerError> {
+    let question = if draft.gender.is_none() {
+        ask_gender(draft.id)
+    } else if draft.name.is_none() {
+        ask_name(draft.id)
+    } else {
+        let words: Vec<_> = words.into_iter().collect();
+        if !words.is_empty() {
+            turn.reply(&Message { text: words, buttons: Vec::new() }, Place::New).await?;
+        }
+        return turn.show_photos(draft.id, place).await;
+    };
+    turn.reply(&question.after(words), place).await
+}
+
+/// Asks the open question again, once for all updates of a `subject`. For drafts that are not at the photo step.
+pub(super) async fn ask_again_once(turn: &mut Turn, draft: &Draft, subject: &str, words: Phrase) -> Result<(), ProducerError> {
+    let question = if draft.gender.is_none() { ask_gender(draft.id) } else { ask_name(draft.id) };
+    turn.reply_once(subject, &question.after([words])).await
+}
+
+/// First answer, for a new draft. A second tap finds the draft of the first.
+pub(super) async fn new_draft(turn: &mut Turn, kind: TrainingType, place: Place) -> Result<Toast, ProducerError> {
+    match turn.new_draft(kind).await? {
+        Some(draft) => ask_next(turn, &draft, place, []).await.map(|()| None),
+        None => stale(turn).await,
+    }
+}
+
+/// First answer, given again.
+pub(super) async fn choose_type(turn: &mut Turn, avatar: AvatarId, kind: TrainingType, place: Place) -> Result<Toast, ProducerError> {
+    if turn.choose_type(avatar, kind).await? { open(turn, place).await } else { stale(turn).await }
+}
+
+/// Second answer.
+pub(super) async fn choose_gender(turn: &mut Turn, avatar: AvatarId, gender: Gender, place: Place) -> Result<Toast, ProducerError> {
+    if turn.choose_gender(avatar, gender).await? { open(turn, place).await } else { stale(turn).await }
+}
+
+/// Takes an answer back and asks again.
+pub(super) async fn back(turn: &mut Turn, avatar: AvatarId, step: Step, place: Place) -> Result<Toast, ProducerError> {
+    if !turn.take_back(avatar, step).await? {
+        return stale(turn).await;
+    }
+    let question = match step {
+        Step::Type => ask_type(Some(avatar)),
+        Step::Gender => ask_gender(avatar),
+        Step::Name => ask_name(avatar),
+    };
+    turn.reply(&question, place).await?;
+    Ok(None)
+}
+
+/// Text is the third answer, when that is asked; else a hint and the open question once more.
+pub(super) async fn on_text(turn: &mut Turn, text: &str) -> Result<(), ProducerError> {
+    let Some(draft) = turn.draft().await? else {
+        let hint = Message::new(Phrase::NotUnderstood {}).button(Phrase::ButtonCreate {}, Action::Create);
+        return turn.reply(&hint, Place::New).await;
+    };
+    if draft.gender.is_none() {
+        return ask_next(turn, &draft, Place::New, [Phrase::UseButtons {}]).await;
+    }
+    if draft.name.is_some() {
+        return ask_next(turn, &draft, Place::New, [Phrase::TextInsteadOfPhotos {}]).await;
+    }
+    let name = tidy(text);
+    let problem = match name.chars().count() {
+        0 => Phrase::NameEmpty {},
+        count if count > MAX_NAME => Phrase::NameTooLong { max: small(MAX_NAME) },
+        _ => {
+            turn.name(draft.id, &name).await?;
+            return open(turn, Place::New).await.map(drop);
+        }
+    };
+    turn.reply(&with_way_out(Message::new(problem), draft.id, Step::Gender), Place::New).await
+}
+
+/// "Start": the one tap that costs something.
+pub(super) async fn start_training(turn: &mut Turn, avatar: AvatarId, place: Place) -> Result<Toast, ProducerError> {
+    let min = *turn.rules().photos().photos.start();
+    match turn.request_training(avatar, place).await? {
+        Started::Yes(_) => Ok(None),
+        Started::NotEnoughPhotos { stored, pending } if stored + pending >= min => {
+            Ok(Some(Phrase::PhotosStillLoading { pending: small(pending) }))
+        }
+        Started::NotEnoughPhotos { stored, .. } => {
+            Ok(Some(Phrase::NotEnoughPhotos { stored: small(stored), min: small(min), missing: small(min - stored) }))
+        }
+        Started::TooManyPhotos => Ok(Some(Phrase::TooManyPhotos { max: small(*turn.rules().photos().photos.end()) })),
+        Started::AlreadyTraining { name } => Ok(Some(Phrase::AlreadyTraining { name })),
+        Started::AlreadyTrained { name } => Ok(Some(Phrase::AlreadyTrained { name })),
+        Started::Stale => stale(turn).await,
+    }
+}
+
+/// "Try again" under a final message, which stays: it says why.
+pub(super) async fn retry(turn: &mut Turn, avatar: AvatarId) -> Result<Toast, ProducerError> {
+    match turn.retry(avatar).await? {
+        Retried::Reopened | Retried::AlreadyOpen => open(turn, Place::New).await,
+        Retried::OtherDraft(other) => {
+            let message = Message::new(Phrase::OtherDraftFirst { avatar: Phrase::avatar(other.name.as_deref()) })
+                .row([(Phrase::ButtonContinue {}, Action::Create), (Phrase::ButtonDiscard {}, Action::Discard(other.id))]);
+            turn.reply(&message, Place::New).await?;
+            Ok(None)
+        }
+        Retried::AlreadyTraining { name } => Ok(Some(Phrase::AlreadyTraining { name })),
+        Retried::AlreadyTrained { name } => Ok(Some(Phrase::AlreadyTrained { name })),
+        Retried::Stale => stale(turn).await,
+    }
+}
+
+/// A button of another time: says so, and shows where the user is.
+pub(super) async fn stale(turn: &mut Turn) -> Result<Toast, ProducerError> {
+    match turn.draft().await? {
+        Some(draft) => ask_next(turn, &draft, Place::New, []).await?,
+        None => super::commands::status(turn, Place::New).await?,
+    }
+    Ok(Some(Phrase::StaleButton {}))
+}
+
+fn ask_type(draft: Option<AvatarId>) -> Message {
+    let choice = |kind| draft.map_or(Action::NewDraft(kind), |draft| Action::ChooseType(draft, kind));
+    let question = Message::new(Phrase::AskType {}).row([
+        (Phrase::ButtonPortrait {}, choice(TrainingType::Portrait)),
+        (Phrase::ButtonStyle {}, choice(TrainingType::Style)),
+    ]);
+    match draft {
+        Some(draft) => question.button(Phrase::ButtonDiscard {}, Action::Discard(draft)),
+        None => question,
+    }
+}
+
+fn ask_gender(draft: AvatarId) -> Message {
+    let question = Message::new(Phrase::AskGender {}).row([
+        (Phrase::ButtonMale {}, Action::ChooseGender(draft, Gender::Male)),
+        (Phrase::ButtonFemale {}, Action::ChooseGender(draft, Gender::Female)),
+    ]);
+    with_way_out(question, draft, Step::Type)
+}
+
+fn ask_name(draft: AvatarId) -> Message {
+    with_way_out(Message::new(Phrase::AskName {}), draft, Step::Gender)
+}
+
+fn with_way_out(question: Message, draft: AvatarId, back_to: Step) -> Message {
+    question.row([(Phrase::ButtonBack {}, Action::Back(draft, back_to)), (Phrase::ButtonDiscard {}, Action::Discard(draft))])
+}
+
+/// One line without control characters: what people paste holds line breaks and invisible marks.
+fn tidy(text: &str) -> String {
+    let visible: String = text.chars().map(|c| if c.is_whitespace() { ' ' } else { c }).filter(|c| !c.is_control()).collect();
+    visible.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pasted_name_becomes_one_tidy_line() {
+        assert_eq!(tidy("  Anna\n Maria\u{0}\t von  B. "), "Anna Maria von B.");
+        assert_eq!(tidy("\n \t"), "");
+    }
+}

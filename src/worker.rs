@@ -1,0 +1,240 @@
+//! `aisha worker`: claims jobs and runs them until it is told to stop. Any number of workers may run at once.
+//!
+//! This file only builds what jobs are given, decides *how many* of each queue run here, and refuses to start on
+//! ground that would fail every job: migrations pending, bucket missing, trainer unknown. What a job does is in
+//! `jobs/src/<name>.rs`; how claiming, retries and rescue work, in `jobs/src/runtime.rs`.
+//!
+//! # If we die
+//! Leases run out and another worker takes the jobs over (`queue.lease` + `queue.sweep`).
+
+use std::{process, sync::Arc};
+
+use anyhow::Context;
+use clap::Parser;
+use jobs::{
+    archive::Workbench,
+    database::Database,
+    fal::{FalClient, FalTimeouts, Multipart},
+    objects::{ObjectStore, ObjectStoreSettings, ObjectStoreTimeouts},
+    runtime::{Chance, Clock, SagaSettings, Services, Worker, WorkerOptions},
+    telegram::TelegramClient,
+    texts::Texts,
+};
+use tracing::{info, warn};
+
+use crate::{
+    connect,
+    exit::Failure,
+    lifecycle::Stop,
+    settings::{ArchiveDelivery, FalSettings, Given, QueueSettings, S3Settings, WorkerSettings},
+    telemetry,
+    web::health::Health,
+};
+
+/// Run jobs: store photos, build archives, submit trainings, poll, store models, notify.
+///
+/// Scale by starting more of them. SIGTERM drains: nothing new is claimed, what runs may finish within
+/// queue.grace, the rest is handed back without a charged attempt.
+#[derive(Debug, Parser)]
+#[command(after_long_help = "\
+Needs DATABASE_URL, S3_ENDPOINT, S3_ACCESS_KEY, S3_SECRET_KEY, TELEGRAM_BOT_TOKEN, and FAL_KEY unless
+AVATAR_TEST_MODE=true. Queues: media, fal, poll, notify, upkeep.
+
+Examples:
+  aisha worker
+  aisha worker --queues media,fal --slots media=2,fal=8
+  aisha worker --health-listen 127.0.0.1:9001 --log-format json")]
+pub struct Args {
+    /// Queues to take jobs from, with commas. Default: worker.queues, which is all of them.
+    #[arg(long, value_name = "NAMES")]
+    queues: Option<String>,
+    /// Jobs at once, for some or all queues. Default: worker.slots.
+    #[arg(long, value_name = "QUEUE=N,…", value_delimiter = ',', value_parser = slots)]
+    slots: Vec<(&'static str, String)>,
+    /// Serve /livez, /readyz and /metrics here. Default: health.listen, which is nowhere.
+    #[arg(long, value_name = "ADDR")]
+    health_listen: Option<String>,
+}
+
+/// `media=2`; whether the number makes sense is for the settings to say.
+fn slots(text: &str) -> Result<(&'static str, String), String> {
+    let (queue, count) = text.split_once('=').ok_or("write QUEUE=N, such as media=2")?;
+    let key = match queue {
+        "media" => "worker.slots.media",
+        "fal" => "worker.slots.fal",
+        "poll" => "worker.slots.poll",
+        "notify" => "worker.slots.notify",
+        "upkeep" => "worker.slots.upkeep",
+        _ => return Err("the queues are media, fal, poll, notify and upkeep".to_owned()),
+    };
+    Ok((key, count.to_owned()))
+}
+
+/// Runs the role to its end.
+pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
+    let given = given.with("worker.queues", "--queues", args.queues).with(
+        "health.listen",
+        "--health-listen",
+        args.health_listen,
+    );
+    let given = args.slots.into_iter().fold(given, |given, (key, count)| {
+        given.with(key, "--slots", Some(count))
+    });
+    let settings = given.load::<WorkerSettings>()?;
+    telemetry::start_logging(&settings.log)?;
+    let metrics = telemetry::start_metrics("worker")?;
+    let stop = Stop::at_signals(settings.queue.grace).context("signals cannot be listened to")?;
+
+    let database = connect::database(&settings.database, "worker").await?;
+    let objects = open_bucket(&settings.s3).await?;
+    let services = services(&settings, &database, objects.clone())?;
+    if let Some(listen) = settings.health_listen {
+        let health = Health::new(database.clone(), stop.clone(), metrics)
+            .and("bucket", move || bucket_problem(objects.clone()));
+        health.serve_on(listen).await?;
+    }
+    let worker = Worker::new(&services, options(&settings)).context("the worker cannot be started")?;
+    for (queue, slots) in &settings.slots {
+        info!(queue = %queue, slots, "Up to {slots} jobs of queue {queue} run here at once");
+    }
+    worker
+        .run(stop.soft().clone(), stop.hard().clone())
+        .await
+        .context("the worker broke down")?;
+    Ok(())
+}
+
+/// The store, after a look whether the bucket is there: with a wrong name every photo would be lost one by one
+/// (the incumbent read an empty bucket for weeks, M5).
+async fn open_bucket(settings: &S3Settings) -> Result<ObjectStore, Failure> {
+    let objects = ObjectStore::new(&ObjectStoreSettings {
+        endpoint: settings.endpoint.clone(),
+        public_endpoint: settings.public_endpoint.clone(),
+        region: settings.region.clone(),
+        access_key: settings.access_key.clone(),
+        secret_key: settings.secret_key.clone(),
+        bucket: settings.bucket_avatars.clone(),
+        timeouts: ObjectStoreTimeouts::default(),
+    })
+    .context("the object store cannot be used")?;
+    match objects.bucket_exists().await {
+        Ok(true) => Ok(objects),
+        Ok(false) => Err(Failure::unavailable(format_args!(
+            "the bucket {:?} does not exist at {}. Create it, or correct S3_BUCKET_AVATARS",
+            settings.bucket_avatars, settings.endpoint
+        ))),
+        Err(error) => Err(Failure::unavailable(format_args!(
+            "the object store at {} cannot be used: {error}. Check S3_ENDPOINT, S3_ACCESS_KEY and S3_SECRET_KEY",
+            settings.endpoint
+        ))),
+    }
+}
+
+async fn bucket_problem(objects: ObjectStore) -> Result<(), String> {
+    match objects.bucket_exists().await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err("it does not exist".to_owned()),
+        Err(_) => Err("the object store does not answer as it should".to_owned()),
+    }
+}
+
+/// What every run of a job is given.
+fn services(
+    settings: &WorkerSettings,
+    database: &Database,
+    objects: ObjectStore,
+) -> Result<Services, Failure> {
+    for retired in settings
+        .training
+        .trainers
+        .iter()
+        .filter(|trainer| trainer.is_retired())
+    {
+        let (name, endpoint) = (retired.name(), retired.endpoint());
+        if settings
+            .training
+            .trainers
+            .default_for(retired.training_type())
+            .name()
+            == name
+        {
+            warn!("The default trainer {name} is retired at FAL: {endpoint} may refuse new trainings");
+        }
+    }
+    let telegram = &settings.telegram;
+    let telegram = TelegramClient::new(&telegram.bot_token, &telegram.api_url, telegram.timeout)
+        .context("Telegram's client cannot be built")?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    Ok(Services {
+        pool: database.pool().clone(),
+        clock: Clock::system(),
+        chance: Chance::system(),
+        fal: fal_client(&settings.fal)?,
+        objects,
+        telegram,
+        texts: Texts::load().context("the texts are broken")?,
+        trainers: Arc::new(settings.training.trainers.clone()),
+        workbench: Workbench::new(settings.photos.decode_memory_bytes, cores),
+        saga: Arc::new(saga(settings)),
+    })
+}
+
+fn fal_client(settings: &FalSettings) -> Result<FalClient, Failure> {
+    let client = FalClient::new(jobs::fal::FalSettings {
+        queue_url: settings.queue_url.clone(),
+        run_url: settings.run_url.clone(),
+        rest_url: settings.rest_url.clone(),
+        cdn_url: settings.cdn_url.clone(),
+        api_url: settings.api_url.clone(),
+        key: settings.key.clone(),
+        timeouts: FalTimeouts {
+            connect: settings.connect_timeout,
+            call: settings.timeout,
+            submit: settings.submit_timeout,
+            transfer: settings.transfer_timeout,
+            stall: settings.timeout,
+        },
+        multipart: Multipart::default(),
+    });
+    Ok(client.context("FAL's client cannot be built")?)
+}
+
+fn saga(settings: &WorkerSettings) -> SagaSettings {
+    let fal = &settings.fal;
+    SagaSettings {
+        photos: settings.photos.limits(),
+        archive_delivery: match fal.archive_delivery {
+            ArchiveDelivery::FalStorage => jobs::runtime::ArchiveDelivery::FalStorage,
+            ArchiveDelivery::Presigned => jobs::runtime::ArchiveDelivery::Presigned,
+        },
+        archive_lifecycle: fal.archive_lifecycle,
+        webhook: fal.webhook.clone(),
+        first_poll: fal.poll_first_after,
+        poll_every: fal.poll_interval,
+        webhook_grace: fal.webhook_grace,
+        list_every: fal.list_interval,
+    }
+}
+
+fn options(settings: &WorkerSettings) -> WorkerOptions {
+    let QueueSettings {
+        lease,
+        beat,
+        sweep,
+        grace,
+        poll,
+    } = settings.queue;
+    WorkerOptions {
+        name: format!("pid-{}", process::id()),
+        slots: settings
+            .slots
+            .iter()
+            .map(|(queue, slots)| (*queue, *slots))
+            .collect(),
+        lease,
+        beat,
+        sweep,
+        poll,
+        grace,
+    }
+}

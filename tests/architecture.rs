@@ -1,0 +1,42 @@
+//! The walls between the layers, and the habits of the code, as tests. Each failure names the file, the line and the fix.
+//!
+//! A rule is a function from a source to violations, so that each rule is itself tested on a text that breaks it:
+//! a wall that nobody tried to climb proves nothing.
+
+mod habits;
+mod proofs;
+mod source;
+mod walls;
+
+use std::fmt;
+
+use source::Source;
+
+/// What is wrong, where, and what to do about it.
+pub struct Violation(String);
+
+impl Violation {
+    fn new(source: &Source, line: usize, what: impl fmt::Display, fix: &str) -> Self {
+        Self(format!("{}:{line}: {what}\n    fix: {fix}", source.path))
+    }
+}
+
+fn assert_none(violations: Vec<Violation>) {
+    let text: Vec<String> = violations.into_iter().map(|violation| violation.0).collect();
+    assert!(text.is_empty(), "\n{}\n", text.join("\n"));
+}
+
+fn check(sources: &[Source], rule: impl Fn(&Source) -> Vec<Violation>) {
+    assert!(!sources.is_empty(), "the rule looked at no file");
+    assert_none(sources.iter().flat_map(rule).collect());
+}
+
+/// Whether `rule` refuses `text` as the content of `path`.
+fn refuses(rule: impl Fn(&Source) -> Vec<Violation>, path: &str, text: &str) -> bool {
+    !rule(&Source::rust(path, text)).is_empty()
+}
+
+fn is_below(path: &str, module: &str) -> bool {
+    path.strip_prefix(module)
+        .is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
+}

@@ -1,0 +1,173 @@
+//! Who may name what: the layers of `docs/architecture.md`, kept apart.
+
+use super::source::{Source, rust_files};
+use super::{Violation, check, is_below, refuses};
+
+/// Only these of the root crate may do what a shell may not: they stand for the world outside.
+fn is_exempt_from_walls(path: &str) -> bool {
+    ["src/simulators", "src/dev", "src/chaos"]
+        .iter()
+        .any(|module| is_below(path, module))
+}
+
+fn shells_reach_the_world_only_through_the_gate(source: &Source) -> Vec<Violation> {
+    if !source.path.starts_with("src/") || is_exempt_from_walls(&source.path) {
+        return Vec::new();
+    }
+    let fix = "put it into jobs/ and call it through the gate (jobs/src/lib.rs)";
+    let crates = ["sqlx", "reqwest", "apalis", "apalis_core", "minio"];
+    let named = |name| source.lines_naming_crate(name).map(move |line| (line, name));
+    let found = crates.into_iter().flat_map(named);
+    found
+        .map(|(line, name)| Violation::new(source, line, format!("a shell names `{name}`"), fix))
+        .collect()
+}
+
+#[test]
+fn shells_name_no_database_no_http_client_and_no_engine() {
+    let rule = shells_reach_the_world_only_through_the_gate;
+    assert!(refuses(rule, "src/web.rs", "use sqlx::PgPool;"));
+    assert!(refuses(
+        rule,
+        "src/developer.rs",
+        "let c = reqwest::Client::builder();"
+    ));
+    assert!(!refuses(rule, "src/dev/demo.rs", "use sqlx::PgPool;"));
+    check(&rust_files(), rule);
+}
+
+fn only_the_adapter_names_apalis(source: &Source) -> Vec<Violation> {
+    let adapters = ["jobs/src/queue/apalis.rs", "jobs/src/queue/board.rs"];
+    if !source.path.starts_with("jobs/") || adapters.contains(&source.path.as_str()) {
+        return Vec::new();
+    }
+    let fix = "the engine is seen only by jobs/src/queue/apalis.rs: use jobs/src/queue.rs";
+    let found = ["apalis", "apalis_core"]
+        .into_iter()
+        .flat_map(|name| source.lines_naming_crate(name));
+    found
+        .map(|line| Violation::new(source, line, "names apalis", fix))
+        .collect()
+}
+
+#[test]
+fn one_file_names_apalis() {
+    assert!(refuses(
+        only_the_adapter_names_apalis,
+        "jobs/src/queue.rs",
+        "use apalis_core::backend::Backend;"
+    ));
+    assert!(!refuses(
+        only_the_adapter_names_apalis,
+        "jobs/src/queue.rs",
+        "mod apalis;\npub use self::apalis::Engine;"
+    ));
+    check(&rust_files(), only_the_adapter_names_apalis);
+}
+
+fn the_domain_is_pure(source: &Source) -> Vec<Violation> {
+    if !is_below(&source.path, "jobs/src/domain") {
+        return Vec::new();
+    }
+    let fix =
+        "the domain decides on values it is given; do the input and output in a job, a store or a client";
+    let words = [
+        "async",
+        ".await",
+        "Utc::now",
+        "Instant::now",
+        "SystemTime::now",
+        "tokio",
+    ]
+    .into_iter();
+    let found = words.flat_map(|word| source.lines_with(word).map(move |line| (line, word)));
+    // A derive says how a value is written in a row, and does no work.
+    let derived = |line: usize| source.code[line - 1].trim_start().starts_with("#[derive(");
+    let sqlx = source.lines_naming_crate("sqlx").filter(|line| !derived(*line));
+    found
+        .chain(sqlx.map(|line| (line, "sqlx")))
+        .map(|(line, word)| Violation::new(source, line, format!("the domain uses `{word}`"), fix))
+        .collect()
+}
+
+#[test]
+fn the_domain_has_no_io_and_no_clock() {
+    assert!(refuses(
+        the_domain_is_pure,
+        "jobs/src/domain/training.rs",
+        "pub async fn load() {}"
+    ));
+    assert!(refuses(
+        the_domain_is_pure,
+        "jobs/src/domain.rs",
+        "let now = Utc::now();"
+    ));
+    assert!(!refuses(
+        the_domain_is_pure,
+        "jobs/src/domains.rs",
+        "pub async fn load() {}"
+    ));
+    check(&rust_files(), the_domain_is_pure);
+}
+
+fn simulators_do_not_know_us(source: &Source) -> Vec<Violation> {
+    if !is_below(&source.path, "src/simulators") {
+        return Vec::new();
+    }
+    let fix = "write it down again from the vendor's documentation: shared code makes the same mistake on both sides";
+    let lines = source.lines_naming_crate("jobs");
+    lines
+        .map(|line| Violation::new(source, line, "a simulator uses the product's code", fix))
+        .collect()
+}
+
+#[test]
+fn simulators_share_nothing_with_the_clients() {
+    assert!(refuses(
+        simulators_do_not_know_us,
+        "src/simulators/fal/queue.rs",
+        "use jobs::fal::Submit;"
+    ));
+    check(&rust_files(), simulators_do_not_know_us);
+}
+
+fn jobs_take_time_and_chance_from_their_context(source: &Source) -> Vec<Violation> {
+    // The clock itself; and what drives jobs, as opposed to being one: the engine, its runtime, the schema's lock.
+    let exempt =
+        ["context", "clock", "queue", "runtime", "schema"].map(|module| format!("jobs/src/{module}"));
+    let path = &source.path;
+    if !path.starts_with("jobs/src/") || exempt.iter().any(|module| is_below(path, module)) {
+        return Vec::new();
+    }
+    let fix =
+        "take it from the Context that run() is given, or snooze: tests move the clock and seed the chance";
+    let words = [
+        "Utc::now",
+        "SystemTime::now",
+        "rand::rng",
+        "thread_rng",
+        "time::sleep",
+        "env::var",
+    ]
+    .into_iter();
+    let found = words.flat_map(|word| source.lines_with(word).map(move |line| (line, word)));
+    found
+        .map(|(line, word)| Violation::new(source, line, format!("a job calls `{word}`"), fix))
+        .collect()
+}
+
+#[test]
+fn the_core_takes_time_randomness_and_settings_from_outside() {
+    let rule = jobs_take_time_and_chance_from_their_context;
+    assert!(refuses(
+        rule,
+        "jobs/src/poll_status.rs",
+        "tokio::time::sleep(pause).await;"
+    ));
+    assert!(!refuses(
+        rule,
+        "jobs/src/queue/listen.rs",
+        "tokio::time::sleep(pause).await;"
+    ));
+    check(&rust_files(), rule);
+}

@@ -1,0 +1,56 @@
+//! FAL of a test's own, in this process, at the wire.
+
+use std::ops::Deref;
+use std::time::Duration;
+
+use aisha::simulators::fal::{FalSimulator, FalSimulatorConfig, Running};
+
+/// A simulator whose requests take a moment and whose retries come a hundred times sooner. Ends with the test.
+pub struct Fal(Running);
+
+impl Fal {
+    /// Starts it.
+    pub async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// Starts it, behaving a little differently.
+    pub async fn with(change: impl FnOnce(&mut FalSimulatorConfig)) -> Self {
+        let mut config = FalSimulatorConfig {
+            request_duration: Duration::from_millis(100),
+            time_scale: 0.01,
+            ..FalSimulatorConfig::default()
+        };
+        change(&mut config);
+        Self(
+            FalSimulator::start(config)
+                .await
+                .unwrap_or_else(|error| panic!("{error}")),
+        )
+    }
+
+    /// The variables that lead a process of ours to this simulator. Where webhooks go is the test's to add.
+    pub fn env(&self) -> [(&'static str, String); 7] {
+        [
+            ("FAL_KEY", "test-key:test-secret".to_owned()),
+            ("FAL_QUEUE_URL", self.service("queue")),
+            ("FAL_RUN_URL", self.service("run")),
+            ("FAL_REST_URL", self.service("rest")),
+            ("FAL_CDN_URL", self.service("cdn")),
+            ("FAL_API_URL", self.service("api")),
+            ("FAL_JWKS_URL", self.service("rest/.well-known/jwks.json")),
+        ]
+    }
+
+    fn service(&self, path: &str) -> String {
+        format!("{}/{path}", self.url())
+    }
+}
+
+impl Deref for Fal {
+    type Target = Running;
+
+    fn deref(&self) -> &Running {
+        &self.0
+    }
+}

@@ -1,0 +1,134 @@
+//! FAL as a sender of webhooks: keys of a test's own, published on loopback, and signatures made by hand from FAL's
+//! documentation (fal.md 2.3); the product's verifier shares no code with this.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::{Json, Router, http::StatusCode, routing::get};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE};
+use ed25519_dalek::{Signer as _, SigningKey};
+use reqwest::RequestBuilder;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use tokio::{net::TcpListener, task::JoinHandle};
+
+/// The FAL user that deliveries are signed for, unless a test says otherwise.
+pub const FAL_USER: &str = "github|4242";
+
+/// Signs deliveries; its public key is served at [`Self::jwks_url`] as long as it lives.
+pub struct FalSigner {
+    key: SigningKey,
+    jwks_url: String,
+    server: JoinHandle<()>,
+}
+
+impl FalSigner {
+    /// With its key published.
+    pub async fn new() -> Self {
+        let key = SigningKey::from_bytes(&[7; 32]);
+        let x = URL_SAFE.encode(key.verifying_key().as_bytes());
+        Self::serving(
+            key,
+            StatusCode::OK,
+            json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": x}]}),
+        )
+        .await
+    }
+
+    /// Whose key set cannot be had.
+    pub async fn without_keys() -> Self {
+        Self::serving(
+            SigningKey::from_bytes(&[7; 32]),
+            StatusCode::INTERNAL_SERVER_ERROR,
+            json!({}),
+        )
+        .await
+    }
+
+    async fn serving(key: SigningKey, status: StatusCode, keys: Value) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("listen");
+        let jwks_url = format!("http://{}/jwks.json", listener.local_addr().expect("an address"));
+        let router = Router::new().route("/jwks.json", get(move || async move { (status, Json(keys)) }));
+        let server = tokio::spawn(async move { axum::serve(listener, router).await.expect("serve") });
+        Self {
+            key,
+            jwks_url,
+            server,
+        }
+    }
+
+    /// What goes into `FAL_JWKS_URL`.
+    pub fn jwks_url(&self) -> &str {
+        &self.jwks_url
+    }
+
+    /// A delivery of `body` for `request_id`, signed now for [`FAL_USER`].
+    pub fn sign(&self, request_id: &str, body: impl Into<Vec<u8>>) -> Delivery {
+        let mut delivery = Delivery {
+            request_id: request_id.to_owned(),
+            user_id: FAL_USER.to_owned(),
+            timestamp: now().to_string(),
+            signature: String::new(),
+            body: body.into(),
+        };
+        delivery.sign_with(&self.key);
+        delivery
+    }
+
+    /// As [`Self::sign`], so many seconds from now.
+    pub fn sign_at(&self, seconds_from_now: i64, request_id: &str, body: impl Into<Vec<u8>>) -> Delivery {
+        let mut delivery = self.sign(request_id, body);
+        delivery.timestamp = (now() + seconds_from_now).to_string();
+        delivery.sign_with(&self.key);
+        delivery
+    }
+}
+
+impl Drop for FalSigner {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+/// One POST of FAL's. A test may change what it likes before it is sent.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    pub request_id: String,
+    pub user_id: String,
+    pub timestamp: String,
+    pub signature: String,
+    pub body: Vec<u8>,
+}
+
+impl Delivery {
+    /// Signs it anew.
+    pub fn sign_with(&mut self, key: &SigningKey) {
+        let Self {
+            request_id,
+            user_id,
+            timestamp,
+            body,
+            ..
+        } = self;
+        let message = format!(
+            "{request_id}\n{user_id}\n{timestamp}\n{}",
+            hex::encode(Sha256::digest(body))
+        );
+        self.signature = hex::encode(key.sign(message.as_bytes()).to_bytes());
+    }
+
+    /// Puts it on a request.
+    pub fn on(&self, request: RequestBuilder) -> RequestBuilder {
+        request
+            .header("X-Fal-Webhook-Request-Id", &self.request_id)
+            .header("X-Fal-Webhook-User-Id", &self.user_id)
+            .header("X-Fal-Webhook-Timestamp", &self.timestamp)
+            .header("X-Fal-Webhook-Signature", &self.signature)
+            .header("Content-Type", "application/json")
+            .body(self.body.clone())
+    }
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    i64::try_from(since.as_secs()).expect("before the end of time")
+}

@@ -1,0 +1,50 @@
+//! Telegram of a test's own, in this process, at the wire; the test plays the people.
+
+use std::ops::Deref;
+
+use aisha::simulators::telegram::{Running, TelegramSimulator, TelegramSimulatorConfig};
+
+/// The only token that a [`Telegram`] lets in.
+pub const BOT_TOKEN: &str = "4242:token-of-a-test";
+
+/// A simulator whose retries come a hundred times sooner. Ends with the test.
+pub struct Telegram(Running);
+
+impl Telegram {
+    /// Starts it.
+    pub async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// Starts it, behaving a little differently.
+    pub async fn with(change: impl FnOnce(&mut TelegramSimulatorConfig)) -> Self {
+        let token = Some(BOT_TOKEN.to_owned());
+        let mut config = TelegramSimulatorConfig {
+            token,
+            time_factor: 0.01,
+            ..TelegramSimulatorConfig::default()
+        };
+        change(&mut config);
+        Self(
+            TelegramSimulator::start(config)
+                .await
+                .unwrap_or_else(|error| panic!("{error}")),
+        )
+    }
+
+    /// The variables that lead a process of ours to this simulator.
+    pub fn env(&self) -> [(&'static str, String); 2] {
+        [
+            ("TELEGRAM_BOT_TOKEN", BOT_TOKEN.to_owned()),
+            ("TELEGRAM_API_URL", self.url()),
+        ]
+    }
+}
+
+impl Deref for Telegram {
+    type Target = Running;
+
+    fn deref(&self) -> &Running {
+        &self.0
+    }
+}
