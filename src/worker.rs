@@ -93,7 +93,7 @@ pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
             .and("bucket", move || bucket_problem(objects.clone()));
         health.serve_on(listen).await?;
     }
-    let worker = Worker::new(services, options(&settings)).context("the worker cannot be started")?;
+    let worker = Worker::new(&services, options(&settings)).context("the worker cannot be started")?;
     for (queue, slots) in &settings.slots {
         info!(queue = %queue, slots, "Up to {slots} jobs of queue {queue} run here at once");
     }
