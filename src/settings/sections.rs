@@ -148,9 +148,9 @@ impl TrainingSettings {
         match Trainers::from_toml(table, &defaults) {
             Ok(trainers) => Some(Self { trainers }),
             Err(errors) => {
-                errors
-                    .iter()
-                    .for_each(|error| refuse_trainer(from, error, origin));
+                for error in &errors {
+                    refuse_trainer(from, error, origin);
+                }
                 None
             }
         }
