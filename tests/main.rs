@@ -14,6 +14,7 @@ mod architecture;
 mod cli;
 mod embedded_s3;
 mod fal_client;
+mod fal_simulator;
 mod health;
 mod migrate;
 mod object_store;

@@ -63,7 +63,7 @@ pub struct FalSimulatorConfig {
     pub public_base: Option<String>,
     /// From submit to COMPLETED, the archive's download apart.
     pub request_duration: Duration,
-    /// Factor on FAL's own long times: webhook timeouts (15 s, 120 s), retry delays (1 s to 120 s), keep-alives.
+    /// Factor on FAL's own long times: webhook timeouts (15 s, 120 s; never below 2 s), retry delays (1 s to 60 s), keep-alives.
     pub time_scale: f64,
     /// Requests in progress at once; `None` is no limit.
     pub concurrency: Option<usize>,
