@@ -73,6 +73,22 @@ async fn ctrl_c_in_the_terminal_does_not_reach_the_server() {
     assert_ne!(group(postmaster), group(parent.pid()));
 }
 
+// macOS cannot tie a process to its parent: there only the server follows, by its sweeper.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_process_that_a_test_starts_ends_with_the_test() {
+    use std::os::unix::process::ExitStatusExt as _;
+    let mut process = std::thread::spawn(|| aisha(["internal", "hold-cluster"]).start())
+        .join()
+        .unwrap();
+    assert_eq!(
+        process.exit().await.signal(),
+        Some(rustix::process::Signal::KILL.as_raw()),
+        "{}",
+        process.output()
+    );
+}
+
 #[tokio::test]
 async fn a_start_sweeps_what_a_killed_run_left() {
     // Stopped, both: neither the sweeper nor the server itself can tidy up after this parent.
