@@ -13,11 +13,15 @@
 mod architecture;
 mod cli;
 mod embedded_s3;
+mod fal_client;
 mod health;
 mod migrate;
+mod object_store;
 mod private_cluster;
 mod settings;
 mod support;
 mod telegram_simulator;
+mod trainers;
 mod web_fal_webhook;
 mod web_telegram_webhook;
+mod webhook_signature;

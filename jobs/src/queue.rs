@@ -46,7 +46,7 @@ pub(crate) use bury::{BurialError, Undertaker, bury};
 pub(crate) use claim::Interruption;
 pub(crate) use engine::{Engine, Timing};
 pub(crate) use exchange::{Claimed, Known, KnownKind, claim_one};
-pub(crate) use fence::{complete_in, fence};
+pub(crate) use fence::{complete_in, complete_in as complete, fence};
 pub(crate) use heartbeat::Heartbeat;
 pub(crate) use pump::{Assignment, Intake, Pump};
 pub(crate) use settle::{Ending, Settler, requeue};

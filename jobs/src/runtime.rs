@@ -9,6 +9,7 @@
 use std::{io, sync::Arc, time::Duration};
 
 use futures::FutureExt;
+use sqlx::PgPool;
 use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -26,7 +27,7 @@ mod run;
 
 pub use crate::context::{ArchiveDelivery, Chance, Clock, SagaSettings, Services};
 pub use registry::Registry;
-pub(crate) use registry::{Behaviour, Kind, Undecodable};
+pub(crate) use registry::{Behaviour, Handler, Kind, Undecodable};
 pub(crate) use run::{Verdict, run as run_claimed};
 
 /// How a worker works. [`Default`] has K10's times and no queue.
@@ -75,7 +76,6 @@ pub enum WorkerError {
 
 /// Claims and runs jobs until it is told to stop. Any number of them may run at once.
 pub struct Worker {
-    services: Services,
     registry: Arc<Registry>,
     options: WorkerOptions,
     engine: Arc<Engine>,
@@ -86,16 +86,13 @@ impl Worker {
     const HAND_BACK: Duration = Duration::from_secs(5);
 
     /// A worker for all kinds of jobs.
-    pub fn new(services: Services, options: WorkerOptions) -> Result<Self, WorkerError> {
-        Self::with_registry(services, options, Registry::all())
+    pub fn new(services: &Services, options: WorkerOptions) -> Result<Self, WorkerError> {
+        Self::with_registry(&services.pool, Registry::all(&services), options)
     }
 
-    /// A worker for the kinds of `registry`. To be called within a runtime.
-    pub fn with_registry(
-        services: Services,
-        options: WorkerOptions,
-        registry: Registry,
-    ) -> Result<Self, WorkerError> {
+    /// A worker for the kinds of `registry`, on the database behind `pool`; its engine opens connections of its own,
+    /// one for each queue and up to six more. To be called within a runtime.
+    pub fn with_registry(pool: &PgPool, registry: Registry, options: WorkerOptions) -> Result<Self, WorkerError> {
         if options.lease < options.beat * 3 {
             return Err(WorkerError::Options(
                 "queue.lease must be at least three times queue.beat",
@@ -112,10 +109,8 @@ impl Worker {
             sweep: options.sweep,
             poll: options.poll,
         };
-        let engine = Arc::new(Engine::new(&options.name, timing, &services.pool));
-        Ok(Self {
-            services,
-            registry: Arc::new(registry),
+        let engine = Arc::new(Engine::new(&options.name, timing, pool));
+        Ok(Self { registry: Arc::new(registry),
             options,
             engine,
         })
@@ -184,13 +179,8 @@ impl Worker {
             let known = self.registry.known(Some(queue));
             let (pump, intake) = Pump::new(Arc::clone(&self.engine), queue, slots, known, soft.clone());
             queues.spawn(pump.run());
-            let (services, registry, engine) = (
-                self.services.clone(),
-                Arc::clone(&self.registry),
-                Arc::clone(&self.engine),
-            );
-            let handler =
-                move |job| handle(services.clone(), Arc::clone(&registry), Arc::clone(&engine), job).boxed();
+            let (registry, engine) = (Arc::clone(&self.registry), Arc::clone(&self.engine));
+            let handler = move |job| handle(Arc::clone(&registry), Arc::clone(&engine), job).boxed();
             queues.spawn(attend(
                 format!("{}-{queue}", self.id()),
                 intake,
@@ -211,9 +201,9 @@ async fn all(tasks: &mut JoinSet<()>) {
 }
 
 /// Runs one job, and gives its slot back when its end is written (or, if it is done, together with that).
-async fn handle(services: Services, registry: Arc<Registry>, engine: Arc<Engine>, job: Assignment) {
+async fn handle(registry: Arc<Registry>, engine: Arc<Engine>, job: Assignment) {
     let Assignment { claimed, slot } = job;
-    let ending = match run_claimed(&services, &registry, &claimed).await {
+    let ending = match run_claimed(&registry, &claimed).await {
         Verdict::Done => return slot.done(),
         Verdict::Committed | Verdict::Nothing => return,
         Verdict::Settle(ending) => ending,

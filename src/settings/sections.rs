@@ -14,9 +14,9 @@ use super::reader::Reader;
 
 pub(super) const MILLISECOND: Duration = Duration::from_millis(1);
 pub(super) const SECOND: Duration = Duration::from_secs(1);
-pub(super) const MINUTE: Duration = Duration::from_secs(60);
-pub(super) const HOUR: Duration = Duration::from_secs(3600);
-pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
+pub(super) const MINUTE: Duration = Duration::from_mins(1);
+pub(super) const HOUR: Duration = Duration::from_hours(1);
+pub(super) const DAY: Duration = Duration::from_hours(24);
 
 /// `[log]`
 #[derive(Debug, Clone)]
@@ -207,7 +207,12 @@ impl PhotoSettings {
 
     /// As the jobs and the wizard know them.
     pub const fn limits(&self) -> Limits {
-        Limits { photos: self.min..=self.max, bytes: self.max_bytes, side: self.max_side, pixels: self.max_pixels }
+        Limits {
+            photos: self.min..=self.max,
+            bytes: self.max_bytes,
+            side: self.max_side,
+            pixels: self.max_pixels,
+        }
     }
 }
 

@@ -43,10 +43,6 @@ impl Known {
     fn find(&self, name: &str) -> Option<KnownKind> {
         self.kinds.iter().find(|kind| kind.name == name).copied()
     }
-
-    pub(super) const fn is_empty(&self) -> bool {
-        self.kinds.is_empty()
-    }
 }
 
 /// A job that is ours to run.

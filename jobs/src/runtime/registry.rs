@@ -9,20 +9,36 @@ use sqlx::PgConnection;
 use crate::{
     apply_fal_delivery::ApplyFalDelivery,
     build_archive::BuildArchive,
-    context::Context,
-    job::{DeadReason, Done, Job, JobError, Policy, Queue, Run},
+    context::{Context, Services},
+    job::{DeadReason, Done, JobError, Policy, Queue, Run},
     notify_user::NotifyUser,
     poll_status::PollStatus,
-    queue::{BurialError, Known, KnownKind, Undertaker},
+    queue::{BurialError, Claim, Known, KnownKind, Undertaker},
     store_model::StoreModel,
     store_photo::StorePhoto,
     submit_training::SubmitTraining,
 };
 
-/// Kinds by name.
-#[derive(Clone, Default)]
-pub struct Registry {
-    kinds: Vec<Arc<Kind>>,
+/// All of ours, in pipeline order. A job that does not stand here is enqueued and never run; a test sees to it.
+const JOBS: &[Entry] = &[
+    Entry::of::<StorePhoto>(),
+    Entry::of::<BuildArchive>(),
+    Entry::of::<SubmitTraining>(),
+    Entry::of::<PollStatus>(),
+    Entry::of::<ApplyFalDelivery>(),
+    Entry::of::<StoreModel>(),
+    Entry::of::<NotifyUser>(),
+];
+
+struct Entry {
+    name: &'static str,
+    bind: fn(&Services) -> Kind,
+}
+
+impl Entry {
+    const fn of<J: Run>() -> Self {
+        Self { name: J::NAME, bind: Kind::of::<J> }
+    }
 }
 
 /// One kind: what the engine has to know of it, and how to run it.
@@ -39,38 +55,50 @@ pub(crate) struct Kind {
 #[error("the payload does not decode: {0}")]
 pub(crate) struct Undecodable(#[from] serde_json::Error);
 
+/// A run that was decoded and has not begun.
+pub(crate) type Handler = BoxFuture<'static, Result<Done, JobError>>;
+
 /// A kind's code, behind its payload's type.
 pub(crate) trait Behaviour: Send + Sync {
-    /// Decodes and runs.
-    fn run<'a>(
-        &'a self,
-        payload: &RawValue,
-        cx: &'a Context,
-    ) -> Result<BoxFuture<'a, Result<Done, JobError>>, Undecodable>;
+    /// Decodes.
+    fn run(&self, payload: &RawValue, claim: Claim) -> Result<Handler, Undecodable>;
 
-    /// Decodes and settles what depended on the job.
+    /// Decodes, and settles what depended on the job.
     fn on_dead<'a>(
-        &'a self,
+        &self,
         payload: &RawValue,
         tx: &'a mut PgConnection,
         why: &'a DeadReason,
     ) -> Result<BoxFuture<'a, Result<(), JobError>>, Undecodable>;
 }
 
-struct Typed<J>(PhantomData<fn() -> J>);
+/// A type of ours and what its runs are given.
+struct Typed<J> {
+    services: Services,
+    payload: PhantomData<fn() -> J>,
+}
+
+impl Kind {
+    fn of<J: Run>(services: &Services) -> Self {
+        Self {
+            name: J::NAME,
+            version: J::VERSION,
+            queue: J::QUEUE,
+            policy: J::POLICY,
+            behaviour: Box::new(Typed::<J> { services: services.clone(), payload: PhantomData }),
+        }
+    }
+}
 
 impl<J: Run> Behaviour for Typed<J> {
-    fn run<'a>(
-        &'a self,
-        payload: &RawValue,
-        cx: &'a Context,
-    ) -> Result<BoxFuture<'a, Result<Done, JobError>>, Undecodable> {
+    fn run(&self, payload: &RawValue, claim: Claim) -> Result<Handler, Undecodable> {
         let job: J = serde_json::from_str(payload.get())?;
-        Ok(async move { job.run(cx).await }.boxed())
+        let cx = Context::new(self.services.clone(), claim);
+        Ok(async move { job.run(&cx).await }.boxed())
     }
 
     fn on_dead<'a>(
-        &'a self,
+        &self,
         payload: &RawValue,
         tx: &'a mut PgConnection,
         why: &'a DeadReason,
@@ -80,49 +108,25 @@ impl<J: Run> Behaviour for Typed<J> {
     }
 }
 
+/// The kinds that a worker runs, by name.
+#[derive(Clone, Default)]
+pub struct Registry {
+    kinds: Vec<Arc<Kind>>,
+}
+
 impl Registry {
-    /// All of ours. A job is not run before it stands here.
-    pub fn all() -> Self {
-        Self::default()
-            .with::<StorePhoto>()
-            .with::<BuildArchive>()
-            .with::<SubmitTraining>()
-            .with::<PollStatus>()
-            .with::<ApplyFalDelivery>()
-            .with::<StoreModel>()
-            .with::<NotifyUser>()
+    /// All of ours.
+    pub fn all(services: &Services) -> Self {
+        JOBS.iter().map(|entry| (entry.bind)(services)).collect()
     }
 
-    /// Adds a kind.
-    #[must_use]
-    pub(crate) fn with<J: Run>(self) -> Self {
-        self.with_kind(Kind {
-            name: J::NAME,
-            version: J::VERSION,
-            queue: J::QUEUE,
-            policy: J::POLICY,
-            behaviour: Box::new(Typed::<J>(PhantomData)),
-        })
-    }
-
-    #[must_use]
-    pub(crate) fn with_kind(mut self, kind: Kind) -> Self {
-        assert!(
-            self.find(kind.name).is_none(),
-            "two kinds are called {}",
-            kind.name
-        );
-        self.kinds.push(Arc::new(kind));
-        self
+    /// The names of all of ours, in pipeline order.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        JOBS.iter().map(|entry| entry.name)
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<&Arc<Kind>> {
         self.kinds.iter().find(|kind| kind.name == name)
-    }
-
-    /// The names of all kinds, in pipeline order.
-    pub fn names(&self) -> impl Iterator<Item = &'static str> {
-        self.kinds.iter().map(|kind| kind.name)
     }
 
     /// What statements have to know of the kinds; of those of one queue if it is given.
@@ -130,12 +134,14 @@ impl Registry {
         self.kinds
             .iter()
             .filter(|kind| queue.is_none_or(|queue| kind.queue == queue))
-            .map(|kind| KnownKind {
-                name: kind.name,
-                version: kind.version,
-                max_attempts: kind.policy.max_attempts,
-            })
+            .map(|kind| KnownKind { name: kind.name, version: kind.version, max_attempts: kind.policy.max_attempts })
             .collect()
+    }
+}
+
+impl FromIterator<Kind> for Registry {
+    fn from_iter<T: IntoIterator<Item = Kind>>(kinds: T) -> Self {
+        Self { kinds: kinds.into_iter().map(Arc::new).collect() }
     }
 }
 
@@ -160,30 +166,28 @@ impl Undertaker for Registry {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, path::Path};
+    use std::{collections::BTreeSet, fs, path::Path};
 
     use super::*;
 
-    /// A module of this crate that implements `Run` and is not registered would be enqueued and never run.
+    #[test]
+    fn no_two_jobs_have_one_name() {
+        let names: BTreeSet<_> = Registry::names().collect();
+        assert_eq!(names.len(), JOBS.len());
+    }
+
     #[test]
     fn every_job_is_registered_under_the_name_of_its_file() {
         let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
         let gate = fs::read_to_string(src.join("lib.rs")).expect("lib.rs is there");
-        let modules = gate.lines().filter_map(|line| {
-            line.trim_start_matches("pub ")
-                .strip_prefix("mod ")?
-                .strip_suffix(';')
-        });
-        let jobs: Vec<&str> = modules
+        let modules = gate.lines().filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';'));
+        let jobs: BTreeSet<&str> = modules
             .filter(|module| {
                 let file = fs::read_to_string(src.join(format!("{module}.rs"))).expect("a module has a file");
                 file.contains("\nimpl Run for ")
             })
             .collect();
-        let mut registered: Vec<&str> = Registry::all().names().collect();
-        registered.sort_unstable();
-        let mut expected = jobs;
-        expected.sort_unstable();
-        assert_eq!(registered, expected);
+        let registered: BTreeSet<&str> = Registry::names().collect();
+        assert_eq!(registered, jobs);
     }
 }

@@ -9,7 +9,6 @@ use tracing::{Instrument, debug, error, info, info_span, warn};
 
 use super::{Registry, registry::Kind};
 use crate::{
-    context::{Context, Services},
     job::{DeadReason, Done, JobError},
     queue::{Claim, ClaimOutcome, Claimed, Ending, Interruption, jittered},
 };
@@ -50,7 +49,7 @@ enum Run {
 
 /// Runs a claimed job. Never fails, never panics, and ends soon after its claim is interrupted, unless the handler
 /// blocks its thread.
-pub(crate) async fn run(services: &Services, registry: &Registry, claimed: &Claimed) -> Verdict {
+pub(crate) async fn run(registry: &Registry, claimed: &Claimed) -> Verdict {
     let claim = &claimed.claim;
     let Some(kind) = registry.find(claimed.kind) else {
         // Not claimed by workers (K4); only a tool that claims by id gets here.
@@ -58,7 +57,7 @@ pub(crate) async fn run(services: &Services, registry: &Registry, claimed: &Clai
     };
     let span = info_span!("job", job.id = %claim.job(), job.kind = kind.name, job.attempt = claim.attempt());
     let started = Instant::now();
-    let verdict = decide(services, kind, claim, &claimed.payload)
+    let verdict = decide(kind, claim, &claimed.payload)
         .instrument(span)
         .await;
     metrics::counter!("aisha_jobs_ended_total", "queue" => kind.queue.as_str(), "kind" => kind.name, "outcome" => verdict.as_str())
@@ -68,14 +67,13 @@ pub(crate) async fn run(services: &Services, registry: &Registry, claimed: &Clai
     verdict
 }
 
-async fn decide(services: &Services, kind: &Kind, claim: &Claim, payload: &RawValue) -> Verdict {
+async fn decide(kind: &Kind, claim: &Claim, payload: &RawValue) -> Verdict {
     if claim.attempt() > claim.max_attempts() {
         // max_attempts was lowered by a deploy, or a burial failed before.
         let message = format!("{} attempts are used up", claim.max_attempts());
         return dead("attempts_exhausted", message, ClaimOutcome::Lost, true);
     }
-    let cx = Context::new(services.clone(), claim.clone());
-    let end = match kind.behaviour.run(payload, &cx) {
+    let end = match kind.behaviour.run(payload, claim.clone()) {
         Ok(handler) => guard(handler, claim, kind.policy.timeout).await,
         Err(undecodable) => {
             let message = undecodable.to_string();

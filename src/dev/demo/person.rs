@@ -98,6 +98,7 @@ impl Person {
 
     async fn wizard(&self, photos: Vec<Photo>) -> anyhow::Result<()> {
         self.user.send_text("/start")?;
+        self.press("create").await?;
         self.press(&format!("new:{}", self.kind.word())).await?;
         self.press("gender:").await?;
         self.user.wait_for(from_bot().containing("call the avatar"), PATIENCE).await?;

@@ -84,14 +84,14 @@ impl From<ObjectError> for JobError {
     }
 }
 
-pub(super) fn of_minio(call: &'static str, error: &MinioError) -> ObjectError {
+pub(super) fn of_minio(call: &'static str, bucket: &str, error: &MinioError) -> ObjectError {
     match error {
         MinioError::S3Server(S3ServerError::S3Error(answer)) => match answer.code() {
             // HEAD has no body to tell a key from a bucket; the client then says "resource".
-            MinioErrorCode::NoSuchKey | MinioErrorCode::ResourceNotFound => ObjectError::NotFound { key: String::new() },
-            MinioErrorCode::NoSuchBucket => {
-                ObjectError::NoBucket(answer.bucket_name().map(ToString::to_string).unwrap_or_default())
+            MinioErrorCode::NoSuchKey | MinioErrorCode::ResourceNotFound => {
+                ObjectError::NotFound { key: String::new() }
             }
+            MinioErrorCode::NoSuchBucket => ObjectError::NoBucket(bucket.to_owned()),
             code => ObjectError::Refused {
                 call,
                 code: code.to_string(),
@@ -99,16 +99,28 @@ pub(super) fn of_minio(call: &'static str, error: &MinioError) -> ObjectError {
             },
         },
         MinioError::S3Server(
-            S3ServerError::HttpError(status, _) | S3ServerError::InvalidServerResponse { http_status_code: status, .. },
+            S3ServerError::HttpError(status, _)
+            | S3ServerError::InvalidServerResponse {
+                http_status_code: status,
+                ..
+            },
         )
-        | MinioError::Network(NetworkError::ServerError(status)) => {
-            ObjectError::Refused { call, code: status.to_string(), message: error.to_string() }
-        }
+        | MinioError::Network(NetworkError::ServerError(status)) => ObjectError::Refused {
+            call,
+            code: status.to_string(),
+            message: error.to_string(),
+        },
         // The crate calls what went wrong on the wire a validation error, with the cause hidden beneath.
-        MinioError::Network(NetworkError::ReqwestError(cause)) | MinioError::Validation(ValidationErr::HttpError(cause)) => {
-            ObjectError::Unreachable { call, why: causes(cause) }
-        }
-        other => ObjectError::Refused { call, code: "client".to_owned(), message: causes(other) },
+        MinioError::Network(NetworkError::ReqwestError(cause))
+        | MinioError::Validation(ValidationErr::HttpError(cause)) => ObjectError::Unreachable {
+            call,
+            why: causes(cause),
+        },
+        other => ObjectError::Refused {
+            call,
+            code: "client".to_owned(),
+            message: causes(other),
+        },
     }
 }
 
