@@ -15,6 +15,7 @@ mod bot;
 mod cli;
 mod embedded_s3;
 mod fal_client;
+mod fal_simulator;
 mod health;
 mod migrate;
 mod object_store;

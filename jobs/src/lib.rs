@@ -36,6 +36,9 @@ pub use context::Clock;
 // What only `src/worker.rs` may use (tests/architecture.rs).
 pub mod runtime;
 
+// For those who test jobs.
+pub mod testing;
+
 // The pipeline, in the order a training travels. One file each.
 mod store_photo;
 mod build_archive;

@@ -98,8 +98,8 @@ async fn an_accepted_submit_has_its_urls_from_the_answer_or_built() {
     assert_eq!(
         request.status_url,
         format!(
-            "{}/fal-ai/flux-lora/requests/{}/status",
-            simulator.url("queue"),
+            "{}/queue/fal-ai/flux-lora/requests/{}/status",
+            simulator.url(),
             request.request_id
         )
     );
