@@ -46,7 +46,7 @@ async fn simulator() -> (Running, FalClient) {
         ..Default::default()
     };
     let simulator = FalSimulator::start(config).await.expect("a simulator");
-    let fal = client(settings(&format!("http://{}", simulator.address())));
+    let fal = client(settings(&simulator.url()));
     (simulator, fal)
 }
 

@@ -11,6 +11,7 @@
 )]
 
 mod architecture;
+mod bot;
 mod cli;
 mod embedded_s3;
 mod fal_client;

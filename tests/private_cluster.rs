@@ -78,9 +78,17 @@ async fn ctrl_c_in_the_terminal_does_not_reach_the_server() {
 #[tokio::test]
 async fn a_process_that_a_test_starts_ends_with_the_test() {
     use std::os::unix::process::ExitStatusExt as _;
-    let mut process = std::thread::spawn(|| aisha(["internal", "hold-cluster"]).start())
-        .join()
-        .unwrap();
+    // Said before the thread ends: a thread that ends between fork and the child's wish for a signal sends none.
+    let a_test = || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let process = aisha(["internal", "hold-cluster"]).start();
+        runtime.block_on(process.line("postgres://"));
+        process
+    };
+    let mut process = std::thread::spawn(a_test).join().unwrap();
     assert_eq!(
         process.exit().await.signal(),
         Some(rustix::process::Signal::KILL.as_raw()),

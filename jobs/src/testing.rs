@@ -36,8 +36,10 @@ use crate::{
 };
 
 mod probe;
+mod script;
 
 pub use probe::{Probe, ProbeRun, Probes};
+pub use script::follow_script;
 
 /// More runs than any test means; a chain of jobs that never ends is found out by it.
 const MOST_RUNS: usize = 1000;

@@ -6,7 +6,8 @@
 //! of user clears the signal.
 //!
 //! On Linux "parent" means the *thread* that forked: start such a child from a thread that lives as long as the child
-//! should - the main thread, or one of its own - never from a pool whose idle threads end.
+//! should - the main thread, or one of its own - never from a pool whose idle threads end. A thread that ends before the
+//! child has asked sends nothing: the look at the parent sees only whether the whole process is gone.
 //! macOS has no such signal: there these are ordinary children.
 
 use std::ffi::OsString;

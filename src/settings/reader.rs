@@ -51,6 +51,13 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Adds a problem with the value of a key.
+    pub(super) fn reject(&mut self, key: &str, what: &str, fix: &str) {
+        if let Some(value) = self.layers.get(key) {
+            self.wrong(key, value, what, fix);
+        }
+    }
+
     /// A text that must be there.
     pub(super) fn text(&mut self, key: &str, example: &str) -> Option<String> {
         self.required(key, example).map(|value| value.text.clone())

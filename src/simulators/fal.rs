@@ -211,6 +211,11 @@ impl Running {
         self.sim.holds.held().1.iter().any(Held::is_an_answer)
     }
 
+    /// Whether a run is stuck right now.
+    pub fn holds_a_run(&self) -> bool {
+        self.sim.holds.held().1.iter().any(|held| !held.is_an_answer())
+    }
+
     /// Lets go of everything withheld, answers and runs; says how much that was.
     pub fn release(&self) -> usize {
         self.sim.holds.release(Release::Answer, |_| true)

@@ -40,7 +40,7 @@ fn noise(length: usize) -> Vec<u8> {
 
 /// A client that uploads in parts of 1000 bytes whatever has more than 2500.
 fn in_parts(simulator: &Running) -> FalClient {
-    let mut settings = settings(&format!("http://{}", simulator.address()));
+    let mut settings = settings(&simulator.url());
     settings.multipart = Multipart {
         above: 2500,
         part: 1000,

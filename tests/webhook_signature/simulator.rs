@@ -64,8 +64,8 @@ async fn the_simulators_deliveries_pass_and_its_forgeries_do_not() {
         ..Default::default()
     };
     let simulator = FalSimulator::start(config).await.unwrap();
-    let jwks = format!("{}/rest/.well-known/jwks.json", simulator.url());
-    let (hook, mut verdicts) = receiver(verifier(&jwks, Some("github|simulated"))).await;
+    let jwks_url = format!("{}/rest/.well-known/jwks.json", simulator.url());
+    let (hook, mut verdicts) = receiver(verifier(&jwks_url, Some("github|simulated"))).await;
     let http = reqwest::Client::builder().build().unwrap();
     let submit = async || {
         let url = format!("{}/queue/fal-ai/flux-lora", simulator.url());

@@ -22,6 +22,8 @@ use reqwest::{
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use super::cause::describe;
+
 mod delivery;
 mod error;
 mod failure;
@@ -52,11 +54,11 @@ pub use verifier::{Verdict, VerifiedDelivery, VerifierSettings, VerifyError, Web
 pub struct FalSettings {
     /// Submit, status, result, cancel: `https://queue.fal.run`.
     pub queue_url: Url,
-    /// Synchronous runs: `https://fal.run`.
+    /// Synchronous runs: `https://fal.run`. No job makes one yet.
     pub run_url: Url,
     /// Starts uploads: `https://rest.fal.ai`.
     pub rest_url: Url,
-    /// Files: `https://v3.fal.media`. Never given the key.
+    /// Files: `https://v3.fal.media`. Their URLs come from FAL; listed so that nobody takes it for one that gets the key.
     pub cdn_url: Url,
     /// The platform, for the request list: `https://api.fal.ai`.
     pub api_url: Url,
@@ -285,24 +287,6 @@ fn retry_after(response: &Response) -> Duration {
         .get(RETRY_AFTER)
         .and_then(|value| value.to_str().ok()?.trim().parse::<u64>().ok());
     Duration::from_secs(seconds.unwrap_or(UNSAID).clamp(1, LONGEST))
-}
-
-/// An HTTP error with its causes: reqwest's own text names the URL, which may be signed, and hides the reason.
-fn describe(error: &reqwest::Error) -> String {
-    let mut text = if error.is_timeout() {
-        "timed out".to_owned()
-    } else if error.is_connect() {
-        "could not connect".to_owned()
-    } else {
-        "the connection broke".to_owned()
-    };
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

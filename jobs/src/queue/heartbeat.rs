@@ -27,8 +27,9 @@ use super::{
 };
 use crate::job::Queue;
 
-/// The running thread.
+/// The running thread. Dropped with a worker that is dropped, it ends, and takes the runs that it kept alive with it.
 pub(crate) struct Heartbeat {
+    engine: Arc<Engine>,
     stop: CancellationToken,
     ended: oneshot::Receiver<()>,
 }
@@ -41,24 +42,31 @@ impl Heartbeat {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let stopped = stop.clone();
+        let (stopped, beating) = (stop.clone(), Arc::clone(&engine));
         thread::Builder::new().name("heartbeat".into()).spawn(move || {
             runtime.block_on(async {
                 tokio::select! {
                     () = stopped.cancelled() => {}
-                    () = beat_forever(&engine) => {}
-                    () = fence_forever(&engine) => {}
+                    () = beat_forever(&beating) => {}
+                    () = fence_forever(&beating) => {}
                 }
             });
             let _ = end.send(());
         })?;
-        Ok(Self { stop, ended })
+        Ok(Self { engine, stop, ended })
     }
 
-    /// Ends it; nothing may be held any more.
-    pub(crate) async fn stop(self) {
+    /// Ends it. What is still held then is left to its lease.
+    pub(crate) async fn stop(mut self) {
         self.stop.cancel();
-        let _ = self.ended.await;
+        let _ = (&mut self.ended).await;
+    }
+}
+
+impl Drop for Heartbeat {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        self.engine.held.interrupt_all(Interruption::Lost);
     }
 }
 

@@ -101,17 +101,20 @@ async fn announce(engine: Arc<Engine>, queue: Queue) {
     }
 }
 
-/// Commits our row, then waits out every enqueuing transaction that may have looked before it was there. The caller
-/// looks for jobs after that.
+/// Commits our row, then waits out every enqueuing transaction that may have looked before it was there. There is a
+/// look for jobs after each step: one that is committed while another transaction keeps us waiting is not waited for.
 async fn become_visible(engine: &Engine, queue: Queue) -> Result<(), sqlx::Error> {
     let lease = engine.timing.lease.as_secs_f64();
+    let look = &engine.signals(queue).look;
     sqlx::query_file!("src/queue/sql/announce.sql", queue.as_str(), engine.worker, lease)
         .execute(&engine.pool)
         .await?;
+    look.notify_one();
     while !pass_barrier(engine, queue).await? {
-        // Somebody enqueues and takes long to commit. Others notify us meanwhile.
+        look.notify_one();
         sleep(Duration::from_millis(200)).await;
     }
+    look.notify_one();
     Ok(())
 }
 

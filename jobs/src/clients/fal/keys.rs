@@ -74,7 +74,8 @@ impl KeySet {
     /// The keys to try first. Empty: none was ever seen.
     pub(super) async fn current(&self, now: DateTime<Utc>) -> Vec<VerifyingKey> {
         let held = self.held();
-        if held.is_fresh(now) {
+        let somebody_fetches = || self.fetching.try_lock().is_err();
+        if held.is_fresh(now) || (!held.keys.is_empty() && somebody_fetches()) {
             return held.keys;
         }
         self.fetched(&held, now).await
@@ -100,8 +101,11 @@ impl KeySet {
         if held.tried_at != seen.tried_at {
             return held.keys;
         }
+        let fetched = self.fetch().await;
+        // Noted only now: whoever comes while the first keys are on their way must wait for them, and not be told
+        // that they were looked for a moment ago.
         self.note(|held| held.tried_at = Some(now));
-        match self.fetch().await {
+        match fetched {
             Ok(keys) => self.note(|held| {
                 held.keys = keys;
                 held.fetched_at = Some(now);

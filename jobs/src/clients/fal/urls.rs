@@ -111,6 +111,8 @@ fn is_under(base: &Url, url: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::{super::tests::client, *};
 
     #[test]
@@ -204,5 +206,15 @@ mod tests {
         );
         assert!(moved("https://evil.test/secret").is_err());
         assert!(moved("no URL").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_was_stored_the_key_stays_under_the_queue(stored in ".{0,80}|https?://[a-z./@:?#]{1,40}/a/b/requests/.{0,20}") {
+            let queue = Url::parse("https://queue.fal.run/base").expect("a URL");
+            if let Ok(url) = client(queue.as_str()).on_our_queue(&stored) {
+                prop_assert!(is_under(&queue, url.as_str()), "{}", url);
+            }
+        }
     }
 }

@@ -5,7 +5,7 @@ use minio::s3::{
     minio_error_response::MinioErrorCode,
 };
 
-use crate::job::JobError;
+use crate::{clients::cause::describe, job::JobError};
 
 /// The result of a call.
 pub(super) type Result<T, E = ObjectError> = std::result::Result<T, E>;
@@ -114,29 +114,12 @@ pub(super) fn of_minio(call: &'static str, bucket: &str, error: &MinioError) -> 
         MinioError::Network(NetworkError::ReqwestError(cause))
         | MinioError::Validation(ValidationErr::HttpError(cause)) => ObjectError::Unreachable {
             call,
-            why: causes(cause),
+            why: describe(cause),
         },
         other => ObjectError::Refused {
             call,
             code: "client".to_owned(),
-            message: causes(other),
+            message: describe(other),
         },
     }
-}
-
-/// An error with everything beneath it. reqwest's first line holds the URL, which may be presigned, so it is left out.
-fn causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = match error.downcast_ref::<reqwest::Error>() {
-        Some(error) if error.is_timeout() => "timed out".to_owned(),
-        Some(error) if error.is_connect() => "could not connect".to_owned(),
-        Some(_) => "the connection broke".to_owned(),
-        None => error.to_string(),
-    };
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

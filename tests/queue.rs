@@ -1,0 +1,235 @@
+//! The queue's promises, row by row of `docs/queue.md`: the name of each test begins with its row.
+//!
+//! Workers here are real ones, in this process where that is enough and as processes of their own (`processes.rs`)
+//! where a signal matters. Handlers meet the tests at gates, not at moments; where a lost wake-up would show, the
+//! fallback poll is an hour away, so that the test would never end.
+
+mod acks;
+mod cancel;
+mod claims;
+mod dedupe;
+mod enqueueing;
+mod failures;
+mod fencing;
+mod helpers;
+mod outages;
+mod processes;
+mod rescue;
+mod stopping;
+mod wake_ups;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use jobs::{
+    enqueue::{Enqueued, enqueue},
+    job::{Done, Job, JobError, Queue},
+    queue::{JobHistory, JobId, JobState, Operator},
+    runtime::{Registry, Worker, WorkerError, WorkerOptions},
+    testing::{Probe, ProbeRun, Probes},
+};
+use sqlx::PgPool;
+use tokio::{
+    sync::{Notify, Semaphore},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::eventually;
+
+/// Short enough for a test to see a lease end, long enough for a loaded machine to keep one.
+const LEASE: Duration = Duration::from_secs(3);
+/// Longer than any test may take: whoever waits for it is never woken.
+const NEVER: Duration = Duration::from_hours(1);
+
+/// A worker for probes with `slots`; quick, and woken by notifications alone.
+fn options(slots: usize) -> WorkerOptions {
+    WorkerOptions {
+        name: "test".to_owned(),
+        slots: vec![(Queue::Upkeep, slots)],
+        lease: LEASE,
+        beat: Duration::from_millis(300),
+        sweep: Duration::from_millis(200),
+        poll: NEVER,
+        grace: NEVER,
+    }
+}
+
+/// A worker in this process. Dropped, it is gone as if killed.
+struct Running {
+    id: String,
+    soft: CancellationToken,
+    hard: CancellationToken,
+    task: JoinHandle<Result<(), WorkerError>>,
+}
+
+impl Running {
+    fn start(pool: &PgPool, registry: Registry, options: WorkerOptions) -> Self {
+        let worker = Worker::with_registry(pool, registry, options).expect("options that work");
+        let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
+        let id = worker.id().to_owned();
+        let task = tokio::spawn(worker.run(soft.clone(), hard.clone()));
+        Self { id, soft, hard, task }
+    }
+
+    /// Soft stop, to its end.
+    async fn stop(self) {
+        self.soft.cancel();
+        self.ended().await;
+    }
+
+    async fn ended(mut self) {
+        (&mut self.task).await.expect("no panic").expect("a clean end");
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Where handlers wait until the test lets them go on, and count how many are there.
+#[derive(Clone)]
+struct Gate {
+    inside: Arc<AtomicUsize>,
+    most: Arc<AtomicUsize>,
+    open: Arc<Semaphore>,
+    changed: Arc<Notify>,
+}
+
+impl Gate {
+    fn closed() -> Self {
+        Self {
+            inside: Arc::default(),
+            most: Arc::default(),
+            open: Arc::new(Semaphore::new(0)),
+            changed: Arc::default(),
+        }
+    }
+
+    /// For a handler: waits to be let through.
+    async fn pass(&self) {
+        let inside = self.inside.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(inside, Ordering::SeqCst);
+        self.changed.notify_one();
+        let gone = Leaving(self);
+        self.open.acquire().await.expect("never closed").forget();
+        drop(gone);
+    }
+
+    /// For the test: lets `n` through.
+    fn open(&self, n: usize) {
+        self.open.add_permits(n);
+    }
+
+    /// For the test: lets everybody through from now on.
+    fn stay_open(&self) {
+        self.open.add_permits(100_000);
+    }
+
+    /// For the test: waits until exactly `n` are at the gate.
+    async fn holds(&self, n: usize) {
+        eventually(&format!("{n} handlers at the gate"), async || {
+            (self.inside.load(Ordering::SeqCst) == n).then_some(())
+        })
+        .await;
+    }
+
+    /// The most that were at the gate at once.
+    fn most(&self) -> usize {
+        self.most.load(Ordering::SeqCst)
+    }
+}
+
+struct Leaving<'a>(&'a Gate);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.0.inside.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Probes that are done at once.
+fn done_at_once(pool: &PgPool) -> Registry {
+    Probes::new(pool, |_| async { Ok(Done::Applied) }).registry()
+}
+
+/// Probes that wait at `gate` and are done.
+fn gated(pool: &PgPool, gate: &Gate) -> Registry {
+    let gate = gate.clone();
+    Probes::new(pool, move |_| {
+        let gate = gate.clone();
+        async move {
+            gate.pass().await;
+            Ok(Done::Applied)
+        }
+    })
+    .registry()
+}
+
+/// Probes of which each run is answered by `answer`.
+fn answering(pool: &PgPool, answer: impl Fn(&ProbeRun) -> Result<Done, JobError> + Send + Sync + 'static) -> Probes {
+    Probes::new(pool, move |run| std::future::ready(answer(&run)))
+}
+
+/// Commits a job.
+async fn add<J: Job>(pool: &PgPool, job: &J) -> JobId {
+    let mut tx = pool.begin().await.expect("begin");
+    let added = enqueue(&mut tx, job).await.expect("enqueue");
+    tx.commit().await.expect("commit");
+    match added {
+        Enqueued::New(id) => id,
+        Enqueued::AlreadyLive => panic!("a job with this key is live"),
+    }
+}
+
+/// Commits a probe.
+async fn probe(pool: &PgPool, says: &str) -> JobId {
+    add(pool, &Probe::new(says)).await
+}
+
+/// What is known of a job.
+async fn look(pool: &PgPool, job: JobId) -> JobHistory {
+    Operator::new(pool.clone()).show(job).await.expect("look").expect("the job is there")
+}
+
+/// Waits until a job is in a state; returns what is known of it then.
+async fn reaches(pool: &PgPool, job: JobId, state: JobState) -> JobHistory {
+    eventually(&format!("job {job} to be {state}"), async || {
+        let history = look(pool, job).await;
+        (history.job.state == state).then_some(history)
+    })
+    .await
+}
+
+/// Waits until no job is live.
+async fn all_ended(pool: &PgPool) {
+    eventually("all jobs to have ended", async || {
+        let live: i64 = sqlx::query_scalar("select count(*) from jobs where state in ('scheduled', 'ready', 'running')")
+            .fetch_one(pool)
+            .await
+            .expect("count");
+        (live == 0).then_some(())
+    })
+    .await;
+}
+
+/// Waits until a worker sleeps on the probes' queue and may rely on being woken.
+async fn asleep(pool: &PgPool) {
+    eventually("a worker to sleep", async || {
+        let sleepers: i64 = sqlx::query_scalar("select count(*) from queue_sleepers").fetch_one(pool).await.expect("count");
+        (sleepers > 0).then_some(())
+    })
+    .await;
+}
+
+/// The words of how a job's claims ended.
+fn outcomes(history: &JobHistory) -> Vec<&'static str> {
+    history.claims.iter().map(|claim| claim.outcome.as_str()).collect()
+}
