@@ -5,10 +5,11 @@
 //! `tests/architecture.rs` forbids to the rest of the root crate.
 //!
 //! Read next: [`stack`] (everything together), [`demo`] and [`sandbox`] (what is done with it), [`postgres`] (a cluster that
-//! dies with us), [`s3`] (a bucket on loopback), [`internal`] (hidden verbs).
+//! dies with us), [`s3`] (a bucket on loopback), [`parent`] (children that end with us), [`internal`] (hidden verbs).
 
 pub mod demo;
 pub mod internal;
+pub mod parent;
 pub mod postgres;
 mod role;
 pub mod s3;

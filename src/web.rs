@@ -6,13 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
-use axum::{
-    Router,
-    extract::DefaultBodyLimit,
-    http::StatusCode,
-    middleware::from_fn,
-    routing::post,
-};
+use axum::{Router, extract::DefaultBodyLimit, http::StatusCode, middleware::from_fn, routing::post};
 use clap::Parser;
 use jobs::{
     Clock,
@@ -65,7 +59,9 @@ pub(crate) struct Web {
 
 /// Runs the role to its end.
 pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
-    let settings = given.with("web.listen", "--listen", args.listen).load::<WebSettings>()?;
+    let settings = given
+        .with("web.listen", "--listen", args.listen)
+        .load::<WebSettings>()?;
     telemetry::start_logging(&settings.log)?;
     let metrics = telemetry::start_metrics("web")?;
     let stop = Stop::at_signals(settings.grace).context("signals cannot be listened to")?;
@@ -73,14 +69,19 @@ pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
     let health = health::Health::new(database.clone(), stop.clone(), metrics);
     let web = Web {
         producer: Producer::new(database.pool().clone()),
-        verifier: Arc::new(WebhookVerifier::new(verification(&settings)).context("FAL's keys cannot be fetched")?),
+        verifier: Arc::new(
+            WebhookVerifier::new(verification(&settings)).context("FAL's keys cannot be fetched")?,
+        ),
         clock: Clock::system(),
         telegram_secret: settings.telegram_secret.clone().map(Arc::new),
     };
-    let listener = TcpListener::bind(settings.listen)
-        .await
-        .map_err(|error| Failure::unavailable(format_args!("cannot listen on {}: {error}", settings.listen)))?;
-    info!("Web is listening on {}", listener.local_addr().context("the listener has no address")?);
+    let listener = TcpListener::bind(settings.listen).await.map_err(|error| {
+        Failure::unavailable(format_args!("cannot listen on {}: {error}", settings.listen))
+    })?;
+    info!(
+        "Web is listening on {}",
+        listener.local_addr().context("the listener has no address")?
+    );
     serve(listener, router(web, health, &settings), &stop, settings.linger).await?;
     database.close().await;
     info!("Web has stopped");
@@ -88,8 +89,16 @@ pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
 }
 
 fn verification(settings: &WebSettings) -> VerifierSettings {
-    let WebhookVerification { jwks_url, user_id, timeout } = settings.fal.clone();
-    VerifierSettings { jwks_url, timeout, user_id }
+    let WebhookVerification {
+        jwks_url,
+        user_id,
+        timeout,
+    } = settings.fal.clone();
+    VerifierSettings {
+        jwks_url,
+        timeout,
+        user_id,
+    }
 }
 
 /// All routes.
@@ -102,7 +111,10 @@ fn router(web: Web, health: health::Health, settings: &WebSettings) -> Router {
         .with_state(web)
         .layer(DefaultBodyLimit::max(settings.max_body_bytes))
         // A database that hangs is as good as one that is down: the sender shall come again.
-        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, settings.request_timeout))
+        .layer(TimeoutLayer::with_status_code(
+            StatusCode::SERVICE_UNAVAILABLE,
+            settings.request_timeout,
+        ))
         .merge(health.routes())
         .layer(CatchPanicLayer::new())
         .layer(from_fn(request_log::log))

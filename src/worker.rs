@@ -72,8 +72,14 @@ fn slots(text: &str) -> Result<(&'static str, String), String> {
 
 /// Runs the role to its end.
 pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
-    let given = given.with("worker.queues", "--queues", args.queues).with("health.listen", "--health-listen", args.health_listen);
-    let given = args.slots.into_iter().fold(given, |given, (key, count)| given.with(key, "--slots", Some(count)));
+    let given = given.with("worker.queues", "--queues", args.queues).with(
+        "health.listen",
+        "--health-listen",
+        args.health_listen,
+    );
+    let given = args.slots.into_iter().fold(given, |given, (key, count)| {
+        given.with(key, "--slots", Some(count))
+    });
     let settings = given.load::<WorkerSettings>()?;
     telemetry::start_logging(&settings.log)?;
     let metrics = telemetry::start_metrics("worker")?;
@@ -83,14 +89,18 @@ pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
     let objects = open_bucket(&settings.s3).await?;
     let services = services(&settings, &database, objects.clone())?;
     if let Some(listen) = settings.health_listen {
-        let health = Health::new(database.clone(), stop.clone(), metrics).and("bucket", move || bucket_problem(objects.clone()));
+        let health = Health::new(database.clone(), stop.clone(), metrics)
+            .and("bucket", move || bucket_problem(objects.clone()));
         health.serve_on(listen).await?;
     }
     let worker = Worker::new(&services, options(&settings)).context("the worker cannot be started")?;
     for (queue, slots) in &settings.slots {
         info!(queue = %queue, slots, "Up to {slots} jobs of queue {queue} run here at once");
     }
-    worker.run(stop.soft().clone(), stop.hard().clone()).await.context("the worker broke down")?;
+    worker
+        .run(stop.soft().clone(), stop.hard().clone())
+        .await
+        .context("the worker broke down")?;
     Ok(())
 }
 
@@ -129,15 +139,31 @@ async fn bucket_problem(objects: ObjectStore) -> Result<(), String> {
 }
 
 /// What every run of a job is given.
-fn services(settings: &WorkerSettings, database: &Database, objects: ObjectStore) -> Result<Services, Failure> {
-    for retired in settings.training.trainers.iter().filter(|trainer| trainer.is_retired()) {
+fn services(
+    settings: &WorkerSettings,
+    database: &Database,
+    objects: ObjectStore,
+) -> Result<Services, Failure> {
+    for retired in settings
+        .training
+        .trainers
+        .iter()
+        .filter(|trainer| trainer.is_retired())
+    {
         let (name, endpoint) = (retired.name(), retired.endpoint());
-        if settings.training.trainers.default_for(retired.training_type()).name() == name {
+        if settings
+            .training
+            .trainers
+            .default_for(retired.training_type())
+            .name()
+            == name
+        {
             warn!("The default trainer {name} is retired at FAL: {endpoint} may refuse new trainings");
         }
     }
     let telegram = &settings.telegram;
-    let telegram = TelegramClient::new(&telegram.bot_token, &telegram.api_url, telegram.timeout).context("Telegram's client cannot be built")?;
+    let telegram = TelegramClient::new(&telegram.bot_token, &telegram.api_url, telegram.timeout)
+        .context("Telegram's client cannot be built")?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(Services {
         pool: database.pool().clone(),
@@ -191,10 +217,20 @@ fn saga(settings: &WorkerSettings) -> SagaSettings {
 }
 
 fn options(settings: &WorkerSettings) -> WorkerOptions {
-    let QueueSettings { lease, beat, sweep, grace, poll } = settings.queue;
+    let QueueSettings {
+        lease,
+        beat,
+        sweep,
+        grace,
+        poll,
+    } = settings.queue;
     WorkerOptions {
         name: format!("pid-{}", process::id()),
-        slots: settings.slots.iter().map(|(queue, slots)| (*queue, *slots)).collect(),
+        slots: settings
+            .slots
+            .iter()
+            .map(|(queue, slots)| (*queue, *slots))
+            .collect(),
         lease,
         beat,
         sweep,

@@ -4,7 +4,12 @@ use std::{collections::VecDeque, path::Path, process::Command};
 
 fn help(arguments: &[String]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_aisha"));
-    let output = command.env_clear().args(arguments).arg("--help").output().expect("run aisha");
+    let output = command
+        .env_clear()
+        .args(arguments)
+        .arg("--help")
+        .output()
+        .expect("run aisha");
     assert!(output.status.success(), "{arguments:?} --help failed");
     String::from_utf8(output.stdout).expect("UTF-8")
 }
@@ -12,8 +17,13 @@ fn help(arguments: &[String]) -> String {
 /// The names below "Commands:".
 fn verbs_in(help: &str) -> Vec<String> {
     let list = help.lines().skip_while(|line| *line != "Commands:").skip(1);
-    let list = list.take_while(|line| !line.is_empty()).filter(|line| line.starts_with("  ") && !line.starts_with("   "));
-    list.filter_map(|line| line.split_whitespace().next()).filter(|verb| *verb != "help").map(str::to_owned).collect()
+    let list = list
+        .take_while(|line| !line.is_empty())
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    list.filter_map(|line| line.split_whitespace().next())
+        .filter(|verb| *verb != "help")
+        .map(str::to_owned)
+        .collect()
 }
 
 #[test]
@@ -23,13 +33,28 @@ fn every_verb_has_an_example_in_its_help() {
     while let Some(path) = waiting.pop_front() {
         let help = help(&path);
         let verbs = verbs_in(&help);
-        assert!(help.contains("Example") || !verbs.is_empty(), "`aisha {}` has no example:\n{help}", path.join(" "));
+        assert!(
+            help.contains("Example") || !verbs.is_empty(),
+            "`aisha {}` has no example:\n{help}",
+            path.join(" ")
+        );
         waiting.extend(verbs.into_iter().map(|verb| [&path[..], &[verb]].concat()));
         seen.push(path.join(" "));
     }
-    let expected = ["bot", "web", "worker", "migrate", "avatars status", "config check", "config show"];
+    let expected = [
+        "bot",
+        "web",
+        "worker",
+        "migrate",
+        "avatars status",
+        "config check",
+        "config show",
+    ];
     for verb in expected {
-        assert!(seen.iter().any(|path| path == verb), "`aisha {verb}` is not among {seen:?}");
+        assert!(
+            seen.iter().any(|path| path == verb),
+            "`aisha {verb}` is not among {seen:?}"
+        );
     }
 }
 
@@ -37,22 +62,43 @@ fn every_verb_has_an_example_in_its_help() {
 fn the_help_says_what_exit_codes_mean() {
     let help = help(&[]);
     for code in ["0", "1", "2", "69", "78"] {
-        assert!(help.lines().any(|line| line.trim_start().starts_with(code)), "{code} is not in:\n{help}");
+        assert!(
+            help.lines().any(|line| line.trim_start().starts_with(code)),
+            "{code} is not in:\n{help}"
+        );
     }
 }
 
 #[test]
 fn the_procfile_names_verbs_that_exist() {
     let procfile = std::fs::read_to_string("Procfile").expect("read the Procfile");
-    let lines = procfile.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let processes = lines.map(|line| line.split_once(": ").expect("name: command")).collect::<Vec<_>>();
+    let lines = procfile
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let processes = lines
+        .map(|line| line.split_once(": ").expect("name: command"))
+        .collect::<Vec<_>>();
     let names = processes.iter().map(|(name, _)| *name).collect::<Vec<_>>();
     assert_eq!(names, ["release", "web", "bot", "worker"]);
-    let bin = Path::new(env!("CARGO_BIN_EXE_aisha")).parent().expect("a directory");
-    let path = format!("{}:{}", bin.display(), std::env::var_os("PATH").expect("a PATH").to_string_lossy());
+    let bin = Path::new(env!("CARGO_BIN_EXE_aisha"))
+        .parent()
+        .expect("a directory");
+    let path = format!(
+        "{}:{}",
+        bin.display(),
+        std::env::var_os("PATH").expect("a PATH").to_string_lossy()
+    );
     for (name, command) in processes {
         // As a process manager does it, with a shell; --help stops it before it starts to work.
-        let output = Command::new("sh").env("PATH", &path).args(["-c", &format!("{command} --help")]).output().expect("run sh");
-        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+        let output = Command::new("sh")
+            .env("PATH", &path)
+            .args(["-c", &format!("{command} --help")])
+            .output()
+            .expect("run sh");
+        assert!(
+            output.status.success(),
+            "{name}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
 }

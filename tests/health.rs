@@ -11,7 +11,9 @@ async fn readiness(web: &Web) -> (StatusCode, Vec<String>) {
     let status = answer.status();
     let body: Value = answer.json().await.expect("JSON");
     let problems = body["problems"].as_array().expect("problems").iter();
-    let problems = problems.map(|problem| problem.as_str().expect("a sentence").to_owned()).collect::<Vec<_>>();
+    let problems = problems
+        .map(|problem| problem.as_str().expect("a sentence").to_owned())
+        .collect::<Vec<_>>();
     assert_eq!(body["ready"], Value::Bool(problems.is_empty()));
     (status, problems)
 }
@@ -23,7 +25,10 @@ async fn a_role_that_can_work_is_live_and_ready() {
     assert_eq!(web.get("/livez").await.status(), StatusCode::OK);
     assert_eq!(readiness(&web).await, (StatusCode::OK, vec![]));
     let metrics = web.get("/metrics").await.text().await.unwrap();
-    assert!(metrics.contains("aisha_build_info{") && metrics.contains("role=\"web\""), "{metrics}");
+    assert!(
+        metrics.contains("aisha_build_info{") && metrics.contains("role=\"web\""),
+        "{metrics}"
+    );
 }
 
 #[tokio::test]
@@ -38,10 +43,31 @@ async fn what_is_answered_is_counted_by_route_and_not_by_guess() {
     assert_eq!(delivery.on(post).send().await.unwrap().status(), StatusCode::OK);
 
     let metrics = web.get("/metrics").await.text().await.unwrap();
-    let line = |parts: &[&str]| metrics.lines().any(|line| parts.iter().all(|part| line.contains(part)));
-    assert!(line(&["aisha_http_requests_total{", "route=\"unmatched\"", "status=\"404\"", " 3"]), "{metrics}");
-    assert!(line(&["aisha_webhook_total{", "verdict=\"stored\"", " 1"]), "{metrics}");
-    assert!(line(&["aisha_http_request_seconds_bucket{", "route=\"/api/v1/avatar/status_update\""]), "{metrics}");
+    let line = |parts: &[&str]| {
+        metrics
+            .lines()
+            .any(|line| parts.iter().all(|part| line.contains(part)))
+    };
+    assert!(
+        line(&[
+            "aisha_http_requests_total{",
+            "route=\"unmatched\"",
+            "status=\"404\"",
+            " 3"
+        ]),
+        "{metrics}"
+    );
+    assert!(
+        line(&["aisha_webhook_total{", "verdict=\"stored\"", " 1"]),
+        "{metrics}"
+    );
+    assert!(
+        line(&[
+            "aisha_http_request_seconds_bucket{",
+            "route=\"/api/v1/avatar/status_update\""
+        ]),
+        "{metrics}"
+    );
     assert!(!metrics.contains("wp-login"), "{metrics}");
 }
 
@@ -53,7 +79,11 @@ async fn a_database_that_is_away_makes_a_role_unready_and_its_return_ready_again
     let (status, problems) = readiness(&web).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(problems[0].starts_with("database: "), "{problems:?}");
-    assert_eq!(web.get("/livez").await.status(), StatusCode::OK, "a restart would not help");
+    assert_eq!(
+        web.get("/livez").await.status(),
+        StatusCode::OK,
+        "a restart would not help"
+    );
     outage.end().await;
     eventually("the role to be ready again", async || {
         (readiness(&web).await.0 == StatusCode::OK).then_some(())
@@ -75,7 +105,11 @@ async fn a_migration_that_is_not_applied_makes_a_role_unready() {
 #[tokio::test]
 async fn a_draining_role_says_so_and_a_second_signal_ends_it() {
     let db = Db::new().await;
-    let mut web = Web::start(&db, &[("AISHA__WEB__LINGER", "1m"), ("AISHA__QUEUE__GRACE", "1h")]).await;
+    let mut web = Web::start(
+        &db,
+        &[("AISHA__WEB__LINGER", "1m"), ("AISHA__QUEUE__GRACE", "1h")],
+    )
+    .await;
     web.process.terminate();
     web.process.line("nothing new is begun").await;
     let (status, problems) = readiness(&web).await;
@@ -99,16 +133,36 @@ async fn one_signal_ends_an_idle_role_in_order() {
 async fn a_worker_serves_its_health_where_it_is_told_to() {
     let (db, s3) = (Db::new().await, S3::new().await);
     let launch = aisha(["worker", "--health-listen", "127.0.0.1:0"]).envs(s3.env());
-    let variables =
-        [("AISHA_ENV", "test"), ("DATABASE_URL", db.url()), ("TELEGRAM_BOT_TOKEN", "1:test"), ("AISHA__QUEUE__GRACE", "1s")];
+    let variables = [
+        ("AISHA_ENV", "test"),
+        ("DATABASE_URL", db.url()),
+        ("TELEGRAM_BOT_TOKEN", "1:test"),
+        ("AISHA__QUEUE__GRACE", "1s"),
+    ];
     let mut worker = launch.envs(variables).start();
     let line = worker.line("Health is served on ").await;
     worker.line("is claiming jobs").await;
-    let address = line.rsplit("Health is served on ").next().expect("an address").trim().to_owned();
-    let get = async |path: &str| reqwest::get(format!("http://{address}{path}")).await.expect("an answer");
+    let address = line
+        .rsplit("Health is served on ")
+        .next()
+        .expect("an address")
+        .trim()
+        .to_owned();
+    let get = async |path: &str| {
+        reqwest::get(format!("http://{address}{path}"))
+            .await
+            .expect("an answer")
+    };
     assert_eq!(get("/readyz").await.status(), StatusCode::OK);
     assert_eq!(get("/livez").await.status(), StatusCode::OK);
-    assert!(get("/metrics").await.text().await.unwrap().contains("role=\"worker\""));
+    assert!(
+        get("/metrics")
+            .await
+            .text()
+            .await
+            .unwrap()
+            .contains("role=\"worker\"")
+    );
 
     s3.remove_bucket();
     let answer = get("/readyz").await;
@@ -123,19 +177,39 @@ async fn a_worker_serves_its_health_where_it_is_told_to() {
 #[tokio::test]
 async fn a_worker_without_its_bucket_refuses_to_start() {
     let (db, s3) = (Db::new().await, S3::new().await);
-    let launch = aisha(["worker"]).env("AISHA_ENV", "test").env("DATABASE_URL", db.url()).envs(s3.env());
-    let mut worker = launch.env("TELEGRAM_BOT_TOKEN", "1:test").env("S3_BUCKET_AVATARS", "avatras").start();
+    let launch = aisha(["worker"])
+        .env("AISHA_ENV", "test")
+        .env("DATABASE_URL", db.url())
+        .envs(s3.env());
+    let mut worker = launch
+        .env("TELEGRAM_BOT_TOKEN", "1:test")
+        .env("S3_BUCKET_AVATARS", "avatras")
+        .start();
     let (code, output) = worker.finish().await;
     assert_eq!(code, Some(69), "{output}");
-    assert!(output.contains("avatras") && output.contains("S3_BUCKET_AVATARS"), "{output}");
+    assert!(
+        output.contains("avatras") && output.contains("S3_BUCKET_AVATARS"),
+        "{output}"
+    );
 }
 
 #[tokio::test]
 async fn a_worker_whose_store_is_away_or_refuses_its_key_does_not_start() {
     let (db, s3) = (Db::new().await, S3::new().await);
-    for (name, value) in [("S3_ENDPOINT", "http://127.0.0.1:1"), ("S3_SECRET_KEY", "not-the-secret")] {
-        let launch = aisha(["worker"]).env("AISHA_ENV", "test").env("DATABASE_URL", db.url()).envs(s3.env());
-        let (code, output) = launch.env("TELEGRAM_BOT_TOKEN", "1:test").env(name, value).start().finish().await;
+    for (name, value) in [
+        ("S3_ENDPOINT", "http://127.0.0.1:1"),
+        ("S3_SECRET_KEY", "not-the-secret"),
+    ] {
+        let launch = aisha(["worker"])
+            .env("AISHA_ENV", "test")
+            .env("DATABASE_URL", db.url())
+            .envs(s3.env());
+        let (code, output) = launch
+            .env("TELEGRAM_BOT_TOKEN", "1:test")
+            .env(name, value)
+            .start()
+            .finish()
+            .await;
         assert_eq!(code, Some(69), "{output}");
         assert!(output.contains("S3_ENDPOINT"), "{output}");
         assert!(!output.contains("not-the-secret"), "{output}");
@@ -145,7 +219,10 @@ async fn a_worker_whose_store_is_away_or_refuses_its_key_does_not_start() {
 #[tokio::test]
 async fn a_role_on_a_schema_that_is_too_old_refuses_to_start() {
     let db = Db::empty().await;
-    let mut web = aisha(["web", "--listen", "127.0.0.1:0"]).env("AISHA_ENV", "test").env("DATABASE_URL", db.url()).start();
+    let mut web = aisha(["web", "--listen", "127.0.0.1:0"])
+        .env("AISHA_ENV", "test")
+        .env("DATABASE_URL", db.url())
+        .start();
     let (code, output) = web.finish().await;
     assert_eq!(code, Some(69), "{output}");
     assert!(output.contains("aisha migrate"), "{output}");
@@ -154,7 +231,9 @@ async fn a_role_on_a_schema_that_is_too_old_refuses_to_start() {
 #[tokio::test]
 async fn a_role_without_a_database_refuses_to_start() {
     let nowhere = "postgres://aisha:hunter2@127.0.0.1:1/aisha";
-    let launch = aisha(["web", "--listen", "127.0.0.1:0"]).env("AISHA_ENV", "test").env("DATABASE_URL", nowhere);
+    let launch = aisha(["web", "--listen", "127.0.0.1:0"])
+        .env("AISHA_ENV", "test")
+        .env("DATABASE_URL", nowhere);
     let (code, output) = launch.start().finish().await;
     assert_eq!(code, Some(69), "{output}");
     assert!(output.contains("DATABASE_URL"), "{output}");
@@ -166,7 +245,9 @@ async fn a_port_that_is_taken_is_named() {
     let db = Db::new().await;
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();
-    let launch = aisha(["web", "--listen", &address]).env("AISHA_ENV", "test").env("DATABASE_URL", db.url());
+    let launch = aisha(["web", "--listen", &address])
+        .env("AISHA_ENV", "test")
+        .env("DATABASE_URL", db.url());
     let (code, output) = launch.start().finish().await;
     assert_eq!(code, Some(69), "{output}");
     assert!(output.contains(&address), "{output}");

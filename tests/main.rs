@@ -11,13 +11,19 @@
 )]
 
 mod architecture;
+mod bot;
 mod cli;
 mod embedded_s3;
+mod fal_client;
+mod fal_simulator;
 mod health;
 mod migrate;
+mod object_store;
 mod private_cluster;
 mod settings;
 mod support;
 mod telegram_simulator;
+mod trainers;
 mod web_fal_webhook;
 mod web_telegram_webhook;
+mod webhook_signature;

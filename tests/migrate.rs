@@ -4,11 +4,19 @@ use crate::support::{Db, aisha};
 
 async fn migrate(db: &Db, arguments: &[&str]) -> (Option<i32>, String) {
     let arguments = ["migrate"].iter().chain(arguments);
-    aisha(arguments).env("AISHA_ENV", "test").env("DATABASE_URL", db.url()).start().finish().await
+    aisha(arguments)
+        .env("AISHA_ENV", "test")
+        .env("DATABASE_URL", db.url())
+        .start()
+        .finish()
+        .await
 }
 
 async fn applied(db: &Db) -> i64 {
-    sqlx::query_scalar("select count(*) from _sqlx_migrations where success").fetch_one(&db.pool).await.unwrap()
+    sqlx::query_scalar("select count(*) from _sqlx_migrations where success")
+        .fetch_one(&db.pool)
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
@@ -19,9 +27,18 @@ async fn migrations_that_run_at_once_apply_once() {
         assert_eq!(*code, Some(0), "{output}");
     }
     let files = std::fs::read_dir("migrations").unwrap().flatten();
-    let files = files.filter(|file| file.path().extension().is_some_and(|extension| extension == "sql")).count();
+    let files = files
+        .filter(|file| {
+            file.path()
+                .extension()
+                .is_some_and(|extension| extension == "sql")
+        })
+        .count();
     assert_eq!(applied(&db).await, i64::try_from(files).unwrap());
-    let appliers = runs.iter().filter(|(_, output)| output.contains("applied ")).count();
+    let appliers = runs
+        .iter()
+        .filter(|(_, output)| output.contains("applied "))
+        .count();
     assert_eq!(appliers, 1, "{runs:?}");
 }
 
@@ -30,8 +47,14 @@ async fn a_check_changes_nothing_and_tells_by_its_exit_code() {
     let db = Db::empty().await;
     let (code, output) = migrate(&db, &["--check"]).await;
     assert_eq!(code, Some(1), "{output}");
-    assert!(output.contains("pending 20261121000100 create users avatars photos"), "{output}");
-    let tables: i64 = sqlx::query_scalar("select count(*) from pg_tables where schemaname = 'public'").fetch_one(&db.pool).await.unwrap();
+    assert!(
+        output.contains("pending 20261121000100 create users avatars photos"),
+        "{output}"
+    );
+    let tables: i64 = sqlx::query_scalar("select count(*) from pg_tables where schemaname = 'public'")
+        .fetch_one(&db.pool)
+        .await
+        .unwrap();
     assert_eq!(tables, 0);
 
     assert_eq!(migrate(&db, &[]).await.0, Some(0));

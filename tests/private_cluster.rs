@@ -73,6 +73,30 @@ async fn ctrl_c_in_the_terminal_does_not_reach_the_server() {
     assert_ne!(group(postmaster), group(parent.pid()));
 }
 
+// macOS cannot tie a process to its parent: there only the server follows, by its sweeper.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_process_that_a_test_starts_ends_with_the_test() {
+    use std::os::unix::process::ExitStatusExt as _;
+    // Said before the thread ends: a thread that ends between fork and the child's wish for a signal sends none.
+    let a_test = || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let process = aisha(["internal", "hold-cluster"]).start();
+        runtime.block_on(process.line("postgres://"));
+        process
+    };
+    let mut process = std::thread::spawn(a_test).join().unwrap();
+    assert_eq!(
+        process.exit().await.signal(),
+        Some(rustix::process::Signal::KILL.as_raw()),
+        "{}",
+        process.output()
+    );
+}
+
 #[tokio::test]
 async fn a_start_sweeps_what_a_killed_run_left() {
     // Stopped, both: neither the sweeper nor the server itself can tidy up after this parent.

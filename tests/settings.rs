@@ -6,13 +6,20 @@ use crate::support::aisha;
 
 /// Runs to the end with these variables; the exit code and all output.
 async fn run(arguments: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String) {
-    aisha(arguments).envs(variables.iter().copied()).start().finish().await
+    aisha(arguments)
+        .envs(variables.iter().copied())
+        .start()
+        .finish()
+        .await
 }
 
 const DATABASE: (&str, &str) = ("DATABASE_URL", "postgres://aisha:hunter2@db.example.org/aisha");
 const BOT_TOKEN: (&str, &str) = ("TELEGRAM_BOT_TOKEN", "123456:hunter2");
-const S3: [(&str, &str); 3] =
-    [("S3_ENDPOINT", "http://127.0.0.1:9000"), ("S3_ACCESS_KEY", "hunter2"), ("S3_SECRET_KEY", "hunter2")];
+const S3: [(&str, &str); 3] = [
+    ("S3_ENDPOINT", "http://127.0.0.1:9000"),
+    ("S3_ACCESS_KEY", "hunter2"),
+    ("S3_SECRET_KEY", "hunter2"),
+];
 const FAL_KEY: (&str, &str) = ("FAL_KEY", "id:hunter2");
 
 /// All that a worker needs.
@@ -69,8 +76,16 @@ async fn nothing_secret_is_printed() {
     ];
     let (code, output) = run(&["config", "check"], &malformed).await;
     assert_eq!(code, Some(78), "{output}");
-    for key in ["database.url", "fal.key", "telegram.bot_token", "telegram.webhook_secret"] {
-        assert!(output.contains(&format!("{key} is (hidden)")), "{key} is not named in:\n{output}");
+    for key in [
+        "database.url",
+        "fal.key",
+        "telegram.bot_token",
+        "telegram.webhook_secret",
+    ] {
+        assert!(
+            output.contains(&format!("{key} is (hidden)")),
+            "{key} is not named in:\n{output}"
+        );
     }
     assert!(!output.contains("hunter2"), "{output}");
 
@@ -82,16 +97,28 @@ async fn nothing_secret_is_printed() {
 
 #[tokio::test]
 async fn each_role_needs_only_its_own_secrets() {
-    let cases: [(&str, Vec<(&str, &str)>); 4] =
-        [("web", vec![DATABASE]), ("migrate", vec![DATABASE]), ("bot", vec![DATABASE, BOT_TOKEN]), ("worker", worker())];
+    let cases: [(&str, Vec<(&str, &str)>); 4] = [
+        ("web", vec![DATABASE]),
+        ("migrate", vec![DATABASE]),
+        ("bot", vec![DATABASE, BOT_TOKEN]),
+        ("worker", worker()),
+    ];
     for (role, variables) in cases {
         let (code, output) = run(&["config", "check", role], &variables).await;
         assert_eq!(code, Some(0), "{role}: {output}");
         for missing in &variables {
-            let others = variables.iter().filter(|variable| *variable != missing).copied().collect::<Vec<_>>();
+            let others = variables
+                .iter()
+                .filter(|variable| *variable != missing)
+                .copied()
+                .collect::<Vec<_>>();
             let (code, output) = run(&["config", "check", role], &others).await;
             assert_eq!(code, Some(78), "{role} without {}", missing.0);
-            assert!(output.contains(missing.0) && output.contains("1 problem "), "{role} without {}: {output}", missing.0);
+            assert!(
+                output.contains(missing.0) && output.contains("1 problem "),
+                "{role} without {}: {output}",
+                missing.0
+            );
         }
     }
 }
@@ -103,7 +130,10 @@ async fn a_bot_and_a_web_role_in_webhook_mode_need_its_secret() {
     assert_eq!(code, Some(78));
     assert!(output.contains("TELEGRAM_WEBHOOK_SECRET"), "{output}");
     let (_, output) = run(&["config", "check", "bot"], &webhook).await;
-    assert!(output.contains("TELEGRAM_WEBHOOK_SECRET") && output.contains("telegram.webhook_url is missing"), "{output}");
+    assert!(
+        output.contains("TELEGRAM_WEBHOOK_SECRET") && output.contains("telegram.webhook_url is missing"),
+        "{output}"
+    );
 }
 
 #[tokio::test]
@@ -115,7 +145,10 @@ async fn either_name_of_the_fal_key_counts_and_two_that_differ_are_refused() {
     variables.push(("FAL_KEY", "id:hunter3"));
     let (code, output) = run(&["config", "check", "worker"], &variables).await;
     assert_eq!(code, Some(78));
-    assert!(output.contains("fal.key is set twice, differently: by FAL_KEY and by FAL_API_KEY"), "{output}");
+    assert!(
+        output.contains("fal.key is set twice, differently: by FAL_KEY and by FAL_API_KEY"),
+        "{output}"
+    );
     assert!(!output.contains("hunter"), "{output}");
 }
 
@@ -129,12 +162,20 @@ async fn test_mode_needs_no_key_and_never_speaks_to_fal_itself() {
     variables.push(("FAL_QUEUE_URL", "https://queue.fal.run"));
     let (code, output) = run(&["config", "check", "worker"], &variables).await;
     assert_eq!(code, Some(78));
-    assert!(output.contains("fal.queue_url") && output.contains("AVATAR_TEST_MODE"), "{output}");
+    assert!(
+        output.contains("fal.queue_url") && output.contains("AVATAR_TEST_MODE"),
+        "{output}"
+    );
 }
 
 #[tokio::test]
 async fn a_webhook_address_that_fal_cannot_reach_is_refused() {
-    for unreachable in ["http://127.0.0.1:8000", "http://localhost", "https://10.1.2.3/hook", "http://[::1]:8000"] {
+    for unreachable in [
+        "http://127.0.0.1:8000",
+        "http://localhost",
+        "https://10.1.2.3/hook",
+        "http://[::1]:8000",
+    ] {
         let variables = [worker(), vec![("FAL_WEBHOOK_URL", unreachable)]].concat();
         let (code, output) = run(&["config", "check", "worker"], &variables).await;
         assert_eq!(code, Some(78), "{unreachable}");
@@ -142,15 +183,27 @@ async fn a_webhook_address_that_fal_cannot_reach_is_refused() {
     }
     for fine in ["https://aisha.example.org", "https://aisha.example.org/hook?a=b"] {
         let variables = [worker(), vec![("FAL_WEBHOOK_URL", fine)]].concat();
-        assert_eq!(run(&["config", "check", "worker"], &variables).await.0, Some(0), "{fine}");
+        assert_eq!(
+            run(&["config", "check", "worker"], &variables).await.0,
+            Some(0),
+            "{fine}"
+        );
     }
 }
 
 #[tokio::test]
 async fn an_unknown_trainer_queue_or_environment_is_refused() {
     let cases = [
-        ("AISHA__TRAINING__PORTRAIT_TRAINER", "flux-pro-max", "flux-pro-max"),
-        ("AISHA__TRAINING__STYLE_TRAINER", "flux-lora-portrait-trainer", "style"),
+        (
+            "AISHA__TRAINING__PORTRAIT_TRAINER",
+            "flux-pro-max",
+            "flux-pro-max",
+        ),
+        (
+            "AISHA__TRAINING__STYLE_TRAINER",
+            "flux-lora-portrait-trainer",
+            "style",
+        ),
         ("AISHA__WORKER__QUEUES", "media,gpu", "unknown queue \"gpu\""),
         ("AISHA_ENV", "staging", "Use development, test or production"),
         ("AISHA__LOG__FILTER", "info,=,", "log.filter"),
@@ -170,10 +223,20 @@ async fn options_of_the_command_line_are_checked_like_any_layer() {
     let database = [DATABASE, ("AISHA_ENV", "test")];
     let (code, output) = run(&["web", "--listen", "everywhere"], &database).await;
     assert_eq!(code, Some(78), "{output}");
-    assert!(output.contains("web.listen is \"everywhere\" (from --listen)"), "{output}");
-    let (code, output) = run(&["worker", "--slots", "media=many", "--queues", "media"], &worker()).await;
+    assert!(
+        output.contains("web.listen is \"everywhere\" (from --listen)"),
+        "{output}"
+    );
+    let (code, output) = run(
+        &["worker", "--slots", "media=many", "--queues", "media"],
+        &worker(),
+    )
+    .await;
     assert_eq!(code, Some(78), "{output}");
-    assert!(output.contains("worker.slots.media is \"many\" (from --slots)"), "{output}");
+    assert!(
+        output.contains("worker.slots.media is \"many\" (from --slots)"),
+        "{output}"
+    );
     let (code, output) = run(&["worker", "--slots", "gpu=1"], &worker()).await;
     assert_eq!(code, Some(2), "{output}");
 }
@@ -182,7 +245,10 @@ async fn options_of_the_command_line_are_checked_like_any_layer() {
 async fn a_later_layer_wins_and_each_value_says_where_it_came_from() {
     let dir = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
-    write("default.toml", "[queue]\nlease = \"20s\"\nsweep = \"6s\"\n[s3]\nregion = \"file\"\nendpoint = \"http://file\"\n");
+    write(
+        "default.toml",
+        "[queue]\nlease = \"20s\"\nsweep = \"6s\"\n[s3]\nregion = \"file\"\nendpoint = \"http://file\"\n",
+    );
     write("test.toml", "[queue]\nsweep = \"7s\"\n");
     let config = dir.path().to_str().unwrap();
     let variables = [
@@ -192,7 +258,11 @@ async fn a_later_layer_wins_and_each_value_says_where_it_came_from() {
         ("AISHA__S3__ENDPOINT", "http://prefixed"),
         ("FAL_QUEUE_URL", ""),
     ];
-    let (code, output) = run(&["config", "show", "--config", config, "--log-format", "json"], &variables).await;
+    let (code, output) = run(
+        &["config", "show", "--config", config, "--log-format", "json"],
+        &variables,
+    )
+    .await;
     assert_eq!(code, Some(0), "{output}");
     let expected = [
         "queue.poll = \"250ms\"  # from config/test.toml".to_owned(),
@@ -204,15 +274,26 @@ async fn a_later_layer_wins_and_each_value_says_where_it_came_from() {
         "fal.queue_url = \"https://queue.fal.run\"  # the default".to_owned(),
     ];
     for line in expected {
-        assert!(output.lines().any(|printed| printed == line), "{line:?} is not in:\n{output}");
+        assert!(
+            output.lines().any(|printed| printed == line),
+            "{line:?} is not in:\n{output}"
+        );
     }
 }
 
 #[tokio::test]
 async fn bad_files_are_refused() {
     let cases = [
-        ("default.toml", "[fal]\nkey = \"id:hunter2\"", "fal.key is a secret and stands in a file"),
-        ("production.toml", "[queue]\nlaese = \"1s\"", "Did you mean queue.lease?"),
+        (
+            "default.toml",
+            "[fal]\nkey = \"id:hunter2\"",
+            "fal.key is a secret and stands in a file",
+        ),
+        (
+            "production.toml",
+            "[queue]\nlaese = \"1s\"",
+            "Did you mean queue.lease?",
+        ),
         ("default.toml", "[queue]\nlease = [1]", "queue.lease is a array"),
         ("default.toml", "[queue\n", "cannot be read as TOML"),
         ("trainers.toml", "[x]\nsteps = 1", "trainers.toml"),
@@ -227,7 +308,17 @@ async fn bad_files_are_refused() {
         assert!(!output.contains("hunter2"), "{output}");
     }
     let empty = tempfile::tempdir().unwrap();
-    let (code, output) = run(&["config", "check", "web", "--config", empty.path().to_str().unwrap()], &[DATABASE]).await;
+    let (code, output) = run(
+        &[
+            "config",
+            "check",
+            "web",
+            "--config",
+            empty.path().to_str().unwrap(),
+        ],
+        &[DATABASE],
+    )
+    .await;
     assert_eq!(code, Some(78));
     assert!(output.contains("--config"), "{output}");
 }
@@ -244,10 +335,16 @@ async fn every_key_of_the_reference_is_commented_and_can_be_set_by_its_variable(
         }
     }
     let (_, shown) = run(&["config", "show"], &[("AISHA_ENV", "test")]).await;
-    for key in shown.lines().filter_map(|line| line.split_once(" = ")).map(|(key, _)| key) {
+    for key in shown
+        .lines()
+        .filter_map(|line| line.split_once(" = "))
+        .map(|(key, _)| key)
+    {
         let variable = format!("AISHA__{}", key.to_uppercase().replace('.', "__"));
         let (_, output) = run(&["config", "show"], &[("AISHA_ENV", "test"), (&variable, "1")]).await;
-        let set = output.lines().any(|line| line.starts_with(&format!("{key} = ")) && line.ends_with(&format!("from {variable}")));
+        let set = output.lines().any(|line| {
+            line.starts_with(&format!("{key} = ")) && line.ends_with(&format!("from {variable}"))
+        });
         assert!(set, "{variable} does not set {key}:\n{output}");
     }
 }

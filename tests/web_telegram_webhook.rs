@@ -9,7 +9,14 @@ const PATH: &str = "/api/v1/telegram/update";
 const SECRET: &str = "s3cret_of-Telegrams";
 
 async fn web_in_webhook_mode(db: &Db) -> Web {
-    Web::start(db, &[("AISHA__TELEGRAM__MODE", "webhook"), ("TELEGRAM_WEBHOOK_SECRET", SECRET)]).await
+    Web::start(
+        db,
+        &[
+            ("AISHA__TELEGRAM__MODE", "webhook"),
+            ("TELEGRAM_WEBHOOK_SECRET", SECRET),
+        ],
+    )
+    .await
 }
 
 async fn post(web: &Web, secret: Option<&str>, body: impl Into<reqwest::Body>) -> StatusCode {
@@ -45,7 +52,10 @@ async fn an_update_of_an_unknown_kind_is_kept() {
     let db = Db::new().await;
     let web = web_in_webhook_mode(&db).await;
     let unknown = json!({"update_id": 6, "telepathy": {"thought": "?"}});
-    assert_eq!(post(&web, Some(SECRET), unknown.to_string()).await, StatusCode::OK);
+    assert_eq!(
+        post(&web, Some(SECRET), unknown.to_string()).await,
+        StatusCode::OK
+    );
     assert_eq!(stored(&db).await, [(6, None, unknown)]);
 }
 
@@ -54,11 +64,24 @@ async fn an_update_without_our_secret_is_refused() {
     let db = Db::new().await;
     let web = web_in_webhook_mode(&db).await;
     let longer = format!("{SECRET}x");
-    for secret in [None, Some(""), Some("wrong"), Some(&SECRET[1..]), Some(longer.as_str())] {
-        assert_eq!(post(&web, secret, update(7).to_string()).await, StatusCode::UNAUTHORIZED, "{secret:?}");
+    for secret in [
+        None,
+        Some(""),
+        Some("wrong"),
+        Some(&SECRET[1..]),
+        Some(longer.as_str()),
+    ] {
+        assert_eq!(
+            post(&web, secret, update(7).to_string()).await,
+            StatusCode::UNAUTHORIZED,
+            "{secret:?}"
+        );
     }
     assert_eq!(stored(&db).await, []);
-    assert!(!web.process.output().contains(SECRET), "the secret stands in the log");
+    assert!(
+        !web.process.output().contains(SECRET),
+        "the secret stands in the log"
+    );
 }
 
 #[tokio::test]
@@ -66,10 +89,17 @@ async fn what_is_no_update_is_refused() {
     let db = Db::new().await;
     let web = web_in_webhook_mode(&db).await;
     for body in ["", "garbage", "[]", "{}", "null", r#"{"update_id":"7"}"#] {
-        assert_eq!(post(&web, Some(SECRET), body).await, StatusCode::BAD_REQUEST, "{body:?}");
+        assert_eq!(
+            post(&web, Some(SECRET), body).await,
+            StatusCode::BAD_REQUEST,
+            "{body:?}"
+        );
     }
     let huge = format!(r#"{{"update_id":8,"padding":"{}"}}"#, "x".repeat(1 << 20));
-    assert_eq!(post(&web, Some(SECRET), huge).await, StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(
+        post(&web, Some(SECRET), huge).await,
+        StatusCode::PAYLOAD_TOO_LARGE
+    );
     assert_eq!(stored(&db).await, []);
 }
 
@@ -83,7 +113,10 @@ async fn an_update_that_cannot_be_stored_is_answered_503() {
     ];
     let web = Web::start(&db, &variables).await;
     let outage = db.outage().await;
-    assert_eq!(post(&web, Some(SECRET), update(9).to_string()).await, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(
+        post(&web, Some(SECRET), update(9).to_string()).await,
+        StatusCode::SERVICE_UNAVAILABLE
+    );
     outage.end().await;
 }
 
@@ -91,6 +124,9 @@ async fn an_update_that_cannot_be_stored_is_answered_503() {
 async fn in_polling_mode_there_is_no_such_route() {
     let (db, signer) = (Db::new().await, FalSigner::new().await);
     let web = Web::start(&db, &[("FAL_JWKS_URL", signer.jwks_url())]).await;
-    assert_eq!(post(&web, Some(SECRET), update(10).to_string()).await, StatusCode::NOT_FOUND);
+    assert_eq!(
+        post(&web, Some(SECRET), update(10).to_string()).await,
+        StatusCode::NOT_FOUND
+    );
     assert_eq!(stored(&db).await, []);
 }

@@ -6,12 +6,9 @@ use jobs::{
     texts::{Message, Phrase},
 };
 
-use super::{
-    photos::small,
-    wizard,
-};
+use super::{photos::small, wizard};
 
-/// Greets, and offers to go on or to begin.
+/// Greets, and offers to go on or to begin; a newcomer gets the first question at once.
 pub(super) async fn start(turn: &mut Turn, first_name: &str) -> Result<(), ProducerError> {
     let first_name = first_name.to_owned();
     let message = if let Some(draft) = turn.draft().await? {
@@ -20,8 +17,8 @@ pub(super) async fn start(turn: &mut Turn, first_name: &str) -> Result<(), Produ
             .row([(Phrase::ButtonContinue {}, Action::Create), (Phrase::ButtonDiscard {}, Action::Discard(draft.id))])
     } else if turn.avatars().await?.is_empty() {
         let photos = &turn.rules().photos().photos;
-        Message::new(Phrase::Welcome { first_name, min: small(*photos.start()), max: small(*photos.end()) })
-            .button(Phrase::ButtonCreate {}, Action::Create)
+        let (min, max) = (small(*photos.start()), small(*photos.end()));
+        wizard::ask_type(None).after([Phrase::Welcome { first_name, min, max }])
     } else {
         Message::new(Phrase::WelcomeBack { first_name })
             .button(Phrase::ButtonCreate {}, Action::Create)

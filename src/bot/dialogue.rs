@@ -32,7 +32,8 @@ pub(super) struct Tap {
 
 /// The raw update as one of Telegram's types, or why it is none.
 pub(super) fn read(body: &Value) -> Result<Update, String> {
-    let update: Update = serde_json::from_value(body.clone()).map_err(|problem| problem.to_string())?;
+    // From text, not from the value: teloxide reads the update's kind only from a key that it can borrow.
+    let update: Update = serde_json::from_str(&body.to_string()).map_err(|problem| problem.to_string())?;
     match &update.kind {
         UpdateKind::Error(_) => Err("its kind is unknown, or a field of it is".to_owned()),
         _ => Ok(update),

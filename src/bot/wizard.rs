@@ -9,7 +9,7 @@ use jobs::{
     texts::{Message, Phrase},
 };
 
-use super::photos::small;
+use super::{commands, photos::small};
 
 /// As the database allows, in characters.
 const MAX_NAME: usize = 64;
@@ -146,12 +146,13 @@ pub(super) async fn retry(turn: &mut Turn, avatar: AvatarId) -> Result<Toast, Pr
 pub(super) async fn stale(turn: &mut Turn) -> Result<Toast, ProducerError> {
     match turn.draft().await? {
         Some(draft) => ask_next(turn, &draft, Place::New, []).await?,
-        None => super::commands::status(turn, Place::New).await?,
+        None => commands::status(turn, Place::New).await?,
     }
     Ok(Some(Phrase::StaleButton {}))
 }
 
-fn ask_type(draft: Option<AvatarId>) -> Message {
+/// The first question, for a new draft or again.
+pub(super) fn ask_type(draft: Option<AvatarId>) -> Message {
     let choice = |kind| draft.map_or(Action::NewDraft(kind), |draft| Action::ChooseType(draft, kind));
     let question = Message::new(Phrase::AskType {}).row([
         (Phrase::ButtonPortrait {}, choice(TrainingType::Portrait)),

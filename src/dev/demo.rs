@@ -26,7 +26,10 @@ use super::stack::{Stack, StackOptions, ignored_variables, millis};
 use crate::{
     exit::Failure,
     settings::Given,
-    simulators::{fal::FalSimulatorConfig, telegram::TelegramSimulatorConfig},
+    simulators::{
+        fal::FalSimulatorConfig,
+        telegram::{LedgerFilter, TelegramSimulatorConfig},
+    },
 };
 
 /// Train an avatar on this machine, from a user's photos to the final message, and show what happened.
@@ -89,7 +92,7 @@ const WEBHOOK_GRACE: Duration = Duration::from_secs(15);
 
 /// Runs the demo; an error says why it did not pass.
 pub async fn main(args: Args, _: Given) -> Result<(), Failure> {
-    let show = Show { json: args.json };
+    let show = Show { json: args.json, began: Instant::now() };
     let photos = person::load_photos(args.photos.as_deref())?;
     let home = tempfile::Builder::new().prefix("aisha-demo-").tempdir().context("no temporary directory")?;
     show.line(&format!("Training a {} from {} photos. Everything runs on this machine; nothing is paid for.", args.kind.word(), photos.len()));
@@ -103,6 +106,12 @@ pub async fn main(args: Args, _: Given) -> Result<(), Failure> {
     show.line(&format!("Started Postgres, S3, simulators and roles in {:.1} s.", began.elapsed().as_secs_f64()));
     let outcome = play(&args, &mut stack, photos, &show).await;
     let casualty = stack.casualty();
+    if outcome.is_err() {
+        // Beside the roles' logs; that it cannot be written matters less than why the demo did not pass.
+        let telegram = stack.telegram.control().ledger(&LedgerFilter::default());
+        let ledgers = serde_json::json!({ "fal": stack.fal.ledger(), "telegram": telegram });
+        drop(std::fs::write(home.path().join("ledgers.json"), format!("{ledgers:#}")));
+    }
     let kept = outcome.is_err().then(|| home.keep());
     stack.stop().await;
     match (outcome, casualty) {
@@ -170,6 +179,7 @@ fn options(args: &Args, home: PathBuf) -> StackOptions {
 #[derive(Debug, Clone, Copy)]
 struct Show {
     json: bool,
+    began: Instant,
 }
 
 impl Show {
@@ -178,6 +188,11 @@ impl Show {
             // A closed pipe (`aisha demo | head`) is no reason to fail.
             drop(writeln!(std::io::stdout(), "{text}"));
         }
+    }
+
+    /// A line with the seconds since the start.
+    fn event(self, text: &str) {
+        self.line(&format!("  {:>5.1} s  {text}", self.began.elapsed().as_secs_f64()));
     }
 
     fn report(self, evidence: &evidence::Evidence, timeline: &[timeline::Moment]) -> anyhow::Result<()> {

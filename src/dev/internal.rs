@@ -5,14 +5,15 @@ use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::parent;
 use super::postgres::{self, Options, PrivateCluster};
 
 /// `aisha internal …`; see [`Verb::run`].
 #[derive(Debug, clap::Subcommand)]
 pub enum Verb {
-    /// Become the server of a private cluster.
-    RunPostgres {
-        /// Parent, identity, program and the program's own arguments.
+    /// Become a program that ends with its parent.
+    FollowParent {
+        /// Parent, signal, identity, program and the program's own arguments.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
@@ -26,10 +27,10 @@ pub enum Verb {
 }
 
 impl Verb {
-    /// Runs the verb. Call it before a runtime or any other thread is started: [`postgres::exec_postgres`] says why.
+    /// Runs the verb. Call it before a runtime or any other thread is started: [`parent::become_child`] says why.
     pub fn run(self) -> ExitCode {
         match self {
-            Self::RunPostgres { arguments } => postgres::exec_postgres(&arguments),
+            Self::FollowParent { arguments } => parent::become_child(&arguments),
             Self::SweepCluster { home } => postgres::sweep_when_orphaned(&home),
             Self::HoldCluster => match hold_cluster() {
                 Ok(()) => ExitCode::SUCCESS,

@@ -1,9 +1,7 @@
 //! A private Postgres cluster, started from the server binaries that the machine has.
 //!
 //! It listens on a Unix socket only, so it clashes with no other server and needs no password. Promises:
-//! * the server ends when this process ends, however it ends: the server is our own binary re-executed, which
-//!   asks the kernel for a signal at its parent's death and then becomes `postgres` ([`server`])
-//!   - proven by `a_killed_parent_takes_its_postgres_with_it`;
+//! * the server ends when this process ends, however it ends ([`super::parent`]) - proven by `a_killed_parent_takes_its_postgres_with_it`;
 //! * a temporary cluster leaves no file behind: a second child of ours, the sweeper, waits for our death and removes
 //!   the directory ([`home`]); should both be killed, the next start sweeps - proven by `a_start_sweeps_what_a_killed_run_left`;
 //! * Ctrl-C reaches only us: the server has a process group of its own, and we stop it in our own order.
@@ -25,10 +23,9 @@ use rustix::process::Signal;
 
 pub use binaries::{INSTALL_HINT, ServerBinaries};
 pub use home::sweep_when_orphaned;
-pub use server::exec_postgres;
 
+use crate::dev::parent::Identity;
 use home::Home;
-use identity::Identity;
 use server::Server;
 
 /// The superuser of every private cluster; there is no password.
@@ -174,7 +171,7 @@ impl PrivateCluster {
     /// Takes about a second the first time, under a tenth of one with kept data.
     pub fn start(options: Options) -> Result<Self, PostgresError> {
         let binaries = binaries::find(options.bin_dir.as_deref())?;
-        let identity = Identity::to_drop_to()?;
+        let identity = identity::to_drop_to()?;
         home::sweep();
         let home = match &options.keep {
             Keep::Nothing => Home::temporary(identity)?,

@@ -177,7 +177,7 @@ impl Stack {
 
 const WEB_IS_READY: &str = "Web is listening on ";
 const WORKER_IS_READY: &str = "is claiming jobs";
-const BOT_IS_READY: &str = "Bot is taking updates";
+const BOT_IS_READY: &str = "The bot is running";
 
 async fn start_cluster(options: &StackOptions, aisha: &Path) -> anyhow::Result<PrivateCluster> {
     let keep = if options.keep { Keep::Directory(super::postgres::kept_directory(&options.home)) } else { Keep::Nothing };
@@ -187,7 +187,7 @@ async fn start_cluster(options: &StackOptions, aisha: &Path) -> anyhow::Result<P
 }
 
 fn listening_on(line: &str) -> anyhow::Result<SocketAddr> {
-    let address = line.split(WEB_IS_READY).nth(1).and_then(|rest| rest.split_whitespace().next());
+    let address = line.split(WEB_IS_READY).nth(1).and_then(|rest| rest.split(|c: char| c.is_whitespace() || c == '"').next());
     address.and_then(|text| text.parse().ok()).with_context(|| format!("no address in {line:?}"))
 }
 
@@ -205,6 +205,7 @@ fn environment(
         ("S3_ACCESS_KEY", s3.access_key.clone()),
         ("S3_SECRET_KEY", s3.secret_key.expose_secret().to_owned()),
         ("S3_BUCKET_AVATARS", BUCKET.to_owned()),
+        ("AISHA__LOG__FORMAT", "text".to_owned()),
         ("AVATAR_TEST_MODE", "true".to_owned()),
         ("AISHA__FAL__SIMULATOR_URL", fal.url()),
         ("FAL_KEY", FAL_KEY.to_owned()),

@@ -36,10 +36,16 @@ pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
     let Verb::Status { id, json } = verb;
     let settings = given.load::<OpsSettings>()?;
     let database = connect::database(&settings.database, "avatars").await?;
-    let view = Reader::new(database.pool().clone()).training_status(id).await.context("the database failed")?;
+    let view = Reader::new(database.pool().clone())
+        .training_status(id)
+        .await
+        .context("the database failed")?;
     let view = view.with_context(|| format!("there is no avatar and no training {id}"))?;
     if json {
-        println!("{}", serde_json::to_string(&view).context("the status cannot be written as JSON")?);
+        println!(
+            "{}",
+            serde_json::to_string(&view).context("the status cannot be written as JSON")?
+        );
     } else {
         print(&view);
     }
@@ -48,7 +54,12 @@ pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
 
 fn print(view: &TrainingView) {
     let status = serde_json::to_value(view.status).unwrap_or_default();
-    println!("{} {}%: {}", status.as_str().unwrap_or("unknown"), view.progress, view.message);
+    println!(
+        "{} {}%: {}",
+        status.as_str().unwrap_or("unknown"),
+        view.progress,
+        view.message
+    );
     println!("created   {}", view.created_at.to_rfc3339());
     if let Some(completed_at) = view.completed_at {
         println!("completed {}", completed_at.to_rfc3339());

@@ -31,6 +31,8 @@ Examples:
     Show,
 }
 
+type Check = fn(&Given) -> Result<(), Problems>;
+
 /// Runs the verb.
 #[expect(clippy::unused_async, reason = "every verb is run the same way")]
 pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
@@ -38,7 +40,7 @@ pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
         Verb::Show => print!("{}", Layers::merge(&given).listing()),
         Verb::Check { role } => {
             let wanted = |name: &str| role.as_deref().is_none_or(|role| role == name);
-            let checks: [(&'static str, fn(&Given) -> Result<(), Problems>); 4] = [
+            let checks: [(&str, Check); 4] = [
                 (BotSettings::NAME, check::<BotSettings>),
                 (WebSettings::NAME, check::<WebSettings>),
                 (WorkerSettings::NAME, check::<WorkerSettings>),

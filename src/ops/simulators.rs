@@ -18,13 +18,17 @@ const GRACE: Duration = Duration::ZERO;
 /// Simulates FAL until a signal.
 pub async fn fal(args: fal::Args, given: Given) -> Result<(), Failure> {
     let stop = start(&given)?;
-    Ok(fal::run(args, stop.soft().cancelled()).await.context("the FAL simulator cannot run")?)
+    Ok(fal::run(args, stop.soft().cancelled())
+        .await
+        .context("the FAL simulator cannot run")?)
 }
 
 /// Simulates Telegram until a signal.
 pub async fn telegram(args: telegram::Args, given: Given) -> Result<(), Failure> {
     let stop = start(&given)?;
-    Ok(telegram::run(args, stop.soft().cancelled()).await.context("the Telegram simulator cannot run")?)
+    Ok(telegram::run(args, stop.soft().cancelled())
+        .await
+        .context("the Telegram simulator cannot run")?)
 }
 
 fn start(given: &Given) -> Result<Stop, Failure> {

@@ -66,8 +66,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("the default"),
-            Self::File(name) => write!(f, "from {name}"),
-            Self::Environment(name) => write!(f, "from {name}"),
+            Self::File(name) | Self::Environment(name) => write!(f, "from {name}"),
             Self::CommandLine(option) => write!(f, "from {option}"),
         }
     }

@@ -51,6 +51,13 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Adds a problem with the value of a key.
+    pub(super) fn reject(&mut self, key: &str, what: &str, fix: &str) {
+        if let Some(value) = self.layers.get(key) {
+            self.wrong(key, value, what, fix);
+        }
+    }
+
     /// A text that must be there.
     pub(super) fn text(&mut self, key: &str, example: &str) -> Option<String> {
         self.required(key, example).map(|value| value.text.clone())
@@ -64,18 +71,13 @@ impl<'a> Reader<'a> {
     /// A value of a type that says itself what is wrong with a text.
     pub(super) fn parse<T: FromStr<Err: Display>>(&mut self, key: &str, example: &str) -> Option<T> {
         let value = self.required(key, example)?;
-        value
-            .text
-            .parse()
-            .map_err(|error| {
-                self.wrong(
-                    key,
-                    value,
-                    &format!("{error}"),
-                    &format!("For example: {example}"),
-                )
-            })
-            .ok()
+        match value.text.parse::<T>() {
+            Ok(parsed) => Some(parsed),
+            Err(error) => {
+                self.wrong(key, value, &error.to_string(), &format!("For example: {example}"));
+                None
+            }
+        }
     }
 
     /// As [`Reader::parse`], for a value that may be missing: `Some(None)`.

@@ -10,13 +10,13 @@ use jobs::{
 use secrecy::SecretString;
 use url::Url;
 
-use super::reader::Reader;
+use super::{layers::Origin, reader::Reader};
 
 pub(super) const MILLISECOND: Duration = Duration::from_millis(1);
 pub(super) const SECOND: Duration = Duration::from_secs(1);
-pub(super) const MINUTE: Duration = Duration::from_secs(60);
-pub(super) const HOUR: Duration = Duration::from_secs(3600);
-pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
+pub(super) const MINUTE: Duration = Duration::from_mins(1);
+pub(super) const HOUR: Duration = Duration::from_hours(1);
+pub(super) const DAY: Duration = Duration::from_hours(24);
 
 /// `[log]`
 #[derive(Debug, Clone)]
@@ -138,26 +138,38 @@ impl TrainingSettings {
     pub(super) fn read(from: &mut Reader<'_>) -> Option<Self> {
         let portrait_trainer = from.text("training.portrait_trainer", "flux-lora-portrait-trainer");
         let style_trainer = from.text("training.style_trainer", "flux-lora-fast-training");
-        let preset = from.parse("training.preset", "balanced");
+        let preset = from.text("training.preset", "balanced");
         let defaults = TrainingDefaults {
             portrait_trainer: portrait_trainer?,
             style_trainer: style_trainer?,
             preset: preset?,
         };
         let (table, origin) = from.trainers();
-        let refuse = |errors: Vec<TrainerError>| {
-            for error in errors {
-                from.refuse(
-                    &format!("{error}"),
-                    format!("({origin})."),
-                    "config/trainers.toml says what each key means.",
-                );
+        match Trainers::from_toml(table, &defaults) {
+            Ok(trainers) => Some(Self { trainers }),
+            Err(errors) => {
+                for error in &errors {
+                    refuse_trainer(from, error, origin);
+                }
+                None
             }
-        };
-        Trainers::from_toml(table, &defaults)
-            .map_err(refuse)
-            .ok()
-            .map(|trainers| Self { trainers })
+        }
+    }
+}
+
+/// A mistake is either in the table or in the key that chooses from it.
+fn refuse_trainer(from: &mut Reader<'_>, error: &TrainerError, table: &Origin) {
+    if error.entry == "[training]" {
+        let fix = "config/trainers.toml lists the trainers and their presets.";
+        from.reject(&format!("training.{}", error.key), &error.problem, fix);
+    } else {
+        let key = format!("trainers.toml, {}, {}", error.entry, error.key);
+        let what = format!("is wrong ({table}): {}.", error.problem);
+        from.refuse(
+            &key,
+            what,
+            "The head of config/trainers.toml says what each key means.",
+        );
     }
 }
 
@@ -207,7 +219,12 @@ impl PhotoSettings {
 
     /// As the jobs and the wizard know them.
     pub const fn limits(&self) -> Limits {
-        Limits { photos: self.min..=self.max, bytes: self.max_bytes, side: self.max_side, pixels: self.max_pixels }
+        Limits {
+            photos: self.min..=self.max,
+            bytes: self.max_bytes,
+            side: self.max_side,
+            pixels: self.max_pixels,
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
 /// `[telegram]`
 #[derive(Debug, Clone)]
 pub struct TelegramSettings {
-    /// From BotFather.
+    /// From `BotFather`.
     pub bot_token: SecretString,
     /// Telegram, or a simulator or server of one's own.
     pub api_url: Url,

@@ -63,7 +63,7 @@ pub struct FalSimulatorConfig {
     pub public_base: Option<String>,
     /// From submit to COMPLETED, the archive's download apart.
     pub request_duration: Duration,
-    /// Factor on FAL's own long times: webhook timeouts (15 s, 120 s), retry delays (1 s to 120 s), keep-alives.
+    /// Factor on FAL's own long times: webhook timeouts (15 s, 120 s; never below 2 s), retry delays (1 s to 60 s), keep-alives.
     pub time_scale: f64,
     /// Requests in progress at once; `None` is no limit.
     pub concurrency: Option<usize>,
@@ -209,6 +209,11 @@ impl Running {
     /// Whether an answer is withheld right now; a stuck run is none.
     pub fn holds_an_answer(&self) -> bool {
         self.sim.holds.held().1.iter().any(Held::is_an_answer)
+    }
+
+    /// Whether a run is stuck right now.
+    pub fn holds_a_run(&self) -> bool {
+        self.sim.holds.held().1.iter().any(|held| !held.is_an_answer())
     }
 
     /// Lets go of everything withheld, answers and runs; says how much that was.

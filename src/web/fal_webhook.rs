@@ -46,7 +46,10 @@ pub(super) async fn receive(
     // Raw bytes on purpose: the signature covers them, and JSON written anew would not match.
     let delivery = web.verifier.verify(&headers, &body, web.clock.now()).await?;
     let request_id = delivery.request_id.clone();
-    let accepted = web.producer.accept_fal_delivery(delivery, read_query(query.as_deref())).await?;
+    let accepted = web
+        .producer
+        .accept_fal_delivery(delivery, read_query(query.as_deref()))
+        .await?;
     counter!("aisha_webhook_total", "verdict" => "stored").increment(1);
     info!(fal.request_id = %request_id, duplicate = accepted.was_known, "Stored a FAL delivery for request {request_id}");
     Ok(StatusCode::OK)
@@ -59,7 +62,10 @@ fn read_query(query: Option<&str>) -> DeliveryQuery {
             .find(|(name, value)| name == wanted && !value.is_empty())
             .map(|(_, value)| value.into_owned())
     };
-    DeliveryQuery { training_type: find("training_type"), token: find("token") }
+    DeliveryQuery {
+        training_type: find("training_type"),
+        token: find("token"),
+    }
 }
 
 /// Why nothing was promised. What exactly was wrong goes to the log, never to the caller.

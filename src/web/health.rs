@@ -41,14 +41,21 @@ struct Check {
 impl fmt::Debug for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = self.checks.iter().map(|check| check.name).collect::<Vec<_>>();
-        f.debug_struct("Health").field("checks", &names).finish_non_exhaustive()
+        f.debug_struct("Health")
+            .field("checks", &names)
+            .finish_non_exhaustive()
     }
 }
 
 impl Health {
     /// Looks at database, migrations and draining.
     pub fn new(database: Database, stop: Stop, metrics: PrometheusHandle) -> Self {
-        Self { database, stop, metrics, checks: Vec::new() }
+        Self {
+            database,
+            stop,
+            metrics,
+            checks: Vec::new(),
+        }
     }
 
     /// Looks at something more. `check` answers what is wrong, without a host or a secret in it.
@@ -57,7 +64,10 @@ impl Health {
     where
         F: Future<Output = Result<(), String>> + Send + 'static,
     {
-        self.checks.push(Arc::new(Check { name, run: Box::new(move || Box::pin(check())) }));
+        self.checks.push(Arc::new(Check {
+            name,
+            run: Box::new(move || Box::pin(check())),
+        }));
         self
     }
 
@@ -73,9 +83,9 @@ impl Health {
     /// Serves the three routes on an address of their own, until the process ends. Binds before it returns, so
     /// that an address that is taken is an error at start-up.
     pub async fn serve_on(self, listen: SocketAddr) -> Result<(), Failure> {
-        let listener = TcpListener::bind(listen)
-            .await
-            .map_err(|error| Failure::unavailable(format_args!("cannot serve health on {listen}: {error}")))?;
+        let listener = TcpListener::bind(listen).await.map_err(|error| {
+            Failure::unavailable(format_args!("cannot serve health on {listen}: {error}"))
+        })?;
         let listen = listener.local_addr().unwrap_or(listen);
         info!("Health is served on {listen}");
         let routes = self.routes();
@@ -91,7 +101,10 @@ impl Health {
         }
         match timeout(PATIENCE, schema::pending(&self.database)).await {
             Ok(Ok(pending)) if pending.is_empty() => {}
-            Ok(Ok(pending)) => problems.push(format!("migrations: {} pending, run `aisha migrate`", pending.len())),
+            Ok(Ok(pending)) => problems.push(format!(
+                "migrations: {} pending, run `aisha migrate`",
+                pending.len()
+            )),
             Ok(Err(error)) => {
                 debug!("Not ready: {error}");
                 problems.push("database: it does not answer as it should".to_owned());
@@ -111,8 +124,15 @@ impl Health {
 
 async fn readyz(State(health): State<Health>) -> impl IntoResponse {
     let problems = health.problems().await;
-    let status = if problems.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(serde_json::json!({ "ready": problems.is_empty(), "problems": problems })))
+    let status = if problems.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (
+        status,
+        Json(serde_json::json!({ "ready": problems.is_empty(), "problems": problems })),
+    )
 }
 
 async fn metrics(State(health): State<Health>) -> String {

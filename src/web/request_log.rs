@@ -15,7 +15,11 @@ use url::form_urlencoded;
 /// The middleware.
 pub(super) async fn log(request: Request, next: Next) -> Response {
     // The route's pattern and not the path: a scanner must not make a time series a guess.
-    let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("unmatched", MatchedPath::as_str)
+        .to_owned();
     let method = request.method().clone();
     let query = masked(request.uri().query().unwrap_or_default());
     let begun = Instant::now();
@@ -24,7 +28,8 @@ pub(super) async fn log(request: Request, next: Next) -> Response {
 
     let status = response.status().as_u16();
     let duration = begun.elapsed();
-    counter!("aisha_http_requests_total", "route" => route.clone(), "status" => status.to_string()).increment(1);
+    counter!("aisha_http_requests_total", "route" => route.clone(), "status" => status.to_string())
+        .increment(1);
     histogram!("aisha_http_request_seconds", "route" => route.clone()).record(duration);
     let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     if route.starts_with("/api/") {
@@ -37,8 +42,16 @@ pub(super) async fn log(request: Request, next: Next) -> Response {
 
 fn masked(query: &str) -> String {
     let pairs = form_urlencoded::parse(query.as_bytes());
-    let pairs = pairs.map(|(name, value)| if name == "token" { (name, "***".into()) } else { (name, value) });
-    form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+    let pairs = pairs.map(|(name, value)| {
+        if name == "token" {
+            (name, "***".into())
+        } else {
+            (name, value)
+        }
+    });
+    form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(pairs)
+        .finish()
 }
 
 #[cfg(test)]
@@ -47,7 +60,10 @@ mod tests {
 
     #[test]
     fn a_token_never_reaches_the_log() {
-        assert_eq!(masked("training_type=style&token=0123abc"), "training_type=style&token=***");
+        assert_eq!(
+            masked("training_type=style&token=0123abc"),
+            "training_type=style&token=***"
+        );
         assert_eq!(masked("%74oken=0123abc"), "token=***");
         assert_eq!(masked(""), "");
     }

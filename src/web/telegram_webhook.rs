@@ -30,7 +30,11 @@ pub const PATH: &str = "/api/v1/telegram/update";
 const SECRET_HEADER: &str = "x-telegram-bot-api-secret-token";
 
 /// One update.
-pub(super) async fn receive(State(web): State<Web>, headers: HeaderMap, body: Bytes) -> Result<StatusCode, Refusal> {
+pub(super) async fn receive(
+    State(web): State<Web>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<StatusCode, Refusal> {
     let secret = web.telegram_secret.as_ref().ok_or(Refusal::NoSecret)?;
     let sent = headers.get(SECRET_HEADER).ok_or(Refusal::NoSecret)?;
     if !is_same(sent.as_bytes(), secret) {
@@ -65,7 +69,9 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let (status, verdict) = match &self {
             Self::NoSecret | Self::WrongSecret => (StatusCode::UNAUTHORIZED, "unauthorised"),
-            Self::Garbage(_) | Self::NotStored(ProducerError::NotAnUpdate) => (StatusCode::BAD_REQUEST, "garbage"),
+            Self::Garbage(_) | Self::NotStored(ProducerError::NotAnUpdate) => {
+                (StatusCode::BAD_REQUEST, "garbage")
+            }
             Self::NotStored(_) => (StatusCode::SERVICE_UNAVAILABLE, "not_stored"),
         };
         counter!("aisha_telegram_updates_total", "verdict" => verdict).increment(1);

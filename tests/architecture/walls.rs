@@ -1,6 +1,6 @@
 //! Who may name what: the layers of `docs/architecture.md`, kept apart.
 
-use super::source::{Source, rust_files};
+use super::source::{self, Source, rust_files};
 use super::{Violation, check, is_below, refuses};
 
 /// Only these of the root crate may do what a shell may not: they stand for the world outside.
@@ -34,6 +34,49 @@ fn shells_name_no_database_no_http_client_and_no_engine() {
     ));
     assert!(!refuses(rule, "src/dev/demo.rs", "use sqlx::PgPool;"));
     check(&rust_files(), rule);
+}
+
+fn only_the_worker_runs_jobs(source: &Source) -> Vec<Violation> {
+    let may = source.path == "src/worker.rs" || is_exempt_from_walls(&source.path);
+    if !source.path.starts_with("src/") || may {
+        return Vec::new();
+    }
+    let fix = "enqueue it (jobs::producer): a shell that runs jobs has every secret and no slots";
+    // `use jobs::{…}` may spread over lines: what counts is what stands before its semicolon.
+    let code = source.code.join("\n");
+    let uses = code.match_indices("jobs::").filter(|(at, _)| {
+        let path = code[*at..].split([';', '(']).next().unwrap_or_default();
+        source::has_word(path, "runtime")
+    });
+    uses.map(|(at, _)| {
+        Violation::new(
+            source,
+            code[..at].lines().count(),
+            "a shell uses jobs::runtime",
+            fix,
+        )
+    })
+    .collect()
+}
+
+#[test]
+fn only_the_worker_role_runs_jobs() {
+    assert!(refuses(
+        only_the_worker_runs_jobs,
+        "src/web.rs",
+        "use jobs::{\n    producer,\n    runtime::Worker,\n};"
+    ));
+    assert!(refuses(
+        only_the_worker_runs_jobs,
+        "src/bot/send.rs",
+        "jobs::runtime::Worker::new(context)"
+    ));
+    assert!(!refuses(
+        only_the_worker_runs_jobs,
+        "src/web.rs",
+        "use jobs::producer;\nlet runtime = 1;"
+    ));
+    check(&rust_files(), only_the_worker_runs_jobs);
 }
 
 fn only_the_adapter_names_apalis(source: &Source) -> Vec<Violation> {
@@ -132,13 +175,9 @@ fn simulators_share_nothing_with_the_clients() {
 }
 
 fn jobs_take_time_and_chance_from_their_context(source: &Source) -> Vec<Violation> {
-    // The clock itself; and the engine, the lock of the schema, which wait for the database and not for a job.
-    let exempt = [
-        "jobs/src/context",
-        "jobs/src/clock",
-        "jobs/src/queue",
-        "jobs/src/schema",
-    ];
+    // The clock itself; and what drives jobs, as opposed to being one: the engine, its runtime, the schema's lock.
+    let exempt =
+        ["context", "clock", "queue", "runtime", "schema"].map(|module| format!("jobs/src/{module}"));
     let path = &source.path;
     if !path.starts_with("jobs/src/") || exempt.iter().any(|module| is_below(path, module)) {
         return Vec::new();

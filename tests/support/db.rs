@@ -68,7 +68,9 @@ impl Db {
 
     /// The database refuses everybody, and has thrown everybody out, until [`Outage::end`].
     pub async fn outage(&self) -> Outage {
-        let outage = Outage { database: self.name.clone() };
+        let outage = Outage {
+            database: self.name.clone(),
+        };
         outage.accept_connections(false).await;
         let mut admin = outage.admin().await;
         sqlx::query("select pg_terminate_backend(pid) from pg_stat_activity where datname = $1")
@@ -97,7 +99,10 @@ impl Outage {
     }
 
     async fn accept_connections(&self, accept: bool) {
-        let statement = format!(r#"alter database "{}" with allow_connections {accept}"#, self.database);
+        let statement = format!(
+            r#"alter database "{}" with allow_connections {accept}"#,
+            self.database
+        );
         let mut admin = self.admin().await;
         sqlx::raw_sql(AssertSqlSafe(statement))
             .execute(&mut admin)

@@ -33,13 +33,17 @@ impl Fal {
     pub fn env(&self) -> [(&'static str, String); 7] {
         [
             ("FAL_KEY", "test-key:test-secret".to_owned()),
-            ("FAL_QUEUE_URL", self.url("queue")),
-            ("FAL_RUN_URL", self.url("run")),
-            ("FAL_REST_URL", self.url("rest")),
-            ("FAL_CDN_URL", self.url("cdn")),
-            ("FAL_API_URL", self.url("api")),
-            ("FAL_JWKS_URL", self.jwks_url()),
+            ("FAL_QUEUE_URL", self.service("queue")),
+            ("FAL_RUN_URL", self.service("run")),
+            ("FAL_REST_URL", self.service("rest")),
+            ("FAL_CDN_URL", self.service("cdn")),
+            ("FAL_API_URL", self.service("api")),
+            ("FAL_JWKS_URL", self.service("rest/.well-known/jwks.json")),
         ]
+    }
+
+    fn service(&self, path: &str) -> String {
+        format!("{}/{path}", self.url())
     }
 }
 

@@ -26,12 +26,22 @@ impl FalSigner {
     pub async fn new() -> Self {
         let key = SigningKey::from_bytes(&[7; 32]);
         let x = URL_SAFE.encode(key.verifying_key().as_bytes());
-        Self::serving(key, StatusCode::OK, json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": x}]})).await
+        Self::serving(
+            key,
+            StatusCode::OK,
+            json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": x}]}),
+        )
+        .await
     }
 
     /// Whose key set cannot be had.
     pub async fn without_keys() -> Self {
-        Self::serving(SigningKey::from_bytes(&[7; 32]), StatusCode::INTERNAL_SERVER_ERROR, json!({})).await
+        Self::serving(
+            SigningKey::from_bytes(&[7; 32]),
+            StatusCode::INTERNAL_SERVER_ERROR,
+            json!({}),
+        )
+        .await
     }
 
     async fn serving(key: SigningKey, status: StatusCode, keys: Value) -> Self {
@@ -39,7 +49,11 @@ impl FalSigner {
         let jwks_url = format!("http://{}/jwks.json", listener.local_addr().expect("an address"));
         let router = Router::new().route("/jwks.json", get(move || async move { (status, Json(keys)) }));
         let server = tokio::spawn(async move { axum::serve(listener, router).await.expect("serve") });
-        Self { key, jwks_url, server }
+        Self {
+            key,
+            jwks_url,
+            server,
+        }
     }
 
     /// What goes into `FAL_JWKS_URL`.
@@ -88,8 +102,17 @@ pub struct Delivery {
 impl Delivery {
     /// Signs it anew.
     pub fn sign_with(&mut self, key: &SigningKey) {
-        let Self { request_id, user_id, timestamp, body, .. } = self;
-        let message = format!("{request_id}\n{user_id}\n{timestamp}\n{}", hex::encode(Sha256::digest(body)));
+        let Self {
+            request_id,
+            user_id,
+            timestamp,
+            body,
+            ..
+        } = self;
+        let message = format!(
+            "{request_id}\n{user_id}\n{timestamp}\n{}",
+            hex::encode(Sha256::digest(body))
+        );
         self.signature = hex::encode(key.sign(message.as_bytes()).to_bytes());
     }
 

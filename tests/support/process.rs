@@ -4,10 +4,12 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use aisha::dev::parent::{self, LastSignal};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::watch;
 
@@ -15,7 +17,8 @@ use super::{PATIENCE, eventually};
 
 /// `aisha` with these arguments, not started yet.
 pub fn aisha<Argument: AsRef<OsStr>>(arguments: impl IntoIterator<Item = Argument>) -> Launch {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_aisha"));
+    // It follows the thread that starts it, which is the test's: not even a killed test run leaves a process behind.
+    let mut command = parent::following(binary(), LastSignal::Kill, None, binary());
     command
         .args(arguments)
         .env_clear()
@@ -27,6 +30,10 @@ pub fn aisha<Argument: AsRef<OsStr>>(arguments: impl IntoIterator<Item = Argumen
         }
     }
     Launch(command)
+}
+
+fn binary() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_aisha"))
 }
 
 /// What is still to be said before a process starts.
@@ -50,7 +57,14 @@ impl Launch {
 
     /// Starts it.
     pub fn start(mut self) -> Aisha {
-        let name = format!("{:?}", self.0.get_args().collect::<Vec<_>>());
+        // What comes before belongs to `parent::following`.
+        let arguments: Vec<_> = self
+            .0
+            .get_args()
+            .skip_while(|argument| *argument != binary())
+            .skip(1)
+            .collect();
+        let name = format!("aisha {arguments:?}");
         let piped = self
             .0
             .stdin(Stdio::piped())

@@ -21,7 +21,7 @@ impl Telegram {
         let token = Some(BOT_TOKEN.to_owned());
         let mut config = TelegramSimulatorConfig {
             token,
-            time_factor: 0.01,
+            time_scale: 0.01,
             ..TelegramSimulatorConfig::default()
         };
         change(&mut config);

@@ -16,12 +16,27 @@ pub struct Web {
 impl Web {
     /// Over `db`, with further variables; returns when it listens.
     pub async fn start(db: &Db, variables: &[(&str, &str)]) -> Self {
-        let launch = aisha(["web", "--listen", "127.0.0.1:0"]).env("AISHA_ENV", "test").env("DATABASE_URL", db.url());
+        let launch = aisha(["web", "--listen", "127.0.0.1:0"])
+            .env("AISHA_ENV", "test")
+            .env("DATABASE_URL", db.url());
         let process = launch.envs(variables.iter().copied()).start();
         let line = process.line("Web is listening on ").await;
-        let address = line.rsplit("Web is listening on ").next().expect("an address").trim().to_owned();
-        let client = Client::builder().timeout(Duration::from_secs(30)).no_proxy().build().expect("a client");
-        Self { process, client, base: format!("http://{address}") }
+        let address = line
+            .rsplit("Web is listening on ")
+            .next()
+            .expect("an address")
+            .trim()
+            .to_owned();
+        let client = Client::builder()
+            .timeout(Duration::from_secs(30))
+            .no_proxy()
+            .build()
+            .expect("a client");
+        Self {
+            process,
+            client,
+            base: format!("http://{address}"),
+        }
     }
 
     /// `path` with its leading slash.

@@ -22,6 +22,8 @@ use reqwest::{
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use super::cause::describe;
+
 mod delivery;
 mod error;
 mod failure;
@@ -36,15 +38,15 @@ mod urls;
 mod verifier;
 mod wire;
 
+pub use crate::domain::FalRequest as Request;
 pub use delivery::{Delivery, Fact, Unreadable};
 pub use error::{Error, Result};
 pub use failure::{Failure, FailureClass};
 pub use list::ListQuery;
-pub use signature::NotSigned;
 pub use requests::{CancelOutcome, RequestStatus, ResultOutcome};
+pub use signature::NotSigned;
 pub use storage::Download;
 pub use submit::SubmitOutcome;
-pub use crate::domain::FalRequest as Request;
 pub use verifier::{Verdict, VerifiedDelivery, VerifierSettings, VerifyError, WebhookVerifier};
 
 /// Where FAL is, with which key, and how patient we are.
@@ -52,11 +54,11 @@ pub use verifier::{Verdict, VerifiedDelivery, VerifierSettings, VerifyError, Web
 pub struct FalSettings {
     /// Submit, status, result, cancel: `https://queue.fal.run`.
     pub queue_url: Url,
-    /// Synchronous runs: `https://fal.run`.
+    /// Synchronous runs: `https://fal.run`. No job makes one yet.
     pub run_url: Url,
     /// Starts uploads: `https://rest.fal.ai`.
     pub rest_url: Url,
-    /// Files: `https://v3.fal.media`. Never given the key.
+    /// Files: `https://v3.fal.media`. Their URLs come from FAL; listed so that nobody takes it for one that gets the key.
     pub cdn_url: Url,
     /// The platform, for the request list: `https://api.fal.ai`.
     pub api_url: Url,
@@ -108,7 +110,11 @@ pub struct Multipart {
 
 impl Default for Multipart {
     fn default() -> Self {
-        Self { above: 90 << 20, part: 10 << 20, tries: 3 }
+        Self {
+            above: 90 << 20,
+            part: 10 << 20,
+            tries: 3,
+        }
     }
 }
 
@@ -133,9 +139,21 @@ impl FalClient {
     /// # Errors
     /// The key has characters that no HTTP header can carry, or TLS cannot be set up.
     pub fn new(settings: FalSettings) -> Result<Self> {
-        let FalSettings { queue_url, rest_url, api_url, key, timeouts, multipart, .. } = settings;
-        let mut authorization = HeaderValue::from_str(&format!("Key {}", key.expose_secret()))
-            .map_err(|_| Error::Settings("the FAL key has characters that a header cannot carry: use <id>:<secret>".into()))?;
+        let FalSettings {
+            queue_url,
+            rest_url,
+            api_url,
+            key,
+            timeouts,
+            multipart,
+            ..
+        } = settings;
+        let mut authorization =
+            HeaderValue::from_str(&format!("Key {}", key.expose_secret())).map_err(|_| {
+                Error::Settings(
+                    "the FAL key has characters that a header cannot carry: use <id>:<secret>".into(),
+                )
+            })?;
         authorization.set_sensitive(true);
         let base = || {
             Client::builder()
@@ -144,11 +162,18 @@ impl FalClient {
                 // A redirect would carry the key, or repeat a POST, where nobody said it should go.
                 .redirect(redirect::Policy::none())
         };
-        let build = |builder: reqwest::ClientBuilder| builder.build().map_err(|error| Error::Settings(describe(&error)));
+        let build = |builder: reqwest::ClientBuilder| {
+            builder.build().map_err(|error| Error::Settings(describe(&error)))
+        };
         Ok(Self {
             calls: build(base().timeout(timeouts.call))?,
             submits: build(submit::configure(base()).timeout(timeouts.submit))?,
-            files: build(base().redirect(redirect::Policy::limited(5)).timeout(timeouts.transfer).read_timeout(timeouts.stall))?,
+            files: build(
+                base()
+                    .redirect(redirect::Policy::limited(5))
+                    .timeout(timeouts.transfer)
+                    .read_timeout(timeouts.stall),
+            )?,
             queue_url,
             rest_url,
             api_url,
@@ -160,17 +185,28 @@ impl FalClient {
 
     /// A request with the key. The caller has made `url` from a configured base, or checked it against one.
     fn keyed(&self, method: Method, url: Url) -> RequestBuilder {
-        self.calls.request(method, url).header(AUTHORIZATION, self.authorization.clone())
+        self.calls
+            .request(method, url)
+            .header(AUTHORIZATION, self.authorization.clone())
     }
 }
 
 /// Sends, and turns statuses that speak of us or of the moment (not of a request) into errors.
 async fn send(call: &'static str, request: RequestBuilder) -> Result<Response> {
-    let response = request.send().await.map_err(|error| Error::unreachable(call, &error))?;
+    let response = request
+        .send()
+        .await
+        .map_err(|error| Error::unreachable(call, &error))?;
     match response.status() {
-        StatusCode::UNAUTHORIZED => Err(Error::Unauthorized { detail: detail(response).await }),
-        StatusCode::FORBIDDEN => Err(Error::Locked { detail: detail(response).await }),
-        StatusCode::TOO_MANY_REQUESTS => Err(Error::Busy { retry_after: retry_after(&response) }),
+        StatusCode::UNAUTHORIZED => Err(Error::Unauthorized {
+            detail: detail(response).await,
+        }),
+        StatusCode::FORBIDDEN => Err(Error::Locked {
+            detail: detail(response).await,
+        }),
+        StatusCode::TOO_MANY_REQUESTS => Err(Error::Busy {
+            retry_after: retry_after(&response),
+        }),
         _ => Ok(response),
     }
 }
@@ -184,27 +220,53 @@ async fn succeeded(call: &'static str, response: Response) -> Result<Response> {
     let detail = detail(response).await;
     Err(match status {
         StatusCode::NOT_FOUND | StatusCode::GONE => Error::Missing { call, detail },
-        StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT => Error::Server { call, status: status.as_u16(), detail },
-        status if status.is_server_error() => Error::Server { call, status: status.as_u16(), detail },
-        status => Error::Refused { call, status: status.as_u16(), detail },
+        StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT => Error::Server {
+            call,
+            status: status.as_u16(),
+            detail,
+        },
+        status if status.is_server_error() => Error::Server {
+            call,
+            status: status.as_u16(),
+            detail,
+        },
+        status => Error::Refused {
+            call,
+            status: status.as_u16(),
+            detail,
+        },
     })
 }
 
 /// The body of an answer, up to `limit` bytes.
 async fn body(call: &'static str, mut response: Response, limit: usize) -> Result<Vec<u8>> {
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| Error::unreachable(call, &error))? {
+    while let Some(chunk) = response
+        .chunk()
+        .await
+        .map_err(|error| Error::unreachable(call, &error))?
+    {
         if body.len() + chunk.len() > limit {
-            return Err(Error::TooLarge { call, limit: limit as u64 });
+            return Err(Error::TooLarge {
+                call,
+                limit: limit as u64,
+            });
         }
         body.extend_from_slice(&chunk);
     }
     Ok(body)
 }
 
-async fn json<T: serde::de::DeserializeOwned>(call: &'static str, response: Response, limit: usize) -> Result<T> {
+async fn json<T: serde::de::DeserializeOwned>(
+    call: &'static str,
+    response: Response,
+    limit: usize,
+) -> Result<T> {
     let body = body(call, response, limit).await?;
-    serde_json::from_slice(&body).map_err(|error| Error::Garbled { call, why: error.to_string() })
+    serde_json::from_slice(&body).map_err(|error| Error::Garbled {
+        call,
+        why: error.to_string(),
+    })
 }
 
 /// What an error answer says, for operators; never fails and never long.
@@ -220,26 +282,11 @@ async fn detail(response: Response) -> String {
 fn retry_after(response: &Response) -> Duration {
     const UNSAID: u64 = 30;
     const LONGEST: u64 = 3600;
-    let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse::<u64>().ok());
+    let seconds = response
+        .headers()
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok()?.trim().parse::<u64>().ok());
     Duration::from_secs(seconds.unwrap_or(UNSAID).clamp(1, LONGEST))
-}
-
-/// An HTTP error with its causes: reqwest's own text names the URL, which may be signed, and hides the reason.
-fn describe(error: &reqwest::Error) -> String {
-    let mut text = if error.is_timeout() {
-        "timed out".to_owned()
-    } else if error.is_connect() {
-        "could not connect".to_owned()
-    } else {
-        "the connection broke".to_owned()
-    };
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -39,6 +39,8 @@ pub(super) async fn read_at(file: Arc<File>, at: u64, length: u64) -> io::Result
 }
 
 /// Work on a file, off the async threads.
-pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
     spawn_blocking(work).await.map_err(io::Error::other)?
 }

@@ -15,7 +15,7 @@ use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, TryStreamExt};
 use minio::s3::{
     MinioClient, MinioClientBuilder,
-    builders::ObjectContent,
+    builders::{ObjectContent, Size},
     creds::StaticProvider,
     http::BaseUrl,
     response_traits::HasEtagFromHeaders,
@@ -65,7 +65,11 @@ pub struct ObjectStoreTimeouts {
 
 impl Default for ObjectStoreTimeouts {
     fn default() -> Self {
-        Self { call: Duration::from_secs(20), stall: Duration::from_secs(20), slowest: 256 << 10 }
+        Self {
+            call: Duration::from_secs(20),
+            stall: Duration::from_secs(20),
+            slowest: 256 << 10,
+        }
     }
 }
 
@@ -105,16 +109,24 @@ impl ObjectStore {
     /// # Errors
     /// An endpoint, the region or the bucket's name is malformed.
     pub fn new(settings: &ObjectStoreSettings) -> Result<Self> {
-        let wrong = |what: &str, error: &dyn std::fmt::Display| ObjectError::Settings(format!("{what}: {error}"));
+        let wrong =
+            |what: &str, error: &dyn std::fmt::Display| ObjectError::Settings(format!("{what}: {error}"));
         let region = Region::new(settings.region.clone()).map_err(|error| wrong("s3.region", &error))?;
-        let bucket = BucketName::new(settings.bucket.clone()).map_err(|error| wrong("s3.bucket_avatars", &error))?;
+        let bucket =
+            BucketName::new(settings.bucket.clone()).map_err(|error| wrong("s3.bucket_avatars", &error))?;
         let client = |what: &str, endpoint: &Url| {
             let mut base: BaseUrl = endpoint.as_str().parse().map_err(|error| wrong(what, &error))?;
             // Else the first call, and each presign, would ask the store for it.
             base.region = region.clone();
-            let credentials =
-                StaticProvider::new(settings.access_key.expose_secret(), settings.secret_key.expose_secret(), None);
-            MinioClientBuilder::new(base).provider(Some(credentials)).build().map_err(|error| wrong(what, &error))
+            let credentials = StaticProvider::new(
+                settings.access_key.expose_secret(),
+                settings.secret_key.expose_secret(),
+                None,
+            );
+            MinioClientBuilder::new(base)
+                .provider(Some(credentials))
+                .build()
+                .map_err(|error| wrong(what, &error))
         };
         let inner = Inner {
             client: client("s3.endpoint", &settings.endpoint)?,
@@ -123,14 +135,20 @@ impl ObjectStore {
             region,
             timeouts: settings.timeouts,
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
     }
 
     /// Whether the bucket is there and the credentials may see it.
     pub async fn bucket_exists(&self) -> Result<bool> {
         const CALL: &str = "bucket check";
         let inner = &self.inner;
-        let answer = self.twice(CALL, || async { inner.client.bucket_exists(&inner.bucket)?.build().send().await }).await?;
+        let answer = self
+            .twice(CALL, || async {
+                inner.client.bucket_exists(&inner.bucket)?.build().send().await
+            })
+            .await?;
         Ok(answer.exists())
     }
 
@@ -152,10 +170,20 @@ impl ObjectStore {
     pub async fn put_file(&self, key: &str, file: File, bytes: u64, content_type: &str) -> Result<()> {
         const CALL: &str = "put";
         let (inner, file) = (&self.inner, Arc::new(file));
+        // The crate counts no parts in a file that has none.
+        let part = if bytes > PART {
+            Size::Known(PART)
+        } else {
+            Size::Unknown
+        };
         self.twice_within(CALL, self.upload_deadline(bytes), || async {
             let content = ObjectContent::new_from_stream(chunks(Arc::clone(&file), bytes), Some(bytes));
             let put = inner.client.put_object_content(&inner.bucket, key, content)?;
-            put.part_size(PART).content_type(content_type.to_owned()).build().send().await
+            put.part_size(part)
+                .content_type(content_type.to_owned())
+                .build()
+                .send()
+                .await
         })
         .await
         .map_err(|error| error.of_key(key))
@@ -164,23 +192,41 @@ impl ObjectStore {
 
     /// Reads an object of at most `max_bytes` into memory.
     pub async fn get(&self, key: &str, max_bytes: usize) -> Result<Bytes> {
-        again(|| self.read(key, max_bytes)).await.map_err(|error| error.of_key(key))
+        again(|| self.read(key, max_bytes))
+            .await
+            .map_err(|error| error.of_key(key))
     }
 
     async fn read(&self, key: &str, max_bytes: usize) -> Result<Bytes> {
         const CALL: &str = "get";
-        let Inner { client, bucket, timeouts, .. } = &*self.inner;
-        let too_large = || ObjectError::TooLarge { key: key.to_owned(), limit: max_bytes as u64 };
+        let Inner {
+            client,
+            bucket,
+            timeouts,
+            ..
+        } = &*self.inner;
+        let too_large = || ObjectError::TooLarge {
+            key: key.to_owned(),
+            limit: max_bytes as u64,
+        };
         let send = async { client.get_object(bucket, key)?.build().send().await };
-        let answer = within(CALL, timeouts.call, send).await?;
-        let (mut body, length) = answer.into_boxed_stream().map_err(|error| of_minio(CALL, &error))?;
+        let answer = self.within(CALL, timeouts.call, send).await?;
+        let (mut body, length) = answer
+            .into_boxed_stream()
+            .map_err(|error| self.error(CALL, &error))?;
         if length > max_bytes as u64 {
             return Err(too_large());
         }
         // The promise is not trusted with memory: the buffer grows with what comes.
         let mut content = BytesMut::new();
-        while let Some(chunk) = within(CALL, timeouts.stall, async { Ok(body.next().await) }).await? {
-            let chunk = chunk.map_err(|error| ObjectError::Unreachable { call: CALL, why: error.to_string() })?;
+        while let Some(chunk) = self
+            .within(CALL, timeouts.stall, async { Ok(body.next().await) })
+            .await?
+        {
+            let chunk = chunk.map_err(|error| ObjectError::Unreachable {
+                call: CALL,
+                why: error.to_string(),
+            })?;
             if content.len() + chunk.len() > max_bytes {
                 return Err(too_large());
             }
@@ -198,28 +244,57 @@ impl ObjectStore {
         const CALL: &str = "stat";
         let inner = &self.inner;
         let answer = self
-            .twice(CALL, || async { inner.client.stat_object(&inner.bucket, key)?.build().send().await })
+            .twice(CALL, || async {
+                inner.client.stat_object(&inner.bucket, key)?.build().send().await
+            })
             .await
             .map_err(|error| error.of_key(key))?;
-        let bytes = answer.size().map_err(|error| ObjectError::Unreachable { call: CALL, why: error.to_string() })?;
+        let bytes = answer.size().map_err(|error| ObjectError::Unreachable {
+            call: CALL,
+            why: error.to_string(),
+        })?;
         let etag = answer.etag().map(|etag| etag.to_string()).unwrap_or_default();
-        Ok(ObjectInfo { key: key.to_owned(), bytes, etag })
+        Ok(ObjectInfo {
+            key: key.to_owned(),
+            bytes,
+            etag,
+        })
     }
 
     /// Everything whose key begins with `prefix`, in key order; at most `max` of it.
     pub async fn list_prefix(&self, prefix: &str, max: usize) -> Result<Vec<ObjectInfo>> {
         const CALL: &str = "list";
-        let list = self.inner.client.list_objects(&self.inner.bucket).map_err(|error| of_minio(CALL, &error.into()))?;
-        let mut pages = list.prefix(prefix.to_owned()).recursive(true).use_api_v1(false).build().to_stream().await;
+        let list = self
+            .inner
+            .client
+            .list_objects(&self.inner.bucket)
+            .map_err(|error| self.error(CALL, &error.into()))?;
+        let mut pages = list
+            .prefix(prefix.to_owned())
+            .recursive(true)
+            .use_api_v1(false)
+            .build()
+            .to_stream()
+            .await;
         let mut found = Vec::new();
         while found.len() < max {
-            let next = within(CALL, self.inner.timeouts.call, async { pages.try_next().await }).await?;
+            let next = self
+                .within(CALL, self.inner.timeouts.call, async { pages.try_next().await })
+                .await?;
             let Some(page) = next else { break };
-            let objects = page.contents.into_iter().filter(|entry| !entry.is_prefix && !entry.is_delete_marker);
-            found.extend(objects.map(|entry| ObjectInfo {
-                key: entry.name,
-                bytes: entry.size.unwrap_or_default(),
-                etag: entry.etag.map(|etag| etag.trim_matches('"').to_owned()).unwrap_or_default(),
+            let objects = page
+                .contents
+                .into_iter()
+                .filter(|entry| !entry.is_prefix && !entry.is_delete_marker);
+            found.extend(objects.map(|entry| {
+                ObjectInfo {
+                    key: entry.name,
+                    bytes: entry.size.unwrap_or_default(),
+                    etag: entry
+                        .etag
+                        .map(|etag| etag.trim_matches('"').to_owned())
+                        .unwrap_or_default(),
+                }
             }));
         }
         found.truncate(max);
@@ -230,8 +305,16 @@ impl ObjectStore {
     pub async fn delete(&self, key: &str) -> Result<()> {
         const CALL: &str = "delete";
         let inner = &self.inner;
-        let deleted =
-            self.twice(CALL, || async { inner.client.delete_object(&inner.bucket, key)?.build().send().await }).await;
+        let deleted = self
+            .twice(CALL, || async {
+                inner
+                    .client
+                    .delete_object(&inner.bucket, key)?
+                    .build()
+                    .send()
+                    .await
+            })
+            .await;
         match deleted {
             Ok(_) | Err(ObjectError::NotFound { .. }) => Ok(()),
             Err(error) => Err(error.of_key(key)),
@@ -243,17 +326,29 @@ impl ObjectStore {
         const CALL: &str = "presign";
         let seconds = u32::try_from(expires_after.min(LONGEST_PRESIGN).as_secs().max(1)).unwrap_or(1);
         let sign = async {
-            let presign = self.inner.presigner.get_presigned_object_url(&self.inner.bucket, key, Method::GET)?;
-            presign.region(Some(self.inner.region.clone())).expiry_seconds(seconds).build().send().await
+            let presign =
+                self.inner
+                    .presigner
+                    .get_presigned_object_url(&self.inner.bucket, key, Method::GET)?;
+            presign
+                .region(Some(self.inner.region.clone()))
+                .expiry_seconds(seconds)
+                .build()
+                .send()
+                .await
         };
-        Ok(within(CALL, self.inner.timeouts.call, sign).await?.url)
+        Ok(self.within(CALL, self.inner.timeouts.call, sign).await?.url)
     }
 
     fn upload_deadline(&self, bytes: u64) -> Duration {
         self.inner.timeouts.call + Duration::from_secs(bytes / self.inner.timeouts.slowest.max(1))
     }
 
-    async fn twice<T, F: Future<Output = MinioResult<T>>>(&self, call: &'static str, work: impl Fn() -> F) -> Result<T> {
+    async fn twice<T, F: Future<Output = MinioResult<T>>>(
+        &self,
+        call: &'static str,
+        work: impl Fn() -> F,
+    ) -> Result<T> {
         self.twice_within(call, self.inner.timeouts.call, work).await
     }
 
@@ -263,14 +358,26 @@ impl ObjectStore {
         deadline: Duration,
         work: impl Fn() -> F,
     ) -> Result<T> {
-        again(|| within(call, deadline, work())).await
+        again(|| self.within(call, deadline, work())).await
     }
-}
 
-async fn within<T>(call: &'static str, deadline: Duration, work: impl Future<Output = MinioResult<T>>) -> Result<T> {
-    match timeout(deadline, work).await {
-        Ok(answer) => answer.map_err(|error| of_minio(call, &error)),
-        Err(_) => Err(ObjectError::Unreachable { call, why: format!("no answer within {deadline:?}") }),
+    async fn within<T>(
+        &self,
+        call: &'static str,
+        deadline: Duration,
+        work: impl Future<Output = MinioResult<T>>,
+    ) -> Result<T> {
+        match timeout(deadline, work).await {
+            Ok(answer) => answer.map_err(|error| self.error(call, &error)),
+            Err(_) => Err(ObjectError::Unreachable {
+                call,
+                why: format!("no answer within {deadline:?}"),
+            }),
+        }
+    }
+
+    fn error(&self, call: &'static str, error: &minio::s3::error::Error) -> ObjectError {
+        of_minio(call, self.inner.bucket.as_str(), error)
     }
 }
 

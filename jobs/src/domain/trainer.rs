@@ -208,12 +208,20 @@ impl fmt::Display for FinetuneComment<'_> {
         /// The name is cut, never the token.
         const MAX_NAME: usize = 100;
         let name = self.avatar_name.unwrap_or_default().trim();
-        let name: String = name.chars().filter(|char| !char.is_control()).take(MAX_NAME).collect();
+        let name: String = name
+            .chars()
+            .filter(|char| !char.is_control())
+            .take(MAX_NAME)
+            .collect();
         if name.is_empty() {
             f.write_str(UNNAMED)?;
         } else {
             f.write_str(&name)?;
-            match self.telegram_username.map(|name| name.trim_start_matches('@')).filter(|name| !name.is_empty()) {
+            match self
+                .telegram_username
+                .map(|name| name.trim_start_matches('@'))
+                .filter(|name| !name.is_empty())
+            {
                 Some(username) => write!(f, " - @{username}")?,
                 None => write!(f, " - user_{}", self.user_id)?,
             }

@@ -35,7 +35,7 @@ impl Producer {
         delivery: VerifiedDelivery,
         query: DeliveryQuery,
     ) -> Result<Accepted, ProducerError> {
-        let query = DeliveryQuery { training_type: query.training_type.map(printable), token: query.token.map(printable) };
+        let query = DeliveryQuery { training_type: query.training_type.as_deref().map(printable), token: query.token.as_deref().map(printable) };
         let mut tx = self.pool.begin().await?;
         let new = NewDelivery {
             request_id: &delivery.request_id,
@@ -57,7 +57,7 @@ impl Producer {
 }
 
 /// What Postgres can store and an operator wants to read; a signed delivery is not refused for its URL.
-fn printable(text: String) -> String {
+fn printable(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(MAX_PARAMETER_CHARS).collect()
 }
 

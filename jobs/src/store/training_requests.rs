@@ -98,9 +98,6 @@ pub(crate) struct Seen {
     pub id: TrainingId,
     pub name: String,
     pub status: TrainingStatus,
-    pub fal_status: Option<String>,
-    pub queue_position: Option<i32>,
-    pub progress: i16,
 }
 
 /// The user's trainings that are not over, oldest first.
@@ -108,8 +105,7 @@ pub(crate) async fn live_of(tx: &mut PgConnection, user: UserId) -> Result<Vec<S
     sqlx::query_as!(
         Seen,
         r#"
-        select t.id as "id: TrainingId", coalesce(a.name, '') as "name!", t.status as "status: TrainingStatus",
-               t.fal_status, t.queue_position, t.progress
+        select t.id as "id: TrainingId", coalesce(a.name, '') as "name!", t.status as "status: TrainingStatus"
           from trainings t
           join avatars a on a.id = t.avatar_id
          where t.user_id = $1 and t.status not in ('completed', 'failed', 'cancelled')
@@ -130,8 +126,7 @@ pub(crate) async fn owned(
     sqlx::query_as!(
         Seen,
         r#"
-        select t.id as "id: TrainingId", coalesce(a.name, '') as "name!", t.status as "status: TrainingStatus",
-               t.fal_status, t.queue_position, t.progress
+        select t.id as "id: TrainingId", coalesce(a.name, '') as "name!", t.status as "status: TrainingStatus"
           from trainings t
           join avatars a on a.id = t.avatar_id
          where t.user_id = $1 and t.id = $2

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::domain::{AvatarId, AvatarStatus, TrainingId, TrainingStatus, TrainingType, UserId};
+use crate::domain::{AvatarId, AvatarStatus, TrainingStatus, TrainingType, UserId};
 
 /// An avatar with its newest training.
 #[derive(Debug, Clone)]
@@ -50,7 +50,6 @@ pub(crate) async fn avatars_of(tx: &mut PgConnection, user: UserId) -> Result<Ve
 /// A training as operators and /status see it.
 #[derive(Debug, Clone)]
 pub(crate) struct Training {
-    pub id: TrainingId,
     pub status: TrainingStatus,
     pub progress: i16,
     pub progress_message: Option<String>,
@@ -66,7 +65,7 @@ pub(crate) async fn training(tx: &mut PgConnection, id: Uuid) -> Result<Option<T
     sqlx::query_as!(
         Training,
         r#"
-        select id as "id: TrainingId", status as "status: TrainingStatus", progress, progress_message,
+        select status as "status: TrainingStatus", progress, progress_message,
                queue_position, failure_code, failure_detail, created_at, finished_at
           from trainings
          where avatar_id = $1 or id = $1

@@ -75,7 +75,7 @@ pub(super) async fn happen(stack: &mut Stack, mut armed: Armed, show: Show) -> a
         };
         wait_until_held(stack, &mut armed.database, kind, holder).await?;
         let pid = stack.kill_worker().await?;
-        show.line(&format!("  ⚡ killed worker {pid} while it held {kind}"));
+        show.event(&format!("⚡ killed worker {pid} while it held {kind}"));
         // A call that was withheld ended with its caller's connection; only the lock has to be given back.
         if let Some(lock) = lock {
             lock.close().await.context("the row lock could not be given back")?;
@@ -92,6 +92,13 @@ async fn hold_by_lock(stack: &Stack) -> anyhow::Result<PgConnection> {
     sqlx::query("begin").execute(&mut lock).await?;
     let locked = sqlx::query("select from trainings for update").execute(&mut lock).await?;
     ensure!(locked.rows_affected() == 1, "there should be one training, not {}", locked.rows_affected());
+    // Released before it is stuck, it would get stuck afterwards.
+    let stuck = async {
+        while !stack.fal.holds_a_run() {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, stuck).await.context("the request never got stuck at FAL")?;
     stack.fal.release();
     Ok(lock)
 }

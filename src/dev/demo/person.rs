@@ -98,6 +98,7 @@ impl Person {
 
     async fn wizard(&self, photos: Vec<Photo>) -> anyhow::Result<()> {
         self.user.send_text("/start")?;
+        self.press("create").await?;
         self.press(&format!("new:{}", self.kind.word())).await?;
         self.press("gender:").await?;
         self.user.wait_for(from_bot().containing("call the avatar"), PATIENCE).await?;
@@ -131,7 +132,7 @@ impl Person {
         loop {
             for message in self.control.messages(&MessageFilter { chat_id: Some(self.id()), ..from_bot() }) {
                 if shown.get(&message.message_id) != Some(&message.text) {
-                    self.show.line(&format!("  {} {}", if shown.contains_key(&message.message_id) { "✎" } else { "💬" }, one_line(&message)));
+                    self.show.event(&format!("{} {}", if shown.contains_key(&message.message_id) { "✎" } else { "💬" }, one_line(&message)));
                     shown.insert(message.message_id, message.text);
                 }
             }

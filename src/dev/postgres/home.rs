@@ -16,6 +16,7 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
@@ -23,8 +24,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use super::binaries::ServerBinaries;
-use super::identity::Identity;
 use super::{Durability, PostgresError, STOP_PATIENCE, USER};
+use crate::dev::parent::Identity;
 
 /// Temporary clusters live here: unlike `/tmp` it is on a disk everywhere, and any user may enter it.
 const TEMPORARY_PARENT: &str = "/var/tmp";
@@ -107,8 +108,8 @@ impl Home {
         let socket_dir = socket_dir(&path);
         make_directory(&socket_dir)?;
         if let Some(identity) = identity {
-            identity.own(&path)?;
-            identity.own(&socket_dir)?;
+            give(&path, identity)?;
+            give(&socket_dir, identity)?;
         }
         Ok(Self {
             path,
@@ -152,7 +153,7 @@ impl Home {
             initdb.arg("--no-sync");
         }
         if let Some(identity) = identity {
-            identity.run_as(&mut initdb);
+            initdb.uid(identity.uid).gid(identity.gid);
         }
         self.prepare(&mut initdb);
         let output = initdb
@@ -318,6 +319,13 @@ fn make_directory(path: &Path) -> Result<(), PostgresError> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(PostgresError::io(format!(
         "making the directory {}",
+        path.display()
+    )))
+}
+
+fn give(path: &Path, to: Identity) -> Result<(), PostgresError> {
+    std::os::unix::fs::chown(path, Some(to.uid), Some(to.gid)).map_err(PostgresError::io(format!(
+        "giving {} to the server's user",
         path.display()
     )))
 }

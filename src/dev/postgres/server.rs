@@ -1,27 +1,23 @@
 //! The server process of a private cluster: born through our own binary, dead when we are.
 //!
-//! The parent-death signal can only be asked for by the child itself, between fork and exec, where Rust allows nothing
-//! safe. So the child is this binary once more ([`exec_postgres`]): it drops root, asks for the signal, looks whether
-//! the parent is still there, and becomes `postgres`. The order matters: a change of user clears the signal.
-//!
-//! The kernel ties that signal to the *thread* that forked. So each server has a thread of its own that starts it,
-//! waits for it, and lives exactly as long; a runtime's worker thread could end earlier and take the server with it.
+//! It follows us by [`parent::following`], which ties a child to the *thread* that forked. So each server has a thread
+//! of its own that starts it, waits for it, and lives exactly as long.
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getppid, kill_process, waitid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use super::PostgresError;
 use super::binaries::ServerBinaries;
 use super::home::Home;
-use super::identity::Identity;
+use crate::dev::parent::{self, Identity, LastSignal};
 
 /// Crash recovery of a large kept cluster is what may take long.
 const START_PATIENCE: Duration = Duration::from_mins(1);
@@ -70,13 +66,15 @@ impl Server {
         let log_too = log
             .try_clone()
             .map_err(PostgresError::io("opening the server's log"))?;
-        let mut postgres = Command::new(aisha);
+        let mut postgres = parent::following(
+            aisha,
+            LastSignal::Interrupt,
+            identity,
+            &binaries.program("postgres"),
+        );
         home.prepare(&mut postgres);
         postgres
-            .args(["internal", "run-postgres", "--"])
-            .args([std::process::id().to_string(), described(identity)]);
-        postgres.arg(binaries.program("postgres")).args(arguments);
-        postgres
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(log_too)
@@ -184,90 +182,6 @@ fn live_and_die_with(mut postgres: Command, born: &mpsc::SyncSender<std::io::Res
     *status = child.wait().ok();
     drop(status);
     end.changed.notify_all();
-}
-
-/// How an identity travels on the command line of [`exec_postgres`].
-fn described(identity: Option<Identity>) -> String {
-    identity.map_or_else(|| "-".to_owned(), |Identity { uid, gid }| format!("{uid}:{gid}"))
-}
-
-/// The hidden verb `internal run-postgres -- PARENT UID:GID|- PROGRAM ARGUMENTS…`: becomes the server. Returns only when
-/// it cannot. Must run before any other thread is started, since on Linux a user change concerns one thread.
-pub fn exec_postgres(arguments: &[OsString]) -> ExitCode {
-    let [parent, identity, program, arguments @ ..] = arguments else {
-        tracing::error!("run-postgres is not meant to be called by hand");
-        return ExitCode::from(64);
-    };
-    let mut postgres = Command::new(program);
-    postgres.args(arguments);
-    let prepared = become_child_of(
-        &parent.to_string_lossy(),
-        &identity.to_string_lossy(),
-        &mut postgres,
-    );
-    let error = match prepared {
-        Ok(()) => postgres.exec(),
-        Err(error) => error,
-    };
-    // The parent shows the end of this log, which is our standard error.
-    let _ = std::io::Write::write_fmt(
-        &mut std::io::stderr(),
-        format_args!("{}: {error}\n", program.display()),
-    );
-    ExitCode::FAILURE
-}
-
-fn become_child_of(parent: &str, identity: &str, postgres: &mut Command) -> std::io::Result<()> {
-    let malformed = || {
-        std::io::Error::new(
-            std::io::ErrorKind::InvalidInput,
-            "malformed arguments of run-postgres",
-        )
-    };
-    if let Some((uid, gid)) = identity.split_once(':') {
-        let identity = Identity {
-            uid: uid.parse().map_err(|_| malformed())?,
-            gid: gid.parse().map_err(|_| malformed())?,
-        };
-        drop_root(identity, postgres)?;
-    }
-    ask_for_parent_death_signal()?;
-    // It may have died before we asked.
-    let parent: i32 = parent.parse().map_err(|_| malformed())?;
-    if getppid().is_none_or(|actual| actual.as_raw_nonzero().get() != parent) {
-        return Err(std::io::Error::other("the parent is gone"));
-    }
-    Ok(())
-}
-
-#[cfg(target_os = "linux")]
-fn drop_root(identity: Identity, _postgres: &mut Command) -> std::io::Result<()> {
-    use rustix::process::{Gid, Uid};
-    use rustix::thread::{set_thread_gid, set_thread_groups, set_thread_uid};
-    // Not `Command::uid`: that would change the user at exec, after the signal was asked for, and so clear it.
-    let gid = Gid::from_raw(identity.gid);
-    set_thread_groups(&[gid])?;
-    set_thread_gid(gid)?;
-    Ok(set_thread_uid(Uid::from_raw(identity.uid))?)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn drop_root(identity: Identity, postgres: &mut Command) -> std::io::Result<()> {
-    identity.run_as(postgres);
-    Ok(())
-}
-
-#[cfg(any(target_os = "linux", target_os = "freebsd"))]
-fn ask_for_parent_death_signal() -> std::io::Result<()> {
-    Ok(rustix::process::set_parent_process_death_signal(Some(
-        Signal::INT,
-    ))?)
-}
-
-/// macOS knows no such signal: there the sweeper stops the server.
-#[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
-fn ask_for_parent_death_signal() -> std::io::Result<()> {
-    Ok(())
 }
 
 fn last_lines(log: &Path) -> String {

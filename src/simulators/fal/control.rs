@@ -143,7 +143,9 @@ fn release(sim: &Simulation, call: &Call) -> Answer {
     } else {
         Release::Answer
     };
-    let released = sim.holds.release(how, |held| order.hold.is_none_or(|id| id == held.id));
+    let released = sim
+        .holds
+        .release(how, |held| order.hold.is_none_or(|id| id == held.id));
     Ok(ok(&json!({ "released": released })))
 }
 

@@ -303,31 +303,37 @@ impl Faults {
         locked(&self.scripted).clear();
     }
 
-    /// The first fault due for this call. Every fault that matches counts the call, struck or not.
+    /// The first fault due for this call. Faults after it do not see the call, so that two one-time faults strike
+    /// two calls in a row.
     pub(super) fn strike(&self, on: Operation, target: &Target<'_>) -> Option<Strike> {
-        self.strike_all(on, target).into_iter().next()
+        locked(&self.scripted)
+            .iter_mut()
+            .find_map(|scripted| scripted.strike(on, target))
     }
 
+    /// All faults due, together.
     pub(super) fn strike_all(&self, on: Operation, target: &Target<'_>) -> Vec<Strike> {
-        let mut strikes = Vec::new();
-        for scripted in locked(&self.scripted)
+        locked(&self.scripted)
             .iter_mut()
-            .filter(|s| s.fault.matches(on, target))
-        {
-            scripted.matched += 1;
-            let fault = &scripted.fault;
-            let due = scripted.matched >= fault.nth
-                && (fault.times == 0 || scripted.matched - fault.nth < fault.times);
-            if due {
-                let when = fault.when.unwrap_or_else(|| fault.effect.usual_time());
-                strikes.push(Strike {
-                    id: scripted.id,
-                    when,
-                    effect: fault.effect.clone(),
-                });
-            }
+            .filter_map(|scripted| scripted.strike(on, target))
+            .collect()
+    }
+}
+
+impl Scripted {
+    /// Counts the call if it matches, and strikes if it is due.
+    fn strike(&mut self, on: Operation, target: &Target<'_>) -> Option<Strike> {
+        if !self.fault.matches(on, target) {
+            return None;
         }
-        strikes
+        self.matched = self.matched.saturating_add(1);
+        let fault = &self.fault;
+        let due = self.matched >= fault.nth && (fault.times == 0 || self.matched - fault.nth < fault.times);
+        due.then(|| Strike {
+            id: self.id,
+            when: fault.when.unwrap_or_else(|| fault.effect.usual_time()),
+            effect: fault.effect.clone(),
+        })
     }
 }
 

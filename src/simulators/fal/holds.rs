@@ -83,8 +83,11 @@ impl Holds {
     /// Lets go of what `which` picks; says how much that was.
     pub(super) fn release(&self, how: Release, which: impl Fn(&Held) -> bool) -> usize {
         let mut waiting = locked(&self.waiting);
-        let picked: Vec<u64> =
-            waiting.values().filter(|(held, _)| which(held)).map(|(held, _)| held.id).collect();
+        let picked: Vec<u64> = waiting
+            .values()
+            .filter(|(held, _)| which(held))
+            .map(|(held, _)| held.id)
+            .collect();
         for id in &picked {
             if let Some((_, release)) = waiting.remove(id) {
                 // The caller may have hung up in this very moment; then there is nobody to release.

@@ -32,16 +32,16 @@ pub(super) fn pricing(sim: &Simulation, call: &Call) -> Answer {
         .iter()
         .filter(|endpoint| asked.iter().any(|id| id == endpoint.id));
     let prices: Vec<Value> = known
-        .map(|endpoint| {
-            let (unit, price) = endpoint.price;
-            json!({ "endpoint_id": endpoint.id, "unit_price": price, "unit": unit, "currency": "USD" })
+        .filter_map(|endpoint| {
+            let (unit, price) = endpoint.price?;
+            Some(json!({ "endpoint_id": endpoint.id, "unit_price": price, "unit": unit, "currency": "USD" }))
         })
         .collect();
     if prices.is_empty() {
         return Err(error(
             StatusCode::NOT_FOUND,
             "not_found",
-            "none of these endpoints is known",
+            "none of these endpoints has a price",
         ));
     }
     Ok(json_answer(

@@ -31,25 +31,36 @@ const REPORTS: u32 = 20;
 
 /// From submit to the last delivery attempt of the webhook.
 pub(super) async fn run(sim: Arc<Simulation>, request: Arc<Request>) {
-    let outcome = carry_out(&sim, &request).await;
+    let (outcome, runner) = match leave_queue(&sim, &request).await {
+        Ok(runner) => (perform(&sim, &request).await, runner),
+        Err(outcome) => (outcome, None),
+    };
     let event = Event::RunEnded {
         request_id: request.order.id,
         http_status: outcome.status,
     };
     request.end(outcome);
     sim.ledger.record(event);
+    // Only now may the next one start: the ledger never shows more of them running than there are runners.
+    drop(runner);
     webhooks::deliver(&sim, &request).await;
     request.mark_delivered();
 }
 
-async fn carry_out(sim: &Simulation, request: &Request) -> Outcome {
-    let _runner = tokio::select! {
-        runner = wait_for_runner(sim, request) => runner,
-        () = request.cancel.cancelled() => return cancelled(),
+async fn leave_queue<'a>(
+    sim: &'a Simulation,
+    request: &Request,
+) -> Result<Option<SemaphorePermit<'a>>, Outcome> {
+    tokio::select! {
+        runner = wait_for_runner(sim, request) => Ok(runner),
+        () = request.cancel.cancelled() => Err(cancelled()),
         () = start_deadline(request) => {
-            return Outcome::failed(StatusCode::GATEWAY_TIMEOUT, "request_timeout", "Request timed out");
+            Err(Outcome::failed(StatusCode::GATEWAY_TIMEOUT, "request_timeout", "Request timed out"))
         }
-    };
+    }
+}
+
+async fn perform(sim: &Simulation, request: &Request) -> Outcome {
     request.start();
     sim.ledger.record(Event::RunStarted {
         request_id: request.order.id,

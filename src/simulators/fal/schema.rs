@@ -19,6 +19,7 @@ pub(super) enum Kind {
     Bool,
     /// Least and most.
     Int(u64, u64),
+    IntOf(&'static [u64]),
     /// Least and most.
     Float(f64, f64),
     OneOf(&'static [&'static str]),
@@ -137,6 +138,10 @@ impl Kind {
                 Some(number) if number > *most => Some(Problem::above(*most)),
                 Some(_) => None,
             },
+            Self::IntOf(numbers) => {
+                let known = value.as_u64().is_some_and(|number| numbers.contains(&number));
+                unless(known, "one_of", &format!("Input should be one of {numbers:?}"))
+            }
             Self::Float(least, most) => match value.as_f64() {
                 None => Some(Problem::new("float_type", "Input should be a valid number")),
                 Some(number) if number < *least => Some(Problem::below(*least)),

@@ -16,8 +16,8 @@ pub(super) struct Endpoint {
     /// Full id.
     pub id: &'static str,
     pub makes: Makes,
-    /// A unit of billing and roughly what it costs in dollars, as published.
-    pub price: (&'static str, f64),
+    /// A unit of billing and roughly what it costs in dollars, where that is published.
+    pub price: Option<(&'static str, f64)>,
     fields: &'static [&'static [Field]],
 }
 
@@ -76,7 +76,7 @@ static ENDPOINTS: [Endpoint; 7] = [
             pictures: 10..=usize::MAX,
             output: LORA,
         }),
-        price: ("steps", 0.0024),
+        price: Some(("steps", 0.0024)),
         fields: &[&[
             need("images_data_url", Kind::Url),
             may("trigger_phrase", Kind::Text),
@@ -97,7 +97,7 @@ static ENDPOINTS: [Endpoint; 7] = [
             pictures: 4..=usize::MAX,
             output: LORA,
         }),
-        price: ("steps", 0.002),
+        price: Some(("steps", 0.002)),
         fields: &[&[
             need("images_data_url", Kind::Url),
             may("trigger_word", Kind::Text),
@@ -116,7 +116,7 @@ static ENDPOINTS: [Endpoint; 7] = [
             pictures: 10..=usize::MAX,
             output: LORA,
         }),
-        price: ("steps", 0.0024),
+        price: Some(("steps", 0.0024)),
         fields: &[&[
             need("images_data_url", Kind::Url),
             may("trigger_phrase", Kind::Text),
@@ -134,24 +134,24 @@ static ENDPOINTS: [Endpoint; 7] = [
             pictures: 1..=20,
             output: Output::Finetune,
         }),
-        price: ("iterations", 0.02),
+        price: None,
         fields: &[&[
             need("data_url", Kind::Url),
             need("finetune_comment", Kind::Text),
             may("mode", Kind::OneOf(&["character", "product", "style", "general"])),
             may("iterations", Kind::Int(100, 1000)),
-            may("learning_rate", Kind::Float(0.000_001, 0.005)),
+            may("learning_rate", Kind::Float(0.000_001, 0.01)),
             may("priority", Kind::OneOf(&["speed", "quality", "high_res_only"])),
             may("captioning", Kind::Bool),
             may("trigger_word", Kind::Text),
-            may("lora_rank", Kind::Int(16, 32)),
+            may("lora_rank", Kind::IntOf(&[16, 32])),
             may("finetune_type", Kind::OneOf(&["full", "lora"])),
         ]],
     },
     Endpoint {
         id: "fal-ai/flux-lora",
         makes: Makes::Pictures,
-        price: ("megapixels", 0.035),
+        price: Some(("megapixels", 0.035)),
         fields: &[
             &PICTURE,
             &[
@@ -167,7 +167,7 @@ static ENDPOINTS: [Endpoint; 7] = [
     Endpoint {
         id: "fal-ai/flux-pro/v1.1-ultra-finetuned",
         makes: Makes::Pictures,
-        price: ("images", 0.07),
+        price: None,
         fields: &[
             &PICTURE,
             &FINETUNED,
@@ -182,7 +182,7 @@ static ENDPOINTS: [Endpoint; 7] = [
     Endpoint {
         id: "fal-ai/flux-pro/v1/fill-finetuned",
         makes: Makes::Pictures,
-        price: ("megapixels", 0.07),
+        price: None,
         fields: &[
             &PICTURE,
             &FINETUNED,

@@ -65,12 +65,16 @@ struct Body {
 impl Delivery {
     /// Reads a delivery's bytes.
     pub fn parse(body: &[u8]) -> Result<Self, Unreadable> {
-        let body: Body = serde_json::from_slice(body).map_err(|error| Unreadable::NotADelivery(error.to_string()))?;
+        let body: Body =
+            serde_json::from_slice(body).map_err(|error| Unreadable::NotADelivery(error.to_string()))?;
         if !wire::is_request_id(&body.request_id) {
             return Err(Unreadable::BadRequestId);
         }
         let fact = body.fact();
-        Ok(Self { request_id: body.request_id, fact })
+        Ok(Self {
+            request_id: body.request_id,
+            fact,
+        })
     }
 }
 
@@ -99,25 +103,37 @@ mod tests {
     use super::{super::FailureClass, *};
 
     fn fact(body: &Value) -> Fact {
-        Delivery::parse(body.to_string().as_bytes()).expect("a delivery").fact
+        Delivery::parse(body.to_string().as_bytes())
+            .expect("a delivery")
+            .fact
     }
 
     #[test]
     fn fals_ok_carries_the_models_output() {
         let output = json!({"diffusers_lora_file": {"url": "https://cdn.test/a"}});
         let body = json!({"request_id": "r", "gateway_request_id": "g", "status": "OK", "payload": output});
-        assert_eq!(Delivery::parse(body.to_string().as_bytes()), Ok(Delivery { request_id: "r".into(), fact: Fact::Succeeded(output) }));
+        assert_eq!(
+            Delivery::parse(body.to_string().as_bytes()),
+            Ok(Delivery {
+                request_id: "r".into(),
+                fact: Fact::Succeeded(output)
+            })
+        );
     }
 
     #[test]
     fn fals_error_is_a_failure_when_its_payload_tells_why() {
         let body = json!({"request_id": "r", "status": "ERROR", "error": "Invalid status code: 422",
                           "payload": {"detail": [{"loc": ["body", "images_data_url"], "msg": "field required", "type": "value_error.missing"}]}});
-        let Fact::Failed(failure) = fact(&body) else { panic!("a failure") };
+        let Fact::Failed(failure) = fact(&body) else {
+            panic!("a failure")
+        };
         assert_eq!(failure.class, FailureClass::Input);
         assert_eq!(failure.error_type.as_deref(), Some("value_error.missing"));
         let body = json!({"request_id": "r", "status": "ERROR", "error": "x", "payload": {"detail": "y", "error_type": "runner_disconnected"}});
-        let Fact::Failed(failure) = fact(&body) else { panic!("a failure") };
+        let Fact::Failed(failure) = fact(&body) else {
+            panic!("a failure")
+        };
         assert_eq!(failure.class, FailureClass::Provider);
     }
 
@@ -138,21 +154,31 @@ mod tests {
 
     #[test]
     fn the_incumbents_shape_is_read_too() {
-        let body = json!({"request_id": "test_style", "status": "completed", "result": {"finetune_id": "test123"}});
+        let body =
+            json!({"request_id": "test_style", "status": "completed", "result": {"finetune_id": "test123"}});
         assert_eq!(fact(&body), Fact::Succeeded(json!({"finetune_id": "test123"})));
         for status in ["failed", "error", "in_progress"] {
-            assert_eq!(fact(&json!({"request_id": "r", "status": status, "result": {"a": 1}})), Fact::LookItUp);
+            assert_eq!(
+                fact(&json!({"request_id": "r", "status": status, "result": {"a": 1}})),
+                Fact::LookItUp
+            );
         }
     }
 
     #[test]
     fn bytes_that_are_no_delivery_are_refused() {
         for body in ["", "{}", "[]", "null", "{\"request_id\":7}", "<html>"] {
-            assert!(matches!(Delivery::parse(body.as_bytes()), Err(Unreadable::NotADelivery(_))), "{body}");
+            assert!(
+                matches!(Delivery::parse(body.as_bytes()), Err(Unreadable::NotADelivery(_))),
+                "{body}"
+            );
         }
         for id in ["", "a b", "../x", "ф"] {
             let body = json!({"request_id": id, "status": "OK", "payload": {}});
-            assert_eq!(Delivery::parse(body.to_string().as_bytes()), Err(Unreadable::BadRequestId));
+            assert_eq!(
+                Delivery::parse(body.to_string().as_bytes()),
+                Err(Unreadable::BadRequestId)
+            );
         }
     }
 

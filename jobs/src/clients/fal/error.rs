@@ -102,7 +102,10 @@ pub enum Error {
 
 impl Error {
     pub(super) fn unreachable(call: &'static str, error: &reqwest::Error) -> Self {
-        Self::Unreachable { call, why: describe(error) }
+        Self::Unreachable {
+            call,
+            why: describe(error),
+        }
     }
 }
 
@@ -117,7 +120,9 @@ impl From<Error> for JobError {
                 error!("FAL jobs are parked: {error}");
                 Self::snooze(PARKED, error)
             }
-            Error::Unreachable { .. } | Error::Server { .. } | Error::Garbled { .. } | Error::File { .. } => Self::retry(error),
+            Error::Unreachable { .. } | Error::Server { .. } | Error::Garbled { .. } | Error::File { .. } => {
+                Self::retry(error)
+            }
             Error::Missing { .. } => Self::give_up("fal_missing", error),
             Error::Refused { .. } | Error::TooLarge { .. } => Self::give_up("fal_refused", error),
             Error::ForeignUrl(_) | Error::Settings(_) => Self::give_up("fal_misconfigured", error),
@@ -131,30 +136,60 @@ mod tests {
 
     #[test]
     fn an_account_that_is_locked_parks_jobs_and_fails_none() {
-        for error in [Error::Locked { detail: "balance".into() }, Error::Unauthorized { detail: "key".into() }] {
-            assert!(matches!(JobError::from(error), JobError::Snooze { after: PARKED, .. }));
+        for error in [
+            Error::Locked {
+                detail: "balance".into(),
+            },
+            Error::Unauthorized { detail: "key".into() },
+        ] {
+            assert!(matches!(
+                JobError::from(error),
+                JobError::Snooze { after: PARKED, .. }
+            ));
         }
     }
 
     #[test]
     fn a_busy_fal_is_left_alone_for_as_long_as_it_asks() {
         let retry_after = Duration::from_secs(17);
-        assert!(matches!(JobError::from(Error::Busy { retry_after }), JobError::Snooze { after, .. } if after == retry_after));
+        assert!(
+            matches!(JobError::from(Error::Busy { retry_after }), JobError::Snooze { after, .. } if after == retry_after)
+        );
     }
 
     #[test]
     fn what_may_pass_is_tried_again_and_what_cannot_is_given_up() {
         for error in [
-            Error::Unreachable { call: "status", why: "reset".into() },
-            Error::Server { call: "status", status: 503, detail: String::new() },
-            Error::Garbled { call: "status", why: "no JSON".into() },
+            Error::Unreachable {
+                call: "status",
+                why: "reset".into(),
+            },
+            Error::Server {
+                call: "status",
+                status: 503,
+                detail: String::new(),
+            },
+            Error::Garbled {
+                call: "status",
+                why: "no JSON".into(),
+            },
         ] {
             assert!(matches!(JobError::from(error), JobError::Retry { .. }));
         }
         for error in [
-            Error::Refused { call: "upload", status: 422, detail: String::new() },
-            Error::Missing { call: "download", detail: String::new() },
-            Error::TooLarge { call: "download", limit: 1 },
+            Error::Refused {
+                call: "upload",
+                status: 422,
+                detail: String::new(),
+            },
+            Error::Missing {
+                call: "download",
+                detail: String::new(),
+            },
+            Error::TooLarge {
+                call: "download",
+                limit: 1,
+            },
             Error::ForeignUrl("https://evil.test".into()),
         ] {
             assert!(matches!(JobError::from(error), JobError::GiveUp(_)));

@@ -50,17 +50,27 @@ impl Failure {
     pub(super) fn from_answer(status: u16, error_type_header: Option<&str>, body: &[u8]) -> Option<Self> {
         let body: Value = serde_json::from_slice(body).ok()?;
         let named = ErrorBody::read(&body);
-        let error_type = error_type_header.map(str::to_owned).or_else(|| named.error_type.clone());
+        let error_type = error_type_header
+            .map(str::to_owned)
+            .or_else(|| named.error_type.clone());
         // A plain text without a type is what gateways write of themselves.
         if !named.is_list && error_type.is_none() && status != 422 {
             return None;
         }
-        let class = error_type.as_deref().and_then(class_of_type).unwrap_or(match status {
-            499 => FailureClass::Cancelled,
-            500.. => FailureClass::Provider,
-            _ => FailureClass::Input,
-        });
-        Some(Self { class, status: Some(status), error_type, detail: describe_json(&body) })
+        let class = error_type
+            .as_deref()
+            .and_then(class_of_type)
+            .unwrap_or(match status {
+                499 => FailureClass::Cancelled,
+                500.. => FailureClass::Provider,
+                _ => FailureClass::Input,
+            });
+        Some(Self {
+            class,
+            status: Some(status),
+            error_type,
+            detail: describe_json(&body),
+        })
     }
 
     /// Reads the payload of a delivery that says ERROR. `None`: it does not tell; the result does.
@@ -75,7 +85,12 @@ impl Failure {
             Some(error) => clipped(&format!("{error}: {}", describe_json(payload))),
             None => describe_json(payload),
         };
-        Some(Self { class, status: None, error_type: named.error_type, detail })
+        Some(Self {
+            class,
+            status: None,
+            error_type: named.error_type,
+            detail,
+        })
     }
 }
 
@@ -103,7 +118,10 @@ impl ErrorBody {
         let of_list = list.and_then(|list| list.iter().find_map(|item| item["type"].as_str()));
         Self {
             is_list: list.is_some(),
-            error_type: body["error_type"].as_str().or(of_list).map(|text| text.chars().take(100).collect()),
+            error_type: body["error_type"]
+                .as_str()
+                .or(of_list)
+                .map(|text| text.chars().take(100).collect()),
         }
     }
 }
@@ -113,8 +131,13 @@ fn class_of_type(error_type: &str) -> Option<FailureClass> {
     match error_type {
         "client_cancelled" | "client_disconnected" => Some(FailureClass::Cancelled),
         "bad_request" => Some(FailureClass::Input),
-        "request_timeout" | "startup_timeout" | "internal_error" | "internal_server_error" | "generation_timeout"
-        | "downstream_service_error" | "downstream_service_unavailable" => Some(FailureClass::Provider),
+        "request_timeout"
+        | "startup_timeout"
+        | "internal_error"
+        | "internal_server_error"
+        | "generation_timeout"
+        | "downstream_service_error"
+        | "downstream_service_unavailable" => Some(FailureClass::Provider),
         other if other.starts_with("runner_") => Some(FailureClass::Provider),
         _ => None,
     }
@@ -131,7 +154,10 @@ pub(super) fn describe_body(body: &[u8]) -> String {
 fn describe_json(body: &Value) -> String {
     let item = |item: &Value| {
         let place = item["loc"].as_array().map(|loc| {
-            loc.iter().map(|part| part.as_str().map_or_else(|| part.to_string(), str::to_owned)).collect::<Vec<_>>().join(".")
+            loc.iter()
+                .map(|part| part.as_str().map_or_else(|| part.to_string(), str::to_owned))
+                .collect::<Vec<_>>()
+                .join(".")
         });
         let text = item["msg"].as_str().unwrap_or("no message");
         place.map_or_else(|| text.to_owned(), |place| format!("{place}: {text}"))
@@ -139,7 +165,9 @@ fn describe_json(body: &Value) -> String {
     let text = match (&body["detail"], &body["error"]) {
         (Value::String(text), _) => text.clone(),
         (Value::Array(list), _) => list.iter().map(item).collect::<Vec<_>>().join("; "),
-        (_, Value::Object(error)) => error.get("message").map_or_else(|| body.to_string(), ToString::to_string),
+        (_, Value::Object(error)) => error
+            .get("message")
+            .map_or_else(|| body.to_string(), ToString::to_string),
         (_, Value::String(text)) => text.clone(),
         _ => body.to_string(),
     };
@@ -153,7 +181,10 @@ fn clipped(text: &str) -> String {
     if text.is_empty() {
         return "(empty)".to_owned();
     }
-    text.chars().map(|char| if char.is_control() { ' ' } else { char }).take(LONGEST).collect()
+    text.chars()
+        .map(|char| if char.is_control() { ' ' } else { char })
+        .take(LONGEST)
+        .collect()
 }
 
 #[cfg(test)]
@@ -173,27 +204,51 @@ mod tests {
         assert_eq!(failure.class, FailureClass::Input);
         assert_eq!(failure.code(), FailureCode::RejectedByProvider);
         assert!(!failure.may_be_tried_again());
-        assert_eq!(failure.to_string(), "422 file_download_error: body.images_data_url: cannot read");
+        assert_eq!(
+            failure.to_string(),
+            "422 file_download_error: body.images_data_url: cannot read"
+        );
     }
 
     #[test]
     fn infrastructure_is_fals_fault_and_may_be_tried_again() {
-        for (status, error_type) in
-            [(504, "request_timeout"), (503, "runner_disconnected"), (500, "internal_error"), (400, "downstream_service_error")]
-        {
-            let failure = answer(status, &json!({"detail": "x", "error_type": error_type})).expect("a failure");
+        for (status, error_type) in [
+            (504, "request_timeout"),
+            (503, "runner_disconnected"),
+            (500, "internal_error"),
+            (400, "downstream_service_error"),
+        ] {
+            let failure =
+                answer(status, &json!({"detail": "x", "error_type": error_type})).expect("a failure");
             assert_eq!(failure.class, FailureClass::Provider, "{error_type}");
             assert!(failure.may_be_tried_again());
         }
-        let by_list = answer(500, &json!({"detail": [{"type": "internal_server_error", "msg": "x"}]})).expect("a failure");
+        let by_list = answer(
+            500,
+            &json!({"detail": [{"type": "internal_server_error", "msg": "x"}]}),
+        )
+        .expect("a failure");
         assert_eq!(by_list.class, FailureClass::Provider);
     }
 
     #[test]
     fn a_type_that_nobody_knows_goes_by_the_status() {
-        assert_eq!(answer(500, &json!({"detail": "x", "error_type": "new"})).expect("a failure").class, FailureClass::Provider);
-        assert_eq!(answer(422, &json!({"detail": "x"})).expect("a failure").class, FailureClass::Input);
-        assert_eq!(answer(499, &json!({"detail": "x", "error_type": "client_cancelled"})).expect("a failure").class, FailureClass::Cancelled);
+        assert_eq!(
+            answer(500, &json!({"detail": "x", "error_type": "new"}))
+                .expect("a failure")
+                .class,
+            FailureClass::Provider
+        );
+        assert_eq!(
+            answer(422, &json!({"detail": "x"})).expect("a failure").class,
+            FailureClass::Input
+        );
+        assert_eq!(
+            answer(499, &json!({"detail": "x", "error_type": "client_cancelled"}))
+                .expect("a failure")
+                .class,
+            FailureClass::Cancelled
+        );
     }
 
     #[test]

@@ -46,7 +46,11 @@ impl Held {
 
     /// Without any key every delivery waits for one, so it is looked for more often.
     fn may_fetch(&self, now: DateTime<Utc>) -> bool {
-        let between = if self.keys.is_empty() { TimeDelta::seconds(5) } else { TimeDelta::minutes(1) };
+        let between = if self.keys.is_empty() {
+            TimeDelta::seconds(5)
+        } else {
+            TimeDelta::minutes(1)
+        };
         self.tried_at.is_none_or(|at| (now - at).abs() >= between)
     }
 }
@@ -59,20 +63,30 @@ impl KeySet {
             .redirect(redirect::Policy::none())
             .build()
             .map_err(|error| Error::Settings(describe(&error)))?;
-        Ok(Self { url, http, held: Mutex::default(), fetching: tokio::sync::Mutex::default() })
+        Ok(Self {
+            url,
+            http,
+            held: Mutex::default(),
+            fetching: tokio::sync::Mutex::default(),
+        })
     }
 
     /// The keys to try first. Empty: none was ever seen.
     pub(super) async fn current(&self, now: DateTime<Utc>) -> Vec<VerifyingKey> {
         let held = self.held();
-        if held.is_fresh(now) {
+        let somebody_fetches = || self.fetching.try_lock().is_err();
+        if held.is_fresh(now) || (!held.keys.is_empty() && somebody_fetches()) {
             return held.keys;
         }
         self.fetched(&held, now).await
     }
 
     /// The keys to try when none of `tried` fitted. `None`: there are no newer ones to be had.
-    pub(super) async fn newer_than(&self, tried: &[VerifyingKey], now: DateTime<Utc>) -> Option<Vec<VerifyingKey>> {
+    pub(super) async fn newer_than(
+        &self,
+        tried: &[VerifyingKey],
+        now: DateTime<Utc>,
+    ) -> Option<Vec<VerifyingKey>> {
         let keys = self.fetched(&self.held(), now).await;
         (keys != tried).then_some(keys)
     }
@@ -87,23 +101,41 @@ impl KeySet {
         if held.tried_at != seen.tried_at {
             return held.keys;
         }
+        let fetched = self.fetch().await;
+        // Noted only now: whoever comes while the first keys are on their way must wait for them, and not be told
+        // that they were looked for a moment ago.
         self.note(|held| held.tried_at = Some(now));
-        match self.fetch().await {
+        match fetched {
             Ok(keys) => self.note(|held| {
                 held.keys = keys;
                 held.fetched_at = Some(now);
             }),
-            Err(error) => warn!("FAL's public keys could not be fetched, {} old ones stay in use: {error}", held.keys.len()),
+            Err(error) => warn!(
+                "FAL's public keys could not be fetched, {} old ones stay in use: {error}",
+                held.keys.len()
+            ),
         }
         self.held().keys
     }
 
     async fn fetch(&self) -> Result<Vec<VerifyingKey>> {
         const CALL: &str = "key set";
-        let response = self.http.get(self.url.clone()).send().await.map_err(|error| Error::unreachable(CALL, &error))?;
+        let response = self
+            .http
+            .get(self.url.clone())
+            .send()
+            .await
+            .map_err(|error| Error::unreachable(CALL, &error))?;
         let jwks: wire::Jwks = json(CALL, succeeded(CALL, response).await?, LIMIT).await?;
         let keys = read_keys(&jwks.keys);
-        if keys.is_empty() { Err(Error::Garbled { call: CALL, why: "it holds no Ed25519 key".to_owned() }) } else { Ok(keys) }
+        if keys.is_empty() {
+            Err(Error::Garbled {
+                call: CALL,
+                why: "it holds no Ed25519 key".to_owned(),
+            })
+        } else {
+            Ok(keys)
+        }
     }
 
     fn held(&self) -> Held {

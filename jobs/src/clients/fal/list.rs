@@ -39,13 +39,19 @@ impl FalClient {
         for _ in 0..MAX_PAGES {
             let page = self.list_page(query, cursor.as_deref()).await?;
             found.extend(page.items.into_iter().filter(|item| query.matches(item)));
-            match page.next_cursor.filter(|next| !next.is_empty() && cursor.as_ref() != Some(next)) {
+            match page
+                .next_cursor
+                .filter(|next| !next.is_empty() && cursor.as_ref() != Some(next))
+            {
                 Some(next) => cursor = Some(next),
                 None => return Ok(self.first_of(query, found)),
             }
         }
         match self.first_of(query, found) {
-            None => Err(Error::TooLarge { call: CALL, limit: (MAX_PAGES * PAGE_LIMIT) as u64 }),
+            None => Err(Error::TooLarge {
+                call: CALL,
+                limit: (MAX_PAGES * PAGE_LIMIT) as u64,
+            }),
             some => Ok(some),
         }
     }
@@ -86,9 +92,12 @@ impl FalClient {
 impl ListQuery<'_> {
     /// By any text of the input, so that no field name of any trainer is needed here.
     fn matches(&self, item: &wire::Listed) -> bool {
-        let Value::Object(input) = &item.json_input else { return false };
+        let Value::Object(input) = &item.json_input else {
+            return false;
+        };
         let is_ours = |text: &str| {
-            Some(text) == self.archive_url.filter(|url| !url.is_empty()) || (!self.token.is_empty() && text.contains(self.token))
+            Some(text) == self.archive_url.filter(|url| !url.is_empty())
+                || (!self.token.is_empty() && text.contains(self.token))
         };
         wire::is_request_id(&item.request_id) && input.values().filter_map(Value::as_str).any(is_ours)
     }

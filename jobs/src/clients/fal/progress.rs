@@ -19,7 +19,10 @@ pub(super) fn of<'a>(lines: impl Iterator<Item = &'a str>) -> Option<Progress> {
     let mut latest_step = None;
     for line in lines {
         let Some(percent) = percent(line) else { continue };
-        let progress = Progress { percent, line: clipped(line) };
+        let progress = Progress {
+            percent,
+            line: clipped(line),
+        };
         if line.to_ascii_lowercase().contains("step") {
             latest_step = Some(progress);
         } else {
@@ -33,7 +36,9 @@ pub(super) fn of<'a>(lines: impl Iterator<Item = &'a str>) -> Option<Progress> {
 fn percent(line: &str) -> Option<u8> {
     let numbers = numbers(line);
     let of_sign = numbers.iter().find(|number| {
-        number.value <= 100.0 && line[number.end..].trim_start_matches(' ').starts_with('%') && !number.touches_slash(line)
+        number.value <= 100.0
+            && line[number.end..].trim_start_matches(' ').starts_with('%')
+            && !number.touches_slash(line)
     });
     if let Some(number) = of_sign {
         return Some(below_100(number.value));
@@ -42,14 +47,21 @@ fn percent(line: &str) -> Option<u8> {
         let [done, total] = pair else { return None };
         let is_slash = line[done.end..total.start].trim() == "/";
         // `2026/11/20` is a date and `/a/1/2` a path.
-        let has_third = numbers.get(at + 2).is_some_and(|next| line[total.end..next.start].trim() == "/");
+        let has_third = numbers
+            .get(at + 2)
+            .is_some_and(|next| line[total.end..next.start].trim() == "/");
         let follows_slash = line[..done.start].trim_end().ends_with('/');
-        let fits = is_slash && !has_third && !follows_slash && total.value >= 1.0 && done.value <= total.value;
+        let fits =
+            is_slash && !has_third && !follows_slash && total.value >= 1.0 && done.value <= total.value;
         fits.then(|| below_100(100.0 * done.value / total.value))
     })
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=99 before")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "clamped to 0..=99 before"
+)]
 fn below_100(percent: f64) -> u8 {
     percent.clamp(0.0, 99.0) as u8
 }
@@ -72,19 +84,30 @@ fn numbers(line: &str) -> Vec<Number> {
     let mut rest = 0;
     while let Some(offset) = line[rest..].find(|char: char| char.is_ascii_digit()) {
         let start = rest + offset;
-        let length = line[start..].find(|char: char| !char.is_ascii_digit() && char != '.').unwrap_or(line.len() - start);
+        let length = line[start..]
+            .find(|char: char| !char.is_ascii_digit() && char != '.')
+            .unwrap_or(line.len() - start);
         let text = line[start..start + length].trim_end_matches('.');
         rest = start + length;
-        let is_name = line[..start].ends_with(|char: char| char.is_alphanumeric() || char == '.' || char == '_');
+        let is_name =
+            line[..start].ends_with(|char: char| char.is_alphanumeric() || char == '.' || char == '_');
         if let (false, Ok(value)) = (is_name, text.parse()) {
-            found.push(Number { value, start, end: start + text.len() });
+            found.push(Number {
+                value,
+                start,
+                end: start + text.len(),
+            });
         }
     }
     found
 }
 
 fn clipped(line: &str) -> String {
-    line.trim().chars().map(|char| if char.is_control() { ' ' } else { char }).take(200).collect()
+    line.trim()
+        .chars()
+        .map(|char| if char.is_control() { ' ' } else { char })
+        .take(200)
+        .collect()
 }
 
 #[cfg(test)]
@@ -121,7 +144,10 @@ mod tests {
 
     #[test]
     fn the_latest_step_counts_and_other_counters_do_not_overtake_it() {
-        assert_eq!(percent_of(&["download 100%", "step 10/100", "step 20/100", "caption 19/20"]), Some(20));
+        assert_eq!(
+            percent_of(&["download 100%", "step 10/100", "step 20/100", "caption 19/20"]),
+            Some(20)
+        );
         assert_eq!(percent_of(&["download 50%", "download 70%"]), Some(70));
         assert_eq!(percent_of(&[]), None);
     }

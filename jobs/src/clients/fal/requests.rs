@@ -8,7 +8,9 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use tracing::warn;
 
-use super::{Error, FalClient, Failure, Request, Result, body, failure, json, progress, send, succeeded, wire};
+use super::{
+    Error, Failure, FalClient, Request, Result, body, failure, json, progress, send, succeeded, wire,
+};
 
 /// FAL's word for where a request is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,12 +77,15 @@ impl FalClient {
     async fn ask_status(&self, request: &Request, with_logs: bool) -> Result<RequestStatus> {
         const CALL: &str = "status";
         let mut url = self.on_our_queue(&request.status_url)?;
-        url.query_pairs_mut().append_pair("logs", if with_logs { "1" } else { "0" });
+        url.query_pairs_mut()
+            .append_pair("logs", if with_logs { "1" } else { "0" });
         // 202 while it waits or runs, 200 afterwards; any success will do.
         let response = succeeded(CALL, send(CALL, self.keyed(Method::GET, url)).await?).await?;
         let answer: wire::Status = json(CALL, response, STATUS_LIMIT).await?;
         Ok(match answer.word.as_str() {
-            "IN_QUEUE" => RequestStatus::Queued { position: answer.queue_position },
+            "IN_QUEUE" => RequestStatus::Queued {
+                position: answer.queue_position,
+            },
             "IN_PROGRESS" => {
                 let progress = progress::of(answer.logs.iter().map(|line| line.message.as_str()));
                 let (progress, message) = progress.map(|progress| (progress.percent, progress.line)).unzip();
@@ -101,11 +106,17 @@ impl FalClient {
             StatusCode::ACCEPTED => return Ok(ResultOutcome::NotReady),
             StatusCode::NOT_FOUND | StatusCode::GONE => return Ok(ResultOutcome::Gone),
             status if status.is_success() => {
-                return Ok(ResultOutcome::Succeeded(json(CALL, response, RESULT_LIMIT).await?));
+                return Ok(ResultOutcome::Succeeded(
+                    json(CALL, response, RESULT_LIMIT).await?,
+                ));
             }
             _ => {}
         }
-        let error_type = response.headers().get("x-fal-error-type").and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let error_type = response
+            .headers()
+            .get("x-fal-error-type")
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned);
         let body = body(CALL, response, RESULT_LIMIT).await?;
         if let Some(failure) = Failure::from_answer(status.as_u16(), error_type.as_deref(), &body) {
             return Ok(ResultOutcome::Failed(failure));
@@ -116,7 +127,11 @@ impl FalClient {
             return Ok(ResultOutcome::NotReady);
         }
         warn!(fal.request_id = %request.request_id, "FAL answered {status} for the result of {}: {detail}", request.request_id);
-        Err(Error::Server { call: CALL, status: status.as_u16(), detail })
+        Err(Error::Server {
+            call: CALL,
+            status: status.as_u16(),
+            detail,
+        })
     }
 
     /// Asks FAL to stop.

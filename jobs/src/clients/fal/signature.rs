@@ -24,7 +24,9 @@ const SIGNATURE: &str = "x-fal-webhook-signature";
 
 const BASE64URL: GeneralPurpose = GeneralPurpose::new(
     &URL_SAFE,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent).with_decode_allow_trailing_bits(true),
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
 );
 
 /// Why nothing can be believed of a delivery.
@@ -61,8 +63,13 @@ impl SignedHeaders {
     /// Everything that needs no key, so that nothing is fetched for a request that cannot be genuine.
     pub(super) fn read(headers: &HeaderMap, now: DateTime<Utc>) -> Result<Self, NotSigned> {
         let timestamp = single(headers, TIMESTAMP)?;
-        let is_digits = (1..=12).contains(&timestamp.len()) && timestamp.bytes().all(|byte| byte.is_ascii_digit());
-        let seconds = timestamp.parse::<i64>().ok().filter(|_| is_digits).ok_or(NotSigned::Timestamp)?;
+        let is_digits =
+            (1..=12).contains(&timestamp.len()) && timestamp.bytes().all(|byte| byte.is_ascii_digit());
+        let seconds = timestamp
+            .parse::<i64>()
+            .ok()
+            .filter(|_| is_digits)
+            .ok_or(NotSigned::Timestamp)?;
         let signed_at = DateTime::from_timestamp(seconds, 0).ok_or(NotSigned::Timestamp)?;
         // Whole seconds: ours has a fraction that FAL's does not.
         let off = now.timestamp() - seconds;
@@ -73,14 +80,30 @@ impl SignedHeaders {
         let user_id = single(headers, USER_ID)?;
         let mut signature = [0; 64];
         hex::decode_to_slice(single(headers, SIGNATURE)?, &mut signature).map_err(|_| NotSigned::Form)?;
-        Ok(Self { request_id, user_id, signed_at, timestamp, signature: Signature::from_bytes(&signature) })
+        Ok(Self {
+            request_id,
+            user_id,
+            signed_at,
+            timestamp,
+            signature: Signature::from_bytes(&signature),
+        })
     }
 
     /// Whether one of the keys signed these headers with this body.
     pub(super) fn check(&self, body: &[u8], keys: &[VerifyingKey]) -> Result<(), NotSigned> {
-        let Self { request_id, user_id, timestamp, .. } = self;
-        let message = format!("{request_id}\n{user_id}\n{timestamp}\n{}", hex::encode(Sha256::digest(body)));
-        let signed = keys.iter().any(|key| key.verify_strict(message.as_bytes(), &self.signature).is_ok());
+        let Self {
+            request_id,
+            user_id,
+            timestamp,
+            ..
+        } = self;
+        let message = format!(
+            "{request_id}\n{user_id}\n{timestamp}\n{}",
+            hex::encode(Sha256::digest(body))
+        );
+        let signed = keys
+            .iter()
+            .any(|key| key.verify_strict(message.as_bytes(), &self.signature).is_ok());
         if signed { Ok(()) } else { Err(NotSigned::Forged) }
     }
 }
@@ -88,9 +111,10 @@ impl SignedHeaders {
 fn single(headers: &HeaderMap, name: &'static str) -> Result<String, NotSigned> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
-        (Some(value), None) => {
-            std::str::from_utf8(value.as_bytes()).ok().filter(|text| !text.is_empty()).map(str::to_owned)
-        }
+        (Some(value), None) => std::str::from_utf8(value.as_bytes())
+            .ok()
+            .filter(|text| !text.is_empty())
+            .map(str::to_owned),
         _ => None,
     }
     .ok_or(NotSigned::Header(name))

@@ -50,14 +50,21 @@ impl FalClient {
     ) -> Result<String> {
         let file = Arc::new(file);
         let is_multipart = bytes > self.multipart.above;
-        let path = if is_multipart { "storage/upload/initiate-multipart" } else { "storage/upload/initiate" };
+        let path = if is_multipart {
+            "storage/upload/initiate-multipart"
+        } else {
+            "storage/upload/initiate"
+        };
         let mut url = Self::at(&self.rest_url, path);
         url.query_pairs_mut().append_pair("storage_type", "fal-cdn-v3");
         let lifecycle = json!({"expiration_duration_seconds": expires_after.as_secs()});
         let request = self
             .keyed(Method::POST, url)
             .header("X-Fal-Object-Lifecycle", lifecycle.to_string())
-            .json(&wire::Initiate { content_type, file_name: name });
+            .json(&wire::Initiate {
+                content_type,
+                file_name: name,
+            });
         let response = succeeded(UPLOAD, send(UPLOAD, request).await?).await?;
         let initiated: wire::Initiated = json(UPLOAD, response, ANSWER_LIMIT).await?;
         let target = web_url(UPLOAD, &initiated.upload_url)?;
@@ -94,19 +101,34 @@ impl FalClient {
         while at < bytes {
             let number = parts.len() as u64 + 1;
             let length = self.multipart.part.min(bytes - at);
-            let part = read_at(Arc::clone(file), at, length).await.map_err(|source| Error::File { call: UPLOAD, source })?;
+            let part = read_at(Arc::clone(file), at, length)
+                .await
+                .map_err(|source| Error::File { call: UPLOAD, source })?;
             parts.push(self.put_part(part, number, content_type, target).await?);
             at += length;
         }
-        let complete = self.files.post(deeper(target, "complete")).json(&wire::Complete { parts: &parts });
+        let complete = self
+            .files
+            .post(deeper(target, "complete"))
+            .json(&wire::Complete { parts: &parts });
         keyless(UPLOAD, complete).await.map(drop)
     }
 
-    async fn put_part(&self, part: Bytes, number: u64, content_type: &str, target: &Url) -> Result<wire::Part> {
+    async fn put_part(
+        &self,
+        part: Bytes,
+        number: u64,
+        content_type: &str,
+        target: &Url,
+    ) -> Result<wire::Part> {
         let url = deeper(target, &number.to_string());
         let mut tries = self.multipart.tries;
         loop {
-            let put = self.files.put(url.clone()).header(CONTENT_TYPE, content_type).body(part.clone());
+            let put = self
+                .files
+                .put(url.clone())
+                .header(CONTENT_TYPE, content_type)
+                .body(part.clone());
             match keyless(UPLOAD, put).await {
                 Ok(response) => return receipt(number, response).await,
                 Err(error) if tries > 1 && is_worth_another(&error) => tries -= 1,
@@ -122,7 +144,13 @@ impl FalClient {
         match keyless(CALL, head).await {
             Ok(_) => Ok(true),
             // The second is what storages answer for a signed URL that has expired.
-            Err(Error::Missing { .. } | Error::Refused { status: 400 | 401 | 403, .. }) => Ok(false),
+            Err(
+                Error::Missing { .. }
+                | Error::Refused {
+                    status: 400 | 401 | 403,
+                    ..
+                },
+            ) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -133,18 +161,38 @@ impl FalClient {
         let mut response = keyless(CALL, self.files.get(web_url(CALL, url)?)).await?;
         let promised = response.content_length();
         if promised.is_some_and(|bytes| bytes > max_bytes) {
-            return Err(Error::TooLarge { call: CALL, limit: max_bytes });
+            return Err(Error::TooLarge {
+                call: CALL,
+                limit: max_bytes,
+            });
         }
-        let mut sink = Sink { file: tempfile::tempfile().map_err(|source| Error::File { call: CALL, source })?, hash: Sha256::new() };
+        let mut sink = Sink {
+            file: tempfile::tempfile().map_err(|source| Error::File { call: CALL, source })?,
+            hash: Sha256::new(),
+        };
         let mut bytes = 0;
-        while let Some(chunk) = response.chunk().await.map_err(|error| Error::unreachable(CALL, &error))? {
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| Error::unreachable(CALL, &error))?
+        {
             bytes += chunk.len() as u64;
             if bytes > max_bytes {
-                return Err(Error::TooLarge { call: CALL, limit: max_bytes });
+                return Err(Error::TooLarge {
+                    call: CALL,
+                    limit: max_bytes,
+                });
             }
-            sink = sink.take(chunk).await.map_err(|source| Error::File { call: CALL, source })?;
+            sink = sink
+                .take(chunk)
+                .await
+                .map_err(|source| Error::File { call: CALL, source })?;
         }
-        Ok(Download { file: sink.file, bytes, sha256: hex::encode(sink.hash.finalize()) })
+        Ok(Download {
+            file: sink.file,
+            bytes,
+            sha256: hex::encode(sink.hash.finalize()),
+        })
     }
 }
 
@@ -167,9 +215,16 @@ impl Sink {
 
 /// A call without the key: here 401 and 403 speak of the URL and not of our account.
 async fn keyless(call: &'static str, request: reqwest::RequestBuilder) -> Result<reqwest::Response> {
-    let response = request.send().await.map_err(|error| Error::unreachable(call, &error))?;
+    let response = request
+        .send()
+        .await
+        .map_err(|error| Error::unreachable(call, &error))?;
     match response.status() {
-        StatusCode::TOO_MANY_REQUESTS => Err(Error::Server { call, status: 429, detail: detail(response).await }),
+        StatusCode::TOO_MANY_REQUESTS => Err(Error::Server {
+            call,
+            status: 429,
+            detail: detail(response).await,
+        }),
         _ => succeeded(call, response).await,
     }
 }
@@ -180,12 +235,19 @@ fn is_worth_another(error: &Error) -> bool {
 
 /// The part's receipt: in the body, or in the header.
 async fn receipt(number: u64, response: reqwest::Response) -> Result<wire::Part> {
-    let header = response.headers().get(ETAG).and_then(|etag| etag.to_str().ok()).map(str::to_owned);
+    let header = response
+        .headers()
+        .get(ETAG)
+        .and_then(|etag| etag.to_str().ok())
+        .map(str::to_owned);
     let body = body(UPLOAD, response, ANSWER_LIMIT).await?;
     if let Ok(part) = serde_json::from_slice::<wire::Part>(&body) {
         return Ok(part);
     }
-    let etag = header.ok_or_else(|| Error::Garbled { call: UPLOAD, why: format!("part {number} has no etag") })?;
+    let etag = header.ok_or_else(|| Error::Garbled {
+        call: UPLOAD,
+        why: format!("part {number} has no etag"),
+    })?;
     Ok(wire::Part { number, etag })
 }
 
@@ -202,5 +264,8 @@ fn web_url(call: &'static str, text: &str) -> Result<Url> {
     Url::parse(text)
         .ok()
         .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-        .ok_or_else(|| Error::Garbled { call, why: "a URL is not http(s)".to_owned() })
+        .ok_or_else(|| Error::Garbled {
+            call,
+            why: "a URL is not http(s)".to_owned(),
+        })
 }

@@ -62,7 +62,10 @@ pub enum SubmitOutcome {
 
 /// One connection a submit, never handed to another, and no retry below us.
 pub(super) fn configure(builder: ClientBuilder) -> ClientBuilder {
-    builder.http1_only().pool_max_idle_per_host(0).retry(reqwest::retry::never())
+    builder
+        .http1_only()
+        .pool_max_idle_per_host(0)
+        .retry(reqwest::retry::never())
 }
 
 impl FalClient {
@@ -103,10 +106,13 @@ impl FalClient {
         match status.as_u16() {
             200..=299 => self.accepted(endpoint, response).await,
             401..=403 => SubmitOutcome::Locked(format!("{}: {}", status.as_u16(), detail(response).await)),
-            400 | 404 | 405 | 410 | 413 | 414 | 415 | 422 => {
-                SubmitOutcome::Refused { status: status.as_u16(), detail: detail(response).await }
-            }
-            429 => SubmitOutcome::Busy { retry_after: retry_after(&response) },
+            400 | 404 | 405 | 410 | 413 | 414 | 415 | 422 => SubmitOutcome::Refused {
+                status: status.as_u16(),
+                detail: detail(response).await,
+            },
+            429 => SubmitOutcome::Busy {
+                retry_after: retry_after(&response),
+            },
             other => SubmitOutcome::Unknown(format!("FAL answered {other}: {}", detail(response).await)),
         }
     }
@@ -122,8 +128,14 @@ impl FalClient {
             Ok(submitted) if wire::is_request_id(&submitted.request_id) => {
                 SubmitOutcome::Accepted(self.vetted(endpoint, submitted.into()))
             }
-            Ok(_) => SubmitOutcome::Unknown(format!("FAL answered {} with a malformed request id", code(status))),
-            Err(why) => SubmitOutcome::Unknown(format!("FAL answered {} but not in its own words: {why}", code(status))),
+            Ok(_) => SubmitOutcome::Unknown(format!(
+                "FAL answered {} with a malformed request id",
+                code(status)
+            )),
+            Err(why) => SubmitOutcome::Unknown(format!(
+                "FAL answered {} but not in its own words: {why}",
+                code(status)
+            )),
         }
     }
 }
@@ -151,14 +163,22 @@ impl Gate {
         let gate = Arc::clone(&self.0);
         Body::wrap_stream(stream::once(async move {
             let to = if may_send() { OPEN } else { CLOSED };
-            let turned = gate.compare_exchange(SHUT, to, Ordering::SeqCst, Ordering::SeqCst).is_ok();
-            if turned && to == OPEN { Ok(input) } else { Err(io::Error::other("withheld: the sender may no longer send")) }
+            let turned = gate
+                .compare_exchange(SHUT, to, Ordering::SeqCst, Ordering::SeqCst)
+                .is_ok();
+            if turned && to == OPEN {
+                Ok(input)
+            } else {
+                Err(io::Error::other("withheld: the sender may no longer send"))
+            }
         }))
     }
 
     /// Closes the gate. `true`: nothing was sent and nothing will be.
     fn close(&self) -> bool {
-        self.0.compare_exchange(SHUT, CLOSED, Ordering::SeqCst, Ordering::SeqCst) != Err(OPEN)
+        self.0
+            .compare_exchange(SHUT, CLOSED, Ordering::SeqCst, Ordering::SeqCst)
+            != Err(OPEN)
     }
 }
 

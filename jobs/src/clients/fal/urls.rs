@@ -28,7 +28,13 @@ impl FalClient {
     /// Replaces each URL that is not ours to trust by one that we build.
     pub(super) fn vetted(&self, endpoint: &str, given: Request) -> Request {
         let built = self.request_urls(endpoint, &given.request_id);
-        let choose = |given: String, built: String| if is_under(&self.queue_url, &given) { given } else { built };
+        let choose = |given: String, built: String| {
+            if is_under(&self.queue_url, &given) {
+                given
+            } else {
+                built
+            }
+        };
         Request {
             request_id: given.request_id,
             status_url: choose(given.status_url, built.status_url),
@@ -46,8 +52,16 @@ impl FalClient {
             return Ok(url);
         }
         let path: Vec<_> = url.path_segments().ok_or_else(foreign)?.collect();
-        let at = path.iter().position(|segment| *segment == REQUESTS).filter(|at| *at >= 2).ok_or_else(foreign)?;
-        let owner = if at >= 3 && is_three_segmented(path[at - 3]) { at - 3 } else { at - 2 };
+        let at = path
+            .iter()
+            .position(|segment| *segment == REQUESTS)
+            .filter(|at| *at >= 2)
+            .ok_or_else(foreign)?;
+        let owner = if at >= 3 && is_three_segmented(path[at - 3]) {
+            at - 3
+        } else {
+            at - 2
+        };
         Ok(under(&self.queue_url, path[owner..].iter().copied()))
     }
 
@@ -59,7 +73,11 @@ impl FalClient {
 
 /// Everything after the submit names only `owner/app`, whatever follows it; for two namespaces, one segment more.
 fn app_of(endpoint: &str) -> impl Iterator<Item = &str> {
-    let segments = if endpoint.split('/').next().is_some_and(is_three_segmented) { 3 } else { 2 };
+    let segments = if endpoint.split('/').next().is_some_and(is_three_segmented) {
+        3
+    } else {
+        2
+    };
     endpoint.split('/').take(segments)
 }
 
@@ -84,29 +102,49 @@ fn is_under(base: &Url, url: &str) -> bool {
     let Ok(url) = Url::parse(url) else { return false };
     let clean = url.username().is_empty() && url.password().is_none();
     let prefix = base.path().trim_end_matches('/');
-    let below = url.path().strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/'));
+    let below = url
+        .path()
+        .strip_prefix(prefix)
+        .is_some_and(|rest| rest.starts_with('/'));
     clean && url.origin() == base.origin() && below
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::{super::tests::client, *};
 
     #[test]
     fn a_request_is_asked_about_by_owner_and_app_alone() {
         let fal = client("https://queue.fal.run");
         let request = fal.request_urls("fal-ai/flux-pro/v1.1-ultra-finetuned", "id-1");
-        assert_eq!(request.response_url, "https://queue.fal.run/fal-ai/flux-pro/requests/id-1");
-        assert_eq!(request.status_url, "https://queue.fal.run/fal-ai/flux-pro/requests/id-1/status");
-        assert_eq!(request.cancel_url, "https://queue.fal.run/fal-ai/flux-pro/requests/id-1/cancel");
+        assert_eq!(
+            request.response_url,
+            "https://queue.fal.run/fal-ai/flux-pro/requests/id-1"
+        );
+        assert_eq!(
+            request.status_url,
+            "https://queue.fal.run/fal-ai/flux-pro/requests/id-1/status"
+        );
+        assert_eq!(
+            request.cancel_url,
+            "https://queue.fal.run/fal-ai/flux-pro/requests/id-1/cancel"
+        );
         let workflow = fal.request_urls("workflows/me/mine", "id-1");
-        assert_eq!(workflow.response_url, "https://queue.fal.run/workflows/me/mine/requests/id-1");
+        assert_eq!(
+            workflow.response_url,
+            "https://queue.fal.run/workflows/me/mine/requests/id-1"
+        );
     }
 
     #[test]
     fn an_id_cannot_climb_out_of_its_place() {
         let request = client("http://127.0.0.1:9700/queue").request_urls("fal-ai/flux-lora", "../../x?y#z");
-        assert_eq!(request.response_url, "http://127.0.0.1:9700/queue/fal-ai/flux-lora/requests/..%2F..%2Fx%3Fy%23z");
+        assert_eq!(
+            request.response_url,
+            "http://127.0.0.1:9700/queue/fal-ai/flux-lora/requests/..%2F..%2Fx%3Fy%23z"
+        );
     }
 
     #[test]
@@ -120,8 +158,14 @@ mod tests {
         };
         let vetted = fal.vetted("fal-ai/x/y", given.clone());
         assert_eq!(vetted.status_url, given.status_url);
-        assert_eq!(vetted.response_url, "http://127.0.0.1:9700/queue/fal-ai/x/requests/id-1");
-        assert_eq!(vetted.cancel_url, "http://127.0.0.1:9700/queue/fal-ai/x/requests/id-1/cancel");
+        assert_eq!(
+            vetted.response_url,
+            "http://127.0.0.1:9700/queue/fal-ai/x/requests/id-1"
+        );
+        assert_eq!(
+            vetted.cancel_url,
+            "http://127.0.0.1:9700/queue/fal-ai/x/requests/id-1/cancel"
+        );
     }
 
     #[test]
@@ -147,7 +191,11 @@ mod tests {
     #[test]
     fn a_stored_url_of_another_host_is_moved_to_the_configured_queue() {
         let fal = client("https://queue.falrun.com");
-        let moved = |stored: &str| fal.on_our_queue(stored).map(String::from).map_err(|error| error.to_string());
+        let moved = |stored: &str| {
+            fal.on_our_queue(stored)
+                .map(String::from)
+                .map_err(|error| error.to_string())
+        };
         assert_eq!(
             moved("https://queue.fal.run/fal-ai/flux-lora/requests/id-1/status"),
             Ok("https://queue.falrun.com/fal-ai/flux-lora/requests/id-1/status".into())
@@ -158,5 +206,15 @@ mod tests {
         );
         assert!(moved("https://evil.test/secret").is_err());
         assert!(moved("no URL").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_was_stored_the_key_stays_under_the_queue(stored in ".{0,80}|https?://[a-z./@:?#]{1,40}/a/b/requests/.{0,20}") {
+            let queue = Url::parse("https://queue.fal.run/base").expect("a URL");
+            if let Ok(url) = client(queue.as_str()).on_our_queue(&stored) {
+                prop_assert!(is_under(&queue, url.as_str()), "{}", url);
+            }
+        }
     }
 }

@@ -96,7 +96,10 @@ impl WebhookVerifier {
     /// # Errors
     /// TLS cannot be set up.
     pub fn new(settings: VerifierSettings) -> Result<Self> {
-        Ok(Self { keys: KeySet::new(settings.jwks_url, settings.timeout)?, user_id: settings.user_id })
+        Ok(Self {
+            keys: KeySet::new(settings.jwks_url, settings.timeout)?,
+            user_id: settings.user_id,
+        })
     }
 
     /// Checks the raw bytes of a delivery. Its content is read only after the signature was found good.
@@ -123,7 +126,12 @@ impl WebhookVerifier {
         })
     }
 
-    async fn check(&self, signed: &SignedHeaders, body: &[u8], now: DateTime<Utc>) -> Result<(), VerifyError> {
+    async fn check(
+        &self,
+        signed: &SignedHeaders,
+        body: &[u8],
+        now: DateTime<Utc>,
+    ) -> Result<(), VerifyError> {
         let keys = self.keys.current(now).await;
         if keys.is_empty() {
             return Err(VerifyError::NoKeys);

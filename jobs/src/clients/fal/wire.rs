@@ -31,7 +31,10 @@ impl From<Submitted> for Request {
 
 /// FAL's ids are UUIDs; the incumbent's test ones were not. What could not stand in a URL or a column is none.
 pub(super) fn is_request_id(text: &str) -> bool {
-    (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+    (1..=128).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }
 
 /// Answer of a status call.

@@ -5,7 +5,7 @@ use minio::s3::{
     minio_error_response::MinioErrorCode,
 };
 
-use crate::job::JobError;
+use crate::{clients::cause::describe, job::JobError};
 
 /// The result of a call.
 pub(super) type Result<T, E = ObjectError> = std::result::Result<T, E>;
@@ -84,14 +84,14 @@ impl From<ObjectError> for JobError {
     }
 }
 
-pub(super) fn of_minio(call: &'static str, error: &MinioError) -> ObjectError {
+pub(super) fn of_minio(call: &'static str, bucket: &str, error: &MinioError) -> ObjectError {
     match error {
         MinioError::S3Server(S3ServerError::S3Error(answer)) => match answer.code() {
             // HEAD has no body to tell a key from a bucket; the client then says "resource".
-            MinioErrorCode::NoSuchKey | MinioErrorCode::ResourceNotFound => ObjectError::NotFound { key: String::new() },
-            MinioErrorCode::NoSuchBucket => {
-                ObjectError::NoBucket(answer.bucket_name().map(ToString::to_string).unwrap_or_default())
+            MinioErrorCode::NoSuchKey | MinioErrorCode::ResourceNotFound => {
+                ObjectError::NotFound { key: String::new() }
             }
+            MinioErrorCode::NoSuchBucket => ObjectError::NoBucket(bucket.to_owned()),
             code => ObjectError::Refused {
                 call,
                 code: code.to_string(),
@@ -99,32 +99,27 @@ pub(super) fn of_minio(call: &'static str, error: &MinioError) -> ObjectError {
             },
         },
         MinioError::S3Server(
-            S3ServerError::HttpError(status, _) | S3ServerError::InvalidServerResponse { http_status_code: status, .. },
+            S3ServerError::HttpError(status, _)
+            | S3ServerError::InvalidServerResponse {
+                http_status_code: status,
+                ..
+            },
         )
-        | MinioError::Network(NetworkError::ServerError(status)) => {
-            ObjectError::Refused { call, code: status.to_string(), message: error.to_string() }
-        }
+        | MinioError::Network(NetworkError::ServerError(status)) => ObjectError::Refused {
+            call,
+            code: status.to_string(),
+            message: error.to_string(),
+        },
         // The crate calls what went wrong on the wire a validation error, with the cause hidden beneath.
-        MinioError::Network(NetworkError::ReqwestError(cause)) | MinioError::Validation(ValidationErr::HttpError(cause)) => {
-            ObjectError::Unreachable { call, why: causes(cause) }
-        }
-        other => ObjectError::Refused { call, code: "client".to_owned(), message: causes(other) },
+        MinioError::Network(NetworkError::ReqwestError(cause))
+        | MinioError::Validation(ValidationErr::HttpError(cause)) => ObjectError::Unreachable {
+            call,
+            why: describe(cause),
+        },
+        other => ObjectError::Refused {
+            call,
+            code: "client".to_owned(),
+            message: describe(other),
+        },
     }
-}
-
-/// An error with everything beneath it. reqwest's first line holds the URL, which may be presigned, so it is left out.
-fn causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = match error.downcast_ref::<reqwest::Error>() {
-        Some(error) if error.is_timeout() => "timed out".to_owned(),
-        Some(error) if error.is_connect() => "could not connect".to_owned(),
-        Some(_) => "the connection broke".to_owned(),
-        None => error.to_string(),
-    };
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -8,11 +8,11 @@ use std::{fmt::Display, ops::RangeInclusive, str::FromStr, time::Duration};
 use toml::{Table, Value};
 
 use super::{
-    OutputKind, Preset, Trainer, TrainerError, Trainers, TrainingDefaults,
+    OutputKind, Trainer, TrainerError, Trainers, TrainingDefaults,
     output::OutputSpec,
     schema::{SCHEMAS, Schema},
 };
-use crate::domain::TrainingType;
+use crate::domain::{TrainingType, UnknownName};
 
 pub(super) fn read(text: &str, defaults: &TrainingDefaults) -> Result<Trainers, Vec<TrainerError>> {
     let table: Table = text.parse().map_err(|error: toml::de::Error| {
@@ -24,18 +24,42 @@ pub(super) fn read(text: &str, defaults: &TrainingDefaults) -> Result<Trainers, 
     })?;
     let mut errors = Vec::new();
     let mut entries = Vec::new();
+    // Not judged as defaults: what is wrong with them may be the very type that a default needs.
+    let mut broken = Vec::new();
     for (name, value) in table {
-        entries.extend(read_entry(&name, value, &mut errors));
-    }
-    let portrait = default_trainer(&entries, "portrait_trainer", &defaults.portrait_trainer, TrainingType::Portrait);
-    let style = default_trainer(&entries, "style_trainer", &defaults.style_trainer, TrainingType::Style);
-    let preset = defaults.preset.parse::<Preset>().map_err(|unknown| default_error("preset", unknown.to_string()));
-    match (portrait, style, preset) {
-        (Ok(portrait), Ok(style), Ok(preset)) if errors.is_empty() => Ok(Trainers { entries, portrait, style, preset }),
-        (portrait, style, preset) => {
-            errors.extend([portrait.err(), style.err(), preset.err()].into_iter().flatten());
-            Err(errors)
+        let before = errors.len();
+        match read_entry(&name, value, &mut errors) {
+            Some(entry) if errors.len() == before => entries.push(entry),
+            _ => broken.push(name),
         }
+    }
+    let mut default = |key, name: &str, wanted| {
+        default_trainer(&entries, name, wanted)
+            .map_err(|problem| {
+                if !broken.iter().any(|broken| broken == name) {
+                    errors.push(default_error(key, problem))
+                }
+            })
+            .ok()
+    };
+    let portrait = default(
+        "portrait_trainer",
+        &defaults.portrait_trainer,
+        TrainingType::Portrait,
+    );
+    let style = default("style_trainer", &defaults.style_trainer, TrainingType::Style);
+    let preset = defaults
+        .preset
+        .parse()
+        .map_err(|unknown: UnknownName| errors.push(default_error("preset", unknown.to_string())));
+    match (portrait, style, preset) {
+        (Some(portrait), Some(style), Ok(preset)) if errors.is_empty() => Ok(Trainers {
+            entries,
+            portrait,
+            style,
+            preset,
+        }),
+        _ => Err(errors),
     }
 }
 
@@ -105,19 +129,28 @@ fn read_output(output: &mut Fields<'_>) -> OutputSpec {
     }
 }
 
-fn default_trainer(entries: &[Trainer], key: &str, name: &str, wanted: TrainingType) -> Result<Trainer, TrainerError> {
+fn default_trainer(entries: &[Trainer], name: &str, wanted: TrainingType) -> Result<Trainer, String> {
     let fault = match entries.iter().find(|entry| entry.name == name) {
         Some(entry) if entry.training_type == wanted => return Ok(entry.clone()),
         Some(entry) => format!("{name:?} trains {}", entry.training_type),
         None => format!("there is no trainer {name:?}"),
     };
-    let fitting: Vec<_> =
-        entries.iter().filter(|entry| entry.training_type == wanted).map(|entry| entry.name.as_str()).collect();
-    Err(default_error(key, format!("{fault}: use one of {}", fitting.join(", "))))
+    let fitting = entries
+        .iter()
+        .filter(|entry| entry.training_type == wanted)
+        .map(|entry| entry.name.as_str());
+    Err(format!(
+        "{fault}: use one of {}",
+        fitting.collect::<Vec<_>>().join(", ")
+    ))
 }
 
 fn default_error(key: &str, problem: String) -> TrainerError {
-    TrainerError { entry: "[training]".to_owned(), key: key.to_owned(), problem }
+    TrainerError {
+        entry: "[training]".to_owned(),
+        key: key.to_owned(),
+        problem,
+    }
 }
 
 /// One table being read. A key that was read is removed, so that [`Fields::finish`] sees what nobody asked for.

@@ -1,0 +1,8 @@
+//! The bot as its users know it: real processes (`aisha bot`, `aisha worker`) between a person played at the
+//! Telegram simulator and a real Postgres and S3 server.
+
+mod inbox;
+mod photos;
+mod stage;
+mod training;
+mod wizard;

@@ -1,0 +1,134 @@
+//! A stage: one bot, one worker for photos and messages, and the people who talk to them.
+
+use std::path::Path;
+
+use aisha::simulators::telegram::{ButtonChoice, ChatView, MessageFilter, MessageView, NewUser, SimUser};
+use bytes::Bytes;
+use sqlx::PgPool;
+
+use crate::support::{Aisha, Db, PATIENCE, S3, Telegram, aisha};
+
+/// Everything that a conversation needs.
+pub struct Stage {
+    pub db: Db,
+    pub telegram: Telegram,
+    pub s3: S3,
+    pub bot: Aisha,
+    pub worker: Aisha,
+}
+
+impl Stage {
+    /// With a bot and a worker that take part in nothing but the conversation: trainings get as far as `requested`
+    /// and their archive, which finds no FAL.
+    pub async fn new() -> Self {
+        let (db, telegram, s3) = (Db::new().await, Telegram::new().await, S3::new().await);
+        let (bot, worker) = (bot(&db, &telegram), worker(&db, &telegram, &s3));
+        bot.line("polls Telegram").await;
+        worker.line("claiming jobs").await;
+        Self { db, telegram, s3, bot, worker }
+    }
+
+    /// Another bot process beside the first.
+    pub fn another_bot(&self) -> Aisha {
+        bot(&self.db, &self.telegram)
+    }
+
+    /// Somebody new, whose Telegram speaks this language.
+    pub fn person(&self, name: &str, language: &str) -> Person {
+        let new = NewUser {
+            first_name: Some(name.to_owned()),
+            language_code: Some(language.to_owned()),
+            ..NewUser::default()
+        };
+        Person(self.telegram.control().create_user(new))
+    }
+
+    pub fn pool(&self) -> &PgPool {
+        &self.db.pool
+    }
+
+    /// One number that the database knows.
+    pub async fn count(&self, query: &'static str) -> i64 {
+        sqlx::query_scalar(query).fetch_one(self.pool()).await.unwrap()
+    }
+}
+
+fn bot(db: &Db, telegram: &Telegram) -> Aisha {
+    aisha(["bot"]).env("DATABASE_URL", db.url()).envs(telegram.env()).start()
+}
+
+fn worker(db: &Db, telegram: &Telegram, s3: &S3) -> Aisha {
+    aisha(["worker", "--queues", "media,notify"])
+        .env("DATABASE_URL", db.url())
+        .env("AVATAR_TEST_MODE", "true")
+        .envs(telegram.env())
+        .envs(s3.env())
+        .start()
+}
+
+/// Somebody who talks to the bot.
+pub struct Person(pub SimUser);
+
+impl Person {
+    pub fn says(&self, text: &str) {
+        self.0.send_text(text).unwrap();
+    }
+
+    /// Waits for a message of the bot that says this now, and answers it; of several the latest.
+    pub async fn hears(&self, part: &str) -> MessageView {
+        self.hears_what(MessageFilter::from_bot().containing(part)).await
+    }
+
+    pub async fn hears_what(&self, filter: MessageFilter) -> MessageView {
+        self.0.wait_for(filter, PATIENCE).await.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Waits for a button with this in its label and presses it, on the latest message that has it.
+    pub async fn presses(&self, label: &str) -> MessageView {
+        let message = self.hears_what(MessageFilter::from_bot().with_button(label)).await;
+        self.presses_on(&message, label);
+        message
+    }
+
+    /// Presses a button of a message, as it was when we looked.
+    pub fn presses_on(&self, message: &MessageView, label: &str) {
+        let button = message.buttons.iter().flatten().find(|button| button.text.contains(label)).expect("the button");
+        let choice = ButtonChoice { message_id: Some(message.message_id), data: button.data.clone(), label: None };
+        self.0.press_button(&choice).unwrap();
+    }
+
+    /// Through the wizard's questions, up to the photos.
+    pub async fn answers_the_questions(&self, name: &str) -> MessageView {
+        self.says("/start");
+        self.presses("Portrait").await;
+        self.presses("Woman").await;
+        self.hears("call the avatar").await;
+        self.says(name);
+        self.hears("different angles").await
+    }
+
+    /// Sends photos at once, as an album, and waits until they are loaded.
+    pub async fn sends_photos(&self, photos: Vec<Bytes>) -> MessageView {
+        let all = photos.len();
+        self.0.send_album(photos, Default::default()).await.unwrap();
+        self.hears(&format!("{all} photos loaded")).await
+    }
+
+    pub fn chat(&self) -> ChatView {
+        self.0.chat().unwrap()
+    }
+
+    /// What the bot said and what it says now, oldest first, without what it said before edits.
+    pub fn heard(&self) -> Vec<String> {
+        self.chat().messages.into_iter().filter(|message| message.from_bot).map(|message| message.text).collect()
+    }
+}
+
+/// So many different photos.
+pub fn photos(count: usize) -> Vec<Bytes> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/photos/portrait");
+    let mut files: Vec<_> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    assert!(files.len() >= count, "there are only {} photos", files.len());
+    files.iter().take(count).map(|file| std::fs::read(file).unwrap().into()).collect()
+}

@@ -1,0 +1,152 @@
+//! The questions, the answers, and what happens in between.
+
+use aisha::simulators::telegram::MessageFilter;
+
+use super::stage::Stage;
+
+#[tokio::test]
+async fn the_wizard_asks_type_gender_name_and_photos_in_english() {
+    let stage = Stage::new().await;
+    let ann = stage.person("Ann", "en");
+    ann.says("/start");
+    let first = ann.hears("Hello, Ann!").await;
+    assert!(first.text.contains("Which kind of avatar shall we make?"), "{}", first.text);
+    ann.presses_on(&first, "Portrait");
+    ann.presses("Woman").await;
+    let asked = ann.hears("What shall we call the avatar?").await;
+    assert_eq!(asked.message_id, first.message_id, "taps move the same message on");
+    ann.says("Lisa & <Co>");
+    let photos = ann.hears("Send 10–20 photos").await;
+    assert!(photos.text.starts_with("📸 Lisa & <Co> · portrait · woman"), "{}", photos.text);
+
+    let draft: (String, String, String, String) =
+        sqlx::query_as("select training_type::text, gender::text, name, status::text from avatars")
+            .fetch_one(stage.pool())
+            .await
+            .unwrap();
+    assert_eq!(draft, ("portrait".into(), "female".into(), "Lisa & <Co>".into(), "draft".into()));
+}
+
+#[tokio::test]
+async fn the_wizard_speaks_russian_to_those_whose_telegram_does() {
+    let stage = Stage::new().await;
+    let lena = stage.person("Лена", "ru");
+    lena.says("/start");
+    lena.hears("Здравствуйте, Лена!").await;
+    lena.presses("Художественный").await;
+    lena.hears("Чей это будет аватар?").await;
+    lena.presses("Мужчина").await;
+    lena.hears("Как назовём аватар?").await;
+    lena.says("Осень");
+    let photos = lena.hears("Пришлите 10–20 фотографий").await;
+    assert!(photos.text.starts_with("📸 Осень · художественный · мужчина"), "{}", photos.text);
+    let kind: String = sqlx::query_scalar("select training_type::text from avatars").fetch_one(stage.pool()).await.unwrap();
+    assert_eq!(kind, "style");
+}
+
+#[tokio::test]
+async fn back_takes_one_answer_back_and_asks_it_again() {
+    let stage = Stage::new().await;
+    let ann = stage.person("Ann", "en");
+    ann.answers_the_questions("Lisa").await;
+    ann.presses("Back").await;
+    ann.hears("What shall we call the avatar?").await;
+    ann.presses("Back").await;
+    ann.hears("Whose avatar will it be?").await;
+    ann.presses("Back").await;
+    ann.presses("Artistic").await;
+    ann.presses("Man").await;
+    ann.hears("What shall we call the avatar?").await;
+    ann.says("Max");
+    ann.hears("📸 Max · artistic · man").await;
+    assert_eq!(stage.count("select count(*) from avatars").await, 1);
+}
+
+#[tokio::test]
+async fn a_draft_is_continued_where_it_was_left_and_cancelled_when_asked() {
+    let stage = Stage::new().await;
+    let ann = stage.person("Ann", "en");
+    ann.says("/start");
+    ann.presses("Portrait").await;
+    ann.hears("Whose avatar will it be?").await;
+    ann.says("/start");
+    ann.hears("An unfinished avatar is waiting for you: no name yet.").await;
+    ann.presses("Continue").await;
+    ann.presses("Woman").await;
+    ann.hears("What shall we call the avatar?").await;
+    ann.says("/cancel");
+    ann.hears("Creation cancelled: no name yet.").await;
+    assert_eq!(stage.count("select count(*) from avatars").await, 0);
+    ann.says("/cancel");
+    ann.hears("There is nothing to cancel").await;
+}
+
+#[tokio::test]
+async fn a_restart_between_any_two_steps_loses_nothing() {
+    let mut stage = Stage::new().await;
+    let ann = stage.person("Ann", "en");
+    ann.says("/start");
+    ann.hears("Which kind").await;
+    restart(&mut stage).await;
+    ann.presses("Portrait").await;
+    ann.hears("Whose avatar").await;
+    restart(&mut stage).await;
+    ann.presses("Woman").await;
+    ann.hears("call the avatar").await;
+    // What is said while no bot runs waits at Telegram.
+    stage.bot.kill();
+    ann.says("Lisa");
+    stage.bot = stage.another_bot();
+    ann.hears("different angles").await;
+}
+
+async fn restart(stage: &mut Stage) {
+    stage.bot.kill();
+    stage.bot = stage.another_bot();
+    stage.bot.line("polls Telegram").await;
+}
+
+#[tokio::test]
+async fn what_does_not_fit_gets_a_helpful_answer() {
+    let stage = Stage::new().await;
+    let ann = stage.person("Ann", "en");
+    ann.says("hello?");
+    ann.hears("I did not quite get that").await;
+    ann.says("/frobnicate");
+    ann.hears("I don't know this command").await;
+    ann.says("/help");
+    ann.hears("up to 20 MB").await;
+    ann.says("/status");
+    ann.hears("You have no avatars yet").await;
+    ann.says("/start");
+    ann.presses("Portrait").await;
+    ann.hears("Whose avatar").await;
+    ann.says("a woman");
+    let again = ann.hears("Please choose with a button below").await;
+    assert!(again.text.contains("Whose avatar will it be?"), "{}", again.text);
+    ann.presses_on(&again, "Woman");
+    ann.hears("call the avatar").await;
+    ann.says(&"x".repeat(65));
+    ann.hears("a name can have up to 64 characters").await;
+    ann.says("Lisa");
+    ann.hears("different angles").await;
+    ann.says("what now?");
+    ann.hears("I am waiting for photos").await;
+}
+
+#[tokio::test]
+async fn a_button_of_another_time_says_so_and_shows_where_we_are() {
+    let stage = Stage::new().await;
+    let ann = stage.person("Ann", "en");
+    ann.says("/start");
+    ann.presses("Portrait").await;
+    let old = ann.hears("Whose avatar").await;
+    ann.says("/cancel");
+    let discarded = ann.hears("Creation cancelled").await;
+    ann.presses_on(&old, "Woman");
+    ann.hears_what(MessageFilter::from_bot().containing("no avatars yet").after(discarded.message_id)).await;
+    let toast = ann.0.wait_until(crate::support::PATIENCE, |chat| {
+        chat.callbacks.iter().find(|tap| tap.answer.as_ref().is_some_and(|answer| answer.text.contains("out of date"))).cloned()
+    });
+    assert!(toast.await.is_some());
+}

@@ -1,0 +1,287 @@
+//! The trainer table: the bodies that it makes, to the letter, and the mistakes that it refuses.
+
+use std::path::Path;
+
+use jobs::domain::{
+    FinetuneComment, OutputKind, OutputProblem, Preset, TrainedModel, TrainerError, Trainers,
+    TrainingDefaults, TrainingOrder, TrainingType, UserId,
+};
+use serde_json::{Value, json};
+
+const TABLE: &str = include_str!("../config/trainers.toml");
+
+fn defaults() -> TrainingDefaults {
+    TrainingDefaults {
+        portrait_trainer: "flux-lora-portrait-trainer".into(),
+        style_trainer: "flux-lora-fast-training".into(),
+        preset: "balanced".into(),
+    }
+}
+
+/// The table that is shipped.
+pub fn trainers() -> Trainers {
+    Trainers::from_toml(TABLE, &defaults()).expect("the shipped table")
+}
+
+const COMMENT: FinetuneComment<'_> = FinetuneComment {
+    avatar_name: Some("Анна"),
+    telegram_username: Some("anna_k"),
+    user_id: UserId(uuid::Uuid::nil()),
+    token: "00112233445566778899aabbccddeeff",
+};
+
+fn order(preset: Preset) -> TrainingOrder<'static> {
+    TrainingOrder {
+        archive_url: "https://v3b.fal.media/files/b/x/photos.zip",
+        trigger: "TOK_0b5c2d9e",
+        preset,
+        comment: COMMENT,
+    }
+}
+
+#[test]
+fn every_trainer_and_preset_makes_the_body_that_is_on_file() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/payloads/trainers");
+    let mut on_file: Vec<_> = std::fs::read_dir(&directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    for trainer in trainers().iter() {
+        for preset in Preset::ALL {
+            let name = format!("{}.{preset}.json", trainer.name());
+            let expected = std::fs::read_to_string(directory.join(&name))
+                .unwrap_or_else(|error| panic!("{name}: {error}"));
+            let expected: Value = serde_json::from_str(&expected).unwrap();
+            assert_eq!(trainer.request(&order(*preset)), expected, "{name}");
+            on_file.retain(|file| *file != name);
+        }
+    }
+    assert!(on_file.is_empty(), "no trainer makes these: {on_file:?}");
+}
+
+#[test]
+fn the_incumbents_numbers_are_the_presets() {
+    let trainers = trainers();
+    let numbers = |name: &str, preset| {
+        let body = trainers.get(name).unwrap().request(&order(preset));
+        [
+            &body["steps"],
+            &body["iterations"],
+            &body["learning_rate"],
+            &body["priority"],
+        ]
+        .map(Clone::clone)
+    };
+    let (none, portrait, general) = (Value::Null, "flux-lora-portrait-trainer", "flux-pro-trainer");
+    assert_eq!(
+        numbers(portrait, Preset::Balanced),
+        [json!(1000), none.clone(), json!(2e-4), none.clone()]
+    );
+    assert_eq!(
+        numbers(portrait, Preset::Quality),
+        [json!(2500), none.clone(), json!(9e-5), none.clone()]
+    );
+    assert_eq!(
+        numbers(general, Preset::Fast),
+        [none.clone(), json!(300), json!(1e-4), json!("speed")]
+    );
+    assert_eq!(
+        numbers(general, Preset::Balanced),
+        [none.clone(), json!(500), json!(1e-4), json!("quality")]
+    );
+    assert_eq!(
+        numbers("flux-lora-fast-training", Preset::Quality),
+        [json!(2000), none.clone(), none.clone(), none]
+    );
+}
+
+#[test]
+fn an_archive_without_an_extension_has_its_format_named() {
+    let trainers = trainers();
+    let signed = TrainingOrder {
+        archive_url: "https://s3.test/a/photos.zip?X-Amz-Signature=00",
+        ..order(Preset::Fast)
+    };
+    assert_eq!(
+        trainers.default_for(TrainingType::Portrait).request(&signed)["data_archive_format"],
+        "zip"
+    );
+    assert_eq!(
+        trainers
+            .default_for(TrainingType::Portrait)
+            .request(&order(Preset::Fast))["data_archive_format"],
+        Value::Null
+    );
+}
+
+#[test]
+fn a_finetune_is_called_by_avatar_and_owner_and_ends_with_its_token() {
+    let called = |avatar_name, telegram_username| {
+        FinetuneComment {
+            avatar_name,
+            telegram_username,
+            ..COMMENT
+        }
+        .to_string()
+    };
+    let token = COMMENT.token;
+    assert_eq!(
+        called(Some("Анна"), Some("@anna_k")),
+        format!("Анна - @anna_k · {token}")
+    );
+    assert_eq!(
+        called(Some(" Анна "), None),
+        format!("Анна - user_00000000-0000-0000-0000-000000000000 · {token}")
+    );
+    assert_eq!(
+        called(Some("  "), Some("anna_k")),
+        format!("Художественный аватар · {token}")
+    );
+    assert_eq!(called(None, None), format!("Художественный аватар · {token}"));
+    let long = called(Some(&"я".repeat(5000)), Some("anna_k"));
+    assert!(
+        long.ends_with(&format!(" - @anna_k · {token}")) && long.chars().count() < 200,
+        "{long}"
+    );
+}
+
+#[test]
+fn the_defaults_are_chosen_by_type_and_the_retired_trainer_can_be_chosen() {
+    let trainers = trainers();
+    assert_eq!(
+        trainers.default_for(TrainingType::Portrait).endpoint(),
+        "fal-ai/flux-lora-portrait-trainer"
+    );
+    assert_eq!(
+        trainers.default_for(TrainingType::Style).endpoint(),
+        "fal-ai/flux-lora-fast-training"
+    );
+    assert_eq!(trainers.default_preset(), Preset::Balanced);
+    let with_flux_pro = TrainingDefaults {
+        style_trainer: "flux-pro-trainer".into(),
+        ..defaults()
+    };
+    let trainers = Trainers::from_toml(TABLE, &with_flux_pro).expect("flux-pro is a choice");
+    let flux_pro = trainers.default_for(TrainingType::Style);
+    assert!(flux_pro.is_retired());
+    assert_eq!(
+        (flux_pro.output_kind(), flux_pro.inference_endpoint()),
+        (OutputKind::Finetune, "fal-ai/flux-pro/v1.1-ultra-finetuned")
+    );
+    assert_eq!(
+        flux_pro.output(&json!({"finetune_id": "abc-1"})),
+        Ok(TrainedModel::Finetune { id: "abc-1".into() })
+    );
+}
+
+#[test]
+fn a_model_of_the_wrong_kind_is_none() {
+    let trainers = trainers();
+    let portrait = trainers.default_for(TrainingType::Portrait);
+    assert!(matches!(
+        portrait.output(&json!({"finetune_id": "abc"})),
+        Err(OutputProblem::NoFile(_))
+    ));
+    let flux_pro = trainers.get("flux-pro-trainer").unwrap();
+    let lora = json!({"diffusers_lora_file": {"url": "https://cdn.test/a"}});
+    assert!(matches!(
+        flux_pro.output(&lora),
+        Err(OutputProblem::NoFinetuneId(_))
+    ));
+}
+
+fn errors(table: &str) -> Vec<String> {
+    let errors: Vec<TrainerError> = Trainers::from_toml(table, &defaults()).expect_err("mistakes");
+    errors.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn every_mistake_is_told_at_once_with_entry_key_and_fix() {
+    let table = TABLE
+        .replace(
+            "training_type = \"style\"\nschema = \"fast\"",
+            "schema = \"fast\"",
+        )
+        .replace(
+            "fast = { steps = 500, learning_rate = 2e-4 }",
+            "fast = { steps = 0, learning_rate = 2 }",
+        )
+        .replace(
+            "balanced = { steps = 1000, learning_rate = 2e-4 }",
+            "balanced = { iterations = 500, learning_rate = 2e-4 }",
+        )
+        .replace("lora_rank = 32", "lora_rank = 24")
+        .replace("mode = \"style\" ", "mode = \"artist\" ")
+        .replace(
+            "endpoint = \"fal-ai/turbo-flux-trainer\"",
+            "endpoint = \"https://queue.fal.run/turbo\"",
+        )
+        .replace("quality = { steps = 2000, learning_rate = 1.15e-3 }", "")
+        .replace(
+            "expected_minutes = 5",
+            "expected_minutes = 5\nsteps_field = \"steps\"",
+        );
+    let expected = [
+        "flux-lora-fast-training, training_type: is missing: use one of portrait, style",
+        "flux-lora-portrait-trainer, presets.fast.steps: 0 is out of range: use 1 to 10000",
+        "flux-lora-portrait-trainer, presets.fast.learning_rate: 2 is out of range: use 1e-6 to 1e-3",
+        "flux-lora-portrait-trainer, presets.balanced.steps: is missing: use 1 to 10000",
+        "flux-lora-portrait-trainer, presets.balanced.iterations: is not a key of this trainer's schema",
+        "flux-pro-trainer, inputs.lora_rank: 24 is not taken: use 16 or 32",
+        "flux-pro-trainer, inputs.mode: unknown mode \"artist\": use one of character, product, style, general",
+        "turbo-flux-trainer, endpoint: \"https://queue.fal.run/turbo\" is no endpoint id",
+        "turbo-flux-trainer, presets.quality.steps: is missing",
+        "turbo-flux-trainer, presets.quality.learning_rate: is missing",
+        "turbo-flux-trainer, steps_field: is not a key",
+    ];
+    let errors = errors(&table);
+    for expected in expected {
+        let found = errors.iter().filter(|error| error.contains(expected)).count();
+        assert_eq!(found, 1, "{expected:?} in {errors:#?}");
+    }
+    assert_eq!(errors.len(), expected.len(), "{errors:#?}");
+}
+
+#[test]
+fn defaults_that_name_nothing_or_the_wrong_type_are_refused_with_the_choice() {
+    let wrong = TrainingDefaults {
+        portrait_trainer: "flux-pro-trainer".into(),
+        style_trainer: "midjourney".into(),
+        preset: "ultra".into(),
+    };
+    let errors: Vec<_> = Trainers::from_toml(TABLE, &wrong)
+        .expect_err("mistakes")
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(errors.len(), 3, "{errors:#?}");
+    assert!(
+        errors[0].contains("trains style: use one of flux-lora-portrait-trainer, turbo-flux-trainer"),
+        "{errors:#?}"
+    );
+    assert!(
+        errors[1].contains(
+            "there is no trainer \"midjourney\": use one of flux-lora-fast-training, flux-pro-trainer"
+        ),
+        "{errors:#?}"
+    );
+    assert!(
+        errors[2].contains("unknown preset \"ultra\": use one of fast, balanced, quality"),
+        "{errors:#?}"
+    );
+}
+
+#[test]
+fn a_table_that_is_none_is_refused_with_its_line() {
+    assert!(errors("[flux\n")[0].contains("line 1"), "{:?}", errors("[flux\n"));
+    assert!(
+        errors("flux = 7")
+            .iter()
+            .any(|error| error.contains("is no trainer: write a table [flux]"))
+    );
+    assert!(
+        errors("")
+            .iter()
+            .any(|error| error.contains("there is no trainer"))
+    );
+}
