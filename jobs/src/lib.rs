@@ -33,6 +33,15 @@ pub mod objects {
 
 pub use context::Clock;
 
+// Payloads: shells and tests may enqueue them and look for them, but not run them (`Run` is private).
+pub use apply_fal_delivery::ApplyFalDelivery;
+pub use build_archive::BuildArchive;
+pub use notify_user::NotifyUser;
+pub use poll_status::PollStatus;
+pub use store_model::StoreModel;
+pub use store_photo::StorePhoto;
+pub use submit_training::SubmitTraining;
+
 // What only `src/worker.rs` may use (tests/architecture.rs).
 pub mod runtime;
 
