@@ -21,6 +21,7 @@ mod health;
 mod migrate;
 mod object_store;
 mod private_cluster;
+mod procfile;
 mod saga;
 mod settings;
 mod support;

@@ -35,7 +35,7 @@ use std::time::Duration;
 pub use db::Db;
 pub use fal::Fal;
 pub use fal_signer::{Delivery, FAL_USER, FalSigner};
-pub use process::{Aisha, aisha, ready};
+pub use process::{Aisha, aisha, procfile_line, ready};
 pub use s3::{BUCKET, S3};
 pub use telegram::{BOT_TOKEN, Telegram};
 pub use web::Web;

@@ -166,12 +166,6 @@ impl World {
         self.fal.wait_for("the run's end", ended).await.unwrap_or_else(|error| panic!("{error}"));
     }
 
-    /// Until FAL's run has ended, if FAL has been asked yet; then the jobs that are due ask it.
-    pub async fn fal_may_finish(&self) {
-        self.jobs.drain().await;
-        self.fal_is_done().await;
-    }
-
     /// One look of `poll_status`, whenever it is due.
     pub async fn poll(&self) {
         let job = self.job::<PollStatus>().await;
