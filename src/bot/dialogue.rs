@@ -16,6 +16,7 @@ use jobs::{
     producer::{Place, ProducerError, Sender, Turn},
     texts::{Locale, Phrase},
 };
+use serde::Deserialize;
 use serde_json::Value;
 use teloxide::types::{CallbackQuery, ChatMemberKind, ChatMemberUpdated, Message, Update, UpdateKind, User};
 
@@ -32,8 +33,8 @@ pub(super) struct Tap {
 
 /// The raw update as one of Telegram's types, or why it is none.
 pub(super) fn read(body: &Value) -> Result<Update, String> {
-    // From text, not from the value: teloxide reads the update's kind only from a key that it can borrow.
-    let update: Update = serde_json::from_str(&body.to_string()).map_err(|problem| problem.to_string())?;
+    // From the borrowed value: teloxide wants to borrow the name of the update's kind.
+    let update = Update::deserialize(body).map_err(|problem| problem.to_string())?;
     match &update.kind {
         UpdateKind::Error(_) => Err("its kind is unknown, or a field of it is".to_owned()),
         _ => Ok(update),

@@ -48,15 +48,16 @@ async fn the_wizard_speaks_russian_to_those_whose_telegram_does() {
 async fn back_takes_one_answer_back_and_asks_it_again() {
     let stage = Stage::new().await;
     let ann = stage.person("Ann", "en");
-    ann.answers_the_questions("Lisa").await;
-    ann.presses("Back").await;
-    ann.hears("What shall we call the avatar?").await;
-    ann.presses("Back").await;
-    ann.hears("Whose avatar will it be?").await;
-    ann.presses("Back").await;
+    let photos = ann.answers_the_questions("Lisa").await;
+    ann.presses_on(&photos, "Back");
+    let name = ann.sees(&photos, "What shall we call the avatar?").await;
+    ann.presses_on(&name, "Back");
+    let gender = ann.sees(&photos, "Whose avatar will it be?").await;
+    ann.presses_on(&gender, "Back");
     ann.presses("Artistic").await;
-    ann.presses("Man").await;
-    ann.hears("What shall we call the avatar?").await;
+    let gender = ann.sees(&photos, "Whose avatar will it be?").await;
+    ann.presses_on(&gender, "Man");
+    ann.sees(&photos, "What shall we call the avatar?").await;
     ann.says("Max");
     ann.hears("📸 Max · artistic · man").await;
     assert_eq!(stage.count("select count(*) from avatars").await, 1);
@@ -71,9 +72,10 @@ async fn a_draft_is_continued_where_it_was_left_and_cancelled_when_asked() {
     ann.hears("Whose avatar will it be?").await;
     ann.says("/start");
     ann.hears("An unfinished avatar is waiting for you: no name yet.").await;
-    ann.presses("Continue").await;
-    ann.presses("Woman").await;
-    ann.hears("What shall we call the avatar?").await;
+    let offer = ann.presses("Continue").await;
+    let gender = ann.sees(&offer, "Whose avatar will it be?").await;
+    ann.presses_on(&gender, "Woman");
+    ann.sees(&offer, "What shall we call the avatar?").await;
     ann.says("/cancel");
     ann.hears("Creation cancelled: no name yet.").await;
     assert_eq!(stage.count("select count(*) from avatars").await, 0);
