@@ -129,7 +129,9 @@ impl FalClient {
                 SubmitOutcome::Accepted(self.vetted(endpoint, submitted.into()))
             }
             Ok(_) => SubmitOutcome::Unknown(format!("FAL answered {status} with a malformed request id")),
-            Err(why) => SubmitOutcome::Unknown(format!("FAL answered {status} but not in its own words: {why}")),
+            Err(why) => {
+                SubmitOutcome::Unknown(format!("FAL answered {status} but not in its own words: {why}"))
+            }
         }
     }
 }
