@@ -33,6 +33,9 @@ pub mod objects {
 
 pub use context::Clock;
 
+// Payloads can be enqueued from outside, but not run: `Run` is private.
+pub use {notify_user::NotifyUser, store_photo::StorePhoto};
+
 // What only `src/worker.rs` may use (tests/architecture.rs).
 pub mod runtime;
 
