@@ -11,6 +11,7 @@
 )]
 
 mod architecture;
+mod avatars;
 mod bot;
 mod cli;
 mod embedded_s3;

@@ -88,7 +88,7 @@ const SWEEP: Duration = Duration::from_secs(1);
 const TRAINING: Duration = Duration::from_secs(4);
 const POLL: Duration = Duration::from_millis(1000);
 /// Longer than a rescue takes: where webhooks come, a poll must not win because a worker was killed.
-const WEBHOOK_GRACE: Duration = Duration::from_secs(15);
+const WEBHOOK_GRACE: Duration = Duration::from_secs(8);
 
 /// Runs the demo; an error says why it did not pass.
 pub async fn main(args: Args, _: Given) -> Result<(), Failure> {

@@ -1,0 +1,115 @@
+//! Q18 and Q5: whatever happens to the database is survived, and what was done stays done.
+
+use std::time::Duration;
+
+use jobs::{
+    enqueue::enqueue_many,
+    job::{Done, Policy},
+    queue::JobState,
+    runtime::WorkerOptions,
+    testing::{Probe, Probes},
+};
+
+use super::{Gate, Running, all_ended, done_at_once, gated, look, options, outcomes, probe, reaches};
+use crate::support::{Db, eventually};
+
+/// Every backend of the worker is ended, again and again, in whatever it is doing.
+#[tokio::test(flavor = "multi_thread")]
+async fn q18_terminated_backends_cost_neither_a_job_nor_an_attempt() {
+    let db = Db::new().await;
+    let jobs: Vec<Probe> = (0..2000).map(|n| Probe::new(n.to_string())).collect();
+    let mut tx = db.pool.begin().await.unwrap();
+    enqueue_many(&mut tx, &jobs).await.unwrap();
+    tx.commit().await.unwrap();
+    let worker = Running::start(&db.pool, done_at_once(&db.pool), WorkerOptions { poll: Duration::from_millis(100), ..options(5) });
+    for round in 1..=20_i64 {
+        let ended: i64 = sqlx::query_scalar(
+            "select count(pg_terminate_backend(pid)) from pg_stat_activity
+              where datname = current_database() and application_name like 'aisha %'",
+        )
+        .fetch_one(&db.pool)
+        .await
+        .unwrap();
+        assert!(ended > 0, "round {round}: the worker is connected");
+        eventually("the worker to go on", async || {
+            let done: i64 = sqlx::query_scalar("select count(*) from jobs where state = 'done'").fetch_one(&db.pool).await.unwrap();
+            (done >= round * 50).then_some(())
+        })
+        .await;
+    }
+    all_ended(&db.pool).await;
+    let charged: i64 = sqlx::query_scalar("select count(*) from jobs where state = 'done' and attempt = 1").fetch_one(&db.pool).await.unwrap();
+    assert_eq!(charged, 2000);
+    worker.stop().await;
+}
+
+/// The lease cannot be renewed: the run is stopped before it ends, on the worker's own clock.
+#[tokio::test(flavor = "multi_thread")]
+async fn q05_a_worker_that_cannot_reach_the_database_stops_its_runs() {
+    let db = Db::new().await;
+    let gate = Gate::closed();
+    let worker = Running::start(&db.pool, gated(&db.pool, &gate), options(1));
+    let job = probe(&db.pool, "x").await;
+    gate.holds(1).await;
+    let name: String = sqlx::query_scalar("select current_database()").fetch_one(&db.pool).await.unwrap();
+    let mut admin = {
+        use sqlx::Connection as _;
+        sqlx::PgConnection::connect_with(&(*db.pool.connect_options()).clone().database("postgres")).await.unwrap()
+    };
+    let allow = async |admin: &mut sqlx::PgConnection, allowed: bool| {
+        let alter = format!(r#"alter database "{name}" with allow_connections {allowed}"#);
+        sqlx::raw_sql(sqlx::AssertSqlSafe(alter)).execute(&mut *admin).await.unwrap();
+    };
+    allow(&mut admin, false).await;
+    let cut = "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1";
+    sqlx::query(cut).bind(&name).execute(&mut admin).await.unwrap();
+    // Nobody but the worker's own clock can have told it.
+    gate.holds(0).await;
+    allow(&mut admin, true).await;
+    gate.stay_open();
+    let history = reaches(&db.pool, job, JobState::Done).await;
+    assert_eq!(outcomes(&history), ["lost", "done"]);
+    worker.stop().await;
+}
+
+/// Shorter than a lease: what ran goes on, what ended meanwhile is written when the database is back.
+#[tokio::test(flavor = "multi_thread")]
+async fn q05_an_outage_within_the_lease_costs_nothing() {
+    let db = Db::new().await;
+    let gate = Gate::closed();
+    let policy = Policy::attempts(3).backoff(Duration::from_millis(1), Duration::from_millis(1));
+    let at_gate = gate.clone();
+    let registry = Probes::new(&db.pool, move |run| {
+        let gate = at_gate.clone();
+        async move {
+            gate.pass().await;
+            if run.probe.says == "fails once" && run.claim.attempt() == 1 {
+                return Err(jobs::job::JobError::retry("no"));
+            }
+            Ok(Done::Applied)
+        }
+    });
+    let patient = WorkerOptions { lease: Duration::from_secs(60), ..options(2) };
+    let worker = Running::start(&db.pool, registry.policy(policy).registry(), patient);
+    let (done, fails) = (probe(&db.pool, "done").await, probe(&db.pool, "fails once").await);
+    gate.holds(2).await;
+    let name: String = sqlx::query_scalar("select current_database()").fetch_one(&db.pool).await.unwrap();
+    let mut admin = {
+        use sqlx::Connection as _;
+        sqlx::PgConnection::connect_with(&(*db.pool.connect_options()).clone().database("postgres")).await.unwrap()
+    };
+    for statement in [
+        format!(r#"alter database "{name}" with allow_connections false"#),
+        format!("select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'"),
+    ] {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut admin).await.unwrap();
+    }
+    gate.open(2);
+    gate.holds(0).await;
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!(r#"alter database "{name}" with allow_connections true"#))).execute(&mut admin).await.unwrap();
+    gate.stay_open();
+    all_ended(&db.pool).await;
+    assert_eq!((look(&db.pool, done).await.job.attempt, outcomes(&look(&db.pool, done).await)), (1, vec![]));
+    assert_eq!(outcomes(&look(&db.pool, fails).await), ["failed", "done"]);
+    worker.stop().await;
+}

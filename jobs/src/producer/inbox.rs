@@ -87,7 +87,8 @@ impl Producer {
 }
 
 /// What the inbox needs to know of an update. `None`: it has no `update_id`.
-fn incoming(body: Value) -> Option<Incoming> {
+fn incoming(mut body: Value) -> Option<Incoming> {
+    replace_nul(&mut body);
     let update_id = body.get("update_id")?.as_i64()?;
     // An update has its id and one further field: a message, something with a message, or something with a sender,
     // whose private chat has the sender's id.
@@ -96,6 +97,25 @@ fn incoming(body: Value) -> Option<Incoming> {
         paths.into_iter().find_map(|path| content.pointer(path)?.as_i64())
     });
     Some(Incoming { update_id, chat_id, body })
+}
+
+/// `jsonb` has no NUL character. One update with it must not keep Telegram from handing out the others, so it becomes
+/// the sign for what could not be read.
+fn replace_nul(value: &mut Value) {
+    match value {
+        Value::String(text) if text.contains('\0') => *text = text.replace('\0', "\u{fffd}"),
+        Value::Array(items) => items.iter_mut().for_each(replace_nul),
+        Value::Object(fields) => {
+            if fields.keys().any(|name| name.contains('\0')) {
+                *fields = std::mem::take(fields)
+                    .into_iter()
+                    .map(|(name, value)| (name.replace('\0', "\u{fffd}"), value))
+                    .collect();
+            }
+            fields.values_mut().for_each(replace_nul);
+        }
+        _ => {}
+    }
 }
 
 /// The right to poll, for as long as the session behind it lives.

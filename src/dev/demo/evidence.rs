@@ -92,11 +92,12 @@ pub(super) async fn gather(stack: &Stack, user: i64, photos_sent: usize) -> anyh
 }
 
 /// The final message is on the phone a moment before its job is acknowledged, and a killed worker's last jobs are
-/// rescued after that: the books are read when nothing is under way.
+/// rescued after that: the books are read when nothing is under way. A poll that only waits for its next look is let
+/// be, unless its worker was killed: then it has to show that it goes on.
 async fn settle(db: &mut PgConnection) -> anyhow::Result<()> {
     const LOOK: std::time::Duration = std::time::Duration::from_millis(100);
     const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
-    let query = "select count(*) from jobs where state in ('ready', 'running') or (state = 'scheduled' and kind <> 'poll_status')";
+    let query = "select count(*) from jobs where state in ('ready', 'running') or (state = 'scheduled' and (kind <> 'poll_status' or attempt > 0))";
     let settled = async {
         while sqlx::query_scalar::<_, i64>(query).fetch_one(&mut *db).await? > 0 {
             tokio::time::sleep(LOOK).await;

@@ -90,15 +90,18 @@ impl Person {
 
     /// From /start to the message that ends the training. Shows the chat meanwhile.
     pub(super) async fn train(&self, photos: Vec<Photo>) -> anyhow::Result<()> {
-        tokio::select! {
+        let mut shown = HashMap::new();
+        let story = tokio::select! {
             done = self.wizard(photos) => done,
-            never = self.watch() => never,
-        }
+            never = self.watch(&mut shown) => never,
+        };
+        // What came last came while the story ended.
+        self.show_new(&mut shown);
+        story
     }
 
     async fn wizard(&self, photos: Vec<Photo>) -> anyhow::Result<()> {
         self.user.send_text("/start")?;
-        self.press("create").await?;
         self.press(&format!("new:{}", self.kind.word())).await?;
         self.press("gender:").await?;
         self.user.wait_for(from_bot().containing("call the avatar"), PATIENCE).await?;
@@ -126,17 +129,20 @@ impl Person {
     }
 
     /// Shows each thing that the bot says, and each edit of it, as it appears.
-    async fn watch(&self) -> anyhow::Result<()> {
-        let mut shown: HashMap<i64, String> = HashMap::new();
+    async fn watch(&self, shown: &mut HashMap<i64, String>) -> anyhow::Result<()> {
         let mut changes = self.control.changes();
         loop {
-            for message in self.control.messages(&MessageFilter { chat_id: Some(self.id()), ..from_bot() }) {
-                if shown.get(&message.message_id) != Some(&message.text) {
-                    self.show.event(&format!("{} {}", if shown.contains_key(&message.message_id) { "✎" } else { "💬" }, one_line(&message)));
-                    shown.insert(message.message_id, message.text);
-                }
-            }
+            self.show_new(shown);
             changes.changed().await.context("the Telegram simulator has stopped")?;
+        }
+    }
+
+    fn show_new(&self, shown: &mut HashMap<i64, String>) {
+        for message in self.control.messages(&MessageFilter { chat_id: Some(self.id()), ..from_bot() }) {
+            let before = shown.insert(message.message_id, message.text.clone());
+            if before.as_ref() != Some(&message.text) {
+                self.show.event(&format!("{} {}", if before.is_some() { "✎" } else { "💬" }, one_line(&message)));
+            }
         }
     }
 }

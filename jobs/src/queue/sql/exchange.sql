@@ -4,8 +4,10 @@
 with finished as (
     update jobs j
        set state = 'done', finished_at = now(), lease_until = null, cancel_requested = false
-      from unnest($1::bigint[], $2::uuid[]) as ack (id, claim_id)
-     where j.id = ack.id and j.claim_id = ack.claim_id and j.state = 'running'
+     -- A lookup of ids, then of pairs in a hashed list. A join with the list would let a plan that was made for an
+     -- empty table walk the whole of it; the coalesce keeps the planner from making one of it.
+     where j.id = any ($1) and j.state = 'running'
+       and coalesce((j.id, j.claim_id) in (select * from unnest($1::bigint[], $2::uuid[])), false)
     returning j.id, j.claim_id, j.attempt, j.worker, j.claimed_at
 ), history as (
     -- A success at the first attempt is told by the job's own row.
@@ -15,7 +17,7 @@ with finished as (
     update jobs
        set state = 'running', attempt = attempt + 1, claim_id = $3, worker = $4,
            claimed_at = now(), lease_until = now() + make_interval(secs => $5)
-     -- An array, not a join: the plan is an index lookup of a few ids whatever the planner believes about the table.
+     -- An array, not a join, for the same reason.
      where id = any (array (
         select j.id
           from jobs j
