@@ -14,7 +14,6 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context;
 use clap::Parser;
 use jobs::{
-    archive::Limits,
     producer::{Producer, Rules},
     telegram::{Command, Intake, TelegramClient},
     texts::{Locale, Phrase, Texts},
@@ -25,7 +24,7 @@ use crate::{
     connect,
     exit::Failure,
     lifecycle::Stop,
-    settings::{BotSettings, Given, PhotoSettings, TelegramUpdates},
+    settings::{BotSettings, Given, TelegramUpdates},
     telemetry,
     web::health::Health,
 };
@@ -80,7 +79,7 @@ pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
     let (token, api) = (&settings.telegram.bot_token, &settings.telegram.api_url);
     let bot = Bot {
         producer: Producer::new(database.pool().clone()),
-        rules: Rules::new(limits(&settings.photos), settings.training.trainers.clone()),
+        rules: Rules::new(settings.photos.limits(), settings.training.trainers.clone()),
         telegram: TelegramClient::new(token, api, settings.telegram.timeout).context("no HTTP client can be made")?,
         texts: Texts::load().context("the texts are broken")?,
     };
@@ -139,14 +138,5 @@ async fn pause_unless_stopped(pause: Duration, stop: &Stop) {
     tokio::select! {
         () = tokio::time::sleep(pause) => {}
         () = stop.soft().cancelled() => {}
-    }
-}
-
-fn limits(settings: &PhotoSettings) -> Limits {
-    Limits {
-        photos: settings.min..=settings.max,
-        bytes: usize::try_from(settings.max_bytes).unwrap_or(usize::MAX),
-        side: settings.max_side,
-        pixels: settings.max_pixels,
     }
 }

@@ -22,6 +22,7 @@
 )]
 #![expect(unused_imports, reason = "the names that tests import are listed whole")]
 
+mod core;
 mod db;
 mod fal;
 mod fal_signer;
@@ -32,6 +33,7 @@ mod web;
 
 use std::time::Duration;
 
+pub use core::{Core, bucket_out_of_reach};
 pub use db::Db;
 pub use fal::Fal;
 pub use fal_signer::{Delivery, FAL_USER, FalSigner};
