@@ -20,6 +20,7 @@ mod health;
 mod migrate;
 mod object_store;
 mod private_cluster;
+mod queue;
 mod settings;
 mod support;
 mod telegram_simulator;

@@ -43,6 +43,8 @@ pub use script::follow_script;
 
 /// More runs than any test means; a chain of jobs that never ends is found out by it.
 const MOST_RUNS: usize = 1000;
+/// Each is several round trips: far more than a rollback takes.
+const MOST_SWEEPS: usize = 10_000;
 /// Long enough for a test that stands in a debugger.
 const LEASE: Duration = Duration::from_secs(600);
 
@@ -161,7 +163,7 @@ impl TestWorker {
     /// sweeps of a worker would: its rollback, or the commit that had reached the server.
     pub async fn rescue(&self) -> usize {
         let mut rescued = 0;
-        for _ in 0..MOST_RUNS {
+        for _ in 0..MOST_SWEEPS {
             let running = sqlx::query!("update jobs set lease_until = now() - interval '1 ms' where state = 'running'")
                 .execute(&self.pool)
                 .await
@@ -170,7 +172,6 @@ impl TestWorker {
                 return rescued;
             }
             rescued += rescue_expired(&self.pool, &self.registry.known(None), &self.registry).await.expect("sweep");
-            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         panic!("jobs are running that cannot be rescued: a transaction has them locked")
     }
