@@ -22,8 +22,12 @@ mod migrate;
 mod notify_user;
 mod object_store;
 mod private_cluster;
+<<<<<<< HEAD
 mod procfile;
 mod saga;
+=======
+mod queue;
+>>>>>>> queue
 mod settings;
 mod store_photo;
 mod support;

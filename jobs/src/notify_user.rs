@@ -135,7 +135,11 @@ async fn send(cx: &Context, due: &Due, text: &Rendered) -> Result<Done, JobError
     let begun = notifications::begin_send(&mut tx, due.id).await?;
     tx.commit().await?;
     match begun {
-        None => return NotifyUser::new(due.id).make_room(&mut *cx.pool.acquire().await?).await,
+        None => {
+            return NotifyUser::new(due.id)
+                .make_room(&mut *cx.pool.acquire().await?)
+                .await;
+        }
         Some(false) => {}
         Some(true) => {
             metrics::counter!("aisha_possible_duplicate_messages_total").increment(1);
