@@ -22,12 +22,9 @@ mod migrate;
 mod notify_user;
 mod object_store;
 mod private_cluster;
-<<<<<<< HEAD
 mod procfile;
-mod saga;
-=======
 mod queue;
->>>>>>> queue
+mod saga;
 mod settings;
 mod store_photo;
 mod support;

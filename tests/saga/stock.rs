@@ -4,9 +4,7 @@ use std::future::Future;
 
 use aisha::simulators::fal::faults::{Effect, Fault, Operation};
 use jobs::{
-    ApplyFalDelivery, BuildArchive, PollStatus, StoreModel, SubmitTraining,
-    job::Job,
-    queue::JobState,
+    ApplyFalDelivery, BuildArchive, PollStatus, StoreModel, SubmitTraining, job::Job, queue::JobState,
     testing::Fate,
 };
 use serde_json::json;
@@ -27,8 +25,18 @@ async fn dies_at_every_await<J: Job, Begin: Future<Output = World>>(begin: impl 
         world.jobs.drain().await;
         if world.submits() == 0 {
             // Died with the attempt committed and nothing sent. Nobody can know that, so nothing may be sent again (K12).
-            assert_eq!(world.status().await, "submitting", "{} died at await {k}", J::NAME);
-            assert_eq!(world.count("select count(*) from training_attempts where outcome is null").await, 1);
+            assert_eq!(
+                world.status().await,
+                "submitting",
+                "{} died at await {k}",
+                J::NAME
+            );
+            assert_eq!(
+                world
+                    .count("select count(*) from training_attempts where outcome is null")
+                    .await,
+                1
+            );
             world.job::<PollStatus>().await;
             continue;
         }
@@ -36,7 +44,13 @@ async fn dies_at_every_await<J: Job, Begin: Future<Output = World>>(begin: impl 
         world.jobs.drain_through_time().await;
         assert_eq!(world.status().await, end, "{} died at await {k}", J::NAME);
         assert_eq!(world.submits(), 1, "{} died at await {k}", J::NAME);
-        assert_eq!(world.count("select count(*) from notifications where kind = 'final'").await, 1, "await {k}");
+        assert_eq!(
+            world
+                .count("select count(*) from notifications where kind = 'final'")
+                .await,
+            1,
+            "await {k}"
+        );
         if matches!(fate, Fate::Ended(_)) {
             return;
         }
@@ -95,7 +109,12 @@ async fn every_job_run_twice_has_one_effect() {
     world.jobs.run_one::<BuildArchive>().await.unwrap();
     again(&|| BuildArchive::NAME).await;
     world.jobs.run_one::<BuildArchive>().await.unwrap();
-    assert_eq!(world.count("select count(*) from jobs where kind = 'submit_training'").await, 1);
+    assert_eq!(
+        world
+            .count("select count(*) from jobs where kind = 'submit_training'")
+            .await,
+        1
+    );
 
     world.jobs.run_one::<SubmitTraining>().await.unwrap();
     again(&|| SubmitTraining::NAME).await;
@@ -106,13 +125,23 @@ async fn every_job_run_twice_has_one_effect() {
     world.poll().await;
     again(&|| PollStatus::NAME).await;
     world.jobs.run_one::<PollStatus>().await.unwrap();
-    assert_eq!(world.count("select count(*) from jobs where kind = 'store_model'").await, 1);
+    assert_eq!(
+        world
+            .count("select count(*) from jobs where kind = 'store_model'")
+            .await,
+        1
+    );
 
     world.jobs.run_one::<StoreModel>().await.unwrap();
     again(&|| StoreModel::NAME).await;
     world.jobs.run_one::<StoreModel>().await.unwrap();
     assert_eq!(world.status().await, "completed");
-    assert_eq!(world.count("select count(*) from notifications where kind = 'final'").await, 1);
+    assert_eq!(
+        world
+            .count("select count(*) from notifications where kind = 'final'")
+            .await,
+        1
+    );
 }
 
 #[tokio::test]
@@ -123,19 +152,50 @@ async fn a_last_attempt_that_fails_tells_the_owner() {
     fails_for_good::<BuildArchive>(&world).await;
 
     let world = World::archived().await;
-    let broken = Effect::Answer { status: 500, headers: Default::default(), body: json!({}) };
-    world.fal.script(Fault { times: 0, ..Fault::new(Operation::Download, broken.clone()) }).unwrap();
+    let broken = Effect::Answer {
+        status: 500,
+        headers: Default::default(),
+        body: json!({}),
+    };
+    world
+        .fal
+        .script(Fault {
+            times: 0,
+            ..Fault::new(Operation::Download, broken.clone())
+        })
+        .unwrap();
     fails_for_good::<SubmitTraining>(&world).await;
 
     let world = World::trained().await;
-    world.fal.script(Fault { times: 0, ..Fault::new(Operation::Download, broken) }).unwrap();
+    world
+        .fal
+        .script(Fault {
+            times: 0,
+            ..Fault::new(Operation::Download, broken)
+        })
+        .unwrap();
     fails_for_good::<StoreModel>(&world).await;
 }
 
 async fn fails_for_good<J: Job>(world: &World) {
     let job = world.job::<J>().await;
-    assert_eq!(world.jobs.run_last_attempt(job).await.state, JobState::Dead, "{}", J::NAME);
+    assert_eq!(
+        world.jobs.run_last_attempt(job).await.state,
+        JobState::Dead,
+        "{}",
+        J::NAME
+    );
     assert_eq!(world.status().await, "failed", "{}", J::NAME);
-    assert_eq!(world.text("select status::text from avatars").await.as_deref(), Some("failed"));
-    assert_eq!(world.count("select count(*) from notifications where kind = 'final'").await, 1, "{}", J::NAME);
+    assert_eq!(
+        world.text("select status::text from avatars").await.as_deref(),
+        Some("failed")
+    );
+    assert_eq!(
+        world
+            .count("select count(*) from notifications where kind = 'final'")
+            .await,
+        1,
+        "{}",
+        J::NAME
+    );
 }

@@ -6,7 +6,7 @@ use aisha::simulators::fal::ledger::Event;
 use jobs::{
     ApplyFalDelivery, BuildArchive, Clock, PollStatus, StoreModel, SubmitTraining,
     archive::{Limits, Workbench},
-    domain::{TrainingId, Trainers, TrainingDefaults},
+    domain::{Trainers, TrainingDefaults, TrainingId},
     enqueue::enqueue,
     fal::{FalClient, FalSettings, FalTimeouts, Multipart},
     objects::{ObjectStore, ObjectStoreSettings, ObjectStoreTimeouts},
@@ -46,13 +46,28 @@ impl World {
 
     /// The same, where the saga's numbers or the clients differ.
     pub async fn with(change: impl FnOnce(&mut Services)) -> Self {
-        let (db, s3, fal, telegram) = (Db::new().await, S3::new().await, Fal::new().await, Telegram::new().await);
+        let (db, s3, fal, telegram) = (
+            Db::new().await,
+            S3::new().await,
+            Fal::new().await,
+            Telegram::new().await,
+        );
         let mut services = services(&db, &s3, &fal, &telegram);
         change(&mut services);
         let jobs = TestWorker::new(&services);
         let person = telegram.control().create_user(Default::default());
         let (user, avatar, training) = rows(&db.pool, person.id()).await;
-        let world = Self { db, s3, fal, telegram, services, jobs, training: TrainingId(training), user, avatar };
+        let world = Self {
+            db,
+            s3,
+            fal,
+            telegram,
+            services,
+            jobs,
+            training: TrainingId(training),
+            user,
+            avatar,
+        };
         for number in 0..4 {
             world.store_photo(&photo(number)).await;
         }
@@ -71,13 +86,19 @@ impl World {
     }
 
     pub async fn archive(self) -> Self {
-        self.jobs.run_one::<BuildArchive>().await.expect("an archive to build");
+        self.jobs
+            .run_one::<BuildArchive>()
+            .await
+            .expect("an archive to build");
         assert_eq!(self.status().await, "archived");
         self
     }
 
     pub async fn submit(self) -> Self {
-        self.jobs.run_one::<SubmitTraining>().await.expect("a training to submit");
+        self.jobs
+            .run_one::<SubmitTraining>()
+            .await
+            .expect("a training to submit");
         self
     }
 
@@ -142,7 +163,9 @@ impl World {
     }
 
     pub async fn request_id(&self) -> String {
-        self.text("select request_id from trainings").await.expect("a request id")
+        self.text("select request_id from trainings")
+            .await
+            .expect("a request id")
     }
 
     pub async fn text(&self, query: &'static str) -> Option<String> {
@@ -155,15 +178,25 @@ impl World {
 
     /// What FAL accepted, and would bill.
     pub fn submits(&self) -> usize {
-        self.fal.ledger().iter().filter(|entry| matches!(entry.event, Event::Submitted { .. })).count()
+        self.fal
+            .ledger()
+            .iter()
+            .filter(|entry| matches!(entry.event, Event::Submitted { .. }))
+            .count()
     }
 
     /// Until FAL's run has ended.
     pub async fn fal_is_done(&self) {
         let ended = |entries: &[aisha::simulators::fal::ledger::Entry]| {
-            entries.iter().any(|entry| matches!(entry.event, Event::RunEnded { .. })).then_some(())
+            entries
+                .iter()
+                .any(|entry| matches!(entry.event, Event::RunEnded { .. }))
+                .then_some(())
         };
-        self.fal.wait_for("the run's end", ended).await.unwrap_or_else(|error| panic!("{error}"));
+        self.fal
+            .wait_for("the run's end", ended)
+            .await
+            .unwrap_or_else(|error| panic!("{error}"));
     }
 
     /// One look of `poll_status`, whenever it is due.
@@ -175,8 +208,16 @@ impl World {
     /// FAL's delivery of a success, stored and applied. Its payload is FAL's own result.
     pub async fn deliver_ok(&self, request_id: String) {
         let http = reqwest::Client::builder().build().unwrap();
-        let url = self.text("select response_url from trainings").await.expect("a response URL");
-        let answer = http.get(url).header("authorization", "Key test-key:test-secret").send().await.unwrap();
+        let url = self
+            .text("select response_url from trainings")
+            .await
+            .expect("a response URL");
+        let answer = http
+            .get(url)
+            .header("authorization", "Key test-key:test-secret")
+            .send()
+            .await
+            .unwrap();
         let payload: serde_json::Value = answer.json().await.unwrap();
         let body = serde_json::json!({"request_id": request_id, "gateway_request_id": "g", "status": "OK", "payload": payload});
         self.deliver(&request_id, &body, Some("style"), None).await;
@@ -193,7 +234,11 @@ impl World {
         let id = self.store_delivery(request_id, body, training_type, token).await;
         let job = self.job::<ApplyFalDelivery>().await;
         self.jobs.run(job).await;
-        sqlx::query_scalar("select disposition from fal_deliveries where id = $1").bind(id).fetch_one(self.pool()).await.unwrap()
+        sqlx::query_scalar("select disposition from fal_deliveries where id = $1")
+            .bind(id)
+            .fetch_one(self.pool())
+            .await
+            .unwrap()
     }
 
     pub async fn store_delivery(
@@ -254,7 +299,10 @@ fn services(db: &Db, s3: &S3, fal: &Fal, telegram: &Telegram) -> Services {
             cdn_url: url("cdn"),
             api_url: url("api"),
             key: SecretString::from("test-key:test-secret"),
-            timeouts: FalTimeouts { submit: Duration::from_secs(2), ..FalTimeouts::default() },
+            timeouts: FalTimeouts {
+                submit: Duration::from_secs(2),
+                ..FalTimeouts::default()
+            },
             multipart: Multipart::default(),
         })
         .unwrap(),
@@ -275,10 +323,15 @@ fn services(db: &Db, s3: &S3, fal: &Fal, telegram: &Telegram) -> Services {
         )
         .unwrap(),
         texts: Texts::load().unwrap(),
-        trainers: Arc::new(Trainers::from_toml(include_str!("../../config/trainers.toml"), &defaults).unwrap()),
+        trainers: Arc::new(
+            Trainers::from_toml(include_str!("../../config/trainers.toml"), &defaults).unwrap(),
+        ),
         workbench: Workbench::new(64 * 1024 * 1024, 2),
         saga: Arc::new(SagaSettings {
-            photos: Limits { photos: 4..=20, ..Limits::default() },
+            photos: Limits {
+                photos: 4..=20,
+                ..Limits::default()
+            },
             archive_delivery: ArchiveDelivery::FalStorage,
             archive_lifecycle: Duration::from_secs(3600),
             webhook: None,
@@ -291,11 +344,13 @@ fn services(db: &Db, s3: &S3, fal: &Fal, telegram: &Telegram) -> Services {
 }
 
 async fn rows(pool: &PgPool, telegram_id: i64) -> (Uuid, Uuid, Uuid) {
-    let user: Uuid = sqlx::query_scalar("insert into users (telegram_id, username, language) values ($1, 'lisa', 'en') returning id")
-        .bind(telegram_id)
-        .fetch_one(pool)
-        .await
-        .unwrap();
+    let user: Uuid = sqlx::query_scalar(
+        "insert into users (telegram_id, username, language) values ($1, 'lisa', 'en') returning id",
+    )
+    .bind(telegram_id)
+    .fetch_one(pool)
+    .await
+    .unwrap();
     let avatar: Uuid = sqlx::query_scalar(
         "insert into avatars (user_id, name, gender, avatar_type, training_type, status, trigger_phrase, training_started_at)
          values ($1, 'Lisa', 'female', 'character', 'style', 'training', 'zorvane', now()) returning id",
