@@ -129,8 +129,8 @@ impl Run for BuildArchive {
     }
 }
 
-/// Fetches from the bucket and packs. An object that is missing is that photo's problem, a bucket that does not
-/// answer is the run's.
+/// Fetches from the bucket and packs. A stored photo whose object is missing is our fault and not the photo's: the
+/// incumbent packed what a wrong bucket still had (D15), so nothing is packed then.
 async fn build(cx: &Context, stored: &[photos::StoredPhoto]) -> Result<Archive, BuildError<ObjectError>> {
     let keys: HashMap<PhotoId, &str> = stored
         .iter()
@@ -140,13 +140,7 @@ async fn build(cx: &Context, stored: &[photos::StoredPhoto]) -> Result<Archive, 
     let limits = &cx.saga.photos;
     let fetch = |photo: PhotoId| {
         let key = keys.get(&photo).copied().unwrap_or_default();
-        async move {
-            match cx.objects.get(key, limits.bytes).await {
-                Ok(bytes) => Ok(Fetched::Photo(bytes)),
-                Err(ObjectError::NotFound { .. }) => Ok(Fetched::Refused(PhotoProblem::Empty)),
-                Err(error) => Err(error),
-            }
-        }
+        async move { cx.objects.get(key, limits.bytes).await.map(Fetched::Photo) }
     };
     cx.workbench
         .build(&order, fetch, limits, cx.claim().stop_token())

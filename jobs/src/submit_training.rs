@@ -6,7 +6,7 @@
 //!
 //! # Must stay true
 //! * at most one POST whose fate is unknown or accepted, ever — `a_submit_whose_answer_is_lost_is_adopted_and_never_repeated`
-//! * a worker that slept past its lease does not send          — `a_submit_that_lost_its_lease_sends_nothing`
+//! * a worker that slept past its lease does not send          — `a_withheld_submit_puts_no_byte_on_the_wire`
 //! * running out of attempts never fails an open attempt (K12) — `a_dead_submit_leaves_an_ambiguous_attempt_to_the_poll`
 //!
 //! # If we die …
