@@ -87,12 +87,16 @@ impl Worker {
 
     /// A worker for all kinds of jobs.
     pub fn new(services: &Services, options: WorkerOptions) -> Result<Self, WorkerError> {
-        Self::with_registry(&services.pool, Registry::all(&services), options)
+        Self::with_registry(&services.pool, Registry::all(services), options)
     }
 
     /// A worker for the kinds of `registry`, on the database behind `pool`; its engine opens connections of its own,
     /// one for each queue and up to six more. To be called within a runtime.
-    pub fn with_registry(pool: &PgPool, registry: Registry, options: WorkerOptions) -> Result<Self, WorkerError> {
+    pub fn with_registry(
+        pool: &PgPool,
+        registry: Registry,
+        options: WorkerOptions,
+    ) -> Result<Self, WorkerError> {
         if options.lease < options.beat * 3 {
             return Err(WorkerError::Options(
                 "queue.lease must be at least three times queue.beat",
@@ -110,7 +114,8 @@ impl Worker {
             poll: options.poll,
         };
         let engine = Arc::new(Engine::new(&options.name, timing, pool));
-        Ok(Self { registry: Arc::new(registry),
+        Ok(Self {
+            registry: Arc::new(registry),
             options,
             engine,
         })

@@ -46,10 +46,15 @@ pub struct Args {
 
 /// Runs until it is told to stop.
 pub async fn main(args: Args) -> Result<(), Failure> {
-    telemetry::start_logging(&LogSettings { format: LogFormat::Text, filter: "info".to_owned() })?;
+    telemetry::start_logging(&LogSettings {
+        format: LogFormat::Text,
+        filter: "info".to_owned(),
+    })?;
     let grace = Duration::from_millis(args.grace);
     let stop = Stop::at_signals(grace).context("signals cannot be listened to")?;
-    let pool = PgPool::connect(&args.url).await.context("cannot reach the database")?;
+    let pool = PgPool::connect(&args.url)
+        .await
+        .context("cannot reach the database")?;
     let policy = Policy::attempts(3)
         .backoff(Duration::from_millis(1), Duration::from_millis(1))
         .timeout(Duration::from_hours(1));
@@ -65,6 +70,9 @@ pub async fn main(args: Args) -> Result<(), Failure> {
         grace,
     };
     let worker = Worker::with_registry(&pool, registry, options).context("the worker cannot be started")?;
-    worker.run(stop.soft().clone(), stop.hard().clone()).await.context("the worker broke down")?;
+    worker
+        .run(stop.soft().clone(), stop.hard().clone())
+        .await
+        .context("the worker broke down")?;
     Ok(())
 }

@@ -32,7 +32,11 @@ struct SharedGate(PgConnection);
 impl SharedGate {
     async fn closed(db: &Db, number: i64) -> Self {
         let mut connection = PgConnection::connect(db.url()).await.unwrap();
-        sqlx::query("select pg_advisory_lock($1)").bind(number).execute(&mut connection).await.unwrap();
+        sqlx::query("select pg_advisory_lock($1)")
+            .bind(number)
+            .execute(&mut connection)
+            .await
+            .unwrap();
         Self(connection)
     }
 
@@ -49,7 +53,11 @@ async fn effects(pool: &PgPool) -> Vec<String> {
 }
 
 async fn held_by(pool: &PgPool, job: JobId) -> String {
-    reaches(pool, job, JobState::Running).await.job.worker.expect("a running job has a worker")
+    reaches(pool, job, JobState::Running)
+        .await
+        .job
+        .worker
+        .expect("a running job has a worker")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -68,7 +76,10 @@ async fn q06_the_job_of_a_killed_worker_runs_again_on_another() {
     assert_eq!(effects(&db.pool).await, ["effect of attempt 2"]);
     // 3 s of lease and 0.2 s of sweep; the rest is for a machine that does other things as well.
     let lost_after = history.claims[0].ended_at - history.claims[0].started_at;
-    assert!(lost_after.to_std().unwrap() < Duration::from_secs(20), "{lost_after}");
+    assert!(
+        lost_after.to_std().unwrap() < Duration::from_secs(20),
+        "{lost_after}"
+    );
     drop((gate, heir));
 }
 
@@ -99,7 +110,10 @@ async fn q06_a_job_that_kills_its_worker_is_dead_after_exactly_its_attempts() {
     let mut survivor = claiming(&db, &["--lease", "1000"]).await;
     let history = reaches(&db.pool, poison, JobState::Dead).await;
     assert_eq!(outcomes(&history), ["lost", "lost", "lost"]);
-    assert_eq!((history.job.attempt, history.job.error_code.as_deref()), (3, Some("worker_lost")));
+    assert_eq!(
+        (history.job.attempt, history.job.error_code.as_deref()),
+        (3, Some("worker_lost"))
+    );
     let neighbour = probe(&db.pool, "effect").await;
     reaches(&db.pool, neighbour, JobState::Done).await;
     survivor.terminate();
@@ -127,7 +141,10 @@ async fn q04_a_worker_that_slept_past_its_lease_changes_nothing() {
         assert!(held_by(&db.pool, next).await.starts_with("sleeper-"));
         let after = look(&db.pool, job).await;
         assert_eq!(outcomes(&after), ["lost", "done"]);
-        assert_eq!((after.job.finished_at, after.job.worker), (before.job.finished_at, before.job.worker));
+        assert_eq!(
+            (after.job.finished_at, after.job.worker),
+            (before.job.finished_at, before.job.worker)
+        );
         assert_eq!(effects(&db.pool).await, ["effect of attempt 2"]);
         drop(sleeper);
         sqlx::query("delete from jobs").execute(&db.pool).await.unwrap();
@@ -147,7 +164,10 @@ async fn q11_a_terminated_worker_finishes_what_runs_and_ends_well() {
     gate.open().await;
     assert!(worker.exit().await.success());
     let history = look(&db.pool, job).await;
-    assert_eq!((history.job.state, history.job.attempt, outcomes(&history)), (JobState::Done, 1, vec![]));
+    assert_eq!(
+        (history.job.state, history.job.attempt, outcomes(&history)),
+        (JobState::Done, 1, vec![])
+    );
     assert_eq!(look(&db.pool, late).await.job.state, JobState::Ready);
 }
 
@@ -165,7 +185,10 @@ async fn q11_a_second_signal_hands_running_jobs_back_uncharged() {
     assert!(worker.exit().await.success());
     for job in jobs {
         let history = look(&db.pool, job).await;
-        assert_eq!((history.job.state, history.job.attempt, outcomes(&history)), (JobState::Ready, 0, vec![]));
+        assert_eq!(
+            (history.job.state, history.job.attempt, outcomes(&history)),
+            (JobState::Ready, 0, vec![])
+        );
     }
 }
 
@@ -174,8 +197,15 @@ async fn server() -> (PrivateCluster, PgPool) {
     let start = || PrivateCluster::start(Options::durable(env!("CARGO_BIN_EXE_aisha")));
     let cluster = tokio::task::spawn_blocking(start).await.unwrap().unwrap();
     let url = cluster.url("postgres");
-    let pool = sqlx::postgres::PgPoolOptions::new().max_connections(5).connect(&url).await.unwrap();
-    let migrator = sqlx::migrate::Migrator::new(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations")).await.unwrap();
+    let pool = sqlx::postgres::PgPoolOptions::new()
+        .max_connections(5)
+        .connect(&url)
+        .await
+        .unwrap();
+    let migrator =
+        sqlx::migrate::Migrator::new(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations"))
+            .await
+            .unwrap();
     migrator.run(&pool).await.unwrap();
     (cluster, pool)
 }
@@ -203,18 +233,34 @@ async fn q18_a_crash_of_the_server_loses_nothing_and_stops_no_worker() {
     let mut tx = pool.begin().await.unwrap();
     enqueue_many(&mut tx, &jobs).await.unwrap();
     tx.commit().await.unwrap();
-    let worker = Running::start(&pool, done_at_once(&pool), WorkerOptions { poll: Duration::from_millis(200), ..options(5) });
+    let worker = Running::start(
+        &pool,
+        done_at_once(&pool),
+        WorkerOptions {
+            poll: Duration::from_millis(200),
+            ..options(5)
+        },
+    );
     for round in 1..=3_i64 {
         eventually("the worker to go on", async || {
-            let done: i64 = sqlx::query_scalar("select count(*) from jobs where state = 'done'").fetch_one(&pool).await.ok()?;
+            let done: i64 = sqlx::query_scalar("select count(*) from jobs where state = 'done'")
+                .fetch_one(&pool)
+                .await
+                .ok()?;
             (done >= round * 500).then_some(())
         })
         .await;
         cluster = crash(cluster, async {}).await;
     }
-    eventually("the server to answer", async || sqlx::query("select 1").execute(&pool).await.ok()).await;
+    eventually("the server to answer", async || {
+        sqlx::query("select 1").execute(&pool).await.ok()
+    })
+    .await;
     all_ended(&pool).await;
-    let done: i64 = sqlx::query_scalar("select count(*) from jobs where state = 'done'").fetch_one(&pool).await.unwrap();
+    let done: i64 = sqlx::query_scalar("select count(*) from jobs where state = 'done'")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
     assert_eq!(done, 3000);
     let late = probe(&pool, "late").await;
     reaches(&pool, late, JobState::Done).await;
@@ -227,7 +273,11 @@ async fn q18_a_crash_of_the_server_loses_nothing_and_stops_no_worker() {
 async fn q05_a_crash_of_the_server_in_the_middle_of_a_job_costs_no_attempt() {
     let (cluster, pool) = server().await;
     let gate = Gate::closed();
-    let patient = WorkerOptions { lease: Duration::from_secs(60), beat: Duration::from_secs(1), ..options(2) };
+    let patient = WorkerOptions {
+        lease: Duration::from_mins(1),
+        beat: Duration::from_secs(1),
+        ..options(2)
+    };
     let worker = Running::start(&pool, gated(&pool, &gate), patient);
     let (ends_meanwhile, ends_later) = (probe(&pool, "1").await, probe(&pool, "2").await);
     gate.holds(2).await;
@@ -236,7 +286,10 @@ async fn q05_a_crash_of_the_server_in_the_middle_of_a_job_costs_no_attempt() {
         gate.holds(1).await;
     })
     .await;
-    eventually("the server to answer", async || sqlx::query("select 1").execute(&pool).await.ok()).await;
+    eventually("the server to answer", async || {
+        sqlx::query("select 1").execute(&pool).await.ok()
+    })
+    .await;
     gate.stay_open();
     for job in [ends_meanwhile, ends_later] {
         let history = reaches(&pool, job, JobState::Done).await;

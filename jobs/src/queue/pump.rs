@@ -316,7 +316,7 @@ impl Pump {
             match timeout(Duration::from_secs(2), released).await {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => {
-                    warn!(job.id = %claim.job(), "Could not hand back job {}: {error}", claim.job())
+                    warn!(job.id = %claim.job(), "Could not hand back job {}: {error}", claim.job());
                 }
                 Err(_) => warn!(job.id = %claim.job(), "Could not hand back job {} in time", claim.job()),
             }
