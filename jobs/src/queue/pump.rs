@@ -292,6 +292,12 @@ impl Pump {
         let claimed = exchanged.claimed.len();
         self.look = free == 0 || claimed == free || std::mem::take(&mut self.coalesced);
         self.busy += claimed;
+        let queue = self.queue.as_str();
+        metrics::gauge!("aisha_queue_busy_slots", "queue" => queue)
+            .set(u32::try_from(self.busy).unwrap_or(u32::MAX));
+        for waited in exchanged.waits {
+            metrics::histogram!("aisha_job_wait_seconds", "queue" => queue).record(waited);
+        }
         for claimed in exchanged.claimed {
             self.engine.held.add(&claimed.claim);
             let slot = Slot {
