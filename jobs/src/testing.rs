@@ -46,7 +46,7 @@ const MOST_RUNS: usize = 1000;
 /// Each is several round trips: far more than a rollback takes.
 const MOST_SWEEPS: usize = 10_000;
 /// Long enough for a test that stands in a debugger.
-const LEASE: Duration = Duration::from_secs(600);
+const LEASE: Duration = Duration::from_mins(10);
 
 /// Runs jobs in the test's own task, one after the other.
 pub struct TestWorker {
@@ -188,7 +188,7 @@ impl TestWorker {
             if running.rows_affected() == 0 {
                 return rescued;
             }
-            rescued += rescue_expired(&self.pool, &self.registry.known(None), &self.registry)
+            rescued += rescue_expired(&self.pool, &self.registry.known(), &self.registry)
                 .await
                 .expect("sweep");
         }
@@ -197,14 +197,14 @@ impl TestWorker {
 
     /// One sweep of a worker, as it finds things. Returns how many it rescued.
     pub async fn sweep(&self) -> usize {
-        rescue_expired(&self.pool, &self.registry.known(None), &self.registry)
+        rescue_expired(&self.pool, &self.registry.known(), &self.registry)
             .await
             .expect("sweep")
     }
 
     async fn claim(&self, job: JobId) -> Claimed {
         let mut db = self.pool.acquire().await.expect("a connection");
-        let claimed = claim_one(&mut db, job, "test", LEASE, &self.registry.known(None))
+        let claimed = claim_one(&mut db, job, "test", LEASE, &self.registry.known())
             .await
             .expect("claim");
         claimed.unwrap_or_else(|| panic!("job {job} is not waiting, or of a kind that is not registered"))
@@ -250,6 +250,8 @@ impl TestWorker {
         let next = sqlx::query_scalar!(
             "select id from jobs
               where (state = 'ready' or state = 'scheduled' and run_at <= now()) and ($1::text is null or kind = $1)
+                and (dedupe_scope is distinct from 'until_started' or (kind, dedupe_key) not in (
+                        select kind, dedupe_key from jobs where state = 'running' and dedupe_scope = 'until_started'))
               order by priority desc, run_at, id limit 1",
             kind,
         )

@@ -76,7 +76,7 @@ async fn q01_a_payload_over_the_limit_is_refused_with_its_size() {
     let too_large = Probe::new(format!("{}x", largest.says));
     match enqueue(&mut tx, &too_large).await {
         Err(EnqueueError::PayloadTooLarge { kind: "probe", bytes }) => {
-            assert_eq!(bytes, MAX_PAYLOAD_BYTES + 1)
+            assert_eq!(bytes, MAX_PAYLOAD_BYTES + 1);
         }
         other => panic!("{other:?}"),
     }
@@ -115,7 +115,7 @@ async fn q01_a_key_that_is_empty_or_too_long_is_refused() {
 async fn q01_a_delay_schedules_and_a_moment_in_the_past_does_not() {
     let db = Db::new().await;
     let mut tx = db.pool.begin().await.unwrap();
-    let Enqueued::New(later) = enqueue_in(&mut tx, &Probe::new("later"), Duration::from_secs(600))
+    let Enqueued::New(later) = enqueue_in(&mut tx, &Probe::new("later"), Duration::from_mins(10))
         .await
         .unwrap()
     else {

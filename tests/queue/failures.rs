@@ -7,7 +7,7 @@ use jobs::{
     enqueue::enqueue,
     job::{Done, JobError, Policy},
     queue::JobState,
-    testing::{Probe, Probes, TestWorker, advance},
+    testing::{Probe, ProbeRun, Probes, TestWorker, advance},
 };
 
 use super::{Gate, NEVER, Running, answering, done_at_once, look, options, outcomes, probe, reaches};
@@ -237,7 +237,14 @@ async fn q09_a_burial_that_fails_is_no_death_and_is_tried_again() {
     let db = Db::new().await;
     let refusals = Arc::new(std::sync::atomic::AtomicUsize::new(2));
     let left = Arc::clone(&refusals);
-    let registry = answering(&db.pool, |_| Err(JobError::give_up("refused", "no")))
+    let answer = |run: &ProbeRun| {
+        if run.probe.says == "x" {
+            Err(JobError::give_up("refused", "no"))
+        } else {
+            Ok(Done::Applied)
+        }
+    };
+    let registry = answering(&db.pool, answer)
         .on_dead(move |_, tx, _| {
             let refuse = left
                 .fetch_update(

@@ -29,6 +29,7 @@ async fn q18_terminated_backends_cost_neither_a_job_nor_an_attempt() {
             ..options(5)
         },
     );
+    let mut cut = 0;
     for round in 1..=20_i64 {
         let ended: i64 = sqlx::query_scalar(
             "select count(pg_terminate_backend(pid)) from pg_stat_activity
@@ -37,7 +38,7 @@ async fn q18_terminated_backends_cost_neither_a_job_nor_an_attempt() {
         .fetch_one(&db.pool)
         .await
         .unwrap();
-        assert!(ended > 0, "round {round}: the worker is connected");
+        cut += ended;
         eventually("the worker to go on", async || {
             let done: i64 = sqlx::query_scalar("select count(*) from jobs where state = 'done'")
                 .fetch_one(&db.pool)
@@ -48,6 +49,7 @@ async fn q18_terminated_backends_cost_neither_a_job_nor_an_attempt() {
         .await;
     }
     all_ended(&db.pool).await;
+    assert!(cut > 20, "{cut} connections were cut");
     let charged: i64 = sqlx::query_scalar("select count(*) from jobs where state = 'done' and attempt = 1")
         .fetch_one(&db.pool)
         .await
@@ -111,7 +113,7 @@ async fn q05_an_outage_within_the_lease_costs_nothing() {
         }
     });
     let patient = WorkerOptions {
-        lease: Duration::from_secs(60),
+        lease: Duration::from_mins(1),
         ..options(2)
     };
     let worker = Running::start(&db.pool, registry.policy(policy).registry(), patient);

@@ -274,7 +274,7 @@ async fn q05_a_crash_of_the_server_in_the_middle_of_a_job_costs_no_attempt() {
     let (cluster, pool) = server().await;
     let gate = Gate::closed();
     let patient = WorkerOptions {
-        lease: Duration::from_secs(60),
+        lease: Duration::from_mins(1),
         beat: Duration::from_secs(1),
         ..options(2)
     };

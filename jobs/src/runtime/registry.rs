@@ -135,11 +135,10 @@ impl Registry {
         self.kinds.iter().find(|kind| kind.name == name)
     }
 
-    /// What statements have to know of the kinds; of those of one queue if it is given.
-    pub(crate) fn known(&self, queue: Option<Queue>) -> Known {
+    /// What statements have to know of the kinds.
+    pub(crate) fn known(&self) -> Known {
         self.kinds
             .iter()
-            .filter(|kind| queue.is_none_or(|queue| kind.queue == queue))
             .map(|kind| KnownKind {
                 name: kind.name,
                 version: kind.version,

@@ -20,7 +20,7 @@ use crate::{
     job::{Done, JobError},
 };
 
-const TOMORROW: Duration = Duration::from_secs(24 * 3600);
+const TOMORROW: Duration = Duration::from_hours(24);
 
 /// Runs a probe as its payload says.
 pub async fn follow_script(run: ProbeRun) -> Result<Done, JobError> {
