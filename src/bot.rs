@@ -147,7 +147,7 @@ where
         let Err(failure) = call().await else { return };
         warn!("Telegram did not let us {what}, next try in {pause:?}: {failure}");
         pause_unless_stopped(pause, stop).await;
-        pause = (pause * 2).min(Duration::from_secs(60));
+        pause = (pause * 2).min(Duration::from_mins(1));
     }
 }
 

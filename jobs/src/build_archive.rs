@@ -57,9 +57,9 @@ impl Job for BuildArchive {
     const NAME: &'static str = "build_archive";
     const QUEUE: Queue = Queue::Media;
     const POLICY: Policy = Policy::attempts(8)
-        .backoff(Duration::from_secs(3), Duration::from_secs(300))
-        .timeout(Duration::from_secs(600))
-        .snooze_cap(Duration::from_secs(3600));
+        .backoff(Duration::from_secs(3), Duration::from_mins(5))
+        .timeout(Duration::from_mins(10))
+        .snooze_cap(Duration::from_hours(1));
 
     fn dedupe_key(&self) -> Option<DedupeKey> {
         Some(DedupeKey::until_done(self.training_id))
@@ -83,7 +83,7 @@ impl Run for BuildArchive {
         }
         let keys = photos::stored_of(&mut db, training.avatar_id).await?;
         drop(db);
-        match build(cx, &keys).await {
+        match Box::pin(build(cx, &keys)).await {
             Ok(archive) => self.keep(cx, &training, archive).await,
             Err(BuildError::TooFew {
                 accepted,
@@ -142,9 +142,7 @@ async fn build(cx: &Context, stored: &[photos::StoredPhoto]) -> Result<Archive, 
         let key = keys.get(&photo).copied().unwrap_or_default();
         async move { cx.objects.get(key, limits.bytes).await.map(Fetched::Photo) }
     };
-    cx.workbench
-        .build(&order, fetch, limits, cx.claim().stop_token())
-        .await
+    Box::pin(cx.workbench.build(&order, fetch, limits, cx.claim().stop_token())).await
 }
 
 impl BuildArchive {

@@ -40,7 +40,7 @@ use crate::{
 };
 
 /// How long after its last failed look a dead poll starts over: a training at FAL is never left alone.
-const START_OVER_AFTER: Duration = Duration::from_secs(300);
+const START_OVER_AFTER: Duration = Duration::from_mins(5);
 /// FAL's last status word, for success and failure alike.
 const COMPLETED: &str = "COMPLETED";
 
@@ -62,9 +62,9 @@ impl Job for PollStatus {
     const QUEUE: Queue = Queue::Poll;
     // FAL being away is snoozed over, not failed; attempts are for faults of our own.
     const POLICY: Policy = Policy::attempts(20)
-        .backoff(Duration::from_secs(5), Duration::from_secs(300))
+        .backoff(Duration::from_secs(5), Duration::from_mins(5))
         .timeout(Duration::from_secs(90))
-        .snooze_cap(Duration::from_secs(30 * 24 * 3600));
+        .snooze_cap(Duration::from_hours(720));
 
     fn dedupe_key(&self) -> Option<DedupeKey> {
         // Coalescing: a run that just read `archived` and ends must not swallow the one that the next submit enqueues.

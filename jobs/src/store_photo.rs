@@ -60,8 +60,8 @@ impl Job for StorePhoto {
     const QUEUE: Queue = Queue::Media;
     // A user waits for the counter, so a hiccup is tried again soon; a quarter of an hour in all. Before archives.
     const POLICY: Policy = Policy::attempts(10)
-        .backoff(Duration::from_secs(1), Duration::from_secs(120))
-        .timeout(Duration::from_secs(120))
+        .backoff(Duration::from_secs(1), Duration::from_mins(2))
+        .timeout(Duration::from_mins(2))
         .priority(10);
 
     fn dedupe_key(&self) -> Option<DedupeKey> {

@@ -43,7 +43,7 @@ use crate::{
 };
 
 /// How long all submissions stay parked after FAL locked the account or refused the key. Not the user's fault.
-const PARKED: Duration = Duration::from_secs(60);
+const PARKED: Duration = Duration::from_mins(1);
 
 /// Persisted as `{"training_id":…}`; golden copy in `tests/payloads/submit_training.v1.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -63,9 +63,9 @@ impl Job for SubmitTraining {
     const QUEUE: Queue = Queue::Fal;
     // The timeout exceeds the POST's own, so that a slow answer is classified and not cut off.
     const POLICY: Policy = Policy::attempts(8)
-        .backoff(Duration::from_secs(3), Duration::from_secs(300))
-        .timeout(Duration::from_secs(120))
-        .snooze_cap(Duration::from_secs(7 * 24 * 3600));
+        .backoff(Duration::from_secs(3), Duration::from_mins(5))
+        .timeout(Duration::from_mins(2))
+        .snooze_cap(Duration::from_hours(168));
 
     fn dedupe_key(&self) -> Option<DedupeKey> {
         Some(DedupeKey::until_done(self.training_id))

@@ -127,12 +127,11 @@ impl Texts {
     }
 
     fn phrase(&self, locale: Locale, phrase: &Phrase, markup: Markup) -> String {
-        match serde_json::to_value(phrase) {
-            Ok(Value::Object(fields)) => self.render(locale, &fields, markup),
-            _ => {
-                error!("Phrase {phrase:?} is not an object: it cannot be said");
-                String::new()
-            }
+        if let Ok(Value::Object(fields)) = serde_json::to_value(phrase) {
+            self.render(locale, &fields, markup)
+        } else {
+            error!("Phrase {phrase:?} is not an object: it cannot be said");
+            String::new()
         }
     }
 

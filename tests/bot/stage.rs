@@ -17,7 +17,7 @@ pub struct Stage {
     pub bot: Aisha,
     pub worker: Aisha,
     /// In webhook mode.
-    pub web: Option<Web>,
+    _web: Option<Web>,
 }
 
 impl Stage {
@@ -34,7 +34,7 @@ impl Stage {
             s3,
             bot,
             worker,
-            web: None,
+            _web: None,
         }
     }
 
@@ -60,7 +60,7 @@ impl Stage {
             s3,
             bot,
             worker,
-            web: Some(web),
+            _web: Some(web),
         }
     }
 

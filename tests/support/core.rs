@@ -216,7 +216,7 @@ fn saga() -> SagaSettings {
     SagaSettings {
         photos: Limits::default(),
         archive_delivery: ArchiveDelivery::FalStorage,
-        archive_lifecycle: Duration::from_secs(86_400),
+        archive_lifecycle: Duration::from_hours(24),
         webhook: None,
         first_poll: Duration::from_secs(1),
         poll_every: Duration::from_secs(1),

@@ -231,10 +231,6 @@ impl Turn {
     }
 
     /// Throws the draft away. `None`: there is no such draft; else its name, if it had one.
-    #[expect(
-        clippy::option_option,
-        reason = "gone, and gone without a name, are told apart"
-    )]
     pub async fn discard(&mut self, avatar: AvatarId) -> Result<Option<Option<String>>, ProducerError> {
         let user = self.user()?;
         Ok(avatars::discard(&mut self.tx, user, avatar).await?)

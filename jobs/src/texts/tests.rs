@@ -28,15 +28,14 @@ fn keys() -> BTreeMap<String, &'static [&'static str]> {
     let mut keys = BTreeMap::new();
     for (variant, args) in phrase::ALL {
         let name = kebab(variant);
-        match family(&name) {
-            Some(family) => keys.extend(family.into_iter().map(|key| (key, *args))),
-            None => {
-                assert!(
-                    !args.contains(&"code"),
-                    "{variant} has a code but no family in this test"
-                );
-                keys.insert(name, *args);
-            }
+        if let Some(family) = family(&name) {
+            keys.extend(family.into_iter().map(|key| (key, *args)));
+        } else {
+            assert!(
+                !args.contains(&"code"),
+                "{variant} has a code but no family in this test"
+            );
+            keys.insert(name, *args);
         }
     }
     keys
