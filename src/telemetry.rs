@@ -3,8 +3,11 @@
 //! Lines go to stderr, so that a verb's own output stays clean. Metrics are kept by the `metrics` facade, which
 //! `jobs` writes to as well, and rendered at `/metrics`.
 
+use std::backtrace::Backtrace;
+
 use anyhow::Context;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing::error;
 use tracing_subscriber::EnvFilter;
 
 use crate::settings::{LogFormat, LogSettings};
@@ -25,7 +28,20 @@ pub fn start_logging(settings: &LogSettings) -> anyhow::Result<()> {
             .try_init(),
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
     };
-    started.map_err(|error| anyhow::anyhow!("logging cannot be started: {error}"))
+    started.map_err(|error| anyhow::anyhow!("logging cannot be started: {error}"))?;
+    log_panics();
+    Ok(())
+}
+
+/// A panic ends one request or one job; it must not be the one line of a JSON log that is no JSON.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let what = panic.payload_as_str().unwrap_or("no message");
+        // Captured where RUST_BACKTRACE asks for it.
+        let backtrace = Backtrace::capture();
+        error!(panic.location = place, panic.backtrace = %backtrace, "Panicked at {place}: {what}");
+    }));
 }
 
 /// Starts counting. Once a process.

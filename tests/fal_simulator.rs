@@ -13,7 +13,9 @@ use serde_json::{Value, json};
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
+mod access;
 mod archives;
+mod control;
 mod faults;
 mod platform;
 mod queue;
@@ -188,6 +190,11 @@ impl Fal {
             .unwrap()
             .to_vec()
     }
+}
+
+/// An input that makes a picture.
+fn prompt() -> Value {
+    json!({ "prompt": "п" })
 }
 
 /// A small photo.

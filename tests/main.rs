@@ -11,6 +11,7 @@
 )]
 
 mod architecture;
+mod avatars;
 mod bot;
 mod cli;
 mod embedded_s3;
@@ -18,10 +19,14 @@ mod fal_client;
 mod fal_simulator;
 mod health;
 mod migrate;
+mod notify_user;
 mod object_store;
 mod private_cluster;
+mod procfile;
 mod queue;
+mod saga;
 mod settings;
+mod store_photo;
 mod support;
 mod telegram_simulator;
 mod trainers;

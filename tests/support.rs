@@ -22,6 +22,7 @@
 )]
 #![expect(unused_imports, reason = "the names that tests import are listed whole")]
 
+mod core;
 mod db;
 mod fal;
 mod fal_signer;
@@ -32,10 +33,11 @@ mod web;
 
 use std::time::Duration;
 
+pub use core::{Core, bucket_out_of_reach};
 pub use db::Db;
 pub use fal::Fal;
 pub use fal_signer::{Delivery, FAL_USER, FalSigner};
-pub use process::{Aisha, aisha, ready};
+pub use process::{Aisha, aisha, procfile_line, ready};
 pub use s3::{BUCKET, S3};
 pub use telegram::{BOT_TOKEN, Telegram};
 pub use web::Web;

@@ -60,6 +60,16 @@ async fn an_update_of_an_unknown_kind_is_kept() {
 }
 
 #[tokio::test]
+async fn an_update_that_postgres_could_not_store_is_kept_readable() {
+    let db = Db::new().await;
+    let web = web_in_webhook_mode(&db).await;
+    let body = r#"{"update_id":11,"message":{"chat":{"id":77},"text":"a\u0000b","k\u0000":["\u0000"]}}"#;
+    assert_eq!(post(&web, Some(SECRET), body).await, StatusCode::OK);
+    let kept = json!({"update_id": 11, "message": {"chat": {"id": 77}, "text": "a\u{fffd}b", "k\u{fffd}": ["\u{fffd}"]}});
+    assert_eq!(stored(&db).await, [(11, Some(77), kept)]);
+}
+
+#[tokio::test]
 async fn an_update_without_our_secret_is_refused() {
     let db = Db::new().await;
     let web = web_in_webhook_mode(&db).await;

@@ -54,7 +54,12 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { photos: 10..=20, bytes: 20 * 1024 * 1024, side: 12_000, pixels: 50_000_000 }
+        Self {
+            photos: 10..=20,
+            bytes: 20 * 1024 * 1024,
+            side: 12_000,
+            pixels: 50_000_000,
+        }
     }
 }
 
@@ -161,10 +166,17 @@ impl Workbench {
     /// `memory`: bytes that decoding may use at a time. A photo that needs more than all of it is decoded alone.
     /// `parallel`: photos decoded at a time, one core each.
     pub fn new(memory: usize, parallel: usize) -> Self {
-        let budget = u32::try_from(memory / MEMORY_UNIT).unwrap_or(u32::MAX >> 3).max(1);
+        let budget = u32::try_from(memory / MEMORY_UNIT)
+            .unwrap_or(u32::MAX >> 3)
+            .max(1);
         let parallel = parallel.max(1);
         let memory = Arc::new(Semaphore::new(budget as usize));
-        Self { memory, budget, cores: Arc::new(Semaphore::new(parallel)), parallel }
+        Self {
+            memory,
+            budget,
+            cores: Arc::new(Semaphore::new(parallel)),
+            parallel,
+        }
     }
 
     /// Builds the archive of `photos`, fetching each when its turn is near.
@@ -184,15 +196,25 @@ impl Workbench {
     {
         let (needed, limit) = (*limits.photos.start(), *limits.photos.end());
         if photos.len() > limit {
-            return Err(BuildError::TooMany { given: photos.len(), limit });
+            return Err(BuildError::TooMany {
+                given: photos.len(),
+                limit,
+            });
         }
         let ours = cancel.child_token();
         let _raised_on_drop = ours.clone().drop_guard();
         let building = self.build_until_cancelled(photos, fetch, limits, &ours);
-        let archive = cancel.run_until_cancelled(building).await.unwrap_or(Err(BuildError::Cancelled))?;
+        let archive = cancel
+            .run_until_cancelled(building)
+            .await
+            .unwrap_or(Err(BuildError::Cancelled))?;
         if archive.accepted.len() < needed {
             let (accepted, rejected) = (archive.accepted.len(), archive.rejected);
-            return Err(BuildError::TooFew { accepted, needed, rejected });
+            return Err(BuildError::TooFew {
+                accepted,
+                needed,
+                rejected,
+            });
         }
         Ok(archive)
     }
@@ -212,7 +234,9 @@ impl Workbench {
         // One photo more than cores is in hand, so that its fetch does not keep a core waiting.
         let mut outcomes = stream::iter(photos.iter().copied())
             .map(|photo| async move {
-                let fetched = fetch(photo).await.map_err(|source| BuildError::Fetch { photo, source })?;
+                let fetched = fetch(photo)
+                    .await
+                    .map_err(|source| BuildError::Fetch { photo, source })?;
                 Ok::<_, BuildError<E>>((photo, self.prepare::<E>(fetched, limits, cancel).await?))
             })
             .buffered(self.parallel + 1);
@@ -220,17 +244,38 @@ impl Workbench {
         let (mut accepted, mut rejected) = (Vec::new(), Vec::new());
         while let Some(outcome) = outcomes.next().await {
             match outcome? {
-                (photo, Ok(Prepared { parts, width, height, passed_through })) => {
-                    let appended = blocking::<_, E>(move || zip.append(&parts).map(|name| (name, zip))).await?;
+                (
+                    photo,
+                    Ok(Prepared {
+                        parts,
+                        width,
+                        height,
+                        passed_through,
+                    }),
+                ) => {
+                    let appended =
+                        blocking::<_, E>(move || zip.append(&parts).map(|name| (name, zip))).await?;
                     let (name, returned) = appended?;
                     zip = returned;
-                    accepted.push(AcceptedPhoto { photo, name, width, height, passed_through });
+                    accepted.push(AcceptedPhoto {
+                        photo,
+                        name,
+                        width,
+                        height,
+                        passed_through,
+                    });
                 }
                 (photo, Err(problem)) => rejected.push((photo, problem)),
             }
         }
         let Finished { file, length, sha256 } = blocking::<_, E>(|| zip.finish()).await??;
-        Ok(Archive { file, length, sha256, accepted, rejected })
+        Ok(Archive {
+            file,
+            length,
+            sha256,
+            accepted,
+            rejected,
+        })
     }
 
     /// Decides by the header, waits for a core and for memory, and works on a blocking thread. The permits are
@@ -249,13 +294,29 @@ impl Workbench {
             Ok(plan) => plan,
             Err(problem) => return Ok(Err(problem)),
         };
-        let weight = u32::try_from(plan.memory().div_ceil(MEMORY_UNIT)).unwrap_or(u32::MAX).min(self.budget);
-        let core = self.cores.clone().acquire_owned().await.map_err(|_| BuildError::Cancelled)?;
-        let memory = self.memory.clone().acquire_many_owned(weight).await.map_err(|_| BuildError::Cancelled)?;
+        let weight = u32::try_from(plan.memory().div_ceil(MEMORY_UNIT))
+            .unwrap_or(u32::MAX)
+            .min(self.budget);
+        let core = self
+            .cores
+            .clone()
+            .acquire_owned()
+            .await
+            .map_err(|_| BuildError::Cancelled)?;
+        let memory = self
+            .memory
+            .clone()
+            .acquire_many_owned(weight)
+            .await
+            .map_err(|_| BuildError::Cancelled)?;
         let cancel = cancel.clone();
         let work = move || {
             let _permits = (core, memory);
-            if cancel.is_cancelled() { None } else { Some(plan.run()) }
+            if cancel.is_cancelled() {
+                None
+            } else {
+                Some(plan.run())
+            }
         };
         match spawn_blocking(work).await {
             Ok(Some(outcome)) => Ok(outcome),
@@ -267,6 +328,8 @@ impl Workbench {
 }
 
 /// Runs file work off the async threads; a failure to do so at all means that the runtime is going down.
-async fn blocking<T: Send + 'static, E>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, BuildError<E>> {
+async fn blocking<T: Send + 'static, E>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, BuildError<E>> {
     spawn_blocking(work).await.map_err(|_| BuildError::Cancelled)
 }

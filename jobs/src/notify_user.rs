@@ -4,7 +4,7 @@
 //! has started, so a change that arrives while we send leads to another run, and one run of a row goes at a time.
 //!
 //! # Must stay true
-//! * a chat reads in order: a first delivery waits for all earlier ones of the chat — `tests/notify_user.rs`
+//! * a chat reads in order: a first delivery waits for all earlier ones of the chat
 //! * what Telegram took is not sent again, unless its answer was lost; then the repeat is counted
 //! * a message that cannot be delivered blocks nobody: it is closed, and the next one's turn comes
 //!
@@ -68,7 +68,7 @@ impl Run for NotifyUser {
     async fn run(&self, cx: &Context) -> Result<Done, JobError> {
         let mut db = cx.pool.acquire().await?;
         let Some(due) = notifications::due(&mut db, self.notification_id).await? else {
-            return Ok(Done::Skipped("there is nothing new to say"));
+            return self.make_room(&mut db).await;
         };
         if due.unreachable {
             return unreachable(cx, &due, "they left before this message").await;
@@ -113,10 +113,18 @@ impl Run for NotifyUser {
             error!(notification.id = %id, "Notification {id} is given up ({}): {}", why.code, why.message);
             metrics::counter!("aisha_notifications_lost_total", "outcome" => outcome).increment(1);
         }
-        if let Some(user) = notifications::reader_of(tx, id).await? {
-            wake_next(tx, user).await?;
-        }
+        self.make_room(tx).await?;
         Ok(())
+    }
+}
+
+impl NotifyUser {
+    /// This one has said what it had to say: whoever waited for it has the turn.
+    async fn make_room(&self, db: &mut PgConnection) -> Result<Done, JobError> {
+        if let Some(user) = notifications::reader_of(db, self.notification_id).await? {
+            wake_next(db, user).await?;
+        }
+        Ok(Done::Skipped("there is nothing new to say"))
     }
 }
 
@@ -127,7 +135,11 @@ async fn send(cx: &Context, due: &Due, text: &Rendered) -> Result<Done, JobError
     let begun = notifications::begin_send(&mut tx, due.id).await?;
     tx.commit().await?;
     match begun {
-        None => return Ok(Done::Skipped("it was closed meanwhile")),
+        None => {
+            return NotifyUser::new(due.id)
+                .make_room(&mut *cx.pool.acquire().await?)
+                .await;
+        }
         Some(false) => {}
         Some(true) => {
             metrics::counter!("aisha_possible_duplicate_messages_total").increment(1);

@@ -100,7 +100,9 @@ impl Run for StorePhoto {
     }
 
     async fn on_dead(&self, tx: &mut PgConnection, why: &DeadReason) -> Result<(), JobError> {
-        let Some(photo) = photos::find(tx, self.photo_id).await? else { return Ok(()) };
+        let Some(photo) = photos::find(tx, self.photo_id).await? else {
+            return Ok(());
+        };
         warn!(photo.id = %photo.id, "Photo {} could not be had ({}): {}", photo.id, why.code, why.message);
         avatars::lock_draft(tx, photo.avatar_id).await?;
         if photos::reject(tx, photo.id, UNAVAILABLE).await? {

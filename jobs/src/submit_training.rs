@@ -31,7 +31,8 @@ use crate::{
     clients::fal::SubmitOutcome,
     context::Context,
     domain::{
-        AttemptEvidence, AttemptOutcome, FailureCode, FinetuneComment, Preset, TrainingId, TrainingOrder, TrainingSource, TrainingStatus,
+        AttemptEvidence, AttemptOutcome, FailureCode, FinetuneComment, Preset, TrainingId, TrainingOrder,
+        TrainingSource, TrainingStatus,
     },
     job::{DeadReason, DedupeKey, Done, Job, JobError, Policy, Queue, Run},
     saga,
@@ -79,7 +80,9 @@ impl Run for SubmitTraining {
         };
         match training.status {
             TrainingStatus::Archived => {}
-            TrainingStatus::Submitting => return Ok(Done::Skipped("an attempt is open; poll_status learns its fate")),
+            TrainingStatus::Submitting => {
+                return Ok(Done::Skipped("an attempt is open; poll_status learns its fate"));
+            }
             _ => return Ok(Done::Skipped("the training is not waiting to be submitted")),
         }
         if !archive_is_there(cx, &training).await? {
@@ -97,7 +100,12 @@ impl Run for SubmitTraining {
         let claim = cx.claim().clone();
         let outcome = cx
             .fal
-            .submit(&posting.endpoint, &posting.body, posting.webhook_url.as_deref(), move || claim.holds_lease())
+            .submit(
+                &posting.endpoint,
+                &posting.body,
+                posting.webhook_url.as_deref(),
+                move || claim.holds_lease(),
+            )
             .await;
         posting.settle(cx, attempt, outcome).await
     }
@@ -107,7 +115,11 @@ impl Run for SubmitTraining {
             error!(training.id = %self.training_id, "Submit of training {} is dead with an attempt open; poll_status goes on", self.training_id);
             return Ok(());
         }
-        let code = if why.code == REFUSED { FailureCode::RejectedByProvider } else { FailureCode::Internal };
+        let code = if why.code == REFUSED {
+            FailureCode::RejectedByProvider
+        } else {
+            FailureCode::Internal
+        };
         saga::failed(tx, self.training_id, code, &why.message, TrainingSource::Job).await?;
         Ok(())
     }
@@ -118,7 +130,9 @@ const REFUSED: &str = "fal_refused";
 
 /// HEAD of the archive as FAL will fetch it (K21): a lost or expired one would cost a failed training.
 async fn archive_is_there(cx: &Context, training: &Training) -> Result<bool, JobError> {
-    let Some(url) = &training.archive_url else { return Ok(false) };
+    let Some(url) = &training.archive_url else {
+        return Ok(false);
+    };
     Ok(cx.fal.exists(url).await?)
 }
 
@@ -135,9 +149,15 @@ struct Posting {
 impl Posting {
     async fn prepare(cx: &Context, training: &Training) -> Result<Self, JobError> {
         let trainer = cx.trainers.get(&training.trainer).ok_or_else(|| {
-            JobError::give_up("unknown_trainer", format_args!("trainer {:?} is not in config/trainers.toml", training.trainer))
+            JobError::give_up(
+                "unknown_trainer",
+                format_args!("trainer {:?} is not in config/trainers.toml", training.trainer),
+            )
         })?;
-        let preset: Preset = training.preset.parse().map_err(|problem| JobError::give_up("unknown_preset", problem))?;
+        let preset: Preset = training
+            .preset
+            .parse()
+            .map_err(|problem| JobError::give_up("unknown_preset", problem))?;
         let mut db = cx.pool.acquire().await?;
         let owner = trainings::owner(&mut db, training.id).await?;
         let token = cx.chance.token();
@@ -153,8 +173,19 @@ impl Posting {
             },
         });
         let body_sha256 = hex::encode(Sha256::digest(body.to_string()));
-        let webhook_url = cx.saga.webhook.as_ref().map(|base| base.url_for(training.training_type, &token).into());
-        Ok(Self { training: training.id, token, endpoint: trainer.endpoint().to_owned(), body, body_sha256, webhook_url })
+        let webhook_url = cx
+            .saga
+            .webhook
+            .as_ref()
+            .map(|base| base.url_for(training.training_type, &token).into());
+        Ok(Self {
+            training: training.id,
+            token,
+            endpoint: trainer.endpoint().to_owned(),
+            body,
+            body_sha256,
+            webhook_url,
+        })
     }
 
     /// Commits the attempt under our claim's fence: a runner whose claim is lost must not open one.
@@ -180,7 +211,15 @@ impl Posting {
         match outcome {
             SubmitOutcome::Accepted(request) => {
                 let mut tx = cx.pool.begin().await?;
-                saga::submit_accepted(&mut tx, id, attempt, &request, AttemptEvidence::Answer, cx.saga.first_poll).await?;
+                saga::submit_accepted(
+                    &mut tx,
+                    id,
+                    attempt,
+                    &request,
+                    AttemptEvidence::Answer,
+                    cx.saga.first_poll,
+                )
+                .await?;
                 tx.commit().await?;
                 info!(training.id = %id, fal.request_id = %request.request_id, "FAL accepted training {id}");
                 Ok(Done::Applied)
@@ -192,19 +231,37 @@ impl Posting {
                 warn!(training.id = %id, "Nobody knows whether FAL took training {id} ({why}); it is looked for, not repeated");
                 Ok(Done::Applied)
             }
-            SubmitOutcome::NotSent(why) => self.not_taken(cx, attempt, AttemptOutcome::NotSent, &why, JobError::retry(&why)).await,
+            SubmitOutcome::NotSent(why) => {
+                self.not_taken(cx, attempt, AttemptOutcome::NotSent, &why, JobError::retry(&why))
+                    .await
+            }
             SubmitOutcome::Busy { retry_after } => {
                 let verdict = JobError::snooze(retry_after, "FAL is busy (429)");
-                self.not_taken(cx, attempt, AttemptOutcome::Refused, "429", verdict).await
+                self.not_taken(cx, attempt, AttemptOutcome::Refused, "429", verdict)
+                    .await
             }
             SubmitOutcome::Locked(why) => {
                 error!(training.id = %id, "FAL refuses all submissions ({why}): they are parked; check key and balance");
                 metrics::counter!("aisha_fal_parked_total").increment(1);
-                self.not_taken(cx, attempt, AttemptOutcome::Refused, &why, JobError::snooze(PARKED, &why)).await
+                self.not_taken(
+                    cx,
+                    attempt,
+                    AttemptOutcome::Refused,
+                    &why,
+                    JobError::snooze(PARKED, &why),
+                )
+                .await
             }
             SubmitOutcome::Refused { status, detail } => {
                 let why = format!("{status}: {detail}");
-                self.not_taken(cx, attempt, AttemptOutcome::Refused, &why, JobError::give_up(REFUSED, &why)).await
+                self.not_taken(
+                    cx,
+                    attempt,
+                    AttemptOutcome::Refused,
+                    &why,
+                    JobError::give_up(REFUSED, &why),
+                )
+                .await
             }
         }
     }
@@ -220,6 +277,10 @@ impl Posting {
         let mut tx = cx.pool.begin().await?;
         let settled = saga::submit_not_accepted(&mut tx, self.training, attempt, outcome, why).await?;
         tx.commit().await?;
-        if settled { Err(verdict) } else { Ok(Done::Skipped("a delivery proved meanwhile that FAL has it")) }
+        if settled {
+            Err(verdict)
+        } else {
+            Ok(Done::Skipped("a delivery proved meanwhile that FAL has it"))
+        }
     }
 }

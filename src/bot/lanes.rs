@@ -49,10 +49,20 @@ async fn take(bot: &Bot, mut turn: Turn) {
     let begun = Instant::now();
     let outcome = AssertUnwindSafe(handle(&mut turn)).catch_unwind().await;
     let outcome = match outcome {
-        Ok(Ok(Handled::Done(tap))) => turn.finish().await.map(|()| tap).map_err(|problem| problem.to_string()),
+        Ok(Ok(Handled::Done(tap))) => turn
+            .finish()
+            .await
+            .map(|()| tap)
+            .map_err(|problem| problem.to_string()),
         Ok(Ok(Handled::Unreadable(why))) => {
-            warn!(telegram.update_id = update_id, "Update {update_id} cannot be read: {why}");
-            turn.finish_unreadable(&why).await.map(|()| None).map_err(|problem| problem.to_string())
+            warn!(
+                telegram.update_id = update_id,
+                "Update {update_id} cannot be read: {why}"
+            );
+            turn.finish_unreadable(&why)
+                .await
+                .map(|()| None)
+                .map_err(|problem| problem.to_string())
         }
         Ok(Err(problem)) => Err(problem.to_string()),
         Err(_) => Err("its handling panicked".to_owned()),
@@ -68,7 +78,10 @@ async fn take(bot: &Bot, mut turn: Turn) {
         Err(why) => {
             counter!("aisha_turns_total", "outcome" => "failed").increment(1);
             if let Err(problem) = bot.producer.turn_failed(update_id, &why).await {
-                warn!(telegram.update_id = update_id, "Handling update {update_id} failed ({why}), and so did noting it: {problem}");
+                warn!(
+                    telegram.update_id = update_id,
+                    "Handling update {update_id} failed ({why}), and so did noting it: {problem}"
+                );
             }
         }
     }
@@ -89,7 +102,10 @@ async fn handle(turn: &mut Turn) -> Result<Handled, ProducerError> {
 /// Stops the spinner on the pressed button. Best effort: what the tap did is committed, and Telegram gives the
 /// spinner up by itself. In a task of its own, since the next update need not wait for it.
 fn answer(bot: &Bot, tap: Tap) {
-    let (telegram, text) = (bot.telegram.clone(), tap.toast.map(|toast| bot.texts.plain(tap.locale, &toast)));
+    let (telegram, text) = (
+        bot.telegram.clone(),
+        tap.toast.map(|toast| bot.texts.plain(tap.locale, &toast)),
+    );
     tokio::spawn(async move {
         if let Err(failure) = telegram.answer_tap(&tap.query_id, text).await {
             debug!("A tap was not answered: {failure}");

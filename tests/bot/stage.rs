@@ -4,9 +4,10 @@ use std::path::Path;
 
 use aisha::simulators::telegram::{ButtonChoice, ChatView, MessageFilter, MessageView, NewUser, SimUser};
 use bytes::Bytes;
+use serde_json::json;
 use sqlx::PgPool;
 
-use crate::support::{Aisha, Db, PATIENCE, S3, Telegram, aisha};
+use crate::support::{Aisha, Db, PATIENCE, S3, Telegram, Web, aisha};
 
 /// Everything that a conversation needs.
 pub struct Stage {
@@ -15,6 +16,8 @@ pub struct Stage {
     pub s3: S3,
     pub bot: Aisha,
     pub worker: Aisha,
+    /// In webhook mode.
+    pub web: Option<Web>,
 }
 
 impl Stage {
@@ -25,7 +28,62 @@ impl Stage {
         let (bot, worker) = (bot(&db, &telegram), worker(&db, &telegram, &s3));
         bot.line("polls Telegram").await;
         worker.line("claiming jobs").await;
-        Self { db, telegram, s3, bot, worker }
+        Self {
+            db,
+            telegram,
+            s3,
+            bot,
+            worker,
+            web: None,
+        }
+    }
+
+    /// The same, but Telegram posts updates to `aisha web`, which stores them for the bot.
+    pub async fn by_webhook() -> Self {
+        let (db, telegram, s3) = (Db::new().await, Telegram::new().await, S3::new().await);
+        let mode = [
+            ("AISHA__TELEGRAM__MODE", "webhook"),
+            ("TELEGRAM_WEBHOOK_SECRET", "s3cret_of-Telegrams"),
+        ];
+        let web = Web::start(&db, &mode).await;
+        let bot = aisha(["bot"])
+            .env("DATABASE_URL", db.url())
+            .env("AISHA__TELEGRAM__WEBHOOK_URL", web.url(""))
+            .envs(mode)
+            .envs(telegram.env())
+            .start();
+        let worker = worker(&db, &telegram, &s3);
+        worker.line("claiming jobs").await;
+        Self {
+            db,
+            telegram,
+            s3,
+            bot,
+            worker,
+            web: Some(web),
+        }
+    }
+
+    /// Another worker in the place of one that died.
+    pub fn another_worker(&self) -> Aisha {
+        worker(&self.db, &self.telegram, &self.s3)
+    }
+
+    /// A tap that no client of Telegram's would send: on a button that was never shown to this person.
+    pub async fn forge_tap(&self, person: &Person, message_id: i64, data: &str) {
+        let id = person.0.id();
+        let from = json!({"id": id, "is_bot": false, "first_name": "Eve", "language_code": "en"});
+        let message = json!({"message_id": message_id, "date": 1, "chat": {"id": id, "type": "private", "first_name": "Eve"}});
+        sqlx::query(
+            "insert into telegram_updates (update_id, chat_id, body)
+             select next, $1, jsonb_set($2, '{update_id}', to_jsonb(next))
+               from (select max(update_id) + 1000 as next from telegram_updates) ids",
+        )
+        .bind(id)
+        .bind(json!({"callback_query": {"id": "1", "from": from, "message": message, "chat_instance": "1", "data": data}}))
+        .execute(self.pool())
+        .await
+        .unwrap();
     }
 
     /// Another bot process beside the first.
@@ -54,7 +112,10 @@ impl Stage {
 }
 
 fn bot(db: &Db, telegram: &Telegram) -> Aisha {
-    aisha(["bot"]).env("DATABASE_URL", db.url()).envs(telegram.env()).start()
+    aisha(["bot"])
+        .env("DATABASE_URL", db.url())
+        .envs(telegram.env())
+        .start()
 }
 
 fn worker(db: &Db, telegram: &Telegram, s3: &S3) -> Aisha {
@@ -80,20 +141,52 @@ impl Person {
     }
 
     pub async fn hears_what(&self, filter: MessageFilter) -> MessageView {
-        self.0.wait_for(filter, PATIENCE).await.unwrap_or_else(|error| panic!("{error}"))
+        self.0
+            .wait_for(filter, PATIENCE)
+            .await
+            .unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Waits until this very message says this.
+    pub async fn sees(&self, message: &MessageView, part: &str) -> MessageView {
+        let id = message.message_id;
+        let look = |chat: &ChatView| {
+            chat.messages
+                .iter()
+                .find(|one| one.message_id == id && one.text.contains(part))
+                .cloned()
+        };
+        let seen = self.0.wait_until(PATIENCE, look).await;
+        seen.unwrap_or_else(|| {
+            panic!(
+                "message {id} never said {part:?}; the bot said {:?}",
+                self.heard()
+            )
+        })
     }
 
     /// Waits for a button with this in its label and presses it, on the latest message that has it.
     pub async fn presses(&self, label: &str) -> MessageView {
-        let message = self.hears_what(MessageFilter::from_bot().with_button(label)).await;
+        let message = self
+            .hears_what(MessageFilter::from_bot().with_button(label))
+            .await;
         self.presses_on(&message, label);
         message
     }
 
     /// Presses a button of a message, as it was when we looked.
     pub fn presses_on(&self, message: &MessageView, label: &str) {
-        let button = message.buttons.iter().flatten().find(|button| button.text.contains(label)).expect("the button");
-        let choice = ButtonChoice { message_id: Some(message.message_id), data: button.data.clone(), label: None };
+        let button = message
+            .buttons
+            .iter()
+            .flatten()
+            .find(|button| button.text.contains(label))
+            .expect("the button");
+        let choice = ButtonChoice {
+            message_id: Some(message.message_id),
+            data: button.data.clone(),
+            label: None,
+        };
         self.0.press_button(&choice).unwrap();
     }
 
@@ -120,15 +213,27 @@ impl Person {
 
     /// What the bot said and what it says now, oldest first, without what it said before edits.
     pub fn heard(&self) -> Vec<String> {
-        self.chat().messages.into_iter().filter(|message| message.from_bot).map(|message| message.text).collect()
+        self.chat()
+            .messages
+            .into_iter()
+            .filter(|message| message.from_bot)
+            .map(|message| message.text)
+            .collect()
     }
 }
 
 /// So many different photos.
 pub fn photos(count: usize) -> Vec<Bytes> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/photos/portrait");
-    let mut files: Vec<_> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<_> = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     files.sort();
     assert!(files.len() >= count, "there are only {} photos", files.len());
-    files.iter().take(count).map(|file| std::fs::read(file).unwrap().into()).collect()
+    files
+        .iter()
+        .take(count)
+        .map(|file| std::fs::read(file).unwrap().into())
+        .collect()
 }

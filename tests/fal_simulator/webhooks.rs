@@ -135,10 +135,6 @@ impl Fal {
     }
 }
 
-fn prompt() -> Value {
-    json!({ "prompt": "п" })
-}
-
 #[tokio::test]
 async fn a_result_is_delivered_and_signed() {
     let (fal, mut receiver) = (Fal::start().await, Receiver::start(&[]).await);

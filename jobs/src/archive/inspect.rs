@@ -53,17 +53,26 @@ pub fn inspect(bytes: &[u8], limits: &Limits) -> Result<PhotoInfo, PhotoProblem>
     }
     let format = recognise(bytes)?;
     if bytes.len() > limits.bytes {
-        return Err(PhotoProblem::TooLarge { bytes: bytes.len(), limit: limits.bytes });
+        return Err(PhotoProblem::TooLarge {
+            bytes: bytes.len(),
+            limit: limits.bytes,
+        });
     }
     let (width, height) = match format {
         PhotoFormat::Jpeg => {
             let frame = jpeg::Header::read(bytes)?.frame;
             (frame.width.into(), frame.height.into())
         }
-        PhotoFormat::Png => png_dimensions(bytes).ok_or(PhotoProblem::damaged("its PNG header is cut short"))?,
+        PhotoFormat::Png => {
+            png_dimensions(bytes).ok_or(PhotoProblem::damaged("its PNG header is cut short"))?
+        }
         PhotoFormat::WebP => webp_dimensions(bytes)?,
     };
-    let info = PhotoInfo { format, width, height };
+    let info = PhotoInfo {
+        format,
+        width,
+        height,
+    };
     if width == 0 || height == 0 {
         return Err(PhotoProblem::damaged("it has no pixels"));
     }
@@ -105,12 +114,22 @@ fn iso_media_problem(bytes: &[u8]) -> PhotoProblem {
     if bytes.get(4..8) != Some(b"ftyp") {
         return PhotoProblem::NotAnImage;
     }
-    let length = u32_be(bytes, 0).and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+    let length = u32_be(bytes, 0)
+        .and_then(|length| usize::try_from(length).ok())
+        .unwrap_or(0);
     // Major brand, minor version, then the compatible brands. A file says its codec in either place: some phones
     // write the neutral `mif1` as the major brand of a HEIC. The box is short; the cap is against a lying length.
     let brands = bytes.get(8..length.min(bytes.len()).min(256)).unwrap_or_default();
-    let has = |wanted: &[&[u8; 4]]| brands.as_chunks::<4>().0.iter().any(|brand| wanted.contains(&brand));
-    if has(&[b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"]) {
+    let has = |wanted: &[&[u8; 4]]| {
+        brands
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .any(|brand| wanted.contains(&brand))
+    };
+    if has(&[
+        b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs",
+    ]) {
         PhotoProblem::Heic
     } else if has(&[b"avif", b"avis"]) {
         PhotoProblem::UnsupportedFormat("AVIF")
@@ -131,7 +150,9 @@ fn png_dimensions(bytes: &[u8]) -> Option<(u32, u32)> {
 /// decoder.
 fn webp_dimensions(bytes: &[u8]) -> Result<(u32, u32), PhotoProblem> {
     const CUT: PhotoProblem = PhotoProblem::damaged("the file ends before the picture does");
-    let end = bytes.len().min(8 + bytes.get(4..).and_then(u32_le).ok_or(CUT)? as usize);
+    let end = bytes
+        .len()
+        .min(8 + bytes.get(4..).and_then(u32_le).ok_or(CUT)? as usize);
     let mut chunks = bytes.get(12..end).ok_or(CUT)?;
     let (mut canvas, mut frame) = (None, None);
     while let Some((name, rest)) = chunks.split_first_chunk::<4>() {
@@ -154,7 +175,12 @@ fn webp_dimensions(bytes: &[u8]) -> Result<(u32, u32), PhotoProblem> {
 
 /// Three kinds of chunk store a size, each in its own way.
 fn webp_size(name: [u8; 4], chunk: &[u8]) -> Option<(u32, u32)> {
-    let u16_le = |at: usize| chunk.get(at..)?.first_chunk().map(|two| u32::from(u16::from_le_bytes(*two)));
+    let u16_le = |at: usize| {
+        chunk
+            .get(at..)?
+            .first_chunk()
+            .map(|two| u32::from(u16::from_le_bytes(*two)))
+    };
     let u24_le = |at: usize| Some(u16_le(at)? | u32::from(*chunk.get(at + 2)?) << 16);
     match &name {
         // Frame tag and start code, then two times 14 bits of size and 2 bits of scaling.
@@ -174,5 +200,8 @@ fn u32_le(bytes: &[u8]) -> Option<u32> {
 }
 
 fn u32_be(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes.get(at..)?.first_chunk().map(|four| u32::from_be_bytes(*four))
+    bytes
+        .get(at..)?
+        .first_chunk()
+        .map(|four| u32::from_be_bytes(*four))
 }

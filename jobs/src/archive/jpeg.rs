@@ -66,7 +66,11 @@ struct Segments<'a> {
 
 impl<'a> Segments<'a> {
     const fn of(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 2, finished: false }
+        Self {
+            bytes,
+            at: 2,
+            finished: false,
+        }
     }
 
     fn read(&mut self) -> Result<Segment<'a>, PhotoProblem> {
@@ -79,13 +83,23 @@ impl<'a> Segments<'a> {
                 marker::SOI => return Err(PhotoProblem::damaged("a second picture begins within the first")),
                 marker::EOI => {
                     self.finished = true;
-                    return Ok(Segment { marker, payload: &[], span: start..after, entropy: &[] });
+                    return Ok(Segment {
+                        marker,
+                        payload: &[],
+                        span: start..after,
+                        entropy: &[],
+                    });
                 }
                 _ => {
                     let end = after + usize::from(u16_be(self.bytes, after).ok_or(CUT)?);
                     let payload = self.bytes.get(after + 2..end).ok_or(CUT)?;
                     self.at = end;
-                    return Ok(Segment { marker, payload, span: start..end, entropy: &[] });
+                    return Ok(Segment {
+                        marker,
+                        payload,
+                        span: start..end,
+                        entropy: &[],
+                    });
                 }
             }
         }
@@ -149,14 +163,20 @@ impl Frame {
     fn parse(segment: &Segment<'_>) -> Result<Self, PhotoProblem> {
         const BAD: PhotoProblem = PhotoProblem::damaged("its frame header makes no sense");
         if segment.marker > marker::SOF2_PROGRESSIVE {
-            return Err(PhotoProblem::UnsupportedFormat("a lossless or arithmetic-coded JPEG"));
+            return Err(PhotoProblem::UnsupportedFormat(
+                "a lossless or arithmetic-coded JPEG",
+            ));
         }
-        let &[precision, h1, h0, w1, w0, count, ref components @ ..] = segment.payload else { return Err(BAD) };
+        let &[precision, h1, h0, w1, w0, count, ref components @ ..] = segment.payload else {
+            return Err(BAD);
+        };
         if precision != 8 {
             return Err(PhotoProblem::UnsupportedFormat("a JPEG of more than 8 bits"));
         }
         if !matches!(count, 1 | 3 | 4) {
-            return Err(PhotoProblem::UnsupportedFormat("a JPEG of neither one, three nor four components"));
+            return Err(PhotoProblem::UnsupportedFormat(
+                "a JPEG of neither one, three nor four components",
+            ));
         }
         let (components, rest) = components.as_chunks::<3>();
         if components.len() != usize::from(count) || !rest.is_empty() {
@@ -179,10 +199,17 @@ impl Frame {
         }
         let (width, height) = (u16::from_be_bytes([w1, w0]), u16::from_be_bytes([h1, h0]));
         if height == 0 {
-            return Err(PhotoProblem::UnsupportedFormat("a JPEG that does not say its height"));
+            return Err(PhotoProblem::UnsupportedFormat(
+                "a JPEG that does not say its height",
+            ));
         }
         let progressive = segment.marker == marker::SOF2_PROGRESSIVE;
-        Ok(Self { width, height, progressive, components })
+        Ok(Self {
+            width,
+            height,
+            progressive,
+            components,
+        })
     }
 
     const fn is_frame_header(code: u8) -> bool {
@@ -200,13 +227,22 @@ impl Frame {
     /// Minimum coded units of an interleaved scan, across and down.
     fn units(&self) -> (usize, usize) {
         let (horizontal, vertical) = self.max_sampling();
-        (usize::from(self.width).div_ceil(8 * horizontal), usize::from(self.height).div_ceil(8 * vertical))
+        (
+            usize::from(self.width).div_ceil(8 * horizontal),
+            usize::from(self.height).div_ceil(8 * vertical),
+        )
     }
 
     /// 8×8 blocks of all components, the padding of the last units included.
     pub fn blocks(&self) -> usize {
         let (across, down) = self.units();
-        across * down * self.components.iter().map(|c| c.horizontal * c.vertical).sum::<usize>()
+        across
+            * down
+            * self
+                .components
+                .iter()
+                .map(|c| c.horizontal * c.vertical)
+                .sum::<usize>()
     }
 }
 
@@ -243,14 +279,19 @@ impl Header {
     }
 
     fn of(segments: &[Segment<'_>]) -> Result<Self, PhotoProblem> {
-        let frame = segments.iter().find(|segment| Frame::is_frame_header(segment.marker));
+        let frame = segments
+            .iter()
+            .find(|segment| Frame::is_frame_header(segment.marker));
         let frame = Frame::parse(frame.ok_or(PhotoProblem::damaged("it has no frame header"))?)?;
         let scan = segments.iter().find(|segment| segment.marker == marker::SOS);
         let scan = scan.ok_or(PhotoProblem::damaged("it has no scan"))?;
         Ok(Self {
             colour: colour(&frame, segments),
             orientation: orientation(segments),
-            interleaved: scan.payload.first().is_some_and(|&count| usize::from(count) == frame.components.len()),
+            interleaved: scan
+                .payload
+                .first()
+                .is_some_and(|&count| usize::from(count) == frame.components.len()),
             frame,
         })
     }
@@ -265,14 +306,26 @@ pub(super) struct Jpeg<'a> {
 impl<'a> Jpeg<'a> {
     /// Reads the whole structure; nothing is decoded.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, PhotoProblem> {
-        let mut segments = Segments::of(bytes).take(MAX_SEGMENTS).collect::<Result<Vec<_>, _>>()?;
+        let mut segments = Segments::of(bytes)
+            .take(MAX_SEGMENTS)
+            .collect::<Result<Vec<_>, _>>()?;
         if segments.last().is_none_or(|last| last.marker != marker::EOI) {
             return Err(PhotoProblem::damaged("it has too many segments"));
         }
-        if segments.iter().filter(|segment| segment.marker == marker::SOS).count() > MAX_SCANS {
+        if segments
+            .iter()
+            .filter(|segment| segment.marker == marker::SOS)
+            .count()
+            > MAX_SCANS
+        {
             return Err(PhotoProblem::damaged("it has too many scans"));
         }
-        if segments.iter().filter(|segment| Frame::is_frame_header(segment.marker)).count() > 1 {
+        if segments
+            .iter()
+            .filter(|segment| Frame::is_frame_header(segment.marker))
+            .count()
+            > 1
+        {
             return Err(PhotoProblem::damaged("it has several frame headers"));
         }
         for at in 1..segments.len() {
@@ -283,7 +336,10 @@ impl<'a> Jpeg<'a> {
                 segment.span.end = next;
             }
         }
-        Ok(Self { header: Header::of(&segments)?, segments })
+        Ok(Self {
+            header: Header::of(&segments)?,
+            segments,
+        })
     }
 
     /// Reads the entropy-coded data of every scan to its last block.
@@ -341,13 +397,21 @@ fn colour(frame: &Frame, segments: &[Segment<'_>]) -> Colour {
     match frame.components.as_slice() {
         [_] => Colour::Grey,
         [first, second, third] => {
-            let has_jfif = segments.iter().any(|s| s.marker == marker::APP0 && s.payload.starts_with(b"JFIF\0"));
-            let adobe = segments.iter().find(|s| s.marker == marker::APP14 && s.payload.starts_with(b"Adobe"));
+            let has_jfif = segments
+                .iter()
+                .any(|s| s.marker == marker::APP0 && s.payload.starts_with(b"JFIF\0"));
+            let adobe = segments
+                .iter()
+                .find(|s| s.marker == marker::APP14 && s.payload.starts_with(b"Adobe"));
             let says_rgb = match adobe.and_then(|segment| segment.payload.get(11)) {
                 Some(transform) => *transform == 0,
                 None => [first.id, second.id, third.id] == *b"RGB",
             };
-            if says_rgb && !has_jfif { Colour::Rgb } else { Colour::YCbCr }
+            if says_rgb && !has_jfif {
+                Colour::Rgb
+            } else {
+                Colour::YCbCr
+            }
         }
         _ => Colour::FourInks,
     }

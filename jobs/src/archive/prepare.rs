@@ -49,7 +49,12 @@ impl Plan {
         jpeg.verify()?;
         if passes_through(&jpeg.header) {
             let parts = jpeg.without_metadata(&file);
-            Ok(Prepared { parts, width: info.width, height: info.height, passed_through: true })
+            Ok(Prepared {
+                parts,
+                width: info.width,
+                height: info.height,
+                passed_through: true,
+            })
         } else {
             reencode::jpeg(&jpeg, &file)
         }
@@ -82,9 +87,17 @@ fn jpeg_memory(file: &[u8], pixels: usize, encoded: usize) -> Result<usize, Phot
     if passes_through(&header) {
         return Ok(verifying);
     }
-    let samples = if header.colour == Colour::Grey { pixels } else { 3 * pixels };
+    let samples = if header.colour == Colour::Grey {
+        pixels
+    } else {
+        3 * pixels
+    };
     // zune-jpeg keeps all coefficients, two bytes each, unless one scan brings them all.
-    let coefficients = if header.frame.progressive || !header.interleaved { blocks * 64 * 2 } else { 0 };
+    let coefficients = if header.frame.progressive || !header.interleaved {
+        blocks * 64 * 2
+    } else {
+        0
+    };
     Ok(file.len() + samples + coefficients.max(encoded))
 }
 

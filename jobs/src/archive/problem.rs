@@ -43,8 +43,15 @@ pub enum PhotoProblem {
 
 impl PhotoProblem {
     /// Every code there is; each has a text in each locale.
-    pub const CODES: [&'static str; 7] =
-        ["empty", "not_an_image", "heic", "unsupported_format", "too_large", "too_many_pixels", "damaged"];
+    pub const CODES: [&'static str; 7] = [
+        "empty",
+        "not_an_image",
+        "heic",
+        "unsupported_format",
+        "too_large",
+        "too_many_pixels",
+        "damaged",
+    ];
 
     /// The stable code: one of [`CODES`](Self::CODES).
     pub const fn code(&self) -> &'static str {

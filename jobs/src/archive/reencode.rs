@@ -12,7 +12,9 @@ use image::{
     codecs::{png::PngDecoder, webp::WebPDecoder},
     metadata::Orientation,
 };
-use jpeg_encoder::{ChromaSubsamplingMethod, Encoder, ImageBuffer, JpegColorType, SamplingFactor, rgb_to_ycbcr};
+use jpeg_encoder::{
+    ChromaSubsamplingMethod, Encoder, ImageBuffer, JpegColorType, SamplingFactor, rgb_to_ycbcr,
+};
 use zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions};
 use zune_jpeg::JpegDecoder;
 
@@ -60,7 +62,8 @@ pub(super) fn jpeg(jpeg: &Jpeg<'_>, file: &Bytes) -> Result<Prepared, PhotoProbl
         Colour::Rgb => (ColorSpace::YCbCr, Layout::Rgb),
         Colour::FourInks => (ColorSpace::RGB, Layout::Rgb),
     };
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(&file), options.jpeg_set_out_colorspace(space));
+    let mut decoder =
+        JpegDecoder::new_with_options(ZCursor::new(&file), options.jpeg_set_out_colorspace(space));
     decoder.decode_headers().map_err(damaged)?;
     if header.colour == Colour::Rgb && decoder.input_colorspace() == Some(ColorSpace::RGB) {
         decoder.set_options(options.jpeg_set_out_colorspace(ColorSpace::RGB));
@@ -70,7 +73,13 @@ pub(super) fn jpeg(jpeg: &Jpeg<'_>, file: &Bytes) -> Result<Prepared, PhotoProbl
     drop(decoder);
     drop(file);
     let (width, height) = (header.frame.width.into(), header.frame.height.into());
-    Pixels { samples, width, height, layout }.encode(header.orientation, icc_profile)
+    Pixels {
+        samples,
+        width,
+        height,
+        layout,
+    }
+    .encode(header.orientation, icc_profile)
 }
 
 /// Re-encodes a PNG or WebP.
@@ -107,10 +116,22 @@ fn decode(mut decoder: impl ImageDecoder) -> ImageResult<(Pixels, Orientation, O
         ColorType::Rgb8 | ColorType::Rgb16 => Layout::Rgb,
         _ => Layout::Rgba,
     };
-    if matches!(colour, ColorType::L16 | ColorType::La16 | ColorType::Rgb16 | ColorType::Rgba16) {
+    if matches!(
+        colour,
+        ColorType::L16 | ColorType::La16 | ColorType::Rgb16 | ColorType::Rgba16
+    ) {
         keep_high_bytes(&mut samples);
     }
-    Ok((Pixels { samples, width: width as usize, height: height as usize, layout }, orientation, icc_profile))
+    Ok((
+        Pixels {
+            samples,
+            width: width as usize,
+            height: height as usize,
+            layout,
+        },
+        orientation,
+        icc_profile,
+    ))
 }
 
 /// 16 bits a sample to 8, in place.
@@ -128,7 +149,11 @@ fn damaged(error: impl std::fmt::Display) -> PhotoProblem {
 }
 
 impl Pixels {
-    fn encode(&self, orientation: Orientation, icc_profile: Option<Vec<u8>>) -> Result<Prepared, PhotoProblem> {
+    fn encode(
+        &self,
+        orientation: Orientation,
+        icc_profile: Option<Vec<u8>>,
+    ) -> Result<Prepared, PhotoProblem> {
         let upright = Upright::new(self, orientation)?;
         let (width, height) = (upright.width.into(), upright.height.into());
         let mut jpeg = Vec::new();
@@ -140,7 +165,12 @@ impl Pixels {
             encoder.add_icc_profile(&profile).map_err(damaged)?;
         }
         encoder.encode_image(upright).map_err(damaged)?;
-        Ok(Prepared { parts: vec![jpeg.into()], width, height, passed_through: false })
+        Ok(Prepared {
+            parts: vec![jpeg.into()],
+            width,
+            height,
+            passed_through: false,
+        })
     }
 }
 
@@ -194,11 +224,30 @@ impl<'a> Upright<'a> {
                 | Orientation::Rotate180
                 | Orientation::FlipVertical
         );
-        let walk = Walk { origin, right, down, sideways };
-        let (width, height) = if sideways { (height, width) } else { (width, height) };
-        let strip = Strip { first_row: 0, rows: 0, planes: std::array::from_fn(|_| vec![0; STRIP_ROWS * width]) };
+        let walk = Walk {
+            origin,
+            right,
+            down,
+            sideways,
+        };
+        let (width, height) = if sideways {
+            (height, width)
+        } else {
+            (width, height)
+        };
+        let strip = Strip {
+            first_row: 0,
+            rows: 0,
+            planes: std::array::from_fn(|_| vec![0; STRIP_ROWS * width]),
+        };
         let size = |pixels: usize| u16::try_from(pixels).map_err(damaged);
-        Ok(Self { pixels, width: size(width)?, height: size(height)?, walk, strip: RefCell::new(strip) })
+        Ok(Self {
+            pixels,
+            width: size(width)?,
+            height: size(height)?,
+            walk,
+            strip: RefCell::new(strip),
+        })
     }
 
     fn gather(&self, strip: &mut Strip, row: usize) {
@@ -223,12 +272,19 @@ impl<'a> Upright<'a> {
     /// Fills the strip in the order in which the source lies in memory.
     fn gather_with<const N: usize>(&self, strip: &mut Strip, convert: impl Fn(&[u8; N]) -> (u8, u8, u8)) {
         let (source, _) = self.pixels.samples.as_chunks::<N>();
-        let Walk { origin, right, down, sideways } = self.walk;
+        let Walk {
+            origin,
+            right,
+            down,
+            sideways,
+        } = self.walk;
         let width = usize::from(self.width);
         let start = origin.wrapping_add(strip.first_row.wrapping_mul(down));
         let [luma, blue, red] = &mut strip.planes;
         let mut put = |x: usize, y: usize| {
-            let pixel = &source[start.wrapping_add(x.wrapping_mul(right)).wrapping_add(y.wrapping_mul(down))];
+            let pixel = &source[start
+                .wrapping_add(x.wrapping_mul(right))
+                .wrapping_add(y.wrapping_mul(down))];
             let at = y * width + x;
             (luma[at], blue[at], red[at]) = convert(pixel);
         };

@@ -27,7 +27,10 @@ pub(super) struct Finished {
 impl ZipFile {
     /// Opens the unnamed file in the system's temporary directory.
     pub fn create() -> io::Result<Self> {
-        Ok(Self { writer: ZipWriter::new(tempfile::tempfile()?), entries: 0 })
+        Ok(Self {
+            writer: ZipWriter::new(tempfile::tempfile()?),
+            entries: 0,
+        })
     }
 
     /// Appends the next photo and answers its name. Names are flat and count from `photo_001.jpg`: trainers are
@@ -55,6 +58,10 @@ impl ZipFile {
         let mut hash = Sha256::new();
         let length = io::copy(&mut file, &mut hash)?;
         file.rewind()?;
-        Ok(Finished { file, length, sha256: hash.finalize().into() })
+        Ok(Finished {
+            file,
+            length,
+            sha256: hash.finalize().into(),
+        })
     }
 }

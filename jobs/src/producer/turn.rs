@@ -10,7 +10,9 @@ use sqlx::{Postgres, Transaction};
 
 use super::{ProducerError, Rules};
 use crate::{
-    domain::{AvatarId, AvatarStatus, FailureCode, Gender, Step, TrainingId, TrainingStatus, TrainingType, UserId},
+    domain::{
+        AvatarId, AvatarStatus, FailureCode, Gender, Step, TrainingId, TrainingStatus, TrainingType, UserId,
+    },
     enqueue::enqueue,
     notifications::{self, Place, Stage},
     store::{avatars, notifications as outbox, photos, training_requests, updates, users, views},
@@ -128,8 +130,19 @@ pub struct AvatarLine {
 }
 
 impl Turn {
-    pub(super) fn new(tx: Transaction<'static, Postgres>, update: updates::Stored, rules: Arc<Rules>) -> Self {
-        Self { tx, rules, update_id: update.update_id, body: update.body, user: None, replies: 0 }
+    pub(super) fn new(
+        tx: Transaction<'static, Postgres>,
+        update: updates::Stored,
+        rules: Arc<Rules>,
+    ) -> Self {
+        Self {
+            tx,
+            rules,
+            update_id: update.update_id,
+            body: update.body,
+            user: None,
+            replies: 0,
+        }
     }
 
     /// Telegram's id of the update.
@@ -209,21 +222,31 @@ impl Turn {
         // The photo counter must not come back over the question that takes its place.
         outbox::supersede(&mut self.tx, outbox::Kind::Photos, outbox::About::Avatar(avatar)).await?;
         Ok(match step {
-            Step::Type => avatars::lock_draft(&mut self.tx, avatar).await?.is_some_and(|draft| draft.user_id == user),
+            Step::Type => avatars::lock_draft(&mut self.tx, avatar)
+                .await?
+                .is_some_and(|draft| draft.user_id == user),
             Step::Gender => avatars::set_gender(&mut self.tx, user, avatar, None).await?,
             Step::Name => avatars::set_name(&mut self.tx, user, avatar, None).await?,
         })
     }
 
     /// Throws the draft away. `None`: there is no such draft; else its name, if it had one.
-    #[expect(clippy::option_option, reason = "gone, and gone without a name, are told apart")]
+    #[expect(
+        clippy::option_option,
+        reason = "gone, and gone without a name, are told apart"
+    )]
     pub async fn discard(&mut self, avatar: AvatarId) -> Result<Option<Option<String>>, ProducerError> {
         let user = self.user()?;
         Ok(avatars::discard(&mut self.tx, user, avatar).await?)
     }
 
     /// Takes a photo for the draft.
-    pub async fn add_photo(&mut self, avatar: AvatarId, file_id: &str, unique_id: &str) -> Result<PhotoTaken, ProducerError> {
+    pub async fn add_photo(
+        &mut self,
+        avatar: AvatarId,
+        file_id: &str,
+        unique_id: &str,
+    ) -> Result<PhotoTaken, ProducerError> {
         if photos::is_known(&mut self.tx, avatar, unique_id).await? {
             return Ok(PhotoTaken::Known);
         }
@@ -248,7 +271,9 @@ impl Turn {
     /// Reopens a failed or cancelled avatar as the draft, photos and answers as they were.
     pub async fn retry(&mut self, avatar: AvatarId) -> Result<Retried, ProducerError> {
         let user = self.user()?;
-        let Some(owned) = avatars::owned(&mut self.tx, user, avatar).await? else { return Ok(Retried::Stale) };
+        let Some(owned) = avatars::owned(&mut self.tx, user, avatar).await? else {
+            return Ok(Retried::Stale);
+        };
         let name = owned.name.unwrap_or_default();
         match owned.status {
             AvatarStatus::Draft => return Ok(Retried::AlreadyOpen),
@@ -260,7 +285,11 @@ impl Turn {
             return Ok(Retried::OtherDraft(other));
         }
         let reopened = avatars::reopen(&mut self.tx, user, avatar).await?;
-        Ok(if reopened { Retried::Reopened } else { Retried::Stale })
+        Ok(if reopened {
+            Retried::Reopened
+        } else {
+            Retried::Stale
+        })
     }
 
     /// The user's trainings that are not over.
@@ -280,10 +309,16 @@ impl Turn {
     /// Calls a training off while nothing of it is at FAL.
     pub async fn stop(&mut self, training: TrainingId) -> Result<Stopped, ProducerError> {
         let user = self.user()?;
-        let Some(seen) = training_requests::owned(&mut self.tx, user, training).await? else { return Ok(Stopped::Stale) };
+        let Some(seen) = training_requests::owned(&mut self.tx, user, training).await? else {
+            return Ok(Stopped::Stale);
+        };
         let name = seen.name;
         if !training_requests::cancel_unsent(&mut self.tx, user, training).await? {
-            return Ok(if seen.status.is_final() { Stopped::Stale } else { Stopped::TooLate { name } });
+            return Ok(if seen.status.is_final() {
+                Stopped::Stale
+            } else {
+                Stopped::TooLate { name }
+            });
         }
         let progress = outbox::message_of(&mut self.tx, outbox::Kind::Progress, training).await?;
         notifications::cancelled(&mut self.tx, training).await?;
@@ -341,7 +376,12 @@ const fn is_unsent(status: TrainingStatus) -> bool {
 
 impl From<avatars::Draft> for Draft {
     fn from(draft: avatars::Draft) -> Self {
-        Self { id: draft.id, training_type: draft.training_type, gender: draft.gender, name: draft.name }
+        Self {
+            id: draft.id,
+            training_type: draft.training_type,
+            gender: draft.gender,
+            name: draft.name,
+        }
     }
 }
 
@@ -353,15 +393,27 @@ impl From<&views::Avatar> for AvatarLine {
                 avatar: Phrase::avatar(avatar.name.as_deref()),
                 photos: u32::try_from(avatar.photos).unwrap_or(0),
             },
-            AvatarStatus::Training => Phrase::StatusTraining { name, stage: Box::new(stage_of(avatar).phrase()) },
+            AvatarStatus::Training => Phrase::StatusTraining {
+                name,
+                stage: Box::new(stage_of(avatar).phrase()),
+            },
             AvatarStatus::Completed => Phrase::StatusCompleted { name },
             AvatarStatus::Cancelled => Phrase::StatusCancelled { name },
             AvatarStatus::Failed => {
-                let code = avatar.failure_code.clone().unwrap_or_else(|| FailureCode::Internal.to_string());
-                Phrase::StatusFailed { name, reason: Box::new(Phrase::FailureReason { code }) }
+                let code = avatar
+                    .failure_code
+                    .clone()
+                    .unwrap_or_else(|| FailureCode::Internal.to_string());
+                Phrase::StatusFailed {
+                    name,
+                    reason: Box::new(Phrase::FailureReason { code }),
+                }
             }
         };
-        Self { phrase, status: avatar.status }
+        Self {
+            phrase,
+            status: avatar.status,
+        }
     }
 }
 
@@ -369,10 +421,12 @@ fn stage_of(avatar: &views::Avatar) -> Stage {
     match (avatar.training_status, avatar.queue_position) {
         (None | Some(TrainingStatus::Requested), _) => Stage::Requested,
         (Some(TrainingStatus::Archived | TrainingStatus::Submitting), _) => Stage::Archived,
-        (Some(TrainingStatus::Submitted), Some(position)) if avatar.progress == 0 => Stage::Queued { position },
-        (Some(TrainingStatus::Submitted), _) if avatar.is_running => {
-            Stage::Running { percent: u8::try_from(avatar.progress).unwrap_or(0) }
+        (Some(TrainingStatus::Submitted), Some(position)) if avatar.progress == 0 => {
+            Stage::Queued { position }
         }
+        (Some(TrainingStatus::Submitted), _) if avatar.is_running => Stage::Running {
+            percent: u8::try_from(avatar.progress).unwrap_or(0),
+        },
         (Some(TrainingStatus::Submitted), _) => Stage::Submitted,
         (Some(_), _) => Stage::Trained,
     }

@@ -156,7 +156,11 @@ pub(crate) async fn count(tx: &mut PgConnection, kind: Kind, avatar: AvatarId) -
 }
 
 /// Telegram's id of a training's open message of a kind.
-pub(crate) async fn message_of(tx: &mut PgConnection, kind: Kind, training: TrainingId) -> Result<Option<i64>, sqlx::Error> {
+pub(crate) async fn message_of(
+    tx: &mut PgConnection,
+    kind: Kind,
+    training: TrainingId,
+) -> Result<Option<i64>, sqlx::Error> {
     let row = sqlx::query_scalar!(
         "select message_id from notifications where kind = $1 and training_id = $2 and closed_at is null",
         kind.as_str(),

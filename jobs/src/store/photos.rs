@@ -69,7 +69,11 @@ pub(crate) async fn rejected(tx: &mut PgConnection, avatar: AvatarId) -> Result<
 }
 
 /// Whether the avatar has a photo, in whatever status.
-pub(crate) async fn is_known(tx: &mut PgConnection, avatar: AvatarId, file_unique_id: &str) -> Result<bool, sqlx::Error> {
+pub(crate) async fn is_known(
+    tx: &mut PgConnection,
+    avatar: AvatarId,
+    file_unique_id: &str,
+) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select exists (select from avatar_photos where avatar_id = $1 and file_unique_id = $2) as "known!""#,
         avatar.0,
@@ -87,7 +91,10 @@ pub(crate) struct StoredPhoto {
 }
 
 /// An avatar's photos in our bucket, in the order of arrival.
-pub(crate) async fn stored_of(tx: &mut PgConnection, avatar: AvatarId) -> Result<Vec<StoredPhoto>, sqlx::Error> {
+pub(crate) async fn stored_of(
+    tx: &mut PgConnection,
+    avatar: AvatarId,
+) -> Result<Vec<StoredPhoto>, sqlx::Error> {
     sqlx::query_as!(
         StoredPhoto,
         r#"

@@ -9,7 +9,9 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use crate::domain::{AvatarId, FailureCode, FalRequest, TrainingId, TrainingSource, TrainingStatus, TrainingType, UserId};
+use crate::domain::{
+    AvatarId, FailureCode, FalRequest, TrainingId, TrainingSource, TrainingStatus, TrainingType, UserId,
+};
 
 /// One row of `trainings`, as the jobs need it. The migration's column comments say who sets what, and when.
 #[derive(Debug, Clone)]
@@ -70,7 +72,12 @@ pub(crate) struct Observation<'a> {
 #[derive(Debug, Clone)]
 pub(crate) enum VerifiedModel {
     /// Our copy of the LoRA, and FAL's URL of it as a cache.
-    Lora { key: String, sha256: String, bytes: u64, url: String },
+    Lora {
+        key: String,
+        sha256: String,
+        bytes: u64,
+        url: String,
+    },
     /// A finetune that stays at FAL.
     Finetune { id: String },
 }
@@ -95,7 +102,9 @@ pub(crate) async fn find(tx: &mut PgConnection, id: TrainingId) -> Result<Option
 
 /// Reads one training and keeps others from changing it until the transaction ends.
 pub(crate) async fn lock(tx: &mut PgConnection, id: TrainingId) -> Result<Option<Training>, sqlx::Error> {
-    let found = sqlx::query_scalar!("select 1 from trainings where id = $1 for update", id.0).fetch_optional(&mut *tx).await?;
+    let found = sqlx::query_scalar!("select 1 from trainings where id = $1 for update", id.0)
+        .fetch_optional(&mut *tx)
+        .await?;
     match found {
         Some(_) => find(tx, id).await,
         None => Ok(None),
@@ -127,12 +136,24 @@ pub(crate) async fn owner(tx: &mut PgConnection, id: TrainingId) -> Result<Owner
 }
 
 /// The training that FAL knows under `request_id`.
-pub(crate) async fn find_by_request(tx: &mut PgConnection, request_id: &str) -> Result<Option<TrainingId>, sqlx::Error> {
-    sqlx::query_scalar!(r#"select id as "id: TrainingId" from trainings where request_id = $1"#, request_id).fetch_optional(tx).await
+pub(crate) async fn find_by_request(
+    tx: &mut PgConnection,
+    request_id: &str,
+) -> Result<Option<TrainingId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select id as "id: TrainingId" from trainings where request_id = $1"#,
+        request_id
+    )
+    .fetch_optional(tx)
+    .await
 }
 
 /// requested → archived.
-pub(crate) async fn archived(tx: &mut PgConnection, id: TrainingId, archive: &StoredArchive) -> Result<bool, sqlx::Error> {
+pub(crate) async fn archived(
+    tx: &mut PgConnection,
+    id: TrainingId,
+    archive: &StoredArchive,
+) -> Result<bool, sqlx::Error> {
     let changed = sqlx::query!(
         r#"
         update trainings
@@ -154,25 +175,44 @@ pub(crate) async fn archived(tx: &mut PgConnection, id: TrainingId, archive: &St
 
 /// archived → requested: the archive was gone from where FAL would fetch it, so it is built again.
 pub(crate) async fn archive_lost(tx: &mut PgConnection, id: TrainingId) -> Result<bool, sqlx::Error> {
-    let changed = sqlx::query!("update trainings set status = 'requested' where id = $1 and status = 'archived'", id.0).execute(tx).await?;
+    let changed = sqlx::query!(
+        "update trainings set status = 'requested' where id = $1 and status = 'archived'",
+        id.0
+    )
+    .execute(tx)
+    .await?;
     Ok(changed.rows_affected() == 1)
 }
 
 /// archived → submitting. The caller inserts the attempt in the same transaction.
 pub(crate) async fn submitting(tx: &mut PgConnection, id: TrainingId) -> Result<bool, sqlx::Error> {
-    let changed = sqlx::query!("update trainings set status = 'submitting' where id = $1 and status = 'archived'", id.0).execute(tx).await?;
+    let changed = sqlx::query!(
+        "update trainings set status = 'submitting' where id = $1 and status = 'archived'",
+        id.0
+    )
+    .execute(tx)
+    .await?;
     Ok(changed.rows_affected() == 1)
 }
 
 /// submitting → archived: the attempt surely did not reach FAL, or FAL did not take it.
 pub(crate) async fn not_submitted(tx: &mut PgConnection, id: TrainingId) -> Result<bool, sqlx::Error> {
-    let changed = sqlx::query!("update trainings set status = 'archived' where id = $1 and status = 'submitting'", id.0).execute(tx).await?;
+    let changed = sqlx::query!(
+        "update trainings set status = 'archived' where id = $1 and status = 'submitting'",
+        id.0
+    )
+    .execute(tx)
+    .await?;
     Ok(changed.rows_affected() == 1)
 }
 
 /// submitting → submitted. A training that the user ended meanwhile still learns its request id, so that what
 /// FAL sends for it is recognised.
-pub(crate) async fn submitted(tx: &mut PgConnection, id: TrainingId, request: &FalRequest) -> Result<bool, sqlx::Error> {
+pub(crate) async fn submitted(
+    tx: &mut PgConnection,
+    id: TrainingId,
+    request: &FalRequest,
+) -> Result<bool, sqlx::Error> {
     let changed = sqlx::query!(
         r#"
         update trainings
@@ -192,7 +232,11 @@ pub(crate) async fn submitted(tx: &mut PgConnection, id: TrainingId, request: &F
 }
 
 /// Notes what a status call learnt while the training is at FAL. Progress never goes down.
-pub(crate) async fn observed(tx: &mut PgConnection, id: TrainingId, seen: &Observation<'_>) -> Result<bool, sqlx::Error> {
+pub(crate) async fn observed(
+    tx: &mut PgConnection,
+    id: TrainingId,
+    seen: &Observation<'_>,
+) -> Result<bool, sqlx::Error> {
     let changed = sqlx::query!(
         r#"
         update trainings
@@ -235,18 +279,44 @@ pub(crate) async fn trained(
 }
 
 /// trained → completed, and its avatar with it: the first completed avatar of a user becomes the main one.
-pub(crate) async fn completed(tx: &mut PgConnection, id: TrainingId, model: &VerifiedModel) -> Result<bool, sqlx::Error> {
+pub(crate) async fn completed(
+    tx: &mut PgConnection,
+    id: TrainingId,
+    model: &VerifiedModel,
+) -> Result<bool, sqlx::Error> {
     let (key, sha256, bytes, url, finetune) = match model {
-        VerifiedModel::Lora { key, sha256, bytes, url } => {
-            (Some(key.as_str()), Some(sha256.as_str()), i64::try_from(*bytes).ok(), Some(url.as_str()), None)
-        }
+        VerifiedModel::Lora {
+            key,
+            sha256,
+            bytes,
+            url,
+        } => (
+            Some(key.as_str()),
+            Some(sha256.as_str()),
+            i64::try_from(*bytes).ok(),
+            Some(url.as_str()),
+            None,
+        ),
         VerifiedModel::Finetune { id } => (None, None, None, None, Some(id.as_str())),
     };
     // Two avatars of one user that complete at once must not both find "no main one yet".
-    sqlx::query!("select u.id from users u join trainings t on t.user_id = u.id where t.id = $1 for update of u", id.0)
-        .fetch_optional(&mut *tx)
-        .await?;
-    let changed = sqlx::query_file!("src/store/sql/training_completed.sql", id.0, key, sha256, bytes, url, finetune).execute(tx).await?;
+    sqlx::query!(
+        "select u.id from users u join trainings t on t.user_id = u.id where t.id = $1 for update of u",
+        id.0
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    let changed = sqlx::query_file!(
+        "src/store/sql/training_completed.sql",
+        id.0,
+        key,
+        sha256,
+        bytes,
+        url,
+        finetune
+    )
+    .execute(tx)
+    .await?;
     Ok(changed.rows_affected() == 1)
 }
 

@@ -35,8 +35,16 @@ pub(crate) async fn seen(tx: &mut PgConnection, user: &Seen<'_>) -> Result<UserI
 }
 
 /// The user whose private chat it is. `None`: no chat, a group, or somebody we never saw.
-pub(crate) async fn find_by_chat(tx: &mut PgConnection, chat_id: Option<i64>) -> Result<Option<UserId>, sqlx::Error> {
-    sqlx::query_scalar!(r#"select id as "id: UserId" from users where telegram_id = $1"#, chat_id).fetch_optional(tx).await
+pub(crate) async fn find_by_chat(
+    tx: &mut PgConnection,
+    chat_id: Option<i64>,
+) -> Result<Option<UserId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select id as "id: UserId" from users where telegram_id = $1"#,
+        chat_id
+    )
+    .fetch_optional(tx)
+    .await
 }
 
 /// Telegram takes nothing for this user any more: the bot is blocked, or the account is gone.

@@ -5,21 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::domain::FailureCode;
+use crate::{archive::PhotoProblem, domain::FailureCode, store_photo::UNAVAILABLE};
 
 /// The keys of a family (see [`phrase`]): those that the code can produce, and the one for all others.
 fn family(name: &str) -> Option<Vec<String>> {
     let codes: Vec<&str> = match name {
         "training-failed" | "failure-reason" => FailureCode::ALL.iter().map(|code| code.as_str()).collect(),
-        "photo-problem" => vec![
-            "empty",
-            "not_an_image",
-            "heic",
-            "unsupported_format",
-            "too_large",
-            "too_many_pixels",
-            "damaged",
-        ],
+        "photo-problem" => PhotoProblem::CODES.into_iter().chain([UNAVAILABLE]).collect(),
         _ => return None,
     };
     Some(

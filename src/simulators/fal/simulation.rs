@@ -93,9 +93,9 @@ impl Simulation {
         locked(&self.settings).clone()
     }
 
-    /// A duration of the real service, scaled as configured.
+    /// A duration of the real service, scaled as configured; as it is, when the factor makes no sense.
     pub(super) fn scaled(&self, real: Duration) -> Duration {
-        real.mul_f64(self.config.time_scale)
+        Duration::try_from_secs_f64(real.as_secs_f64() * self.config.time_scale).unwrap_or(real)
     }
 
     /// Webhooks are signed with a new key from here on.

@@ -22,7 +22,13 @@ pub(super) struct Bits<'a> {
 
 impl<'a> Bits<'a> {
     pub const fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0, buffer: 0, held: 0, invented: 0 }
+        Self {
+            bytes,
+            at: 0,
+            buffer: 0,
+            held: 0,
+            invented: 0,
+        }
     }
 
     /// Whether more bits were read than there are.
@@ -65,7 +71,10 @@ impl<'a> Bits<'a> {
         self.at += 1;
         if byte == 0xff {
             let rest = &self.bytes[self.at..];
-            self.at += rest.iter().position(|&byte| byte != 0xff).map_or(rest.len(), |run| run + 1);
+            self.at += rest
+                .iter()
+                .position(|&byte| byte != 0xff)
+                .map_or(rest.len(), |run| run + 1);
         }
         Some(byte)
     }
@@ -167,7 +176,11 @@ impl Huffman {
     #[inline]
     fn find(&self, next: u16) -> Result<(u32, u8), PhotoProblem> {
         let (length, symbol) = self.lookup[usize::from(next >> (16 - LOOKUP_BITS))];
-        if length > 0 { Ok((length.into(), symbol)) } else { self.find_long(next) }
+        if length > 0 {
+            Ok((length.into(), symbol))
+        } else {
+            self.find_long(next)
+        }
     }
 
     #[cold]
@@ -223,6 +236,8 @@ impl Tables {
         class
             .get(usize::from(index))
             .and_then(Option::as_deref)
-            .ok_or(PhotoProblem::damaged("a scan uses a Huffman table that is not there"))
+            .ok_or(PhotoProblem::damaged(
+                "a scan uses a Huffman table that is not there",
+            ))
     }
 }

@@ -23,7 +23,11 @@ pub(super) fn verify(frame: &Frame, segments: &[Segment<'_>]) -> Result<(), Phot
     let mut tables = Tables::default();
     let mut quantization = [false; 4];
     let mut restart_interval = 0;
-    let mut progress: Vec<_> = frame.components.iter().map(|component| Progress::new(frame, component)).collect();
+    let mut progress: Vec<_> = frame
+        .components
+        .iter()
+        .map(|component| Progress::new(frame, component))
+        .collect();
     for segment in segments {
         match segment.marker {
             marker::DHT => tables.define(segment.payload)?,
@@ -31,7 +35,11 @@ pub(super) fn verify(frame: &Frame, segments: &[Segment<'_>]) -> Result<(), Phot
             marker::DRI => restart_interval = super::u16_be(segment.payload, 0).ok_or(BAD_SCAN)?,
             marker::SOS => {
                 let scan = Scan::parse(frame, segment.payload)?;
-                if scan.parts.iter().any(|part| !quantization[frame.components[part.component].quantization]) {
+                if scan
+                    .parts
+                    .iter()
+                    .any(|part| !quantization[frame.components[part.component].quantization])
+                {
                     return Err(PhotoProblem::damaged("a quantization table is not there"));
                 }
                 scan.read(frame, &tables, restart_interval, segment.entropy, &mut progress)?;
@@ -76,8 +84,17 @@ impl Progress {
         let (horizontal, vertical) = frame.max_sampling();
         let blocks_across = (usize::from(frame.width) * component.horizontal).div_ceil(8 * horizontal);
         let blocks_down = (usize::from(frame.height) * component.vertical).div_ceil(8 * vertical);
-        let nonzero = if frame.progressive { vec![0; blocks_across * blocks_down] } else { Vec::new() };
-        Self { missing_bits: [None; 64], nonzero, blocks_across, blocks_down }
+        let nonzero = if frame.progressive {
+            vec![0; blocks_across * blocks_down]
+        } else {
+            Vec::new()
+        };
+        Self {
+            missing_bits: [None; 64],
+            nonzero,
+            blocks_across,
+            blocks_down,
+        }
     }
 
     /// A file cut exactly between two scans is a valid JPEG, but a blurred one.
@@ -108,25 +125,46 @@ impl Scan {
     fn parse(frame: &Frame, payload: &[u8]) -> Result<Self, PhotoProblem> {
         let (&count, rest) = payload.split_first().ok_or(BAD_SCAN)?;
         let (parts, rest) = rest.split_at_checked(2 * usize::from(count)).ok_or(BAD_SCAN)?;
-        let &[first, last, approximation] = rest else { return Err(BAD_SCAN) };
+        let &[first, last, approximation] = rest else {
+            return Err(BAD_SCAN);
+        };
         let mut parsed: Vec<Part> = Vec::with_capacity(4);
         for &[id, tables] in parts.as_chunks().0 {
             let component = frame.components.iter().position(|c| c.id == id).ok_or(BAD_SCAN)?;
             if parsed.iter().any(|part| part.component == component) {
                 return Err(BAD_SCAN);
             }
-            parsed.push(Part { component, dc_table: tables >> 4, ac_table: tables & 0xf });
+            parsed.push(Part {
+                component,
+                dc_table: tables >> 4,
+                ac_table: tables & 0xf,
+            });
         }
         let scan = if frame.progressive {
             let (begun, missing_bits) = (approximation >> 4, approximation & 0xf);
-            Self { parts: parsed, band: (first, last), refines: begun > 0, missing_bits }
+            Self {
+                parts: parsed,
+                band: (first, last),
+                refines: begun > 0,
+                missing_bits,
+            }
         } else {
             // Baseline has one kind of scan, and encoders that write other numbers here.
-            Self { parts: parsed, band: (0, 63), refines: false, missing_bits: 0 }
+            Self {
+                parts: parsed,
+                band: (0, 63),
+                refines: false,
+                missing_bits: 0,
+            }
         };
         // Progressive: the first coefficient comes in scans of its own, the others one component at a time.
         let (first, last) = scan.band;
-        let alone = !frame.progressive || if first == 0 { last == 0 } else { scan.parts.len() == 1 };
+        let alone = !frame.progressive
+            || if first == 0 {
+                last == 0
+            } else {
+                scan.parts.len() == 1
+            };
         let sane = !scan.parts.is_empty() && first <= last && last < 64 && scan.missing_bits < 14;
         if sane && alone { Ok(scan) } else { Err(BAD_SCAN) }
     }
@@ -142,7 +180,11 @@ impl Scan {
     ) -> Result<(), PhotoProblem> {
         let units = self.units(frame, progress);
         let mut reader = UnitReader::new(self, frame, tables)?;
-        let interval = if restart_interval == 0 { units } else { restart_interval.into() };
+        let interval = if restart_interval == 0 {
+            units
+        } else {
+            restart_interval.into()
+        };
         let (mut at, mut restarts, mut done) = (0, marker::RST0, 0);
         loop {
             let restart = next_marker(entropy, at);
@@ -163,7 +205,11 @@ impl Scan {
             if restart.marker != restarts {
                 return Err(PhotoProblem::damaged("a restart interval is missing"));
             }
-            restarts = if restarts == marker::RST7 { marker::RST0 } else { restarts + 1 };
+            restarts = if restarts == marker::RST7 {
+                marker::RST0
+            } else {
+                restarts + 1
+            };
             at = restart.after;
         }
         self.note_progress(progress);
@@ -215,7 +261,11 @@ impl<'a> UnitReader<'a> {
         let alone = scan.parts.len() == 1;
         let blocks = |part: &Part| {
             let component = frame.components[part.component];
-            if alone { 1 } else { component.horizontal * component.vertical }
+            if alone {
+                1
+            } else {
+                component.horizontal * component.vertical
+            }
         };
         let coding = if !frame.progressive {
             let mut blocks_tables = Vec::with_capacity(10);
@@ -227,9 +277,15 @@ impl<'a> UnitReader<'a> {
         } else if scan.band.0 > 0 {
             let part = &scan.parts[0];
             let table = tables.ac(part.ac_table)?;
-            if scan.refines { Coding::AcRefine(part.component, table) } else { Coding::AcFirst(part.component, table) }
+            if scan.refines {
+                Coding::AcRefine(part.component, table)
+            } else {
+                Coding::AcFirst(part.component, table)
+            }
         } else if scan.refines {
-            Coding::DcRefine(u32::try_from(scan.parts.iter().map(blocks).sum::<usize>()).map_err(|_| BAD_SCAN)?)
+            Coding::DcRefine(
+                u32::try_from(scan.parts.iter().map(blocks).sum::<usize>()).map_err(|_| BAD_SCAN)?,
+            )
         } else {
             let mut blocks_tables = Vec::with_capacity(10);
             for part in &scan.parts {
@@ -237,14 +293,23 @@ impl<'a> UnitReader<'a> {
             }
             Coding::DcFirst(blocks_tables)
         };
-        Ok(Self { coding, band: (scan.band.0.into(), scan.band.1.into()), end_of_band_run: 0 })
+        Ok(Self {
+            coding,
+            band: (scan.band.0.into(), scan.band.1.into()),
+            end_of_band_run: 0,
+        })
     }
 
     const fn restart(&mut self) {
         self.end_of_band_run = 0;
     }
 
-    fn read(&mut self, bits: &mut Bits<'_>, unit: usize, progress: &mut [Progress]) -> Result<(), PhotoProblem> {
+    fn read(
+        &mut self,
+        bits: &mut Bits<'_>,
+        unit: usize,
+        progress: &mut [Progress],
+    ) -> Result<(), PhotoProblem> {
         match &self.coding {
             Coding::Baseline(blocks) => {
                 for (dc, ac) in blocks {
@@ -339,7 +404,11 @@ fn read_ac_refine(
             }
             0 => {}
             1 => bits.skip_many(1),
-            _ => return Err(PhotoProblem::damaged("a refining scan holds more than one bit a coefficient")),
+            _ => {
+                return Err(PhotoProblem::damaged(
+                    "a refining scan holds more than one bit a coefficient",
+                ));
+            }
         }
         // Over `run` zeros and whatever is non-zero between them, to the zero that comes alive.
         let (landing, corrections) = nth_zero(*nonzero, next, last, run).ok_or(OVERFULL)?;
