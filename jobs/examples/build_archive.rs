@@ -47,7 +47,7 @@ async fn build(files: &[PathBuf], parallel: usize) -> Result<Archive, Box<dyn st
     let photos: Vec<_> = (0..files.len() as u128).map(|number| PhotoId(Uuid::from_u128(number))).collect();
     let fetch = async |photo| tokio::fs::read(&files[number(photo)]).await.map(|file| Fetched::Photo(file.into()));
     let limits = Limits { photos: 1..=files.len(), ..Limits::default() };
-    let workbench = Workbench::new(Workbench::DEFAULT_MEMORY, parallel);
+    let workbench = Workbench::new(Workbench::DEFAULT_MEMORY, parallel)?;
     Ok(workbench.build(&photos, fetch, &limits, &CancellationToken::new()).await?)
 }
 
