@@ -62,7 +62,7 @@ async fn build(files: &[PathBuf], parallel: usize) -> Result<Archive, Box<dyn st
         photos: 1..=files.len(),
         ..Limits::default()
     };
-    let workbench = Workbench::new(Workbench::DEFAULT_MEMORY, parallel);
+    let workbench = Workbench::new(Workbench::DEFAULT_MEMORY, parallel)?;
     Ok(workbench
         .build(&photos, fetch, &limits, &CancellationToken::new())
         .await?)

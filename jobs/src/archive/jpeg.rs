@@ -344,7 +344,7 @@ impl<'a> Jpeg<'a> {
 
     /// Reads the entropy-coded data of every scan to its last block.
     pub fn verify(&self) -> Result<(), PhotoProblem> {
-        verify::verify(&self.header.frame, &self.segments)
+        verify::verify(&self.header.frame, &self.segments).map_err(PhotoProblem::damaged)
     }
 
     /// The file's parts without metadata, in order; joined they are a JPEG with the same pixels.

@@ -39,11 +39,11 @@ impl Plan {
         self.memory
     }
 
-    /// Verifies, and decodes and encodes where needed. Blocks for as long as that takes.
-    pub fn run(self) -> Result<Prepared, PhotoProblem> {
+    /// Verifies, and decodes into `samples` and encodes where needed. Blocks for as long as that takes.
+    pub fn run(self, samples: &mut Vec<u8>) -> Result<Prepared, PhotoProblem> {
         let Self { file, info, .. } = self;
         if info.format != PhotoFormat::Jpeg {
-            return reencode::raster(&file, info.format);
+            return reencode::raster(&file, info.format, samples);
         }
         let jpeg = Jpeg::parse(&file)?;
         jpeg.verify()?;
@@ -56,7 +56,7 @@ impl Plan {
                 passed_through: true,
             })
         } else {
-            reencode::jpeg(&jpeg, &file)
+            reencode::jpeg(&jpeg, &file, samples)
         }
     }
 }

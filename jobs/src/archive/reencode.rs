@@ -4,7 +4,7 @@
 //! [`Upright`] gathers them from wherever the orientation has put them, sixteen at a time. A JPEG's YCbCr samples
 //! go from decoder to encoder as they are, so a turned photo loses nothing to colour conversion.
 
-use std::{cell::RefCell, io::Cursor};
+use std::{cell::RefCell, io::Cursor, ops::Range};
 
 use bytes::Bytes;
 use image::{
@@ -29,8 +29,8 @@ use super::{
 const QUALITY: u8 = 95;
 
 /// A decoded picture, rows from the top, before its orientation is applied.
-struct Pixels {
-    samples: Vec<u8>,
+struct Pixels<'a> {
+    samples: &'a [u8],
     width: usize,
     height: usize,
     layout: Layout,
@@ -47,7 +47,7 @@ enum Layout {
 }
 
 /// Re-encodes a JPEG that was verified but is turned, grey or made of four inks.
-pub(super) fn jpeg(jpeg: &Jpeg<'_>, file: &Bytes) -> Result<Prepared, PhotoProblem> {
+pub(super) fn jpeg(jpeg: &Jpeg<'_>, file: &Bytes, samples: &mut Vec<u8>) -> Result<Prepared, PhotoProblem> {
     let header = &jpeg.header;
     let file = jpeg.for_decoder(file);
     let options = DecoderOptions::default()
@@ -68,7 +68,9 @@ pub(super) fn jpeg(jpeg: &Jpeg<'_>, file: &Bytes) -> Result<Prepared, PhotoProbl
     if header.colour == Colour::Rgb && decoder.input_colorspace() == Some(ColorSpace::RGB) {
         decoder.set_options(options.jpeg_set_out_colorspace(ColorSpace::RGB));
     }
-    let samples = decoder.decode().map_err(damaged)?;
+    decoder
+        .decode_into(zeroed(samples, decoder.output_buffer_size()))
+        .map_err(damaged)?;
     let icc_profile = decoder.icc_profile();
     drop(decoder);
     drop(file);
@@ -83,11 +85,17 @@ pub(super) fn jpeg(jpeg: &Jpeg<'_>, file: &Bytes) -> Result<Prepared, PhotoProbl
 }
 
 /// Re-encodes a PNG or WebP.
-pub(super) fn raster(file: &Bytes, format: PhotoFormat) -> Result<Prepared, PhotoProblem> {
+pub(super) fn raster(
+    file: &Bytes,
+    format: PhotoFormat,
+    samples: &mut Vec<u8>,
+) -> Result<Prepared, PhotoProblem> {
     let file = Cursor::new(file.as_ref());
     let decoded = match format {
-        PhotoFormat::Png => PngDecoder::with_limits(file, png_limits()).and_then(decode),
-        _ => WebPDecoder::new(file).and_then(decode),
+        PhotoFormat::Png => {
+            PngDecoder::with_limits(file, png_limits()).and_then(|decoder| decode(decoder, samples))
+        }
+        _ => WebPDecoder::new(file).and_then(|decoder| decode(decoder, samples)),
     };
     let (pixels, orientation, icc_profile) = decoded.map_err(|error| match error {
         ImageError::Unsupported(_) => PhotoProblem::UnsupportedFormat("this kind of picture"),
@@ -103,13 +111,16 @@ fn png_limits() -> image::Limits {
     limits
 }
 
-fn decode(mut decoder: impl ImageDecoder) -> ImageResult<(Pixels, Orientation, Option<Vec<u8>>)> {
+fn decode(
+    mut decoder: impl ImageDecoder,
+    samples: &mut Vec<u8>,
+) -> ImageResult<(Pixels<'_>, Orientation, Option<Vec<u8>>)> {
     let (width, height) = decoder.dimensions();
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let icc_profile = decoder.icc_profile().unwrap_or_default();
     let colour = decoder.color_type();
-    let mut samples = vec![0; usize::try_from(decoder.total_bytes()).unwrap_or(usize::MAX)];
-    decoder.read_image(&mut samples)?;
+    let samples = zeroed(samples, usize::try_from(decoder.total_bytes()).ok());
+    decoder.read_image(samples)?;
     let layout = match colour {
         ColorType::L8 | ColorType::L16 => Layout::Grey,
         ColorType::La8 | ColorType::La16 => Layout::GreyAlpha,
@@ -120,7 +131,7 @@ fn decode(mut decoder: impl ImageDecoder) -> ImageResult<(Pixels, Orientation, O
         colour,
         ColorType::L16 | ColorType::La16 | ColorType::Rgb16 | ColorType::Rgba16
     ) {
-        keep_high_bytes(&mut samples);
+        keep_high_bytes(samples);
     }
     Ok((
         Pixels {
@@ -134,32 +145,39 @@ fn decode(mut decoder: impl ImageDecoder) -> ImageResult<(Pixels, Orientation, O
     ))
 }
 
-/// 16 bits a sample to 8, in place.
-fn keep_high_bytes(samples: &mut Vec<u8>) {
-    let half = samples.len() / 2;
-    for at in 0..half {
+/// The buffer at the size that a decoder asks for. Zeroed, because another user's photo was in it, and a decoder
+/// that leaves a gap must not show it.
+fn zeroed(buffer: &mut Vec<u8>, size: Option<usize>) -> &mut [u8] {
+    buffer.clear();
+    buffer.resize(size.unwrap_or_default(), 0);
+    buffer
+}
+
+/// 16 bits a sample to 8, into the first half.
+fn keep_high_bytes(samples: &mut [u8]) {
+    for at in 0..samples.len() / 2 {
         let [high, _] = u16::from_ne_bytes([samples[2 * at], samples[2 * at + 1]]).to_be_bytes();
         samples[at] = high;
     }
-    samples.truncate(half);
 }
 
 fn damaged(error: impl std::fmt::Display) -> PhotoProblem {
     PhotoProblem::Damaged(error.to_string().into())
 }
 
-impl Pixels {
+impl Pixels<'_> {
     fn encode(
         &self,
         orientation: Orientation,
         icc_profile: Option<Vec<u8>>,
     ) -> Result<Prepared, PhotoProblem> {
-        let upright = Upright::new(self, orientation)?;
-        let (width, height) = (upright.width.into(), upright.height.into());
-        let mut jpeg = Vec::new();
+        let upright = Upright::new(self, orientation);
+        let size = |pixels: usize| u16::try_from(pixels).map(u32::from).map_err(damaged);
+        let (width, height) = (size(upright.width)?, size(upright.height)?);
+        let mut jpeg = Vec::with_capacity(self.samples.len() / 8);
         let mut encoder = Encoder::new(&mut jpeg, QUALITY);
         encoder.set_sampling_factor(SamplingFactor::R_4_2_0);
-        encoder.set_chroma_subsampling_method(ChromaSubsamplingMethod::Average);
+        encoder.set_chroma_subsampling_method(ChromaSubsamplingMethod::Nearest);
         // A profile says what the numbers mean, but only for numbers of its own kind: not one of CMYK or grey.
         if let Some(profile) = icc_profile.filter(|profile| profile.get(16..20) == Some(b"RGB ")) {
             encoder.add_icc_profile(&profile).map_err(damaged)?;
@@ -174,19 +192,20 @@ impl Pixels {
     }
 }
 
-/// Rows of a whole strip of 8×8 blocks under 4:2:0.
-const STRIP_ROWS: usize = 16;
-
-/// The picture as it is meant to be seen, row by row, in YCbCr.
+/// Side of the squares in which a picture is turned: two blocks, which 4:2:0 makes one of.
+const TILE: usize = 16;
+type Tile = [[u8; TILE]; TILE];
+/// The picture as it is meant to be seen, row by row, in YCbCr with chroma averaged over 2×2 pixels.
 struct Upright<'a> {
-    pixels: &'a Pixels,
-    width: u16,
-    height: u16,
+    pixels: &'a Pixels<'a>,
+    width: usize,
+    height: usize,
     walk: Walk,
     strip: RefCell<Strip>,
 }
 
 /// Where the pixel of column x and row y lies: `origin + x·right + y·down`, wrapping, so that steps may lead back.
+#[derive(Clone, Copy)]
 struct Walk {
     origin: usize,
     right: usize,
@@ -195,103 +214,173 @@ struct Walk {
     sideways: bool,
 }
 
-/// The rows that were gathered last: reading a turned picture column by column would miss the cache at each pixel.
+/// The rows that were gathered last: reading a turned picture row by row would miss the cache at each pixel.
 struct Strip {
-    first_row: usize,
-    rows: usize,
-    planes: [Vec<u8>; 3],
+    rows: Range<usize>,
+    luma: Vec<u8>,
+    blue: Vec<u8>,
+    red: Vec<u8>,
 }
 
 impl<'a> Upright<'a> {
-    fn new(pixels: &'a Pixels, orientation: Orientation) -> Result<Self, PhotoProblem> {
-        let (width, height) = (pixels.width, pixels.height);
-        let (left, up) = (1_usize.wrapping_neg(), width.wrapping_neg());
-        let (last_column, last_row) = (width - 1, width * (height - 1));
-        let (origin, right, down) = match orientation {
-            Orientation::NoTransforms => (0, 1, width),
-            Orientation::FlipHorizontal => (last_column, left, width),
-            Orientation::Rotate180 => (last_row + last_column, left, up),
-            Orientation::FlipVertical => (last_row, 1, up),
-            Orientation::Rotate90FlipH => (0, width, 1),
-            Orientation::Rotate90 => (last_row, up, 1),
-            Orientation::Rotate270FlipH => (last_row + last_column, up, left),
-            Orientation::Rotate270 => (last_column, width, left),
-        };
-        let sideways = !matches!(
-            orientation,
-            Orientation::NoTransforms
-                | Orientation::FlipHorizontal
-                | Orientation::Rotate180
-                | Orientation::FlipVertical
-        );
-        let walk = Walk {
-            origin,
-            right,
-            down,
-            sideways,
-        };
-        let (width, height) = if sideways {
-            (height, width)
+    fn new(pixels: &'a Pixels<'a>, orientation: Orientation) -> Self {
+        let walk = Walk::new(pixels.width, pixels.height, orientation);
+        let (width, height) = if walk.sideways {
+            (pixels.height, pixels.width)
         } else {
-            (width, height)
+            (pixels.width, pixels.height)
         };
-        let strip = Strip {
-            first_row: 0,
-            rows: 0,
-            planes: std::array::from_fn(|_| vec![0; STRIP_ROWS * width]),
-        };
-        let size = |pixels: usize| u16::try_from(pixels).map_err(damaged);
-        Ok(Self {
+        let plane = || vec![0; TILE * width];
+        let strip = RefCell::new(Strip {
+            rows: 0..0,
+            luma: plane(),
+            blue: plane(),
+            red: plane(),
+        });
+        Self {
             pixels,
-            width: size(width)?,
-            height: size(height)?,
+            width,
+            height,
             walk,
-            strip: RefCell::new(strip),
-        })
+            strip,
+        }
     }
 
     fn gather(&self, strip: &mut Strip, row: usize) {
-        strip.first_row = row / STRIP_ROWS * STRIP_ROWS;
-        strip.rows = STRIP_ROWS.min(usize::from(self.height) - strip.first_row);
+        let first = row / TILE * TILE;
+        strip.rows = first..self.height.min(first + TILE);
         let on_white = |sample: u8, alpha: u8| {
             let (sample, alpha) = (u16::from(sample), u16::from(alpha));
             let blended = (sample * alpha + 255 * (255 - alpha) + 127) / 255;
             u8::try_from(blended).unwrap_or(u8::MAX)
         };
         match self.pixels.layout {
-            Layout::YCbCr => self.gather_with(strip, |&[y, cb, cr]| (y, cb, cr)),
-            Layout::Rgb => self.gather_with(strip, |&[r, g, b]| rgb_to_ycbcr(r, g, b)),
-            Layout::Rgba => self.gather_with(strip, |&[r, g, b, a]| {
+            Layout::YCbCr => self.gather_with(strip, |[y, cb, cr]| (y, cb, cr)),
+            Layout::Rgb => self.gather_with(strip, |[r, g, b]| rgb_to_ycbcr(r, g, b)),
+            Layout::Rgba => self.gather_with(strip, |[r, g, b, a]| {
                 rgb_to_ycbcr(on_white(r, a), on_white(g, a), on_white(b, a))
             }),
-            Layout::Grey => self.gather_with(strip, |&[y]| (y, 128, 128)),
-            Layout::GreyAlpha => self.gather_with(strip, |&[y, a]| (on_white(y, a), 128, 128)),
+            Layout::Grey => self.gather_with(strip, |[y]| (y, 128, 128)),
+            Layout::GreyAlpha => self.gather_with(strip, |[y, a]| (on_white(y, a), 128, 128)),
         }
     }
 
-    /// Fills the strip in the order in which the source lies in memory.
-    fn gather_with<const N: usize>(&self, strip: &mut Strip, convert: impl Fn(&[u8; N]) -> (u8, u8, u8)) {
+    /// Fills the strip tile by tile, reading the source in runs as they lie in memory.
+    fn gather_with<const N: usize>(&self, strip: &mut Strip, convert: impl Fn([u8; N]) -> (u8, u8, u8)) {
         let (source, _) = self.pixels.samples.as_chunks::<N>();
+        for x in (0..self.width).step_by(TILE) {
+            // All sixteen first: in a turned picture each misses the cache, and the misses then overlap.
+            let runs: [_; TILE] = std::array::from_fn(|line| self.run(source, x, strip.rows.start, line));
+            let [mut luma, mut blue, mut red] = [Tile::default(); 3];
+            for (line, run) in runs.into_iter().enumerate() {
+                for (at, pixel) in run.into_iter().enumerate() {
+                    let (column, row) = if self.walk.sideways {
+                        (line, at)
+                    } else {
+                        (at, line)
+                    };
+                    (luma[row][column], blue[row][column], red[row][column]) = convert(pixel);
+                }
+            }
+            average(&mut blue);
+            average(&mut red);
+            strip.put(x, self.width, [&luma, &blue, &red]);
+        }
+    }
+
+    /// One row (or column, if the picture is turned sideways) of the tile at x and y; the picture's last pixels
+    /// are repeated where the tile reaches beyond its edge.
+    fn run<const N: usize>(&self, source: &[[u8; N]], x: usize, y: usize, line: usize) -> [[u8; N]; TILE] {
         let Walk {
             origin,
             right,
             down,
             sideways,
         } = self.walk;
-        let width = usize::from(self.width);
-        let start = origin.wrapping_add(strip.first_row.wrapping_mul(down));
-        let [luma, blue, red] = &mut strip.planes;
-        let mut put = |x: usize, y: usize| {
-            let pixel = &source[start
-                .wrapping_add(x.wrapping_mul(right))
-                .wrapping_add(y.wrapping_mul(down))];
-            let at = y * width + x;
-            (luma[at], blue[at], red[at]) = convert(pixel);
-        };
-        if sideways {
-            (0..width).for_each(|x| (0..strip.rows).for_each(|y| put(x, y)));
+        let (across, along) = if sideways { (right, down) } else { (down, right) };
+        let (columns, rows) = (TILE.min(self.width - x), TILE.min(self.height - y));
+        let (lines, length) = if sideways {
+            (columns, rows)
         } else {
-            (0..strip.rows).for_each(|y| (0..width).for_each(|x| put(x, y)));
+            (rows, columns)
+        };
+        let start = origin
+            .wrapping_add(x.wrapping_mul(right))
+            .wrapping_add(y.wrapping_mul(down))
+            .wrapping_add(line.min(lines - 1).wrapping_mul(across));
+        let first = if along == 1 {
+            start
+        } else {
+            start.wrapping_sub(TILE - 1)
+        };
+        match source.get(first..).and_then(|rest| rest.first_chunk()) {
+            Some(run) if length == TILE && along == 1 => *run,
+            Some(run) if length == TILE => {
+                let mut run = *run;
+                run.reverse();
+                run
+            }
+            _ => std::array::from_fn(|at| source[start.wrapping_add(at.min(length - 1).wrapping_mul(along))]),
+        }
+    }
+}
+
+impl Strip {
+    /// Copies the columns of a tile that lie within the picture.
+    fn put(&mut self, x: usize, width: usize, tiles: [&Tile; 3]) {
+        let length = TILE.min(width - x);
+        for (plane, tile) in [&mut self.luma, &mut self.blue, &mut self.red]
+            .into_iter()
+            .zip(tiles)
+        {
+            for (row, samples) in plane.chunks_exact_mut(width).zip(tile) {
+                row[x..x + length].copy_from_slice(&samples[..length]);
+            }
+        }
+    }
+}
+
+impl Walk {
+    fn new(width: usize, height: usize, orientation: Orientation) -> Self {
+        let (left, up) = (1_usize.wrapping_neg(), width.wrapping_neg());
+        let (last_column, last_row) = (width - 1, width * (height - 1));
+        let (origin, right, down, sideways) = match orientation {
+            Orientation::NoTransforms => (0, 1, width, false),
+            Orientation::FlipHorizontal => (last_column, left, width, false),
+            Orientation::Rotate180 => (last_row + last_column, left, up, false),
+            Orientation::FlipVertical => (last_row, 1, up, false),
+            Orientation::Rotate90FlipH => (0, width, 1, true),
+            Orientation::Rotate90 => (last_row, up, 1, true),
+            Orientation::Rotate270FlipH => (last_row + last_column, up, left, true),
+            Orientation::Rotate270 => (last_column, width, left, true),
+        };
+        Self {
+            origin,
+            right,
+            down,
+            sideways,
+        }
+    }
+}
+
+/// Gives each square of 2×2 samples their mean. The encoder then picks one of them, which costs less than its own
+/// averaging.
+fn average(tile: &mut Tile) {
+    for rows in tile.as_chunks_mut::<2>().0 {
+        let [upper, lower] = rows;
+        for (upper, lower) in upper
+            .as_chunks_mut::<2>()
+            .0
+            .iter_mut()
+            .zip(lower.as_chunks_mut::<2>().0)
+        {
+            let sum: u16 = upper
+                .iter()
+                .chain(lower.iter())
+                .map(|&sample| u16::from(sample))
+                .sum();
+            let mean = u8::try_from((sum + 2) / 4).unwrap_or(u8::MAX);
+            (*upper, *lower) = ([mean; 2], [mean; 2]);
         }
     }
 }
@@ -302,22 +391,22 @@ impl ImageBuffer for Upright<'_> {
     }
 
     fn width(&self) -> u16 {
-        self.width
+        u16::try_from(self.width).unwrap_or(u16::MAX)
     }
 
     fn height(&self) -> u16 {
-        self.height
+        u16::try_from(self.height).unwrap_or(u16::MAX)
     }
 
     fn fill_buffers(&self, y: u16, buffers: &mut [Vec<u8>; 4]) {
-        let (width, row) = (usize::from(self.width), usize::from(y));
+        let row = usize::from(y);
         let strip = &mut *self.strip.borrow_mut();
-        if !(strip.first_row..strip.first_row + strip.rows).contains(&row) {
+        if !strip.rows.contains(&row) {
             self.gather(strip, row);
         }
-        let start = (row - strip.first_row) * width;
-        for (buffer, plane) in buffers.iter_mut().zip(&strip.planes) {
-            buffer.extend_from_slice(&plane[start..start + width]);
+        let start = (row - strip.rows.start) * self.width;
+        for (buffer, plane) in buffers.iter_mut().zip([&strip.luma, &strip.blue, &strip.red]) {
+            buffer.extend_from_slice(&plane[start..start + self.width]);
         }
     }
 }

@@ -7,19 +7,20 @@
 //!
 //! Tolerated, as libjpeg does: surplus bytes at the end of an interval (webcams and phones write them).
 
+use std::iter::repeat_n;
+
 use super::{
     Component, Frame, Segment,
-    entropy::{Bits, Huffman, Tables},
+    entropy::{Bits, Flaw, Huffman, Strides, Tables, ZERO_RUN},
     marker, next_marker,
 };
-use crate::archive::PhotoProblem;
 
-const CUT: PhotoProblem = PhotoProblem::damaged("its data ends before the last block");
-const BAD_SCAN: PhotoProblem = PhotoProblem::damaged("a scan header makes no sense");
-const OVERFULL: PhotoProblem = PhotoProblem::damaged("a block holds more than 64 coefficients");
+const CUT: Flaw = "its data ends before the last block";
+const BAD_SCAN: Flaw = "a scan header makes no sense";
+const OVERFULL: Flaw = "a block holds more than 64 coefficients";
 
 /// Reads every scan of `frame`, in the file's order.
-pub(super) fn verify(frame: &Frame, segments: &[Segment<'_>]) -> Result<(), PhotoProblem> {
+pub(super) fn verify(frame: &Frame, segments: &[Segment<'_>]) -> Result<(), Flaw> {
     let mut tables = Tables::default();
     let mut quantization = [false; 4];
     let mut restart_interval = 0;
@@ -40,7 +41,7 @@ pub(super) fn verify(frame: &Frame, segments: &[Segment<'_>]) -> Result<(), Phot
                     .iter()
                     .any(|part| !quantization[frame.components[part.component].quantization])
                 {
-                    return Err(PhotoProblem::damaged("a quantization table is not there"));
+                    return Err("a quantization table is not there");
                 }
                 scan.read(frame, &tables, restart_interval, segment.entropy, &mut progress)?;
             }
@@ -50,12 +51,12 @@ pub(super) fn verify(frame: &Frame, segments: &[Segment<'_>]) -> Result<(), Phot
     if progress.iter().all(Progress::is_complete) {
         Ok(())
     } else {
-        Err(PhotoProblem::damaged("a scan is missing"))
+        Err("a scan is missing")
     }
 }
 
-fn define_quantization(mut payload: &[u8], defined: &mut [bool; 4]) -> Result<(), PhotoProblem> {
-    const BAD: PhotoProblem = PhotoProblem::damaged("a quantization table makes no sense");
+fn define_quantization(mut payload: &[u8], defined: &mut [bool; 4]) -> Result<(), Flaw> {
+    const BAD: Flaw = "a quantization table makes no sense";
     while let Some((&kind, rest)) = payload.split_first() {
         let size = match kind >> 4 {
             0 => 64,
@@ -122,7 +123,7 @@ struct Scan {
 }
 
 impl Scan {
-    fn parse(frame: &Frame, payload: &[u8]) -> Result<Self, PhotoProblem> {
+    fn parse(frame: &Frame, payload: &[u8]) -> Result<Self, Flaw> {
         let (&count, rest) = payload.split_first().ok_or(BAD_SCAN)?;
         let (parts, rest) = rest.split_at_checked(2 * usize::from(count)).ok_or(BAD_SCAN)?;
         let &[first, last, approximation] = rest else {
@@ -177,7 +178,7 @@ impl Scan {
         restart_interval: u16,
         entropy: &[u8],
         progress: &mut [Progress],
-    ) -> Result<(), PhotoProblem> {
+    ) -> Result<(), Flaw> {
         let units = self.units(frame, progress);
         let mut reader = UnitReader::new(self, frame, tables)?;
         let interval = if restart_interval == 0 {
@@ -203,7 +204,7 @@ impl Scan {
             }
             let restart = restart.ok_or(CUT)?;
             if restart.marker != restarts {
-                return Err(PhotoProblem::damaged("a restart interval is missing"));
+                return Err("a restart interval is missing");
             }
             restarts = if restarts == marker::RST7 {
                 marker::RST0
@@ -236,8 +237,11 @@ impl Scan {
 
 /// How the blocks of a scan are coded.
 enum Coding<'a> {
-    /// Everything at once: for each block of a unit, its tables.
-    Baseline(Vec<(&'a Huffman, &'a Huffman)>),
+    /// Everything at once: for each block of a unit, the part of the scan whose tables it takes.
+    Baseline {
+        blocks: Vec<usize>,
+        tables: Vec<BlockTables<'a>>,
+    },
     /// Progressive, first coefficient, begun: for each block of a unit, its table.
     DcFirst(Vec<&'a Huffman>),
     /// Progressive, first coefficient: one bit a block, this many a unit.
@@ -257,7 +261,7 @@ struct UnitReader<'a> {
 }
 
 impl<'a> UnitReader<'a> {
-    fn new(scan: &Scan, frame: &Frame, tables: &'a Tables) -> Result<Self, PhotoProblem> {
+    fn new(scan: &Scan, frame: &Frame, tables: &'a Tables) -> Result<Self, Flaw> {
         let alone = scan.parts.len() == 1;
         let blocks = |part: &Part| {
             let component = frame.components[part.component];
@@ -268,12 +272,21 @@ impl<'a> UnitReader<'a> {
             }
         };
         let coding = if !frame.progressive {
-            let mut blocks_tables = Vec::with_capacity(10);
-            for part in &scan.parts {
-                let pair = (tables.dc(part.dc_table)?, tables.ac(part.ac_table)?);
-                blocks_tables.extend(std::iter::repeat_n(pair, blocks(part)));
+            let of_part = |part: &Part| {
+                Ok(BlockTables::new(
+                    tables.dc(part.dc_table)?,
+                    tables.ac(part.ac_table)?,
+                ))
+            };
+            Coding::Baseline {
+                blocks: scan
+                    .parts
+                    .iter()
+                    .enumerate()
+                    .flat_map(|(at, part)| repeat_n(at, blocks(part)))
+                    .collect(),
+                tables: scan.parts.iter().map(of_part).collect::<Result<_, Flaw>>()?,
             }
-            Coding::Baseline(blocks_tables)
         } else if scan.band.0 > 0 {
             let part = &scan.parts[0];
             let table = tables.ac(part.ac_table)?;
@@ -287,11 +300,11 @@ impl<'a> UnitReader<'a> {
                 u32::try_from(scan.parts.iter().map(blocks).sum::<usize>()).map_err(|_| BAD_SCAN)?,
             )
         } else {
-            let mut blocks_tables = Vec::with_capacity(10);
+            let mut block_tables = Vec::with_capacity(10);
             for part in &scan.parts {
-                blocks_tables.extend(std::iter::repeat_n(tables.dc(part.dc_table)?, blocks(part)));
+                block_tables.extend(repeat_n(tables.dc(part.dc_table)?, blocks(part)));
             }
-            Coding::DcFirst(blocks_tables)
+            Coding::DcFirst(block_tables)
         };
         Ok(Self {
             coding,
@@ -304,16 +317,11 @@ impl<'a> UnitReader<'a> {
         self.end_of_band_run = 0;
     }
 
-    fn read(
-        &mut self,
-        bits: &mut Bits<'_>,
-        unit: usize,
-        progress: &mut [Progress],
-    ) -> Result<(), PhotoProblem> {
+    fn read(&mut self, bits: &mut Bits<'_>, unit: usize, progress: &mut [Progress]) -> Result<(), Flaw> {
         match &self.coding {
-            Coding::Baseline(blocks) => {
-                for (dc, ac) in blocks {
-                    read_baseline_block(bits, dc, ac)?;
+            Coding::Baseline { blocks, tables } => {
+                for &part in blocks {
+                    tables[part].read_block(bits)?;
                 }
             }
             Coding::DcFirst(blocks) => {
@@ -335,21 +343,46 @@ impl<'a> UnitReader<'a> {
     }
 }
 
-/// A run of sixteen zeros.
-const ZERO_RUN: u8 = 0xf0;
+/// Reads the blocks of one component of a baseline scan.
+struct BlockTables<'a> {
+    dc: &'a Huffman,
+    ac: &'a Huffman,
+    strides: Strides,
+}
 
-fn read_baseline_block(bits: &mut Bits<'_>, dc: &Huffman, ac: &Huffman) -> Result<(), PhotoProblem> {
-    bits.symbol_and_extra(dc)?;
-    let mut next = 1;
-    while next < 64 {
-        let symbol = bits.symbol_and_extra(ac)?;
-        let (run, size) = (u32::from(symbol >> 4), symbol & 0xf);
-        if size == 0 && symbol != ZERO_RUN {
-            return Ok(());
+impl<'a> BlockTables<'a> {
+    fn new(dc: &'a Huffman, ac: &'a Huffman) -> Self {
+        Self {
+            dc,
+            ac,
+            strides: Strides::of(ac),
         }
-        next += run + 1;
     }
-    if next == 64 { Ok(()) } else { Err(OVERFULL) }
+
+    fn read_block(&self, bits: &mut Bits<'_>) -> Result<(), Flaw> {
+        bits.symbol_and_extra(self.dc)?;
+        let mut next = 1;
+        while next < 64 {
+            let stride = bits.stride(&self.strides);
+            // A stride that leads beyond this block holds codes of the next one, which has tables of its own.
+            let room = 64 - u8::from(stride.ends);
+            if stride.bits > 0 && next + stride.coefficients <= room {
+                bits.skip(stride.bits.into());
+                next += stride.coefficients;
+                if stride.ends {
+                    return Ok(());
+                }
+                continue;
+            }
+            let symbol = bits.symbol_and_extra(self.ac)?;
+            let (run, size) = (symbol >> 4, symbol & 0xf);
+            if size == 0 && symbol != ZERO_RUN {
+                return Ok(());
+            }
+            next += run + 1;
+        }
+        if next == 64 { Ok(()) } else { Err(OVERFULL) }
+    }
 }
 
 /// F.2.2 and G.1.2.2: values are dropped, where they stand is kept.
@@ -359,7 +392,7 @@ fn read_ac_first(
     (first, last): (u32, u32),
     end_of_band_run: &mut u32,
     nonzero: &mut u64,
-) -> Result<(), PhotoProblem> {
+) -> Result<(), Flaw> {
     if *end_of_band_run > 0 {
         *end_of_band_run -= 1;
         return Ok(());
@@ -392,7 +425,7 @@ fn read_ac_refine(
     (first, last): (u32, u32),
     end_of_band_run: &mut u32,
     nonzero: &mut u64,
-) -> Result<(), PhotoProblem> {
+) -> Result<(), Flaw> {
     let mut next = first;
     while *end_of_band_run == 0 && next <= last {
         let symbol = bits.symbol(ac)?;
@@ -404,11 +437,7 @@ fn read_ac_refine(
             }
             0 => {}
             1 => bits.skip_many(1),
-            _ => {
-                return Err(PhotoProblem::damaged(
-                    "a refining scan holds more than one bit a coefficient",
-                ));
-            }
+            _ => return Err("a refining scan holds more than one bit a coefficient"),
         }
         // Over `run` zeros and whatever is non-zero between them, to the zero that comes alive.
         let (landing, corrections) = nth_zero(*nonzero, next, last, run).ok_or(OVERFULL)?;
