@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 /// Two photos decoded at a time, in memory that both fit into.
 fn workbench() -> Workbench {
-    Workbench::new(128 * 1024 * 1024, 2)
+    Workbench::new(128 * 1024 * 1024, 2).unwrap()
 }
 
 fn limits() -> Limits {
@@ -260,7 +260,7 @@ async fn decoding_waits_for_memory() {
         "portrait/02_astronaut.jpg",
     ]
     .map(file);
-    let small = Workbench::new(1024 * 1024, 2);
+    let small = Workbench::new(1024 * 1024, 2).unwrap();
     let order: Vec<PhotoId> = (0..3).map(|n| PhotoId(Uuid::from_u128(n))).collect();
     let fetch = |photo: PhotoId| {
         let bytes = photos[usize::try_from(photo.0.as_u128()).unwrap()].clone();

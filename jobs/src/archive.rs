@@ -235,8 +235,8 @@ impl Workbench {
     {
         let fetch = &fetch;
         // One photo more than cores is in hand, so that its fetch does not keep a core waiting.
-        let mut outcomes = stream::iter(photos)
-            .map(|&photo| async move {
+        let mut outcomes = stream::iter(photos.iter().copied())
+            .map(|photo| async move {
                 let fetched = fetch(photo)
                     .await
                     .map_err(|source| BuildError::Fetch { photo, source })?;

@@ -325,7 +325,7 @@ fn services(db: &Db, s3: &S3, fal: &Fal, telegram: &Telegram) -> Services {
         trainers: Arc::new(
             Trainers::from_toml(include_str!("../../config/trainers.toml"), &defaults).unwrap(),
         ),
-        workbench: Workbench::new(64 * 1024 * 1024, 2),
+        workbench: Workbench::new(64 * 1024 * 1024, 2).unwrap(),
         saga: Arc::new(SagaSettings {
             photos: Limits {
                 photos: 4..=20,
