@@ -16,10 +16,6 @@
 //! Waiting is done by [`eventually`] and by what reads a process's log; a test that sleeps is refused by
 //! `architecture.rs`.
 
-#![expect(
-    dead_code,
-    reason = "each helper is here for the tests to come as much as for those that use it now"
-)]
 #![expect(unused_imports, reason = "the names that tests import are listed whole")]
 
 mod core;
