@@ -1,15 +1,19 @@
 //! Photos in, one training archive out: the pipeline of `build_archive`, without queue, database or bucket.
 //!
-//! [`Workbench::build`] fetches the photos in order, verifies each to its last block, passes through what is
-//! already an upright 8-bit colour JPEG (without its metadata), turns everything else into one, and stores the
-//! results in a ZIP. A photo that cannot be used is left out and named with its [`PhotoProblem`].
+//! [`Workbench::build`] fetches the photos in order, verifies each to its last block, passes through what
+//! is already an upright 8-bit colour JPEG (without its metadata), turns everything else into one, and
+//! stores the results in a ZIP. A photo that cannot be used is left out and named with its
+//! [`PhotoProblem`].
 //!
 //! # Must stay true
-//! * The same photos make the same bytes, so that the hash can name the upload — `tests::the_same_photos_make_the_same_archive`
+//! * The same photos make the same bytes, so that the hash can name the upload —
+//!   `tests::the_same_photos_make_the_same_archive`
 //! * What is passed through decodes to the same pixels — `tests::a_passed_through_photo_keeps_its_pixels`
 //! * No metadata of the user's camera leaves — `tests::no_metadata_reaches_the_archive`
-//! * Decoding is bounded by bytes, for all archives of the process together — `tests::decoding_waits_for_memory`
-//! * No input makes it panic or ask for memory by what a header claims — `tests::bombs_are_refused_by_their_header`
+//! * Decoding is bounded by bytes, for all archives of the process together —
+//!   `tests::decoding_waits_for_memory`
+//! * No input makes it panic or ask for memory by what a header claims —
+//!   `tests::bombs_are_refused_by_their_header`
 //!
 //! # If we die
 //! Nothing is left: the archive is a file without a name until it is uploaded.
@@ -32,7 +36,13 @@ mod jpeg;
 mod prepare;
 mod problem;
 mod reencode;
+mod upright;
 mod zip;
+
+#[cfg(test)]
+mod fixtures;
+#[cfg(test)]
+mod tests;
 
 pub use inspect::{PhotoFormat, PhotoInfo, inspect};
 pub use problem::PhotoProblem;
@@ -56,7 +66,12 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { photos: 10..=20, bytes: 20 * 1024 * 1024, side: 12_000, pixels: 50_000_000 }
+        Self {
+            photos: 10..=20,
+            bytes: 20 * 1024 * 1024,
+            side: 12_000,
+            pixels: 50_000_000,
+        }
     }
 }
 
@@ -160,20 +175,28 @@ impl Workbench {
     /// (`benches/archive`). In bytes.
     pub const DEFAULT_MEMORY: usize = 104 * MEMORY_UNIT;
 
-    /// `memory`: bytes that decoding may use at a time. A photo that needs more than all of it is decoded alone.
-    /// `parallel`: photos decoded at a time, one thread each; fails when the threads cannot be started.
+    /// `memory`: bytes that decoding may use at a time. A photo that needs more than all of it is decoded
+    /// alone. `parallel`: photos decoded at a time, one thread each; fails when the threads cannot be
+    /// started.
     pub fn new(memory: usize, parallel: usize) -> io::Result<Self> {
-        let budget = u32::try_from(memory / MEMORY_UNIT).unwrap_or(u32::MAX >> 3).max(1);
+        let budget = u32::try_from(memory / MEMORY_UNIT)
+            .unwrap_or(u32::MAX >> 3)
+            .max(1);
         let parallel = parallel.max(1);
         let memory = Arc::new(Semaphore::new(budget as usize));
-        Ok(Self { memory, budget, crew: Arc::new(Crew::start(parallel)?), parallel })
+        Ok(Self {
+            memory,
+            budget,
+            crew: Arc::new(Crew::start(parallel)?),
+            parallel,
+        })
     }
 
     /// Builds the archive of `photos`, fetching each when its turn is near.
     ///
-    /// Decoding runs on threads of its own, file work on the runtime's blocking threads. Both look at `cancel`
-    /// between two photos, also when the returned future is dropped: at most `parallel` photos are then finished
-    /// in vain.
+    /// Decoding runs on threads of its own, file work on the runtime's blocking threads. Both look at
+    /// `cancel` between two photos, also when the returned future is dropped: at most `parallel` photos are
+    /// then finished in vain.
     pub async fn build<F, Fut, E>(
         &self,
         photos: &[PhotoId],
@@ -187,15 +210,25 @@ impl Workbench {
     {
         let (needed, limit) = (*limits.photos.start(), *limits.photos.end());
         if photos.len() > limit {
-            return Err(BuildError::TooMany { given: photos.len(), limit });
+            return Err(BuildError::TooMany {
+                given: photos.len(),
+                limit,
+            });
         }
         let ours = cancel.child_token();
         let _raised_on_drop = ours.clone().drop_guard();
         let building = self.build_until_cancelled(photos, fetch, limits, &ours);
-        let archive = cancel.run_until_cancelled(building).await.unwrap_or(Err(BuildError::Cancelled))?;
+        let archive = cancel
+            .run_until_cancelled(building)
+            .await
+            .unwrap_or(Err(BuildError::Cancelled))?;
         if archive.accepted.len() < needed {
             let (accepted, rejected) = (archive.accepted.len(), archive.rejected);
-            return Err(BuildError::TooFew { accepted, needed, rejected });
+            return Err(BuildError::TooFew {
+                accepted,
+                needed,
+                rejected,
+            });
         }
         Ok(archive)
     }
@@ -213,9 +246,11 @@ impl Workbench {
     {
         let fetch = &fetch;
         // One photo more than cores is in hand, so that its fetch does not keep a core waiting.
-        let mut outcomes = stream::iter(photos)
-            .map(|&photo| async move {
-                let fetched = fetch(photo).await.map_err(|source| BuildError::Fetch { photo, source })?;
+        let mut outcomes = stream::iter(photos.to_vec())
+            .map(|photo| async move {
+                let fetched = fetch(photo)
+                    .await
+                    .map_err(|source| BuildError::Fetch { photo, source })?;
                 Ok::<_, BuildError<E>>((photo, self.prepare::<E>(fetched, limits, cancel).await?))
             })
             .buffered(self.parallel + 1);
@@ -223,17 +258,38 @@ impl Workbench {
         let (mut accepted, mut rejected) = (Vec::new(), Vec::new());
         while let Some(outcome) = outcomes.next().await {
             match outcome? {
-                (photo, Ok(Prepared { parts, width, height, passed_through })) => {
-                    let appended = blocking::<_, E>(move || zip.append(&parts).map(|name| (name, zip))).await?;
+                (
+                    photo,
+                    Ok(Prepared {
+                        parts,
+                        width,
+                        height,
+                        passed_through,
+                    }),
+                ) => {
+                    let appended =
+                        blocking::<_, E>(move || zip.append(&parts).map(|name| (name, zip))).await?;
                     let (name, returned) = appended?;
                     zip = returned;
-                    accepted.push(AcceptedPhoto { photo, name, width, height, passed_through });
+                    accepted.push(AcceptedPhoto {
+                        photo,
+                        name,
+                        width,
+                        height,
+                        passed_through,
+                    });
                 }
                 (photo, Err(problem)) => rejected.push((photo, problem)),
             }
         }
         let Finished { file, length, sha256 } = blocking::<_, E>(|| zip.finish()).await??;
-        Ok(Archive { file, length, sha256, accepted, rejected })
+        Ok(Archive {
+            file,
+            length,
+            sha256,
+            accepted,
+            rejected,
+        })
     }
 
     /// Decides by the header, waits for memory and a thread, and has the work done there. The memory is the
@@ -252,13 +308,28 @@ impl Workbench {
             Ok(plan) => plan,
             Err(problem) => return Ok(Err(problem)),
         };
-        let weight = u32::try_from(plan.memory().div_ceil(MEMORY_UNIT)).unwrap_or(u32::MAX).min(self.budget);
-        let size = if weight as usize * self.parallel > self.budget as usize { Size::Large } else { Size::Small };
-        let memory = self.memory.clone().acquire_many_owned(weight).await.map_err(|_| BuildError::Cancelled)?;
+        let weight = u32::try_from(plan.memory().div_ceil(MEMORY_UNIT))
+            .unwrap_or(u32::MAX)
+            .min(self.budget);
+        let size = if weight as usize * self.parallel > self.budget as usize {
+            Size::Large
+        } else {
+            Size::Small
+        };
+        let memory = self
+            .memory
+            .clone()
+            .acquire_many_owned(weight)
+            .await
+            .map_err(|_| BuildError::Cancelled)?;
         let cancel = cancel.clone();
         let work = move |samples: &mut Vec<u8>| {
             let _memory = memory;
-            if cancel.is_cancelled() { None } else { Some(plan.run(samples)) }
+            if cancel.is_cancelled() {
+                None
+            } else {
+                Some(plan.run(samples))
+            }
         };
         match self.crew.run(size, work).await {
             Some(Some(outcome)) => Ok(outcome),
@@ -270,6 +341,8 @@ impl Workbench {
 }
 
 /// Runs file work off the async threads; a failure to do so at all means that the runtime is going down.
-async fn blocking<T: Send + 'static, E>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, BuildError<E>> {
+async fn blocking<T: Send + 'static, E>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, BuildError<E>> {
     spawn_blocking(work).await.map_err(|_| BuildError::Cancelled)
 }

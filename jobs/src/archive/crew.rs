@@ -1,12 +1,12 @@
 //! The threads that decode: as many as photos are decoded at a time, and always the same.
 //!
-//! The runtime's blocking threads would do but for memory. glibc gives each thread a heap of its own and keeps in
-//! it up to 48 MB of what a decoder freed; with four or five threads taking turns, twenty progressive photos of 12
-//! megapixels peak at 260 MB instead of 90 (`benches/archive`). For the same reason large work has one thread:
-//! only one piece of it fits the memory budget anyway.
+//! The runtime's blocking threads would do but for memory. glibc gives each thread a heap of its own and
+//! keeps in it up to 48 MB of what a decoder freed; with four or five threads taking turns, twenty
+//! progressive photos of 12 megapixels peak at 260 MB instead of 90 (`benches/archive`). For the same
+//! reason large work has one thread: only one piece of it fits the memory budget anyway.
 //!
-//! Each thread keeps one buffer for samples while there is work. A fresh one for each photo is nine thousand page
-//! faults for 12 megapixels, a tenth of all the photo costs.
+//! Each thread keeps one buffer for samples while there is work. A fresh one for each photo is nine
+//! thousand page faults for 12 megapixels, a tenth of all the photo costs.
 
 use std::{
     collections::VecDeque,
@@ -46,11 +46,16 @@ pub(super) enum Size {
 
 impl Crew {
     pub fn start(threads: usize) -> io::Result<Self> {
-        let crew = Self(Arc::new(Shared { queue: Mutex::default(), changed: Condvar::new() }));
+        let crew = Self(Arc::new(Shared {
+            queue: Mutex::default(),
+            changed: Condvar::new(),
+        }));
         for number in 0..threads.max(1) {
             let shared = crew.0.clone();
             let work = move || shared.work(number == 0);
-            thread::Builder::new().name(format!("photos-{number}")).spawn(work)?;
+            thread::Builder::new()
+                .name(format!("photos-{number}"))
+                .spawn(work)?;
         }
         Ok(crew)
     }
@@ -62,7 +67,8 @@ impl Crew {
         work: impl FnOnce(&mut Vec<u8>) -> T + Send + 'static,
     ) -> Option<T> {
         let (done, outcome) = oneshot::channel();
-        self.0.add(size, Box::new(move |samples| drop(done.send(work(samples)))));
+        self.0
+            .add(size, Box::new(move |samples| drop(done.send(work(samples)))));
         outcome.await.ok()
     }
 }
@@ -89,7 +95,11 @@ impl Shared {
         loop {
             let mut queue = self.lock();
             let work = loop {
-                let large = if takes_large { queue.large.pop_front() } else { None };
+                let large = if takes_large {
+                    queue.large.pop_front()
+                } else {
+                    None
+                };
                 if let Some(work) = large.or_else(|| queue.small.pop_front()) {
                     break work;
                 }
@@ -113,6 +123,71 @@ impl Shared {
 impl std::fmt::Debug for Queue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { small, large, closed } = self;
-        write!(f, "Queue {{ small: {}, large: {}, closed: {closed} }}", small.len(), large.len())
+        write!(
+            f,
+            "Queue {{ small: {}, large: {}, closed: {closed} }}",
+            small.len(),
+            large.len()
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn this_thread() -> String {
+        thread::current().name().unwrap_or_default().to_owned()
+    }
+
+    #[tokio::test]
+    async fn large_work_has_one_thread() {
+        let crew = Crew::start(4).unwrap();
+        for _ in 0..50 {
+            assert_eq!(
+                crew.run(Size::Large, |_| this_thread()).await.as_deref(),
+                Some("photos-0")
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn small_work_uses_every_core() {
+        let crew = Crew::start(2).unwrap();
+        // Each waits for the other: one thread alone would never come through.
+        let (one, other) = (
+            Arc::new(std::sync::Barrier::new(2)),
+            Arc::new(std::sync::Barrier::new(2)),
+        );
+        let meet = || {
+            let (one, other) = (one.clone(), other.clone());
+            move |_: &mut Vec<u8>| {
+                one.wait();
+                let name = this_thread();
+                other.wait();
+                name
+            }
+        };
+        let (first, second) = tokio::join!(crew.run(Size::Small, meet()), crew.run(Size::Small, meet()));
+        assert_ne!(first.unwrap(), second.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_panic_costs_its_own_photo_only() {
+        let crew = Crew::start(1).unwrap();
+        assert_eq!(
+            crew.run(Size::Small, |_| panic!("a decoder's bug")).await,
+            None::<()>
+        );
+        assert_eq!(crew.run(Size::Small, |_| 7).await, Some(7));
+    }
+
+    #[tokio::test]
+    async fn work_given_before_the_end_is_done() {
+        let crew = Crew::start(1).unwrap();
+        let (done, outcome) = oneshot::channel();
+        crew.0.add(Size::Small, Box::new(move |_| done.send(7).unwrap()));
+        drop(crew);
+        assert_eq!(outcome.await, Ok(7));
     }
 }

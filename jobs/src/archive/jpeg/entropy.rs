@@ -1,7 +1,7 @@
 //! Bits and Huffman codes of entropy-coded data (ITU T.81, annexes C and F.2.2).
 
-/// What is wrong with the data. Fits two registers, unlike the [`PhotoProblem`](crate::archive::PhotoProblem) it
-/// becomes: it is returned for each of millions of codes.
+/// What is wrong with the data. Fits two registers, unlike the
+/// [`PhotoProblem`](crate::archive::PhotoProblem) it becomes: it is returned for each of millions of codes.
 pub(super) type Flaw = &'static str;
 
 /// Also what a decoder meets soon after it lost its place.
@@ -10,7 +10,8 @@ const BAD_TABLE: Flaw = "a Huffman table makes no sense";
 
 /// Reads one restart interval: entropy-coded data without markers, 0xFF bytes still stuffed.
 ///
-/// Behind the end it reads zeros and remembers so: [`ran_out`](Self::ran_out) is asked once a unit, not once a bit.
+/// Behind the end it reads zeros and remembers so: [`ran_out`](Self::ran_out) is asked once a unit, not
+/// once a bit.
 pub(super) struct Bits<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -24,7 +25,13 @@ pub(super) struct Bits<'a> {
 
 impl<'a> Bits<'a> {
     pub const fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0, buffer: 0, held: 0, invented: 0 }
+        Self {
+            bytes,
+            at: 0,
+            buffer: 0,
+            held: 0,
+            invented: 0,
+        }
     }
 
     /// Whether more bits were read than there are.
@@ -38,7 +45,9 @@ impl<'a> Bits<'a> {
         if self.held >= 32 {
             return;
         }
-        let next = self.bytes[self.at..].first_chunk().map(|four| u32::from_be_bytes(*four));
+        let next = self.bytes[self.at..]
+            .first_chunk()
+            .map(|four| u32::from_be_bytes(*four));
         // Of all bytes only 0xff loses its top bit when one is added.
         if let Some(next) = next.filter(|next| next & !next.wrapping_add(0x0101_0101) & 0x8080_8080 == 0) {
             self.buffer |= u64::from(next) << (32 - self.held);
@@ -61,13 +70,17 @@ impl<'a> Bits<'a> {
         }
     }
 
-    /// A 0xFF data byte is followed by a zero; the data was cut before any marker, so nothing else can follow.
+    /// A 0xFF data byte is followed by a zero; the data was cut before any marker, so nothing else can
+    /// follow.
     fn next_byte(&mut self) -> Option<u8> {
         let byte = *self.bytes.get(self.at)?;
         self.at += 1;
         if byte == 0xff {
             let rest = &self.bytes[self.at..];
-            self.at += rest.iter().position(|&byte| byte != 0xff).map_or(rest.len(), |run| run + 1);
+            self.at += rest
+                .iter()
+                .position(|&byte| byte != 0xff)
+                .map_or(rest.len(), |run| run + 1);
         }
         Some(byte)
     }
@@ -176,7 +189,11 @@ impl Huffman {
     #[inline]
     fn find(&self, next: u16) -> Result<(u8, u8), Flaw> {
         let (length, symbol) = self.lookup[usize::from(next >> (16 - LOOKUP_BITS))];
-        if length > 0 { Ok((length, symbol)) } else { self.find_long(next) }
+        if length > 0 {
+            Ok((length, symbol))
+        } else {
+            self.find_long(next)
+        }
     }
 
     #[cold]
@@ -198,7 +215,8 @@ pub(super) const ZERO_RUN: u8 = 0xf0;
 
 const STRIDE_BITS: u8 = 12;
 
-/// How far the AC codes within the next twelve bits lead, for readers that need no values: mostly two at a time.
+/// How far the AC codes within the next twelve bits lead, for readers that need no values: mostly two at a
+/// time.
 pub(super) struct Strides(Vec<Stride>);
 
 /// Codes and their extra bits, taken together. Small, so that the tables stay in the nearest cache.
