@@ -1,4 +1,5 @@
-//! `build_archive PHOTOS OUT.zip [PARALLEL]`: the pipeline of the job of that name, with local files in and out.
+//! `build_archive PHOTOS OUT.zip [PARALLEL]`: the pipeline of the job of that name, with local files in and
+//! out.
 //!
 //! For `benches/archive`: prints one line of JSON with what was done and the process's peak memory.
 

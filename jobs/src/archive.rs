@@ -1,15 +1,19 @@
 //! Photos in, one training archive out: the pipeline of `build_archive`, without queue, database or bucket.
 //!
-//! [`Workbench::build`] fetches the photos in order, verifies each to its last block, passes through what is
-//! already an upright 8-bit colour JPEG (without its metadata), turns everything else into one, and stores the
-//! results in a ZIP. A photo that cannot be used is left out and named with its [`PhotoProblem`].
+//! [`Workbench::build`] fetches the photos in order, verifies each to its last block, passes through what
+//! is already an upright 8-bit colour JPEG (without its metadata), turns everything else into one, and
+//! stores the results in a ZIP. A photo that cannot be used is left out and named with its
+//! [`PhotoProblem`].
 //!
 //! # Must stay true
-//! * The same photos make the same bytes, so that the hash can name the upload — `tests::the_same_photos_make_the_same_archive`
+//! * The same photos make the same bytes, so that the hash can name the upload —
+//!   `tests::the_same_photos_make_the_same_archive`
 //! * What is passed through decodes to the same pixels — `tests::a_passed_through_photo_keeps_its_pixels`
 //! * No metadata of the user's camera leaves — `tests::no_metadata_reaches_the_archive`
-//! * Decoding is bounded by bytes, for all archives of the process together — `tests::decoding_waits_for_memory`
-//! * No input makes it panic or ask for memory by what a header claims — `tests::bombs_are_refused_by_their_header`
+//! * Decoding is bounded by bytes, for all archives of the process together —
+//!   `tests::decoding_waits_for_memory`
+//! * No input makes it panic or ask for memory by what a header claims —
+//!   `tests::bombs_are_refused_by_their_header`
 //!
 //! # If we die
 //! Nothing is left: the archive is a file without a name until it is uploaded.
@@ -32,7 +36,13 @@ mod jpeg;
 mod prepare;
 mod problem;
 mod reencode;
+mod upright;
 mod zip;
+
+#[cfg(test)]
+mod fixtures;
+#[cfg(test)]
+mod tests;
 
 pub use inspect::{PhotoFormat, PhotoInfo, inspect};
 pub use problem::PhotoProblem;
@@ -165,8 +175,9 @@ impl Workbench {
     /// (`benches/archive`). In bytes.
     pub const DEFAULT_MEMORY: usize = 104 * MEMORY_UNIT;
 
-    /// `memory`: bytes that decoding may use at a time. A photo that needs more than all of it is decoded alone.
-    /// `parallel`: photos decoded at a time, one thread each; fails when the threads cannot be started.
+    /// `memory`: bytes that decoding may use at a time. A photo that needs more than all of it is decoded
+    /// alone. `parallel`: photos decoded at a time, one thread each; fails when the threads cannot be
+    /// started.
     pub fn new(memory: usize, parallel: usize) -> io::Result<Self> {
         let budget = u32::try_from(memory / MEMORY_UNIT)
             .unwrap_or(u32::MAX >> 3)
@@ -183,9 +194,9 @@ impl Workbench {
 
     /// Builds the archive of `photos`, fetching each when its turn is near.
     ///
-    /// Decoding runs on threads of its own, file work on the runtime's blocking threads. Both look at `cancel`
-    /// between two photos, also when the returned future is dropped: at most `parallel` photos are then finished
-    /// in vain.
+    /// Decoding runs on threads of its own, file work on the runtime's blocking threads. Both look at
+    /// `cancel` between two photos, also when the returned future is dropped: at most `parallel` photos are
+    /// then finished in vain.
     pub async fn build<F, Fut, E>(
         &self,
         photos: &[PhotoId],
@@ -235,7 +246,7 @@ impl Workbench {
     {
         let fetch = &fetch;
         // One photo more than cores is in hand, so that its fetch does not keep a core waiting.
-        let mut outcomes = stream::iter(photos.iter().copied())
+        let mut outcomes = stream::iter(photos.to_vec())
             .map(|photo| async move {
                 let fetched = fetch(photo)
                     .await

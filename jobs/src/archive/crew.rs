@@ -1,12 +1,12 @@
 //! The threads that decode: as many as photos are decoded at a time, and always the same.
 //!
-//! The runtime's blocking threads would do but for memory. glibc gives each thread a heap of its own and keeps in
-//! it up to 48 MB of what a decoder freed; with four or five threads taking turns, twenty progressive photos of 12
-//! megapixels peak at 260 MB instead of 90 (`benches/archive`). For the same reason large work has one thread:
-//! only one piece of it fits the memory budget anyway.
+//! The runtime's blocking threads would do but for memory. glibc gives each thread a heap of its own and
+//! keeps in it up to 48 MB of what a decoder freed; with four or five threads taking turns, twenty
+//! progressive photos of 12 megapixels peak at 260 MB instead of 90 (`benches/archive`). For the same
+//! reason large work has one thread: only one piece of it fits the memory budget anyway.
 //!
-//! Each thread keeps one buffer for samples while there is work. A fresh one for each photo is nine thousand page
-//! faults for 12 megapixels, a tenth of all the photo costs.
+//! Each thread keeps one buffer for samples while there is work. A fresh one for each photo is nine
+//! thousand page faults for 12 megapixels, a tenth of all the photo costs.
 
 use std::{
     collections::VecDeque,
@@ -129,5 +129,65 @@ impl std::fmt::Debug for Queue {
             small.len(),
             large.len()
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn this_thread() -> String {
+        thread::current().name().unwrap_or_default().to_owned()
+    }
+
+    #[tokio::test]
+    async fn large_work_has_one_thread() {
+        let crew = Crew::start(4).unwrap();
+        for _ in 0..50 {
+            assert_eq!(
+                crew.run(Size::Large, |_| this_thread()).await.as_deref(),
+                Some("photos-0")
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn small_work_uses_every_core() {
+        let crew = Crew::start(2).unwrap();
+        // Each waits for the other: one thread alone would never come through.
+        let (one, other) = (
+            Arc::new(std::sync::Barrier::new(2)),
+            Arc::new(std::sync::Barrier::new(2)),
+        );
+        let meet = || {
+            let (one, other) = (one.clone(), other.clone());
+            move |_: &mut Vec<u8>| {
+                one.wait();
+                let name = this_thread();
+                other.wait();
+                name
+            }
+        };
+        let (first, second) = tokio::join!(crew.run(Size::Small, meet()), crew.run(Size::Small, meet()));
+        assert_ne!(first.unwrap(), second.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_panic_costs_its_own_photo_only() {
+        let crew = Crew::start(1).unwrap();
+        assert_eq!(
+            crew.run(Size::Small, |_| panic!("a decoder's bug")).await,
+            None::<()>
+        );
+        assert_eq!(crew.run(Size::Small, |_| 7).await, Some(7));
+    }
+
+    #[tokio::test]
+    async fn work_given_before_the_end_is_done() {
+        let crew = Crew::start(1).unwrap();
+        let (done, outcome) = oneshot::channel();
+        crew.0.add(Size::Small, Box::new(move |_| done.send(7).unwrap()));
+        drop(crew);
+        assert_eq!(outcome.await, Ok(7));
     }
 }

@@ -1,10 +1,9 @@
 //! Turns whatever is not already a fitting JPEG into one: upright, RGB (as YCbCr 4:2:0), quality 95.
 //!
-//! One buffer of samples, no second one for the turned picture: the encoder asks for rows from the top, and
-//! [`Upright`] gathers them from wherever the orientation has put them, sixteen at a time. A JPEG's YCbCr samples
-//! go from decoder to encoder as they are, so a turned photo loses nothing to colour conversion.
+//! A JPEG's YCbCr samples go from decoder to encoder as they are, so a turned photo loses nothing to colour
+//! conversion. The encoder of the `image` crate is not used: it has no SIMD, and is four times slower.
 
-use std::{cell::RefCell, io::Cursor, ops::Range};
+use std::io::Cursor;
 
 use bytes::Bytes;
 use image::{
@@ -12,9 +11,7 @@ use image::{
     codecs::{png::PngDecoder, webp::WebPDecoder},
     metadata::Orientation,
 };
-use jpeg_encoder::{
-    ChromaSubsamplingMethod, Encoder, ImageBuffer, JpegColorType, SamplingFactor, rgb_to_ycbcr,
-};
+use jpeg_encoder::{ChromaSubsamplingMethod, Encoder, SamplingFactor};
 use zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions};
 use zune_jpeg::JpegDecoder;
 
@@ -23,28 +20,11 @@ use super::{
     inspect::PhotoFormat,
     jpeg::{Colour, Jpeg},
     prepare::Prepared,
+    upright::{Layout, Pixels, Upright},
 };
 
 /// The incumbent's (M6).
 const QUALITY: u8 = 95;
-
-/// A decoded picture, rows from the top, before its orientation is applied.
-struct Pixels<'a> {
-    samples: &'a [u8],
-    width: usize,
-    height: usize,
-    layout: Layout,
-}
-
-/// Bytes of one pixel.
-#[derive(Debug, Clone, Copy)]
-enum Layout {
-    YCbCr,
-    Rgb,
-    Rgba,
-    Grey,
-    GreyAlpha,
-}
 
 /// Re-encodes a JPEG that was verified but is turned, grey or made of four inks.
 pub(super) fn jpeg(jpeg: &Jpeg<'_>, file: &Bytes, samples: &mut Vec<u8>) -> Result<Prepared, PhotoProblem> {
@@ -57,8 +37,8 @@ pub(super) fn jpeg(jpeg: &Jpeg<'_>, file: &Bytes, samples: &mut Vec<u8>) -> Resu
     let (space, layout) = match header.colour {
         Colour::Grey => (ColorSpace::Luma, Layout::Grey),
         Colour::YCbCr => (ColorSpace::YCbCr, Layout::YCbCr),
-        // Without APP14 the decoder takes the samples for YCbCr (or RGB, by the components' names); either way
-        // it hands them out unconverted, and we know what they are.
+        // Without APP14 the decoder takes the samples for YCbCr (or RGB, by the components' names); either
+        // way it hands them out unconverted, and we know what they are.
         Colour::Rgb => (ColorSpace::YCbCr, Layout::Rgb),
         Colour::FourInks => (ColorSpace::RGB, Layout::Rgb),
     };
@@ -75,13 +55,16 @@ pub(super) fn jpeg(jpeg: &Jpeg<'_>, file: &Bytes, samples: &mut Vec<u8>) -> Resu
     drop(decoder);
     drop(file);
     let (width, height) = (header.frame.width.into(), header.frame.height.into());
-    Pixels {
-        samples,
-        width,
-        height,
-        layout,
-    }
-    .encode(header.orientation, icc_profile)
+    encode(
+        &Pixels {
+            samples,
+            width,
+            height,
+            layout,
+        },
+        header.orientation,
+        icc_profile,
+    )
 }
 
 /// Re-encodes a PNG or WebP.
@@ -101,10 +84,11 @@ pub(super) fn raster(
         ImageError::Unsupported(_) => PhotoProblem::UnsupportedFormat("this kind of picture"),
         error => damaged(error),
     })?;
-    pixels.encode(orientation, icc_profile)
+    encode(&pixels, orientation, icc_profile)
 }
 
-/// What a PNG may unpack to besides its pixels, whose size the header told: a colour profile can be a bomb too.
+/// What a PNG may unpack to besides its pixels, whose size the header told: a colour profile can be a bomb
+/// too.
 fn png_limits() -> image::Limits {
     let mut limits = image::Limits::no_limits();
     limits.max_alloc = Some(64 << 20);
@@ -145,8 +129,8 @@ fn decode(
     ))
 }
 
-/// The buffer at the size that a decoder asks for. Zeroed, because another user's photo was in it, and a decoder
-/// that leaves a gap must not show it.
+/// The buffer at the size that a decoder asks for. Zeroed, because another user's photo was in it, and a
+/// decoder that leaves a gap must not show it.
 fn zeroed(buffer: &mut Vec<u8>, size: Option<usize>) -> &mut [u8] {
     buffer.clear();
     buffer.resize(size.unwrap_or_default(), 0);
@@ -165,248 +149,30 @@ fn damaged(error: impl std::fmt::Display) -> PhotoProblem {
     PhotoProblem::Damaged(error.to_string().into())
 }
 
-impl Pixels<'_> {
-    fn encode(
-        &self,
-        orientation: Orientation,
-        icc_profile: Option<Vec<u8>>,
-    ) -> Result<Prepared, PhotoProblem> {
-        let upright = Upright::new(self, orientation);
-        let size = |pixels: usize| u16::try_from(pixels).map(u32::from).map_err(damaged);
-        let (width, height) = (size(upright.width)?, size(upright.height)?);
-        let mut jpeg = Vec::with_capacity(self.samples.len() / 8);
-        let mut encoder = Encoder::new(&mut jpeg, QUALITY);
-        encoder.set_sampling_factor(SamplingFactor::R_4_2_0);
-        encoder.set_chroma_subsampling_method(ChromaSubsamplingMethod::Nearest);
-        // A profile says what the numbers mean, but only for numbers of its own kind: not one of CMYK or grey.
-        if let Some(profile) = icc_profile.filter(|profile| profile.get(16..20) == Some(b"RGB ")) {
-            encoder.add_icc_profile(&profile).map_err(damaged)?;
-        }
-        encoder.encode_image(upright).map_err(damaged)?;
-        Ok(Prepared {
-            parts: vec![jpeg.into()],
-            width,
-            height,
-            passed_through: false,
-        })
+fn encode(
+    pixels: &Pixels<'_>,
+    orientation: Orientation,
+    icc_profile: Option<Vec<u8>>,
+) -> Result<Prepared, PhotoProblem> {
+    let upright = Upright::new(pixels, orientation);
+    let size = |pixels: usize| u16::try_from(pixels).map(u32::from).map_err(damaged);
+    let (width, height) = (size(upright.width)?, size(upright.height)?);
+    let mut jpeg = Vec::with_capacity(pixels.samples.len() / 8);
+    let mut encoder = Encoder::new(&mut jpeg, QUALITY);
+    encoder.set_sampling_factor(SamplingFactor::R_4_2_0);
+    encoder.set_chroma_subsampling_method(ChromaSubsamplingMethod::Nearest);
+    // A profile says what the numbers mean, but only for numbers of its own kind: not one of CMYK or grey.
+    if let Some(profile) = icc_profile.filter(|profile| profile.get(16..20) == Some(b"RGB ")) {
+        encoder.add_icc_profile(&profile).map_err(damaged)?;
     }
+    encoder.encode_image(upright).map_err(damaged)?;
+    Ok(Prepared {
+        parts: vec![jpeg.into()],
+        width,
+        height,
+        passed_through: false,
+    })
 }
 
-/// Side of the squares in which a picture is turned: two blocks, which 4:2:0 makes one of.
-const TILE: usize = 16;
-type Tile = [[u8; TILE]; TILE];
-/// The picture as it is meant to be seen, row by row, in YCbCr with chroma averaged over 2×2 pixels.
-struct Upright<'a> {
-    pixels: &'a Pixels<'a>,
-    width: usize,
-    height: usize,
-    walk: Walk,
-    strip: RefCell<Strip>,
-}
-
-/// Where the pixel of column x and row y lies: `origin + x·right + y·down`, wrapping, so that steps may lead back.
-#[derive(Clone, Copy)]
-struct Walk {
-    origin: usize,
-    right: usize,
-    down: usize,
-    /// Whether a step to the right is a step along a column of the source.
-    sideways: bool,
-}
-
-/// The rows that were gathered last: reading a turned picture row by row would miss the cache at each pixel.
-struct Strip {
-    rows: Range<usize>,
-    luma: Vec<u8>,
-    blue: Vec<u8>,
-    red: Vec<u8>,
-}
-
-impl<'a> Upright<'a> {
-    fn new(pixels: &'a Pixels<'a>, orientation: Orientation) -> Self {
-        let walk = Walk::new(pixels.width, pixels.height, orientation);
-        let (width, height) = if walk.sideways {
-            (pixels.height, pixels.width)
-        } else {
-            (pixels.width, pixels.height)
-        };
-        let plane = || vec![0; TILE * width];
-        let strip = RefCell::new(Strip {
-            rows: 0..0,
-            luma: plane(),
-            blue: plane(),
-            red: plane(),
-        });
-        Self {
-            pixels,
-            width,
-            height,
-            walk,
-            strip,
-        }
-    }
-
-    fn gather(&self, strip: &mut Strip, row: usize) {
-        let first = row / TILE * TILE;
-        strip.rows = first..self.height.min(first + TILE);
-        let on_white = |sample: u8, alpha: u8| {
-            let (sample, alpha) = (u16::from(sample), u16::from(alpha));
-            let blended = (sample * alpha + 255 * (255 - alpha) + 127) / 255;
-            u8::try_from(blended).unwrap_or(u8::MAX)
-        };
-        match self.pixels.layout {
-            Layout::YCbCr => self.gather_with(strip, |[y, cb, cr]| (y, cb, cr)),
-            Layout::Rgb => self.gather_with(strip, |[r, g, b]| rgb_to_ycbcr(r, g, b)),
-            Layout::Rgba => self.gather_with(strip, |[r, g, b, a]| {
-                rgb_to_ycbcr(on_white(r, a), on_white(g, a), on_white(b, a))
-            }),
-            Layout::Grey => self.gather_with(strip, |[y]| (y, 128, 128)),
-            Layout::GreyAlpha => self.gather_with(strip, |[y, a]| (on_white(y, a), 128, 128)),
-        }
-    }
-
-    /// Fills the strip tile by tile, reading the source in runs as they lie in memory.
-    fn gather_with<const N: usize>(&self, strip: &mut Strip, convert: impl Fn([u8; N]) -> (u8, u8, u8)) {
-        let (source, _) = self.pixels.samples.as_chunks::<N>();
-        for x in (0..self.width).step_by(TILE) {
-            // All sixteen first: in a turned picture each misses the cache, and the misses then overlap.
-            let runs: [_; TILE] = std::array::from_fn(|line| self.run(source, x, strip.rows.start, line));
-            let [mut luma, mut blue, mut red] = [Tile::default(); 3];
-            for (line, run) in runs.into_iter().enumerate() {
-                for (at, pixel) in run.into_iter().enumerate() {
-                    let (column, row) = if self.walk.sideways {
-                        (line, at)
-                    } else {
-                        (at, line)
-                    };
-                    (luma[row][column], blue[row][column], red[row][column]) = convert(pixel);
-                }
-            }
-            average(&mut blue);
-            average(&mut red);
-            strip.put(x, self.width, [&luma, &blue, &red]);
-        }
-    }
-
-    /// One row (or column, if the picture is turned sideways) of the tile at x and y; the picture's last pixels
-    /// are repeated where the tile reaches beyond its edge.
-    fn run<const N: usize>(&self, source: &[[u8; N]], x: usize, y: usize, line: usize) -> [[u8; N]; TILE] {
-        let Walk {
-            origin,
-            right,
-            down,
-            sideways,
-        } = self.walk;
-        let (across, along) = if sideways { (right, down) } else { (down, right) };
-        let (columns, rows) = (TILE.min(self.width - x), TILE.min(self.height - y));
-        let (lines, length) = if sideways {
-            (columns, rows)
-        } else {
-            (rows, columns)
-        };
-        let start = origin
-            .wrapping_add(x.wrapping_mul(right))
-            .wrapping_add(y.wrapping_mul(down))
-            .wrapping_add(line.min(lines - 1).wrapping_mul(across));
-        let first = if along == 1 {
-            start
-        } else {
-            start.wrapping_sub(TILE - 1)
-        };
-        match source.get(first..).and_then(|rest| rest.first_chunk()) {
-            Some(run) if length == TILE && along == 1 => *run,
-            Some(run) if length == TILE => {
-                let mut run = *run;
-                run.reverse();
-                run
-            }
-            _ => std::array::from_fn(|at| source[start.wrapping_add(at.min(length - 1).wrapping_mul(along))]),
-        }
-    }
-}
-
-impl Strip {
-    /// Copies the columns of a tile that lie within the picture.
-    fn put(&mut self, x: usize, width: usize, tiles: [&Tile; 3]) {
-        let length = TILE.min(width - x);
-        for (plane, tile) in [&mut self.luma, &mut self.blue, &mut self.red]
-            .into_iter()
-            .zip(tiles)
-        {
-            for (row, samples) in plane.chunks_exact_mut(width).zip(tile) {
-                row[x..x + length].copy_from_slice(&samples[..length]);
-            }
-        }
-    }
-}
-
-impl Walk {
-    fn new(width: usize, height: usize, orientation: Orientation) -> Self {
-        let (left, up) = (1_usize.wrapping_neg(), width.wrapping_neg());
-        let (last_column, last_row) = (width - 1, width * (height - 1));
-        let (origin, right, down, sideways) = match orientation {
-            Orientation::NoTransforms => (0, 1, width, false),
-            Orientation::FlipHorizontal => (last_column, left, width, false),
-            Orientation::Rotate180 => (last_row + last_column, left, up, false),
-            Orientation::FlipVertical => (last_row, 1, up, false),
-            Orientation::Rotate90FlipH => (0, width, 1, true),
-            Orientation::Rotate90 => (last_row, up, 1, true),
-            Orientation::Rotate270FlipH => (last_row + last_column, up, left, true),
-            Orientation::Rotate270 => (last_column, width, left, true),
-        };
-        Self {
-            origin,
-            right,
-            down,
-            sideways,
-        }
-    }
-}
-
-/// Gives each square of 2×2 samples their mean. The encoder then picks one of them, which costs less than its own
-/// averaging.
-fn average(tile: &mut Tile) {
-    for rows in tile.as_chunks_mut::<2>().0 {
-        let [upper, lower] = rows;
-        for (upper, lower) in upper
-            .as_chunks_mut::<2>()
-            .0
-            .iter_mut()
-            .zip(lower.as_chunks_mut::<2>().0)
-        {
-            let sum: u16 = upper
-                .iter()
-                .chain(lower.iter())
-                .map(|&sample| u16::from(sample))
-                .sum();
-            let mean = u8::try_from((sum + 2) / 4).unwrap_or(u8::MAX);
-            (*upper, *lower) = ([mean; 2], [mean; 2]);
-        }
-    }
-}
-
-impl ImageBuffer for Upright<'_> {
-    fn get_jpeg_color_type(&self) -> JpegColorType {
-        JpegColorType::Ycbcr
-    }
-
-    fn width(&self) -> u16 {
-        u16::try_from(self.width).unwrap_or(u16::MAX)
-    }
-
-    fn height(&self) -> u16 {
-        u16::try_from(self.height).unwrap_or(u16::MAX)
-    }
-
-    fn fill_buffers(&self, y: u16, buffers: &mut [Vec<u8>; 4]) {
-        let row = usize::from(y);
-        let strip = &mut *self.strip.borrow_mut();
-        if !strip.rows.contains(&row) {
-            self.gather(strip, row);
-        }
-        let start = (row - strip.rows.start) * self.width;
-        for (buffer, plane) in buffers.iter_mut().zip([&strip.luma, &strip.blue, &strip.red]) {
-            buffer.extend_from_slice(&plane[start..start + self.width]);
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! Bits and Huffman codes of entropy-coded data (ITU T.81, annexes C and F.2.2).
 
-/// What is wrong with the data. Fits two registers, unlike the [`PhotoProblem`](crate::archive::PhotoProblem) it
-/// becomes: it is returned for each of millions of codes.
+/// What is wrong with the data. Fits two registers, unlike the
+/// [`PhotoProblem`](crate::archive::PhotoProblem) it becomes: it is returned for each of millions of codes.
 pub(super) type Flaw = &'static str;
 
 /// Also what a decoder meets soon after it lost its place.
@@ -10,7 +10,8 @@ const BAD_TABLE: Flaw = "a Huffman table makes no sense";
 
 /// Reads one restart interval: entropy-coded data without markers, 0xFF bytes still stuffed.
 ///
-/// Behind the end it reads zeros and remembers so: [`ran_out`](Self::ran_out) is asked once a unit, not once a bit.
+/// Behind the end it reads zeros and remembers so: [`ran_out`](Self::ran_out) is asked once a unit, not
+/// once a bit.
 pub(super) struct Bits<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -69,7 +70,8 @@ impl<'a> Bits<'a> {
         }
     }
 
-    /// A 0xFF data byte is followed by a zero; the data was cut before any marker, so nothing else can follow.
+    /// A 0xFF data byte is followed by a zero; the data was cut before any marker, so nothing else can
+    /// follow.
     fn next_byte(&mut self) -> Option<u8> {
         let byte = *self.bytes.get(self.at)?;
         self.at += 1;
@@ -213,7 +215,8 @@ pub(super) const ZERO_RUN: u8 = 0xf0;
 
 const STRIDE_BITS: u8 = 12;
 
-/// How far the AC codes within the next twelve bits lead, for readers that need no values: mostly two at a time.
+/// How far the AC codes within the next twelve bits lead, for readers that need no values: mostly two at a
+/// time.
 pub(super) struct Strides(Vec<Stride>);
 
 /// Codes and their extra bits, taken together. Small, so that the tables stay in the nearest cache.
