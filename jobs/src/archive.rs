@@ -12,8 +12,10 @@
 //! * No metadata of the user's camera leaves — `tests::no_metadata_reaches_the_archive`
 //! * Decoding is bounded by bytes, for all archives of the process together —
 //!   `tests::decoding_waits_for_memory`
-//! * No input makes it panic or ask for memory by what a header claims —
-//!   `tests::bombs_are_refused_by_their_header`
+//! * Nobody gets memory by what a header claims —
+//!   `inspect::tests::every_problem_that_a_header_tells_has_its_code`
+//! * No bytes make it panic — `jpeg::tests::no_mutation_of_a_jpeg_panics_the_walker`; should another crate's
+//!   decoder do so, it costs that photo only — `crew::tests::a_panic_costs_its_own_photo_only`
 //!
 //! # If we die
 //! Nothing is left: the archive is a file without a name until it is uploaded.

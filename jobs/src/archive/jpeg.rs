@@ -198,20 +198,11 @@ impl<'a> Jpeg<'a> {
         if segments.last().is_none_or(|last| last.marker != marker::EOI) {
             return Err(PhotoProblem::damaged("it has too many segments"));
         }
-        if segments
-            .iter()
-            .filter(|segment| segment.marker == marker::SOS)
-            .count()
-            > MAX_SCANS
-        {
+        let count = |wanted: fn(u8) -> bool| segments.iter().filter(|segment| wanted(segment.marker)).count();
+        if count(|code| code == marker::SOS) > MAX_SCANS {
             return Err(PhotoProblem::damaged("it has too many scans"));
         }
-        if segments
-            .iter()
-            .filter(|segment| Frame::is_frame_header(segment.marker))
-            .count()
-            > 1
-        {
+        if count(Frame::is_frame_header) > 1 {
             return Err(PhotoProblem::damaged("it has several frame headers"));
         }
         for at in 1..segments.len() {

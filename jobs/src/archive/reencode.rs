@@ -34,18 +34,18 @@ pub(super) fn jpeg(jpeg: &Jpeg<'_>, file: &Bytes, samples: &mut Vec<u8>) -> Resu
         .set_strict_mode(true)
         .set_max_width(header.frame.width.into())
         .set_max_height(header.frame.height.into());
+    // Three components are wanted as they are stored. Without APP14 the decoder takes them for YCbCr, or
+    // for RGB by their names; we know better, and either way it hands them out unconverted.
     let (space, layout) = match header.colour {
         Colour::Grey => (ColorSpace::Luma, Layout::Grey),
         Colour::YCbCr => (ColorSpace::YCbCr, Layout::YCbCr),
-        // Without APP14 the decoder takes the samples for YCbCr (or RGB, by the components' names); either
-        // way it hands them out unconverted, and we know what they are.
         Colour::Rgb => (ColorSpace::YCbCr, Layout::Rgb),
         Colour::FourInks => (ColorSpace::RGB, Layout::Rgb),
     };
     let mut decoder =
         JpegDecoder::new_with_options(ZCursor::new(&file), options.jpeg_set_out_colorspace(space));
     decoder.decode_headers().map_err(damaged)?;
-    if header.colour == Colour::Rgb && decoder.input_colorspace() == Some(ColorSpace::RGB) {
+    if decoder.input_colorspace() == Some(ColorSpace::RGB) {
         decoder.set_options(options.jpeg_set_out_colorspace(ColorSpace::RGB));
     }
     decoder

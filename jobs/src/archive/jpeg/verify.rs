@@ -3,7 +3,7 @@
 //! zune-jpeg's strict mode refuses a file that just ends, but fills the rest with grey when someone (a
 //! proxy, a repair tool) put an end marker behind the cut; both are refused here, by
 //! `tests::a_truncated_photo_is_refused_with_and_without_an_end_marker`. Reading codes without making
-//! pixels also takes a fifth of the time, and one bit a coefficient instead of three bytes a pixel.
+//! pixels also takes a quarter of the time, and one bit a coefficient instead of three bytes a pixel.
 //!
 //! Tolerated, as libjpeg does: surplus bytes at the end of an interval (webcams and phones write them).
 
