@@ -68,23 +68,38 @@ struct Bot {
 
 /// Runs the role to its end.
 pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
-    let settings = given.with("health.listen", "--health-listen", args.health_listen).load::<BotSettings>()?;
+    let settings = given
+        .with("health.listen", "--health-listen", args.health_listen)
+        .load::<BotSettings>()?;
     telemetry::start_logging(&settings.log)?;
     let metrics = telemetry::start_metrics("bot")?;
     let stop = Stop::at_signals(settings.grace).context("signals cannot be listened to")?;
     let database = connect::database(&settings.database, "bot").await?;
     if let Some(listen) = settings.health_listen {
-        Health::new(database.clone(), stop.clone(), metrics).serve_on(listen).await?;
+        Health::new(database.clone(), stop.clone(), metrics)
+            .serve_on(listen)
+            .await?;
     }
     let (token, api) = (&settings.telegram.bot_token, &settings.telegram.api_url);
     let bot = Bot {
         producer: Producer::new(database.pool().clone()),
         rules: Rules::new(settings.photos.limits(), settings.training.trainers.clone()),
-        telegram: TelegramClient::new(token, api, settings.telegram.timeout).context("no HTTP client can be made")?,
+        telegram: TelegramClient::new(token, api, settings.telegram.timeout)
+            .context("no HTTP client can be made")?,
         texts: Texts::load().context("the texts are broken")?,
     };
     info!("The bot is running");
-    tokio::join!(announce(&bot, &settings.updates, &stop), lanes::run(&bot, LANES, &stop));
+    let work = async {
+        tokio::join!(
+            announce(&bot, &settings.updates, &stop),
+            lanes::run(&bot, LANES, &stop)
+        )
+    };
+    tokio::select! {
+        _ = work => {}
+        // A turn that hangs is rolled back and taken again by whoever runs next.
+        () = stop.hard().cancelled() => {}
+    }
     database.close().await;
     info!("The bot has stopped");
     Ok(())
@@ -95,8 +110,14 @@ async fn announce(bot: &Bot, updates: &TelegramUpdates, stop: &Stop) {
     match updates {
         TelegramUpdates::Polling { timeout } => intake::poll(bot, *timeout, stop).await,
         TelegramUpdates::Webhook { url, secret } => {
-            let intake = Intake::Webhook { url: url.clone(), secret: secret.clone() };
-            until_done("register the webhook", stop, || bot.telegram.take_updates_by(&intake)).await;
+            let intake = Intake::Webhook {
+                url: url.clone(),
+                secret: secret.clone(),
+            };
+            until_done("register the webhook", stop, || {
+                bot.telegram.take_updates_by(&intake)
+            })
+            .await;
             until_done("set the menu", stop, || menu(bot)).await;
         }
     }
@@ -111,7 +132,10 @@ async fn menu(bot: &Bot) -> Result<(), jobs::telegram::Failure> {
             ("cancel", Phrase::CommandCancel {}),
             ("help", Phrase::CommandHelp {}),
         ];
-        entries.map(|(name, phrase)| Command { name, description: bot.texts.plain(locale, &phrase) })
+        entries.map(|(name, phrase)| Command {
+            name,
+            description: bot.texts.plain(locale, &phrase),
+        })
     };
     bot.telegram.set_menu(None, &commands(Locale::En)).await?;
     for locale in Locale::ALL {
@@ -130,7 +154,7 @@ where
         let Err(failure) = call().await else { return };
         warn!("Telegram did not let us {what}, next try in {pause:?}: {failure}");
         pause_unless_stopped(pause, stop).await;
-        pause = (pause * 2).min(Duration::from_secs(60));
+        pause = (pause * 2).min(Duration::from_mins(1));
     }
 }
 

@@ -55,9 +55,9 @@ impl Job for NotifyUser {
     const QUEUE: Queue = Queue::Notify;
     // About six hours of tries: an outage of Telegram must not cost the news that an avatar is ready.
     const POLICY: Policy = Policy::attempts(45)
-        .backoff(Duration::from_secs(1), Duration::from_secs(600))
+        .backoff(Duration::from_secs(1), Duration::from_mins(10))
         .timeout(Duration::from_secs(90))
-        .snooze_cap(Duration::from_secs(2 * 24 * 3600));
+        .snooze_cap(Duration::from_hours(48));
 
     fn dedupe_key(&self) -> Option<DedupeKey> {
         Some(DedupeKey::until_started(self.notification_id))
@@ -135,7 +135,11 @@ async fn send(cx: &Context, due: &Due, text: &Rendered) -> Result<Done, JobError
     let begun = notifications::begin_send(&mut tx, due.id).await?;
     tx.commit().await?;
     match begun {
-        None => return NotifyUser::new(due.id).make_room(&mut *cx.pool.acquire().await?).await,
+        None => {
+            return NotifyUser::new(due.id)
+                .make_room(&mut *cx.pool.acquire().await?)
+                .await;
+        }
         Some(false) => {}
         Some(true) => {
             metrics::counter!("aisha_possible_duplicate_messages_total").increment(1);

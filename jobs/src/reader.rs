@@ -76,19 +76,23 @@ impl Reader {
         if let Some(training) = views::training(&mut db, id).await? {
             return Ok(Some(TrainingView::from(training)));
         }
-        Ok(views::avatar_created_at(&mut db, id).await?.map(|created_at| TrainingView {
-            status: ViewStatus::Unknown,
-            progress: 0,
-            message: "No training has been started".to_owned(),
-            created_at,
-            completed_at: None,
-        }))
+        Ok(views::avatar_created_at(&mut db, id)
+            .await?
+            .map(|created_at| TrainingView {
+                status: ViewStatus::Unknown,
+                progress: 0,
+                message: "No training has been started".to_owned(),
+                created_at,
+                completed_at: None,
+            }))
     }
 
     /// The avatars of the user with this Telegram id, what is at work first. `None`: nobody of that id.
     pub async fn avatars_of(&self, telegram_id: i64) -> Result<Option<Vec<AvatarView>>, sqlx::Error> {
         let mut db = self.pool.acquire().await?;
-        let Some(user) = views::user_by_telegram_id(&mut db, telegram_id).await? else { return Ok(None) };
+        let Some(user) = views::user_by_telegram_id(&mut db, telegram_id).await? else {
+            return Ok(None);
+        };
         let avatars = views::avatars_of(&mut db, user).await?;
         Ok(Some(avatars.into_iter().map(AvatarView::from).collect()))
     }
@@ -96,8 +100,25 @@ impl Reader {
 
 impl From<views::Avatar> for AvatarView {
     fn from(avatar: views::Avatar) -> Self {
-        let views::Avatar { id, name, training_type, status, is_main, photos, created_at, .. } = avatar;
-        Self { id, name, training_type, status, is_main, photos, created_at }
+        let views::Avatar {
+            id,
+            name,
+            training_type,
+            status,
+            is_main,
+            photos,
+            created_at,
+            ..
+        } = avatar;
+        Self {
+            id,
+            name,
+            training_type,
+            status,
+            is_main,
+            photos,
+            created_at,
+        }
     }
 }
 
@@ -111,7 +132,13 @@ impl From<views::Training> for TrainingView {
         };
         let completed_at = training.finished_at.filter(|_| status == ViewStatus::Completed);
         let progress = u8::try_from(training.progress).unwrap_or(0);
-        Self { status, progress, message, created_at: training.created_at, completed_at }
+        Self {
+            status,
+            progress,
+            message,
+            created_at: training.created_at,
+            completed_at,
+        }
     }
 }
 

@@ -36,9 +36,6 @@ use crate::{
     },
 };
 
-/// `avatar_photos.reason` of a photo that Telegram would not hand out, however often it was asked.
-pub(crate) const UNAVAILABLE: &str = "unavailable";
-
 /// [`PhotoProblem::TooLarge`](crate::archive::PhotoProblem::TooLarge)'s code, for a file that is not even downloaded.
 const TOO_LARGE: &str = "too_large";
 
@@ -60,8 +57,8 @@ impl Job for StorePhoto {
     const QUEUE: Queue = Queue::Media;
     // A user waits for the counter, so a hiccup is tried again soon; a quarter of an hour in all. Before archives.
     const POLICY: Policy = Policy::attempts(10)
-        .backoff(Duration::from_secs(1), Duration::from_secs(120))
-        .timeout(Duration::from_secs(120))
+        .backoff(Duration::from_secs(1), Duration::from_mins(2))
+        .timeout(Duration::from_mins(2))
         .priority(10);
 
     fn dedupe_key(&self) -> Option<DedupeKey> {
@@ -100,10 +97,12 @@ impl Run for StorePhoto {
     }
 
     async fn on_dead(&self, tx: &mut PgConnection, why: &DeadReason) -> Result<(), JobError> {
-        let Some(photo) = photos::find(tx, self.photo_id).await? else { return Ok(()) };
+        let Some(photo) = photos::find(tx, self.photo_id).await? else {
+            return Ok(());
+        };
         warn!(photo.id = %photo.id, "Photo {} could not be had ({}): {}", photo.id, why.code, why.message);
         avatars::lock_draft(tx, photo.avatar_id).await?;
-        if photos::reject(tx, photo.id, UNAVAILABLE).await? {
+        if photos::reject(tx, photo.id, photos::UNAVAILABLE).await? {
             // It finds the photo settled and brings the counter up to date, for which it has the limits.
             enqueue(tx, &Self::new(photo.id)).await?;
         }

@@ -13,8 +13,13 @@ pub(super) async fn start(turn: &mut Turn, first_name: &str) -> Result<(), Produ
     let first_name = first_name.to_owned();
     let message = if let Some(draft) = turn.draft().await? {
         Message::new(Phrase::WelcomeBack { first_name })
-            .and(Phrase::DraftWaits { avatar: Phrase::avatar(draft.name.as_deref()) })
-            .row([(Phrase::ButtonContinue {}, Action::Create), (Phrase::ButtonDiscard {}, Action::Discard(draft.id))])
+            .and(Phrase::DraftWaits {
+                avatar: Phrase::avatar(draft.name.as_deref()),
+            })
+            .row([
+                (Phrase::ButtonContinue {}, Action::Create),
+                (Phrase::ButtonDiscard {}, Action::Discard(draft.id)),
+            ])
     } else if turn.avatars().await?.is_empty() {
         let photos = &turn.rules().photos().photos;
         let (min, max) = (small(*photos.start()), small(*photos.end()));
@@ -31,14 +36,26 @@ pub(super) async fn start(turn: &mut Turn, first_name: &str) -> Result<(), Produ
 pub(super) async fn status(turn: &mut Turn, place: Place) -> Result<(), ProducerError> {
     let avatars = turn.avatars().await?;
     let is_draft_open = avatars.iter().any(|avatar| avatar.status == AvatarStatus::Draft);
-    let mut message = Message { text: avatars.into_iter().map(|avatar| avatar.phrase).collect(), buttons: Vec::new() };
+    let mut message = Message {
+        text: avatars.into_iter().map(|avatar| avatar.phrase).collect(),
+        buttons: Vec::new(),
+    };
     if message.text.is_empty() {
         message = Message::new(Phrase::StatusNothing {});
     }
-    for training in turn.live_trainings().await?.iter().filter(|training| training.can_be_stopped) {
+    for training in turn
+        .live_trainings()
+        .await?
+        .iter()
+        .filter(|training| training.can_be_stopped)
+    {
         message = message.button(Phrase::ButtonStop {}, Action::Stop(training.id));
     }
-    let label = if is_draft_open { Phrase::ButtonContinue {} } else { Phrase::ButtonCreate {} };
+    let label = if is_draft_open {
+        Phrase::ButtonContinue {}
+    } else {
+        Phrase::ButtonCreate {}
+    };
     turn.reply(&message.button(label, Action::Create), place).await
 }
 
@@ -50,38 +67,55 @@ pub(super) async fn cancel(turn: &mut Turn) -> Result<(), ProducerError> {
     let live = turn.live_trainings().await?;
     let stoppable = live.iter().find(|training| training.can_be_stopped);
     let message = match (stoppable, live.first()) {
-        (Some(LiveTraining { id, name, .. }), _) => {
-            Message::new(Phrase::AskStop { name: name.clone() }).button(Phrase::ButtonStop {}, Action::Stop(*id))
+        (Some(LiveTraining { id, name, .. }), _) => Message::new(Phrase::AskStop { name: name.clone() })
+            .button(Phrase::ButtonStop {}, Action::Stop(*id)),
+        (None, Some(training)) => Message::new(Phrase::TooLateToStop {
+            name: training.name.clone(),
+        }),
+        (None, None) => {
+            Message::new(Phrase::NothingToCancel {}).button(Phrase::ButtonCreate {}, Action::Create)
         }
-        (None, Some(training)) => Message::new(Phrase::TooLateToStop { name: training.name.clone() }),
-        (None, None) => Message::new(Phrase::NothingToCancel {}).button(Phrase::ButtonCreate {}, Action::Create),
     };
     turn.reply(&message, Place::New).await
 }
 
 /// Throws a draft away.
-pub(super) async fn discard(turn: &mut Turn, avatar: AvatarId, place: Place) -> Result<Option<Phrase>, ProducerError> {
-    let Some(name) = turn.discard(avatar).await? else { return wizard::stale(turn).await };
-    let message = Message::new(Phrase::DraftDiscarded { avatar: Phrase::avatar(name.as_deref()) })
-        .button(Phrase::ButtonCreate {}, Action::Create);
+pub(super) async fn discard(
+    turn: &mut Turn,
+    avatar: AvatarId,
+    place: Place,
+) -> Result<Option<Phrase>, ProducerError> {
+    let Some(name) = turn.discard(avatar).await? else {
+        return wizard::stale(turn).await;
+    };
+    let message = Message::new(Phrase::DraftDiscarded {
+        avatar: Phrase::avatar(name.as_deref()),
+    })
+    .button(Phrase::ButtonCreate {}, Action::Create);
     turn.reply(&message, place).await?;
     Ok(None)
 }
 
 /// Stops a training that is not at FAL yet. Its final message says so; the message with the button as well, unless
 /// that is the progress message, which changes by itself.
-pub(super) async fn stop(turn: &mut Turn, training: TrainingId, place: Place) -> Result<Option<Phrase>, ProducerError> {
+pub(super) async fn stop(
+    turn: &mut Turn,
+    training: TrainingId,
+    place: Place,
+) -> Result<Option<Phrase>, ProducerError> {
     match turn.stop(training).await? {
         Stopped::Yes { name, progress } => {
             if let Place::InsteadOf(message) = place
                 && progress != Some(message)
             {
-                turn.reply(&Message::new(Phrase::StatusCancelled { name }), place).await?;
+                turn.reply(&Message::new(Phrase::StatusCancelled { name }), place)
+                    .await?;
             }
             Ok(None)
         }
         Stopped::TooLate { name } => {
-            turn.reply(&Message::new(Phrase::TooLateToStop { name }), Place::New).await?;
+            turn.reply(&Message::new(Phrase::TooLateToStop { name }), Place::New)
+                .await?;
             Ok(None)
         }
         Stopped::Stale => wizard::stale(turn).await,
@@ -93,10 +127,12 @@ pub(super) async fn help(turn: &mut Turn) -> Result<(), ProducerError> {
     let limits = turn.rules().photos();
     let (min, max) = (small(*limits.photos.start()), small(*limits.photos.end()));
     let megabytes = small(limits.bytes / 1_000_000);
-    turn.reply(&Message::new(Phrase::Help { min, max, megabytes }), Place::New).await
+    turn.reply(&Message::new(Phrase::Help { min, max, megabytes }), Place::New)
+        .await
 }
 
 /// A command that nobody knows.
 pub(super) async fn unknown(turn: &mut Turn) -> Result<(), ProducerError> {
-    turn.reply(&Message::new(Phrase::UnknownCommand {}), Place::New).await
+    turn.reply(&Message::new(Phrase::UnknownCommand {}), Place::New)
+        .await
 }

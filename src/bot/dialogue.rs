@@ -83,13 +83,17 @@ async fn on_tap(turn: &mut Turn, query: CallbackQuery) -> Result<Tap, ProducerEr
     turn.sender(&sender(&query.from)).await?;
     // Instead of the message with the button, so that a question makes room for the next one. Of a message that is
     // too old Telegram says too little to know that it is ours and can be edited.
-    let place = query.regular_message().map_or(Place::New, |message| Place::InsteadOf(i64::from(message.id.0)));
+    let place = query
+        .regular_message()
+        .map_or(Place::New, |message| Place::InsteadOf(i64::from(message.id.0)));
     let action = query.data.as_deref().unwrap_or_default().parse();
     let toast = match action {
         Ok(Action::Create) => wizard::open(turn, place).await?,
         Ok(Action::NewDraft(kind)) => wizard::new_draft(turn, kind, place).await?,
         Ok(Action::ChooseType(avatar, kind)) => wizard::choose_type(turn, avatar, kind, place).await?,
-        Ok(Action::ChooseGender(avatar, gender)) => wizard::choose_gender(turn, avatar, gender, place).await?,
+        Ok(Action::ChooseGender(avatar, gender)) => {
+            wizard::choose_gender(turn, avatar, gender, place).await?
+        }
         Ok(Action::Back(avatar, step)) => wizard::back(turn, avatar, step, place).await?,
         Ok(Action::Discard(avatar)) => commands::discard(turn, avatar, place).await?,
         Ok(Action::Start(avatar)) => wizard::start_training(turn, avatar, place).await?,
@@ -101,7 +105,11 @@ async fn on_tap(turn: &mut Turn, query: CallbackQuery) -> Result<Tap, ProducerEr
         }
         Err(_) => wizard::stale(turn).await?,
     };
-    Ok(Tap { query_id: query.id.0, locale: locale(&query.from).unwrap_or(Locale::En), toast })
+    Ok(Tap {
+        query_id: query.id.0,
+        locale: locale(&query.from).unwrap_or(Locale::En),
+        toast,
+    })
 }
 
 async fn on_membership(turn: &mut Turn, change: &ChatMemberUpdated) -> Result<(), ProducerError> {
@@ -127,7 +135,11 @@ fn locale(user: &User) -> Option<Locale> {
 
 /// `start` of `/start`, `/start@our_bot` and `/start payload`.
 fn command(text: &str) -> Option<&str> {
-    let word = text.strip_prefix('/')?.split_whitespace().next().unwrap_or_default();
+    let word = text
+        .strip_prefix('/')?
+        .split_whitespace()
+        .next()
+        .unwrap_or_default();
     Some(word.split('@').next().unwrap_or(word))
 }
 
@@ -137,7 +149,13 @@ mod tests {
 
     #[test]
     fn a_command_is_its_word_whatever_follows() {
-        let cases = [("/start", "start"), ("/start abc", "start"), ("/start@aisha_bot", "start"), ("/", ""), ("/СТАТУС", "СТАТУС")];
+        let cases = [
+            ("/start", "start"),
+            ("/start abc", "start"),
+            ("/start@aisha_bot", "start"),
+            ("/", ""),
+            ("/СТАТУС", "СТАТУС"),
+        ];
         for (text, word) in cases {
             assert_eq!(command(text), Some(word), "{text:?}");
         }

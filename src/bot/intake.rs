@@ -28,7 +28,10 @@ pub(super) async fn poll(bot: &Bot, wait: Duration, stop: &Stop) {
         match bot.producer.lead_polling().await {
             Ok(Some(lead)) => {
                 info!("This bot polls Telegram for updates");
-                until_done("switch to polling", stop, || bot.telegram.take_updates_by(&Intake::Polling)).await;
+                until_done("switch to polling", stop, || {
+                    bot.telegram.take_updates_by(&Intake::Polling)
+                })
+                .await;
                 if let Err(failure) = menu(bot).await {
                     warn!("The menu of commands could not be set: {failure}");
                 }

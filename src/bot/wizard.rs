@@ -39,21 +39,41 @@ pub(super) async fn ask_next(
     } else {
         let words: Vec<_> = words.into_iter().collect();
         if !words.is_empty() {
-            turn.reply(&Message { text: words, buttons: Vec::new() }, Place::New).await?;
+            turn.reply(
+                &Message {
+                    text: words,
+                    buttons: Vec::new(),
+                },
+                Place::New,
+            )
+            .await?;
         }
-        return turn.show_photos(draft.id, place).await;
+        return turn.show_photos(draft, place).await;
     };
     turn.reply(&question.after(words), place).await
 }
 
 /// Asks the open question again, once for all updates of a `subject`. For drafts that are not at the photo step.
-pub(super) async fn ask_again_once(turn: &mut Turn, draft: &Draft, subject: &str, words: Phrase) -> Result<(), ProducerError> {
-    let question = if draft.gender.is_none() { ask_gender(draft.id) } else { ask_name(draft.id) };
+pub(super) async fn ask_again_once(
+    turn: &mut Turn,
+    draft: &Draft,
+    subject: &str,
+    words: Phrase,
+) -> Result<(), ProducerError> {
+    let question = if draft.gender.is_none() {
+        ask_gender(draft.id)
+    } else {
+        ask_name(draft.id)
+    };
     turn.reply_once(subject, &question.after([words])).await
 }
 
 /// First answer, for a new draft. A second tap finds the draft of the first.
-pub(super) async fn new_draft(turn: &mut Turn, kind: TrainingType, place: Place) -> Result<Toast, ProducerError> {
+pub(super) async fn new_draft(
+    turn: &mut Turn,
+    kind: TrainingType,
+    place: Place,
+) -> Result<Toast, ProducerError> {
     match turn.new_draft(kind).await? {
         Some(draft) => ask_next(turn, &draft, place, []).await.map(|()| None),
         None => stale(turn).await,
@@ -61,17 +81,40 @@ pub(super) async fn new_draft(turn: &mut Turn, kind: TrainingType, place: Place)
 }
 
 /// First answer, given again.
-pub(super) async fn choose_type(turn: &mut Turn, avatar: AvatarId, kind: TrainingType, place: Place) -> Result<Toast, ProducerError> {
-    if turn.choose_type(avatar, kind).await? { open(turn, place).await } else { stale(turn).await }
+pub(super) async fn choose_type(
+    turn: &mut Turn,
+    avatar: AvatarId,
+    kind: TrainingType,
+    place: Place,
+) -> Result<Toast, ProducerError> {
+    if turn.choose_type(avatar, kind).await? {
+        open(turn, place).await
+    } else {
+        stale(turn).await
+    }
 }
 
 /// Second answer.
-pub(super) async fn choose_gender(turn: &mut Turn, avatar: AvatarId, gender: Gender, place: Place) -> Result<Toast, ProducerError> {
-    if turn.choose_gender(avatar, gender).await? { open(turn, place).await } else { stale(turn).await }
+pub(super) async fn choose_gender(
+    turn: &mut Turn,
+    avatar: AvatarId,
+    gender: Gender,
+    place: Place,
+) -> Result<Toast, ProducerError> {
+    if turn.choose_gender(avatar, gender).await? {
+        open(turn, place).await
+    } else {
+        stale(turn).await
+    }
 }
 
 /// Takes an answer back and asks again.
-pub(super) async fn back(turn: &mut Turn, avatar: AvatarId, step: Step, place: Place) -> Result<Toast, ProducerError> {
+pub(super) async fn back(
+    turn: &mut Turn,
+    avatar: AvatarId,
+    step: Step,
+    place: Place,
+) -> Result<Toast, ProducerError> {
     if !turn.take_back(avatar, step).await? {
         return stale(turn).await;
     }
@@ -105,21 +148,35 @@ pub(super) async fn on_text(turn: &mut Turn, text: &str) -> Result<(), ProducerE
             return open(turn, Place::New).await.map(drop);
         }
     };
-    turn.reply(&with_way_out(Message::new(problem), draft.id, Step::Gender), Place::New).await
+    turn.reply(
+        &with_way_out(Message::new(problem), draft.id, Step::Gender),
+        Place::New,
+    )
+    .await
 }
 
 /// "Start": the one tap that costs something.
-pub(super) async fn start_training(turn: &mut Turn, avatar: AvatarId, place: Place) -> Result<Toast, ProducerError> {
+pub(super) async fn start_training(
+    turn: &mut Turn,
+    avatar: AvatarId,
+    place: Place,
+) -> Result<Toast, ProducerError> {
     let min = *turn.rules().photos().photos.start();
     match turn.request_training(avatar, place).await? {
         Started::Yes(_) => Ok(None),
         Started::NotEnoughPhotos { stored, pending } if stored + pending >= min => {
-            Ok(Some(Phrase::PhotosStillLoading { pending: small(pending) }))
+            Ok(Some(Phrase::PhotosStillLoading {
+                pending: small(pending),
+            }))
         }
-        Started::NotEnoughPhotos { stored, .. } => {
-            Ok(Some(Phrase::NotEnoughPhotos { stored: small(stored), min: small(min), missing: small(min - stored) }))
-        }
-        Started::TooManyPhotos => Ok(Some(Phrase::TooManyPhotos { max: small(*turn.rules().photos().photos.end()) })),
+        Started::NotEnoughPhotos { stored, .. } => Ok(Some(Phrase::NotEnoughPhotos {
+            stored: small(stored),
+            min: small(min),
+            missing: small(min - stored),
+        })),
+        Started::TooManyPhotos => Ok(Some(Phrase::TooManyPhotos {
+            max: small(*turn.rules().photos().photos.end()),
+        })),
         Started::AlreadyTraining { name } => Ok(Some(Phrase::AlreadyTraining { name })),
         Started::AlreadyTrained { name } => Ok(Some(Phrase::AlreadyTrained { name })),
         Started::Stale => stale(turn).await,
@@ -131,8 +188,13 @@ pub(super) async fn retry(turn: &mut Turn, avatar: AvatarId) -> Result<Toast, Pr
     match turn.retry(avatar).await? {
         Retried::Reopened | Retried::AlreadyOpen => open(turn, Place::New).await,
         Retried::OtherDraft(other) => {
-            let message = Message::new(Phrase::OtherDraftFirst { avatar: Phrase::avatar(other.name.as_deref()) })
-                .row([(Phrase::ButtonContinue {}, Action::Create), (Phrase::ButtonDiscard {}, Action::Discard(other.id))]);
+            let message = Message::new(Phrase::OtherDraftFirst {
+                avatar: Phrase::avatar(other.name.as_deref()),
+            })
+            .row([
+                (Phrase::ButtonContinue {}, Action::Create),
+                (Phrase::ButtonDiscard {}, Action::Discard(other.id)),
+            ]);
             turn.reply(&message, Place::New).await?;
             Ok(None)
         }
@@ -167,7 +229,10 @@ pub(super) fn ask_type(draft: Option<AvatarId>) -> Message {
 fn ask_gender(draft: AvatarId) -> Message {
     let question = Message::new(Phrase::AskGender {}).row([
         (Phrase::ButtonMale {}, Action::ChooseGender(draft, Gender::Male)),
-        (Phrase::ButtonFemale {}, Action::ChooseGender(draft, Gender::Female)),
+        (
+            Phrase::ButtonFemale {},
+            Action::ChooseGender(draft, Gender::Female),
+        ),
     ]);
     with_way_out(question, draft, Step::Type)
 }
@@ -177,13 +242,24 @@ fn ask_name(draft: AvatarId) -> Message {
 }
 
 fn with_way_out(question: Message, draft: AvatarId, back_to: Step) -> Message {
-    question.row([(Phrase::ButtonBack {}, Action::Back(draft, back_to)), (Phrase::ButtonDiscard {}, Action::Discard(draft))])
+    question.row([
+        (Phrase::ButtonBack {}, Action::Back(draft, back_to)),
+        (Phrase::ButtonDiscard {}, Action::Discard(draft)),
+    ])
 }
 
 /// One line without control characters: what people paste holds line breaks and invisible marks.
 fn tidy(text: &str) -> String {
-    let visible: String = text.chars().map(|c| if c.is_whitespace() { ' ' } else { c }).filter(|c| !c.is_control()).collect();
-    visible.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+    let visible: String = text
+        .chars()
+        .map(|c| if c.is_whitespace() { ' ' } else { c })
+        .filter(|c| !c.is_control())
+        .collect();
+    visible
+        .split(' ')
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 #[cfg(test)]

@@ -12,13 +12,22 @@ async fn an_update_that_comes_again_is_handled_once() {
     let ann = stage.person("Ann", "en");
     ann.says("/start");
     ann.hears("Hello, Ann!").await;
-    stage.telegram.control().resend_update(None, false).expect("an update to send again");
+    stage
+        .telegram
+        .control()
+        .resend_update(None, false)
+        .expect("an update to send again");
     ann.says("/help");
     ann.hears("I train AI avatars from photos").await;
     let greetings = MessageFilter::from_bot().containing("Hello, Ann!").ever();
     assert_eq!(stage.telegram.control().messages(&greetings).len(), 1);
     assert_eq!(stage.count("select count(*) from telegram_updates").await, 2);
-    assert_eq!(stage.count("select count(*) from telegram_updates where handled_at is null").await, 0);
+    assert_eq!(
+        stage
+            .count("select count(*) from telegram_updates where handled_at is null")
+            .await,
+        0
+    );
 }
 
 #[tokio::test]
@@ -26,7 +35,9 @@ async fn two_bots_share_the_work_and_keep_each_chat_in_order() {
     let stage = Stage::new().await;
     let mut second = stage.another_bot();
     second.line("The bot is running").await;
-    let people: Vec<_> = (0..6).map(|number| stage.person(&format!("P{number}"), "en")).collect();
+    let people: Vec<_> = (0..6)
+        .map(|number| stage.person(&format!("P{number}"), "en"))
+        .collect();
     for step in ["/start", "/help", "/status", "/frobnicate"] {
         for person in &people {
             person.says(step);
@@ -35,10 +46,18 @@ async fn two_bots_share_the_work_and_keep_each_chat_in_order() {
     for person in &people {
         person.hears("I don't know this command").await;
         let heard = person.heard();
-        let order = ["Hello", "I train AI avatars", "You have no avatars yet", "I don't know this command"];
+        let order = [
+            "Hello",
+            "I train AI avatars",
+            "You have no avatars yet",
+            "I don't know this command",
+        ];
         assert_eq!(heard.len(), order.len(), "{heard:?}");
         for (said, expected) in heard.iter().zip(order) {
-            assert!(said.contains(expected), "{expected} is not where it should be: {heard:?}");
+            assert!(
+                said.contains(expected),
+                "{expected} is not where it should be: {heard:?}"
+            );
         }
     }
     // Both are asked to end, and both do: neither holds what the other needs.
@@ -71,8 +90,10 @@ async fn what_cannot_be_read_is_noted_and_the_chat_goes_on() {
         .unwrap();
     ann.says("/start");
     ann.hears("Hello, Ann!").await;
-    let error: Option<String> =
-        sqlx::query_scalar("select error from telegram_updates where update_id = 1").fetch_one(stage.pool()).await.unwrap();
+    let error: Option<String> = sqlx::query_scalar("select error from telegram_updates where update_id = 1")
+        .fetch_one(stage.pool())
+        .await
+        .unwrap();
     assert!(error.expect("a reason").contains("unknown"));
 }
 
@@ -90,8 +111,16 @@ async fn an_update_that_always_fails_is_given_up_and_its_sender_told() {
         .unwrap();
     ann.presses("Woman").await;
     ann.hears("I could not handle your message").await;
-    assert_eq!(stage.count("select count(*) from telegram_updates where attempts = 5 and error like '%no_women%'").await, 1);
-    sqlx::raw_sql("alter table avatars drop constraint no_women").execute(stage.pool()).await.unwrap();
+    assert_eq!(
+        stage
+            .count("select count(*) from telegram_updates where attempts = 5 and error like '%no_women%'")
+            .await,
+        1
+    );
+    sqlx::raw_sql("alter table avatars drop constraint no_women")
+        .execute(stage.pool())
+        .await
+        .unwrap();
     ann.presses("Woman").await;
     ann.hears("call the avatar").await;
 }
@@ -100,13 +129,24 @@ async fn an_update_that_always_fails_is_given_up_and_its_sender_told() {
 async fn telegram_being_away_for_a_while_costs_nothing_but_time() {
     let stage = Stage::new().await;
     let ann = stage.person("Ann", "en");
-    let broken = Fault { times: Some(2), ..Fault::on("getUpdates", FaultAction::Drop) };
+    let broken = Fault {
+        times: Some(2),
+        ..Fault::on("getUpdates", FaultAction::Drop)
+    };
     stage.telegram.control().inject(broken);
-    let refused = Fault::on("sendMessage", FaultAction::RetryAfter { seconds: 1, parameters: true });
+    let refused = Fault::on(
+        "sendMessage",
+        FaultAction::RetryAfter {
+            seconds: 1,
+            parameters: true,
+        },
+    );
     stage.telegram.control().inject(refused);
     ann.says("/start");
     ann.hears("Hello, Ann!").await;
 }
+
+const GONE: &str = "select count(*) from users where unreachable_at is not null";
 
 #[tokio::test]
 async fn a_user_who_blocked_the_bot_is_left_in_peace_until_they_return() {
@@ -115,10 +155,15 @@ async fn a_user_who_blocked_the_bot_is_left_in_peace_until_they_return() {
     ann.says("/start");
     ann.hears("Hello, Ann!").await;
     ann.0.block().unwrap();
-    const GONE: &str = "select count(*) from users where unreachable_at is not null";
-    eventually("the user is known to be gone", async || (stage.count(GONE).await == 1).then_some(())).await;
+    eventually("the user is known to be gone", async || {
+        (stage.count(GONE).await == 1).then_some(())
+    })
+    .await;
     ann.0.unblock().unwrap();
-    eventually("the user is known to be back", async || (stage.count(GONE).await == 0).then_some(())).await;
+    eventually("the user is known to be back", async || {
+        (stage.count(GONE).await == 0).then_some(())
+    })
+    .await;
     ann.says("/help");
     ann.hears("I train AI avatars").await;
 }
@@ -127,8 +172,16 @@ async fn a_user_who_blocked_the_bot_is_left_in_peace_until_they_return() {
 async fn the_menu_is_set_in_both_languages() {
     let stage = Stage::new().await;
     let (ann, lena) = (stage.person("Ann", "en"), stage.person("Лена", "ru"));
-    let calls = LedgerFilter { method: Some("setMyCommands".into()), ..LedgerFilter::default() };
-    stage.telegram.control().wait_ledger(&calls, 3, PATIENCE).await.expect("three menus");
+    let calls = LedgerFilter {
+        method: Some("setMyCommands".into()),
+        ..LedgerFilter::default()
+    };
+    stage
+        .telegram
+        .control()
+        .wait_ledger(&calls, 3, PATIENCE)
+        .await
+        .expect("three menus");
     assert_eq!(ann.chat().commands[1]["description"], "how the training is going");
     assert_eq!(lena.chat().commands[1]["description"], "как идёт обучение");
 }

@@ -14,26 +14,46 @@ async fn an_album_is_counted_in_one_message_that_is_edited_in_place() {
     let asked = ann.answers_the_questions("Lisa").await;
     let album = photos(10);
     // Updates of an album come in any order.
-    let order = MediaOptions { order: vec![3, 1, 0, 2, 9, 8, 7, 6, 5, 4], ..MediaOptions::default() };
+    let order = MediaOptions {
+        order: vec![3, 1, 0, 2, 9, 8, 7, 6, 5, 4],
+        ..MediaOptions::default()
+    };
     ann.0.send_album(album.clone(), order).await.unwrap();
     let counter = ann.sees(&asked, "10 photos loaded, of 10–20").await;
-    assert!(counter.text.contains("Ready to start — or add up to 10 more photos"), "{}", counter.text);
-    assert!(counter.buttons[0][0].text.contains("Start training"), "{:?}", counter.buttons);
-    assert!(counter.earlier.len() <= 6, "ten photos are not ten edits: {:?}", counter.earlier);
+    assert!(
+        counter
+            .text
+            .contains("Ready to start — or add up to 10 more photos"),
+        "{}",
+        counter.text
+    );
+    assert!(
+        counter.buttons[0][0].text.contains("Start training"),
+        "{:?}",
+        counter.buttons
+    );
+    assert!(
+        counter.earlier.len() <= 6,
+        "ten photos are not ten edits: {:?}",
+        counter.earlier
+    );
 
-    let rows: Vec<(String, String, i64)> =
-        sqlx::query_as("select storage_key, content_type, bytes from avatar_photos order by position")
-            .fetch_all(stage.pool())
-            .await
-            .unwrap();
-    let (avatar, user): (String, String) =
-        sqlx::query_as("select id::text, user_id::text from avatars").fetch_one(stage.pool()).await.unwrap();
+    let rows: Vec<(String, String, String, i64)> = sqlx::query_as(
+        "select id::text, storage_key, content_type, bytes from avatar_photos order by position",
+    )
+    .fetch_all(stage.pool())
+    .await
+    .unwrap();
+    let (avatar, user): (String, String) = sqlx::query_as("select id::text, user_id::text from avatars")
+        .fetch_one(stage.pool())
+        .await
+        .unwrap();
     let mut kept: Vec<Bytes> = Vec::new();
-    for (key, content_type, bytes) in rows {
-        assert!(key.starts_with(&format!("{user}/{avatar}/")) && key.ends_with(".jpg"), "{key}");
+    for (photo, key, content_type, bytes) in rows {
+        assert_eq!(key, format!("{user}/{avatar}/{photo}.jpg"));
         assert_eq!(content_type, "image/jpeg");
         let object = stage.s3.get(&key).expect("the object");
-        assert_eq!(object.len() as i64, bytes);
+        assert_eq!(i64::try_from(object.len()).unwrap(), bytes);
         kept.push(object.into());
     }
     let mut sent = album;
@@ -76,10 +96,16 @@ async fn an_image_sent_as_a_file_keeps_its_own_bytes_and_type() {
     let ann = stage.person("Ann", "en");
     ann.answers_the_questions("Lisa").await;
     let png = encoded(image::ImageFormat::Png);
-    ann.0.send_document("lisa.png", Some("image/png"), png.clone(), "").await.unwrap();
+    ann.0
+        .send_document("lisa.png", Some("image/png"), png.clone(), "")
+        .await
+        .unwrap();
     ann.hears("1 photo loaded").await;
     let (key, content_type): (String, String) =
-        sqlx::query_as("select storage_key, content_type from avatar_photos").fetch_one(stage.pool()).await.unwrap();
+        sqlx::query_as("select storage_key, content_type from avatar_photos")
+            .fetch_one(stage.pool())
+            .await
+            .unwrap();
     assert_eq!(content_type, "image/png");
     assert_eq!(stage.s3.get(&key).unwrap(), png);
 }
@@ -89,12 +115,21 @@ async fn a_file_that_cannot_become_a_photo_is_refused_with_a_friendly_reason() {
     let stage = Stage::new().await;
     let ann = stage.person("Ann", "en");
     ann.answers_the_questions("Lisa").await;
-    ann.0.send_document("plan.pdf", Some("application/pdf"), "%PDF-1.7", "").await.unwrap();
+    ann.0
+        .send_document("plan.pdf", Some("application/pdf"), "%PDF-1.7", "")
+        .await
+        .unwrap();
     ann.hears("This file is no picture").await;
-    ann.0.send_document("IMG_1.HEIC", Some("image/heic"), "ftypheic", "").await.unwrap();
+    ann.0
+        .send_document("IMG_1.HEIC", Some("image/heic"), "ftypheic", "")
+        .await
+        .unwrap();
     ann.hears("I can't read HEIC yet").await;
     let large = vec![0_u8; 20_000_001];
-    ann.0.send_document("huge.jpg", Some("image/jpeg"), large, "").await.unwrap();
+    ann.0
+        .send_document("huge.jpg", Some("image/jpeg"), large, "")
+        .await
+        .unwrap();
     ann.hears("The file is larger than 20 MB").await;
     assert_eq!(stage.count("select count(*) from avatar_photos").await, 0);
 }
@@ -111,9 +146,15 @@ async fn what_only_its_bytes_give_away_is_refused_in_the_counter() {
     let asked = lena.hears("Пришлите 10–20 фотографий").await;
     lena.0.send_photo(photos(1).remove(0), "").await.unwrap();
     lena.sees(&asked, "Загружена 1 фотография").await;
-    lena.0.send_document("text.jpg", Some("image/jpeg"), "I am not a picture", "").await.unwrap();
+    lena.0
+        .send_document("text.jpg", Some("image/jpeg"), "I am not a picture", "")
+        .await
+        .unwrap();
     lena.sees(&asked, "• фото 2 — это не изображение").await;
-    lena.0.send_document("bomb.jpg", Some("image/jpeg"), claims_to_be_huge(), "").await.unwrap();
+    lena.0
+        .send_document("bomb.jpg", Some("image/jpeg"), claims_to_be_huge(), "")
+        .await
+        .unwrap();
     lena.sees(&asked, "• фото 3 — слишком большое изображение").await;
     assert_eq!(stage.count(STORED).await, 1);
 }
@@ -127,15 +168,24 @@ async fn a_photo_that_comes_too_early_is_kept_and_the_open_question_is_asked_aga
     ann.says("/start");
     ann.presses("Portrait").await;
     ann.hears("Whose avatar will it be?").await;
-    ann.0.send_album(photos(3), MediaOptions::default()).await.unwrap();
+    ann.0
+        .send_album(photos(3), MediaOptions::default())
+        .await
+        .unwrap();
     let again = ann.hears("I have kept the photo").await;
     assert!(again.text.contains("Whose avatar will it be?"), "{}", again.text);
     ann.presses_on(&again, "Woman");
     ann.sees(&again, "call the avatar").await;
     ann.says("Lisa");
     ann.hears("3 photos loaded, of 10–20").await;
-    let told = MessageFilter::from_bot().containing("I have kept the photo").ever();
-    assert_eq!(stage.telegram.control().messages(&told).len(), 1, "an album is answered once");
+    let told = MessageFilter::from_bot()
+        .containing("I have kept the photo")
+        .ever();
+    assert_eq!(
+        stage.telegram.control().messages(&told).len(),
+        1,
+        "an album is answered once"
+    );
 }
 
 #[tokio::test]
@@ -144,7 +194,10 @@ async fn a_worker_that_dies_between_photos_loses_none() {
     let ann = stage.person("Ann", "en");
     ann.answers_the_questions("Lisa").await;
     stage.worker.kill();
-    ann.0.send_album(photos(10), MediaOptions::default()).await.unwrap();
+    ann.0
+        .send_album(photos(10), MediaOptions::default())
+        .await
+        .unwrap();
     stage.worker = stage.another_worker();
     ann.hears("10 photos loaded, of 10–20").await;
     assert_eq!(stage.count(STORED).await, 10);
@@ -152,23 +205,36 @@ async fn a_worker_that_dies_between_photos_loses_none() {
 
 /// A small picture that no other number makes.
 fn distinct(number: u8) -> Bytes {
-    let picture = image::RgbImage::from_pixel(64, 64, image::Rgb([number.wrapping_mul(11), number, 255 - number]));
+    let picture = image::RgbImage::from_pixel(
+        64,
+        64,
+        image::Rgb([number.wrapping_mul(11), number, 255 - number]),
+    );
     let mut jpeg = Vec::new();
-    picture.write_to(&mut std::io::Cursor::new(&mut jpeg), image::ImageFormat::Jpeg).unwrap();
+    picture
+        .write_to(&mut std::io::Cursor::new(&mut jpeg), image::ImageFormat::Jpeg)
+        .unwrap();
     jpeg.into()
 }
 
 fn encoded(format: image::ImageFormat) -> Vec<u8> {
-    let picture = image::RgbImage::from_fn(80, 60, |x, y| image::Rgb([x as u8, y as u8, 99]));
+    let picture = image::RgbImage::from_fn(80, 60, |x, y| {
+        image::Rgb([x, y, 99].map(|part| u8::try_from(part).unwrap()))
+    });
     let mut bytes = Vec::new();
-    picture.write_to(&mut std::io::Cursor::new(&mut bytes), format).unwrap();
+    picture
+        .write_to(&mut std::io::Cursor::new(&mut bytes), format)
+        .unwrap();
     bytes
 }
 
 /// A small JPEG whose header says 20,000 × 20,000 pixels.
 fn claims_to_be_huge() -> Vec<u8> {
     let mut jpeg = encoded(image::ImageFormat::Jpeg);
-    let frame = jpeg.windows(2).position(|marker| marker == [0xff, 0xc0]).expect("a baseline frame");
+    let frame = jpeg
+        .windows(2)
+        .position(|marker| marker == [0xff, 0xc0])
+        .expect("a baseline frame");
     let side = 20_000_u16.to_be_bytes();
     jpeg[frame + 5..frame + 7].copy_from_slice(&side);
     jpeg[frame + 7..frame + 9].copy_from_slice(&side);

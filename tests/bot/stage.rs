@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use aisha::simulators::telegram::{ButtonChoice, ChatView, MessageFilter, MessageView, NewUser, SimUser};
+use aisha::simulators::telegram::{
+    ButtonChoice, ChatView, MediaOptions, MessageFilter, MessageView, NewUser, SimUser,
+};
 use bytes::Bytes;
 use serde_json::json;
 use sqlx::PgPool;
@@ -16,8 +18,8 @@ pub struct Stage {
     pub s3: S3,
     pub bot: Aisha,
     pub worker: Aisha,
-    /// In webhook mode.
-    pub web: Option<Web>,
+    /// In webhook mode; ends with the stage.
+    _web: Option<Web>,
 }
 
 impl Stage {
@@ -28,13 +30,23 @@ impl Stage {
         let (bot, worker) = (bot(&db, &telegram), worker(&db, &telegram, &s3));
         bot.line("polls Telegram").await;
         worker.line("claiming jobs").await;
-        Self { db, telegram, s3, bot, worker, web: None }
+        Self {
+            db,
+            telegram,
+            s3,
+            bot,
+            worker,
+            _web: None,
+        }
     }
 
     /// The same, but Telegram posts updates to `aisha web`, which stores them for the bot.
     pub async fn by_webhook() -> Self {
         let (db, telegram, s3) = (Db::new().await, Telegram::new().await, S3::new().await);
-        let mode = [("AISHA__TELEGRAM__MODE", "webhook"), ("TELEGRAM_WEBHOOK_SECRET", "s3cret_of-Telegrams")];
+        let mode = [
+            ("AISHA__TELEGRAM__MODE", "webhook"),
+            ("TELEGRAM_WEBHOOK_SECRET", "s3cret_of-Telegrams"),
+        ];
         let web = Web::start(&db, &mode).await;
         let bot = aisha(["bot"])
             .env("DATABASE_URL", db.url())
@@ -44,7 +56,14 @@ impl Stage {
             .start();
         let worker = worker(&db, &telegram, &s3);
         worker.line("claiming jobs").await;
-        Self { db, telegram, s3, bot, worker, web: Some(web) }
+        Self {
+            db,
+            telegram,
+            s3,
+            bot,
+            worker,
+            _web: Some(web),
+        }
     }
 
     /// Another worker in the place of one that died.
@@ -95,7 +114,10 @@ impl Stage {
 }
 
 fn bot(db: &Db, telegram: &Telegram) -> Aisha {
-    aisha(["bot"]).env("DATABASE_URL", db.url()).envs(telegram.env()).start()
+    aisha(["bot"])
+        .env("DATABASE_URL", db.url())
+        .envs(telegram.env())
+        .start()
 }
 
 fn worker(db: &Db, telegram: &Telegram, s3: &S3) -> Aisha {
@@ -121,30 +143,52 @@ impl Person {
     }
 
     pub async fn hears_what(&self, filter: MessageFilter) -> MessageView {
-        self.0.wait_for(filter, PATIENCE).await.unwrap_or_else(|error| panic!("{error}"))
+        self.0
+            .wait_for(filter, PATIENCE)
+            .await
+            .unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Waits until this very message says this.
     pub async fn sees(&self, message: &MessageView, part: &str) -> MessageView {
         let id = message.message_id;
         let look = |chat: &ChatView| {
-            chat.messages.iter().find(|one| one.message_id == id && one.text.contains(part)).cloned()
+            chat.messages
+                .iter()
+                .find(|one| one.message_id == id && one.text.contains(part))
+                .cloned()
         };
         let seen = self.0.wait_until(PATIENCE, look).await;
-        seen.unwrap_or_else(|| panic!("message {id} never said {part:?}; the bot said {:?}", self.heard()))
+        seen.unwrap_or_else(|| {
+            panic!(
+                "message {id} never said {part:?}; the bot said {:?}",
+                self.heard()
+            )
+        })
     }
 
     /// Waits for a button with this in its label and presses it, on the latest message that has it.
     pub async fn presses(&self, label: &str) -> MessageView {
-        let message = self.hears_what(MessageFilter::from_bot().with_button(label)).await;
+        let message = self
+            .hears_what(MessageFilter::from_bot().with_button(label))
+            .await;
         self.presses_on(&message, label);
         message
     }
 
     /// Presses a button of a message, as it was when we looked.
     pub fn presses_on(&self, message: &MessageView, label: &str) {
-        let button = message.buttons.iter().flatten().find(|button| button.text.contains(label)).expect("the button");
-        let choice = ButtonChoice { message_id: Some(message.message_id), data: button.data.clone(), label: None };
+        let button = message
+            .buttons
+            .iter()
+            .flatten()
+            .find(|button| button.text.contains(label))
+            .expect("the button");
+        let choice = ButtonChoice {
+            message_id: Some(message.message_id),
+            data: button.data.clone(),
+            label: None,
+        };
         self.0.press_button(&choice).unwrap();
     }
 
@@ -161,7 +205,7 @@ impl Person {
     /// Sends photos at once, as an album, and waits until they are loaded.
     pub async fn sends_photos(&self, photos: Vec<Bytes>) -> MessageView {
         let all = photos.len();
-        self.0.send_album(photos, Default::default()).await.unwrap();
+        self.0.send_album(photos, MediaOptions::default()).await.unwrap();
         self.hears(&format!("{all} photos loaded")).await
     }
 
@@ -171,15 +215,27 @@ impl Person {
 
     /// What the bot said and what it says now, oldest first, without what it said before edits.
     pub fn heard(&self) -> Vec<String> {
-        self.chat().messages.into_iter().filter(|message| message.from_bot).map(|message| message.text).collect()
+        self.chat()
+            .messages
+            .into_iter()
+            .filter(|message| message.from_bot)
+            .map(|message| message.text)
+            .collect()
     }
 }
 
 /// So many different photos.
 pub fn photos(count: usize) -> Vec<Bytes> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/photos/portrait");
-    let mut files: Vec<_> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<_> = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     files.sort();
     assert!(files.len() >= count, "there are only {} photos", files.len());
-    files.iter().take(count).map(|file| std::fs::read(file).unwrap().into()).collect()
+    files
+        .iter()
+        .take(count)
+        .map(|file| std::fs::read(file).unwrap().into())
+        .collect()
 }

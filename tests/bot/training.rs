@@ -12,8 +12,14 @@ async fn start_turns_the_counter_into_the_progress_message() {
     ann.answers_the_questions("Lisa").await;
     let ready = ann.sends_photos(photos(10)).await;
     ann.presses_on(&ready, "Start training");
-    let progress = ann.sees(&ready, "Training the avatar Lisa · portrait · 10 photos").await;
-    assert!(progress.text.contains("Preparing the photos"), "{}", progress.text);
+    let progress = ann
+        .sees(&ready, "Training the avatar Lisa · portrait · 10 photos")
+        .await;
+    assert!(
+        progress.text.contains("Preparing the photos"),
+        "{}",
+        progress.text
+    );
 
     let row: (String, String, String, String, String) = sqlx::query_as(
         "select t.status::text, t.training_type::text, t.trainer, t.preset, t.trigger_phrase
@@ -27,9 +33,17 @@ async fn start_turns_the_counter_into_the_progress_message() {
     assert_eq!(row.1, "portrait");
     assert_eq!(row.2, "flux-lora-portrait-trainer");
     assert_eq!(row.3, "balanced");
-    let avatar: String = sqlx::query_scalar("select id::text from avatars").fetch_one(stage.pool()).await.unwrap();
+    let avatar: String = sqlx::query_scalar("select id::text from avatars")
+        .fetch_one(stage.pool())
+        .await
+        .unwrap();
     assert_eq!(row.4, format!("TOK_{}", &avatar[..8]));
-    assert_eq!(stage.count("select count(*) from jobs where kind = 'build_archive'").await, 1);
+    assert_eq!(
+        stage
+            .count("select count(*) from jobs where kind = 'build_archive'")
+            .await,
+        1
+    );
 
     ann.says("/status");
     ann.hears("⏳ Lisa\n📦 Preparing the photos").await;
@@ -47,14 +61,25 @@ async fn a_double_tap_on_start_is_one_training() {
     ann.sees(&ready, "Training the avatar Lisa").await;
     let answered = ann.0.wait_until(PATIENCE, |chat| {
         let starts = chat.callbacks.iter().filter(|tap| tap.data.starts_with("start:"));
-        let toasts: Vec<_> = starts.filter_map(|tap| tap.answer.as_ref()).map(|answer| answer.text.clone()).collect();
+        let toasts: Vec<_> = starts
+            .filter_map(|tap| tap.answer.as_ref())
+            .map(|answer| answer.text.clone())
+            .collect();
         (toasts.len() == 5).then_some(toasts)
     });
     let toasts = answered.await.expect("every tap is answered");
-    let repeats = toasts.iter().filter(|text| text.contains("“Lisa” is in training already")).count();
+    let repeats = toasts
+        .iter()
+        .filter(|text| text.contains("“Lisa” is in training already"))
+        .count();
     assert_eq!(repeats, 4, "{toasts:?}");
     assert_eq!(stage.count("select count(*) from trainings").await, 1);
-    assert_eq!(stage.count("select count(*) from jobs where kind = 'build_archive'").await, 1);
+    assert_eq!(
+        stage
+            .count("select count(*) from jobs where kind = 'build_archive'")
+            .await,
+        1
+    );
 }
 
 #[tokio::test]
@@ -63,7 +88,15 @@ async fn start_is_offered_at_ten_photos_and_refused_below() {
     let ann = stage.person("Ann", "en");
     ann.answers_the_questions("Lisa").await;
     let nine = ann.sends_photos(photos(9)).await;
-    assert!(!nine.buttons.iter().flatten().any(|button| button.text.contains("Start")), "{:?}", nine.buttons);
+    assert!(
+        !nine
+            .buttons
+            .iter()
+            .flatten()
+            .any(|button| button.text.contains("Start")),
+        "{:?}",
+        nine.buttons
+    );
     ann.0.send_photo(photos(10).remove(9), "").await.unwrap();
     let ten = ann.sees(&nine, "10 photos loaded").await;
     // One of them is lost between the look and the tap.
@@ -76,7 +109,9 @@ async fn start_is_offered_at_ten_photos_and_refused_below() {
     .unwrap();
     ann.presses_on(&ten, "Start training");
     let toast = ann.0.wait_until(PATIENCE, |chat| {
-        chat.callbacks.iter().find_map(|tap| Some(tap.answer.as_ref()?.text.clone()).filter(|text| text.contains("9 photos are")))
+        chat.callbacks.iter().find_map(|tap| {
+            Some(tap.answer.as_ref()?.text.clone()).filter(|text| text.contains("9 photos are"))
+        })
     });
     assert_eq!(
         toast.await.as_deref(),
@@ -99,11 +134,27 @@ async fn a_training_that_is_not_at_the_trainer_yet_is_called_off_and_tried_again
     let last = ann.hears("The training of Lisa was cancelled").await;
     ann.sees(&progress, "The training was cancelled").await;
     ann.sees(&asked, "Lisa: the training was cancelled").await;
-    assert_eq!(stage.count("select count(*) from trainings where status = 'cancelled' and result_source = 'user'").await, 1);
-    assert_eq!(stage.count("select count(*) from avatars where status = 'cancelled'").await, 1);
+    assert_eq!(
+        stage
+            .count("select count(*) from trainings where status = 'cancelled' and result_source = 'user'")
+            .await,
+        1
+    );
+    assert_eq!(
+        stage
+            .count("select count(*) from avatars where status = 'cancelled'")
+            .await,
+        1
+    );
 
     ann.presses_on(&last, "Try again");
-    let again = ann.hears_what(MessageFilter::from_bot().containing("10 photos loaded").after(last.message_id)).await;
+    let again = ann
+        .hears_what(
+            MessageFilter::from_bot()
+                .containing("10 photos loaded")
+                .after(last.message_id),
+        )
+        .await;
     ann.presses_on(&again, "Start training");
     ann.sees(&again, "Training the avatar Lisa").await;
     assert_eq!(stage.count("select count(*) from trainings").await, 2);
@@ -125,11 +176,17 @@ async fn a_training_at_the_trainer_is_not_called_off_and_the_user_is_told() {
     .unwrap();
     // The button is still there, as it would be when the submit was faster than the edit.
     ann.presses_on(&progress, "Stop the training");
-    ann.hears("is already running on the server and can't be stopped now").await;
+    ann.hears("is already running on the server and can't be stopped now")
+        .await;
     ann.says("/cancel");
     let told = MessageFilter::from_bot().containing("can't be stopped now");
     ann.0.wait_for_many(told, 2, PATIENCE).await.unwrap();
-    assert_eq!(stage.count("select count(*) from trainings where status = 'submitting'").await, 1);
+    assert_eq!(
+        stage
+            .count("select count(*) from trainings where status = 'submitting'")
+            .await,
+        1
+    );
 }
 
 #[tokio::test]
@@ -141,11 +198,24 @@ async fn somebody_elses_avatar_and_training_cannot_be_touched() {
     let start = ready.buttons[0][0].data.clone().unwrap();
     eve.says("/start");
     let hello = eve.hears("Hello, Eve!").await;
-    for action in [start.clone(), start.replace("start:", "discard:"), start.replace("start:", "retry:")] {
+    for action in [
+        start.clone(),
+        start.replace("start:", "discard:"),
+        start.replace("start:", "retry:"),
+    ] {
         stage.forge_tap(&eve, hello.message_id, &action).await;
     }
-    let stale = eve.0.wait_for_many(MessageFilter::from_bot().containing("You have no avatars yet"), 3, PATIENCE);
+    let stale = eve.0.wait_for_many(
+        MessageFilter::from_bot().containing("You have no avatars yet"),
+        3,
+        PATIENCE,
+    );
     stale.await.unwrap();
-    assert_eq!(stage.count("select count(*) from avatars where status = 'draft'").await, 1);
+    assert_eq!(
+        stage
+            .count("select count(*) from avatars where status = 'draft'")
+            .await,
+        1
+    );
     assert_eq!(stage.count("select count(*) from trainings").await, 0);
 }

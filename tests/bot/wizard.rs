@@ -10,21 +10,40 @@ async fn the_wizard_asks_type_gender_name_and_photos_in_english() {
     let ann = stage.person("Ann", "en");
     ann.says("/start");
     let first = ann.hears("Hello, Ann!").await;
-    assert!(first.text.contains("Which kind of avatar shall we make?"), "{}", first.text);
+    assert!(
+        first.text.contains("Which kind of avatar shall we make?"),
+        "{}",
+        first.text
+    );
     ann.presses_on(&first, "Portrait");
     ann.presses("Woman").await;
     let asked = ann.hears("What shall we call the avatar?").await;
-    assert_eq!(asked.message_id, first.message_id, "taps move the same message on");
+    assert_eq!(
+        asked.message_id, first.message_id,
+        "taps move the same message on"
+    );
     ann.says("Lisa & <Co>");
     let photos = ann.hears("Send 10–20 photos").await;
-    assert!(photos.text.starts_with("📸 Lisa & <Co> · portrait · woman"), "{}", photos.text);
+    assert!(
+        photos.text.starts_with("📸 Lisa & <Co> · portrait · woman"),
+        "{}",
+        photos.text
+    );
 
     let draft: (String, String, String, String) =
         sqlx::query_as("select training_type::text, gender::text, name, status::text from avatars")
             .fetch_one(stage.pool())
             .await
             .unwrap();
-    assert_eq!(draft, ("portrait".into(), "female".into(), "Lisa & <Co>".into(), "draft".into()));
+    assert_eq!(
+        draft,
+        (
+            "portrait".into(),
+            "female".into(),
+            "Lisa & <Co>".into(),
+            "draft".into()
+        )
+    );
 }
 
 #[tokio::test]
@@ -39,8 +58,15 @@ async fn the_wizard_speaks_russian_to_those_whose_telegram_does() {
     lena.hears("Как назовём аватар?").await;
     lena.says("Осень");
     let photos = lena.hears("Пришлите 10–20 фотографий").await;
-    assert!(photos.text.starts_with("📸 Осень · художественный · мужчина"), "{}", photos.text);
-    let kind: String = sqlx::query_scalar("select training_type::text from avatars").fetch_one(stage.pool()).await.unwrap();
+    assert!(
+        photos.text.starts_with("📸 Осень · художественный · мужчина"),
+        "{}",
+        photos.text
+    );
+    let kind: String = sqlx::query_scalar("select training_type::text from avatars")
+        .fetch_one(stage.pool())
+        .await
+        .unwrap();
     assert_eq!(kind, "style");
 }
 
@@ -71,7 +97,8 @@ async fn a_draft_is_continued_where_it_was_left_and_cancelled_when_asked() {
     ann.presses("Portrait").await;
     ann.hears("Whose avatar will it be?").await;
     ann.says("/start");
-    ann.hears("An unfinished avatar is waiting for you: no name yet.").await;
+    ann.hears("An unfinished avatar is waiting for you: no name yet.")
+        .await;
     let offer = ann.presses("Continue").await;
     let gender = ann.sees(&offer, "Whose avatar will it be?").await;
     ann.presses_on(&gender, "Woman");
@@ -146,9 +173,21 @@ async fn a_button_of_another_time_says_so_and_shows_where_we_are() {
     ann.says("/cancel");
     let discarded = ann.hears("Creation cancelled").await;
     ann.presses_on(&old, "Woman");
-    ann.hears_what(MessageFilter::from_bot().containing("no avatars yet").after(discarded.message_id)).await;
+    ann.hears_what(
+        MessageFilter::from_bot()
+            .containing("no avatars yet")
+            .after(discarded.message_id),
+    )
+    .await;
     let toast = ann.0.wait_until(crate::support::PATIENCE, |chat| {
-        chat.callbacks.iter().find(|tap| tap.answer.as_ref().is_some_and(|answer| answer.text.contains("out of date"))).cloned()
+        chat.callbacks
+            .iter()
+            .find(|tap| {
+                tap.answer
+                    .as_ref()
+                    .is_some_and(|answer| answer.text.contains("out of date"))
+            })
+            .cloned()
     });
     assert!(toast.await.is_some());
 }

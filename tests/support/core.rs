@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aisha::simulators::telegram::{NewUser, SimUser};
 use jobs::archive::{Limits, Workbench};
-use jobs::domain::{AvatarId, Gender, TrainingType, Trainers, TrainingDefaults};
+use jobs::domain::{AvatarId, Gender, Trainers, TrainingDefaults, TrainingType};
 use jobs::fal::{FalClient, FalSettings, FalTimeouts, Multipart};
 use jobs::objects::{ObjectStore, ObjectStoreSettings, ObjectStoreTimeouts};
 use jobs::producer::{Producer, Rules, Sender, Turn};
@@ -43,7 +43,14 @@ impl Core {
         let services = services(&db, &telegram, &s3);
         let rules = Rules::new(services.saga.photos.clone(), (*services.trainers).clone());
         let producer = Producer::new(db.pool.clone());
-        Self { db, telegram, s3, services, producer, rules }
+        Self {
+            db,
+            telegram,
+            s3,
+            services,
+            producer,
+            rules,
+        }
     }
 
     /// Runs jobs when the test says so.
@@ -57,7 +64,10 @@ impl Core {
 
     /// Somebody new, at the simulator, who has written to the bot: else it may not write to them.
     pub fn person(&self) -> SimUser {
-        let new = NewUser { first_name: Some("Ann".to_owned()), ..NewUser::default() };
+        let new = NewUser {
+            first_name: Some("Ann".to_owned()),
+            ..NewUser::default()
+        };
         let person = self.telegram.control().create_user(new);
         person.send_text("hello").expect("a message");
         person
@@ -70,8 +80,16 @@ impl Core {
             .await
             .expect("the next update");
         let update = json!({"update_id": next, "message": {"chat": {"id": person.id()}}});
-        assert!(self.producer.accept_telegram_update(update).await.expect("store"), "the update is new");
-        let mut turn = self.producer.next_turn(&self.rules).await.expect("take").expect("a turn");
+        assert!(
+            self.producer.accept_telegram_update(update).await.expect("store"),
+            "the update is new"
+        );
+        let mut turn = self
+            .producer
+            .next_turn(&self.rules)
+            .await
+            .expect("take")
+            .expect("a turn");
         let sender = Sender {
             telegram_id: person.id(),
             username: None,
@@ -85,8 +103,17 @@ impl Core {
     /// A draft of this person's at the photo step, with its first message not sent yet.
     pub async fn draft_of(&self, person: &SimUser) -> AvatarId {
         let mut turn = self.turn_of(person).await;
-        let draft = turn.new_draft(TrainingType::Portrait).await.expect("a draft").expect("a draft").id;
-        assert!(turn.choose_gender(draft, Gender::Female).await.expect("the gender"));
+        let draft = turn
+            .new_draft(TrainingType::Portrait)
+            .await
+            .expect("a draft")
+            .expect("a draft")
+            .id;
+        assert!(
+            turn.choose_gender(draft, Gender::Female)
+                .await
+                .expect("the gender")
+        );
         assert!(turn.name(draft, "Lisa").await.expect("the name"));
         turn.finish().await.expect("commit");
         draft
@@ -94,7 +121,10 @@ impl Core {
 
     /// The newest job of a kind.
     pub async fn newest(&self, kind: &str) -> JobId {
-        let id = sqlx::query_scalar("select max(id) from jobs where kind = $1").bind(kind).fetch_one(self.pool()).await;
+        let id = sqlx::query_scalar("select max(id) from jobs where kind = $1")
+            .bind(kind)
+            .fetch_one(self.pool())
+            .await;
         JobId(id.unwrap_or_else(|error| panic!("no job of kind {kind}: {error}")))
     }
 
@@ -104,7 +134,11 @@ impl Core {
         T: Send + Unpin,
         (T,): for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow>,
     {
-        sqlx::query_as::<_, (T,)>(query).fetch_one(self.pool()).await.expect(query).0
+        sqlx::query_as::<_, (T,)>(query)
+            .fetch_one(self.pool())
+            .await
+            .expect(query)
+            .0
     }
 }
 
@@ -114,7 +148,8 @@ fn services(db: &Db, telegram: &Telegram, s3: &S3) -> Services {
         style_trainer: "flux-lora-fast-training".to_owned(),
         preset: "balanced".to_owned(),
     };
-    let trainers = Trainers::from_toml(include_str!("../../config/trainers.toml"), &defaults).expect("the trainers");
+    let trainers =
+        Trainers::from_toml(include_str!("../../config/trainers.toml"), &defaults).expect("the trainers");
     let [(_, token), (_, api_url)] = telegram.env();
     let api_url: Url = api_url.parse().expect("a URL");
     let telegram = TelegramClient::new(&SecretString::from(token), &api_url, Duration::from_secs(20));
@@ -181,7 +216,7 @@ fn saga() -> SagaSettings {
     SagaSettings {
         photos: Limits::default(),
         archive_delivery: ArchiveDelivery::FalStorage,
-        archive_lifecycle: Duration::from_secs(86_400),
+        archive_lifecycle: Duration::from_hours(24),
         webhook: None,
         first_poll: Duration::from_secs(1),
         poll_every: Duration::from_secs(1),

@@ -34,7 +34,10 @@ impl Producer {
         let count = batch.len();
         let batch: Vec<_> = batch.into_iter().filter_map(incoming).collect();
         if batch.len() < count {
-            error!("{} of {count} updates from Telegram have no update_id and are skipped", count - batch.len());
+            error!(
+                "{} of {count} updates from Telegram have no update_id and are skipped",
+                count - batch.len()
+            );
         }
         let mut tx = self.pool.begin().await?;
         updates::store(&mut tx, &batch).await?;
@@ -46,15 +49,20 @@ impl Producer {
     pub async fn lead_polling(&self) -> Result<Option<PollingLead>, ProducerError> {
         // A connection of its own: the lock is the session's, and ends with it however we end.
         let mut session = self.pool.acquire().await?.detach();
-        let got = sqlx::query_scalar!(r#"select pg_try_advisory_lock(hashtextextended('aisha telegram polling', 0)) as "got!""#)
-            .fetch_one(&mut session)
-            .await?;
+        let got = sqlx::query_scalar!(
+            r#"select pg_try_advisory_lock(hashtextextended('aisha telegram polling', 0)) as "got!""#
+        )
+        .fetch_one(&mut session)
+        .await?;
         Ok(got.then_some(PollingLead { session }))
     }
 
     /// Wakes when updates are stored.
     pub async fn update_signal(&self) -> UpdateSignal {
-        UpdateSignal { listener: listen(&self.pool).await, pool: self.pool.clone() }
+        UpdateSignal {
+            listener: listen(&self.pool).await,
+            pool: self.pool.clone(),
+        }
     }
 
     /// The oldest update that is the next of its chat. Different chats can be taken at the same time, by any
@@ -71,15 +79,24 @@ impl Producer {
     /// and its sender is told.
     pub async fn turn_failed(&self, update_id: i64, why: &str) -> Result<(), ProducerError> {
         let mut tx = self.pool.begin().await?;
-        let Some(failed) = updates::failed(&mut tx, update_id, why, MAX_ATTEMPTS).await? else { return Ok(()) };
+        let Some(failed) = updates::failed(&mut tx, update_id, why, MAX_ATTEMPTS).await? else {
+            return Ok(());
+        };
         if failed.given_up {
-            error!(telegram.update_id = update_id, "Update {update_id} is given up after {MAX_ATTEMPTS} attempts: {why}");
+            error!(
+                telegram.update_id = update_id,
+                "Update {update_id} is given up after {MAX_ATTEMPTS} attempts: {why}"
+            );
             if let Some(user) = users::find_by_chat(&mut tx, failed.chat_id).await? {
                 let sorry = Message::new(Phrase::Trouble {});
-                notifications::reply(&mut tx, user, &format!("update:{update_id}"), &sorry, Place::New).await?;
+                notifications::reply(&mut tx, user, &format!("update:{update_id}"), &sorry, Place::New)
+                    .await?;
             }
         } else {
-            warn!(telegram.update_id = update_id, "Handling update {update_id} failed, it will be tried again: {why}");
+            warn!(
+                telegram.update_id = update_id,
+                "Handling update {update_id} failed, it will be tried again: {why}"
+            );
         }
         tx.commit().await?;
         Ok(())
@@ -96,7 +113,11 @@ fn incoming(mut body: Value) -> Option<Incoming> {
         let paths = ["/chat/id", "/message/chat/id", "/from/id"];
         paths.into_iter().find_map(|path| content.pointer(path)?.as_i64())
     });
-    Some(Incoming { update_id, chat_id, body })
+    Some(Incoming {
+        update_id,
+        chat_id,
+        body,
+    })
 }
 
 /// `jsonb` has no NUL character. One update with it must not keep Telegram from handing out the others, so it becomes
@@ -178,14 +199,24 @@ mod tests {
 
     #[test]
     fn the_chat_of_an_update_is_found_in_each_kind_that_we_handle() {
-        let message = json!({"update_id": 1, "message": {"message_id": 5, "chat": {"id": 7}, "from": {"id": 8}}});
+        let message =
+            json!({"update_id": 1, "message": {"message_id": 5, "chat": {"id": 7}, "from": {"id": 8}}});
         let tap = json!({"update_id": 2, "callback_query": {"id": "x", "from": {"id": 9}, "message": {"chat": {"id": 7}}}});
         let old_tap = json!({"update_id": 3, "callback_query": {"id": "x", "from": {"id": 7}}});
         let blocked = json!({"update_id": 4, "my_chat_member": {"chat": {"id": 7}, "from": {"id": 8}}});
         for update in [message, tap, old_tap, blocked] {
-            assert_eq!(incoming(update.clone()).expect("an update").chat_id, Some(7), "{update}");
+            assert_eq!(
+                incoming(update.clone()).expect("an update").chat_id,
+                Some(7),
+                "{update}"
+            );
         }
-        assert_eq!(incoming(json!({"update_id": 5, "poll": {"id": "p"}})).expect("an update").chat_id, None);
+        assert_eq!(
+            incoming(json!({"update_id": 5, "poll": {"id": "p"}}))
+                .expect("an update")
+                .chat_id,
+            None
+        );
     }
 
     #[test]

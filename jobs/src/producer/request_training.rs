@@ -45,7 +45,11 @@ pub enum Started {
 impl Turn {
     /// Starts the training of a draft: avatar, training, first job and progress message together. Of two taps one
     /// starts it. The progress message takes the place of the one whose button was pressed.
-    pub async fn request_training(&mut self, avatar: AvatarId, place: Place) -> Result<Started, ProducerError> {
+    pub async fn request_training(
+        &mut self,
+        avatar: AvatarId,
+        place: Place,
+    ) -> Result<Started, ProducerError> {
         let user = self.user()?;
         let draft = match avatars::lock_draft(&mut self.tx, avatar).await? {
             Some(draft) if draft.user_id == user => draft,
@@ -62,7 +66,7 @@ impl Turn {
         }
         let trigger = match draft.training_type {
             TrainingType::Portrait => portrait_trigger(avatar),
-            TrainingType::Style => self.rules.chance.draw(|rng| style_trigger(rng)),
+            TrainingType::Style => self.rules.chance.draw(style_trigger),
         };
         if !avatars::begin_training(&mut self.tx, user, avatar, &trigger).await? {
             return Ok(Started::Stale);
@@ -88,7 +92,9 @@ impl Turn {
 
     async fn no_draft(&mut self, avatar: AvatarId) -> Result<Started, ProducerError> {
         let user = self.user()?;
-        let Some(owned) = avatars::owned(&mut self.tx, user, avatar).await? else { return Ok(Started::Stale) };
+        let Some(owned) = avatars::owned(&mut self.tx, user, avatar).await? else {
+            return Ok(Started::Stale);
+        };
         let name = owned.name.unwrap_or_default();
         Ok(match owned.status {
             AvatarStatus::Training => Started::AlreadyTraining { name },

@@ -156,7 +156,11 @@ pub(crate) async fn count(tx: &mut PgConnection, kind: Kind, avatar: AvatarId) -
 }
 
 /// Telegram's id of a training's open message of a kind.
-pub(crate) async fn message_of(tx: &mut PgConnection, kind: Kind, training: TrainingId) -> Result<Option<i64>, sqlx::Error> {
+pub(crate) async fn message_of(
+    tx: &mut PgConnection,
+    kind: Kind,
+    training: TrainingId,
+) -> Result<Option<i64>, sqlx::Error> {
     let row = sqlx::query_scalar!(
         "select message_id from notifications where kind = $1 and training_id = $2 and closed_at is null",
         kind.as_str(),
@@ -353,6 +357,27 @@ pub(crate) async fn close_all(tx: &mut PgConnection, user: UserId) -> Result<(),
     .execute(tx)
     .await?;
     Ok(())
+}
+
+/// Opens the user's final messages again that never reached them because they were away; oldest first.
+pub(crate) async fn reopen_finals(
+    tx: &mut PgConnection,
+    user: UserId,
+) -> Result<Vec<NotificationId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        with reopened as (
+            update notifications
+               set closed_at = null, outcome = null, sending_since = null, updated_at = now()
+             where user_id = $1 and kind = 'final' and outcome = 'unreachable' and delivered_revision = 0
+            returning id, seq
+        )
+        select id as "id!: NotificationId" from reopened order by seq
+        "#,
+        user.0
+    )
+    .fetch_all(tx)
+    .await
 }
 
 /// Whose notification it is.

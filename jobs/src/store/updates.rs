@@ -34,7 +34,9 @@ pub(crate) async fn store(tx: &mut PgConnection, updates: &[Incoming]) -> Result
     .await?
     .rows_affected();
     if stored > 0 {
-        sqlx::query!("select pg_notify($1, '')", CHANNEL).execute(tx).await?;
+        sqlx::query!("select pg_notify($1, '')", CHANNEL)
+            .execute(tx)
+            .await?;
     }
     Ok(stored)
 }
@@ -71,7 +73,11 @@ pub(crate) async fn take(tx: &mut PgConnection) -> Result<Option<Stored>, sqlx::
 }
 
 /// The update has had its effect, in this transaction; or never will, for the reason in `error`.
-pub(crate) async fn handled(tx: &mut PgConnection, update_id: i64, error: Option<&str>) -> Result<(), sqlx::Error> {
+pub(crate) async fn handled(
+    tx: &mut PgConnection,
+    update_id: i64,
+    error: Option<&str>,
+) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update telegram_updates set handled_at = now(), error = $2 where update_id = $1",
         update_id,

@@ -79,11 +79,24 @@ pub(crate) async fn training(tx: &mut PgConnection, id: Uuid) -> Result<Option<T
 }
 
 /// When the avatar with this id was made; `None`: there is none.
-pub(crate) async fn avatar_created_at(tx: &mut PgConnection, id: Uuid) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
-    sqlx::query_scalar!("select created_at from avatars where id = $1", id).fetch_optional(tx).await
+pub(crate) async fn avatar_created_at(
+    tx: &mut PgConnection,
+    id: Uuid,
+) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
+    sqlx::query_scalar!("select created_at from avatars where id = $1", id)
+        .fetch_optional(tx)
+        .await
 }
 
 /// The user with this Telegram id.
-pub(crate) async fn user_by_telegram_id(tx: &mut PgConnection, telegram_id: i64) -> Result<Option<UserId>, sqlx::Error> {
-    sqlx::query_scalar!(r#"select id as "id: UserId" from users where telegram_id = $1"#, telegram_id).fetch_optional(tx).await
+pub(crate) async fn user_by_telegram_id(
+    tx: &mut PgConnection,
+    telegram_id: i64,
+) -> Result<Option<UserId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select id as "id: UserId" from users where telegram_id = $1"#,
+        telegram_id
+    )
+    .fetch_optional(tx)
+    .await
 }

@@ -59,7 +59,11 @@ impl Payload for GetRawUpdates {
 impl TelegramClient {
     /// Waits up to `wait` for updates from `offset` on; asking for an offset acknowledges everything before it.
     pub async fn updates(&self, offset: Option<i64>, wait: Duration) -> Result<Vec<Value>, Failure> {
-        let payload = GetRawUpdates { offset, timeout: wait.as_secs(), allowed_updates: handled_updates() };
+        let payload = GetRawUpdates {
+            offset,
+            timeout: wait.as_secs(),
+            allowed_updates: handled_updates(),
+        };
         let request = JsonRequest::new(self.patient.clone(), payload).send();
         match tokio::time::timeout(wait + POLL_MARGIN, request).await {
             Ok(answer) => Ok(answer?),
@@ -84,7 +88,9 @@ impl TelegramClient {
 
     /// Ends the spinner on a pressed button, with a short text if there is something to say.
     pub async fn answer_tap(&self, query_id: &str, text: Option<String>) -> Result<(), Failure> {
-        let mut answer = self.calls.answer_callback_query(CallbackQueryId(query_id.to_owned()));
+        let mut answer = self
+            .calls
+            .answer_callback_query(CallbackQueryId(query_id.to_owned()));
         if let Some(text) = text {
             answer = answer.text(text);
         }
@@ -94,7 +100,9 @@ impl TelegramClient {
 
     /// Sets the menu of commands: for one language, or for all that have none of their own.
     pub async fn set_menu(&self, locale: Option<Locale>, commands: &[Command]) -> Result<(), Failure> {
-        let commands = commands.iter().map(|command| BotCommand::new(command.name, command.description.clone()));
+        let commands = commands
+            .iter()
+            .map(|command| BotCommand::new(command.name, command.description.clone()));
         let mut call = self.calls.set_my_commands(commands);
         if let Some(locale) = locale {
             call = call.language_code(locale.as_str());
@@ -106,5 +114,9 @@ impl TelegramClient {
 
 /// What the bot does something with. Telegram sends nothing else.
 fn handled_updates() -> Vec<AllowedUpdate> {
-    vec![AllowedUpdate::Message, AllowedUpdate::CallbackQuery, AllowedUpdate::MyChatMember]
+    vec![
+        AllowedUpdate::Message,
+        AllowedUpdate::CallbackQuery,
+        AllowedUpdate::MyChatMember,
+    ]
 }
