@@ -11,6 +11,7 @@ pub mod demo;
 pub mod internal;
 pub mod parent;
 pub mod postgres;
+pub mod probes;
 mod role;
 pub mod s3;
 pub mod sandbox;

@@ -27,7 +27,7 @@ impl Stop {
         tokio::spawn(async move {
             let name = first_of(&mut terminate, &mut interrupt).await;
             info!(
-                grace_ms = grace.as_millis(),
+                grace_s = grace.as_secs_f64(),
                 "Stopping after {name}: nothing new is begun, up to {grace:?} for what runs"
             );
             told.soft.cancel();

@@ -1,6 +1,6 @@
-//! The command line: every verb explains itself, and the Procfile names verbs that exist.
+//! The command line: every verb explains itself.
 
-use std::{collections::VecDeque, path::Path, process::Command};
+use std::{collections::VecDeque, process::Command};
 
 fn help(arguments: &[String]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_aisha"));
@@ -65,40 +65,6 @@ fn the_help_says_what_exit_codes_mean() {
         assert!(
             help.lines().any(|line| line.trim_start().starts_with(code)),
             "{code} is not in:\n{help}"
-        );
-    }
-}
-
-#[test]
-fn the_procfile_names_verbs_that_exist() {
-    let procfile = std::fs::read_to_string("Procfile").expect("read the Procfile");
-    let lines = procfile
-        .lines()
-        .filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let processes = lines
-        .map(|line| line.split_once(": ").expect("name: command"))
-        .collect::<Vec<_>>();
-    let names = processes.iter().map(|(name, _)| *name).collect::<Vec<_>>();
-    assert_eq!(names, ["release", "web", "bot", "worker"]);
-    let bin = Path::new(env!("CARGO_BIN_EXE_aisha"))
-        .parent()
-        .expect("a directory");
-    let path = format!(
-        "{}:{}",
-        bin.display(),
-        std::env::var_os("PATH").expect("a PATH").to_string_lossy()
-    );
-    for (name, command) in processes {
-        // As a process manager does it, with a shell; --help stops it before it starts to work.
-        let output = Command::new("sh")
-            .env("PATH", &path)
-            .args(["-c", &format!("{command} --help")])
-            .output()
-            .expect("run sh");
-        assert!(
-            output.status.success(),
-            "{name}: {}",
-            String::from_utf8_lossy(&output.stderr)
         );
     }
 }

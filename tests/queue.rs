@@ -174,7 +174,10 @@ fn gated(pool: &PgPool, gate: &Gate) -> Registry {
 }
 
 /// Probes of which each run is answered by `answer`.
-fn answering(pool: &PgPool, answer: impl Fn(&ProbeRun) -> Result<Done, JobError> + Send + Sync + 'static) -> Probes {
+fn answering(
+    pool: &PgPool,
+    answer: impl Fn(&ProbeRun) -> Result<Done, JobError> + Send + Sync + 'static,
+) -> Probes {
     Probes::new(pool, move |run| std::future::ready(answer(&run)))
 }
 
@@ -196,7 +199,11 @@ async fn probe(pool: &PgPool, says: &str) -> JobId {
 
 /// What is known of a job.
 async fn look(pool: &PgPool, job: JobId) -> JobHistory {
-    Operator::new(pool.clone()).show(job).await.expect("look").expect("the job is there")
+    Operator::new(pool.clone())
+        .show(job)
+        .await
+        .expect("look")
+        .expect("the job is there")
 }
 
 /// Waits until a job is in a state; returns what is known of it then.
@@ -211,10 +218,11 @@ async fn reaches(pool: &PgPool, job: JobId, state: JobState) -> JobHistory {
 /// Waits until no job is live.
 async fn all_ended(pool: &PgPool) {
     eventually("all jobs to have ended", async || {
-        let live: i64 = sqlx::query_scalar("select count(*) from jobs where state in ('scheduled', 'ready', 'running')")
-            .fetch_one(pool)
-            .await
-            .expect("count");
+        let live: i64 =
+            sqlx::query_scalar("select count(*) from jobs where state in ('scheduled', 'ready', 'running')")
+                .fetch_one(pool)
+                .await
+                .expect("count");
         (live == 0).then_some(())
     })
     .await;
@@ -223,7 +231,10 @@ async fn all_ended(pool: &PgPool) {
 /// Waits until a worker sleeps on the probes' queue and may rely on being woken.
 async fn asleep(pool: &PgPool) {
     eventually("a worker to sleep", async || {
-        let sleepers: i64 = sqlx::query_scalar("select count(*) from queue_sleepers").fetch_one(pool).await.expect("count");
+        let sleepers: i64 = sqlx::query_scalar("select count(*) from queue_sleepers")
+            .fetch_one(pool)
+            .await
+            .expect("count");
         (sleepers > 0).then_some(())
     })
     .await;
@@ -231,5 +242,9 @@ async fn asleep(pool: &PgPool) {
 
 /// The words of how a job's claims ended.
 fn outcomes(history: &JobHistory) -> Vec<&'static str> {
-    history.claims.iter().map(|claim| claim.outcome.as_str()).collect()
+    history
+        .claims
+        .iter()
+        .map(|claim| claim.outcome.as_str())
+        .collect()
 }

@@ -47,6 +47,17 @@ async fn jobs(db: &PgPool) -> i64 {
     sqlx::query_scalar(query).fetch_one(db).await.unwrap()
 }
 
+/// What is kept of a delivery.
+type Row = (
+    String,
+    Vec<u8>,
+    Option<String>,
+    Option<String>,
+    String,
+    Vec<String>,
+    bool,
+);
+
 #[tokio::test]
 async fn a_signed_delivery_is_stored_byte_for_byte_with_its_job() {
     let (db, signer) = (Db::new().await, FalSigner::new().await);
@@ -61,15 +72,6 @@ async fn a_signed_delivery_is_stored_byte_for_byte_with_its_job() {
         StatusCode::OK
     );
 
-    type Row = (
-        String,
-        Vec<u8>,
-        Option<String>,
-        Option<String>,
-        String,
-        Vec<String>,
-        bool,
-    );
     let query = "select request_id, body, training_type, token, fal_user_id, flags, applied_at is null from fal_deliveries";
     let row: Row = sqlx::query_as(query).fetch_one(&db.pool).await.unwrap();
     let expected = (

@@ -1,4 +1,5 @@
-//! `build_archive PHOTOS OUT.zip [PARALLEL]`: the pipeline of the job of that name, with local files in and out.
+//! `build_archive PHOTOS OUT.zip [PARALLEL]`: the pipeline of the job of that name, with local files in and
+//! out.
 //!
 //! For `benches/archive`: prints one line of JSON with what was done and the process's peak memory.
 
@@ -23,10 +24,16 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         [photos, out, parallel] => (photos, out, parallel.parse()?),
         _ => return Err("usage: build_archive PHOTOS OUT.zip [PARALLEL]".into()),
     };
-    let mut files: Vec<PathBuf> = fs::read_dir(photos)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
+    let mut files: Vec<PathBuf> = fs::read_dir(photos)?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<io::Result<_>>()?;
     files.sort();
     let archive = build(&files, parallel).await?;
-    let reused = archive.accepted.iter().filter(|photo| photo.passed_through).count();
+    let reused = archive
+        .accepted
+        .iter()
+        .filter(|photo| photo.passed_through)
+        .count();
     for (photo, problem) in &archive.rejected {
         writeln!(io::stderr(), "{}: {problem}", files[number(*photo)].display())?;
     }
@@ -44,11 +51,22 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 async fn build(files: &[PathBuf], parallel: usize) -> Result<Archive, Box<dyn std::error::Error>> {
-    let photos: Vec<_> = (0..files.len() as u128).map(|number| PhotoId(Uuid::from_u128(number))).collect();
-    let fetch = async |photo| tokio::fs::read(&files[number(photo)]).await.map(|file| Fetched::Photo(file.into()));
-    let limits = Limits { photos: 1..=files.len(), ..Limits::default() };
-    let workbench = Workbench::new(Workbench::DEFAULT_MEMORY, parallel);
-    Ok(workbench.build(&photos, fetch, &limits, &CancellationToken::new()).await?)
+    let photos: Vec<_> = (0..files.len() as u128)
+        .map(|number| PhotoId(Uuid::from_u128(number)))
+        .collect();
+    let fetch = async |photo| {
+        tokio::fs::read(&files[number(photo)])
+            .await
+            .map(|file| Fetched::Photo(file.into()))
+    };
+    let limits = Limits {
+        photos: 1..=files.len(),
+        ..Limits::default()
+    };
+    let workbench = Workbench::new(Workbench::DEFAULT_MEMORY, parallel)?;
+    Ok(workbench
+        .build(&photos, fetch, &limits, &CancellationToken::new())
+        .await?)
 }
 
 /// Photos are known by ids; here an id is the file's number.
@@ -63,6 +81,9 @@ fn save(mut archive: Archive, out: &Path) -> io::Result<()> {
 /// This process's own high-water mark; a parent's `ru_maxrss` would count what was there before `exec`.
 fn peak_memory_kb() -> Result<u64, Box<dyn std::error::Error>> {
     let status = fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM in /proc/self/status")?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .ok_or("no VmHWM in /proc/self/status")?;
     Ok(line.trim().trim_end_matches(" kB").trim().parse()?)
 }

@@ -56,7 +56,9 @@ impl ApplyFalDelivery {
 impl Job for ApplyFalDelivery {
     const NAME: &'static str = "apply_fal_delivery";
     const QUEUE: Queue = Queue::Upkeep;
-    const POLICY: Policy = Policy::attempts(20).backoff(Duration::from_secs(1), Duration::from_secs(120)).timeout(Duration::from_secs(30));
+    const POLICY: Policy = Policy::attempts(20)
+        .backoff(Duration::from_secs(1), Duration::from_mins(2))
+        .timeout(Duration::from_secs(30));
 
     fn dedupe_key(&self) -> Option<DedupeKey> {
         Some(DedupeKey::until_done(self.delivery_id))
@@ -65,7 +67,7 @@ impl Job for ApplyFalDelivery {
 
 impl Run for ApplyFalDelivery {
     async fn run(&self, cx: &Context) -> Result<Done, JobError> {
-        let mut tx = cx.pool.begin().await?;
+        let mut tx = cx.begin().await?;
         let Some(stored) = deliveries::lock(&mut tx, self.delivery_id).await? else {
             return Ok(Done::Skipped("the delivery is gone"));
         };
@@ -73,17 +75,28 @@ impl Run for ApplyFalDelivery {
             return Ok(Done::Skipped("the delivery was applied before"));
         }
         let applied = apply(cx, &mut tx, &stored).await?;
-        deliveries::settle(&mut tx, stored.id, applied.disposition, applied.training, &applied.flags).await?;
+        deliveries::settle(
+            &mut tx,
+            stored.id,
+            applied.disposition,
+            applied.training,
+            &applied.flags,
+        )
+        .await?;
         cx.complete_in(&mut tx).await?;
         tx.commit().await?;
-        metrics::counter!("aisha_fal_deliveries_total", "disposition" => applied.disposition.as_str()).increment(1);
+        metrics::counter!("aisha_fal_deliveries_total", "disposition" => applied.disposition.as_str())
+            .increment(1);
         info!(fal.request_id = %stored.request_id, disposition = applied.disposition.as_str(), "Applied FAL delivery {}", stored.id);
         Ok(Done::Committed)
     }
 
     /// The training itself is safe: `poll_status` goes on. The delivery stays open for `webhooks replay`.
     async fn on_dead(&self, _: &mut PgConnection, why: &DeadReason) -> Result<(), JobError> {
-        error!(fal.delivery_id = self.delivery_id, "FAL delivery {} could not be applied: {}", self.delivery_id, why.message);
+        error!(
+            fal.delivery_id = self.delivery_id,
+            "FAL delivery {} could not be applied: {}", self.delivery_id, why.message
+        );
         Ok(())
     }
 }
@@ -96,7 +109,11 @@ struct Applied {
 
 impl Applied {
     fn without_training(disposition: Disposition) -> Self {
-        Self { disposition, training: None, flags: Vec::new() }
+        Self {
+            disposition,
+            training: None,
+            flags: Vec::new(),
+        }
     }
 }
 
@@ -110,7 +127,10 @@ async fn apply(cx: &Context, tx: &mut PgConnection, stored: &StoredDelivery) -> 
     };
     let Some(training) = find_training(cx, tx, stored).await? else {
         if cx.clock.now().signed_duration_since(stored.received_at) < UNKNOWN_AFTER {
-            return Err(JobError::snooze(LOOK_AGAIN, "no training has this request id yet"));
+            return Err(JobError::snooze(
+                LOOK_AGAIN,
+                "no training has this request id yet",
+            ));
         }
         warn!(fal.request_id = %stored.request_id, "FAL delivery {} belongs to no training of ours", stored.id);
         return Ok(Applied::without_training(Disposition::UnknownRequest));
@@ -119,7 +139,11 @@ async fn apply(cx: &Context, tx: &mut PgConnection, stored: &StoredDelivery) -> 
         // Two requests for one attempt: somebody between us and FAL repeated the POST. The first one counts.
         error!(training.id = %training.id, fal.request_id = %stored.request_id, "FAL has a second request for training {}: double cost", training.id);
         metrics::counter!("aisha_fal_duplicate_requests_total").increment(1);
-        return Ok(Applied { disposition: Disposition::SecondRequest, training: Some(training.id), flags: Vec::new() });
+        return Ok(Applied {
+            disposition: Disposition::SecondRequest,
+            training: Some(training.id),
+            flags: Vec::new(),
+        });
     }
     let flags = type_flags(&training, stored);
     let disposition = if training.status.is_final() || training.status == TrainingStatus::Trained {
@@ -127,31 +151,64 @@ async fn apply(cx: &Context, tx: &mut PgConnection, stored: &StoredDelivery) -> 
     } else {
         take(tx, &training, delivery.fact).await?
     };
-    Ok(Applied { disposition, training: Some(training.id), flags })
+    Ok(Applied {
+        disposition,
+        training: Some(training.id),
+        flags,
+    })
 }
 
 /// By request id, else by the token of the URL, which adopts an attempt that is still open.
-async fn find_training(cx: &Context, tx: &mut PgConnection, stored: &StoredDelivery) -> Result<Option<Training>, JobError> {
+async fn find_training(
+    cx: &Context,
+    tx: &mut PgConnection,
+    stored: &StoredDelivery,
+) -> Result<Option<Training>, JobError> {
     if let Some(id) = trainings::find_by_request(tx, &stored.request_id).await? {
         return Ok(trainings::lock(tx, id).await?);
     }
-    let Some(token) = &stored.token else { return Ok(None) };
-    let Some(attempt) = attempts::find_by_token(tx, token).await? else { return Ok(None) };
+    let Some(token) = &stored.token else {
+        return Ok(None);
+    };
+    let Some(attempt) = attempts::find_by_token(tx, token).await? else {
+        return Ok(None);
+    };
     let request = cx.fal.request_urls(&attempt.endpoint, &stored.request_id);
-    saga::submit_accepted(tx, attempt.training_id, attempt.id, &request, AttemptEvidence::Webhook, cx.saga.first_poll).await?;
+    saga::submit_accepted(
+        tx,
+        attempt.training_id,
+        attempt.id,
+        &request,
+        AttemptEvidence::Webhook,
+        cx.saga.first_poll,
+    )
+    .await?;
     Ok(trainings::lock(tx, attempt.training_id).await?)
 }
 
 async fn take(tx: &mut PgConnection, training: &Training, fact: Fact) -> Result<Disposition, JobError> {
     let changed = match fact {
         Fact::Succeeded(output) => saga::trained(tx, training.id, &output, TrainingSource::Webhook).await?,
-        Fact::Failed(failure) => saga::failed(tx, training.id, failure.code(), &failure.to_string(), TrainingSource::Webhook).await?,
+        Fact::Failed(failure) => {
+            saga::failed(
+                tx,
+                training.id,
+                failure.code(),
+                &failure.to_string(),
+                TrainingSource::Webhook,
+            )
+            .await?
+        }
         Fact::LookItUp => {
             enqueue(tx, &PollStatus::new(training.id)).await?;
             return Ok(Disposition::LookedUp);
         }
     };
-    Ok(if changed { Disposition::Applied } else { Disposition::Late })
+    Ok(if changed {
+        Disposition::Applied
+    } else {
+        Disposition::Late
+    })
 }
 
 /// What the URL says of the type is only compared (K15).

@@ -57,9 +57,9 @@ impl Job for BuildArchive {
     const NAME: &'static str = "build_archive";
     const QUEUE: Queue = Queue::Media;
     const POLICY: Policy = Policy::attempts(8)
-        .backoff(Duration::from_secs(3), Duration::from_secs(300))
-        .timeout(Duration::from_secs(600))
-        .snooze_cap(Duration::from_secs(3600));
+        .backoff(Duration::from_secs(3), Duration::from_mins(5))
+        .timeout(Duration::from_mins(10))
+        .snooze_cap(Duration::from_hours(1));
 
     fn dedupe_key(&self) -> Option<DedupeKey> {
         Some(DedupeKey::until_done(self.training_id))
@@ -76,17 +76,36 @@ impl Run for BuildArchive {
             return Ok(Done::Skipped("the training has its archive"));
         }
         if photos::counts(&mut db, training.avatar_id).await?.pending > 0 {
-            return Err(JobError::snooze(PHOTOS_ON_THEIR_WAY, "photos are still on their way"));
+            return Err(JobError::snooze(
+                PHOTOS_ON_THEIR_WAY,
+                "photos are still on their way",
+            ));
         }
         let keys = photos::stored_of(&mut db, training.avatar_id).await?;
         drop(db);
-        match build(cx, &keys).await {
+        match Box::pin(build(cx, &keys)).await {
             Ok(archive) => self.keep(cx, &training, archive).await,
-            Err(BuildError::TooFew { accepted, needed, rejected }) => {
-                self.too_few(cx, &training, &format!("{accepted} usable photos of at least {needed}"), &rejected).await
+            Err(BuildError::TooFew {
+                accepted,
+                needed,
+                rejected,
+            }) => {
+                self.too_few(
+                    cx,
+                    &training,
+                    &format!("{accepted} usable photos of at least {needed}"),
+                    &rejected,
+                )
+                .await
             }
             Err(BuildError::TooMany { given, limit }) => {
-                self.too_few(cx, &training, &format!("{given} photos, at most {limit} are taken"), &[]).await
+                self.too_few(
+                    cx,
+                    &training,
+                    &format!("{given} photos, at most {limit} are taken"),
+                    &[],
+                )
+                .await
             }
             Err(BuildError::Fetch { photo, source }) => {
                 let verdict = JobError::from(source);
@@ -98,28 +117,32 @@ impl Run for BuildArchive {
     }
 
     async fn on_dead(&self, tx: &mut PgConnection, why: &DeadReason) -> Result<(), JobError> {
-        saga::failed(tx, self.training_id, FailureCode::Internal, &why.message, TrainingSource::Job).await?;
+        saga::failed(
+            tx,
+            self.training_id,
+            FailureCode::Internal,
+            &why.message,
+            TrainingSource::Job,
+        )
+        .await?;
         Ok(())
     }
 }
 
-/// Fetches from the bucket and packs. An object that is missing is that photo's problem, a bucket that does not
-/// answer is the run's.
+/// Fetches from the bucket and packs. A stored photo whose object is missing is our fault and not the photo's: the
+/// incumbent packed what a wrong bucket still had (D15), so nothing is packed then.
 async fn build(cx: &Context, stored: &[photos::StoredPhoto]) -> Result<Archive, BuildError<ObjectError>> {
-    let keys: HashMap<PhotoId, &str> = stored.iter().map(|photo| (photo.id, photo.storage_key.as_str())).collect();
+    let keys: HashMap<PhotoId, &str> = stored
+        .iter()
+        .map(|photo| (photo.id, photo.storage_key.as_str()))
+        .collect();
     let order: Vec<PhotoId> = stored.iter().map(|photo| photo.id).collect();
     let limits = &cx.saga.photos;
     let fetch = |photo: PhotoId| {
         let key = keys.get(&photo).copied().unwrap_or_default();
-        async move {
-            match cx.objects.get(key, limits.bytes).await {
-                Ok(bytes) => Ok(Fetched::Photo(bytes)),
-                Err(ObjectError::NotFound { .. }) => Ok(Fetched::Refused(PhotoProblem::Empty)),
-                Err(error) => Err(error),
-            }
-        }
+        async move { cx.objects.get(key, limits.bytes).await.map(Fetched::Photo) }
     };
-    cx.workbench.build(&order, fetch, limits, cx.claim().stop_token()).await
+    Box::pin(cx.workbench.build(&order, fetch, limits, cx.claim().stop_token())).await
 }
 
 impl BuildArchive {
@@ -127,10 +150,13 @@ impl BuildArchive {
     async fn keep(&self, cx: &Context, training: &Training, archive: Archive) -> Result<Done, JobError> {
         let (bytes, photos, name) = (archive.length, archive.accepted.len(), archive.file_name());
         let sha256 = hex::encode(archive.sha256);
-        let expires_at = cx.clock.now() + TimeDelta::from_std(cx.saga.archive_lifecycle).unwrap_or(TimeDelta::MAX);
+        let expires_at =
+            cx.clock.now() + TimeDelta::from_std(cx.saga.archive_lifecycle).unwrap_or(TimeDelta::MAX);
         let url = match cx.saga.archive_delivery {
             ArchiveDelivery::FalStorage => {
-                cx.fal.upload(archive.file, bytes, ZIP, &name, cx.saga.archive_lifecycle).await?
+                cx.fal
+                    .upload(archive.file, bytes, ZIP, &name, cx.saga.archive_lifecycle)
+                    .await?
             }
             ArchiveDelivery::Presigned => {
                 let key = format!("{}/{}/{name}", training.user_id, training.avatar_id);
@@ -138,8 +164,14 @@ impl BuildArchive {
                 cx.objects.presign_get(&key, cx.saga.archive_lifecycle).await?
             }
         };
-        let stored = StoredArchive { url, sha256, bytes, photos, expires_at };
-        let mut tx = cx.pool.begin().await?;
+        let stored = StoredArchive {
+            url,
+            sha256,
+            bytes,
+            photos,
+            expires_at,
+        };
+        let mut tx = cx.begin().await?;
         reject(&mut tx, &archive.rejected).await?;
         saga::archived(&mut tx, training.id, &stored).await?;
         cx.complete_in(&mut tx).await?;
@@ -156,9 +188,16 @@ impl BuildArchive {
         detail: &str,
         rejected: &[(PhotoId, PhotoProblem)],
     ) -> Result<Done, JobError> {
-        let mut tx = cx.pool.begin().await?;
+        let mut tx = cx.begin().await?;
         reject(&mut tx, rejected).await?;
-        saga::failed(&mut tx, training.id, FailureCode::TooFewPhotos, detail, TrainingSource::Job).await?;
+        saga::failed(
+            &mut tx,
+            training.id,
+            FailureCode::TooFewPhotos,
+            detail,
+            TrainingSource::Job,
+        )
+        .await?;
         cx.complete_in(&mut tx).await?;
         tx.commit().await?;
         info!(training.id = %training.id, "Training {} has too few photos: {detail}", training.id);

@@ -14,8 +14,11 @@ pub use action::{Action, MAX_CALLBACK_DATA, Step, UnknownAction};
 pub use avatar::{AvatarStatus, AvatarType, Gender, PhotoStatus, TrainingType, UnknownName};
 pub use ids::{AvatarId, NotificationId, PhotoId, TrainingId, UserId};
 pub use trainer::{
-    FinetuneComment, OutputKind, OutputProblem, Preset, TrainedModel, Trainer, TrainerError, Trainers, TrainingDefaults, TrainingOrder,
+    FinetuneComment, OutputKind, OutputProblem, Preset, TrainedModel, Trainer, TrainerError, Trainers,
+    TrainingDefaults, TrainingOrder,
 };
-pub use training::{AttemptEvidence, AttemptOutcome, FailureCode, FalRequest, TrainingSource, TrainingStatus};
+pub use training::{
+    AttemptEvidence, AttemptOutcome, FailureCode, FalRequest, TrainingSource, TrainingStatus,
+};
 pub use trigger::{portrait_trigger, style_trigger};
 pub use webhook_url::{BadWebhookUrl, WEBHOOK_PATH, WebhookBase};

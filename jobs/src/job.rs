@@ -93,10 +93,10 @@ impl Policy {
         Self {
             max_attempts,
             backoff_first: Duration::from_secs(2),
-            backoff_cap: Duration::from_secs(300),
-            timeout: Duration::from_secs(60),
+            backoff_cap: Duration::from_mins(5),
+            timeout: Duration::from_mins(1),
             priority: 0,
-            snooze_cap: Duration::from_secs(24 * 3600),
+            snooze_cap: Duration::from_hours(24),
         }
     }
 

@@ -15,9 +15,9 @@ pub mod texts;
 /// FAL: the verifier of its deliveries for the web role, the client for workers.
 pub mod fal {
     pub use crate::clients::fal::{
-        CancelOutcome, Delivery, Download, Error, Fact, Failure, FailureClass, FalClient, FalSettings, FalTimeouts, ListQuery,
-        Multipart, NotSigned, Request, RequestStatus, Result, ResultOutcome, SubmitOutcome, Unreadable, Verdict, VerifiedDelivery,
-        VerifierSettings, VerifyError, WebhookVerifier,
+        CancelOutcome, Delivery, Download, Error, Fact, Failure, FailureClass, FalClient, FalSettings,
+        FalTimeouts, ListQuery, Multipart, NotSigned, Request, RequestStatus, Result, ResultOutcome,
+        SubmitOutcome, Unreadable, Verdict, VerifiedDelivery, VerifierSettings, VerifyError, WebhookVerifier,
     };
 }
 
@@ -28,13 +28,21 @@ pub mod telegram {
 
 /// The bucket of photos and models, for workers.
 pub mod objects {
-    pub use crate::clients::object_store::{ObjectError, ObjectInfo, ObjectStore, ObjectStoreSettings, ObjectStoreTimeouts};
+    pub use crate::clients::object_store::{
+        ObjectError, ObjectInfo, ObjectStore, ObjectStoreSettings, ObjectStoreTimeouts,
+    };
 }
 
 pub use context::Clock;
 
-// Payloads can be enqueued from outside, but not run: `Run` is private.
-pub use {notify_user::NotifyUser, store_photo::StorePhoto};
+// Payloads: shells and tests may enqueue them and look for them, but not run them (`Run` is private).
+pub use apply_fal_delivery::ApplyFalDelivery;
+pub use build_archive::BuildArchive;
+pub use notify_user::NotifyUser;
+pub use poll_status::PollStatus;
+pub use store_model::StoreModel;
+pub use store_photo::StorePhoto;
+pub use submit_training::SubmitTraining;
 
 // What only `src/worker.rs` may use (tests/architecture.rs).
 pub mod runtime;
@@ -43,13 +51,13 @@ pub mod runtime;
 pub mod testing;
 
 // The pipeline, in the order a training travels. One file each.
-mod store_photo;
-mod build_archive;
-mod submit_training;
-mod poll_status;
 mod apply_fal_delivery;
-mod store_model;
+mod build_archive;
 mod notify_user;
+mod poll_status;
+mod store_model;
+mod store_photo;
+mod submit_training;
 
 // Underneath. Nothing here knows Telegram updates or HTTP routes.
 mod clients;

@@ -40,7 +40,7 @@ use crate::{
 };
 
 /// How long after its last failed look a dead poll starts over: a training at FAL is never left alone.
-const START_OVER_AFTER: Duration = Duration::from_secs(300);
+const START_OVER_AFTER: Duration = Duration::from_mins(5);
 /// FAL's last status word, for success and failure alike.
 const COMPLETED: &str = "COMPLETED";
 
@@ -62,9 +62,9 @@ impl Job for PollStatus {
     const QUEUE: Queue = Queue::Poll;
     // FAL being away is snoozed over, not failed; attempts are for faults of our own.
     const POLICY: Policy = Policy::attempts(20)
-        .backoff(Duration::from_secs(5), Duration::from_secs(300))
+        .backoff(Duration::from_secs(5), Duration::from_mins(5))
         .timeout(Duration::from_secs(90))
-        .snooze_cap(Duration::from_secs(30 * 24 * 3600));
+        .snooze_cap(Duration::from_hours(720));
 
     fn dedupe_key(&self) -> Option<DedupeKey> {
         // Coalescing: a run that just read `archived` and ends must not swallow the one that the next submit enqueues.
@@ -91,7 +91,12 @@ impl Run for PollStatus {
     async fn on_dead(&self, tx: &mut PgConnection, _: &DeadReason) -> Result<(), JobError> {
         let at_fal = trainings::find(tx, self.training_id)
             .await?
-            .is_some_and(|training| matches!(training.status, TrainingStatus::Submitting | TrainingStatus::Submitted));
+            .is_some_and(|training| {
+                matches!(
+                    training.status,
+                    TrainingStatus::Submitting | TrainingStatus::Submitted
+                )
+            });
         if at_fal {
             enqueue_in(tx, self, START_OVER_AFTER).await?;
         }
@@ -109,11 +114,21 @@ async fn adopt_from_list(cx: &Context, training: &Training, attempt: &Attempt) -
         archive_url: training.archive_url.as_deref(),
     };
     let Some(request) = cx.fal.find_request(&query).await? else {
-        return Err(JobError::snooze(cx.saga.list_every, "the attempt is not in FAL's request list yet"));
+        return Err(JobError::snooze(
+            cx.saga.list_every,
+            "the attempt is not in FAL's request list yet",
+        ));
     };
-    let mut tx = cx.pool.begin().await?;
-    let adopted =
-        saga::submit_accepted(&mut tx, training.id, attempt.id, &request, AttemptEvidence::RequestList, cx.saga.first_poll).await?;
+    let mut tx = cx.begin().await?;
+    let adopted = saga::submit_accepted(
+        &mut tx,
+        training.id,
+        attempt.id,
+        &request,
+        AttemptEvidence::RequestList,
+        cx.saga.first_poll,
+    )
+    .await?;
     tx.commit().await?;
     if adopted {
         info!(training.id = %training.id, fal.request_id = %request.request_id, "Adopted the lost request of training {}", training.id);
@@ -123,7 +138,9 @@ async fn adopt_from_list(cx: &Context, training: &Training, attempt: &Attempt) -
 
 /// The table's CHECK says that a submitted training has one.
 fn at_fal(training: &Training) -> Result<FalRequest, JobError> {
-    training.request().ok_or_else(|| JobError::retry("a submitted training has no request"))
+    training
+        .request()
+        .ok_or_else(|| JobError::retry("a submitted training has no request"))
 }
 
 /// One look at a request that FAL has.
@@ -134,15 +151,37 @@ async fn look(cx: &Context, training: &Training) -> Result<Done, JobError> {
     let seen = match status {
         RequestStatus::Completed if webhook_had_its_chance(cx, training) => return judge(cx, training).await,
         RequestStatus::Completed => {
-            note(cx, training, &Observation { fal_status: COMPLETED, queue_position: None, progress: None, message: None }).await?;
-            return Err(JobError::snooze(cx.saga.webhook_grace, "COMPLETED; its webhook is given a moment"));
+            note(
+                cx,
+                training,
+                &Observation {
+                    fal_status: COMPLETED,
+                    queue_position: None,
+                    progress: None,
+                    message: None,
+                },
+            )
+            .await?;
+            return Err(JobError::snooze(
+                cx.saga.webhook_grace,
+                "COMPLETED; its webhook is given a moment",
+            ));
         }
-        RequestStatus::Queued { position } => {
-            Observation { fal_status: "IN_QUEUE", queue_position: position, progress: None, message: None }
-        }
-        RequestStatus::Running { progress, ref message } => {
-            Observation { fal_status: "IN_PROGRESS", queue_position: None, progress, message: message.as_deref() }
-        }
+        RequestStatus::Queued { position } => Observation {
+            fal_status: "IN_QUEUE",
+            queue_position: position,
+            progress: None,
+            message: None,
+        },
+        RequestStatus::Running {
+            progress,
+            ref message,
+        } => Observation {
+            fal_status: "IN_PROGRESS",
+            queue_position: None,
+            progress,
+            message: message.as_deref(),
+        },
         RequestStatus::Unknown(word) => {
             warn!(training.id = %id, fal.status = %word, "FAL answered an unknown status for training {id}; polling goes on");
             return Err(JobError::snooze(cx.saga.poll_every, "unknown status word"));
@@ -156,11 +195,13 @@ async fn look(cx: &Context, training: &Training) -> Result<Done, JobError> {
 /// webhook was lost, and that count is what tells operators that webhooks are broken (D1). So the first sight of
 /// COMPLETED is only noted, and the next one judges.
 fn webhook_had_its_chance(cx: &Context, training: &Training) -> bool {
-    cx.saga.webhook.is_none() || cx.saga.webhook_grace.is_zero() || training.fal_status.as_deref() == Some(COMPLETED)
+    cx.saga.webhook.is_none()
+        || cx.saga.webhook_grace.is_zero()
+        || training.fal_status.as_deref() == Some(COMPLETED)
 }
 
 async fn note(cx: &Context, training: &Training, seen: &Observation<'_>) -> Result<(), JobError> {
-    let mut tx = cx.pool.begin().await?;
+    let mut tx = cx.begin().await?;
     saga::observed(&mut tx, training, seen).await?;
     Ok(tx.commit().await?)
 }
@@ -168,16 +209,37 @@ async fn note(cx: &Context, training: &Training, seen: &Observation<'_>) -> Resu
 /// COMPLETED is also what a failed request is called; the result's status code tells (fal.md 1.5).
 async fn judge(cx: &Context, training: &Training) -> Result<Done, JobError> {
     let outcome = cx.fal.result(&at_fal(training)?).await?;
-    let mut tx = cx.pool.begin().await?;
+    let mut tx = cx.begin().await?;
     let changed = match &outcome {
-        ResultOutcome::NotReady => return Err(JobError::snooze(cx.saga.poll_every, "the result is not ready yet")),
-        ResultOutcome::Succeeded(output) => saga::trained(&mut tx, training.id, output, TrainingSource::Poll).await?,
+        ResultOutcome::NotReady => {
+            return Err(JobError::snooze(
+                cx.saga.poll_every,
+                "the result is not ready yet",
+            ));
+        }
+        ResultOutcome::Succeeded(output) => {
+            saga::trained(&mut tx, training.id, output, TrainingSource::Poll).await?
+        }
         ResultOutcome::Failed(failure) => {
-            saga::failed(&mut tx, training.id, failure.code(), &failure.to_string(), TrainingSource::Poll).await?
+            saga::failed(
+                &mut tx,
+                training.id,
+                failure.code(),
+                &failure.to_string(),
+                TrainingSource::Poll,
+            )
+            .await?
         }
         ResultOutcome::Gone => {
             let detail = "FAL no longer has the result";
-            saga::failed(&mut tx, training.id, FailureCode::ProviderFailed, detail, TrainingSource::Poll).await?
+            saga::failed(
+                &mut tx,
+                training.id,
+                FailureCode::ProviderFailed,
+                detail,
+                TrainingSource::Poll,
+            )
+            .await?
         }
     };
     tx.commit().await?;

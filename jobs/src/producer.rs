@@ -54,7 +54,11 @@ pub struct Rules {
 impl Rules {
     /// From the settings.
     pub fn new(photos: Limits, trainers: Trainers) -> Arc<Self> {
-        Arc::new(Self { photos, trainers, chance: Chance::system() })
+        Arc::new(Self {
+            photos,
+            trainers,
+            chance: Chance::system(),
+        })
     }
 
     /// What a photo may be, and how many a training takes.

@@ -4,7 +4,7 @@
 //! what is not committed there has not happened.
 //!
 //! # Must stay true
-//! * Every write after a claim names (id, claim_id); zero rows means that the claim is lost, and is a value.
+//! * Every write after a claim names job and claim; zero rows means that the claim is lost, and is a value.
 //! * Leases are on database time; [`Claim::lease_remaining`] is on this process's monotonic clock and never later.
 //! * The attempt is charged at the claim and given back by a snooze or a release, never charged afterwards.
 //! * A `done` is durable before its slot is free.

@@ -69,6 +69,9 @@ pub enum WorkerError {
     /// Options that cannot work.
     #[error("{0}")]
     Options(&'static str),
+    /// A part of it ended by itself, which is a bug: better no worker than one that does half its work.
+    #[error("a part of the worker ended by itself: {0}")]
+    Broken(String),
     /// The operating system gave no thread.
     #[error("cannot start the heartbeat thread: {0}")]
     Thread(#[from] io::Error),
@@ -87,12 +90,16 @@ impl Worker {
 
     /// A worker for all kinds of jobs.
     pub fn new(services: &Services, options: WorkerOptions) -> Result<Self, WorkerError> {
-        Self::with_registry(&services.pool, Registry::all(&services), options)
+        Self::with_registry(&services.pool, Registry::all(services), options)
     }
 
     /// A worker for the kinds of `registry`, on the database behind `pool`; its engine opens connections of its own,
     /// one for each queue and up to six more. To be called within a runtime.
-    pub fn with_registry(pool: &PgPool, registry: Registry, options: WorkerOptions) -> Result<Self, WorkerError> {
+    pub fn with_registry(
+        pool: &PgPool,
+        registry: Registry,
+        options: WorkerOptions,
+    ) -> Result<Self, WorkerError> {
         if options.lease < options.beat * 3 {
             return Err(WorkerError::Options(
                 "queue.lease must be at least three times queue.beat",
@@ -110,7 +117,8 @@ impl Worker {
             poll: options.poll,
         };
         let engine = Arc::new(Engine::new(&options.name, timing, pool));
-        Ok(Self { registry: Arc::new(registry),
+        Ok(Self {
+            registry: Arc::new(registry),
             options,
             engine,
         })
@@ -128,7 +136,18 @@ impl Worker {
         let mut duties = self.duties();
         let mut queues = self.queues(&soft);
         info!(worker.id = self.id(), "Worker {} is claiming jobs", self.id());
-        soft.cancelled().await;
+        let broken = tokio::select! {
+            () = soft.cancelled() => None,
+            Some(ended) = queues.join_next() => Some(ended),
+            Some(ended) = duties.join_next() => Some(ended),
+        };
+        if let Some(ended) = broken {
+            return Err(WorkerError::Broken(
+                ended
+                    .err()
+                    .map_or_else(|| "no panic".to_owned(), |error| error.to_string()),
+            ));
+        }
         info!(worker.id = self.id(), "Worker {} claims no more", self.id());
         let drained = tokio::select! {
             () = all(&mut queues) => true,
@@ -161,7 +180,7 @@ impl Worker {
     /// What runs beside the queues, for ever.
     fn duties(&self) -> JoinSet<()> {
         let mut duties = JoinSet::new();
-        let known = self.registry.known(None);
+        let known = self.registry.known();
         duties.spawn(listen_forever(Arc::clone(&self.engine)));
         duties.spawn(promote_forever(Arc::clone(&self.engine)));
         duties.spawn(sweep_forever(
@@ -175,9 +194,16 @@ impl Worker {
     /// A pump and an apalis worker for each queue; both end after `soft` when nothing is left.
     fn queues(&self, soft: &CancellationToken) -> JoinSet<()> {
         let mut queues = JoinSet::new();
+        // All kinds in each queue: a kind that moved to another one leaves jobs behind.
+        let known = self.registry.known();
         for &(queue, slots) in &self.options.slots {
-            let known = self.registry.known(Some(queue));
-            let (pump, intake) = Pump::new(Arc::clone(&self.engine), queue, slots, known, soft.clone());
+            let (pump, intake) = Pump::new(
+                Arc::clone(&self.engine),
+                queue,
+                slots,
+                known.clone(),
+                soft.clone(),
+            );
             queues.spawn(pump.run());
             let (registry, engine) = (Arc::clone(&self.registry), Arc::clone(&self.engine));
             let handler = move |job| handle(Arc::clone(&registry), Arc::clone(&engine), job).boxed();

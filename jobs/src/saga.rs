@@ -24,7 +24,7 @@ use crate::{
     notifications::{self, Stage},
     poll_status::PollStatus,
     store::{
-        attempts::{self, Attempt, NewAttempt},
+        attempts::{self, NewAttempt},
         trainings::{self, Observation, StoredArchive, Training, VerifiedModel},
     },
     store_model::StoreModel,
@@ -32,7 +32,11 @@ use crate::{
 };
 
 /// requested → archived: the submit is next.
-pub(crate) async fn archived(tx: &mut PgConnection, id: TrainingId, archive: &StoredArchive) -> Result<bool, EnqueueError> {
+pub(crate) async fn archived(
+    tx: &mut PgConnection,
+    id: TrainingId,
+    archive: &StoredArchive,
+) -> Result<bool, EnqueueError> {
     if !trainings::archived(tx, id, archive).await? {
         return Ok(false);
     }
@@ -103,14 +107,23 @@ pub(crate) async fn submit_not_accepted(
 }
 
 /// FAL is at work on it; tells the user when there is something new to see.
-pub(crate) async fn observed(tx: &mut PgConnection, before: &Training, seen: &Observation<'_>) -> Result<(), EnqueueError> {
+pub(crate) async fn observed(
+    tx: &mut PgConnection,
+    before: &Training,
+    seen: &Observation<'_>,
+) -> Result<(), EnqueueError> {
     if !trainings::observed(tx, before.id, seen).await? {
         return Ok(());
     }
     let started = before.fal_status.as_deref() != Some(seen.fal_status);
-    let advanced = seen.progress.is_some_and(|percent| i16::from(percent) > before.progress);
+    let advanced = seen
+        .progress
+        .is_some_and(|percent| i16::from(percent) > before.progress);
     if started || advanced {
-        let percent = seen.progress.unwrap_or(0).max(u8::try_from(before.progress).unwrap_or(0));
+        let percent = seen
+            .progress
+            .unwrap_or(0)
+            .max(u8::try_from(before.progress).unwrap_or(0));
         let stage = match seen.queue_position {
             Some(position) => Stage::Queued { position },
             None => Stage::Running { percent },
@@ -136,7 +149,11 @@ pub(crate) async fn trained(
 }
 
 /// trained → completed: the avatar can be used and its owner hears.
-pub(crate) async fn completed(tx: &mut PgConnection, id: TrainingId, model: &VerifiedModel) -> Result<bool, EnqueueError> {
+pub(crate) async fn completed(
+    tx: &mut PgConnection,
+    id: TrainingId,
+    model: &VerifiedModel,
+) -> Result<bool, EnqueueError> {
     if !trainings::completed(tx, id, model).await? {
         return Ok(false);
     }
@@ -158,4 +175,3 @@ pub(crate) async fn failed(
     notifications::failed(tx, id, code).await?;
     Ok(true)
 }
-

@@ -53,7 +53,9 @@ impl StoreModel {
 impl Job for StoreModel {
     const NAME: &'static str = "store_model";
     const QUEUE: Queue = Queue::Media;
-    const POLICY: Policy = Policy::attempts(10).backoff(Duration::from_secs(3), Duration::from_secs(300)).timeout(Duration::from_secs(600));
+    const POLICY: Policy = Policy::attempts(10)
+        .backoff(Duration::from_secs(3), Duration::from_mins(5))
+        .timeout(Duration::from_mins(10));
 
     fn dedupe_key(&self) -> Option<DedupeKey> {
         Some(DedupeKey::until_done(self.training_id))
@@ -74,7 +76,7 @@ impl Run for StoreModel {
             TrainedModel::Finetune { id } => VerifiedModel::Finetune { id },
             TrainedModel::Lora { url, file_size, .. } => copy_lora(cx, &training, &url, file_size).await?,
         };
-        let mut tx = cx.pool.begin().await?;
+        let mut tx = cx.begin().await?;
         saga::completed(&mut tx, training.id, &verified).await?;
         cx.complete_in(&mut tx).await?;
         tx.commit().await?;
@@ -83,31 +85,62 @@ impl Run for StoreModel {
     }
 
     async fn on_dead(&self, tx: &mut PgConnection, why: &DeadReason) -> Result<(), JobError> {
-        saga::failed(tx, self.training_id, FailureCode::ModelInvalid, &why.message, TrainingSource::Job).await?;
+        saga::failed(
+            tx,
+            self.training_id,
+            FailureCode::ModelInvalid,
+            &why.message,
+            TrainingSource::Job,
+        )
+        .await?;
         Ok(())
     }
 }
 
 /// What the result holds, as the trainer's entry says where to look.
 fn trained_model(cx: &Context, training: &Training) -> Result<TrainedModel, JobError> {
-    let trainer = cx
-        .trainers
-        .get(&training.trainer)
-        .ok_or_else(|| JobError::retry(format_args!("trainer {:?} is not in config/trainers.toml", training.trainer)))?;
-    let result = training.result.as_ref().ok_or_else(|| JobError::give_up(INVALID, "a trained training has no result"))?;
-    trainer.output(result).map_err(|problem| JobError::give_up(INVALID, problem))
+    let trainer = cx.trainers.get(&training.trainer).ok_or_else(|| {
+        JobError::retry(format_args!(
+            "trainer {:?} is not in config/trainers.toml",
+            training.trainer
+        ))
+    })?;
+    let result = training
+        .result
+        .as_ref()
+        .ok_or_else(|| JobError::give_up(INVALID, "a trained training has no result"))?;
+    trainer
+        .output(result)
+        .map_err(|problem| JobError::give_up(INVALID, problem))
 }
 
-async fn copy_lora(cx: &Context, training: &Training, url: &str, promised: Option<u64>) -> Result<VerifiedModel, JobError> {
+async fn copy_lora(
+    cx: &Context,
+    training: &Training,
+    url: &str,
+    promised: Option<u64>,
+) -> Result<VerifiedModel, JobError> {
     let mut file = cx.fal.download(url, MAX_MODEL_BYTES).await?;
     let bytes = file.bytes;
     if let Some(promised) = promised.filter(|promised| *promised != bytes) {
-        return Err(JobError::retry(format_args!("the model has {bytes} bytes instead of {promised}")));
+        return Err(JobError::retry(format_args!(
+            "the model has {bytes} bytes instead of {promised}"
+        )));
     }
     check_safetensors(&mut file.file, bytes).map_err(|problem| JobError::give_up(INVALID, problem))?;
-    let key = format!("{}/{}/{}.safetensors", training.user_id, training.avatar_id, training.id);
-    cx.objects.put_file(&key, file.file, bytes, "application/octet-stream").await?;
-    Ok(VerifiedModel::Lora { key, sha256: file.sha256, bytes, url: url.to_owned() })
+    let key = format!(
+        "{}/{}/{}.safetensors",
+        training.user_id, training.avatar_id, training.id
+    );
+    cx.objects
+        .put_file(&key, file.file, bytes, "application/octet-stream")
+        .await?;
+    Ok(VerifiedModel::Lora {
+        key,
+        sha256: file.sha256,
+        bytes,
+        url: url.to_owned(),
+    })
 }
 
 /// Why a file is no safetensors file.
@@ -141,7 +174,10 @@ fn check_safetensors(file: &mut File, bytes: u64) -> Result<(), NotSafetensors> 
     let mut end = 0;
     let mut tensors = 0;
     for (_, tensor) in header.iter().filter(|(name, _)| *name != "__metadata__") {
-        let last = tensor.pointer("/data_offsets/1").and_then(serde_json::Value::as_u64).ok_or(NotSafetensors::Header)?;
+        let last = tensor
+            .pointer("/data_offsets/1")
+            .and_then(serde_json::Value::as_u64)
+            .ok_or(NotSafetensors::Header)?;
         end = end.max(last);
         tensors += 1;
     }
@@ -174,7 +210,8 @@ mod tests {
         bytes
     }
 
-    const ONE_TENSOR: &str = r#"{"__metadata__":{"format":"pt"},"a":{"dtype":"F16","shape":[4],"data_offsets":[0,8]}}"#;
+    const ONE_TENSOR: &str =
+        r#"{"__metadata__":{"format":"pt"},"a":{"dtype":"F16","shape":[4],"data_offsets":[0,8]}}"#;
 
     #[test]
     fn a_whole_model_is_accepted() {
@@ -184,13 +221,19 @@ mod tests {
     #[test]
     fn a_truncated_model_is_refused() {
         let whole = model(ONE_TENSOR, 8);
-        assert!(matches!(check(&whole[..whole.len() - 1]), Err(NotSafetensors::Length { .. })));
+        assert!(matches!(
+            check(&whole[..whole.len() - 1]),
+            Err(NotSafetensors::Length { .. })
+        ));
     }
 
     #[test]
     fn an_empty_file_and_a_web_page_are_refused() {
         assert_eq!(check(b""), Err(NotSafetensors::Empty));
-        assert!(matches!(check(b"<!doctype html><title>404</title>"), Err(NotSafetensors::HeaderSize(_))));
+        assert!(matches!(
+            check(b"<!doctype html><title>404</title>"),
+            Err(NotSafetensors::HeaderSize(_))
+        ));
         assert_eq!(check(&model("{}", 0)), Err(NotSafetensors::Header));
         assert_eq!(check(&model("[1]", 0)), Err(NotSafetensors::Header));
     }

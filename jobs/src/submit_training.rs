@@ -6,7 +6,7 @@
 //!
 //! # Must stay true
 //! * at most one POST whose fate is unknown or accepted, ever — `a_submit_whose_answer_is_lost_is_adopted_and_never_repeated`
-//! * a worker that slept past its lease does not send          — `a_submit_that_lost_its_lease_sends_nothing`
+//! * a worker that slept past its lease does not send          — `a_withheld_submit_puts_no_byte_on_the_wire`
 //! * running out of attempts never fails an open attempt (K12) — `a_dead_submit_leaves_an_ambiguous_attempt_to_the_poll`
 //!
 //! # If we die …
@@ -31,7 +31,8 @@ use crate::{
     clients::fal::SubmitOutcome,
     context::Context,
     domain::{
-        AttemptEvidence, AttemptOutcome, FailureCode, FinetuneComment, Preset, TrainingId, TrainingOrder, TrainingSource, TrainingStatus,
+        AttemptEvidence, AttemptOutcome, FailureCode, FinetuneComment, Preset, TrainingId, TrainingOrder,
+        TrainingSource, TrainingStatus,
     },
     job::{DeadReason, DedupeKey, Done, Job, JobError, Policy, Queue, Run},
     saga,
@@ -42,7 +43,7 @@ use crate::{
 };
 
 /// How long all submissions stay parked after FAL locked the account or refused the key. Not the user's fault.
-const PARKED: Duration = Duration::from_secs(60);
+const PARKED: Duration = Duration::from_mins(1);
 
 /// Persisted as `{"training_id":…}`; golden copy in `tests/payloads/submit_training.v1.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -62,9 +63,9 @@ impl Job for SubmitTraining {
     const QUEUE: Queue = Queue::Fal;
     // The timeout exceeds the POST's own, so that a slow answer is classified and not cut off.
     const POLICY: Policy = Policy::attempts(8)
-        .backoff(Duration::from_secs(3), Duration::from_secs(300))
-        .timeout(Duration::from_secs(120))
-        .snooze_cap(Duration::from_secs(7 * 24 * 3600));
+        .backoff(Duration::from_secs(3), Duration::from_mins(5))
+        .timeout(Duration::from_mins(2))
+        .snooze_cap(Duration::from_hours(168));
 
     fn dedupe_key(&self) -> Option<DedupeKey> {
         Some(DedupeKey::until_done(self.training_id))
@@ -79,11 +80,13 @@ impl Run for SubmitTraining {
         };
         match training.status {
             TrainingStatus::Archived => {}
-            TrainingStatus::Submitting => return Ok(Done::Skipped("an attempt is open; poll_status learns its fate")),
+            TrainingStatus::Submitting => {
+                return Ok(Done::Skipped("an attempt is open; poll_status learns its fate"));
+            }
             _ => return Ok(Done::Skipped("the training is not waiting to be submitted")),
         }
         if !archive_is_there(cx, &training).await? {
-            let mut tx = cx.pool.begin().await?;
+            let mut tx = cx.begin().await?;
             saga::archive_lost(&mut tx, training.id).await?;
             tx.commit().await?;
             return Ok(Done::Skipped("the archive was gone; it is built again"));
@@ -97,7 +100,12 @@ impl Run for SubmitTraining {
         let claim = cx.claim().clone();
         let outcome = cx
             .fal
-            .submit(&posting.endpoint, &posting.body, posting.webhook_url.as_deref(), move || claim.holds_lease())
+            .submit(
+                &posting.endpoint,
+                &posting.body,
+                posting.webhook_url.as_deref(),
+                move || claim.holds_lease(),
+            )
             .await;
         posting.settle(cx, attempt, outcome).await
     }
@@ -107,7 +115,11 @@ impl Run for SubmitTraining {
             error!(training.id = %self.training_id, "Submit of training {} is dead with an attempt open; poll_status goes on", self.training_id);
             return Ok(());
         }
-        let code = if why.code == REFUSED { FailureCode::RejectedByProvider } else { FailureCode::Internal };
+        let code = if why.code == REFUSED {
+            FailureCode::RejectedByProvider
+        } else {
+            FailureCode::Internal
+        };
         saga::failed(tx, self.training_id, code, &why.message, TrainingSource::Job).await?;
         Ok(())
     }
@@ -118,7 +130,9 @@ const REFUSED: &str = "fal_refused";
 
 /// HEAD of the archive as FAL will fetch it (K21): a lost or expired one would cost a failed training.
 async fn archive_is_there(cx: &Context, training: &Training) -> Result<bool, JobError> {
-    let Some(url) = &training.archive_url else { return Ok(false) };
+    let Some(url) = &training.archive_url else {
+        return Ok(false);
+    };
     Ok(cx.fal.exists(url).await?)
 }
 
@@ -135,9 +149,15 @@ struct Posting {
 impl Posting {
     async fn prepare(cx: &Context, training: &Training) -> Result<Self, JobError> {
         let trainer = cx.trainers.get(&training.trainer).ok_or_else(|| {
-            JobError::give_up("unknown_trainer", format_args!("trainer {:?} is not in config/trainers.toml", training.trainer))
+            JobError::give_up(
+                "unknown_trainer",
+                format_args!("trainer {:?} is not in config/trainers.toml", training.trainer),
+            )
         })?;
-        let preset: Preset = training.preset.parse().map_err(|problem| JobError::give_up("unknown_preset", problem))?;
+        let preset: Preset = training
+            .preset
+            .parse()
+            .map_err(|problem| JobError::give_up("unknown_preset", problem))?;
         let mut db = cx.pool.acquire().await?;
         let owner = trainings::owner(&mut db, training.id).await?;
         let token = cx.chance.token();
@@ -153,13 +173,24 @@ impl Posting {
             },
         });
         let body_sha256 = hex::encode(Sha256::digest(body.to_string()));
-        let webhook_url = cx.saga.webhook.as_ref().map(|base| base.url_for(training.training_type, &token).into());
-        Ok(Self { training: training.id, token, endpoint: trainer.endpoint().to_owned(), body, body_sha256, webhook_url })
+        let webhook_url = cx
+            .saga
+            .webhook
+            .as_ref()
+            .map(|base| base.url_for(training.training_type, &token).into());
+        Ok(Self {
+            training: training.id,
+            token,
+            endpoint: trainer.endpoint().to_owned(),
+            body,
+            body_sha256,
+            webhook_url,
+        })
     }
 
     /// Commits the attempt under our claim's fence: a runner whose claim is lost must not open one.
     async fn commit(&self, cx: &Context) -> Result<Option<Uuid>, JobError> {
-        let mut tx = cx.pool.begin().await?;
+        let mut tx = cx.begin().await?;
         cx.fence(&mut tx).await?;
         let attempt = NewAttempt {
             token: &self.token,
@@ -179,8 +210,16 @@ impl Posting {
         let id = self.training;
         match outcome {
             SubmitOutcome::Accepted(request) => {
-                let mut tx = cx.pool.begin().await?;
-                saga::submit_accepted(&mut tx, id, attempt, &request, AttemptEvidence::Answer, cx.saga.first_poll).await?;
+                let mut tx = cx.begin().await?;
+                saga::submit_accepted(
+                    &mut tx,
+                    id,
+                    attempt,
+                    &request,
+                    AttemptEvidence::Answer,
+                    cx.saga.first_poll,
+                )
+                .await?;
                 tx.commit().await?;
                 info!(training.id = %id, fal.request_id = %request.request_id, "FAL accepted training {id}");
                 Ok(Done::Applied)
@@ -192,19 +231,37 @@ impl Posting {
                 warn!(training.id = %id, "Nobody knows whether FAL took training {id} ({why}); it is looked for, not repeated");
                 Ok(Done::Applied)
             }
-            SubmitOutcome::NotSent(why) => self.not_taken(cx, attempt, AttemptOutcome::NotSent, &why, JobError::retry(&why)).await,
+            SubmitOutcome::NotSent(why) => {
+                self.not_taken(cx, attempt, AttemptOutcome::NotSent, &why, JobError::retry(&why))
+                    .await
+            }
             SubmitOutcome::Busy { retry_after } => {
                 let verdict = JobError::snooze(retry_after, "FAL is busy (429)");
-                self.not_taken(cx, attempt, AttemptOutcome::Refused, "429", verdict).await
+                self.not_taken(cx, attempt, AttemptOutcome::Refused, "429", verdict)
+                    .await
             }
             SubmitOutcome::Locked(why) => {
                 error!(training.id = %id, "FAL refuses all submissions ({why}): they are parked; check key and balance");
                 metrics::counter!("aisha_fal_parked_total").increment(1);
-                self.not_taken(cx, attempt, AttemptOutcome::Refused, &why, JobError::snooze(PARKED, &why)).await
+                self.not_taken(
+                    cx,
+                    attempt,
+                    AttemptOutcome::Refused,
+                    &why,
+                    JobError::snooze(PARKED, &why),
+                )
+                .await
             }
             SubmitOutcome::Refused { status, detail } => {
                 let why = format!("{status}: {detail}");
-                self.not_taken(cx, attempt, AttemptOutcome::Refused, &why, JobError::give_up(REFUSED, &why)).await
+                self.not_taken(
+                    cx,
+                    attempt,
+                    AttemptOutcome::Refused,
+                    &why,
+                    JobError::give_up(REFUSED, &why),
+                )
+                .await
             }
         }
     }
@@ -217,9 +274,13 @@ impl Posting {
         why: &str,
         verdict: JobError,
     ) -> Result<Done, JobError> {
-        let mut tx = cx.pool.begin().await?;
+        let mut tx = cx.begin().await?;
         let settled = saga::submit_not_accepted(&mut tx, self.training, attempt, outcome, why).await?;
         tx.commit().await?;
-        if settled { Err(verdict) } else { Ok(Done::Skipped("a delivery proved meanwhile that FAL has it")) }
+        if settled {
+            Err(verdict)
+        } else {
+            Ok(Done::Skipped("a delivery proved meanwhile that FAL has it"))
+        }
     }
 }

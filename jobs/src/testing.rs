@@ -18,13 +18,13 @@
 //! jobs.run_last_attempt(job).await;                               // fails → dead, and on_dead has run
 //! ```
 
-#![expect(clippy::panic, clippy::expect_used, reason = "assertions for tests end by panicking")]
+#![expect(
+    clippy::panic,
+    clippy::expect_used,
+    reason = "assertions for tests end by panicking"
+)]
 
-use std::{
-    pin::pin,
-    task::Poll,
-    time::Duration,
-};
+use std::{pin::pin, task::Poll, time::Duration};
 
 use serde_json::value::RawValue;
 use sqlx::{PgConnection, PgPool, types::Json};
@@ -43,8 +43,10 @@ pub use script::follow_script;
 
 /// More runs than any test means; a chain of jobs that never ends is found out by it.
 const MOST_RUNS: usize = 1000;
+/// Each is several round trips: far more than a rollback takes.
+const MOST_SWEEPS: usize = 10_000;
 /// Long enough for a test that stands in a debugger.
-const LEASE: Duration = Duration::from_secs(600);
+const LEASE: Duration = Duration::from_mins(10);
 
 /// Runs jobs in the test's own task, one after the other.
 pub struct TestWorker {
@@ -80,7 +82,10 @@ impl TestWorker {
 
     /// Runs the jobs of a registry, e.g. [`Probes`].
     pub fn with_registry(pool: &PgPool, registry: Registry) -> Self {
-        Self { pool: pool.clone(), registry }
+        Self {
+            pool: pool.clone(),
+            registry,
+        }
     }
 
     /// Runs a waiting job now, whenever it is due. Panics if it is not waiting.
@@ -101,7 +106,11 @@ impl TestWorker {
         let mut runs = Vec::new();
         while let Some(next) = self.next(None).await {
             runs.push(self.run(next).await);
-            assert!(runs.len() < MOST_RUNS, "{MOST_RUNS} runs and no end; the last: {:?}", runs.last());
+            assert!(
+                runs.len() < MOST_RUNS,
+                "{MOST_RUNS} runs and no end; the last: {:?}",
+                runs.last()
+            );
         }
         runs
     }
@@ -112,11 +121,16 @@ impl TestWorker {
         let mut runs = Vec::new();
         loop {
             runs.extend(self.drain().await);
-            assert!(runs.len() < MOST_RUNS, "{MOST_RUNS} runs and no end; the last: {:?}", runs.last());
-            let woken = sqlx::query!("update jobs set run_at = least(run_at, now()) where state = 'scheduled'")
-                .execute(&self.pool)
-                .await
-                .expect("schedule for now");
+            assert!(
+                runs.len() < MOST_RUNS,
+                "{MOST_RUNS} runs and no end; the last: {:?}",
+                runs.last()
+            );
+            let woken =
+                sqlx::query!("update jobs set run_at = least(run_at, now()) where state = 'scheduled'")
+                    .execute(&self.pool)
+                    .await
+                    .expect("schedule for now");
             if woken.rows_affected() == 0 {
                 return runs;
             }
@@ -149,10 +163,14 @@ impl TestWorker {
     /// Runs a waiting job as its last attempt: if it fails now, it is dead.
     pub async fn run_last_attempt(&self, job: JobId) -> Ran {
         let before = self.kind_of(job).await.policy.max_attempts - 1;
-        sqlx::query!("update jobs set attempt = $2 where id = $1", job.0, i32::from(before))
-            .execute(&self.pool)
-            .await
-            .expect("use up attempts");
+        sqlx::query!(
+            "update jobs set attempt = $2 where id = $1",
+            job.0,
+            i32::from(before)
+        )
+        .execute(&self.pool)
+        .await
+        .expect("use up attempts");
         self.run(job).await
     }
 
@@ -161,28 +179,34 @@ impl TestWorker {
     /// sweeps of a worker would: its rollback, or the commit that had reached the server.
     pub async fn rescue(&self) -> usize {
         let mut rescued = 0;
-        for _ in 0..MOST_RUNS {
-            let running = sqlx::query!("update jobs set lease_until = now() - interval '1 ms' where state = 'running'")
-                .execute(&self.pool)
-                .await
-                .expect("end the leases");
+        for _ in 0..MOST_SWEEPS {
+            let running =
+                sqlx::query!("update jobs set lease_until = now() - interval '1 ms' where state = 'running'")
+                    .execute(&self.pool)
+                    .await
+                    .expect("end the leases");
             if running.rows_affected() == 0 {
                 return rescued;
             }
-            rescued += rescue_expired(&self.pool, &self.registry.known(None), &self.registry).await.expect("sweep");
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            rescued += rescue_expired(&self.pool, &self.registry.known(), &self.registry)
+                .await
+                .expect("sweep");
         }
         panic!("jobs are running that cannot be rescued: a transaction has them locked")
     }
 
     /// One sweep of a worker, as it finds things. Returns how many it rescued.
     pub async fn sweep(&self) -> usize {
-        rescue_expired(&self.pool, &self.registry.known(None), &self.registry).await.expect("sweep")
+        rescue_expired(&self.pool, &self.registry.known(), &self.registry)
+            .await
+            .expect("sweep")
     }
 
     async fn claim(&self, job: JobId) -> Claimed {
         let mut db = self.pool.acquire().await.expect("a connection");
-        let claimed = claim_one(&mut db, job, "test", LEASE, &self.registry.known(None)).await.expect("claim");
+        let claimed = claim_one(&mut db, job, "test", LEASE, &self.registry.known())
+            .await
+            .expect("claim");
         claimed.unwrap_or_else(|| panic!("job {job} is not waiting, or of a kind that is not registered"))
     }
 
@@ -199,22 +223,35 @@ impl TestWorker {
             }
             Verdict::Committed | Verdict::Nothing => {}
             Verdict::Settle(ending) => {
-                let settler = Settler { pool: &self.pool, undertaker: &self.registry, limit: LEASE };
+                let settler = Settler {
+                    pool: &self.pool,
+                    undertaker: &self.registry,
+                    limit: LEASE,
+                };
                 settler.settle(claim, ending).await;
             }
         }
         let job = claim.job();
-        let state = sqlx::query_scalar!(r#"select state as "state: JobState" from jobs where id = $1"#, job.0)
-            .fetch_one(&self.pool)
-            .await
-            .expect("the job is there");
-        Ran { job, kind: claimed.kind, state }
+        let state = sqlx::query_scalar!(
+            r#"select state as "state: JobState" from jobs where id = $1"#,
+            job.0
+        )
+        .fetch_one(&self.pool)
+        .await
+        .expect("the job is there");
+        Ran {
+            job,
+            kind: claimed.kind,
+            state,
+        }
     }
 
     async fn next(&self, kind: Option<&str>) -> Option<JobId> {
         let next = sqlx::query_scalar!(
             "select id from jobs
               where (state = 'ready' or state = 'scheduled' and run_at <= now()) and ($1::text is null or kind = $1)
+                and (dedupe_scope is distinct from 'until_started' or (kind, dedupe_key) not in (
+                        select kind, dedupe_key from jobs where state = 'running' and dedupe_scope = 'until_started'))
               order by priority desc, run_at, id limit 1",
             kind,
         )
@@ -228,7 +265,11 @@ impl TestWorker {
             .fetch_one(&self.pool)
             .await
             .expect("the job is there");
-        std::sync::Arc::clone(self.registry.find(&kind).unwrap_or_else(|| panic!("kind {kind} is not registered")))
+        std::sync::Arc::clone(
+            self.registry
+                .find(&kind)
+                .unwrap_or_else(|| panic!("kind {kind} is not registered")),
+        )
     }
 }
 
@@ -243,18 +284,31 @@ pub async fn enqueued<J: Job>(db: &mut PgConnection) -> Vec<(JobId, J)> {
     .await
     .expect("look for jobs");
     let decode = |payload: &RawValue| serde_json::from_str(payload.get()).expect("a payload that decodes");
-    rows.into_iter().map(|row| (JobId(row.id), decode(&row.payload.0))).collect()
+    rows.into_iter()
+        .map(|row| (JobId(row.id), decode(&row.payload.0)))
+        .collect()
 }
 
 /// Panics unless exactly one live job of kind `J` fits. Returns which.
 pub async fn assert_enqueued<J: Job>(db: &mut PgConnection, fits: impl Fn(&J) -> bool) -> JobId {
     let live = enqueued::<J>(db).await;
-    let fitting: Vec<JobId> = live.iter().filter(|(_, job)| fits(job)).map(|(id, _)| *id).collect();
+    let fitting: Vec<JobId> = live
+        .iter()
+        .filter(|(_, job)| fits(job))
+        .map(|(id, _)| *id)
+        .collect();
     match fitting.as_slice() {
         [one] => *one,
         other => {
-            let payloads: Vec<String> = live.iter().map(|(_, job)| serde_json::to_string(job).expect("JSON")).collect();
-            panic!("{} live jobs of kind {} fit, not one; live: {payloads:#?}", other.len(), J::NAME)
+            let payloads: Vec<String> = live
+                .iter()
+                .map(|(_, job)| serde_json::to_string(job).expect("JSON"))
+                .collect();
+            panic!(
+                "{} live jobs of kind {} fit, not one; live: {payloads:#?}",
+                other.len(),
+                J::NAME
+            )
         }
     }
 }
@@ -262,7 +316,10 @@ pub async fn assert_enqueued<J: Job>(db: &mut PgConnection, fits: impl Fn(&J) ->
 /// Panics if a job of kind `J` is live.
 pub async fn assert_not_enqueued<J: Job>(db: &mut PgConnection) {
     let live = enqueued::<J>(db).await;
-    let payloads: Vec<String> = live.iter().map(|(_, job)| serde_json::to_string(job).expect("JSON")).collect();
+    let payloads: Vec<String> = live
+        .iter()
+        .map(|(_, job)| serde_json::to_string(job).expect("JSON"))
+        .collect();
     assert!(live.is_empty(), "{} is enqueued: {payloads:#?}", J::NAME);
 }
 

@@ -86,31 +86,51 @@ const BEAT: Duration = Duration::from_secs(1);
 const SWEEP: Duration = Duration::from_secs(1);
 /// How long a training takes at the simulator.
 const TRAINING: Duration = Duration::from_secs(4);
-const POLL: Duration = Duration::from_millis(1000);
+const POLL: Duration = Duration::from_secs(1);
 /// Longer than a rescue takes: where webhooks come, a poll must not win because a worker was killed.
 const WEBHOOK_GRACE: Duration = Duration::from_secs(8);
 
 /// Runs the demo; an error says why it did not pass.
 pub async fn main(args: Args, _: Given) -> Result<(), Failure> {
-    let show = Show { json: args.json, began: Instant::now() };
+    let show = Show {
+        json: args.json,
+        began: Instant::now(),
+    };
     let photos = person::load_photos(args.photos.as_deref())?;
-    let home = tempfile::Builder::new().prefix("aisha-demo-").tempdir().context("no temporary directory")?;
-    show.line(&format!("Training a {} from {} photos. Everything runs on this machine; nothing is paid for.", args.kind.word(), photos.len()));
+    let home = tempfile::Builder::new()
+        .prefix("aisha-demo-")
+        .tempdir()
+        .context("no temporary directory")?;
+    show.line(&format!(
+        "Training a {} from {} photos. Everything runs on this machine; nothing is paid for.",
+        args.kind.word(),
+        photos.len()
+    ));
     let ignored = ignored_variables();
     if !ignored.is_empty() {
         show.line(&format!("Ignored on purpose: {}.", ignored.join(", ")));
     }
-    show.line("Lease 3 s, sweep 1 s (defaults: 15 s, 5 s), so that a killed worker is replaced while you watch.");
+    show.line(
+        "Lease 3 s, sweep 1 s (defaults: 15 s, 5 s), so that a killed worker is replaced while you watch.",
+    );
     let began = Instant::now();
-    let mut stack = Stack::start(options(&args, home.path().to_owned())).await.context("the system did not start")?;
-    show.line(&format!("Started Postgres, S3, simulators and roles in {:.1} s.", began.elapsed().as_secs_f64()));
+    let mut stack = Stack::start(options(&args, home.path().to_owned()))
+        .await
+        .context("the system did not start")?;
+    show.line(&format!(
+        "Started Postgres, S3, simulators and roles in {:.1} s.",
+        began.elapsed().as_secs_f64()
+    ));
     let outcome = play(&args, &mut stack, photos, &show).await;
     let casualty = stack.casualty();
     if outcome.is_err() {
         // Beside the roles' logs; that it cannot be written matters less than why the demo did not pass.
         let telegram = stack.telegram.control().ledger(&LedgerFilter::default());
         let ledgers = serde_json::json!({ "fal": stack.fal.ledger(), "telegram": telegram });
-        drop(std::fs::write(home.path().join("ledgers.json"), format!("{ledgers:#}")));
+        drop(std::fs::write(
+            home.path().join("ledgers.json"),
+            format!("{ledgers:#}"),
+        ));
     }
     let kept = outcome.is_err().then(|| home.keep());
     stack.stop().await;
@@ -121,9 +141,15 @@ pub async fn main(args: Args, _: Given) -> Result<(), Failure> {
         }
         (Ok(()), Some(casualty)) => Err(Failure::Other(anyhow::anyhow!(casualty))),
         (Err(error), casualty) => {
-            let logs = kept.map(|path| format!("\nLogs: {}", path.display())).unwrap_or_default();
-            let casualty = casualty.map(|casualty| format!("\n{casualty}")).unwrap_or_default();
-            Err(Failure::Other(error.context(format!("the demo did not pass{casualty}{logs}"))))
+            let logs = kept
+                .map(|path| format!("\nLogs: {}", path.display()))
+                .unwrap_or_default();
+            let casualty = casualty
+                .map(|casualty| format!("\n{casualty}"))
+                .unwrap_or_default();
+            Err(Failure::Other(
+                error.context(format!("the demo did not pass{casualty}{logs}")),
+            ))
         }
     }
 }
@@ -149,7 +175,11 @@ async fn play(args: &Args, stack: &mut Stack, photos: Vec<person::Photo>, show: 
 }
 
 fn options(args: &Args, home: PathBuf) -> StackOptions {
-    let grace = if args.drop_webhooks { Duration::ZERO } else { WEBHOOK_GRACE };
+    let grace = if args.drop_webhooks {
+        Duration::ZERO
+    } else {
+        WEBHOOK_GRACE
+    };
     let settings = vec![
         ("AISHA__QUEUE__LEASE", millis(LEASE)),
         ("AISHA__QUEUE__BEAT", millis(BEAT)),
@@ -169,7 +199,10 @@ fn options(args: &Args, home: PathBuf) -> StackOptions {
             drop_webhooks: args.drop_webhooks,
             ..FalSimulatorConfig::default()
         },
-        telegram: TelegramSimulatorConfig { listen: any_port, ..TelegramSimulatorConfig::default() },
+        telegram: TelegramSimulatorConfig {
+            listen: any_port,
+            ..TelegramSimulatorConfig::default()
+        },
         settings,
         web: any_port,
     }
@@ -192,13 +225,20 @@ impl Show {
 
     /// A line with the seconds since the start.
     fn event(self, text: &str) {
-        self.line(&format!("  {:>5.1} s  {text}", self.began.elapsed().as_secs_f64()));
+        self.line(&format!(
+            "  {:>5.1} s  {text}",
+            self.began.elapsed().as_secs_f64()
+        ));
     }
 
     fn report(self, evidence: &evidence::Evidence, timeline: &[timeline::Moment]) -> anyhow::Result<()> {
         if self.json {
             let all = serde_json::json!({ "evidence": evidence, "timeline": timeline });
-            drop(writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&all)?));
+            drop(writeln!(
+                std::io::stdout(),
+                "{}",
+                serde_json::to_string_pretty(&all)?
+            ));
         } else {
             self.line("\nWhat happened:");
             for moment in timeline {

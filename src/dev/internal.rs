@@ -5,8 +5,9 @@ use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::parent;
 use super::postgres::{self, Options, PrivateCluster};
+use super::{parent, probes};
+use crate::exit;
 
 /// `aisha internal …`; see [`Verb::run`].
 #[derive(Debug, clap::Subcommand)]
@@ -22,6 +23,8 @@ pub enum Verb {
         /// The cluster's directory.
         home: PathBuf,
     },
+    /// Be a worker that runs only probes, jobs that do what their payload says.
+    RunProbes(probes::Args),
     /// Start a temporary cluster, print its URL, and stop at the end of standard input.
     HoldCluster,
 }
@@ -32,6 +35,7 @@ impl Verb {
         match self {
             Self::FollowParent { arguments } => parent::become_child(&arguments),
             Self::SweepCluster { home } => postgres::sweep_when_orphaned(&home),
+            Self::RunProbes(args) => exit::run(probes::main(args)),
             Self::HoldCluster => match hold_cluster() {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {

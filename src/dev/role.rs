@@ -6,7 +6,7 @@
 use std::{
     fs::File,
     io::Write as _,
-    path::{Path, PathBuf},
+    path::Path,
     process::{ExitStatus, Stdio},
     time::Duration,
 };
@@ -66,7 +66,6 @@ pub struct Role {
     child: Child,
     lines: watch::Receiver<Vec<String>>,
     readers: Vec<JoinHandle<()>>,
-    log: PathBuf,
 }
 
 impl Role {
@@ -78,17 +77,32 @@ impl Role {
         log: &Path,
     ) -> Result<Self, RoleError> {
         let name = arguments.first().copied().unwrap_or_default().to_owned();
-        let cannot = |source| RoleError::Start { role: name.clone(), source };
-        let file = File::options().create(true).append(true).open(log).map_err(cannot)?;
+        let cannot = |source| RoleError::Start {
+            role: name.clone(),
+            source,
+        };
+        let file = File::options()
+            .create(true)
+            .append(true)
+            .open(log)
+            .map_err(cannot)?;
         let mut command = Command::new(aisha);
-        command.args(arguments).env_clear().envs(environment.iter().map(|(key, value)| (key, value)));
+        command
+            .args(arguments)
+            .env_clear()
+            .envs(environment.iter().map(|(key, value)| (key, value)));
         for inherited in INHERITED {
             if let Some(value) = std::env::var_os(inherited) {
                 command.env(inherited, value);
             }
         }
         // A process group of its own: Ctrl-C reaches only us, and we stop the roles in our order.
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true);
         let mut child = command.spawn().map_err(cannot)?;
         let (heard, lines) = watch::channel(Vec::new());
         let (speak, hear) = mpsc::unbounded_channel();
@@ -99,29 +113,51 @@ impl Role {
         if let Some(stderr) = child.stderr.take() {
             readers.push(tokio::spawn(read(stderr, speak)));
         }
-        Ok(Self { name, child, lines, readers, log: log.to_owned() })
+        Ok(Self {
+            name,
+            child,
+            lines,
+            readers,
+        })
     }
 
     /// Waits for the first line that contains `part`.
     pub async fn says(&mut self, part: &str) -> Result<String, RoleError> {
-        let said = self.lines.wait_for(|lines| lines.iter().any(|line| line.contains(part)));
+        let said = self
+            .lines
+            .wait_for(|lines| lines.iter().any(|line| line.contains(part)));
         if let Ok(Ok(lines)) = timeout(START_PATIENCE, said).await
             && let Some(line) = lines.iter().find(|line| line.contains(part))
         {
             return Ok(line.clone());
         }
-        Err(RoleError::Silent { role: self.name.clone(), waited_for: part.to_owned(), tail: self.tail() })
+        Err(RoleError::Silent {
+            role: self.name.clone(),
+            waited_for: part.to_owned(),
+            tail: self.tail(),
+        })
     }
 
     /// Waits for a successful end.
     pub async fn succeeds(mut self) -> Result<(), RoleError> {
         let ended = self.child.wait().await;
-        let status = ended.map_err(|source| RoleError::Start { role: self.name.clone(), source })?;
+        let status = ended.map_err(|source| RoleError::Start {
+            role: self.name.clone(),
+            source,
+        })?;
         for reader in self.readers.drain(..) {
             // A reader that panicked has nothing more to say.
             drop(reader.await);
         }
-        if status.success() { Ok(()) } else { Err(RoleError::Failed { role: self.name.clone(), status, tail: self.tail() }) }
+        if status.success() {
+            Ok(())
+        } else {
+            Err(RoleError::Failed {
+                role: self.name.clone(),
+                status,
+                tail: self.tail(),
+            })
+        }
     }
 
     /// Process id while it runs.
@@ -136,9 +172,14 @@ impl Role {
 
     /// SIGTERM, and SIGKILL if it does not drain in time.
     pub async fn stop(&mut self) {
-        if let Some(pid) = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw) {
+        if let Some(pid) = self
+            .child
+            .id()
+            .and_then(|id| i32::try_from(id).ok())
+            .and_then(rustix::process::Pid::from_raw)
+        {
             // It may have ended by itself in this moment.
-            drop(rustix::process::kill_process(pid, rustix::process::Signal::TERM));
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }
         if timeout(STOP_PATIENCE, self.child.wait()).await.is_err() {
             drop(self.child.kill().await);
@@ -155,11 +196,6 @@ impl Role {
         let lines = self.lines.borrow();
         let from = lines.len().saturating_sub(20);
         lines[from..].join("\n")
-    }
-
-    /// Where all of it is.
-    pub fn log(&self) -> &Path {
-        &self.log
     }
 }
 

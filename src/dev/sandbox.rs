@@ -38,10 +38,20 @@ pub struct Args {
     #[arg(long)]
     real: bool,
     /// Where the Telegram simulator and its page listen
-    #[arg(long, default_value = "127.0.0.1:9701", value_name = "ADDR", conflicts_with = "real")]
+    #[arg(
+        long,
+        default_value = "127.0.0.1:9701",
+        value_name = "ADDR",
+        conflicts_with = "real"
+    )]
     telegram_listen: SocketAddr,
     /// Where the FAL simulator listens
-    #[arg(long, default_value = "127.0.0.1:9700", value_name = "ADDR", conflicts_with = "real")]
+    #[arg(
+        long,
+        default_value = "127.0.0.1:9700",
+        value_name = "ADDR",
+        conflicts_with = "real"
+    )]
     fal_listen: SocketAddr,
     /// Where the web role listens
     #[arg(long, default_value = "127.0.0.1:8000", value_name = "ADDR")]
@@ -50,10 +60,16 @@ pub struct Args {
 
 /// Runs until told to stop, or until a role ends by itself.
 pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
-    let home = std::env::current_dir().context("there is no current directory")?.join(".dev");
+    let home = std::env::current_dir()
+        .context("there is no current directory")?
+        .join(".dev");
     std::fs::create_dir_all(&home).with_context(|| format!("cannot make {}", home.display()))?;
     let stop = Stop::at_signals(GRACE).context("signals cannot be listened to")?;
-    if args.real { real(&args, given, home, &stop).await } else { simulated(&args, home, &stop).await }
+    if args.real {
+        real(&args, given, home, &stop).await
+    } else {
+        simulated(&args, home, &stop).await
+    }
 }
 
 async fn simulated(args: &Args, home: PathBuf, stop: &Stop) -> Result<(), Failure> {
@@ -64,9 +80,20 @@ async fn simulated(args: &Args, home: PathBuf, stop: &Stop) -> Result<(), Failur
     let options = StackOptions {
         home: home.clone(),
         keep: true,
-        fal: FalSimulatorConfig { listen: args.fal_listen, request_duration: TRAINING, ..FalSimulatorConfig::default() },
-        telegram: TelegramSimulatorConfig { listen: args.telegram_listen, page: true, ..TelegramSimulatorConfig::default() },
-        settings: vec![("AISHA__FAL__POLL_FIRST_AFTER", "2s".to_owned()), ("AISHA__FAL__POLL_INTERVAL", "2s".to_owned())],
+        fal: FalSimulatorConfig {
+            listen: args.fal_listen,
+            request_duration: TRAINING,
+            ..FalSimulatorConfig::default()
+        },
+        telegram: TelegramSimulatorConfig {
+            listen: args.telegram_listen,
+            page: true,
+            ..TelegramSimulatorConfig::default()
+        },
+        settings: vec![
+            ("AISHA__FAL__POLL_FIRST_AFTER", "2s".to_owned()),
+            ("AISHA__FAL__POLL_INTERVAL", "2s".to_owned()),
+        ],
         web: args.listen,
     };
     let mut stack = Stack::start(options).await.context("the system did not start")?;
@@ -84,9 +111,18 @@ async fn simulated(args: &Args, home: PathBuf, stop: &Stop) -> Result<(), Failur
 async fn real(args: &Args, given: Given, home: PathBuf, stop: &Stop) -> Result<(), Failure> {
     say("--real: the environment's database, bucket, keys and tokens are used. Trainings cost money.");
     let aisha = std::env::current_exe().context("this binary cannot be found")?;
-    let launch = Launch { aisha, environment: given.environment.into_iter().collect(), home: home.clone() };
-    let (mut roles, web) = Roles::start(launch, args.listen, false).await.context("the roles did not start")?;
-    say(&format!("Web listens on {web}. Logs: {}/*.log. Ctrl-C stops.", home.display()));
+    let launch = Launch {
+        aisha,
+        environment: given.environment.into_iter().collect(),
+        home: home.clone(),
+    };
+    let (mut roles, web) = Roles::start(launch, args.listen, false)
+        .await
+        .context("the roles did not start")?;
+    say(&format!(
+        "Web listens on {web}. Logs: {}/*.log. Ctrl-C stops.",
+        home.display()
+    ));
     let casualty = until_stopped(stop, || roles.casualty()).await;
     roles.stop().await;
     casualty

@@ -83,25 +83,44 @@ pub struct Launch {
 impl Launch {
     fn role(&self, arguments: &[&str]) -> Result<Role, RoleError> {
         let name = arguments.first().copied().unwrap_or_default();
-        Role::start(&self.aisha, arguments, &self.environment, &self.home.join(format!("{name}.log")))
+        Role::start(
+            &self.aisha,
+            arguments,
+            &self.environment,
+            &self.home.join(format!("{name}.log")),
+        )
     }
 }
 
 impl Roles {
     /// Migrates, then starts web, worker and bot; returns when each said that it works, with web's address.
     /// `tell_fal`: FAL delivers to that address, instead of where the environment says.
-    pub async fn start(mut launch: Launch, listen: SocketAddr, tell_fal: bool) -> anyhow::Result<(Self, SocketAddr)> {
+    pub async fn start(
+        mut launch: Launch,
+        listen: SocketAddr,
+        tell_fal: bool,
+    ) -> anyhow::Result<(Self, SocketAddr)> {
         launch.role(&["migrate"])?.succeeds().await?;
         let mut web = launch.role(&["web", "--listen", &listen.to_string()])?;
         let address = listening_on(&web.says(WEB_IS_READY).await?)?;
         if tell_fal {
-            launch.environment.push(("FAL_WEBHOOK_URL".to_owned(), format!("http://{address}")));
+            launch
+                .environment
+                .push(("FAL_WEBHOOK_URL".to_owned(), format!("http://{address}")));
         }
         let mut worker = launch.role(&["worker"])?;
         let mut bot = launch.role(&["bot"])?;
         worker.says(WORKER_IS_READY).await?;
         bot.says(BOT_IS_READY).await?;
-        Ok((Self { web, bot, worker, launch }, address))
+        Ok((
+            Self {
+                web,
+                bot,
+                worker,
+                launch,
+            },
+            address,
+        ))
     }
 
     /// A role that ended by itself, and its last words.
@@ -132,10 +151,26 @@ impl Stack {
         let fal = FalSimulator::start(options.fal).await?;
         let telegram = TelegramSimulator::start(options.telegram).await?;
         let mut environment = environment(&cluster, &s3, &fal, &telegram);
-        environment.extend(options.settings.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
-        let launch = Launch { aisha, environment, home: options.home };
+        environment.extend(
+            options
+                .settings
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), value.clone())),
+        );
+        let launch = Launch {
+            aisha,
+            environment,
+            home: options.home,
+        };
         let (roles, web) = Roles::start(launch, options.web, true).await?;
-        Ok(Self { fal, telegram, web, roles, s3, cluster })
+        Ok(Self {
+            fal,
+            telegram,
+            web,
+            roles,
+            s3,
+            cluster,
+        })
     }
 
     /// For SQL that only looks, and for locks.
@@ -145,7 +180,11 @@ impl Stack {
 
     /// SIGKILL to the worker; its process id.
     pub async fn kill_worker(&mut self) -> anyhow::Result<u32> {
-        let pid = self.roles.worker.pid().context("the worker has ended by itself")?;
+        let pid = self
+            .roles
+            .worker
+            .pid()
+            .context("the worker has ended by itself")?;
         self.roles.worker.kill().await?;
         Ok(pid)
     }
@@ -180,15 +219,29 @@ const WORKER_IS_READY: &str = "is claiming jobs";
 const BOT_IS_READY: &str = "The bot is running";
 
 async fn start_cluster(options: &StackOptions, aisha: &Path) -> anyhow::Result<PrivateCluster> {
-    let keep = if options.keep { Keep::Directory(super::postgres::kept_directory(&options.home)) } else { Keep::Nothing };
-    let cluster = Options { aisha: aisha.to_owned(), bin_dir: None, keep, durability: Durability::Durable };
+    let keep = if options.keep {
+        Keep::Directory(super::postgres::kept_directory(&options.home))
+    } else {
+        Keep::Nothing
+    };
+    let cluster = Options {
+        aisha: aisha.to_owned(),
+        bin_dir: None,
+        keep,
+        durability: Durability::Durable,
+    };
     let started = tokio::task::spawn_blocking(move || PrivateCluster::start(cluster)).await;
     Ok(started.context("starting Postgres was cut off")??)
 }
 
 fn listening_on(line: &str) -> anyhow::Result<SocketAddr> {
-    let address = line.split(WEB_IS_READY).nth(1).and_then(|rest| rest.split(|c: char| c.is_whitespace() || c == '"').next());
-    address.and_then(|text| text.parse().ok()).with_context(|| format!("no address in {line:?}"))
+    let address = line
+        .split(WEB_IS_READY)
+        .nth(1)
+        .and_then(|rest| rest.split(|c: char| c.is_whitespace() || c == '"').next());
+    address
+        .and_then(|text| text.parse().ok())
+        .with_context(|| format!("no address in {line:?}"))
 }
 
 /// The plain names of the issue's settings list, each pointing at something of ours.
@@ -219,11 +272,26 @@ fn environment(
 /// Variables that would mean the real world, set in our environment and not used.
 pub fn ignored_variables() -> Vec<&'static str> {
     const REAL: [&str; 16] = [
-        "DATABASE_URL", "S3_ENDPOINT", "S3_ACCESS_KEY", "S3_SECRET_KEY", "FAL_KEY", "FAL_API_KEY", "FAL_QUEUE_URL", "FAL_RUN_URL",
-        "FAL_REST_URL", "FAL_CDN_URL", "FAL_API_URL", "FAL_JWKS_URL", "FAL_WEBHOOK_URL", "TELEGRAM_BOT_TOKEN", "TELEGRAM_API_URL",
+        "DATABASE_URL",
+        "S3_ENDPOINT",
+        "S3_ACCESS_KEY",
+        "S3_SECRET_KEY",
+        "FAL_KEY",
+        "FAL_API_KEY",
+        "FAL_QUEUE_URL",
+        "FAL_RUN_URL",
+        "FAL_REST_URL",
+        "FAL_CDN_URL",
+        "FAL_API_URL",
+        "FAL_JWKS_URL",
+        "FAL_WEBHOOK_URL",
+        "TELEGRAM_BOT_TOKEN",
+        "TELEGRAM_API_URL",
         "TELEGRAM_WEBHOOK_SECRET",
     ];
-    REAL.into_iter().filter(|name| std::env::var_os(name).is_some()).collect()
+    REAL.into_iter()
+        .filter(|name| std::env::var_os(name).is_some())
+        .collect()
 }
 
 /// Milliseconds as a setting.

@@ -22,12 +22,19 @@ async fn q10_a_job_is_done_in_the_database_before_its_slot_takes_another() {
             .bind(run.claim.job().0)
             .fetch_one(&run.pool)
             .await?;
-        if open == 0 { Ok(Done::Applied) } else { Err(JobError::give_up("overlap", "the job before is still running")) }
+        if open == 0 {
+            Ok(Done::Applied)
+        } else {
+            Err(JobError::give_up("overlap", "the job before is still running"))
+        }
     });
     let worker = Running::start(&db.pool, registry.registry(), options(1));
     all_ended(&db.pool).await;
     worker.stop().await;
-    let done: i64 = sqlx::query_scalar("select count(*) from jobs where state = 'done'").fetch_one(&db.pool).await.unwrap();
+    let done: i64 = sqlx::query_scalar("select count(*) from jobs where state = 'done'")
+        .fetch_one(&db.pool)
+        .await
+        .unwrap();
     assert_eq!(done, 50);
 }
 
@@ -44,7 +51,11 @@ async fn q10_what_ends_together_is_written_together() {
     // The first statement takes what has ended by then; the others wait for it and go together.
     gate.stay_open();
     all_ended(&db.pool).await;
-    let transactions: i64 = sqlx::query_scalar("select count(distinct xmin::text) from jobs where state = 'done'").fetch_one(&db.pool).await.unwrap();
+    let transactions: i64 =
+        sqlx::query_scalar("select count(distinct xmin::text) from jobs where state = 'done'")
+            .fetch_one(&db.pool)
+            .await
+            .unwrap();
     assert!(transactions <= 50, "{transactions} transactions for 100 outcomes");
     worker.stop().await;
 }
@@ -54,7 +65,11 @@ async fn q10_an_effect_and_the_end_of_its_job_are_one_commit() {
     let db = Db::new().await;
     let registry = Probes::new(&db.pool, |run| async move {
         let mut tx = run.pool.begin().await?;
-        enqueue(&mut tx, &Probe::new(format!("effect of attempt {}", run.claim.attempt())).until_done("effect")).await?;
+        enqueue(
+            &mut tx,
+            &Probe::new(format!("effect of attempt {}", run.claim.attempt())).until_done("effect"),
+        )
+        .await?;
         run.complete_in(&mut tx).await?;
         if run.probe.says == "rolls back" && run.claim.attempt() == 1 {
             return Err(JobError::retry("rolled back"));
@@ -64,7 +79,10 @@ async fn q10_an_effect_and_the_end_of_its_job_are_one_commit() {
     });
     let jobs = TestWorker::with_registry(&db.pool, registry.registry());
     let effects = async || -> Vec<String> {
-        sqlx::query_scalar("select payload->>'says' from jobs where dedupe_key = 'effect'").fetch_all(&db.pool).await.unwrap()
+        sqlx::query_scalar("select payload->>'says' from jobs where dedupe_key = 'effect'")
+            .fetch_all(&db.pool)
+            .await
+            .unwrap()
     };
     let job = probe(&db.pool, "rolls back").await;
     assert_eq!(jobs.run(job).await.state, JobState::Scheduled);
@@ -79,7 +97,11 @@ async fn q10_an_effect_and_the_end_of_its_job_are_one_commit() {
 async fn q18_jobs_that_use_up_the_pool_hold_up_no_claim_and_no_ack() {
     let db = Db::new().await;
     let gate = Gate::closed();
-    let pool = sqlx::postgres::PgPoolOptions::new().max_connections(1).connect_with((*db.pool.connect_options()).clone()).await.unwrap();
+    let pool = sqlx::postgres::PgPoolOptions::new()
+        .max_connections(1)
+        .connect_with((*db.pool.connect_options()).clone())
+        .await
+        .unwrap();
     let worker = Running::start(&pool, gated(&pool, &gate), options(2));
     let taken = pool.acquire().await.unwrap();
     gate.stay_open();

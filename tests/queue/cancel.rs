@@ -17,9 +17,14 @@ async fn q12_a_waiting_job_is_cancelled_at_once_and_an_ended_one_is_not() {
     let operator = Operator::new(db.pool.clone());
     let ready = probe(&db.pool, "ready").await;
     let mut tx = db.pool.begin().await.unwrap();
-    enqueue_in(&mut tx, &Probe::new("scheduled").until_done("k"), NEVER).await.unwrap();
+    enqueue_in(&mut tx, &Probe::new("scheduled").until_done("k"), NEVER)
+        .await
+        .unwrap();
     tx.commit().await.unwrap();
-    let scheduled = jobs::testing::assert_enqueued::<Probe>(&mut db.pool.acquire().await.unwrap(), |job| job.says == "scheduled").await;
+    let scheduled = jobs::testing::assert_enqueued::<Probe>(&mut db.pool.acquire().await.unwrap(), |job| {
+        job.says == "scheduled"
+    })
+    .await;
     for job in [ready, scheduled] {
         assert_eq!(operator.cancel(job).await.unwrap(), Cancelled::AtOnce);
         assert_eq!(look(&db.pool, job).await.job.state, JobState::Cancelled);
@@ -34,7 +39,10 @@ async fn q12_a_running_job_is_stopped_and_ends_cancelled() {
     let worker = Running::start(&db.pool, gated(&db.pool, &gate), options(1));
     let job = probe(&db.pool, "x").await;
     gate.holds(1).await;
-    assert_eq!(Operator::new(db.pool.clone()).cancel(job).await.unwrap(), Cancelled::Requested);
+    assert_eq!(
+        Operator::new(db.pool.clone()).cancel(job).await.unwrap(),
+        Cancelled::Requested
+    );
     gate.holds(0).await;
     let history = reaches(&db.pool, job, JobState::Cancelled).await;
     assert_eq!(outcomes(&history), ["cancelled"]);

@@ -23,14 +23,20 @@ async fn q03_a_worker_claims_exactly_its_free_slots() {
     let gate = Gate::closed();
     let worker = Running::start(&db.pool, gated(&db.pool, &gate), options(3));
     let running = async || -> i64 {
-        sqlx::query_scalar("select count(*) from jobs where state = 'running'").fetch_one(&db.pool).await.unwrap()
+        sqlx::query_scalar("select count(*) from jobs where state = 'running'")
+            .fetch_one(&db.pool)
+            .await
+            .unwrap()
     };
     gate.holds(3).await;
     assert_eq!(running().await, 3);
     gate.open(1);
     // One was let go: its slot, and only that, is filled again.
     crate::support::eventually("one to be done", async || {
-        let done: i64 = sqlx::query_scalar("select count(*) from jobs where state = 'done'").fetch_one(&db.pool).await.unwrap();
+        let done: i64 = sqlx::query_scalar("select count(*) from jobs where state = 'done'")
+            .fetch_one(&db.pool)
+            .await
+            .unwrap();
         (done == 1).then_some(())
     })
     .await;
@@ -55,7 +61,13 @@ async fn q03_jobs_start_by_priority_then_time_then_age() {
         ("second", 5, "2020-01-01T00:00:00Z"),
         ("last", -1, "2019-01-01T00:00:00Z"),
     ] {
-        enqueue_with(&mut tx, &Probe::new(says), Options::default().priority(priority).at(at.parse().unwrap())).await.unwrap();
+        enqueue_with(
+            &mut tx,
+            &Probe::new(says),
+            Options::default().priority(priority).at(at.parse().unwrap()),
+        )
+        .await
+        .unwrap();
     }
     tx.commit().await.unwrap();
     let order = Arc::new(Mutex::new(Vec::new()));
@@ -67,7 +79,10 @@ async fn q03_jobs_start_by_priority_then_time_then_age() {
     let worker = Running::start(&db.pool, registry.registry(), options(1));
     all_ended(&db.pool).await;
     worker.stop().await;
-    assert_eq!(*order.lock().unwrap(), ["first", "second", "third", "fourth", "fifth", "sixth", "last"]);
+    assert_eq!(
+        *order.lock().unwrap(),
+        ["first", "second", "third", "fourth", "fifth", "sixth", "last"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -101,17 +116,25 @@ async fn q03_two_workers_never_run_one_job() {
 async fn q03_a_claim_touches_few_pages_of_a_large_table() {
     const ROWS: u32 = 100_000;
     let db = Db::new().await;
-    let mut connection = PgConnection::connect_with(&db.pool.connect_options()).await.unwrap();
-    let plan_settings = "set plan_cache_mode = force_generic_plan; set enable_seqscan = off; set enable_bitmapscan = off;
+    let mut connection = PgConnection::connect_with(&db.pool.connect_options())
+        .await
+        .unwrap();
+    let plan_settings =
+        "set plan_cache_mode = force_generic_plan; set enable_seqscan = off; set enable_bitmapscan = off;
         set enable_hashjoin = off; set enable_mergejoin = off; set enable_sort = off;";
-    sqlx::raw_sql(plan_settings).execute(&mut connection).await.unwrap();
-    let statement = include_str!("../../jobs/src/queue/sql/exchange.sql");
-    let types = "bigint[], uuid[], uuid, text, float8, text, text[], smallint[], bigint";
-    // Prepared while the table is empty, as a worker does that starts before the burst (Q22).
-    sqlx::raw_sql(AssertSqlSafe(format!("analyze jobs; prepare exchange ({types}) as {statement}")))
+    sqlx::raw_sql(plan_settings)
         .execute(&mut connection)
         .await
         .unwrap();
+    let statement = include_str!("../../jobs/src/queue/sql/exchange.sql");
+    let types = "bigint[], uuid[], uuid, text, float8, text, text[], smallint[], bigint";
+    // Prepared while the table is empty, as a worker does that starts before the burst (Q22).
+    sqlx::raw_sql(AssertSqlSafe(format!(
+        "analyze jobs; prepare exchange ({types}) as {statement}"
+    )))
+    .execute(&mut connection)
+    .await
+    .unwrap();
     let execute = "execute exchange ('{}', '{}', gen_random_uuid(), 'w', 15, 'upkeep', '{probe}', '{1}', 10)";
     sqlx::raw_sql(execute).execute(&mut connection).await.unwrap();
     let fill = format!(
@@ -121,15 +144,25 @@ async fn q03_a_claim_touches_few_pages_of_a_large_table() {
                 case when state = 'done' then now() end
            from generate_series(1, {ROWS}) as n, unnest('{{ready, done, scheduled}}'::text[]) as state"
     );
-    sqlx::raw_sql(AssertSqlSafe(fill)).execute(&mut connection).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(fill))
+        .execute(&mut connection)
+        .await
+        .unwrap();
 
     let explain = format!("explain (analyze, buffers, format json) {execute}");
-    let plan: Value = sqlx::query_scalar(AssertSqlSafe(explain)).persistent(false).fetch_one(&mut connection).await.unwrap();
+    let plan: Value = sqlx::query_scalar(AssertSqlSafe(explain))
+        .persistent(false)
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
     let plan = &plan[0]["Plan"];
     let touched = plan["Shared Hit Blocks"].as_u64().unwrap() + plan["Shared Read Blocks"].as_u64().unwrap();
     assert!(touched <= 200, "{touched} buffers: {plan:#}");
     assert!(!plan.to_string().contains("Seq Scan"), "{plan:#}");
-    let claimed: i64 = sqlx::query_scalar("select count(*) from jobs where state = 'running'").fetch_one(&db.pool).await.unwrap();
+    let claimed: i64 = sqlx::query_scalar("select count(*) from jobs where state = 'running'")
+        .fetch_one(&db.pool)
+        .await
+        .unwrap();
     assert_eq!(claimed, 10);
 }
 
@@ -138,13 +171,27 @@ async fn q09_kinds_and_versions_from_the_future_are_left_alone() {
     let db = Db::new().await;
     let newer = probe(&db.pool, "newer version").await;
     let unknown = probe(&db.pool, "unknown kind").await;
-    sqlx::query("update jobs set version = 3 where id = $1").bind(newer.0).execute(&db.pool).await.unwrap();
-    sqlx::query("update jobs set kind = 'of_tomorrow' where id = $1").bind(unknown.0).execute(&db.pool).await.unwrap();
+    sqlx::query("update jobs set version = 3 where id = $1")
+        .bind(newer.0)
+        .execute(&db.pool)
+        .await
+        .unwrap();
+    sqlx::query("update jobs set kind = 'of_tomorrow' where id = $1")
+        .bind(unknown.0)
+        .execute(&db.pool)
+        .await
+        .unwrap();
     let mut tx = db.pool.begin().await.unwrap();
     enqueue(&mut tx, &Probe::new("known")).await.unwrap();
     tx.commit().await.unwrap();
 
-    let older = Running::start(&db.pool, Probes::new(&db.pool, |_| async { Ok(Done::Applied) }).version(2).registry(), options(4));
+    let older = Running::start(
+        &db.pool,
+        Probes::new(&db.pool, |_| async { Ok(Done::Applied) })
+            .version(2)
+            .registry(),
+        options(4),
+    );
     let known = probe(&db.pool, "known, too").await;
     reaches(&db.pool, known, JobState::Done).await;
     older.stop().await;
@@ -152,7 +199,13 @@ async fn q09_kinds_and_versions_from_the_future_are_left_alone() {
         let job = look(&db.pool, job).await.job;
         assert_eq!((job.state, job.attempt), (JobState::Ready, 0), "{job:?}");
     }
-    let current = Running::start(&db.pool, Probes::new(&db.pool, |_| async { Ok(Done::Applied) }).version(3).registry(), options(4));
+    let current = Running::start(
+        &db.pool,
+        Probes::new(&db.pool, |_| async { Ok(Done::Applied) })
+            .version(3)
+            .registry(),
+        options(4),
+    );
     reaches(&db.pool, newer, JobState::Done).await;
     current.stop().await;
 }
@@ -161,13 +214,20 @@ async fn q09_kinds_and_versions_from_the_future_are_left_alone() {
 async fn q09_a_payload_that_does_not_decode_is_dead_and_touches_no_neighbour() {
     let db = Db::new().await;
     let broken = probe(&db.pool, "broken").await;
-    sqlx::query(r#"update jobs set payload = '{"said": 1}' where id = $1"#).bind(broken.0).execute(&db.pool).await.unwrap();
+    sqlx::query(r#"update jobs set payload = '{"said": 1}' where id = $1"#)
+        .bind(broken.0)
+        .execute(&db.pool)
+        .await
+        .unwrap();
     let whole = probe(&db.pool, "whole").await;
     let worker = Running::start(&db.pool, done_at_once(&db.pool), options(4));
     let broken = reaches(&db.pool, broken, JobState::Dead).await;
     assert_eq!(broken.job.error_code.as_deref(), Some("undecodable"));
     assert!(broken.job.error.unwrap().contains("missing field `says`"));
-    assert_eq!(super::outcomes(&look(&db.pool, broken.job.id).await), ["undecodable"]);
+    assert_eq!(
+        super::outcomes(&look(&db.pool, broken.job.id).await),
+        ["undecodable"]
+    );
     reaches(&db.pool, whole, JobState::Done).await;
     let later = probe(&db.pool, "later").await;
     reaches(&db.pool, later, JobState::Done).await;

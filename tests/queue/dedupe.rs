@@ -13,7 +13,9 @@ use jobs::{
 };
 use sqlx::PgPool;
 
-use super::{Gate, NEVER, Running, add, answering, done_at_once, gated, look, options, outcomes, probe, reaches};
+use super::{
+    Gate, NEVER, Running, add, answering, done_at_once, gated, look, options, outcomes, probe, reaches,
+};
 use crate::support::Db;
 
 async fn try_add(pool: &PgPool, job: &Probe) -> Enqueued {
@@ -25,7 +27,10 @@ async fn try_add(pool: &PgPool, job: &Probe) -> Enqueued {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn q02_fifty_enqueues_of_one_key_at_once_make_one_job() {
-    for job in [Probe::new("x").until_done("k"), Probe::new("x").until_started("k")] {
+    for job in [
+        Probe::new("x").until_done("k"),
+        Probe::new("x").until_started("k"),
+    ] {
         let db = Db::new().await;
         let tasks: Vec<_> = (0..50)
             .map(|_| {
@@ -38,7 +43,10 @@ async fn q02_fifty_enqueues_of_one_key_at_once_make_one_job() {
             new += usize::from(matches!(task.await.unwrap(), Enqueued::New(_)));
         }
         assert_eq!(new, 1);
-        let rows: i64 = sqlx::query_scalar("select count(*) from jobs").fetch_one(&db.pool).await.unwrap();
+        let rows: i64 = sqlx::query_scalar("select count(*) from jobs")
+            .fetch_one(&db.pool)
+            .await
+            .unwrap();
         assert_eq!(rows, 1);
     }
 }
@@ -50,9 +58,15 @@ async fn q02_a_second_enqueue_is_a_value_and_the_transaction_goes_on() {
     let mut tx = db.pool.begin().await.unwrap();
     assert!(matches!(enqueue(&mut tx, &job).await.unwrap(), Enqueued::New(_)));
     assert_eq!(enqueue(&mut tx, &job).await.unwrap(), Enqueued::AlreadyLive);
-    assert!(matches!(enqueue(&mut tx, &Probe::new("another")).await.unwrap(), Enqueued::New(_)));
+    assert!(matches!(
+        enqueue(&mut tx, &Probe::new("another")).await.unwrap(),
+        Enqueued::New(_)
+    ));
     tx.commit().await.unwrap();
-    let rows: i64 = sqlx::query_scalar("select count(*) from jobs").fetch_one(&db.pool).await.unwrap();
+    let rows: i64 = sqlx::query_scalar("select count(*) from jobs")
+        .fetch_one(&db.pool)
+        .await
+        .unwrap();
     assert_eq!(rows, 2);
 }
 
@@ -70,11 +84,18 @@ async fn q02_in_a_batch_the_first_of_a_key_counts_and_live_ones_are_told() {
     let mut tx = db.pool.begin().await.unwrap();
     let answers = enqueue_many(&mut tx, &batch).await.unwrap();
     tx.commit().await.unwrap();
-    let new: Vec<bool> = answers.iter().map(|answer| matches!(answer, Enqueued::New(_))).collect();
+    let new: Vec<bool> = answers
+        .iter()
+        .map(|answer| matches!(answer, Enqueued::New(_)))
+        .collect();
     assert_eq!(new, [true, true, false, false, true]);
     for (answer, job) in answers.iter().zip(&batch) {
         if let Enqueued::New(JobId(id)) = answer {
-            let says: String = sqlx::query_scalar("select payload->>'says' from jobs where id = $1").bind(id).fetch_one(&db.pool).await.unwrap();
+            let says: String = sqlx::query_scalar("select payload->>'says' from jobs where id = $1")
+                .bind(id)
+                .fetch_one(&db.pool)
+                .await
+                .unwrap();
             assert_eq!(says, job.says);
         }
     }
@@ -97,8 +118,15 @@ async fn q02_a_key_is_taken_while_its_job_is_live_and_free_after_each_end() {
     let keyed = |says: &str| Probe::new(says).until_done("k");
     let scheduled = add(&db.pool, &keyed("snooze")).await;
     assert_eq!(jobs.run(scheduled).await.state, JobState::Scheduled);
-    assert_eq!(try_add(&db.pool, &keyed("done")).await, Enqueued::AlreadyLive, "a scheduled job is live");
-    jobs::queue::Operator::new(db.pool.clone()).cancel(scheduled).await.unwrap();
+    assert_eq!(
+        try_add(&db.pool, &keyed("done")).await,
+        Enqueued::AlreadyLive,
+        "a scheduled job is live"
+    );
+    jobs::queue::Operator::new(db.pool.clone())
+        .cancel(scheduled)
+        .await
+        .unwrap();
     let done = add(&db.pool, &keyed("done")).await;
     assert_eq!(jobs.run(done).await.state, JobState::Done);
     let dead = add(&db.pool, &keyed("give up")).await;
@@ -116,12 +144,20 @@ async fn q02_news_that_comes_while_a_coalescing_job_runs_makes_one_more_run_afte
     gate.holds(1).await;
 
     let second = add(&db.pool, &job).await;
-    assert_eq!(try_add(&db.pool, &job).await, Enqueued::AlreadyLive, "one waits for all further news");
+    assert_eq!(
+        try_add(&db.pool, &job).await,
+        Enqueued::AlreadyLive,
+        "one waits for all further news"
+    );
     // The worker has looked again, and has free slots, when it has run what came later.
     let other = probe(&db.pool, "other").await;
     gate.holds(2).await;
     reaches(&db.pool, other, JobState::Running).await;
-    assert_eq!(look(&db.pool, second).await.job.state, JobState::Ready, "one of the key runs at a time");
+    assert_eq!(
+        look(&db.pool, second).await.job.state,
+        JobState::Ready,
+        "one of the key runs at a time"
+    );
 
     gate.open(2);
     gate.holds(1).await;
@@ -137,13 +173,18 @@ async fn q02_news_that_comes_while_a_coalescing_job_runs_makes_one_more_run_afte
 #[tokio::test(flavor = "multi_thread")]
 async fn q02_a_job_that_stands_for_news_starts_after_the_news_is_committed() {
     let db = Db::new().await;
-    sqlx::query("create table news (text text)").execute(&db.pool).await.unwrap();
+    sqlx::query("create table news (text text)")
+        .execute(&db.pool)
+        .await
+        .unwrap();
     let read = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&read);
     let registry = Probes::new(&db.pool, move |run| {
         let seen = Arc::clone(&seen);
         async move {
-            let news: Vec<String> = sqlx::query_scalar("select text from news").fetch_all(&run.pool).await?;
+            let news: Vec<String> = sqlx::query_scalar("select text from news")
+                .fetch_all(&run.pool)
+                .await?;
             seen.lock().unwrap().push((run.probe.says, news));
             Ok(Done::Applied)
         }
@@ -152,12 +193,19 @@ async fn q02_a_job_that_stands_for_news_starts_after_the_news_is_committed() {
     let waiting = add(&db.pool, &job).await;
 
     let mut tx = db.pool.begin().await.unwrap();
-    sqlx::query("insert into news values ('fresh')").execute(&mut *tx).await.unwrap();
+    sqlx::query("insert into news values ('fresh')")
+        .execute(&mut *tx)
+        .await
+        .unwrap();
     assert_eq!(enqueue(&mut tx, &job).await.unwrap(), Enqueued::AlreadyLive);
     let worker = Running::start(&db.pool, registry.registry(), options(4));
     let other = probe(&db.pool, "other").await;
     reaches(&db.pool, other, JobState::Done).await;
-    assert_eq!(look(&db.pool, waiting).await.job.state, JobState::Ready, "its news is not committed yet");
+    assert_eq!(
+        look(&db.pool, waiting).await.job.state,
+        JobState::Ready,
+        "its news is not committed yet"
+    );
     // Nothing but this commit's own wake-up can start it: the next poll is an hour away.
     tx.commit().await.unwrap();
     reaches(&db.pool, waiting, JobState::Done).await;
@@ -197,21 +245,33 @@ async fn q02_when_a_run_cannot_finish_the_newer_job_of_its_key_goes_on_in_its_pl
     let failed = add(&db.pool, &Probe::new("fail").until_started("a")).await;
     jobs.run(failed).await;
     let heir = heir_of(failed).await;
-    assert_eq!((heir.state, heir.attempt), (JobState::Scheduled, 1), "news shortens no backoff and pays no attempts");
+    assert_eq!(
+        (heir.state, heir.attempt),
+        (JobState::Scheduled, 1),
+        "news shortens no backoff and pays no attempts"
+    );
     assert!((heir.run_at - heir.created_at).num_seconds() >= 79);
     assert_eq!(outcomes(&look(&db.pool, failed).await), ["failed"]);
 
     let snoozed = add(&db.pool, &Probe::new("snooze").until_started("b")).await;
     jobs.run(snoozed).await;
     let heir = heir_of(snoozed).await;
-    assert_eq!((heir.state, heir.attempt), (JobState::Ready, 0), "what was put off was decided without the news");
+    assert_eq!(
+        (heir.state, heir.attempt),
+        (JobState::Ready, 0),
+        "what was put off was decided without the news"
+    );
 
     let lost = add(&db.pool, &Probe::new("hang").until_started("c")).await;
     jobs.die_at_await(lost, 0).await;
     add(&db.pool, &Probe::new("done").until_started("c")).await;
     assert_eq!(jobs.rescue().await, 1);
     let heir = heir_of(lost).await;
-    assert_eq!((heir.state, heir.attempt), (JobState::Ready, 1), "the lost run is charged");
+    assert_eq!(
+        (heir.state, heir.attempt),
+        (JobState::Ready, 1),
+        "the lost run is charged"
+    );
     assert_eq!(jobs.run(heir.id).await.state, JobState::Done);
 }
 
@@ -237,16 +297,21 @@ async fn q02_a_retry_and_news_that_commit_at_the_same_time_leave_one_waiting_job
     gate.holds(1).await;
 
     let mut tx = db.pool.begin().await.unwrap();
-    let Enqueued::New(news) = enqueue(&mut tx, &Probe::new("done").until_started("k")).await.unwrap() else {
+    let Enqueued::New(news) = enqueue(&mut tx, &Probe::new("done").until_started("k"))
+        .await
+        .unwrap()
+    else {
         panic!("the failing one runs")
     };
     gate.open(1);
     // Its retry waits for our transaction: both want to be the one that waits.
     crate::support::eventually("the retry to wait for the news", async || {
-        let waiting: i64 = sqlx::query_scalar("select count(*) from pg_locks where not granted and locktype = 'transactionid'")
-            .fetch_one(&db.pool)
-            .await
-            .unwrap();
+        let waiting: i64 = sqlx::query_scalar(
+            "select count(*) from pg_locks where not granted and locktype = 'transactionid'",
+        )
+        .fetch_one(&db.pool)
+        .await
+        .unwrap();
         (waiting > 0).then_some(())
     })
     .await;

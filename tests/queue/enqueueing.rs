@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use jobs::{
     enqueue::{
-        EnqueueError, Enqueued, MAX_KEY_BYTES, MAX_PAYLOAD_BYTES, Options, enqueue, enqueue_in, enqueue_many, enqueue_with,
+        EnqueueError, Enqueued, MAX_KEY_BYTES, MAX_PAYLOAD_BYTES, Options, enqueue, enqueue_in, enqueue_many,
+        enqueue_with,
     },
     queue::JobState,
     testing::Probe,
@@ -24,11 +25,17 @@ async fn q01_a_job_exists_if_and_only_if_its_transaction_commits() {
     let Enqueued::New(id) = enqueue(&mut tx, &Probe::new("committed")).await.unwrap() else {
         panic!("there is no other job")
     };
-    let seen: i64 = sqlx::query_scalar("select count(*) from jobs").fetch_one(&db.pool).await.unwrap();
+    let seen: i64 = sqlx::query_scalar("select count(*) from jobs")
+        .fetch_one(&db.pool)
+        .await
+        .unwrap();
     assert_eq!(seen, 0, "nobody sees a job before its transaction commits");
     tx.commit().await.unwrap();
 
-    let ids: Vec<i64> = sqlx::query_scalar("select id from jobs").fetch_all(&db.pool).await.unwrap();
+    let ids: Vec<i64> = sqlx::query_scalar("select id from jobs")
+        .fetch_all(&db.pool)
+        .await
+        .unwrap();
     assert_eq!(ids, [id.0]);
 }
 
@@ -53,7 +60,10 @@ async fn q01_many_jobs_are_one_statement_and_keep_their_order() {
         .map(|id| Enqueued::New(jobs::queue::JobId(id)))
         .collect();
     assert_eq!(answers, ids);
-    let says: Vec<String> = sqlx::query_scalar("select payload->>'says' from jobs order by id").fetch_all(&db.pool).await.unwrap();
+    let says: Vec<String> = sqlx::query_scalar("select payload->>'says' from jobs order by id")
+        .fetch_all(&db.pool)
+        .await
+        .unwrap();
     assert_eq!(says, jobs.iter().map(|job| job.says.clone()).collect::<Vec<_>>());
 }
 
@@ -65,7 +75,9 @@ async fn q01_a_payload_over_the_limit_is_refused_with_its_size() {
     enqueue(&mut tx, &largest).await.unwrap();
     let too_large = Probe::new(format!("{}x", largest.says));
     match enqueue(&mut tx, &too_large).await {
-        Err(EnqueueError::PayloadTooLarge { kind: "probe", bytes }) => assert_eq!(bytes, MAX_PAYLOAD_BYTES + 1),
+        Err(EnqueueError::PayloadTooLarge { kind: "probe", bytes }) => {
+            assert_eq!(bytes, MAX_PAYLOAD_BYTES + 1);
+        }
         other => panic!("{other:?}"),
     }
     assert!(matches!(
@@ -73,7 +85,10 @@ async fn q01_a_payload_over_the_limit_is_refused_with_its_size() {
         Err(EnqueueError::PayloadTooLarge { .. })
     ));
     tx.commit().await.unwrap();
-    let jobs: i64 = sqlx::query_scalar("select count(*) from jobs").fetch_one(&db.pool).await.unwrap();
+    let jobs: i64 = sqlx::query_scalar("select count(*) from jobs")
+        .fetch_one(&db.pool)
+        .await
+        .unwrap();
     assert_eq!(jobs, 1, "a refused batch enqueues none of its jobs");
 }
 
@@ -86,8 +101,13 @@ async fn q01_a_key_that_is_empty_or_too_long_is_refused() {
         Err(EnqueueError::EmptyKey { kind: "probe" })
     ));
     let long = Probe::new("").until_started("k".repeat(MAX_KEY_BYTES + 1));
-    assert!(matches!(enqueue(&mut tx, &long).await, Err(EnqueueError::KeyTooLong { bytes: 513, .. })));
-    enqueue(&mut tx, &Probe::new("").until_done("k".repeat(MAX_KEY_BYTES))).await.unwrap();
+    assert!(matches!(
+        enqueue(&mut tx, &long).await,
+        Err(EnqueueError::KeyTooLong { bytes: 513, .. })
+    ));
+    enqueue(&mut tx, &Probe::new("").until_done("k".repeat(MAX_KEY_BYTES)))
+        .await
+        .unwrap();
     tx.commit().await.unwrap();
 }
 
@@ -95,10 +115,15 @@ async fn q01_a_key_that_is_empty_or_too_long_is_refused() {
 async fn q01_a_delay_schedules_and_a_moment_in_the_past_does_not() {
     let db = Db::new().await;
     let mut tx = db.pool.begin().await.unwrap();
-    let Enqueued::New(later) = enqueue_in(&mut tx, &Probe::new("later"), Duration::from_secs(600)).await.unwrap() else {
+    let Enqueued::New(later) = enqueue_in(&mut tx, &Probe::new("later"), Duration::from_mins(10))
+        .await
+        .unwrap()
+    else {
         panic!("there is no other job")
     };
-    let past = Options::default().at("2020-02-02T02:02:02Z".parse().unwrap()).priority(7);
+    let past = Options::default()
+        .at("2020-02-02T02:02:02Z".parse().unwrap())
+        .priority(7);
     let Enqueued::New(now) = enqueue_with(&mut tx, &Probe::new("now"), past).await.unwrap() else {
         panic!("there is no job with a key")
     };
@@ -108,7 +133,14 @@ async fn q01_a_delay_schedules_and_a_moment_in_the_past_does_not() {
     assert_eq!(later.state, JobState::Scheduled);
     assert_eq!((later.run_at - later.created_at).num_seconds(), 600);
     assert_eq!(now.state, JobState::Ready);
-    let priority: i16 = sqlx::query_scalar("select priority from jobs where id = $1").bind(now.id.0).fetch_one(&db.pool).await.unwrap();
+    let priority: i16 = sqlx::query_scalar("select priority from jobs where id = $1")
+        .bind(now.id.0)
+        .fetch_one(&db.pool)
+        .await
+        .unwrap();
     assert_eq!(priority, 7);
-    assert_eq!(look(&db.pool, probe(&db.pool, "at once").await).await.job.state, JobState::Ready);
+    assert_eq!(
+        look(&db.pool, probe(&db.pool, "at once").await).await.job.state,
+        JobState::Ready
+    );
 }

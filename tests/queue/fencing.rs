@@ -40,7 +40,9 @@ async fn q04_a_stale_runner_commits_nothing_under_its_fence() {
         Ok(Done::Applied)
     });
     let job = probe(&db.pool, "x").await;
-    let ran = TestWorker::with_registry(&db.pool, registry.registry()).run(job).await;
+    let ran = TestWorker::with_registry(&db.pool, registry.registry())
+        .run(job)
+        .await;
     assert_eq!(ran.state, JobState::Done, "as the other one left it");
     assert_eq!(effects(&db.pool).await, [""; 0]);
     assert_eq!(outcomes(&look(&db.pool, job).await), ["lost", "done"]);
@@ -67,11 +69,20 @@ async fn q04_a_stale_runner_can_neither_end_nor_retry_nor_bury_the_job() {
             }
         });
         let job = probe(&db.pool, end).await;
-        let ran = TestWorker::with_registry(&db.pool, registry.registry()).run(job).await;
+        let ran = TestWorker::with_registry(&db.pool, registry.registry())
+            .run(job)
+            .await;
         let after = look(&db.pool, job).await;
-        assert_eq!((after.job.state, after.job.attempt), (JobState::Ready, 1), "{end}: {ran:?}");
+        assert_eq!(
+            (after.job.state, after.job.attempt),
+            (JobState::Ready, 1),
+            "{end}: {ran:?}"
+        );
         assert_eq!(outcomes(&after), ["lost"], "{end}");
-        jobs::queue::Operator::new(db.pool.clone()).cancel(job).await.unwrap();
+        jobs::queue::Operator::new(db.pool.clone())
+            .cancel(job)
+            .await
+            .unwrap();
     }
 }
 
@@ -80,18 +91,26 @@ async fn q04_a_stale_runner_can_neither_end_nor_retry_nor_bury_the_job() {
 async fn q04_a_fenced_transaction_is_not_rescued_under_its_feet() {
     let db = Db::new().await;
     let registry = Probes::new(&db.pool, |run| async move {
-        sqlx::query("update jobs set lease_until = now() - interval '1 s'").execute(&run.pool).await?;
+        sqlx::query("update jobs set lease_until = now() - interval '1 s'")
+            .execute(&run.pool)
+            .await?;
         let mut tx = run.pool.begin().await?;
         run.fence(&mut tx).await?;
         let other = TestWorker::with_registry(&run.pool, done_at_once(&run.pool));
-        assert_eq!(other.sweep().await, 0, "the lease is over, but the owner is about to commit");
+        assert_eq!(
+            other.sweep().await,
+            0,
+            "the lease is over, but the owner is about to commit"
+        );
         enqueue(&mut tx, &Probe::new("effect of the owner")).await?;
         run.complete_in(&mut tx).await?;
         tx.commit().await?;
         Ok(Done::Committed)
     });
     let job = probe(&db.pool, "x").await;
-    let ran = TestWorker::with_registry(&db.pool, registry.registry()).run(job).await;
+    let ran = TestWorker::with_registry(&db.pool, registry.registry())
+        .run(job)
+        .await;
     assert_eq!(ran.state, JobState::Done);
     assert_eq!(effects(&db.pool).await, ["effect of the owner"]);
     assert_eq!(outcomes(&look(&db.pool, job).await), [""; 0]);
@@ -116,7 +135,11 @@ async fn q04_a_runner_that_lost_its_job_is_stopped_and_its_slot_is_free() {
     gate.stay_open();
     let next = probe(&db.pool, "next").await;
     reaches(&db.pool, next, JobState::Done).await;
-    assert_eq!(look(&db.pool, job).await.job.state, JobState::Scheduled, "nothing was written for it");
+    assert_eq!(
+        look(&db.pool, job).await.job.state,
+        JobState::Scheduled,
+        "nothing was written for it"
+    );
     worker.stop().await;
 }
 
@@ -140,7 +163,10 @@ async fn q04_claim_tokens_are_never_used_twice() {
     for _ in 0..3 {
         let before = tokens.lock().unwrap().len();
         let worker = Running::start(&db.pool, registry(), options(3));
-        crate::support::eventually("a hundred runs", async || (tokens.lock().unwrap().len() > before + 100).then_some(())).await;
+        crate::support::eventually("a hundred runs", async || {
+            (tokens.lock().unwrap().len() > before + 100).then_some(())
+        })
+        .await;
         worker.stop().await;
     }
     let tokens = tokens.lock().unwrap().clone();

@@ -18,7 +18,11 @@ use crate::support::{Db, eventually};
 /// Handlers that block every thread of their runtime, for longer than a lease: the heartbeat has its own.
 #[test]
 fn q05_leases_are_kept_alive_while_every_thread_is_busy() {
-    let blocked = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let blocked = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
     let free = tokio::runtime::Runtime::new().unwrap();
     let db = free.block_on(Db::new());
     let (let_go, wait) = std::sync::mpsc::channel::<()>();
@@ -95,7 +99,10 @@ async fn q05_a_long_fenced_transaction_keeps_its_lease() {
     let job = probe(&db.pool, "x").await;
     gate.holds(1).await;
     two_leases_pass(&db.pool).await;
-    let in_time: bool = sqlx::query_scalar("select lease_until > now() from jobs").fetch_one(&db.pool).await.unwrap();
+    let in_time: bool = sqlx::query_scalar("select lease_until > now() from jobs")
+        .fetch_one(&db.pool)
+        .await
+        .unwrap();
     assert!(in_time);
     gate.open(1);
     let history = reaches(&db.pool, job, JobState::Done).await;
@@ -116,7 +123,10 @@ async fn q05_leases_are_kept_alive_while_the_worker_drains() {
     gate.open(1);
     worker.ended().await;
     let history = look(&db.pool, job).await;
-    assert_eq!((history.job.state, history.job.attempt, outcomes(&history)), (JobState::Done, 1, vec![]));
+    assert_eq!(
+        (history.job.state, history.job.attempt, outcomes(&history)),
+        (JobState::Done, 1, vec![])
+    );
     other.stop().await;
 }
 
@@ -125,7 +135,10 @@ async fn q05_leases_are_kept_alive_while_the_worker_drains() {
 #[tokio::test]
 async fn q05_no_statement_of_the_engine_takes_a_moment_from_its_worker() {
     let sql = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    let sql = [sql.join("jobs/src/queue/sql"), sql.join("src/queue/sql")].into_iter().find(|path| path.exists()).unwrap();
+    let sql = [sql.join("jobs/src/queue/sql"), sql.join("src/queue/sql")]
+        .into_iter()
+        .find(|path| path.exists())
+        .unwrap();
     for file in std::fs::read_dir(sql).unwrap() {
         let file = file.unwrap().path();
         // An enqueuer may name the moment of a job's start; that is its business, not a lease's.
@@ -146,7 +159,11 @@ async fn q06_the_job_of_a_dead_worker_is_rescued_and_charged() {
     let worker = Running::start(&db.pool, done_at_once(&db.pool), options(2));
     super::asleep(&db.pool).await;
     // The lease that a test's worker takes is long; this one ends now. Nothing but the sweep's own wake-up starts it.
-    sqlx::query("update jobs set lease_until = now() where id = $1").bind(job.0).execute(&db.pool).await.unwrap();
+    sqlx::query("update jobs set lease_until = now() where id = $1")
+        .bind(job.0)
+        .execute(&db.pool)
+        .await
+        .unwrap();
     let history = reaches(&db.pool, job, JobState::Done).await;
     assert_eq!(outcomes(&history), ["lost", "done"]);
     assert_eq!(history.job.attempt, 2);
@@ -177,16 +194,32 @@ async fn q06_a_job_that_loses_its_worker_every_time_is_dead_after_its_last_attem
     assert_eq!(history.job.state, JobState::Dead);
     assert_eq!(history.job.error_code.as_deref(), Some("worker_lost"));
     assert_eq!(outcomes(&history), ["lost", "lost", "lost"]);
-    jobs::testing::assert_enqueued::<Probe>(&mut db.pool.acquire().await.unwrap(), |job| job.says == "worker_lost").await;
+    jobs::testing::assert_enqueued::<Probe>(&mut db.pool.acquire().await.unwrap(), |job| {
+        job.says == "worker_lost"
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn q06_sleepers_that_a_dead_worker_left_are_swept() {
     let db = Db::new().await;
-    sqlx::query("insert into queue_sleepers values ('upkeep', 'dead', now() - interval '1 s')").execute(&db.pool).await.unwrap();
-    let worker = Running::start(&db.pool, done_at_once(&db.pool), WorkerOptions { sweep: Duration::from_millis(50), ..options(1) });
+    sqlx::query("insert into queue_sleepers values ('upkeep', 'dead', now() - interval '1 s')")
+        .execute(&db.pool)
+        .await
+        .unwrap();
+    let worker = Running::start(
+        &db.pool,
+        done_at_once(&db.pool),
+        WorkerOptions {
+            sweep: Duration::from_millis(50),
+            ..options(1)
+        },
+    );
     eventually("the dead one's row to go", async || {
-        let rows: i64 = sqlx::query_scalar("select count(*) from queue_sleepers where worker = 'dead'").fetch_one(&db.pool).await.unwrap();
+        let rows: i64 = sqlx::query_scalar("select count(*) from queue_sleepers where worker = 'dead'")
+            .fetch_one(&db.pool)
+            .await
+            .unwrap();
         (rows == 0).then_some(())
     })
     .await;

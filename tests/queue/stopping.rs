@@ -31,7 +31,10 @@ async fn q11_a_soft_stop_claims_nothing_more_and_waits_for_what_runs() {
     }
     let late = look(&db.pool, late).await.job;
     assert_eq!((late.state, late.attempt), (JobState::Ready, 0));
-    let sleepers: i64 = sqlx::query_scalar("select count(*) from queue_sleepers").fetch_one(&db.pool).await.unwrap();
+    let sleepers: i64 = sqlx::query_scalar("select count(*) from queue_sleepers")
+        .fetch_one(&db.pool)
+        .await
+        .unwrap();
     assert_eq!(sleepers, 0, "nobody is to wake a worker that has ended");
 }
 
@@ -39,7 +42,10 @@ async fn q11_a_soft_stop_claims_nothing_more_and_waits_for_what_runs() {
 async fn q11_after_the_grace_time_running_jobs_are_handed_back_uncharged_to_a_sleeping_worker() {
     let db = Db::new().await;
     let (gate, other_gate) = (Gate::closed(), Gate::closed());
-    let grace = WorkerOptions { grace: Duration::from_millis(50), ..options(3) };
+    let grace = WorkerOptions {
+        grace: Duration::from_millis(50),
+        ..options(3)
+    };
     let worker = Running::start(&db.pool, gated(&db.pool, &gate), grace);
     let mut held = Vec::new();
     for n in 0..3 {
@@ -54,7 +60,11 @@ async fn q11_after_the_grace_time_running_jobs_are_handed_back_uncharged_to_a_sl
     other_gate.stay_open();
     for job in held {
         let history = reaches(&db.pool, job, JobState::Done).await;
-        assert_eq!((history.job.attempt, outcomes(&history)), (1, vec![]), "nothing was charged, nothing is told");
+        assert_eq!(
+            (history.job.attempt, outcomes(&history)),
+            (1, vec![]),
+            "nothing was charged, nothing is told"
+        );
     }
     other.stop().await;
 }
@@ -106,15 +116,24 @@ async fn q11_twenty_rolling_restarts_burn_no_attempt() {
     enqueue_many(&mut tx, &jobs).await.unwrap();
     tx.commit().await.unwrap();
     let ended = async || -> i64 {
-        sqlx::query_scalar("select count(*) from jobs where state = 'done'").fetch_one(&db.pool).await.unwrap()
+        sqlx::query_scalar("select count(*) from jobs where state = 'done'")
+            .fetch_one(&db.pool)
+            .await
+            .unwrap()
     };
     let gate = Gate::closed();
-    let grace = WorkerOptions { grace: Duration::from_millis(1), ..options(8) };
+    let grace = WorkerOptions {
+        grace: Duration::from_millis(1),
+        ..options(8)
+    };
     let mut worker = Running::start(&db.pool, gated(&db.pool, &gate), grace.clone());
     for _ in 0..20 {
         let before = ended().await;
         gate.open(10);
-        eventually("work to go on", async || (ended().await >= before + 10).then_some(())).await;
+        eventually("work to go on", async || {
+            (ended().await >= before + 10).then_some(())
+        })
+        .await;
         gate.holds(8).await;
         let next = Running::start(&db.pool, gated(&db.pool, &gate), grace.clone());
         worker.stop().await;
@@ -123,8 +142,14 @@ async fn q11_twenty_rolling_restarts_burn_no_attempt() {
     gate.stay_open();
     all_ended(&db.pool).await;
     worker.stop().await;
-    let burnt: i64 = sqlx::query_scalar("select count(*) from jobs where attempt <> 1 or state <> 'done'").fetch_one(&db.pool).await.unwrap();
+    let burnt: i64 = sqlx::query_scalar("select count(*) from jobs where attempt <> 1 or state <> 'done'")
+        .fetch_one(&db.pool)
+        .await
+        .unwrap();
     assert_eq!(burnt, 0);
-    let history: i64 = sqlx::query_scalar("select count(*) from job_attempts").fetch_one(&db.pool).await.unwrap();
+    let history: i64 = sqlx::query_scalar("select count(*) from job_attempts")
+        .fetch_one(&db.pool)
+        .await
+        .unwrap();
     assert_eq!(history, 0);
 }

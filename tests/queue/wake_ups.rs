@@ -30,7 +30,12 @@ async fn q13_a_sleeping_worker_is_woken_by_each_enqueue() {
 async fn q13_a_job_whose_transaction_saw_nobody_asleep_is_not_missed() {
     let db = Db::new().await;
     let mut tx = db.pool.begin().await.unwrap();
-    enqueue(&mut tx, &Probe::new("enqueued while nobody slept").until_done("k")).await.unwrap();
+    enqueue(
+        &mut tx,
+        &Probe::new("enqueued while nobody slept").until_done("k"),
+    )
+    .await
+    .unwrap();
     let worker = Running::start(&db.pool, done_at_once(&db.pool), options(2));
     asleep(&db.pool).await;
     // It has announced itself and waits for us: no look after this commit, no run.
@@ -42,10 +47,11 @@ async fn q13_a_job_whose_transaction_saw_nobody_asleep_is_not_missed() {
 
 async fn waits_at_the_barrier(pool: &PgPool) {
     eventually("the worker to wait for open transactions", async || {
-        let waiting: i64 = sqlx::query_scalar("select count(*) from pg_locks where locktype = 'advisory' and not granted")
-            .fetch_one(pool)
-            .await
-            .expect("look at locks");
+        let waiting: i64 =
+            sqlx::query_scalar("select count(*) from pg_locks where locktype = 'advisory' and not granted")
+                .fetch_one(pool)
+                .await
+                .expect("look at locks");
         (waiting > 0).then_some(())
     })
     .await;
@@ -76,7 +82,9 @@ async fn q13_no_wake_up_is_lost_between_sleep_and_work() {
     let enqueuer = async |enqueuer: u32| {
         for n in 0..100 {
             let mut tx = db.pool.begin().await.unwrap();
-            enqueue(&mut tx, &Probe::new(format!("{enqueuer}/{n}"))).await.unwrap();
+            enqueue(&mut tx, &Probe::new(format!("{enqueuer}/{n}")))
+                .await
+                .unwrap();
             // Some commit at once, some after the worker has looked and gone back to sleep.
             for _ in 0..(n % 5) {
                 sqlx::query("select 1").execute(&mut *tx).await.unwrap();
@@ -98,9 +106,15 @@ async fn q13_while_nobody_sleeps_nothing_is_notified() {
     let mut ears = PgListener::connect_with(&db.pool).await.unwrap();
     ears.listen("aisha_jobs").await.unwrap();
     probe(&db.pool, "to nobody").await;
-    sqlx::query("insert into queue_sleepers values ('media', 'of another queue', now() + interval '1 h')").execute(&db.pool).await.unwrap();
+    sqlx::query("insert into queue_sleepers values ('media', 'of another queue', now() + interval '1 h')")
+        .execute(&db.pool)
+        .await
+        .unwrap();
     probe(&db.pool, "to nobody").await;
-    sqlx::query("select pg_notify('aisha_jobs', 'the end')").execute(&db.pool).await.unwrap();
+    sqlx::query("select pg_notify('aisha_jobs', 'the end')")
+        .execute(&db.pool)
+        .await
+        .unwrap();
     assert_eq!(ears.recv().await.unwrap().payload(), "the end");
 }
 
@@ -109,12 +123,18 @@ async fn q13_a_statement_notifies_once_however_many_jobs_it_enqueues() {
     let db = Db::new().await;
     let mut ears = PgListener::connect_with(&db.pool).await.unwrap();
     ears.listen("aisha_jobs").await.unwrap();
-    sqlx::query("insert into queue_sleepers values ('upkeep', 'somebody', now() + interval '1 h')").execute(&db.pool).await.unwrap();
+    sqlx::query("insert into queue_sleepers values ('upkeep', 'somebody', now() + interval '1 h')")
+        .execute(&db.pool)
+        .await
+        .unwrap();
     let jobs: Vec<Probe> = (0..100).map(|n| Probe::new(n.to_string())).collect();
     let mut tx = db.pool.begin().await.unwrap();
     enqueue_many(&mut tx, &jobs).await.unwrap();
     tx.commit().await.unwrap();
-    sqlx::query("select pg_notify('aisha_jobs', 'the end')").execute(&db.pool).await.unwrap();
+    sqlx::query("select pg_notify('aisha_jobs', 'the end')")
+        .execute(&db.pool)
+        .await
+        .unwrap();
     assert_eq!(ears.recv().await.unwrap().payload(), "upkeep");
     assert_eq!(ears.recv().await.unwrap().payload(), "the end");
 }
@@ -124,8 +144,14 @@ async fn q13_a_statement_notifies_once_however_many_jobs_it_enqueues() {
 async fn q13_a_transaction_with_an_old_snapshot_wakes_too() {
     let db = Db::new().await;
     let mut tx = db.pool.begin().await.unwrap();
-    sqlx::query("set transaction isolation level repeatable read").execute(&mut *tx).await.unwrap();
-    sqlx::query("select count(*) from jobs").execute(&mut *tx).await.unwrap();
+    sqlx::query("set transaction isolation level repeatable read")
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    sqlx::query("select count(*) from jobs")
+        .execute(&mut *tx)
+        .await
+        .unwrap();
     let worker = Running::start(&db.pool, done_at_once(&db.pool), options(2));
     asleep(&db.pool).await;
     let settled = probe(&db.pool, "so that it has passed the barrier").await;
@@ -170,8 +196,18 @@ async fn q13_a_listener_whose_connection_is_cut_misses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn q13_without_any_notification_the_poll_finds_the_job() {
     let db = Db::new().await;
-    sqlx::raw_sql("drop trigger jobs_wake on jobs").execute(&db.pool).await.unwrap();
-    let worker = Running::start(&db.pool, done_at_once(&db.pool), WorkerOptions { poll: Duration::from_millis(100), ..options(2) });
+    sqlx::raw_sql("drop trigger jobs_wake on jobs")
+        .execute(&db.pool)
+        .await
+        .unwrap();
+    let worker = Running::start(
+        &db.pool,
+        done_at_once(&db.pool),
+        WorkerOptions {
+            poll: Duration::from_millis(100),
+            ..options(2)
+        },
+    );
     asleep(&db.pool).await;
     let job = probe(&db.pool, "unannounced").await;
     reaches(&db.pool, job, JobState::Done).await;
@@ -182,12 +218,22 @@ async fn q13_without_any_notification_the_poll_finds_the_job() {
 async fn q13_a_worker_that_stays_busy_is_no_longer_notified_and_wakes_up_again() {
     let db = Db::new().await;
     let gate = Gate::closed();
-    let worker = Running::start(&db.pool, gated(&db.pool, &gate), WorkerOptions { poll: Duration::from_millis(200), ..options(1) });
+    let worker = Running::start(
+        &db.pool,
+        gated(&db.pool, &gate),
+        WorkerOptions {
+            poll: Duration::from_millis(200),
+            ..options(1)
+        },
+    );
     asleep(&db.pool).await;
     probe(&db.pool, "long").await;
     gate.holds(1).await;
     eventually("the worker to withdraw", async || {
-        let sleepers: i64 = sqlx::query_scalar("select count(*) from queue_sleepers").fetch_one(&db.pool).await.unwrap();
+        let sleepers: i64 = sqlx::query_scalar("select count(*) from queue_sleepers")
+            .fetch_one(&db.pool)
+            .await
+            .unwrap();
         (sleepers == 0).then_some(())
     })
     .await;
@@ -200,9 +246,22 @@ async fn q13_a_worker_that_stays_busy_is_no_longer_notified_and_wakes_up_again()
 #[tokio::test(flavor = "multi_thread")]
 async fn q13_scheduled_jobs_start_when_they_are_due() {
     let db = Db::new().await;
-    let worker = Running::start(&db.pool, done_at_once(&db.pool), WorkerOptions { poll: Duration::from_millis(100), ..options(2) });
+    let worker = Running::start(
+        &db.pool,
+        done_at_once(&db.pool),
+        WorkerOptions {
+            poll: Duration::from_millis(100),
+            ..options(2)
+        },
+    );
     let mut tx = db.pool.begin().await.unwrap();
-    jobs::enqueue::enqueue_in(&mut tx, &Probe::new("soon").until_done("soon"), Duration::from_millis(300)).await.unwrap();
+    jobs::enqueue::enqueue_in(
+        &mut tx,
+        &Probe::new("soon").until_done("soon"),
+        Duration::from_millis(300),
+    )
+    .await
+    .unwrap();
     tx.commit().await.unwrap();
     let mut connection = db.pool.acquire().await.unwrap();
     let job = jobs::testing::assert_enqueued::<Probe>(&mut connection, |job| job.says == "soon").await;

@@ -162,7 +162,7 @@ fn services(db: &Db, telegram: &Telegram, s3: &S3) -> Services {
         telegram: telegram.expect("a client"),
         texts: Texts::load().expect("the texts"),
         trainers: Arc::new(trainers),
-        workbench: Workbench::new(256 << 20, 2),
+        workbench: Workbench::new(256 << 20, 2).unwrap(),
         saga: Arc::new(saga()),
     }
 }

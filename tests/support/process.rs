@@ -17,10 +17,29 @@ use super::{PATIENCE, eventually};
 
 /// `aisha` with these arguments, not started yet.
 pub fn aisha<Argument: AsRef<OsStr>>(arguments: impl IntoIterator<Item = Argument>) -> Launch {
+    let mut launch = launch(binary());
+    launch.0.args(arguments);
+    launch
+}
+
+/// A line of the Procfile as a process manager runs it: by a shell, which becomes the command, with `aisha` on the PATH.
+pub fn procfile_line(command: &str) -> Launch {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = binary()
+        .parent()
+        .map(Path::to_owned)
+        .into_iter()
+        .chain(std::env::split_paths(&path));
+    let path = std::env::join_paths(folders).expect("folders without a colon");
+    let mut launch = launch(Path::new("/bin/sh")).env("PATH", path);
+    launch.0.args(["-c", &format!("exec {command}")]);
+    launch
+}
+
+fn launch(program: &Path) -> Launch {
     // It follows the thread that starts it, which is the test's: not even a killed test run leaves a process behind.
-    let mut command = parent::following(binary(), LastSignal::Kill, None, binary());
+    let mut command = parent::following(binary(), LastSignal::Kill, None, program);
     command
-        .args(arguments)
         .env_clear()
         .env("RUST_BACKTRACE", "1")
         .current_dir(env!("CARGO_MANIFEST_DIR"));
@@ -58,13 +77,12 @@ impl Launch {
     /// Starts it.
     pub fn start(mut self) -> Aisha {
         // What comes before belongs to `parent::following`.
-        let arguments: Vec<_> = self
+        let programs = [binary(), Path::new("/bin/sh")];
+        let arguments = self
             .0
             .get_args()
-            .skip_while(|argument| *argument != binary())
-            .skip(1)
-            .collect();
-        let name = format!("aisha {arguments:?}");
+            .skip_while(|argument| !programs.iter().any(|program| argument == program));
+        let name = format!("{:?}", arguments.collect::<Vec<_>>());
         let piped = self
             .0
             .stdin(Stdio::piped())

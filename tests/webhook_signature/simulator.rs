@@ -41,9 +41,8 @@ async fn receiver(
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/hook?token=00ff", listener.local_addr().unwrap());
     tokio::spawn(async move {
-        axum::serve(listener, Router::new().route("/hook", post(take)))
-            .await
-            .unwrap()
+        let router = Router::new().route("/hook", post(take));
+        axum::serve(listener, router).await.unwrap();
     });
     (url, told)
 }

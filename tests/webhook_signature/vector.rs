@@ -99,80 +99,81 @@ async fn padded_and_unpadded_keys_both_verify() {
     }
 }
 
+/// What goes into the verifier, and what must come out.
+struct Case {
+    headers: HeaderMap,
+    body: Bytes,
+    seconds_later: i64,
+    jwks: Value,
+    expected: VerifyError,
+}
+
+impl Vector {
+    /// The vector itself, expected to fail as it stands.
+    fn case(&self, expected: impl Into<VerifyError>) -> Case {
+        Case {
+            headers: self.headers(),
+            body: self.body(),
+            seconds_later: 0,
+            jwks: self.jwks(),
+            expected: expected.into(),
+        }
+    }
+
+    fn with_header(&self, name: &'static str, value: &str, expected: NotSigned) -> Case {
+        let mut case = self.case(expected);
+        case.headers.insert(name, value.parse().unwrap());
+        case
+    }
+
+    fn without_header(&self, name: &'static str) -> Case {
+        let mut case = self.case(NotSigned::Header(name));
+        case.headers.remove(name);
+        case
+    }
+
+    /// What the vector says in words.
+    fn must_fail(&self, words: &str) -> Vec<Case> {
+        let late = |seconds| Case {
+            seconds_later: seconds,
+            ..self.case(NotSigned::Stale(seconds))
+        };
+        match words {
+            "now = timestamp + 301" => vec![late(301)],
+            "now = timestamp - 301" => vec![late(-301)],
+            "body with one byte appended" => vec![Case {
+                body: [self.body().as_ref(), b" "].concat().into(),
+                ..self.case(NotSigned::Forged)
+            }],
+            "signature of the other key only in the JWKS" => vec![Case {
+                jwks: self.jwks_of("k2-unpadded"),
+                ..self.case(NotSigned::Forged)
+            }],
+            "any header missing" => [REQUEST_ID, USER_ID, TIMESTAMP, SIGNATURE]
+                .map(|name| self.without_header(name))
+                .into(),
+            "signature not hex" => vec![self.with_header(SIGNATURE, "zz", NotSigned::Form)],
+            "timestamp '1790000000x'" => {
+                vec![self.with_header(TIMESTAMP, "1790000000x", NotSigned::Timestamp)]
+            }
+            "empty keys" => vec![Case {
+                jwks: json!({"keys": []}),
+                ..self.case(VerifyError::NoKeys)
+            }],
+            unknown => panic!("the vector has a case that is not tested: {unknown}"),
+        }
+    }
+}
+
 #[tokio::test]
 async fn every_must_fail_case_of_the_vector_fails() {
     let vector = Vector::load();
-    let (all, other, none) = (vector.jwks(), vector.jwks_of("k2-unpadded"), json!({"keys": []}));
-    let at = |seconds| vector.signed_at() + TimeDelta::seconds(seconds);
-    let without = |name: &str| {
-        let mut headers = vector.headers();
-        headers.remove(name);
-        headers
-    };
-    let with = |name: &'static str, value: &str| {
-        let mut headers = vector.headers();
-        headers.insert(name, value.parse().unwrap());
-        headers
-    };
-    let longer = Bytes::from([vector.body().as_ref(), b" "].concat());
-    let is_for = |case: &str| -> Vec<(HeaderMap, Bytes, DateTime<Utc>, &Value, VerifyError)> {
-        let (headers, body) = (vector.headers(), vector.body());
-        let not_signed = VerifyError::NotSigned;
-        match case {
-            "now = timestamp + 301" => {
-                vec![(headers, body, at(301), &all, not_signed(NotSigned::Stale(301)))]
-            }
-            "now = timestamp - 301" => {
-                vec![(headers, body, at(-301), &all, not_signed(NotSigned::Stale(-301)))]
-            }
-            "body with one byte appended" => vec![(
-                headers,
-                longer.clone(),
-                at(0),
-                &all,
-                not_signed(NotSigned::Forged),
-            )],
-            "signature of the other key only in the JWKS" => {
-                vec![(headers, body, at(0), &other, not_signed(NotSigned::Forged))]
-            }
-            "any header missing" => [REQUEST_ID, USER_ID, TIMESTAMP, SIGNATURE]
-                .map(|name| {
-                    (
-                        without(name),
-                        body.clone(),
-                        at(0),
-                        &all,
-                        not_signed(NotSigned::Header(name)),
-                    )
-                })
-                .to_vec(),
-            "signature not hex" => vec![(
-                with(SIGNATURE, "zz"),
-                body,
-                at(0),
-                &all,
-                not_signed(NotSigned::Form),
-            )],
-            "timestamp '1790000000x'" => vec![(
-                with(TIMESTAMP, "1790000000x"),
-                body,
-                at(0),
-                &all,
-                not_signed(NotSigned::Timestamp),
-            )],
-            "empty keys" => vec![(headers, body, at(0), &none, VerifyError::NoKeys)],
-            unknown => panic!("the vector has a case that is not tested: {unknown}"),
-        }
-    };
-    for case in vector.0["must_fail"].as_array().unwrap() {
-        for (headers, body, now, jwks, expected) in is_for(case.as_str().unwrap()) {
-            let keys = Keys::serve(Some(jwks.clone())).await;
-            let error = keys
-                .verifier()
-                .verify(&headers, &body, now)
-                .await
-                .expect_err("a refusal");
-            assert_eq!(error, expected, "{case}");
+    for words in vector.0["must_fail"].as_array().unwrap() {
+        for case in vector.must_fail(words.as_str().unwrap()) {
+            let keys = Keys::serve(Some(case.jwks)).await;
+            let now = vector.signed_at() + TimeDelta::seconds(case.seconds_later);
+            let refusal = keys.verifier().verify(&case.headers, &case.body, now).await;
+            assert_eq!(refusal.expect_err("a refusal"), case.expected, "{words}");
         }
     }
 }

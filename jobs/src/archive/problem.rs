@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 /// Why a photo does not go into the archive.
 ///
-/// [`code`](Self::code) is what `avatar_photos.reason` stores and what the locale files translate, so it never
-/// changes; the `Display` text is for the log. Every problem is permanent: the same bytes meet it again.
+/// [`code`](Self::code) is what `avatar_photos.reason` stores and what the locale files translate, so it
+/// never changes; the `Display` text is for the log. Every problem is permanent: the same bytes meet it
+/// again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PhotoProblem {
     /// No bytes at all.
@@ -43,8 +44,15 @@ pub enum PhotoProblem {
 
 impl PhotoProblem {
     /// Every code there is; each has a text in each locale.
-    pub const CODES: [&'static str; 7] =
-        ["empty", "not_an_image", "heic", "unsupported_format", "too_large", "too_many_pixels", "damaged"];
+    pub const CODES: [&'static str; 7] = [
+        "empty",
+        "not_an_image",
+        "heic",
+        "unsupported_format",
+        "too_large",
+        "too_many_pixels",
+        "damaged",
+    ];
 
     /// The stable code: one of [`CODES`](Self::CODES).
     pub const fn code(&self) -> &'static str {

@@ -27,11 +27,14 @@ pub(super) struct Finished {
 impl ZipFile {
     /// Opens the unnamed file in the system's temporary directory.
     pub fn create() -> io::Result<Self> {
-        Ok(Self { writer: ZipWriter::new(tempfile::tempfile()?), entries: 0 })
+        Ok(Self {
+            writer: ZipWriter::new(tempfile::tempfile()?),
+            entries: 0,
+        })
     }
 
-    /// Appends the next photo and answers its name. Names are flat and count from `photo_001.jpg`: trainers are
-    /// not known to look into folders (fal.md 4.7).
+    /// Appends the next photo and answers its name. Names are flat and count from `photo_001.jpg`: trainers
+    /// are not known to look into folders (fal.md 4.7).
     pub fn append(&mut self, parts: &[Bytes]) -> io::Result<String> {
         // 1980-01-01, the first date that ZIP knows; the moment of writing would change the hash.
         let options = SimpleFileOptions::default()
@@ -55,6 +58,10 @@ impl ZipFile {
         let mut hash = Sha256::new();
         let length = io::copy(&mut file, &mut hash)?;
         file.rewind()?;
-        Ok(Finished { file, length, sha256: hash.finalize().into() })
+        Ok(Finished {
+            file,
+            length,
+            sha256: hash.finalize().into(),
+        })
     }
 }

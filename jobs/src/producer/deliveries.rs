@@ -4,6 +4,7 @@ use super::{Producer, ProducerError};
 use crate::{
     apply_fal_delivery::ApplyFalDelivery,
     clients::fal::VerifiedDelivery,
+    database,
     domain::TrainingType,
     enqueue::enqueue,
     store::deliveries::{self, NewDelivery},
@@ -35,8 +36,11 @@ impl Producer {
         delivery: VerifiedDelivery,
         query: DeliveryQuery,
     ) -> Result<Accepted, ProducerError> {
-        let query = DeliveryQuery { training_type: query.training_type.as_deref().map(printable), token: query.token.as_deref().map(printable) };
-        let mut tx = self.pool.begin().await?;
+        let query = DeliveryQuery {
+            training_type: query.training_type.as_deref().map(printable),
+            token: query.token.as_deref().map(printable),
+        };
+        let mut tx = database::begin(&self.pool).await?;
         let new = NewDelivery {
             request_id: &delivery.request_id,
             body_sha256: &delivery.body_sha256,
@@ -52,13 +56,18 @@ impl Producer {
             enqueue(&mut tx, &ApplyFalDelivery::new(id)).await?;
         }
         tx.commit().await?;
-        Ok(Accepted { was_known: inserted.is_none() })
+        Ok(Accepted {
+            was_known: inserted.is_none(),
+        })
     }
 }
 
 /// What Postgres can store and an operator wants to read; a signed delivery is not refused for its URL.
 fn printable(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(MAX_PARAMETER_CHARS).collect()
+    text.chars()
+        .filter(|c| !c.is_control())
+        .take(MAX_PARAMETER_CHARS)
+        .collect()
 }
 
 /// What is odd about the URL alone. Whether it names another type than the training has, the job will say.

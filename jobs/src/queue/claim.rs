@@ -182,17 +182,17 @@ mod tests {
 
     #[test]
     fn a_lost_claim_holds_no_lease_whatever_is_renewed_later() {
-        let claim = claim(Duration::from_secs(60));
+        let claim = claim(Duration::from_mins(1));
         assert!(claim.holds_lease());
         assert!(claim.interrupt(Interruption::Lost));
-        claim.renewed(Instant::now(), Duration::from_secs(60));
+        claim.renewed(Instant::now(), Duration::from_mins(1));
         assert!(!claim.holds_lease());
         assert!(claim.is_cancelled());
     }
 
     #[test]
     fn the_first_interruption_stays() {
-        let claim = claim(Duration::from_secs(60));
+        let claim = claim(Duration::from_mins(1));
         assert!(claim.interrupt(Interruption::Cancelled));
         assert!(!claim.interrupt(Interruption::Lost));
         assert_eq!(claim.interruption(), Some(Interruption::Cancelled));
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn an_older_heartbeat_never_shortens_a_lease() {
-        let claim = claim(Duration::from_secs(60));
+        let claim = claim(Duration::from_mins(1));
         claim.renewed(Instant::now(), Duration::from_secs(1));
         assert!(claim.lease_remaining() > Duration::from_secs(50));
     }

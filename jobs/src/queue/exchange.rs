@@ -73,6 +73,8 @@ pub(super) struct Exchanged {
     pub acked: usize,
     /// In the order of the queue.
     pub claimed: Vec<Claimed>,
+    /// How long each could have run before, in seconds.
+    pub waits: Vec<f64>,
 }
 
 impl Exchange<'_> {
@@ -96,6 +98,7 @@ impl Exchange<'_> {
         .await?;
         // The update answers in the order of ids.
         rows.sort_by_key(|row| (row.priority.map(std::cmp::Reverse), row.run_at, row.id));
+        let waits = rows.iter().filter_map(|row| row.waited).collect();
         let acked = rows
             .first()
             .map_or(0, |row| usize::try_from(row.acked).unwrap_or(0));
@@ -120,7 +123,11 @@ impl Exchange<'_> {
                 })
             })
             .collect();
-        Ok(Exchanged { acked, claimed })
+        Ok(Exchanged {
+            acked,
+            claimed,
+            waits,
+        })
     }
 }
 

@@ -292,6 +292,12 @@ impl Pump {
         let claimed = exchanged.claimed.len();
         self.look = free == 0 || claimed == free || std::mem::take(&mut self.coalesced);
         self.busy += claimed;
+        let queue = self.queue.as_str();
+        metrics::gauge!("aisha_queue_busy_slots", "queue" => queue)
+            .set(u32::try_from(self.busy).unwrap_or(u32::MAX));
+        for waited in exchanged.waits {
+            metrics::histogram!("aisha_job_wait_seconds", "queue" => queue).record(waited);
+        }
         for claimed in exchanged.claimed {
             self.engine.held.add(&claimed.claim);
             let slot = Slot {
@@ -316,7 +322,7 @@ impl Pump {
             match timeout(Duration::from_secs(2), released).await {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => {
-                    warn!(job.id = %claim.job(), "Could not hand back job {}: {error}", claim.job())
+                    warn!(job.id = %claim.job(), "Could not hand back job {}: {error}", claim.job());
                 }
                 Err(_) => warn!(job.id = %claim.job(), "Could not hand back job {} in time", claim.job()),
             }

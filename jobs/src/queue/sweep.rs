@@ -112,7 +112,7 @@ fn is_contention(error: &sqlx::Error) -> bool {
     is_lock_timeout(error)
         || error
             .as_database_error()
-            .is_some_and(|error| error.is_unique_violation())
+            .is_some_and(sqlx::error::DatabaseError::is_unique_violation)
 }
 
 /// Makes due jobs ready for ever; sleeps until the next is due, or a poll.

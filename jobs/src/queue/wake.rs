@@ -142,7 +142,7 @@ async fn pass_barrier(engine: &Engine, queue: Queue) -> Result<bool, sqlx::Error
 pub(super) fn is_lock_timeout(error: &sqlx::Error) -> bool {
     error
         .as_database_error()
-        .and_then(|error| error.code())
+        .and_then(sqlx::error::DatabaseError::code)
         .is_some_and(|code| code == "55P03")
 }
 

@@ -37,7 +37,10 @@ struct Entry {
 
 impl Entry {
     const fn of<J: Run>() -> Self {
-        Self { name: J::NAME, bind: Kind::of::<J> }
+        Self {
+            name: J::NAME,
+            bind: Kind::of::<J>,
+        }
     }
 }
 
@@ -85,7 +88,10 @@ impl Kind {
             version: J::VERSION,
             queue: J::QUEUE,
             policy: J::POLICY,
-            behaviour: Box::new(Typed::<J> { services: services.clone(), payload: PhantomData }),
+            behaviour: Box::new(Typed::<J> {
+                services: services.clone(),
+                payload: PhantomData,
+            }),
         }
     }
 }
@@ -129,19 +135,24 @@ impl Registry {
         self.kinds.iter().find(|kind| kind.name == name)
     }
 
-    /// What statements have to know of the kinds; of those of one queue if it is given.
-    pub(crate) fn known(&self, queue: Option<Queue>) -> Known {
+    /// What statements have to know of the kinds.
+    pub(crate) fn known(&self) -> Known {
         self.kinds
             .iter()
-            .filter(|kind| queue.is_none_or(|queue| kind.queue == queue))
-            .map(|kind| KnownKind { name: kind.name, version: kind.version, max_attempts: kind.policy.max_attempts })
+            .map(|kind| KnownKind {
+                name: kind.name,
+                version: kind.version,
+                max_attempts: kind.policy.max_attempts,
+            })
             .collect()
     }
 }
 
 impl FromIterator<Kind> for Registry {
     fn from_iter<T: IntoIterator<Item = Kind>>(kinds: T) -> Self {
-        Self { kinds: kinds.into_iter().map(Arc::new).collect() }
+        Self {
+            kinds: kinds.into_iter().map(Arc::new).collect(),
+        }
     }
 }
 
@@ -180,7 +191,11 @@ mod tests {
     fn every_job_is_registered_under_the_name_of_its_file() {
         let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
         let gate = fs::read_to_string(src.join("lib.rs")).expect("lib.rs is there");
-        let modules = gate.lines().filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';'));
+        let modules = gate.lines().filter_map(|line| {
+            line.trim_start_matches("pub ")
+                .strip_prefix("mod ")?
+                .strip_suffix(';')
+        });
         let jobs: BTreeSet<&str> = modules
             .filter(|module| {
                 let file = fs::read_to_string(src.join(format!("{module}.rs"))).expect("a module has a file");

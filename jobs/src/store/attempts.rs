@@ -27,16 +27,17 @@ pub(crate) struct NewAttempt<'a> {
 pub(crate) struct Attempt {
     pub id: Uuid,
     pub training_id: TrainingId,
-    pub number: i32,
     pub token: String,
     pub endpoint: String,
-    pub outcome: Option<AttemptOutcome>,
-    pub request_id: Option<String>,
     pub created_at: DateTime<Utc>,
 }
 
 /// Writes the attempt that is going to be posted; its number is the next of its training.
-pub(crate) async fn insert(tx: &mut PgConnection, training: TrainingId, new: &NewAttempt<'_>) -> Result<Uuid, sqlx::Error> {
+pub(crate) async fn insert(
+    tx: &mut PgConnection,
+    training: TrainingId,
+    new: &NewAttempt<'_>,
+) -> Result<Uuid, sqlx::Error> {
     sqlx::query_scalar!(
         r#"
         insert into training_attempts (training_id, number, token, endpoint, input, input_sha256, webhook_url)
@@ -55,12 +56,14 @@ pub(crate) async fn insert(tx: &mut PgConnection, training: TrainingId, new: &Ne
 }
 
 /// The attempt that FAL has or may have, if there is one.
-pub(crate) async fn find_open(tx: &mut PgConnection, training: TrainingId) -> Result<Option<Attempt>, sqlx::Error> {
+pub(crate) async fn find_open(
+    tx: &mut PgConnection,
+    training: TrainingId,
+) -> Result<Option<Attempt>, sqlx::Error> {
     sqlx::query_as!(
         Attempt,
         r#"
-        select id, training_id as "training_id: TrainingId", number, token, endpoint,
-               outcome as "outcome: AttemptOutcome", request_id, created_at
+        select id, training_id as "training_id: TrainingId", token, endpoint, created_at
           from training_attempts
          where training_id = $1 and (outcome is null or outcome = 'accepted')
         "#,
@@ -71,12 +74,14 @@ pub(crate) async fn find_open(tx: &mut PgConnection, training: TrainingId) -> Re
 }
 
 /// The attempt whose webhook URL carried `token`.
-pub(crate) async fn find_by_token(tx: &mut PgConnection, token: &str) -> Result<Option<Attempt>, sqlx::Error> {
+pub(crate) async fn find_by_token(
+    tx: &mut PgConnection,
+    token: &str,
+) -> Result<Option<Attempt>, sqlx::Error> {
     sqlx::query_as!(
         Attempt,
         r#"
-        select id, training_id as "training_id: TrainingId", number, token, endpoint,
-               outcome as "outcome: AttemptOutcome", request_id, created_at
+        select id, training_id as "training_id: TrainingId", token, endpoint, created_at
           from training_attempts
          where token = $1
         "#,
@@ -87,7 +92,12 @@ pub(crate) async fn find_by_token(tx: &mut PgConnection, token: &str) -> Result<
 }
 
 /// unknown → accepted. `false`: it was settled before.
-pub(crate) async fn accepted(tx: &mut PgConnection, id: Uuid, request_id: &str, evidence: AttemptEvidence) -> Result<bool, sqlx::Error> {
+pub(crate) async fn accepted(
+    tx: &mut PgConnection,
+    id: Uuid,
+    request_id: &str,
+    evidence: AttemptEvidence,
+) -> Result<bool, sqlx::Error> {
     let changed = sqlx::query!(
         r#"
         update training_attempts
@@ -103,8 +113,13 @@ pub(crate) async fn accepted(tx: &mut PgConnection, id: Uuid, request_id: &str, 
     Ok(changed.rows_affected() == 1)
 }
 
-/// unknown → not_sent | refused. `false`: it was settled before, for instance by a delivery with its token.
-pub(crate) async fn not_accepted(tx: &mut PgConnection, id: Uuid, outcome: AttemptOutcome, error: &str) -> Result<bool, sqlx::Error> {
+/// unknown → `not_sent` | refused. `false`: it was settled before, for instance by a delivery with its token.
+pub(crate) async fn not_accepted(
+    tx: &mut PgConnection,
+    id: Uuid,
+    outcome: AttemptOutcome,
+    error: &str,
+) -> Result<bool, sqlx::Error> {
     let changed = sqlx::query!(
         r#"
         update training_attempts
@@ -122,6 +137,12 @@ pub(crate) async fn not_accepted(tx: &mut PgConnection, id: Uuid, outcome: Attem
 
 /// Notes why an attempt's fate is unknown, for operators; it stays open.
 pub(crate) async fn unknown(tx: &mut PgConnection, id: Uuid, error: &str) -> Result<(), sqlx::Error> {
-    sqlx::query!("update training_attempts set error = $2 where id = $1 and outcome is null", id, error).execute(tx).await?;
+    sqlx::query!(
+        "update training_attempts set error = $2 where id = $1 and outcome is null",
+        id,
+        error
+    )
+    .execute(tx)
+    .await?;
     Ok(())
 }

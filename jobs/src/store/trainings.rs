@@ -9,9 +9,12 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use crate::domain::{AvatarId, FailureCode, FalRequest, TrainingId, TrainingSource, TrainingStatus, TrainingType, UserId};
+use crate::domain::{
+    AvatarId, FailureCode, FalRequest, TrainingId, TrainingSource, TrainingStatus, TrainingType, UserId,
+};
 
 /// One row of `trainings`, as the jobs need it. The migration's column comments say who sets what, and when.
+#[expect(clippy::struct_field_names, reason = "the columns' names")]
 #[derive(Debug, Clone)]
 pub(crate) struct Training {
     pub id: TrainingId,
@@ -23,7 +26,6 @@ pub(crate) struct Training {
     pub trigger_phrase: String,
     pub status: TrainingStatus,
     pub archive_url: Option<String>,
-    pub archive_sha256: Option<String>,
     pub request_id: Option<String>,
     pub status_url: Option<String>,
     pub response_url: Option<String>,
@@ -31,7 +33,6 @@ pub(crate) struct Training {
     pub fal_status: Option<String>,
     pub progress: i16,
     pub result: Option<Value>,
-    pub created_at: DateTime<Utc>,
 }
 
 impl Training {
@@ -70,7 +71,12 @@ pub(crate) struct Observation<'a> {
 #[derive(Debug, Clone)]
 pub(crate) enum VerifiedModel {
     /// Our copy of the LoRA, and FAL's URL of it as a cache.
-    Lora { key: String, sha256: String, bytes: u64, url: String },
+    Lora {
+        key: String,
+        sha256: String,
+        bytes: u64,
+        url: String,
+    },
     /// A finetune that stays at FAL.
     Finetune { id: String },
 }
@@ -82,8 +88,8 @@ pub(crate) async fn find(tx: &mut PgConnection, id: TrainingId) -> Result<Option
         r#"
         select id as "id: TrainingId", avatar_id as "avatar_id: AvatarId", user_id as "user_id: UserId",
                training_type as "training_type: TrainingType", trainer, preset, trigger_phrase,
-               status as "status: TrainingStatus", archive_url, archive_sha256, request_id, status_url,
-               response_url, cancel_url, fal_status, progress, result, created_at
+               status as "status: TrainingStatus", archive_url, request_id, status_url,
+               response_url, cancel_url, fal_status, progress, result
           from trainings
          where id = $1
         "#,
@@ -95,7 +101,9 @@ pub(crate) async fn find(tx: &mut PgConnection, id: TrainingId) -> Result<Option
 
 /// Reads one training and keeps others from changing it until the transaction ends.
 pub(crate) async fn lock(tx: &mut PgConnection, id: TrainingId) -> Result<Option<Training>, sqlx::Error> {
-    let found = sqlx::query_scalar!("select 1 from trainings where id = $1 for update", id.0).fetch_optional(&mut *tx).await?;
+    let found = sqlx::query_scalar!("select 1 from trainings where id = $1 for update", id.0)
+        .fetch_optional(&mut *tx)
+        .await?;
     match found {
         Some(_) => find(tx, id).await,
         None => Ok(None),
@@ -127,12 +135,24 @@ pub(crate) async fn owner(tx: &mut PgConnection, id: TrainingId) -> Result<Owner
 }
 
 /// The training that FAL knows under `request_id`.
-pub(crate) async fn find_by_request(tx: &mut PgConnection, request_id: &str) -> Result<Option<TrainingId>, sqlx::Error> {
-    sqlx::query_scalar!(r#"select id as "id: TrainingId" from trainings where request_id = $1"#, request_id).fetch_optional(tx).await
+pub(crate) async fn find_by_request(
+    tx: &mut PgConnection,
+    request_id: &str,
+) -> Result<Option<TrainingId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select id as "id: TrainingId" from trainings where request_id = $1"#,
+        request_id
+    )
+    .fetch_optional(tx)
+    .await
 }
 
 /// requested → archived.
-pub(crate) async fn archived(tx: &mut PgConnection, id: TrainingId, archive: &StoredArchive) -> Result<bool, sqlx::Error> {
+pub(crate) async fn archived(
+    tx: &mut PgConnection,
+    id: TrainingId,
+    archive: &StoredArchive,
+) -> Result<bool, sqlx::Error> {
     let changed = sqlx::query!(
         r#"
         update trainings
@@ -154,25 +174,44 @@ pub(crate) async fn archived(tx: &mut PgConnection, id: TrainingId, archive: &St
 
 /// archived → requested: the archive was gone from where FAL would fetch it, so it is built again.
 pub(crate) async fn archive_lost(tx: &mut PgConnection, id: TrainingId) -> Result<bool, sqlx::Error> {
-    let changed = sqlx::query!("update trainings set status = 'requested' where id = $1 and status = 'archived'", id.0).execute(tx).await?;
+    let changed = sqlx::query!(
+        "update trainings set status = 'requested' where id = $1 and status = 'archived'",
+        id.0
+    )
+    .execute(tx)
+    .await?;
     Ok(changed.rows_affected() == 1)
 }
 
 /// archived → submitting. The caller inserts the attempt in the same transaction.
 pub(crate) async fn submitting(tx: &mut PgConnection, id: TrainingId) -> Result<bool, sqlx::Error> {
-    let changed = sqlx::query!("update trainings set status = 'submitting' where id = $1 and status = 'archived'", id.0).execute(tx).await?;
+    let changed = sqlx::query!(
+        "update trainings set status = 'submitting' where id = $1 and status = 'archived'",
+        id.0
+    )
+    .execute(tx)
+    .await?;
     Ok(changed.rows_affected() == 1)
 }
 
 /// submitting → archived: the attempt surely did not reach FAL, or FAL did not take it.
 pub(crate) async fn not_submitted(tx: &mut PgConnection, id: TrainingId) -> Result<bool, sqlx::Error> {
-    let changed = sqlx::query!("update trainings set status = 'archived' where id = $1 and status = 'submitting'", id.0).execute(tx).await?;
+    let changed = sqlx::query!(
+        "update trainings set status = 'archived' where id = $1 and status = 'submitting'",
+        id.0
+    )
+    .execute(tx)
+    .await?;
     Ok(changed.rows_affected() == 1)
 }
 
 /// submitting → submitted. A training that the user ended meanwhile still learns its request id, so that what
 /// FAL sends for it is recognised.
-pub(crate) async fn submitted(tx: &mut PgConnection, id: TrainingId, request: &FalRequest) -> Result<bool, sqlx::Error> {
+pub(crate) async fn submitted(
+    tx: &mut PgConnection,
+    id: TrainingId,
+    request: &FalRequest,
+) -> Result<bool, sqlx::Error> {
     let changed = sqlx::query!(
         r#"
         update trainings
@@ -192,7 +231,11 @@ pub(crate) async fn submitted(tx: &mut PgConnection, id: TrainingId, request: &F
 }
 
 /// Notes what a status call learnt while the training is at FAL. Progress never goes down.
-pub(crate) async fn observed(tx: &mut PgConnection, id: TrainingId, seen: &Observation<'_>) -> Result<bool, sqlx::Error> {
+pub(crate) async fn observed(
+    tx: &mut PgConnection,
+    id: TrainingId,
+    seen: &Observation<'_>,
+) -> Result<bool, sqlx::Error> {
     let changed = sqlx::query!(
         r#"
         update trainings
@@ -235,18 +278,44 @@ pub(crate) async fn trained(
 }
 
 /// trained → completed, and its avatar with it: the first completed avatar of a user becomes the main one.
-pub(crate) async fn completed(tx: &mut PgConnection, id: TrainingId, model: &VerifiedModel) -> Result<bool, sqlx::Error> {
+pub(crate) async fn completed(
+    tx: &mut PgConnection,
+    id: TrainingId,
+    model: &VerifiedModel,
+) -> Result<bool, sqlx::Error> {
     let (key, sha256, bytes, url, finetune) = match model {
-        VerifiedModel::Lora { key, sha256, bytes, url } => {
-            (Some(key.as_str()), Some(sha256.as_str()), i64::try_from(*bytes).ok(), Some(url.as_str()), None)
-        }
+        VerifiedModel::Lora {
+            key,
+            sha256,
+            bytes,
+            url,
+        } => (
+            Some(key.as_str()),
+            Some(sha256.as_str()),
+            i64::try_from(*bytes).ok(),
+            Some(url.as_str()),
+            None,
+        ),
         VerifiedModel::Finetune { id } => (None, None, None, None, Some(id.as_str())),
     };
     // Two avatars of one user that complete at once must not both find "no main one yet".
-    sqlx::query!("select u.id from users u join trainings t on t.user_id = u.id where t.id = $1 for update of u", id.0)
-        .fetch_optional(&mut *tx)
-        .await?;
-    let changed = sqlx::query_file!("src/store/sql/training_completed.sql", id.0, key, sha256, bytes, url, finetune).execute(tx).await?;
+    sqlx::query!(
+        "select u.id from users u join trainings t on t.user_id = u.id where t.id = $1 for update of u",
+        id.0
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    let changed = sqlx::query_file!(
+        "src/store/sql/training_completed.sql",
+        id.0,
+        key,
+        sha256,
+        bytes,
+        url,
+        finetune
+    )
+    .execute(tx)
+    .await?;
     Ok(changed.rows_affected() == 1)
 }
 

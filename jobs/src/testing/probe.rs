@@ -25,7 +25,10 @@ pub struct Probe {
 impl Probe {
     /// Without a key.
     pub fn new(says: impl Into<String>) -> Self {
-        Self { says: says.into(), key: None }
+        Self {
+            says: says.into(),
+            key: None,
+        }
     }
 
     /// One live job of the key.
@@ -77,8 +80,9 @@ impl ProbeRun {
 }
 
 type Run = dyn Fn(ProbeRun) -> BoxFuture<'static, Result<Done, JobError>> + Send + Sync;
-type OnDead =
-    dyn for<'a> Fn(Probe, &'a mut PgConnection, &'a DeadReason) -> BoxFuture<'a, Result<(), JobError>> + Send + Sync;
+type OnDead = dyn for<'a> Fn(Probe, &'a mut PgConnection, &'a DeadReason) -> BoxFuture<'a, Result<(), JobError>>
+    + Send
+    + Sync;
 
 /// How probes behave in one registry.
 pub struct Probes {
@@ -122,7 +126,11 @@ impl Probes {
     #[must_use]
     pub fn on_dead(
         mut self,
-        on_dead: impl for<'a> Fn(Probe, &'a mut PgConnection, &'a DeadReason) -> BoxFuture<'a, Result<(), JobError>>
+        on_dead: impl for<'a> Fn(
+            Probe,
+            &'a mut PgConnection,
+            &'a DeadReason,
+        ) -> BoxFuture<'a, Result<(), JobError>>
         + Send
         + Sync
         + 'static,
@@ -134,7 +142,13 @@ impl Probes {
     /// A registry that knows nothing else.
     pub fn registry(self) -> Registry {
         let (version, policy) = (self.version, self.policy);
-        let kind = Kind { name: Probe::NAME, version, queue: Probe::QUEUE, policy, behaviour: Box::new(self) };
+        let kind = Kind {
+            name: Probe::NAME,
+            version,
+            queue: Probe::QUEUE,
+            policy,
+            behaviour: Box::new(self),
+        };
         std::iter::once(kind).collect()
     }
 }
@@ -142,7 +156,11 @@ impl Probes {
 impl Behaviour for Probes {
     fn run(&self, payload: &RawValue, claim: Claim) -> Result<Handler, Undecodable> {
         let probe = serde_json::from_str(payload.get())?;
-        Ok((self.run)(ProbeRun { probe, claim, pool: self.pool.clone() }))
+        Ok((self.run)(ProbeRun {
+            probe,
+            claim,
+            pool: self.pool.clone(),
+        }))
     }
 
     fn on_dead<'a>(

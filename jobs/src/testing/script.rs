@@ -20,7 +20,7 @@ use crate::{
     job::{Done, JobError},
 };
 
-const TOMORROW: Duration = Duration::from_secs(24 * 3600);
+const TOMORROW: Duration = Duration::from_hours(24);
 
 /// Runs a probe as its payload says.
 pub async fn follow_script(run: ProbeRun) -> Result<Done, JobError> {
@@ -40,7 +40,11 @@ pub async fn follow_script(run: ProbeRun) -> Result<Done, JobError> {
 
 async fn follow(run: &ProbeRun, step: &str) -> Result<Option<Done>, JobError> {
     let (word, argument) = step.split_once(':').unwrap_or((step, ""));
-    let number = || argument.parse::<u32>().map_err(|_| JobError::give_up("bad_script", step));
+    let number = || {
+        argument
+            .parse::<u32>()
+            .map_err(|_| JobError::give_up("bad_script", step))
+    };
     match word {
         "gate" => pass_gate(run, i64::from(number()?)).await?,
         "effect" => effect(run, false).await?,
@@ -51,7 +55,12 @@ async fn follow(run: &ProbeRun, step: &str) -> Result<Option<Done>, JobError> {
         "fail" => return Err(JobError::retry("as the script says")),
         "give_up" => return Err(JobError::give_up("scripted", "as the script says")),
         "panic" => panic!("as the script says"),
-        "snooze" => return Err(JobError::snooze(Duration::from_millis(number()?.into()), "as the script says")),
+        "snooze" => {
+            return Err(JobError::snooze(
+                Duration::from_millis(number()?.into()),
+                "as the script says",
+            ));
+        }
         "hang" => std::future::pending::<()>().await,
         "abort" => std::process::abort(),
         _ => return Err(JobError::give_up("bad_script", step)),
@@ -61,7 +70,9 @@ async fn follow(run: &ProbeRun, step: &str) -> Result<Option<Done>, JobError> {
 
 async fn pass_gate(run: &ProbeRun, gate: i64) -> Result<(), JobError> {
     let mut tx = run.pool.begin().await?;
-    sqlx::query!("select pg_advisory_xact_lock_shared($1)", gate).execute(&mut *tx).await?;
+    sqlx::query!("select pg_advisory_xact_lock_shared($1)", gate)
+        .execute(&mut *tx)
+        .await?;
     tx.commit().await?;
     Ok(())
 }

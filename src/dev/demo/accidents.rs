@@ -50,23 +50,59 @@ pub(super) struct Armed {
 /// Sets every trap that does not depend on the training's rows.
 pub(super) async fn arm(stack: &Stack) -> anyhow::Result<Armed> {
     let telegram = stack.telegram.control();
-    telegram.inject(TelegramFault::on("getFile", FaultAction::Hold { when: HoldPoint::Before }));
+    telegram.inject(TelegramFault::on(
+        "getFile",
+        FaultAction::Hold {
+            when: HoldPoint::Before,
+        },
+    ));
     let last_message = format!("{AVATAR}” is ready!");
-    telegram.inject(TelegramFault::on("sendMessage", FaultAction::Hold { when: HoldPoint::Before }).containing(&last_message));
-    let hold = || Effect::Hold { until_delivered: false };
-    stack.fal.script(FalFault { when: Some(When::Before), ..FalFault::new(Operation::Initiate, hold()) })?;
-    stack.fal.script(FalFault { when: Some(When::After), ..FalFault::new(Operation::Submit, hold()) })?;
-    stack.fal.script(FalFault { when: Some(When::Before), ..FalFault::new(Operation::Status, hold()) })?;
+    telegram.inject(
+        TelegramFault::on(
+            "sendMessage",
+            FaultAction::Hold {
+                when: HoldPoint::Before,
+            },
+        )
+        .containing(&last_message),
+    );
+    let hold = || Effect::Hold {
+        until_delivered: false,
+    };
+    stack.fal.script(FalFault {
+        when: Some(When::Before),
+        ..FalFault::new(Operation::Initiate, hold())
+    })?;
+    stack.fal.script(FalFault {
+        when: Some(When::After),
+        ..FalFault::new(Operation::Submit, hold())
+    })?;
+    stack.fal.script(FalFault {
+        when: Some(When::Before),
+        ..FalFault::new(Operation::Status, hold())
+    })?;
     // The request runs until the poll's accident is over; otherwise its end would overtake the traps before it.
-    stack.fal.script(FalFault::new(Operation::Execution, Effect::StuckInProgress {}))?;
-    let weights = FalFault { contains: Some(".safetensors".to_owned()), when: Some(When::Before), ..FalFault::new(Operation::Download, hold()) };
+    stack
+        .fal
+        .script(FalFault::new(Operation::Execution, Effect::StuckInProgress {}))?;
+    let weights = FalFault {
+        contains: Some(".safetensors".to_owned()),
+        when: Some(When::Before),
+        ..FalFault::new(Operation::Download, hold())
+    };
     stack.fal.script(weights)?;
-    let database = PgConnection::connect(&stack.database_url()).await.context("the demo cannot look into the database")?;
+    let database = PgConnection::connect(&stack.database_url())
+        .await
+        .context("the demo cannot look into the database")?;
     Ok(Armed { database })
 }
 
 /// Waits for each trap, kills, lets go, and starts another worker. Returns the kinds in the order of their deaths.
-pub(super) async fn happen(stack: &mut Stack, mut armed: Armed, show: Show) -> anyhow::Result<Vec<&'static str>> {
+pub(super) async fn happen(
+    stack: &mut Stack,
+    mut armed: Armed,
+    show: Show,
+) -> anyhow::Result<Vec<&'static str>> {
     let mut killed = Vec::new();
     for (kind, holder) in TRAPS {
         let lock = match holder {
@@ -78,7 +114,9 @@ pub(super) async fn happen(stack: &mut Stack, mut armed: Armed, show: Show) -> a
         show.event(&format!("⚡ killed worker {pid} while it held {kind}"));
         // A call that was withheld ended with its caller's connection; only the lock has to be given back.
         if let Some(lock) = lock {
-            lock.close().await.context("the row lock could not be given back")?;
+            lock.close()
+                .await
+                .context("the row lock could not be given back")?;
         }
         stack.start_worker().await?;
         killed.push(kind);
@@ -90,21 +128,34 @@ pub(super) async fn happen(stack: &mut Stack, mut armed: Armed, show: Show) -> a
 async fn hold_by_lock(stack: &Stack) -> anyhow::Result<PgConnection> {
     let mut lock = PgConnection::connect(&stack.database_url()).await?;
     sqlx::query("begin").execute(&mut lock).await?;
-    let locked = sqlx::query("select from trainings for update").execute(&mut lock).await?;
-    ensure!(locked.rows_affected() == 1, "there should be one training, not {}", locked.rows_affected());
+    let locked = sqlx::query("select from trainings for update")
+        .execute(&mut lock)
+        .await?;
+    ensure!(
+        locked.rows_affected() == 1,
+        "there should be one training, not {}",
+        locked.rows_affected()
+    );
     // Released before it is stuck, it would get stuck afterwards.
-    let stuck = async {
+    let runs_into_it = async {
         while !stack.fal.holds_a_run() {
             tokio::time::sleep(LOOK).await;
         }
     };
-    tokio::time::timeout(PATIENCE, stuck).await.context("the request never got stuck at FAL")?;
+    tokio::time::timeout(PATIENCE, runs_into_it)
+        .await
+        .context("the request never got stuck at FAL")?;
     stack.fal.release();
     Ok(lock)
 }
 
 /// The job runs, and whoever holds it says so.
-async fn wait_until_held(stack: &Stack, database: &mut PgConnection, kind: &str, holder: Holder) -> anyhow::Result<()> {
+async fn wait_until_held(
+    stack: &Stack,
+    database: &mut PgConnection,
+    kind: &str,
+    holder: Holder,
+) -> anyhow::Result<()> {
     let held = async {
         loop {
             let by_holder = match holder {
@@ -118,7 +169,9 @@ async fn wait_until_held(stack: &Stack, database: &mut PgConnection, kind: &str,
             tokio::time::sleep(LOOK).await;
         }
     };
-    tokio::time::timeout(PATIENCE, held).await.with_context(|| format!("no {kind} was held within {PATIENCE:?}"))?
+    tokio::time::timeout(PATIENCE, held)
+        .await
+        .with_context(|| format!("no {kind} was held within {PATIENCE:?}"))?
 }
 
 async fn runs(database: &mut PgConnection, kind: &str) -> anyhow::Result<bool> {

@@ -1,7 +1,5 @@
 //! What can be proven at the end: the database and the simulators' ledgers, read once, and the claims made from them.
 
-use std::collections::BTreeMap;
-
 use anyhow::{Context as _, ensure};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -79,16 +77,42 @@ pub(super) struct Evidence {
 
 /// Reads everything once.
 pub(super) async fn gather(stack: &Stack, user: i64, photos_sent: usize) -> anyhow::Result<Evidence> {
-    let mut db = PgConnection::connect(&stack.database_url()).await.context("the demo cannot look into the database")?;
+    let mut db = PgConnection::connect(&stack.database_url())
+        .await
+        .context("the demo cannot look into the database")?;
     settle(&mut db).await?;
-    let training = sqlx::query_as(include_str!("evidence/training.sql")).fetch_one(&mut db).await.context("there is no training")?;
-    let kinds = sqlx::query_as(include_str!("evidence/kinds.sql")).fetch_all(&mut db).await?;
-    let claims = sqlx::query_as(include_str!("evidence/claims.sql")).fetch_all(&mut db).await?;
-    let first_update_at = sqlx::query_scalar("select min(received_at) from telegram_updates").fetch_one(&mut db).await?;
-    let photos_stored_at = sqlx::query_scalar("select max(settled_at) from avatar_photos").fetch_one(&mut db).await?;
-    let filter = MessageFilter { chat_id: Some(user), from: Some(Side::Bot), ..MessageFilter::default() };
+    let training = sqlx::query_as(include_str!("evidence/training.sql"))
+        .fetch_one(&mut db)
+        .await
+        .context("there is no training")?;
+    let kinds = sqlx::query_as(include_str!("evidence/kinds.sql"))
+        .fetch_all(&mut db)
+        .await?;
+    let claims = sqlx::query_as(include_str!("evidence/claims.sql"))
+        .fetch_all(&mut db)
+        .await?;
+    let first_update_at = sqlx::query_scalar("select min(received_at) from telegram_updates")
+        .fetch_one(&mut db)
+        .await?;
+    let photos_stored_at = sqlx::query_scalar("select max(settled_at) from avatar_photos")
+        .fetch_one(&mut db)
+        .await?;
+    let filter = MessageFilter {
+        chat_id: Some(user),
+        from: Some(Side::Bot),
+        ..MessageFilter::default()
+    };
     let (ledger, chat) = (stack.fal.ledger(), stack.telegram.control().messages(&filter));
-    Ok(Evidence { training, kinds, claims, photos_sent, first_update_at, photos_stored_at, ledger, chat })
+    Ok(Evidence {
+        training,
+        kinds,
+        claims,
+        photos_sent,
+        first_update_at,
+        photos_stored_at,
+        ledger,
+        chat,
+    })
 }
 
 /// The final message is on the phone a moment before its job is acknowledged, and a killed worker's last jobs are
@@ -104,7 +128,9 @@ async fn settle(db: &mut PgConnection) -> anyhow::Result<()> {
         }
         anyhow::Ok(())
     };
-    tokio::time::timeout(PATIENCE, settled).await.context("jobs were still under way after the final message")?
+    tokio::time::timeout(PATIENCE, settled)
+        .await
+        .context("jobs were still under way after the final message")?
 }
 
 impl Evidence {
@@ -114,9 +140,19 @@ impl Evidence {
         self.check_fal()?;
         self.check_messenger(args)?;
         for kind in killed {
-            let row = self.kinds.iter().find(|row| row.kind == *kind).with_context(|| format!("no {kind} ever ran"))?;
-            ensure!(row.lost > 0, "the history shows no lost claim of {kind}, though its worker was killed");
-            ensure!(row.recovered > 0, "no {kind} was done by a later claim after its worker was killed");
+            let row = self
+                .kinds
+                .iter()
+                .find(|row| row.kind == *kind)
+                .with_context(|| format!("no {kind} ever ran"))?;
+            ensure!(
+                row.lost > 0,
+                "the history shows no lost claim of {kind}, though its worker was killed"
+            );
+            ensure!(
+                row.recovered > 0,
+                "no {kind} was done by a later claim after its worker was killed"
+            );
         }
         Ok(())
     }
@@ -126,19 +162,35 @@ impl Evidence {
         ensure!(
             training.status == "completed" && training.avatar_status == "completed",
             "the training ended {} ({:?}: {:?}), its avatar {}",
-            training.status, training.failure_code, training.failure_detail, training.avatar_status
+            training.status,
+            training.failure_code,
+            training.failure_detail,
+            training.avatar_status
         );
         ensure!(training.is_main, "the user's first avatar is not the main one");
-        let finals = self.chat.iter().filter(|message| message.text.contains(AVATAR) && message.text.contains("is ready!")).count();
+        let finals = self
+            .chat
+            .iter()
+            .filter(|message| message.text.contains(AVATAR) && message.text.contains("is ready!"))
+            .count();
         ensure!(finals == 1, "the user got {finals} final messages instead of one");
-        let dead: Vec<_> = self.kinds.iter().filter(|kind| kind.dead > 0).map(|kind| kind.kind.as_str()).collect();
+        let dead: Vec<_> = self
+            .kinds
+            .iter()
+            .filter(|kind| kind.dead > 0)
+            .map(|kind| kind.kind.as_str())
+            .collect();
         ensure!(dead.is_empty(), "there are dead letters: {}", dead.join(", "));
         Ok(())
     }
 
     /// FAL was paid once, for the archive that we built of all photos.
     fn check_fal(&self) -> anyhow::Result<()> {
-        let submits = self.ledger.iter().filter(|entry| matches!(entry.event, Event::Submitted { .. })).count();
+        let submits = self
+            .ledger
+            .iter()
+            .filter(|entry| matches!(entry.event, Event::Submitted { .. }))
+            .count();
         ensure!(submits == 1, "FAL accepted {submits} submits instead of one");
         let facts = self.ledger.iter().find_map(|entry| match &entry.event {
             Event::ArchiveChecked { facts, refused, .. } => Some((facts.as_ref(), refused.as_ref())),
@@ -146,31 +198,45 @@ impl Evidence {
         });
         let (facts, refused) = facts.context("FAL never looked at the archive")?;
         let facts = facts.with_context(|| format!("FAL refused the archive: {refused:?}"))?;
-        ensure!(facts.images == self.photos_sent, "FAL found {} photos of {}", facts.images, self.photos_sent);
+        ensure!(
+            facts.images == self.photos_sent,
+            "FAL found {} photos of {}",
+            facts.images,
+            self.photos_sent
+        );
         ensure!(
             self.training.archive_sha256.as_deref() == Some(facts.sha256.as_str()),
             "FAL fetched another archive ({}) than was built ({:?})",
-            facts.sha256, self.training.archive_sha256
+            facts.sha256,
+            self.training.archive_sha256
         );
         Ok(())
     }
 
     /// Webhook or poll, as was asked for.
     fn check_messenger(&self, args: &Args) -> anyhow::Result<()> {
-        let delivered = self.ledger.iter().filter(|entry| matches!(entry.event, Event::WebhookAttempted { delivered: true, .. })).count();
+        let delivered = self
+            .ledger
+            .iter()
+            .filter(|entry| matches!(entry.event, Event::WebhookAttempted { delivered: true, .. }))
+            .count();
         let source = self.training.result_source.as_deref().unwrap_or("nobody");
         if args.drop_webhooks {
-            ensure!(delivered == 0, "{delivered} webhooks arrived although they were to be dropped");
-            ensure!(source == "poll", "the end came by {source} although every webhook was dropped");
+            ensure!(
+                delivered == 0,
+                "{delivered} webhooks arrived although they were to be dropped"
+            );
+            ensure!(
+                source == "poll",
+                "the end came by {source} although every webhook was dropped"
+            );
         } else {
             ensure!(delivered > 0, "no webhook arrived");
-            ensure!(source == "webhook", "the training was finished by {source}, not by its webhook");
+            ensure!(
+                source == "webhook",
+                "the training was finished by {source}, not by its webhook"
+            );
         }
         Ok(())
-    }
-
-    /// Claims that a dead worker held, by kind.
-    pub(super) fn lost(&self) -> BTreeMap<&str, i64> {
-        self.kinds.iter().filter(|kind| kind.lost > 0).map(|kind| (kind.kind.as_str(), kind.lost)).collect()
     }
 }

@@ -12,7 +12,9 @@ use anyhow::{Context as _, ensure};
 use axum::body::Bytes;
 
 use super::{Kind, Show};
-use crate::simulators::telegram::{ButtonChoice, Control, MediaOptions, MessageFilter, MessageView, NewUser, Running, Side, SimUser};
+use crate::simulators::telegram::{
+    ButtonChoice, Control, MediaOptions, MessageFilter, MessageView, NewUser, Running, Side, SimUser,
+};
 
 /// How long the bot may take for anything but the training.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -36,19 +38,43 @@ macro_rules! builtin {
 
 /// CC0 and public domain (tests/photos/LICENSES.md).
 const BUILTIN: &[&[u8]] = builtin![
-    "00_astronaut", "01_astronaut", "02_astronaut", "03_astronaut", "04_astronaut", "05_astronaut", "06_chelsea", "07_chelsea",
-    "08_chelsea", "09_chelsea", "10_coffee", "11_coffee",
+    "00_astronaut",
+    "01_astronaut",
+    "02_astronaut",
+    "03_astronaut",
+    "04_astronaut",
+    "05_astronaut",
+    "06_chelsea",
+    "07_chelsea",
+    "08_chelsea",
+    "09_chelsea",
+    "10_coffee",
+    "11_coffee",
 ];
 
 /// The photos of a directory, or the built-in ones.
 pub(super) fn load_photos(directory: Option<&Path>) -> anyhow::Result<Vec<Photo>> {
     let Some(directory) = directory else {
-        return Ok(BUILTIN.iter().map(|bytes| Photo { bytes: Bytes::from_static(bytes) }).collect());
+        return Ok(BUILTIN
+            .iter()
+            .map(|bytes| Photo {
+                bytes: Bytes::from_static(bytes),
+            })
+            .collect());
     };
-    let listed = std::fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))?;
-    let mut files: Vec<PathBuf> = listed.filter_map(|entry| entry.ok().map(|entry| entry.path())).filter(|path| is_photo(path)).collect();
+    let listed =
+        std::fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))?;
+    let mut files: Vec<PathBuf> = listed
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| is_photo(path))
+        .collect();
     files.sort();
-    ensure!((10..=20).contains(&files.len()), "{} has {} photos; a training takes 10 to 20", directory.display(), files.len());
+    ensure!(
+        (10..=20).contains(&files.len()),
+        "{} has {} photos; a training takes 10 to 20",
+        directory.display(),
+        files.len()
+    );
     let read = |path: &PathBuf| {
         let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         Ok(Photo { bytes: bytes.into() })
@@ -58,7 +84,9 @@ pub(super) fn load_photos(directory: Option<&Path>) -> anyhow::Result<Vec<Photo>
 
 fn is_photo(path: &Path) -> bool {
     let known = |extension: &std::ffi::OsStr| {
-        ["jpg", "jpeg", "png", "webp"].iter().any(|photo| extension.eq_ignore_ascii_case(photo))
+        ["jpg", "jpeg", "png", "webp"]
+            .iter()
+            .any(|photo| extension.eq_ignore_ascii_case(photo))
     };
     path.extension().is_some_and(known)
 }
@@ -80,7 +108,12 @@ impl Person {
             language_code: Some("en".to_owned()),
             ..NewUser::default()
         });
-        Self { user, control, kind, show }
+        Self {
+            user,
+            control,
+            kind,
+            show,
+        }
     }
 
     /// Telegram id, which is also the chat's.
@@ -104,27 +137,57 @@ impl Person {
         self.user.send_text("/start")?;
         self.press(&format!("new:{}", self.kind.word())).await?;
         self.press("gender:").await?;
-        self.user.wait_for(from_bot().containing("call the avatar"), PATIENCE).await?;
+        self.user
+            .wait_for(from_bot().containing("call the avatar"), PATIENCE)
+            .await?;
         self.user.send_text(AVATAR)?;
-        self.user.wait_for(from_bot().containing("different angles"), PATIENCE).await?;
+        self.user
+            .wait_for(from_bot().containing("different angles"), PATIENCE)
+            .await?;
         let count = photos.len();
         let mut photos = photos.into_iter().map(|photo| photo.bytes).collect::<Vec<_>>();
         while !photos.is_empty() {
             let rest = photos.split_off(photos.len().min(ALBUM));
-            self.user.send_album(std::mem::replace(&mut photos, rest), MediaOptions::default()).await?;
+            self.user
+                .send_album(std::mem::replace(&mut photos, rest), MediaOptions::default())
+                .await?;
         }
-        self.user.wait_for(from_bot().containing(&format!("{count} photos loaded")), PATIENCE).await?;
+        self.user
+            .wait_for(from_bot().containing(&format!("{count} photos loaded")), PATIENCE)
+            .await?;
         self.press("start:").await?;
-        self.user.wait_for(from_bot().containing("is ready!"), TRAINING_PATIENCE).await?;
+        self.user
+            .wait_for(from_bot().containing("is ready!"), TRAINING_PATIENCE)
+            .await?;
         Ok(())
     }
 
     /// Presses the first button of the latest message that does this.
     async fn press(&self, action: &str) -> anyhow::Result<()> {
-        let message = self.user.wait_for(MessageFilter { data: Some(action.to_owned()), ..from_bot() }, PATIENCE).await?;
-        let button = message.buttons.iter().flatten().find(|button| button.data.as_deref().is_some_and(|data| data.starts_with(action)));
-        let data = button.and_then(|button| button.data.clone()).context("the button is gone")?;
-        self.user.press_button(&ButtonChoice { message_id: Some(message.message_id), data: Some(data), label: None })?;
+        let message = self
+            .user
+            .wait_for(
+                MessageFilter {
+                    data: Some(action.to_owned()),
+                    ..from_bot()
+                },
+                PATIENCE,
+            )
+            .await?;
+        let button = message.buttons.iter().flatten().find(|button| {
+            button
+                .data
+                .as_deref()
+                .is_some_and(|data| data.starts_with(action))
+        });
+        let data = button
+            .and_then(|button| button.data.clone())
+            .context("the button is gone")?;
+        self.user.press_button(&ButtonChoice {
+            message_id: Some(message.message_id),
+            data: Some(data),
+            label: None,
+        })?;
         Ok(())
     }
 
@@ -133,34 +196,37 @@ impl Person {
         let mut changes = self.control.changes();
         loop {
             self.show_new(shown);
-            changes.changed().await.context("the Telegram simulator has stopped")?;
+            changes
+                .changed()
+                .await
+                .context("the Telegram simulator has stopped")?;
         }
     }
 
     fn show_new(&self, shown: &mut HashMap<i64, String>) {
-        for message in self.control.messages(&MessageFilter { chat_id: Some(self.id()), ..from_bot() }) {
+        for message in self.control.messages(&MessageFilter {
+            chat_id: Some(self.id()),
+            ..from_bot()
+        }) {
             let before = shown.insert(message.message_id, message.text.clone());
             if before.as_ref() != Some(&message.text) {
-                self.show.event(&format!("{} {}", if before.is_some() { "✎" } else { "💬" }, one_line(&message)));
+                self.show.event(&format!(
+                    "{} {}",
+                    if before.is_some() { "✎" } else { "💬" },
+                    one_line(&message)
+                ));
             }
         }
     }
 }
 
 fn from_bot() -> MessageFilter {
-    MessageFilter { from: Some(Side::Bot), ..MessageFilter::default() }
+    MessageFilter {
+        from: Some(Side::Bot),
+        ..MessageFilter::default()
+    }
 }
 
 fn one_line(message: &MessageView) -> String {
     message.text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-trait Containing {
-    fn containing(self, part: &str) -> Self;
-}
-
-impl Containing for MessageFilter {
-    fn containing(self, part: &str) -> Self {
-        Self { containing: Some(part.to_owned()), ..self }
-    }
 }

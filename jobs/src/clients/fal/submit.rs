@@ -28,7 +28,7 @@ use std::{
 use bytes::Bytes;
 use futures::stream;
 use reqwest::{
-    Body, ClientBuilder, Response, StatusCode,
+    Body, ClientBuilder, Response,
     header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE},
 };
 use serde_json::Value;
@@ -119,7 +119,7 @@ impl FalClient {
 
     async fn accepted(&self, endpoint: &str, response: Response) -> SubmitOutcome {
         const LIMIT: usize = 256 << 10;
-        let status = response.status();
+        let status = response.status().as_u16();
         let read = match body("submit", response, LIMIT).await {
             Ok(body) => serde_json::from_slice::<wire::Submitted>(&body).map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
@@ -128,20 +128,12 @@ impl FalClient {
             Ok(submitted) if wire::is_request_id(&submitted.request_id) => {
                 SubmitOutcome::Accepted(self.vetted(endpoint, submitted.into()))
             }
-            Ok(_) => SubmitOutcome::Unknown(format!(
-                "FAL answered {} with a malformed request id",
-                code(status)
-            )),
-            Err(why) => SubmitOutcome::Unknown(format!(
-                "FAL answered {} but not in its own words: {why}",
-                code(status)
-            )),
+            Ok(_) => SubmitOutcome::Unknown(format!("FAL answered {status} with a malformed request id")),
+            Err(why) => {
+                SubmitOutcome::Unknown(format!("FAL answered {status} but not in its own words: {why}"))
+            }
         }
     }
-}
-
-fn code(status: StatusCode) -> u16 {
-    status.as_u16()
 }
 
 const SHUT: u8 = 0;

@@ -8,7 +8,7 @@ use std::{fmt::Display, ops::RangeInclusive, str::FromStr, time::Duration};
 use toml::{Table, Value};
 
 use super::{
-    OutputKind, Trainer, TrainerError, Trainers, TrainingDefaults,
+    OutputKind, Preset, Trainer, TrainerError, Trainers, TrainingDefaults,
     output::OutputSpec,
     schema::{SCHEMAS, Schema},
 };
@@ -33,14 +33,14 @@ pub(super) fn read(text: &str, defaults: &TrainingDefaults) -> Result<Trainers, 
             _ => broken.push(name),
         }
     }
-    let mut default = |key, name: &str, wanted| {
-        default_trainer(&entries, name, wanted)
-            .map_err(|problem| {
-                if !broken.iter().any(|broken| broken == name) {
-                    errors.push(default_error(key, problem))
-                }
-            })
-            .ok()
+    let mut default = |key, name: &str, wanted| match default_trainer(&entries, name, wanted) {
+        Ok(trainer) => Some(trainer),
+        Err(problem) => {
+            if !broken.iter().any(|broken| broken == name) {
+                errors.push(default_error(key, problem));
+            }
+            None
+        }
     };
     let portrait = default(
         "portrait_trainer",
@@ -48,10 +48,10 @@ pub(super) fn read(text: &str, defaults: &TrainingDefaults) -> Result<Trainers, 
         TrainingType::Portrait,
     );
     let style = default("style_trainer", &defaults.style_trainer, TrainingType::Style);
-    let preset = defaults
-        .preset
-        .parse()
-        .map_err(|unknown: UnknownName| errors.push(default_error("preset", unknown.to_string())));
+    let preset: Result<Preset, UnknownName> = defaults.preset.parse();
+    if let Err(unknown) = &preset {
+        errors.push(default_error("preset", unknown.to_string()));
+    }
     match (portrait, style, preset) {
         (Some(portrait), Some(style), Ok(preset)) if errors.is_empty() => Ok(Trainers {
             entries,

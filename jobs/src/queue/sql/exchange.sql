@@ -34,10 +34,11 @@ with finished as (
          limit $9
            for update of j skip locked))
     returning id, kind, payload, attempt, priority, run_at, dedupe_scope,
-              extract(epoch from now() - created_at)::float8 as age
+              extract(epoch from now() - created_at)::float8 as age,
+              extract(epoch from now() - greatest(run_at, created_at))::float8 as waited
 )
 select acked.count as "acked!", c.id as "id?", c.kind as "kind?", c.payload as "payload?: Json<Box<RawValue>>",
        c.attempt as "attempt?", c.priority as "priority?", c.run_at as "run_at?",
-       c.dedupe_scope as "dedupe_scope?: DedupeScope", c.age as "age?"
+       c.dedupe_scope as "dedupe_scope?: DedupeScope", c.age as "age?", c.waited as "waited?"
   from (select count(*) as count from finished) as acked
   left join claimed c on true

@@ -1,0 +1,78 @@
+//! A worker whose jobs do what their payload says ([`jobs::testing::follow_script`]): for tests that send it signals.
+//!
+//! The engine is the shipped one, in the shipped runtime; only the jobs are not.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use jobs::{
+    job::{Policy, Queue},
+    runtime::{Worker, WorkerOptions},
+    testing::{Probes, follow_script},
+};
+use sqlx::PgPool;
+
+use crate::{
+    exit::Failure,
+    lifecycle::Stop,
+    settings::{LogFormat, LogSettings},
+    telemetry,
+};
+
+/// `aisha internal run-probes`. Times are in milliseconds.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The database.
+    url: String,
+    /// Part of the worker's name.
+    #[arg(long, default_value = "probes")]
+    name: String,
+    /// Jobs at once.
+    #[arg(long, default_value_t = 1)]
+    slots: usize,
+    /// `queue.lease`; a beat is a tenth of it.
+    #[arg(long, default_value_t = 3000)]
+    lease: u64,
+    /// `queue.sweep`.
+    #[arg(long, default_value_t = 200)]
+    sweep: u64,
+    /// `queue.poll`: the default is longer than any test.
+    #[arg(long, default_value_t = 3_600_000)]
+    poll: u64,
+    /// `queue.grace`.
+    #[arg(long, default_value_t = 3_600_000)]
+    grace: u64,
+}
+
+/// Runs until it is told to stop.
+pub async fn main(args: Args) -> Result<(), Failure> {
+    telemetry::start_logging(&LogSettings {
+        format: LogFormat::Text,
+        filter: "info".to_owned(),
+    })?;
+    let grace = Duration::from_millis(args.grace);
+    let stop = Stop::at_signals(grace).context("signals cannot be listened to")?;
+    let pool = PgPool::connect(&args.url)
+        .await
+        .context("cannot reach the database")?;
+    let policy = Policy::attempts(3)
+        .backoff(Duration::from_millis(1), Duration::from_millis(1))
+        .timeout(Duration::from_hours(1));
+    let registry = Probes::new(&pool, follow_script).policy(policy).registry();
+    let lease = Duration::from_millis(args.lease);
+    let options = WorkerOptions {
+        name: args.name,
+        slots: vec![(Queue::Upkeep, args.slots)],
+        lease,
+        beat: lease / 10,
+        sweep: Duration::from_millis(args.sweep),
+        poll: Duration::from_millis(args.poll),
+        grace,
+    };
+    let worker = Worker::with_registry(&pool, registry, options).context("the worker cannot be started")?;
+    worker
+        .run(stop.soft().clone(), stop.hard().clone())
+        .await
+        .context("the worker broke down")?;
+    Ok(())
+}

@@ -1,0 +1,235 @@
+//! `submit_training`: one paid request, whatever happens to its answer.
+
+use aisha::simulators::fal::faults::{Effect, Fault, Operation, When};
+use jobs::{PollStatus, SubmitTraining, queue::JobState};
+use serde_json::json;
+
+use super::world::World;
+
+fn answer(status: u16, body: serde_json::Value) -> Effect {
+    Effect::Answer {
+        status,
+        headers: Default::default(),
+        body,
+    }
+}
+
+#[tokio::test]
+async fn a_submit_whose_answer_is_lost_is_adopted_and_never_repeated() {
+    let world = World::archived().await;
+    world
+        .fal
+        .script(Fault {
+            when: Some(When::After),
+            ..Fault::new(Operation::Submit, Effect::Close {})
+        })
+        .unwrap();
+    let world = world.submit().await;
+    assert_eq!(world.status().await, "submitting", "nobody knows");
+    assert_eq!(
+        world
+            .count("select count(*) from training_attempts where outcome is null")
+            .await,
+        1
+    );
+
+    // Whoever enqueues another submit now does not get a second request.
+    let mut tx = world.pool().begin().await.unwrap();
+    jobs::enqueue::enqueue(&mut tx, &SubmitTraining::new(world.training))
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    world.jobs.run_one::<SubmitTraining>().await.unwrap();
+    assert_eq!(world.submits(), 1);
+
+    world.fal_is_done().await;
+    world.poll().await;
+    assert_eq!(world.status().await, "submitted");
+    assert_eq!(
+        world
+            .text("select evidence::text from training_attempts")
+            .await
+            .as_deref(),
+        Some("request_list")
+    );
+    world.jobs.drain_through_time().await;
+    assert_eq!((world.status().await.as_str(), world.submits()), ("completed", 1));
+}
+
+#[tokio::test]
+async fn a_submit_whose_answer_is_lost_is_adopted_by_its_webhooks_token() {
+    let world = World::archived().await;
+    world
+        .fal
+        .script(Fault {
+            when: Some(When::After),
+            ..Fault::new(Operation::Submit, Effect::Close {})
+        })
+        .unwrap();
+    let world = world.submit().await;
+    let token = world.text("select token from training_attempts").await.unwrap();
+    let body = json!({"request_id": "11111111-2222-4333-8444-555555555555", "status": "OK", "payload": null});
+    let became = world
+        .deliver(
+            "11111111-2222-4333-8444-555555555555",
+            &body,
+            Some("style"),
+            Some(&token),
+        )
+        .await;
+    assert_eq!(became.as_deref(), Some("looked_up"));
+    assert_eq!(world.status().await, "submitted");
+    assert_eq!(world.request_id().await, "11111111-2222-4333-8444-555555555555");
+    assert_eq!(
+        world
+            .text("select evidence::text from training_attempts")
+            .await
+            .as_deref(),
+        Some("webhook")
+    );
+    assert_eq!(world.submits(), 1);
+}
+
+#[tokio::test]
+async fn a_dead_submit_leaves_an_ambiguous_attempt_to_the_poll() {
+    let world = World::archived().await;
+    world
+        .fal
+        .script(Fault {
+            when: Some(When::After),
+            ..Fault::new(
+                Operation::Submit,
+                Effect::Hold {
+                    until_delivered: false,
+                },
+            )
+        })
+        .unwrap();
+    let job = world.job::<SubmitTraining>().await;
+    // Dies while FAL's answer is withheld, at the last attempt.
+    sqlx::query("update jobs set attempt = 7 where id = $1")
+        .bind(job.0)
+        .execute(world.pool())
+        .await
+        .unwrap();
+    tokio::select! {
+        ran = world.jobs.run(job) => panic!("the answer was withheld, and yet: {ran:?}"),
+        held = world.fal.held(1) => drop(held.unwrap()),
+    }
+    world.fal.release();
+    world.jobs.rescue().await;
+    let state = world
+        .text("select state::text from jobs where kind = 'submit_training'")
+        .await;
+    assert_eq!(state.as_deref(), Some("dead"));
+    assert_eq!(
+        world.status().await,
+        "submitting",
+        "attempts running out never fail an open attempt (K12)"
+    );
+    world.fal_is_done().await;
+    world.jobs.drain_through_time().await;
+    assert_eq!((world.status().await.as_str(), world.submits()), ("completed", 1));
+}
+
+#[tokio::test]
+async fn a_refused_submit_fails_the_training_and_says_so() {
+    let world = World::archived().await;
+    world
+        .fal
+        .script(Fault::new(
+            Operation::Submit,
+            answer(422, json!({"detail": "no such field"})),
+        ))
+        .unwrap();
+    let world = world.submit().await;
+    assert_eq!(world.status().await, "failed");
+    assert_eq!(
+        world.text("select failure_code from trainings").await.as_deref(),
+        Some("rejected_by_provider")
+    );
+    assert_eq!(
+        world
+            .text("select outcome::text from training_attempts")
+            .await
+            .as_deref(),
+        Some("refused")
+    );
+    assert_eq!(
+        world
+            .count("select count(*) from notifications where kind = 'final'")
+            .await,
+        1
+    );
+}
+
+#[tokio::test]
+async fn a_locked_account_parks_the_submit_at_no_charge() {
+    let world = World::archived().await;
+    let locked = json!({"detail": "User is locked. Reason: Exhausted balance."});
+    world
+        .fal
+        .script(Fault::new(Operation::Submit, answer(403, locked)))
+        .unwrap();
+    let ran = world.jobs.run_one::<SubmitTraining>().await.unwrap();
+    assert_eq!(ran.state, JobState::Scheduled);
+    assert_eq!(
+        world
+            .count("select attempt::bigint from jobs where kind = 'submit_training'")
+            .await,
+        0
+    );
+    assert_eq!(
+        world.status().await,
+        "archived",
+        "nobody's training fails for our bill"
+    );
+    let job = world.job::<SubmitTraining>().await;
+    world.jobs.run(job).await;
+    assert_eq!((world.status().await.as_str(), world.submits()), ("submitted", 1));
+    assert_eq!(world.count("select count(*) from training_attempts").await, 2);
+}
+
+#[tokio::test]
+async fn a_busy_fal_is_waited_for_as_long_as_it_says() {
+    let world = World::archived().await;
+    let busy = Effect::Answer {
+        status: 429,
+        headers: [("retry-after".to_owned(), "40".to_owned())].into(),
+        body: json!({}),
+    };
+    world.fal.script(Fault::new(Operation::Submit, busy)).unwrap();
+    world.jobs.run_one::<SubmitTraining>().await.unwrap();
+    let wait = "select extract(epoch from run_at - now())::bigint from jobs where kind = 'submit_training'";
+    let seconds = world.count(wait).await;
+    assert!((38..=41).contains(&seconds), "{seconds} s");
+    assert_eq!(
+        world
+            .count("select attempt::bigint from jobs where kind = 'submit_training'")
+            .await,
+        0
+    );
+}
+
+#[tokio::test]
+async fn the_poll_is_there_before_the_submit_is_answered() {
+    let world = World::archived().await;
+    world
+        .fal
+        .script(Fault {
+            when: Some(When::Before),
+            ..Fault::new(
+                Operation::Submit,
+                Effect::Hold {
+                    until_delivered: false,
+                },
+            )
+        })
+        .unwrap();
+    let job = world.job::<SubmitTraining>().await;
+    tokio::select! {
+        ran = world.jobs.run(job) => panic!("the answer was withheld, and yet: {ran:?}"),
+        held = world.fal.held(1) => drop(held.unwrap()),
+    }
+    world.job::<PollStatus>().await;
+}

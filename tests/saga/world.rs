@@ -1,0 +1,371 @@
+//! One user, one avatar in training, and everything that its jobs talk to.
+
+use std::{sync::Arc, time::Duration};
+
+use aisha::simulators::fal::ledger::Event;
+use jobs::{
+    ApplyFalDelivery, BuildArchive, Clock, PollStatus, StoreModel, SubmitTraining,
+    archive::{Limits, Workbench},
+    domain::{Trainers, TrainingDefaults, TrainingId},
+    enqueue::enqueue,
+    fal::{FalClient, FalSettings, FalTimeouts, Multipart},
+    objects::{ObjectStore, ObjectStoreSettings, ObjectStoreTimeouts},
+    queue::JobId,
+    runtime::{ArchiveDelivery, Chance, SagaSettings, Services},
+    telegram::TelegramClient,
+    testing::TestWorker,
+    texts::Texts,
+};
+use secrecy::SecretString;
+use sha2::{Digest, Sha256};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::support::{BOT_TOKEN, BUCKET, Db, Fal, S3, Telegram};
+
+/// Small and quick to pack; the archive's own tests use large ones.
+const PHOTO: &[u8] = include_bytes!("../photos/portrait/18_rocket.jpg");
+
+pub struct World {
+    pub db: Db,
+    pub s3: S3,
+    pub fal: Fal,
+    /// Serves as long as the world lasts.
+    _telegram: Telegram,
+    pub jobs: TestWorker,
+    pub training: TrainingId,
+    user: Uuid,
+    avatar: Uuid,
+}
+
+impl World {
+    /// A training that was just requested, with four stored photos: a style, whose trainer needs no more.
+    pub async fn requested() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// The same, where the saga's numbers or the clients differ.
+    pub async fn with(change: impl FnOnce(&mut Services)) -> Self {
+        let (db, s3, fal, telegram) = (
+            Db::new().await,
+            S3::new().await,
+            Fal::new().await,
+            Telegram::new().await,
+        );
+        let mut services = services(&db, &s3, &fal, &telegram);
+        change(&mut services);
+        let jobs = TestWorker::new(&services);
+        let person = telegram.control().create_user(Default::default());
+        let (user, avatar, training) = rows(&db.pool, person.id()).await;
+        let world = Self {
+            db,
+            s3,
+            fal,
+            _telegram: telegram,
+            jobs,
+            training: TrainingId(training),
+            user,
+            avatar,
+        };
+        for number in 0..4 {
+            world.store_photo(&photo(number)).await;
+        }
+        world.enqueue_archive().await;
+        world
+    }
+
+    /// … whose archive is at FAL.
+    pub async fn archived() -> Self {
+        Self::requested().await.archive().await
+    }
+
+    /// … and which FAL has accepted.
+    pub async fn submitted() -> Self {
+        Self::archived().await.submit().await
+    }
+
+    pub async fn archive(self) -> Self {
+        self.jobs
+            .run_one::<BuildArchive>()
+            .await
+            .expect("an archive to build");
+        assert_eq!(self.status().await, "archived");
+        self
+    }
+
+    pub async fn submit(self) -> Self {
+        self.jobs
+            .run_one::<SubmitTraining>()
+            .await
+            .expect("a training to submit");
+        self
+    }
+
+    /// … whose result is stored, its model not yet.
+    pub async fn trained() -> Self {
+        let world = Self::submitted().await;
+        world.fal_is_done().await;
+        world.deliver_ok(world.request_id().await).await;
+        assert_eq!(world.status().await, "trained");
+        world
+    }
+
+    pub fn pool(&self) -> &PgPool {
+        &self.db.pool
+    }
+
+    /// A photo in the bucket, as `store_photo` leaves it.
+    pub async fn store_photo(&self, bytes: &[u8]) -> Uuid {
+        let id = Uuid::now_v7();
+        let key = format!("{}/{}/{id}.jpg", self.user, self.avatar);
+        self.s3.put(&key, bytes);
+        sqlx::query(
+            "insert into avatar_photos (id, avatar_id, file_id, file_unique_id, status, storage_key, content_type, bytes, settled_at)
+             values ($1, $2, $1::text, $1::text, 'stored', $3, 'image/jpeg', $4, now())",
+        )
+        .bind(id)
+        .bind(self.avatar)
+        .bind(key)
+        .bind(i64::try_from(bytes.len()).unwrap())
+        .execute(self.pool())
+        .await
+        .unwrap();
+        id
+    }
+
+    /// A photo that Telegram has and the bucket has not.
+    pub async fn announce_photo(&self) -> Uuid {
+        sqlx::query_scalar(
+            "insert into avatar_photos (avatar_id, file_id, file_unique_id, status) values ($1, 'later', 'later', 'pending') returning id",
+        )
+        .bind(self.avatar)
+        .fetch_one(self.pool())
+        .await
+        .unwrap()
+    }
+
+    pub async fn enqueue_archive(&self) -> JobId {
+        let mut tx = self.pool().begin().await.unwrap();
+        enqueue(&mut tx, &BuildArchive::new(self.training)).await.unwrap();
+        tx.commit().await.unwrap();
+        self.job::<BuildArchive>().await
+    }
+
+    /// The one live job of a kind.
+    pub async fn job<J: jobs::job::Job>(&self) -> JobId {
+        let mut db = self.pool().acquire().await.unwrap();
+        jobs::testing::assert_enqueued::<J>(&mut db, |_| true).await
+    }
+
+    pub async fn status(&self) -> String {
+        self.text("select status::text from trainings").await.unwrap()
+    }
+
+    pub async fn request_id(&self) -> String {
+        self.text("select request_id from trainings")
+            .await
+            .expect("a request id")
+    }
+
+    pub async fn text(&self, query: &'static str) -> Option<String> {
+        sqlx::query_scalar(query).fetch_one(self.pool()).await.unwrap()
+    }
+
+    pub async fn count(&self, query: &'static str) -> i64 {
+        sqlx::query_scalar(query).fetch_one(self.pool()).await.unwrap()
+    }
+
+    /// What FAL accepted, and would bill.
+    pub fn submits(&self) -> usize {
+        self.fal
+            .ledger()
+            .iter()
+            .filter(|entry| matches!(entry.event, Event::Submitted { .. }))
+            .count()
+    }
+
+    /// Until FAL's run has ended.
+    pub async fn fal_is_done(&self) {
+        let ended = |entries: &[aisha::simulators::fal::ledger::Entry]| {
+            entries
+                .iter()
+                .any(|entry| matches!(entry.event, Event::RunEnded { .. }))
+                .then_some(())
+        };
+        self.fal
+            .wait_for("the run's end", ended)
+            .await
+            .unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// One look of `poll_status`, whenever it is due.
+    pub async fn poll(&self) {
+        let job = self.job::<PollStatus>().await;
+        self.jobs.run(job).await;
+    }
+
+    /// FAL's delivery of a success, stored and applied. Its payload is FAL's own result.
+    pub async fn deliver_ok(&self, request_id: String) {
+        let http = reqwest::Client::builder().build().unwrap();
+        let url = self
+            .text("select response_url from trainings")
+            .await
+            .expect("a response URL");
+        let answer = http
+            .get(url)
+            .header("authorization", "Key test-key:test-secret")
+            .send()
+            .await
+            .unwrap();
+        let payload: serde_json::Value = answer.json().await.unwrap();
+        let body = serde_json::json!({"request_id": request_id, "gateway_request_id": "g", "status": "OK", "payload": payload});
+        self.deliver(&request_id, &body, Some("style"), None).await;
+    }
+
+    /// A verified delivery, stored as the web role does, and applied. Returns its disposition.
+    pub async fn deliver(
+        &self,
+        request_id: &str,
+        body: &serde_json::Value,
+        training_type: Option<&str>,
+        token: Option<&str>,
+    ) -> Option<String> {
+        let id = self.store_delivery(request_id, body, training_type, token).await;
+        let job = self.job::<ApplyFalDelivery>().await;
+        self.jobs.run(job).await;
+        sqlx::query_scalar("select disposition from fal_deliveries where id = $1")
+            .bind(id)
+            .fetch_one(self.pool())
+            .await
+            .unwrap()
+    }
+
+    pub async fn store_delivery(
+        &self,
+        request_id: &str,
+        body: &serde_json::Value,
+        training_type: Option<&str>,
+        token: Option<&str>,
+    ) -> i64 {
+        let body = body.to_string().into_bytes();
+        let mut tx = self.pool().begin().await.unwrap();
+        let id: i64 = sqlx::query_scalar(
+            "insert into fal_deliveries (request_id, body_sha256, body, training_type, token, fal_user_id, signed_at)
+             values ($1, $2, $3, $4, $5, 'github|simulated', now()) returning id",
+        )
+        .bind(request_id)
+        .bind(hex::encode(Sha256::digest(&body)))
+        .bind(body)
+        .bind(training_type)
+        .bind(token)
+        .fetch_one(&mut *tx)
+        .await
+        .unwrap();
+        enqueue(&mut tx, &ApplyFalDelivery::new(id)).await.unwrap();
+        tx.commit().await.unwrap();
+        id
+    }
+
+    pub async fn store_model(&self) -> jobs::testing::Ran {
+        self.jobs.run_one::<StoreModel>().await.expect("a model to store")
+    }
+}
+
+/// A photo that no other is equal to: its comment differs.
+pub fn photo(number: u8) -> Vec<u8> {
+    let mut bytes = PHOTO[..2].to_vec();
+    bytes.extend([0xff, 0xfe, 0, 3, number]);
+    bytes.extend(&PHOTO[2..]);
+    bytes
+}
+
+fn services(db: &Db, s3: &S3, fal: &Fal, telegram: &Telegram) -> Services {
+    let url = |service: &str| format!("{}/{service}", fal.url()).parse().unwrap();
+    let s3: std::collections::HashMap<_, _> = s3.env().into_iter().collect();
+    let defaults = TrainingDefaults {
+        portrait_trainer: "flux-lora-portrait-trainer".to_owned(),
+        style_trainer: "flux-lora-fast-training".to_owned(),
+        preset: "balanced".to_owned(),
+    };
+    Services {
+        pool: db.pool.clone(),
+        clock: Clock::system(),
+        chance: Chance::from_seed(1),
+        fal: FalClient::new(FalSettings {
+            queue_url: url("queue"),
+            run_url: url("run"),
+            rest_url: url("rest"),
+            cdn_url: url("cdn"),
+            api_url: url("api"),
+            key: SecretString::from("test-key:test-secret"),
+            timeouts: FalTimeouts {
+                submit: Duration::from_secs(2),
+                ..FalTimeouts::default()
+            },
+            multipart: Multipart::default(),
+        })
+        .unwrap(),
+        objects: ObjectStore::new(&ObjectStoreSettings {
+            endpoint: s3["S3_ENDPOINT"].parse().unwrap(),
+            public_endpoint: s3["S3_ENDPOINT"].parse().unwrap(),
+            region: s3["S3_REGION"].clone(),
+            access_key: SecretString::from(s3["S3_ACCESS_KEY"].clone()),
+            secret_key: SecretString::from(s3["S3_SECRET_KEY"].clone()),
+            bucket: BUCKET.to_owned(),
+            timeouts: ObjectStoreTimeouts::default(),
+        })
+        .unwrap(),
+        telegram: TelegramClient::new(
+            &SecretString::from(BOT_TOKEN),
+            &telegram.url().parse().unwrap(),
+            Duration::from_secs(20),
+        )
+        .unwrap(),
+        texts: Texts::load().unwrap(),
+        trainers: Arc::new(
+            Trainers::from_toml(include_str!("../../config/trainers.toml"), &defaults).unwrap(),
+        ),
+        workbench: Workbench::new(64 * 1024 * 1024, 2).unwrap(),
+        saga: Arc::new(SagaSettings {
+            photos: Limits {
+                photos: 4..=20,
+                ..Limits::default()
+            },
+            archive_delivery: ArchiveDelivery::FalStorage,
+            archive_lifecycle: Duration::from_hours(1),
+            webhook: None,
+            first_poll: Duration::from_secs(30),
+            poll_every: Duration::from_secs(15),
+            webhook_grace: Duration::ZERO,
+            list_every: Duration::from_mins(1),
+        }),
+    }
+}
+
+async fn rows(pool: &PgPool, telegram_id: i64) -> (Uuid, Uuid, Uuid) {
+    let user: Uuid = sqlx::query_scalar(
+        "insert into users (telegram_id, username, language) values ($1, 'lisa', 'en') returning id",
+    )
+    .bind(telegram_id)
+    .fetch_one(pool)
+    .await
+    .unwrap();
+    let avatar: Uuid = sqlx::query_scalar(
+        "insert into avatars (user_id, name, gender, avatar_type, training_type, status, trigger_phrase, training_started_at)
+         values ($1, 'Lisa', 'female', 'character', 'style', 'training', 'zorvane', now()) returning id",
+    )
+    .bind(user)
+    .fetch_one(pool)
+    .await
+    .unwrap();
+    let training: Uuid = sqlx::query_scalar(
+        "insert into trainings (avatar_id, user_id, training_type, trainer, preset, trigger_phrase, status)
+         values ($1, $2, 'style', 'flux-lora-fast-training', 'fast', 'zorvane', 'requested') returning id",
+    )
+    .bind(avatar)
+    .bind(user)
+    .fetch_one(pool)
+    .await
+    .unwrap();
+    (user, avatar, training)
+}
