@@ -89,10 +89,17 @@ pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
         texts: Texts::load().context("the texts are broken")?,
     };
     info!("The bot is running");
-    tokio::join!(
-        announce(&bot, &settings.updates, &stop),
-        lanes::run(&bot, LANES, &stop)
-    );
+    let work = async {
+        tokio::join!(
+            announce(&bot, &settings.updates, &stop),
+            lanes::run(&bot, LANES, &stop)
+        )
+    };
+    tokio::select! {
+        _ = work => {}
+        // A turn that hangs is rolled back and taken again by whoever runs next.
+        () = stop.hard().cancelled() => {}
+    }
     database.close().await;
     info!("The bot has stopped");
     Ok(())

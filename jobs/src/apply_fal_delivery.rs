@@ -67,7 +67,7 @@ impl Job for ApplyFalDelivery {
 
 impl Run for ApplyFalDelivery {
     async fn run(&self, cx: &Context) -> Result<Done, JobError> {
-        let mut tx = cx.pool.begin().await?;
+        let mut tx = cx.begin().await?;
         let Some(stored) = deliveries::lock(&mut tx, self.delivery_id).await? else {
             return Ok(Done::Skipped("the delivery is gone"));
         };

@@ -171,7 +171,7 @@ impl BuildArchive {
             photos,
             expires_at,
         };
-        let mut tx = cx.pool.begin().await?;
+        let mut tx = cx.begin().await?;
         reject(&mut tx, &archive.rejected).await?;
         saga::archived(&mut tx, training.id, &stored).await?;
         cx.complete_in(&mut tx).await?;
@@ -188,7 +188,7 @@ impl BuildArchive {
         detail: &str,
         rejected: &[(PhotoId, PhotoProblem)],
     ) -> Result<Done, JobError> {
-        let mut tx = cx.pool.begin().await?;
+        let mut tx = cx.begin().await?;
         reject(&mut tx, rejected).await?;
         saga::failed(
             &mut tx,

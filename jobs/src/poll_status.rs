@@ -119,7 +119,7 @@ async fn adopt_from_list(cx: &Context, training: &Training, attempt: &Attempt) -
             "the attempt is not in FAL's request list yet",
         ));
     };
-    let mut tx = cx.pool.begin().await?;
+    let mut tx = cx.begin().await?;
     let adopted = saga::submit_accepted(
         &mut tx,
         training.id,
@@ -201,7 +201,7 @@ fn webhook_had_its_chance(cx: &Context, training: &Training) -> bool {
 }
 
 async fn note(cx: &Context, training: &Training, seen: &Observation<'_>) -> Result<(), JobError> {
-    let mut tx = cx.pool.begin().await?;
+    let mut tx = cx.begin().await?;
     saga::observed(&mut tx, training, seen).await?;
     Ok(tx.commit().await?)
 }
@@ -209,7 +209,7 @@ async fn note(cx: &Context, training: &Training, seen: &Observation<'_>) -> Resu
 /// COMPLETED is also what a failed request is called; the result's status code tells (fal.md 1.5).
 async fn judge(cx: &Context, training: &Training) -> Result<Done, JobError> {
     let outcome = cx.fal.result(&at_fal(training)?).await?;
-    let mut tx = cx.pool.begin().await?;
+    let mut tx = cx.begin().await?;
     let changed = match &outcome {
         ResultOutcome::NotReady => {
             return Err(JobError::snooze(

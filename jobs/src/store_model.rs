@@ -76,7 +76,7 @@ impl Run for StoreModel {
             TrainedModel::Finetune { id } => VerifiedModel::Finetune { id },
             TrainedModel::Lora { url, file_size, .. } => copy_lora(cx, &training, &url, file_size).await?,
         };
-        let mut tx = cx.pool.begin().await?;
+        let mut tx = cx.begin().await?;
         saga::completed(&mut tx, training.id, &verified).await?;
         cx.complete_in(&mut tx).await?;
         tx.commit().await?;

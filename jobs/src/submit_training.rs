@@ -86,7 +86,7 @@ impl Run for SubmitTraining {
             _ => return Ok(Done::Skipped("the training is not waiting to be submitted")),
         }
         if !archive_is_there(cx, &training).await? {
-            let mut tx = cx.pool.begin().await?;
+            let mut tx = cx.begin().await?;
             saga::archive_lost(&mut tx, training.id).await?;
             tx.commit().await?;
             return Ok(Done::Skipped("the archive was gone; it is built again"));
@@ -190,7 +190,7 @@ impl Posting {
 
     /// Commits the attempt under our claim's fence: a runner whose claim is lost must not open one.
     async fn commit(&self, cx: &Context) -> Result<Option<Uuid>, JobError> {
-        let mut tx = cx.pool.begin().await?;
+        let mut tx = cx.begin().await?;
         cx.fence(&mut tx).await?;
         let attempt = NewAttempt {
             token: &self.token,
@@ -210,7 +210,7 @@ impl Posting {
         let id = self.training;
         match outcome {
             SubmitOutcome::Accepted(request) => {
-                let mut tx = cx.pool.begin().await?;
+                let mut tx = cx.begin().await?;
                 saga::submit_accepted(
                     &mut tx,
                     id,
@@ -274,7 +274,7 @@ impl Posting {
         why: &str,
         verdict: JobError,
     ) -> Result<Done, JobError> {
-        let mut tx = cx.pool.begin().await?;
+        let mut tx = cx.begin().await?;
         let settled = saga::submit_not_accepted(&mut tx, self.training, attempt, outcome, why).await?;
         tx.commit().await?;
         if settled {

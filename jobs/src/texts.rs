@@ -127,12 +127,11 @@ impl Texts {
     }
 
     fn phrase(&self, locale: Locale, phrase: &Phrase, markup: Markup) -> String {
-        if let Ok(Value::Object(fields)) = serde_json::to_value(phrase) {
-            self.render(locale, &fields, markup)
-        } else {
+        let Ok(Value::Object(fields)) = serde_json::to_value(phrase) else {
             error!("Phrase {phrase:?} is not an object: it cannot be said");
-            String::new()
-        }
+            return String::new();
+        };
+        self.render(locale, &fields, markup)
     }
 
     /// `fields` is a phrase's JSON: `say`, and the arguments, some of which are phrases themselves.

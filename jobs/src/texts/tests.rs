@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{archive::PhotoProblem, domain::FailureCode, store_photo::UNAVAILABLE};
+use crate::{archive::PhotoProblem, domain::FailureCode, store::photos::UNAVAILABLE};
 
 /// The keys of a family (see [`phrase`]): those that the code can produce, and the one for all others.
 fn family(name: &str) -> Option<Vec<String>> {
