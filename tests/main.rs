@@ -8,8 +8,6 @@
     clippy::panic,
     clippy::print_stderr,
     clippy::cast_possible_wrap,
-    clippy::cast_possible_truncation,
-    clippy::items_after_statements,
     reason = "a test ends by panicking, and says why on standard error; its numbers are small, its constants beside their use"
 )]
 
