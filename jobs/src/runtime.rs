@@ -137,6 +137,8 @@ impl Worker {
         let mut queues = self.queues(&soft);
         info!(worker.id = self.id(), "Worker {} is claiming jobs", self.id());
         let broken = tokio::select! {
+            // First: what ends because of it may be seen in the same moment.
+            biased;
             () = soft.cancelled() => None,
             Some(ended) = queues.join_next() => Some(ended),
             Some(ended) = duties.join_next() => Some(ended),
