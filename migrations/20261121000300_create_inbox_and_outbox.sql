@@ -79,4 +79,5 @@ comment on column telegram_updates.attempts   is 'How often handling failed and 
 comment on column telegram_updates.retry_at   is 'Not handled before this moment. NULL unless handling failed.';
 comment on column telegram_updates.handled_at is 'Set in the transaction of the update''s effect.';
 comment on column telegram_updates.error      is 'Why it was given up as unreadable or failing for good. NULL when it had its effect.';
-create index telegram_updates_open on telegram_updates (chat_id, update_id) where handled_at is null;
+create index telegram_updates_open on telegram_updates (update_id) where handled_at is null;
+create index telegram_updates_open_of_chat on telegram_updates (chat_id, update_id) where handled_at is null;

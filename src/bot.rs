@@ -89,10 +89,17 @@ pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
         texts: Texts::load().context("the texts are broken")?,
     };
     info!("The bot is running");
-    tokio::join!(
-        announce(&bot, &settings.updates, &stop),
-        lanes::run(&bot, LANES, &stop)
-    );
+    let work = async {
+        tokio::join!(
+            announce(&bot, &settings.updates, &stop),
+            lanes::run(&bot, LANES, &stop)
+        )
+    };
+    tokio::select! {
+        _ = work => {}
+        // A turn that hangs is rolled back and taken again by whoever runs next.
+        () = stop.hard().cancelled() => {}
+    }
     database.close().await;
     info!("The bot has stopped");
     Ok(())
@@ -147,7 +154,7 @@ where
         let Err(failure) = call().await else { return };
         warn!("Telegram did not let us {what}, next try in {pause:?}: {failure}");
         pause_unless_stopped(pause, stop).await;
-        pause = (pause * 2).min(Duration::from_secs(60));
+        pause = (pause * 2).min(Duration::from_mins(1));
     }
 }
 

@@ -174,7 +174,8 @@ fn services(
         telegram,
         texts: Texts::load().context("the texts are broken")?,
         trainers: Arc::new(settings.training.trainers.clone()),
-        workbench: Workbench::new(settings.photos.decode_memory_bytes, cores),
+        workbench: Workbench::new(settings.photos.decode_memory_bytes, cores)
+            .context("the threads that decode photos cannot be started")?,
         saga: Arc::new(saga(settings)),
     })
 }

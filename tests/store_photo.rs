@@ -12,16 +12,22 @@ use crate::support::{Core, bucket_out_of_reach};
 
 /// A draft at the photo step, whose counter is shown.
 async fn draft(core: &Core, person: &SimUser) -> AvatarId {
-    let draft = core.draft_of(person).await;
+    let avatar = core.draft_of(person).await;
     let mut turn = core.turn_of(person).await;
-    turn.show_photos(draft, Place::New).await.unwrap();
+    let draft = turn.draft().await.unwrap().unwrap();
+    turn.show_photos(&draft, Place::New).await.unwrap();
     turn.finish().await.unwrap();
     core.worker().drain().await;
-    draft
+    avatar
 }
 
 /// A photo that the person sends; the job that fetches it.
-async fn send(core: &Core, person: &SimUser, draft: AvatarId, bytes: &[u8]) -> JobId {
+async fn send(core: &Core, person: &SimUser, bytes: &[u8]) -> JobId {
+    assert_eq!(offer(core, person, bytes).await, PhotoTaken::Yes);
+    core.newest("store_photo").await
+}
+
+async fn offer(core: &Core, person: &SimUser, bytes: &[u8]) -> PhotoTaken {
     let message = person
         .send_document("photo.jpg", Some("image/jpeg"), bytes.to_vec(), "")
         .await
@@ -36,14 +42,13 @@ async fn send(core: &Core, person: &SimUser, draft: AvatarId, bytes: &[u8]) -> J
         .clone()
         .unwrap();
     let mut turn = core.turn_of(person).await;
-    assert_eq!(
-        turn.add_photo(draft, &file.file_id, &file.file_unique_id)
-            .await
-            .unwrap(),
-        PhotoTaken::Yes
-    );
+    let draft = turn.draft().await.unwrap().unwrap();
+    let taken = turn
+        .add_photo(&draft, &file.file_id, &file.file_unique_id)
+        .await
+        .unwrap();
     turn.finish().await.unwrap();
-    core.newest("store_photo").await
+    taken
 }
 
 fn counter(core: &Core, person: &SimUser) -> String {
@@ -75,8 +80,8 @@ fn a_stored_payload_decodes_for_ever() {
 async fn store_photo_run_twice_stores_once() {
     let core = Core::new().await;
     let ann = core.person();
-    let avatar = draft(&core, &ann).await;
-    let job = send(&core, &ann, avatar, &portrait(0)).await;
+    draft(&core, &ann).await;
+    let job = send(&core, &ann, &portrait(0)).await;
     let worker = core.worker();
     assert_eq!(worker.run(job).await.state, JobState::Done);
     let row: (String, String, i64) =
@@ -85,7 +90,10 @@ async fn store_photo_run_twice_stores_once() {
             .await
             .unwrap();
     assert_eq!(core.s3.get(&row.0).unwrap(), portrait(0));
-    assert_eq!((row.1.as_str(), row.2), ("image/jpeg", portrait(0).len() as i64));
+    assert_eq!(
+        (row.1.as_str(), row.2),
+        ("image/jpeg", i64::try_from(portrait(0).len()).unwrap())
+    );
 
     let photo = core
         .look("select payload from jobs where kind = 'store_photo'")
@@ -110,8 +118,8 @@ async fn a_photo_survives_a_death_at_any_point_of_its_storing() {
     let worker = core.worker();
     for k in 0.. {
         let ann = core.person();
-        let avatar = draft(&core, &ann).await;
-        let job = send(&core, &ann, avatar, &portrait(1)).await;
+        draft(&core, &ann).await;
+        let job = send(&core, &ann, &portrait(1)).await;
         let fate = worker.die_at_await(job, k).await;
         worker.rescue().await;
         worker.drain_through_time().await;
@@ -135,8 +143,8 @@ async fn a_photo_survives_a_death_at_any_point_of_its_storing() {
 async fn a_photo_that_telegram_never_hands_out_is_refused_in_the_end_and_the_user_knows() {
     let core = Core::new().await;
     let ann = core.person();
-    let avatar = draft(&core, &ann).await;
-    let job = send(&core, &ann, avatar, &portrait(0)).await;
+    draft(&core, &ann).await;
+    let job = send(&core, &ann, &portrait(0)).await;
     let gone = Fault::on(
         "getFile",
         FaultAction::Refuse {
@@ -164,11 +172,41 @@ async fn a_photo_that_telegram_never_hands_out_is_refused_in_the_end_and_the_use
 }
 
 #[tokio::test]
+async fn a_refused_photo_is_told_again_and_one_that_was_unavailable_may_come_again() {
+    let core = Core::new().await;
+    let ann = core.person();
+    draft(&core, &ann).await;
+    send(&core, &ann, b"I am not a picture").await;
+    let worker = core.worker();
+    worker.drain_through_time().await;
+    let refused = PhotoTaken::Refused("not_an_image".to_owned());
+    assert_eq!(offer(&core, &ann, b"I am not a picture").await, refused);
+
+    let job = send(&core, &ann, &portrait(0)).await;
+    let gone = Fault::on(
+        "getFile",
+        FaultAction::Refuse {
+            error: Known::FileIsUnavailable,
+        },
+    );
+    core.telegram.control().inject(gone);
+    assert_eq!(worker.run_last_attempt(job).await.state, JobState::Dead);
+    assert_eq!(offer(&core, &ann, &portrait(0)).await, PhotoTaken::Yes);
+    worker.drain_through_time().await;
+    assert!(
+        counter(&core, &ann).contains("1 photo loaded"),
+        "{}",
+        counter(&core, &ann)
+    );
+    assert_eq!(offer(&core, &ann, &portrait(0)).await, PhotoTaken::Known);
+}
+
+#[tokio::test]
 async fn a_file_that_is_no_picture_is_refused_with_its_reason() {
     let core = Core::new().await;
     let ann = core.person();
-    let avatar = draft(&core, &ann).await;
-    send(&core, &ann, avatar, b"I am not a picture").await;
+    draft(&core, &ann).await;
+    send(&core, &ann, b"I am not a picture").await;
     core.worker().drain_through_time().await;
     assert_eq!(
         core.look::<String>("select reason from avatar_photos").await,
@@ -190,8 +228,8 @@ async fn a_file_that_is_no_picture_is_refused_with_its_reason() {
 async fn a_file_that_bots_may_not_fetch_is_refused_as_too_large() {
     let core = Core::new().await;
     let ann = core.person();
-    let avatar = draft(&core, &ann).await;
-    send(&core, &ann, avatar, &portrait(0)).await;
+    draft(&core, &ann).await;
+    send(&core, &ann, &portrait(0)).await;
     core.telegram.control().inject(Fault::on(
         "getFile",
         FaultAction::Refuse {
@@ -209,8 +247,8 @@ async fn a_file_that_bots_may_not_fetch_is_refused_as_too_large() {
 async fn a_bucket_that_is_away_costs_time_and_no_photo() {
     let mut core = Core::new().await;
     let ann = core.person();
-    let avatar = draft(&core, &ann).await;
-    let job = send(&core, &ann, avatar, &portrait(0)).await;
+    draft(&core, &ann).await;
+    let job = send(&core, &ann, &portrait(0)).await;
     let there = std::mem::replace(&mut core.services.objects, bucket_out_of_reach());
     assert_eq!(core.worker().run(job).await.state, JobState::Scheduled);
     assert_eq!(
@@ -232,7 +270,7 @@ async fn a_photo_of_a_draft_that_was_thrown_away_is_let_go() {
     let core = Core::new().await;
     let ann = core.person();
     let avatar = draft(&core, &ann).await;
-    let job = send(&core, &ann, avatar, &portrait(0)).await;
+    let job = send(&core, &ann, &portrait(0)).await;
     let mut turn = core.turn_of(&ann).await;
     assert!(turn.discard(avatar).await.unwrap().is_some());
     turn.finish().await.unwrap();

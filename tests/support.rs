@@ -16,10 +16,6 @@
 //! Waiting is done by [`eventually`] and by what reads a process's log; a test that sleeps is refused by
 //! `architecture.rs`.
 
-#![expect(
-    dead_code,
-    reason = "each helper is here for the tests to come as much as for those that use it now"
-)]
 #![expect(unused_imports, reason = "the names that tests import are listed whole")]
 
 mod core;
@@ -37,7 +33,7 @@ pub use core::{Core, bucket_out_of_reach};
 pub use db::Db;
 pub use fal::Fal;
 pub use fal_signer::{Delivery, FAL_USER, FalSigner};
-pub use process::{Aisha, aisha, procfile_line, ready};
+pub use process::{Aisha, aisha, procfile_line};
 pub use s3::{BUCKET, S3};
 pub use telegram::{BOT_TOKEN, Telegram};
 pub use web::Web;

@@ -1,4 +1,5 @@
-//! `build_archive PHOTOS OUT.zip [PARALLEL]`: the pipeline of the job of that name, with local files in and out.
+//! `build_archive PHOTOS OUT.zip [PARALLEL]`: the pipeline of the job of that name, with local files in and
+//! out.
 //!
 //! For `benches/archive`: prints one line of JSON with what was done and the process's peak memory.
 
@@ -62,7 +63,7 @@ async fn build(files: &[PathBuf], parallel: usize) -> Result<Archive, Box<dyn st
         photos: 1..=files.len(),
         ..Limits::default()
     };
-    let workbench = Workbench::new(Workbench::DEFAULT_MEMORY, parallel);
+    let workbench = Workbench::new(Workbench::DEFAULT_MEMORY, parallel)?;
     Ok(workbench
         .build(&photos, fetch, &limits, &CancellationToken::new())
         .await?)

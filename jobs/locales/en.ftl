@@ -57,6 +57,7 @@ photos-rejected =
     ⚠️ These did not work:
     { $lines }
 rejected-photo = • photo { $number } — { $problem }
+more-rejected = • { $count } more before these
 
 ## Why a photo was refused
 
@@ -98,6 +99,7 @@ too-many-photos =
 photo-without-draft = 📸 Nice photo! Let us create an avatar first; the photos come a little later.
 photo-kept = 📸 I have kept the photo. One answer is still open:
 photo-known = I have this photo already 🙂 Please send another one.
+photo-refused = 🙈 I have seen this one and it did not work: { $problem }.
 not-a-photo = I can't use a message like this one: photos or text, please.
 unknown-command = I don't know this command. There are /start, /status, /cancel and /help.
 not-understood = I did not quite get that. Shall we start with a new avatar?

@@ -57,7 +57,7 @@ impl Job for ApplyFalDelivery {
     const NAME: &'static str = "apply_fal_delivery";
     const QUEUE: Queue = Queue::Upkeep;
     const POLICY: Policy = Policy::attempts(20)
-        .backoff(Duration::from_secs(1), Duration::from_secs(120))
+        .backoff(Duration::from_secs(1), Duration::from_mins(2))
         .timeout(Duration::from_secs(30));
 
     fn dedupe_key(&self) -> Option<DedupeKey> {
@@ -67,7 +67,7 @@ impl Job for ApplyFalDelivery {
 
 impl Run for ApplyFalDelivery {
     async fn run(&self, cx: &Context) -> Result<Done, JobError> {
-        let mut tx = cx.pool.begin().await?;
+        let mut tx = cx.begin().await?;
         let Some(stored) = deliveries::lock(&mut tx, self.delivery_id).await? else {
             return Ok(Done::Skipped("the delivery is gone"));
         };

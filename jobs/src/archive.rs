@@ -1,15 +1,21 @@
 //! Photos in, one training archive out: the pipeline of `build_archive`, without queue, database or bucket.
 //!
-//! [`Workbench::build`] fetches the photos in order, verifies each to its last block, passes through what is
-//! already an upright 8-bit colour JPEG (without its metadata), turns everything else into one, and stores the
-//! results in a ZIP. A photo that cannot be used is left out and named with its [`PhotoProblem`].
+//! [`Workbench::build`] fetches the photos in order, verifies each to its last block, passes through what
+//! is already an upright 8-bit colour JPEG (without its metadata), turns everything else into one, and
+//! stores the results in a ZIP. A photo that cannot be used is left out and named with its
+//! [`PhotoProblem`].
 //!
 //! # Must stay true
-//! * The same photos make the same bytes, so that the hash can name the upload — `tests::the_same_photos_make_the_same_archive`
+//! * The same photos make the same bytes, so that the hash can name the upload —
+//!   `tests::the_same_photos_make_the_same_archive`
 //! * What is passed through decodes to the same pixels — `tests::a_passed_through_photo_keeps_its_pixels`
 //! * No metadata of the user's camera leaves — `tests::no_metadata_reaches_the_archive`
-//! * Decoding is bounded by bytes, for all archives of the process together — `tests::decoding_waits_for_memory`
-//! * No input makes it panic or ask for memory by what a header claims — `tests::bombs_are_refused_by_their_header`
+//! * Decoding is bounded by bytes, for all archives of the process together —
+//!   `tests::decoding_waits_for_memory`
+//! * Nobody gets memory by what a header claims —
+//!   `inspect::tests::every_problem_that_a_header_tells_has_its_code`
+//! * No bytes make it panic — `jpeg::tests::no_mutation_of_a_jpeg_panics_the_walker`; should another crate's
+//!   decoder do so, it costs that photo only — `crew::tests::a_panic_costs_its_own_photo_only`
 //!
 //! # If we die
 //! Nothing is left: the archive is a file without a name until it is uploaded.
@@ -26,16 +32,24 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::PhotoId;
 
+mod crew;
 mod inspect;
 mod jpeg;
 mod prepare;
 mod problem;
 mod reencode;
+mod upright;
 mod zip;
+
+#[cfg(test)]
+mod fixtures;
+#[cfg(test)]
+mod tests;
 
 pub use inspect::{PhotoFormat, PhotoInfo, inspect};
 pub use problem::PhotoProblem;
 
+use crew::{Crew, Size};
 use prepare::{Plan, Prepared};
 use zip::{Finished, ZipFile};
 
@@ -146,13 +160,13 @@ pub enum BuildError<E> {
     Cancelled,
 }
 
-/// What one process spends on photos at a time. Clones share the budget: one for all archives of a worker.
+/// What one process spends on photos at a time. Clones share it: one for all archives of a worker.
 #[derive(Debug, Clone)]
 pub struct Workbench {
     /// One permit a [`MEMORY_UNIT`].
     memory: Arc<Semaphore>,
     budget: u32,
-    cores: Arc<Semaphore>,
+    crew: Arc<Crew>,
     parallel: usize,
 }
 
@@ -161,28 +175,30 @@ const MEMORY_UNIT: usize = 1024 * 1024;
 impl Workbench {
     /// Two turned 12-megapixel photos at a time, or one progressive one: keeps a worker under 150 MB
     /// (`benches/archive`). In bytes.
-    pub const DEFAULT_MEMORY: usize = 100 * MEMORY_UNIT;
+    pub const DEFAULT_MEMORY: usize = 104 * MEMORY_UNIT;
 
-    /// `memory`: bytes that decoding may use at a time. A photo that needs more than all of it is decoded alone.
-    /// `parallel`: photos decoded at a time, one core each.
-    pub fn new(memory: usize, parallel: usize) -> Self {
+    /// `memory`: bytes that decoding may use at a time. A photo that needs more than all of it is decoded
+    /// alone. `parallel`: photos decoded at a time, one thread each; fails when the threads cannot be
+    /// started.
+    pub fn new(memory: usize, parallel: usize) -> io::Result<Self> {
         let budget = u32::try_from(memory / MEMORY_UNIT)
             .unwrap_or(u32::MAX >> 3)
             .max(1);
         let parallel = parallel.max(1);
         let memory = Arc::new(Semaphore::new(budget as usize));
-        Self {
+        Ok(Self {
             memory,
             budget,
-            cores: Arc::new(Semaphore::new(parallel)),
+            crew: Arc::new(Crew::start(parallel)?),
             parallel,
-        }
+        })
     }
 
     /// Builds the archive of `photos`, fetching each when its turn is near.
     ///
-    /// Blocking work runs on the runtime's blocking threads. It looks at `cancel` between two photos, and so it
-    /// does when the returned future is dropped: at most [`Self::new`]'s `parallel` photos are finished in vain.
+    /// Decoding runs on threads of its own, file work on the runtime's blocking threads. Both look at
+    /// `cancel` between two photos, also when the returned future is dropped: at most `parallel` photos are
+    /// then finished in vain.
     pub async fn build<F, Fut, E>(
         &self,
         photos: &[PhotoId],
@@ -232,7 +248,7 @@ impl Workbench {
     {
         let fetch = &fetch;
         // One photo more than cores is in hand, so that its fetch does not keep a core waiting.
-        let mut outcomes = stream::iter(photos.iter().copied())
+        let mut outcomes = stream::iter(photos.to_vec())
             .map(|photo| async move {
                 let fetched = fetch(photo)
                     .await
@@ -278,8 +294,8 @@ impl Workbench {
         })
     }
 
-    /// Decides by the header, waits for a core and for memory, and works on a blocking thread. The permits are
-    /// the thread's: they outlive this future if it is dropped.
+    /// Decides by the header, waits for memory and a thread, and has the work done there. The memory is the
+    /// thread's: it stays taken when this future is dropped.
     async fn prepare<E>(
         &self,
         fetched: Fetched,
@@ -297,12 +313,11 @@ impl Workbench {
         let weight = u32::try_from(plan.memory().div_ceil(MEMORY_UNIT))
             .unwrap_or(u32::MAX)
             .min(self.budget);
-        let core = self
-            .cores
-            .clone()
-            .acquire_owned()
-            .await
-            .map_err(|_| BuildError::Cancelled)?;
+        let size = if weight as usize * self.parallel > self.budget as usize {
+            Size::Large
+        } else {
+            Size::Small
+        };
         let memory = self
             .memory
             .clone()
@@ -310,19 +325,19 @@ impl Workbench {
             .await
             .map_err(|_| BuildError::Cancelled)?;
         let cancel = cancel.clone();
-        let work = move || {
-            let _permits = (core, memory);
+        let work = move |samples: &mut Vec<u8>| {
+            let _memory = memory;
             if cancel.is_cancelled() {
                 None
             } else {
-                Some(plan.run())
+                Some(plan.run(samples))
             }
         };
-        match spawn_blocking(work).await {
-            Ok(Some(outcome)) => Ok(outcome),
-            // The photo's fault, and no reason to try the whole archive again until it is dead.
-            Err(error) if error.is_panic() => Ok(Err(PhotoProblem::damaged("its decoder gave up"))),
-            Ok(None) | Err(_) => Err(BuildError::Cancelled),
+        match self.crew.run(size, work).await {
+            Some(Some(outcome)) => Ok(outcome),
+            Some(None) => Err(BuildError::Cancelled),
+            // The photo's fault, and no reason to try the whole archive again until the job is dead.
+            None => Ok(Err(PhotoProblem::damaged("its decoder gave up"))),
         }
     }
 }

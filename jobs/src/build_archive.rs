@@ -57,9 +57,9 @@ impl Job for BuildArchive {
     const NAME: &'static str = "build_archive";
     const QUEUE: Queue = Queue::Media;
     const POLICY: Policy = Policy::attempts(8)
-        .backoff(Duration::from_secs(3), Duration::from_secs(300))
-        .timeout(Duration::from_secs(600))
-        .snooze_cap(Duration::from_secs(3600));
+        .backoff(Duration::from_secs(3), Duration::from_mins(5))
+        .timeout(Duration::from_mins(10))
+        .snooze_cap(Duration::from_hours(1));
 
     fn dedupe_key(&self) -> Option<DedupeKey> {
         Some(DedupeKey::until_done(self.training_id))
@@ -83,7 +83,7 @@ impl Run for BuildArchive {
         }
         let keys = photos::stored_of(&mut db, training.avatar_id).await?;
         drop(db);
-        match build(cx, &keys).await {
+        match Box::pin(build(cx, &keys)).await {
             Ok(archive) => self.keep(cx, &training, archive).await,
             Err(BuildError::TooFew {
                 accepted,
@@ -129,8 +129,8 @@ impl Run for BuildArchive {
     }
 }
 
-/// Fetches from the bucket and packs. An object that is missing is that photo's problem, a bucket that does not
-/// answer is the run's.
+/// Fetches from the bucket and packs. A stored photo whose object is missing is our fault and not the photo's: the
+/// incumbent packed what a wrong bucket still had (D15), so nothing is packed then.
 async fn build(cx: &Context, stored: &[photos::StoredPhoto]) -> Result<Archive, BuildError<ObjectError>> {
     let keys: HashMap<PhotoId, &str> = stored
         .iter()
@@ -140,17 +140,9 @@ async fn build(cx: &Context, stored: &[photos::StoredPhoto]) -> Result<Archive, 
     let limits = &cx.saga.photos;
     let fetch = |photo: PhotoId| {
         let key = keys.get(&photo).copied().unwrap_or_default();
-        async move {
-            match cx.objects.get(key, limits.bytes).await {
-                Ok(bytes) => Ok(Fetched::Photo(bytes)),
-                Err(ObjectError::NotFound { .. }) => Ok(Fetched::Refused(PhotoProblem::Empty)),
-                Err(error) => Err(error),
-            }
-        }
+        async move { cx.objects.get(key, limits.bytes).await.map(Fetched::Photo) }
     };
-    cx.workbench
-        .build(&order, fetch, limits, cx.claim().stop_token())
-        .await
+    Box::pin(cx.workbench.build(&order, fetch, limits, cx.claim().stop_token())).await
 }
 
 impl BuildArchive {
@@ -179,7 +171,7 @@ impl BuildArchive {
             photos,
             expires_at,
         };
-        let mut tx = cx.pool.begin().await?;
+        let mut tx = cx.begin().await?;
         reject(&mut tx, &archive.rejected).await?;
         saga::archived(&mut tx, training.id, &stored).await?;
         cx.complete_in(&mut tx).await?;
@@ -196,7 +188,7 @@ impl BuildArchive {
         detail: &str,
         rejected: &[(PhotoId, PhotoProblem)],
     ) -> Result<Done, JobError> {
-        let mut tx = cx.pool.begin().await?;
+        let mut tx = cx.begin().await?;
         reject(&mut tx, rejected).await?;
         saga::failed(
             &mut tx,

@@ -11,11 +11,12 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use rand::{RngCore, SeedableRng, rngs::StdRng};
-use sqlx::{PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 use crate::{
     archive::{Limits, Workbench},
     clients::{fal::FalClient, object_store::ObjectStore, telegram::TelegramClient},
+    database,
     domain::{Trainers, WebhookBase},
     queue::{self, Claim, FenceError},
     texts::Texts,
@@ -146,6 +147,12 @@ impl Context {
     /// The claim that this run holds: its fencing token, attempt and cancel flag.
     pub const fn claim(&self) -> &Claim {
         &self.claim
+    }
+
+    /// Opens a transaction; a run may be dropped at any await, which `pool.begin()` does not bear
+    /// ([`database::begin`]).
+    pub(crate) async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        database::begin(&self.pool).await
     }
 
     /// Fails if this run's claim is lost, and keeps the job from being rescued until `tx` has ended. First in every

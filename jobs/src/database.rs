@@ -7,7 +7,7 @@ use std::{str::FromStr, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
-    PgPool,
+    PgPool, Postgres, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -74,4 +74,17 @@ impl Database {
     pub async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+/// Opens a transaction. Use this and not `pool.begin()` wherever the caller may be dropped: in a job, which has a
+/// timeout, and behind a web route, which has one too.
+///
+/// sqlx 0.9 does not survive being dropped while it waits for `BEGIN`'s answer: it has not counted the transaction
+/// yet, so it queues no `ROLLBACK`, and the pool hands out a connection whose transaction is open. Single statements
+/// on it hold their locks and are not committed until somebody else's transaction happens to end there. In a task
+/// of its own `BEGIN` is never dropped half-way; if nobody waits for the transaction any more, it is rolled back.
+pub(crate) async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    let pool = pool.clone();
+    let begun = tokio::spawn(async move { pool.begin().await });
+    begun.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
 }

@@ -34,6 +34,9 @@ use crate::{
 /// Telegram bears about one edit a second in a chat.
 const GATHER: Duration = Duration::from_millis(1500);
 
+/// Refused photos that a message names one by one.
+const MOST_REJECTED: usize = 12;
+
 /// How far a training has come, in the user's terms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
@@ -264,6 +267,14 @@ async fn ended(
     send(tx, &new).await
 }
 
+/// The user is back: how their trainings ended while nothing could reach them is told now.
+pub(crate) async fn resume_finals(tx: &mut PgConnection, user: UserId) -> Result<(), EnqueueError> {
+    for id in notifications::reopen_finals(tx, user).await? {
+        enqueue(tx, &NotifyUser::new(id)).await?;
+    }
+    Ok(())
+}
+
 /// A photo came in, was stored or refused: the counter changes. Nothing to do while the wizard asks something
 /// else, or when it is over. Counts never go back, since the draft
 /// stays locked until the transaction ends.
@@ -367,16 +378,20 @@ async fn photos_message(
     Ok(Some((draft.user_id, message.row(row))))
 }
 
-/// The photos that were refused, each with its reason. `None` when there are none.
+/// The photos that were refused, each with its reason; of many the latest, since a message has its limits. `None`
+/// when there are none.
 async fn rejected(tx: &mut PgConnection, avatar: AvatarId) -> Result<Option<Phrase>, sqlx::Error> {
-    let lines: Vec<_> = photos::rejected(tx, avatar)
-        .await?
+    let photos = photos::rejected(tx, avatar).await?;
+    let unsaid = photos.len().saturating_sub(MOST_REJECTED);
+    let lines = photos
         .into_iter()
+        .skip(unsaid)
         .map(|photo| Phrase::RejectedPhoto {
             number: small(photo.number),
             problem: Box::new(Phrase::PhotoProblem { code: photo.reason }),
-        })
-        .collect();
+        });
+    let more = (unsaid > 0).then_some(Phrase::MoreRejected { count: small(unsaid) });
+    let lines: Vec<_> = more.into_iter().chain(lines).collect();
     Ok((!lines.is_empty()).then_some(Phrase::PhotosRejected { lines }))
 }
 

@@ -55,9 +55,9 @@ impl Job for NotifyUser {
     const QUEUE: Queue = Queue::Notify;
     // About six hours of tries: an outage of Telegram must not cost the news that an avatar is ready.
     const POLICY: Policy = Policy::attempts(45)
-        .backoff(Duration::from_secs(1), Duration::from_secs(600))
+        .backoff(Duration::from_secs(1), Duration::from_mins(10))
         .timeout(Duration::from_secs(90))
-        .snooze_cap(Duration::from_secs(2 * 24 * 3600));
+        .snooze_cap(Duration::from_hours(48));
 
     fn dedupe_key(&self) -> Option<DedupeKey> {
         Some(DedupeKey::until_started(self.notification_id))
@@ -130,7 +130,7 @@ impl NotifyUser {
 
 /// The first send of a message. Not repeatable at Telegram, so that it is going out is committed before.
 async fn send(cx: &Context, due: &Due, text: &Rendered) -> Result<Done, JobError> {
-    let mut tx = cx.pool.begin().await?;
+    let mut tx = cx.begin().await?;
     cx.fence(&mut tx).await?;
     let begun = notifications::begin_send(&mut tx, due.id).await?;
     tx.commit().await?;
@@ -174,7 +174,7 @@ async fn edit(cx: &Context, due: &Due, message_id: i64, text: &Rendered) -> Resu
 
 /// Records the delivery, gives the chat's next message its turn, and ends the job: one transaction.
 async fn delivered(cx: &Context, due: &Due, message_id: Option<i64>) -> Result<Done, JobError> {
-    let mut tx = cx.pool.begin().await?;
+    let mut tx = cx.begin().await?;
     notifications::delivered(&mut tx, due.id, due.revision, message_id).await?;
     if due.delivered_revision == 0 {
         wake_next(&mut tx, due.user_id).await?;
@@ -206,7 +206,7 @@ async fn failed(cx: &Context, due: &Due, failure: Failure) -> Result<Done, JobEr
 
 /// The user is gone until they write again; nothing that waits for them is tried.
 async fn unreachable(cx: &Context, due: &Due, why: &str) -> Result<Done, JobError> {
-    let mut tx = cx.pool.begin().await?;
+    let mut tx = cx.begin().await?;
     users::unreachable(&mut tx, due.user_id).await?;
     notifications::close_all(&mut tx, due.user_id).await?;
     cx.complete_in(&mut tx).await?;

@@ -40,7 +40,7 @@ use crate::{
 };
 
 /// How long after its last failed look a dead poll starts over: a training at FAL is never left alone.
-const START_OVER_AFTER: Duration = Duration::from_secs(300);
+const START_OVER_AFTER: Duration = Duration::from_mins(5);
 /// FAL's last status word, for success and failure alike.
 const COMPLETED: &str = "COMPLETED";
 
@@ -62,9 +62,9 @@ impl Job for PollStatus {
     const QUEUE: Queue = Queue::Poll;
     // FAL being away is snoozed over, not failed; attempts are for faults of our own.
     const POLICY: Policy = Policy::attempts(20)
-        .backoff(Duration::from_secs(5), Duration::from_secs(300))
+        .backoff(Duration::from_secs(5), Duration::from_mins(5))
         .timeout(Duration::from_secs(90))
-        .snooze_cap(Duration::from_secs(30 * 24 * 3600));
+        .snooze_cap(Duration::from_hours(720));
 
     fn dedupe_key(&self) -> Option<DedupeKey> {
         // Coalescing: a run that just read `archived` and ends must not swallow the one that the next submit enqueues.
@@ -119,7 +119,7 @@ async fn adopt_from_list(cx: &Context, training: &Training, attempt: &Attempt) -
             "the attempt is not in FAL's request list yet",
         ));
     };
-    let mut tx = cx.pool.begin().await?;
+    let mut tx = cx.begin().await?;
     let adopted = saga::submit_accepted(
         &mut tx,
         training.id,
@@ -201,7 +201,7 @@ fn webhook_had_its_chance(cx: &Context, training: &Training) -> bool {
 }
 
 async fn note(cx: &Context, training: &Training, seen: &Observation<'_>) -> Result<(), JobError> {
-    let mut tx = cx.pool.begin().await?;
+    let mut tx = cx.begin().await?;
     saga::observed(&mut tx, training, seen).await?;
     Ok(tx.commit().await?)
 }
@@ -209,7 +209,7 @@ async fn note(cx: &Context, training: &Training, seen: &Observation<'_>) -> Resu
 /// COMPLETED is also what a failed request is called; the result's status code tells (fal.md 1.5).
 async fn judge(cx: &Context, training: &Training) -> Result<Done, JobError> {
     let outcome = cx.fal.result(&at_fal(training)?).await?;
-    let mut tx = cx.pool.begin().await?;
+    let mut tx = cx.begin().await?;
     let changed = match &outcome {
         ResultOutcome::NotReady => {
             return Err(JobError::snooze(

@@ -12,11 +12,14 @@
 //! | in a turn                | all of it is rolled back, the answer to the user included; it is taken again |
 //! | after the turn's commit  | effect, answer (an outbox row) and `handled_at` are there, once             |
 //!
-//! Read next: `producer/turn.rs` (the intents), `src/bot/` (who has them).
+//! Read next: `producer/turn.rs`, `producer/drafts.rs`, `producer/request_training.rs` (the intents), `src/bot/` (who
+//! has them).
 
 mod deliveries;
+mod drafts;
 mod inbox;
 mod request_training;
+mod status;
 mod turn;
 
 use std::sync::Arc;
@@ -24,9 +27,11 @@ use std::sync::Arc;
 use sqlx::PgPool;
 
 pub use deliveries::{Accepted, DeliveryQuery};
+pub use drafts::{Draft, PhotoTaken, Retried};
 pub use inbox::{PollingLead, UpdateSignal};
 pub use request_training::Started;
-pub use turn::{AvatarLine, Draft, LiveTraining, PhotoTaken, Retried, Sender, Stopped, Turn};
+pub use status::{AvatarLine, LiveTraining, Stopped};
+pub use turn::{Sender, Turn};
 
 pub use crate::notifications::Place;
 

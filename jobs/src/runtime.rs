@@ -137,7 +137,7 @@ impl Worker {
         let mut queues = self.queues(&soft);
         info!(worker.id = self.id(), "Worker {} is claiming jobs", self.id());
         let broken = tokio::select! {
-            // First: what ends because of it may be seen in the same moment.
+            // The stop first: queues end because of it, and that is no breakdown.
             biased;
             () = soft.cancelled() => None,
             Some(ended) = queues.join_next() => Some(ended),

@@ -24,7 +24,7 @@ use crate::{
     notifications::{self, Stage},
     poll_status::PollStatus,
     store::{
-        attempts::{self, Attempt, NewAttempt},
+        attempts::{self, NewAttempt},
         trainings::{self, Observation, StoredArchive, Training, VerifiedModel},
     },
     store_model::StoreModel,

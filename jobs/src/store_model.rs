@@ -54,8 +54,8 @@ impl Job for StoreModel {
     const NAME: &'static str = "store_model";
     const QUEUE: Queue = Queue::Media;
     const POLICY: Policy = Policy::attempts(10)
-        .backoff(Duration::from_secs(3), Duration::from_secs(300))
-        .timeout(Duration::from_secs(600));
+        .backoff(Duration::from_secs(3), Duration::from_mins(5))
+        .timeout(Duration::from_mins(10));
 
     fn dedupe_key(&self) -> Option<DedupeKey> {
         Some(DedupeKey::until_done(self.training_id))
@@ -76,7 +76,7 @@ impl Run for StoreModel {
             TrainedModel::Finetune { id } => VerifiedModel::Finetune { id },
             TrainedModel::Lora { url, file_size, .. } => copy_lora(cx, &training, &url, file_size).await?,
         };
-        let mut tx = cx.pool.begin().await?;
+        let mut tx = cx.begin().await?;
         saga::completed(&mut tx, training.id, &verified).await?;
         cx.complete_in(&mut tx).await?;
         tx.commit().await?;

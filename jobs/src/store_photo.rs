@@ -36,9 +36,6 @@ use crate::{
     },
 };
 
-/// `avatar_photos.reason` of a photo that Telegram would not hand out, however often it was asked.
-pub(crate) const UNAVAILABLE: &str = "unavailable";
-
 /// [`PhotoProblem::TooLarge`](crate::archive::PhotoProblem::TooLarge)'s code, for a file that is not even downloaded.
 const TOO_LARGE: &str = "too_large";
 
@@ -60,8 +57,8 @@ impl Job for StorePhoto {
     const QUEUE: Queue = Queue::Media;
     // A user waits for the counter, so a hiccup is tried again soon; a quarter of an hour in all. Before archives.
     const POLICY: Policy = Policy::attempts(10)
-        .backoff(Duration::from_secs(1), Duration::from_secs(120))
-        .timeout(Duration::from_secs(120))
+        .backoff(Duration::from_secs(1), Duration::from_mins(2))
+        .timeout(Duration::from_mins(2))
         .priority(10);
 
     fn dedupe_key(&self) -> Option<DedupeKey> {
@@ -105,7 +102,7 @@ impl Run for StorePhoto {
         };
         warn!(photo.id = %photo.id, "Photo {} could not be had ({}): {}", photo.id, why.code, why.message);
         avatars::lock_draft(tx, photo.avatar_id).await?;
-        if photos::reject(tx, photo.id, UNAVAILABLE).await? {
+        if photos::reject(tx, photo.id, photos::UNAVAILABLE).await? {
             // It finds the photo settled and brings the counter up to date, for which it has the limits.
             enqueue(tx, &Self::new(photo.id)).await?;
         }
@@ -117,7 +114,7 @@ async fn store(cx: &Context, photo: &Photo, bytes: Bytes, info: PhotoInfo) -> Re
     let key = format!("{}/{}/{}.jpg", photo.user_id, photo.avatar_id, photo.id);
     let (content_type, length) = (info.format.content_type(), bytes.len() as u64);
     cx.objects.put(&key, bytes, content_type).await?;
-    let mut tx = cx.pool.begin().await?;
+    let mut tx = cx.begin().await?;
     // First the avatar, then the photo: the order of everybody who takes both.
     avatars::lock_draft(&mut tx, photo.avatar_id).await?;
     if photos::stored(&mut tx, photo.id, &key, content_type, length).await? {
@@ -130,7 +127,7 @@ async fn store(cx: &Context, photo: &Photo, bytes: Bytes, info: PhotoInfo) -> Re
 }
 
 async fn refuse(cx: &Context, photo: &Photo, reason: &str) -> Result<Done, JobError> {
-    let mut tx = cx.pool.begin().await?;
+    let mut tx = cx.begin().await?;
     avatars::lock_draft(&mut tx, photo.avatar_id).await?;
     if photos::reject(&mut tx, photo.id, reason).await? {
         notifications::photos_changed(&mut tx, photo.avatar_id, &cx.saga.photos).await?;
@@ -143,7 +140,7 @@ async fn refuse(cx: &Context, photo: &Photo, reason: &str) -> Result<Done, JobEr
 
 /// The photo is settled: only the counter may be behind.
 async fn recount(cx: &Context, photo: &Photo) -> Result<Done, JobError> {
-    let mut tx = cx.pool.begin().await?;
+    let mut tx = cx.begin().await?;
     notifications::photos_changed(&mut tx, photo.avatar_id, &cx.saga.photos).await?;
     cx.complete_in(&mut tx).await?;
     tx.commit().await?;

@@ -6,7 +6,7 @@
 //!
 //! # Must stay true
 //! * at most one POST whose fate is unknown or accepted, ever — `a_submit_whose_answer_is_lost_is_adopted_and_never_repeated`
-//! * a worker that slept past its lease does not send          — `a_submit_that_lost_its_lease_sends_nothing`
+//! * a worker that slept past its lease does not send          — `a_withheld_submit_puts_no_byte_on_the_wire`
 //! * running out of attempts never fails an open attempt (K12) — `a_dead_submit_leaves_an_ambiguous_attempt_to_the_poll`
 //!
 //! # If we die …
@@ -43,7 +43,7 @@ use crate::{
 };
 
 /// How long all submissions stay parked after FAL locked the account or refused the key. Not the user's fault.
-const PARKED: Duration = Duration::from_secs(60);
+const PARKED: Duration = Duration::from_mins(1);
 
 /// Persisted as `{"training_id":…}`; golden copy in `tests/payloads/submit_training.v1.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -63,9 +63,9 @@ impl Job for SubmitTraining {
     const QUEUE: Queue = Queue::Fal;
     // The timeout exceeds the POST's own, so that a slow answer is classified and not cut off.
     const POLICY: Policy = Policy::attempts(8)
-        .backoff(Duration::from_secs(3), Duration::from_secs(300))
-        .timeout(Duration::from_secs(120))
-        .snooze_cap(Duration::from_secs(7 * 24 * 3600));
+        .backoff(Duration::from_secs(3), Duration::from_mins(5))
+        .timeout(Duration::from_mins(2))
+        .snooze_cap(Duration::from_hours(168));
 
     fn dedupe_key(&self) -> Option<DedupeKey> {
         Some(DedupeKey::until_done(self.training_id))
@@ -86,7 +86,7 @@ impl Run for SubmitTraining {
             _ => return Ok(Done::Skipped("the training is not waiting to be submitted")),
         }
         if !archive_is_there(cx, &training).await? {
-            let mut tx = cx.pool.begin().await?;
+            let mut tx = cx.begin().await?;
             saga::archive_lost(&mut tx, training.id).await?;
             tx.commit().await?;
             return Ok(Done::Skipped("the archive was gone; it is built again"));
@@ -190,7 +190,7 @@ impl Posting {
 
     /// Commits the attempt under our claim's fence: a runner whose claim is lost must not open one.
     async fn commit(&self, cx: &Context) -> Result<Option<Uuid>, JobError> {
-        let mut tx = cx.pool.begin().await?;
+        let mut tx = cx.begin().await?;
         cx.fence(&mut tx).await?;
         let attempt = NewAttempt {
             token: &self.token,
@@ -210,7 +210,7 @@ impl Posting {
         let id = self.training;
         match outcome {
             SubmitOutcome::Accepted(request) => {
-                let mut tx = cx.pool.begin().await?;
+                let mut tx = cx.begin().await?;
                 saga::submit_accepted(
                     &mut tx,
                     id,
@@ -274,7 +274,7 @@ impl Posting {
         why: &str,
         verdict: JobError,
     ) -> Result<Done, JobError> {
-        let mut tx = cx.pool.begin().await?;
+        let mut tx = cx.begin().await?;
         let settled = saga::submit_not_accepted(&mut tx, self.training, attempt, outcome, why).await?;
         tx.commit().await?;
         if settled {

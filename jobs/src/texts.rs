@@ -127,13 +127,11 @@ impl Texts {
     }
 
     fn phrase(&self, locale: Locale, phrase: &Phrase, markup: Markup) -> String {
-        match serde_json::to_value(phrase) {
-            Ok(Value::Object(fields)) => self.render(locale, &fields, markup),
-            _ => {
-                error!("Phrase {phrase:?} is not an object: it cannot be said");
-                String::new()
-            }
-        }
+        let Ok(Value::Object(fields)) = serde_json::to_value(phrase) else {
+            error!("Phrase {phrase:?} is not an object: it cannot be said");
+            return String::new();
+        };
+        self.render(locale, &fields, markup)
     }
 
     /// `fields` is a phrase's JSON: `say`, and the arguments, some of which are phrases themselves.

@@ -5,7 +5,7 @@ use std::{panic::AssertUnwindSafe, time::Duration};
 use futures::{FutureExt, future::join_all};
 use jobs::producer::{ProducerError, Turn, UpdateSignal};
 use metrics::{counter, histogram};
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 use tracing::{debug, warn};
 
 use super::{
@@ -19,26 +19,40 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Runs `count` lanes until the stop. A turn that has begun is finished.
 pub(super) async fn run(bot: &Bot, count: usize, stop: &Stop) {
-    join_all((0..count).map(|_| lane(bot, stop))).await;
+    let (ring, bell) = watch::channel(());
+    let lanes = join_all((0..count).map(|_| lane(bot, bell.clone(), stop)));
+    tokio::select! {
+        _ = lanes => {}
+        () = listen(bot.producer.update_signal().await, ring) => {}
+    }
 }
 
-async fn lane(bot: &Bot, stop: &Stop) {
-    let mut signal = bot.producer.update_signal().await;
+/// One database session wakes all lanes.
+async fn listen(mut signal: UpdateSignal, ring: watch::Sender<()>) {
+    loop {
+        signal.wait(LOOK_AGAIN).await;
+        ring.send_replace(());
+    }
+}
+
+async fn lane(bot: &Bot, mut bell: watch::Receiver<()>, stop: &Stop) {
     while !stop.is_draining() {
+        // What rings from here on is heard below, so nothing falls between the look and the wait.
+        bell.mark_unchanged();
         match bot.producer.next_turn(&bot.rules).await {
             Ok(Some(turn)) => take(bot, turn).await,
-            Ok(None) => wait(&mut signal, stop).await,
+            Ok(None) => wait(&mut bell, stop).await,
             Err(problem) => {
                 warn!("No update could be taken from the inbox: {problem}");
-                wait(&mut signal, stop).await;
+                wait(&mut bell, stop).await;
             }
         }
     }
 }
 
-async fn wait(signal: &mut UpdateSignal, stop: &Stop) {
+async fn wait(bell: &mut watch::Receiver<()>, stop: &Stop) {
     tokio::select! {
-        () = signal.wait(LOOK_AGAIN) => {}
+        _ = bell.changed() => {}
         () = stop.soft().cancelled() => {}
     }
 }

@@ -66,14 +66,19 @@ async fn take(
         let hint = Message::new(Phrase::PhotoWithoutDraft {}).button(Phrase::ButtonCreate {}, Action::Create);
         return turn.reply_once(&subject("no-draft", message), &hint).await;
     };
-    match turn.add_photo(draft.id, file_id, unique_id).await? {
+    match turn.add_photo(&draft, file_id, unique_id).await? {
         PhotoTaken::Yes if draft.gender.is_some() && draft.name.is_some() => Ok(()),
         // The photo came before its question: it is kept, and the open question is asked again.
         PhotoTaken::Yes => {
             wizard::ask_again_once(turn, &draft, &subject("kept", message), Phrase::PhotoKept {}).await
         }
         PhotoTaken::Known => {
-            turn.reply_once(&subject("known", message), &Message::new(Phrase::PhotoKnown {}))
+            let known = Message::new(Phrase::PhotoKnown {});
+            turn.reply_once(&subject("known", message), &known).await
+        }
+        PhotoTaken::Refused(code) => {
+            let problem = Box::new(Phrase::PhotoProblem { code });
+            turn.reply(&Message::new(Phrase::PhotoRefused { problem }), Place::New)
                 .await
         }
         PhotoTaken::Full => {

@@ -48,7 +48,7 @@ pub(super) async fn ask_next(
             )
             .await?;
         }
-        return turn.show_photos(draft.id, place).await;
+        return turn.show_photos(draft, place).await;
     };
     turn.reply(&question.after(words), place).await
 }

@@ -86,7 +86,7 @@ const BEAT: Duration = Duration::from_secs(1);
 const SWEEP: Duration = Duration::from_secs(1);
 /// How long a training takes at the simulator.
 const TRAINING: Duration = Duration::from_secs(4);
-const POLL: Duration = Duration::from_millis(1000);
+const POLL: Duration = Duration::from_secs(1);
 /// Longer than a rescue takes: where webhooks come, a poll must not win because a worker was killed.
 const WEBHOOK_GRACE: Duration = Duration::from_secs(8);
 

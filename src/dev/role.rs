@@ -6,7 +6,7 @@
 use std::{
     fs::File,
     io::Write as _,
-    path::{Path, PathBuf},
+    path::Path,
     process::{ExitStatus, Stdio},
     time::Duration,
 };
@@ -66,7 +66,6 @@ pub struct Role {
     child: Child,
     lines: watch::Receiver<Vec<String>>,
     readers: Vec<JoinHandle<()>>,
-    log: PathBuf,
 }
 
 impl Role {
@@ -119,7 +118,6 @@ impl Role {
             child,
             lines,
             readers,
-            log: log.to_owned(),
         })
     }
 
@@ -181,7 +179,7 @@ impl Role {
             .and_then(rustix::process::Pid::from_raw)
         {
             // It may have ended by itself in this moment.
-            drop(rustix::process::kill_process(pid, rustix::process::Signal::TERM));
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }
         if timeout(STOP_PATIENCE, self.child.wait()).await.is_err() {
             drop(self.child.kill().await);
@@ -198,11 +196,6 @@ impl Role {
         let lines = self.lines.borrow();
         let from = lines.len().saturating_sub(20);
         lines[from..].join("\n")
-    }
-
-    /// Where all of it is.
-    pub fn log(&self) -> &Path {
-        &self.log
     }
 }
 

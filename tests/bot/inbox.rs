@@ -146,6 +146,8 @@ async fn telegram_being_away_for_a_while_costs_nothing_but_time() {
     ann.hears("Hello, Ann!").await;
 }
 
+const GONE: &str = "select count(*) from users where unreachable_at is not null";
+
 #[tokio::test]
 async fn a_user_who_blocked_the_bot_is_left_in_peace_until_they_return() {
     let stage = Stage::new().await;
@@ -153,7 +155,6 @@ async fn a_user_who_blocked_the_bot_is_left_in_peace_until_they_return() {
     ann.says("/start");
     ann.hears("Hello, Ann!").await;
     ann.0.block().unwrap();
-    const GONE: &str = "select count(*) from users where unreachable_at is not null";
     eventually("the user is known to be gone", async || {
         (stage.count(GONE).await == 1).then_some(())
     })

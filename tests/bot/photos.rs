@@ -38,24 +38,22 @@ async fn an_album_is_counted_in_one_message_that_is_edited_in_place() {
         counter.earlier
     );
 
-    let rows: Vec<(String, String, i64)> =
-        sqlx::query_as("select storage_key, content_type, bytes from avatar_photos order by position")
-            .fetch_all(stage.pool())
-            .await
-            .unwrap();
+    let rows: Vec<(String, String, String, i64)> = sqlx::query_as(
+        "select id::text, storage_key, content_type, bytes from avatar_photos order by position",
+    )
+    .fetch_all(stage.pool())
+    .await
+    .unwrap();
     let (avatar, user): (String, String) = sqlx::query_as("select id::text, user_id::text from avatars")
         .fetch_one(stage.pool())
         .await
         .unwrap();
     let mut kept: Vec<Bytes> = Vec::new();
-    for (key, content_type, bytes) in rows {
-        assert!(
-            key.starts_with(&format!("{user}/{avatar}/")) && key.ends_with(".jpg"),
-            "{key}"
-        );
+    for (photo, key, content_type, bytes) in rows {
+        assert_eq!(key, format!("{user}/{avatar}/{photo}.jpg"));
         assert_eq!(content_type, "image/jpeg");
         let object = stage.s3.get(&key).expect("the object");
-        assert_eq!(object.len() as i64, bytes);
+        assert_eq!(i64::try_from(object.len()).unwrap(), bytes);
         kept.push(object.into());
     }
     let mut sent = album;
@@ -220,7 +218,9 @@ fn distinct(number: u8) -> Bytes {
 }
 
 fn encoded(format: image::ImageFormat) -> Vec<u8> {
-    let picture = image::RgbImage::from_fn(80, 60, |x, y| image::Rgb([x as u8, y as u8, 99]));
+    let picture = image::RgbImage::from_fn(80, 60, |x, y| {
+        image::Rgb([x, y, 99].map(|part| u8::try_from(part).unwrap()))
+    });
     let mut bytes = Vec::new();
     picture
         .write_to(&mut std::io::Cursor::new(&mut bytes), format)

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use aisha::simulators::telegram::{ButtonChoice, ChatView, MessageFilter, MessageView, NewUser, SimUser};
+use aisha::simulators::telegram::{
+    ButtonChoice, ChatView, MediaOptions, MessageFilter, MessageView, NewUser, SimUser,
+};
 use bytes::Bytes;
 use serde_json::json;
 use sqlx::PgPool;
@@ -16,8 +18,8 @@ pub struct Stage {
     pub s3: S3,
     pub bot: Aisha,
     pub worker: Aisha,
-    /// In webhook mode.
-    pub web: Option<Web>,
+    /// In webhook mode; ends with the stage.
+    _web: Option<Web>,
 }
 
 impl Stage {
@@ -34,7 +36,7 @@ impl Stage {
             s3,
             bot,
             worker,
-            web: None,
+            _web: None,
         }
     }
 
@@ -60,7 +62,7 @@ impl Stage {
             s3,
             bot,
             worker,
-            web: Some(web),
+            _web: Some(web),
         }
     }
 
@@ -203,7 +205,7 @@ impl Person {
     /// Sends photos at once, as an album, and waits until they are loaded.
     pub async fn sends_photos(&self, photos: Vec<Bytes>) -> MessageView {
         let all = photos.len();
-        self.0.send_album(photos, Default::default()).await.unwrap();
+        self.0.send_album(photos, MediaOptions::default()).await.unwrap();
         self.hears(&format!("{all} photos loaded")).await
     }
 

@@ -205,12 +205,12 @@ async fn somebody_elses_avatar_and_training_cannot_be_touched() {
     ] {
         stage.forge_tap(&eve, hello.message_id, &action).await;
     }
-    let stale = eve.0.wait_for_many(
+    let outdated = eve.0.wait_for_many(
         MessageFilter::from_bot().containing("You have no avatars yet"),
         3,
         PATIENCE,
     );
-    stale.await.unwrap();
+    outdated.await.unwrap();
     assert_eq!(
         stage
             .count("select count(*) from avatars where status = 'draft'")

@@ -30,8 +30,8 @@ pub struct World {
     pub db: Db,
     pub s3: S3,
     pub fal: Fal,
-    pub telegram: Telegram,
-    pub services: Services,
+    /// Serves as long as the world lasts.
+    _telegram: Telegram,
     pub jobs: TestWorker,
     pub training: TrainingId,
     user: Uuid,
@@ -61,8 +61,7 @@ impl World {
             db,
             s3,
             fal,
-            telegram,
-            services,
+            _telegram: telegram,
             jobs,
             training: TrainingId(training),
             user,
@@ -326,19 +325,19 @@ fn services(db: &Db, s3: &S3, fal: &Fal, telegram: &Telegram) -> Services {
         trainers: Arc::new(
             Trainers::from_toml(include_str!("../../config/trainers.toml"), &defaults).unwrap(),
         ),
-        workbench: Workbench::new(64 * 1024 * 1024, 2),
+        workbench: Workbench::new(64 * 1024 * 1024, 2).unwrap(),
         saga: Arc::new(SagaSettings {
             photos: Limits {
                 photos: 4..=20,
                 ..Limits::default()
             },
             archive_delivery: ArchiveDelivery::FalStorage,
-            archive_lifecycle: Duration::from_secs(3600),
+            archive_lifecycle: Duration::from_hours(1),
             webhook: None,
             first_poll: Duration::from_secs(30),
             poll_every: Duration::from_secs(15),
             webhook_grace: Duration::ZERO,
-            list_every: Duration::from_secs(60),
+            list_every: Duration::from_mins(1),
         }),
     }
 }

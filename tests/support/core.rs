@@ -162,7 +162,7 @@ fn services(db: &Db, telegram: &Telegram, s3: &S3) -> Services {
         telegram: telegram.expect("a client"),
         texts: Texts::load().expect("the texts"),
         trainers: Arc::new(trainers),
-        workbench: Workbench::new(256 << 20, 2),
+        workbench: Workbench::new(256 << 20, 2).unwrap(),
         saga: Arc::new(saga()),
     }
 }
@@ -216,7 +216,7 @@ fn saga() -> SagaSettings {
     SagaSettings {
         photos: Limits::default(),
         archive_delivery: ArchiveDelivery::FalStorage,
-        archive_lifecycle: Duration::from_secs(86_400),
+        archive_lifecycle: Duration::from_hours(24),
         webhook: None,
         first_poll: Duration::from_secs(1),
         poll_every: Duration::from_secs(1),

@@ -244,17 +244,3 @@ impl Drop for Aisha {
         }
     }
 }
-
-/// Waits until `url` (a `/readyz`) answers 2xx.
-pub async fn ready(url: &str) {
-    let client = reqwest::Client::builder()
-        .timeout(Duration::from_secs(5))
-        .no_proxy()
-        .build()
-        .expect("a client");
-    eventually(&format!("{url} to say it is ready"), async || {
-        let answer = client.get(url).send().await.ok()?;
-        answer.status().is_success().then_some(())
-    })
-    .await;
-}

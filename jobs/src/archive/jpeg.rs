@@ -1,8 +1,8 @@
 //! The structure of a JPEG file: its segments, its frame header, what of it may stay in a training archive.
 //!
-//! Written here because no decoder in the tree keeps a file's bytes: a photo that is already what the trainer
-//! wants goes into the archive untouched but for its metadata. Pixels are zune-jpeg's business (`reencode.rs`);
-//! whether the entropy-coded data is whole is [`verify`]'s.
+//! Written here because no decoder in the tree keeps a file's bytes: a photo that is already what the
+//! trainer wants goes into the archive untouched but for its metadata. Pixels are zune-jpeg's business
+//! (`reencode.rs`); whether the entropy-coded data is whole is [`verify`]'s.
 //!
 //! Input is hostile: every index is checked, and what grows with the input is capped ([`MAX_SEGMENTS`]).
 
@@ -13,133 +13,19 @@ use image::metadata::Orientation;
 
 use super::PhotoProblem;
 
+mod blocks;
 mod entropy;
+mod segments;
+#[cfg(test)]
+mod tests;
 mod verify;
 
-/// Marker codes (ITU T.81, table B.1), the byte after 0xFF.
-pub(super) mod marker {
-    pub const SOF0_BASELINE: u8 = 0xc0;
-    pub const SOF2_PROGRESSIVE: u8 = 0xc2;
-    pub const DHT: u8 = 0xc4;
-    pub const JPG: u8 = 0xc8;
-    pub const DAC: u8 = 0xcc;
-    pub const SOF15: u8 = 0xcf;
-    pub const RST0: u8 = 0xd0;
-    pub const RST7: u8 = 0xd7;
-    pub const SOI: u8 = 0xd8;
-    pub const EOI: u8 = 0xd9;
-    pub const SOS: u8 = 0xda;
-    pub const DQT: u8 = 0xdb;
-    pub const DRI: u8 = 0xdd;
-    pub const APP0: u8 = 0xe0;
-    pub const APP1: u8 = 0xe1;
-    pub const APP2: u8 = 0xe2;
-    pub const APP14: u8 = 0xee;
-    pub const TEM: u8 = 0x01;
-}
+use segments::{Segment, Segments, marker};
 
 /// Cameras write a few dozen segments, depth maps and long XMP a few hundred.
 const MAX_SEGMENTS: usize = 4096;
 /// As libjpeg-turbo's and zune's default: a file of thousands of tiny scans is an attack on the CPU.
 const MAX_SCANS: usize = 100;
-
-/// One marker segment.
-#[derive(Debug, Clone)]
-pub(super) struct Segment<'a> {
-    marker: u8,
-    /// Without marker and length.
-    payload: &'a [u8],
-    /// Where it stands in the file; a start of scan's spans its entropy-coded data too, once parsed.
-    span: Range<usize>,
-    /// What follows a start of scan, with its restart markers.
-    entropy: &'a [u8],
-}
-
-/// Walks a file from its start to its end marker; what lies behind that is never looked at.
-///
-/// Entropy-coded data needs no case of its own: it holds no marker but restarts, which are skipped.
-struct Segments<'a> {
-    bytes: &'a [u8],
-    at: usize,
-    finished: bool,
-}
-
-impl<'a> Segments<'a> {
-    const fn of(bytes: &'a [u8]) -> Self {
-        Self {
-            bytes,
-            at: 2,
-            finished: false,
-        }
-    }
-
-    fn read(&mut self) -> Result<Segment<'a>, PhotoProblem> {
-        const CUT: PhotoProblem = PhotoProblem::damaged("the file ends before the picture does");
-        loop {
-            let FoundMarker { marker, start, after } = next_marker(self.bytes, self.at).ok_or(CUT)?;
-            self.at = after;
-            match marker {
-                marker::RST0..=marker::RST7 | marker::TEM => {}
-                marker::SOI => return Err(PhotoProblem::damaged("a second picture begins within the first")),
-                marker::EOI => {
-                    self.finished = true;
-                    return Ok(Segment {
-                        marker,
-                        payload: &[],
-                        span: start..after,
-                        entropy: &[],
-                    });
-                }
-                _ => {
-                    let end = after + usize::from(u16_be(self.bytes, after).ok_or(CUT)?);
-                    let payload = self.bytes.get(after + 2..end).ok_or(CUT)?;
-                    self.at = end;
-                    return Ok(Segment {
-                        marker,
-                        payload,
-                        span: start..end,
-                        entropy: &[],
-                    });
-                }
-            }
-        }
-    }
-}
-
-impl<'a> Iterator for Segments<'a> {
-    type Item = Result<Segment<'a>, PhotoProblem>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.finished {
-            return None;
-        }
-        let segment = self.read();
-        self.finished |= segment.is_err();
-        Some(segment)
-    }
-}
-
-struct FoundMarker {
-    marker: u8,
-    /// Where the run of 0xFF before the marker begins (one is required, more are padding).
-    start: usize,
-    /// The first byte behind the marker.
-    after: usize,
-}
-
-/// The next marker from `from` on; 0xFF 0x00 is a data byte, not a marker.
-fn next_marker(bytes: &[u8], from: usize) -> Option<FoundMarker> {
-    let mut at = from;
-    loop {
-        let start = at + bytes.get(at..)?.iter().position(|&byte| byte == 0xff)?;
-        let run = bytes[start..].iter().position(|&byte| byte != 0xff)?;
-        let after = start + run + 1;
-        match bytes[after - 1] {
-            0 => at = after,
-            marker => return Some(FoundMarker { marker, start, after }),
-        }
-    }
-}
 
 /// One component of the frame (Y, Cb or Cr, mostly).
 #[derive(Debug, Clone, Copy)]
@@ -312,20 +198,11 @@ impl<'a> Jpeg<'a> {
         if segments.last().is_none_or(|last| last.marker != marker::EOI) {
             return Err(PhotoProblem::damaged("it has too many segments"));
         }
-        if segments
-            .iter()
-            .filter(|segment| segment.marker == marker::SOS)
-            .count()
-            > MAX_SCANS
-        {
+        let count = |wanted: fn(u8) -> bool| segments.iter().filter(|segment| wanted(segment.marker)).count();
+        if count(|code| code == marker::SOS) > MAX_SCANS {
             return Err(PhotoProblem::damaged("it has too many scans"));
         }
-        if segments
-            .iter()
-            .filter(|segment| Frame::is_frame_header(segment.marker))
-            .count()
-            > 1
-        {
+        if count(Frame::is_frame_header) > 1 {
             return Err(PhotoProblem::damaged("it has several frame headers"));
         }
         for at in 1..segments.len() {
@@ -344,7 +221,7 @@ impl<'a> Jpeg<'a> {
 
     /// Reads the entropy-coded data of every scan to its last block.
     pub fn verify(&self) -> Result<(), PhotoProblem> {
-        verify::verify(&self.header.frame, &self.segments)
+        verify::verify(&self.header.frame, &self.segments).map_err(PhotoProblem::damaged)
     }
 
     /// The file's parts without metadata, in order; joined they are a JPEG with the same pixels.
@@ -425,8 +302,4 @@ fn orientation(segments: &[Segment<'_>]) -> Orientation {
         .find_map(|segment| segment.payload.strip_prefix(b"Exif\0\0"))
         .and_then(Orientation::from_exif_chunk)
         .unwrap_or(Orientation::NoTransforms)
-}
-
-fn u16_be(bytes: &[u8], at: usize) -> Option<u16> {
-    bytes.get(at..)?.first_chunk().map(|two| u16::from_be_bytes(*two))
 }

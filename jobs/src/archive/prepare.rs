@@ -1,4 +1,5 @@
-//! One photo on its way into the archive: look at its header, say how much memory the work takes, do the work.
+//! One photo on its way into the archive: look at its header, say how much memory the work takes, do the
+//! work.
 
 use bytes::Bytes;
 use image::metadata::Orientation;
@@ -39,11 +40,11 @@ impl Plan {
         self.memory
     }
 
-    /// Verifies, and decodes and encodes where needed. Blocks for as long as that takes.
-    pub fn run(self) -> Result<Prepared, PhotoProblem> {
+    /// Verifies, and decodes into `samples` and encodes where needed. Blocks for as long as that takes.
+    pub fn run(self, samples: &mut Vec<u8>) -> Result<Prepared, PhotoProblem> {
         let Self { file, info, .. } = self;
         if info.format != PhotoFormat::Jpeg {
-            return reencode::raster(&file, info.format);
+            return reencode::raster(&file, info.format, samples);
         }
         let jpeg = Jpeg::parse(&file)?;
         jpeg.verify()?;
@@ -56,7 +57,7 @@ impl Plan {
                 passed_through: true,
             })
         } else {
-            reencode::jpeg(&jpeg, &file)
+            reencode::jpeg(&jpeg, &file, samples)
         }
     }
 }
@@ -109,4 +110,60 @@ fn png_bytes_a_pixel(file: &[u8]) -> usize {
     };
     let wide = file.get(24) == Some(&16);
     if wide { 2 * channels } else { channels }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::{
+        Workbench,
+        fixtures::{jpeg_header, photo},
+    };
+
+    const MEGABYTE: usize = 1024 * 1024;
+
+    fn memory(width: u16, height: u16, sof: u8, orientation: u8) -> usize {
+        Plan::of(
+            jpeg_header(width, height, sof, orientation).into(),
+            &Limits::default(),
+        )
+        .unwrap()
+        .memory()
+    }
+
+    #[test]
+    fn two_turned_photos_of_a_phone_fit_and_of_progressive_ones_one() {
+        // With 4 MB of file each, and as much for the copy that the decoder reads.
+        let turned = memory(4032, 3024, 0xc0, 6) + 8 * MEGABYTE;
+        assert!(2 * turned <= Workbench::DEFAULT_MEMORY, "{turned}");
+        let progressive = memory(4032, 3024, 0xc2, 6) + 8 * MEGABYTE;
+        assert!(progressive <= Workbench::DEFAULT_MEMORY && 2 * progressive > Workbench::DEFAULT_MEMORY);
+    }
+
+    #[test]
+    fn passing_through_takes_next_to_nothing() {
+        assert!(memory(4032, 3024, 0xc0, 1) < MEGABYTE);
+        assert!(memory(4032, 3024, 0xc2, 1) < 3 * MEGABYTE);
+    }
+
+    #[test]
+    fn the_largest_photo_has_a_bound() {
+        // 50 megapixels, progressive, turned: samples and coefficients.
+        assert!(memory(7071, 7071, 0xc2, 6) < 310 * MEGABYTE);
+    }
+
+    #[test]
+    fn what_a_picture_needs_is_never_underestimated() {
+        for name in ["edge/a.webp", "edge/gray.jpg", "edge/cmyk.jpg", "edge/rot6.jpg"] {
+            let plan = Plan::of(photo(name), &Limits::default()).unwrap();
+            let estimate = plan.memory();
+            let mut samples = Vec::new();
+            let prepared = plan.run(&mut samples).unwrap();
+            let held = samples.capacity() + prepared.parts.iter().map(Bytes::len).sum::<usize>();
+            assert!(
+                held <= estimate,
+                "{name}: {held} bytes held, {estimate} estimated"
+            );
+        }
+    }
 }

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 /// Why a photo does not go into the archive.
 ///
-/// [`code`](Self::code) is what `avatar_photos.reason` stores and what the locale files translate, so it never
-/// changes; the `Display` text is for the log. Every problem is permanent: the same bytes meet it again.
+/// [`code`](Self::code) is what `avatar_photos.reason` stores and what the locale files translate, so it
+/// never changes; the `Display` text is for the log. Every problem is permanent: the same bytes meet it
+/// again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PhotoProblem {
     /// No bytes at all.

@@ -33,6 +33,8 @@ use crate::texts::Rendered;
 const CONNECT: Duration = Duration::from_secs(5);
 /// teloxide sleeps so long after a 5xx, inside of the call; a shorter timeout would hide what Telegram answered.
 const LEAST_TIMEOUT: Duration = Duration::from_secs(17);
+/// Longer than any long poll may wait.
+const LONGEST_SILENCE: Duration = Duration::from_secs(90);
 
 /// One bot at one server.
 #[derive(Debug, Clone)]
@@ -69,7 +71,7 @@ impl TelegramClient {
         let bot = |client| Bot::with_client(token.expose_secret(), client).set_api_url(api_url.clone());
         Ok(Self {
             calls: bot(client().timeout(timeout).build()?),
-            patient: bot(client().read_timeout(timeout).build()?),
+            patient: bot(client().read_timeout(timeout.max(LONGEST_SILENCE)).build()?),
         })
     }
 

@@ -4,6 +4,7 @@ use super::{Producer, ProducerError};
 use crate::{
     apply_fal_delivery::ApplyFalDelivery,
     clients::fal::VerifiedDelivery,
+    database,
     domain::TrainingType,
     enqueue::enqueue,
     store::deliveries::{self, NewDelivery},
@@ -39,7 +40,7 @@ impl Producer {
             training_type: query.training_type.as_deref().map(printable),
             token: query.token.as_deref().map(printable),
         };
-        let mut tx = self.pool.begin().await?;
+        let mut tx = database::begin(&self.pool).await?;
         let new = NewDelivery {
             request_id: &delivery.request_id,
             body_sha256: &delivery.body_sha256,

@@ -8,6 +8,7 @@ use tracing::{error, warn};
 
 use super::{Producer, ProducerError, Rules, Turn};
 use crate::{
+    database,
     notifications::{self, Place},
     store::{
         updates::{self, Incoming},
@@ -23,7 +24,7 @@ impl Producer {
     /// Stores one update; answers whether it is new. Once this returns, Telegram may be told that we have it.
     pub async fn accept_telegram_update(&self, update: Value) -> Result<bool, ProducerError> {
         let update = incoming(update).ok_or(ProducerError::NotAnUpdate)?;
-        let mut tx = self.pool.begin().await?;
+        let mut tx = database::begin(&self.pool).await?;
         let new = updates::store(&mut tx, &[update]).await?;
         tx.commit().await?;
         Ok(new == 1)
@@ -39,7 +40,7 @@ impl Producer {
                 count - batch.len()
             );
         }
-        let mut tx = self.pool.begin().await?;
+        let mut tx = database::begin(&self.pool).await?;
         updates::store(&mut tx, &batch).await?;
         tx.commit().await?;
         Ok(batch.iter().map(|update| update.update_id).max())
@@ -68,7 +69,7 @@ impl Producer {
     /// The oldest update that is the next of its chat. Different chats can be taken at the same time, by any
     /// number of processes; of one chat only one update is out at a time.
     pub async fn next_turn(&self, rules: &Arc<Rules>) -> Result<Option<Turn>, ProducerError> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = database::begin(&self.pool).await?;
         match updates::take(&mut tx).await? {
             Some(update) => Ok(Some(Turn::new(tx, update, Arc::clone(rules)))),
             None => Ok(None),
@@ -78,7 +79,7 @@ impl Producer {
     /// Notes that a turn failed and was rolled back. It will be taken again; after [`MAX_ATTEMPTS`] it is given up
     /// and its sender is told.
     pub async fn turn_failed(&self, update_id: i64, why: &str) -> Result<(), ProducerError> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = database::begin(&self.pool).await?;
         let Some(failed) = updates::failed(&mut tx, update_id, why, MAX_ATTEMPTS).await? else {
             return Ok(());
         };

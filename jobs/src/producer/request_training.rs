@@ -66,7 +66,7 @@ impl Turn {
         }
         let trigger = match draft.training_type {
             TrainingType::Portrait => portrait_trigger(avatar),
-            TrainingType::Style => self.rules.chance.draw(|rng| style_trigger(rng)),
+            TrainingType::Style => self.rules.chance.draw(style_trigger),
         };
         if !avatars::begin_training(&mut self.tx, user, avatar, &trigger).await? {
             return Ok(Started::Stale);

@@ -27,11 +27,8 @@ pub(crate) struct NewAttempt<'a> {
 pub(crate) struct Attempt {
     pub id: Uuid,
     pub training_id: TrainingId,
-    pub number: i32,
     pub token: String,
     pub endpoint: String,
-    pub outcome: Option<AttemptOutcome>,
-    pub request_id: Option<String>,
     pub created_at: DateTime<Utc>,
 }
 
@@ -66,8 +63,7 @@ pub(crate) async fn find_open(
     sqlx::query_as!(
         Attempt,
         r#"
-        select id, training_id as "training_id: TrainingId", number, token, endpoint,
-               outcome as "outcome: AttemptOutcome", request_id, created_at
+        select id, training_id as "training_id: TrainingId", token, endpoint, created_at
           from training_attempts
          where training_id = $1 and (outcome is null or outcome = 'accepted')
         "#,
@@ -85,8 +81,7 @@ pub(crate) async fn find_by_token(
     sqlx::query_as!(
         Attempt,
         r#"
-        select id, training_id as "training_id: TrainingId", number, token, endpoint,
-               outcome as "outcome: AttemptOutcome", request_id, created_at
+        select id, training_id as "training_id: TrainingId", token, endpoint, created_at
           from training_attempts
          where token = $1
         "#,
@@ -118,7 +113,7 @@ pub(crate) async fn accepted(
     Ok(changed.rows_affected() == 1)
 }
 
-/// unknown → not_sent | refused. `false`: it was settled before, for instance by a delivery with its token.
+/// unknown → `not_sent` | refused. `false`: it was settled before, for instance by a delivery with its token.
 pub(crate) async fn not_accepted(
     tx: &mut PgConnection,
     id: Uuid,

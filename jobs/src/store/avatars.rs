@@ -150,10 +150,6 @@ pub(crate) async fn set_name(
 }
 
 /// Throws a draft away, its photo rows with it. `None`: there was no such draft; else its name, if it had one.
-#[expect(
-    clippy::option_option,
-    reason = "gone, and gone without a name, are told apart"
-)]
 pub(crate) async fn discard(
     tx: &mut PgConnection,
     user: UserId,

@@ -359,6 +359,27 @@ pub(crate) async fn close_all(tx: &mut PgConnection, user: UserId) -> Result<(),
     Ok(())
 }
 
+/// Opens the user's final messages again that never reached them because they were away; oldest first.
+pub(crate) async fn reopen_finals(
+    tx: &mut PgConnection,
+    user: UserId,
+) -> Result<Vec<NotificationId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        with reopened as (
+            update notifications
+               set closed_at = null, outcome = null, sending_since = null, updated_at = now()
+             where user_id = $1 and kind = 'final' and outcome = 'unreachable' and delivered_revision = 0
+            returning id, seq
+        )
+        select id as "id!: NotificationId" from reopened order by seq
+        "#,
+        user.0
+    )
+    .fetch_all(tx)
+    .await
+}
+
 /// Whose notification it is.
 pub(crate) async fn reader_of(
     tx: &mut PgConnection,

@@ -68,19 +68,20 @@ pub(crate) async fn rejected(tx: &mut PgConnection, avatar: AvatarId) -> Result<
     .await
 }
 
-/// Whether the avatar has a photo, in whatever status.
-pub(crate) async fn is_known(
+/// Why the avatar refused this photo. `None`: it did not, or does not know it.
+pub(crate) async fn refusal(
     tx: &mut PgConnection,
     avatar: AvatarId,
     file_unique_id: &str,
-) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar!(
-        r#"select exists (select from avatar_photos where avatar_id = $1 and file_unique_id = $2) as "known!""#,
+) -> Result<Option<String>, sqlx::Error> {
+    let row = sqlx::query_scalar!(
+        "select reason from avatar_photos where avatar_id = $1 and file_unique_id = $2",
         avatar.0,
         file_unique_id
     )
-    .fetch_one(tx)
-    .await
+    .fetch_optional(tx)
+    .await?;
+    Ok(row.flatten())
 }
 
 /// A photo in our bucket.
@@ -109,7 +110,11 @@ pub(crate) async fn stored_of(
     .await
 }
 
-/// Notes a photo that the user sent. `None`: the avatar has it already.
+/// Reason of a photo that Telegram would not hand out, however often it was asked: the one that a second sending
+/// can mend.
+pub(crate) const UNAVAILABLE: &str = "unavailable";
+
+/// Notes a photo that the user sent. `None`: the avatar knows it already.
 pub(crate) async fn insert(
     tx: &mut PgConnection,
     avatar: AvatarId,
@@ -120,12 +125,15 @@ pub(crate) async fn insert(
         r#"
         insert into avatar_photos (avatar_id, file_id, file_unique_id, status)
         values ($1, $2, $3, 'pending')
-        on conflict (avatar_id, file_unique_id) do nothing
+        on conflict (avatar_id, file_unique_id) do update
+           set status = 'pending', file_id = excluded.file_id, reason = null, settled_at = null
+         where avatar_photos.reason = $4
         returning id as "id: PhotoId"
         "#,
         avatar.0,
         file_id,
         file_unique_id,
+        UNAVAILABLE,
     )
     .fetch_optional(tx)
     .await

@@ -14,6 +14,7 @@ use crate::domain::{
 };
 
 /// One row of `trainings`, as the jobs need it. The migration's column comments say who sets what, and when.
+#[expect(clippy::struct_field_names, reason = "the columns' names")]
 #[derive(Debug, Clone)]
 pub(crate) struct Training {
     pub id: TrainingId,
@@ -25,7 +26,6 @@ pub(crate) struct Training {
     pub trigger_phrase: String,
     pub status: TrainingStatus,
     pub archive_url: Option<String>,
-    pub archive_sha256: Option<String>,
     pub request_id: Option<String>,
     pub status_url: Option<String>,
     pub response_url: Option<String>,
@@ -33,7 +33,6 @@ pub(crate) struct Training {
     pub fal_status: Option<String>,
     pub progress: i16,
     pub result: Option<Value>,
-    pub created_at: DateTime<Utc>,
 }
 
 impl Training {
@@ -89,8 +88,8 @@ pub(crate) async fn find(tx: &mut PgConnection, id: TrainingId) -> Result<Option
         r#"
         select id as "id: TrainingId", avatar_id as "avatar_id: AvatarId", user_id as "user_id: UserId",
                training_type as "training_type: TrainingType", trainer, preset, trigger_phrase,
-               status as "status: TrainingStatus", archive_url, archive_sha256, request_id, status_url,
-               response_url, cancel_url, fal_status, progress, result, created_at
+               status as "status: TrainingStatus", archive_url, request_id, status_url,
+               response_url, cancel_url, fal_status, progress, result
           from trainings
          where id = $1
         "#,

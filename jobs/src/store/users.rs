@@ -14,16 +14,27 @@ pub(crate) struct Seen<'a> {
     pub locale: Option<Locale>,
 }
 
+/// Somebody who is there now.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub id: UserId,
+    /// Until this moment nothing could be sent to them.
+    pub was_unreachable: bool,
+}
+
 /// Notes that somebody is there: made at the first contact, refreshed at each. Who writes to us can be reached.
-pub(crate) async fn seen(tx: &mut PgConnection, user: &Seen<'_>) -> Result<UserId, sqlx::Error> {
-    sqlx::query_scalar!(
+pub(crate) async fn seen(tx: &mut PgConnection, user: &Seen<'_>) -> Result<Known, sqlx::Error> {
+    sqlx::query_as!(
+        Known,
         r#"
+        with before as (select unreachable_at from users where telegram_id = $1)
         insert into users (telegram_id, username, first_name, language)
         values ($1, $2, $3, coalesce($4, 'en'))
         on conflict (telegram_id) do update
            set username = excluded.username, first_name = excluded.first_name,
                language = coalesce($4, users.language), unreachable_at = null, updated_at = now()
-        returning id as "id: UserId"
+        returning id as "id: UserId",
+                  coalesce((select unreachable_at is not null from before), false) as "was_unreachable!"
         "#,
         user.telegram_id,
         user.username,

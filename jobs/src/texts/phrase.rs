@@ -66,6 +66,8 @@ phrases! {
     PhotosRejected { lines: Vec<Phrase> },
     /// One of them, counted as the user sent it.
     RejectedPhoto { number: u32, problem: Box<Phrase> },
+    /// And so many before those.
+    MoreRejected { count: u32 },
     /// Why a photo was refused: `avatar_photos.reason`.
     PhotoProblem { code: String },
 
@@ -89,6 +91,7 @@ phrases! {
     PhotoWithoutDraft {},
     PhotoKept {},
     PhotoKnown {},
+    PhotoRefused { problem: Box<Phrase> },
     NotAPhoto {},
     UnknownCommand {},
     NotUnderstood {},

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{archive::PhotoProblem, domain::FailureCode, store_photo::UNAVAILABLE};
+use crate::{archive::PhotoProblem, domain::FailureCode, store::photos::UNAVAILABLE};
 
 /// The keys of a family (see [`phrase`]): those that the code can produce, and the one for all others.
 fn family(name: &str) -> Option<Vec<String>> {
@@ -28,15 +28,14 @@ fn keys() -> BTreeMap<String, &'static [&'static str]> {
     let mut keys = BTreeMap::new();
     for (variant, args) in phrase::ALL {
         let name = kebab(variant);
-        match family(&name) {
-            Some(family) => keys.extend(family.into_iter().map(|key| (key, *args))),
-            None => {
-                assert!(
-                    !args.contains(&"code"),
-                    "{variant} has a code but no family in this test"
-                );
-                keys.insert(name, *args);
-            }
+        if let Some(family) = family(&name) {
+            keys.extend(family.into_iter().map(|key| (key, *args)));
+        } else {
+            assert!(
+                !args.contains(&"code"),
+                "{variant} has a code but no family in this test"
+            );
+            keys.insert(name, *args);
         }
     }
     keys

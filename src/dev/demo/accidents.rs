@@ -137,12 +137,12 @@ async fn hold_by_lock(stack: &Stack) -> anyhow::Result<PgConnection> {
         locked.rows_affected()
     );
     // Released before it is stuck, it would get stuck afterwards.
-    let stuck = async {
+    let runs_into_it = async {
         while !stack.fal.holds_a_run() {
             tokio::time::sleep(LOOK).await;
         }
     };
-    tokio::time::timeout(PATIENCE, stuck)
+    tokio::time::timeout(PATIENCE, runs_into_it)
         .await
         .context("the request never got stuck at FAL")?;
     stack.fal.release();

@@ -1,7 +1,5 @@
 //! What can be proven at the end: the database and the simulators' ledgers, read once, and the claims made from them.
 
-use std::collections::BTreeMap;
-
 use anyhow::{Context as _, ensure};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -240,14 +238,5 @@ impl Evidence {
             );
         }
         Ok(())
-    }
-
-    /// Claims that a dead worker held, by kind.
-    pub(super) fn lost(&self) -> BTreeMap<&str, i64> {
-        self.kinds
-            .iter()
-            .filter(|kind| kind.lost > 0)
-            .map(|kind| (kind.kind.as_str(), kind.lost))
-            .collect()
     }
 }

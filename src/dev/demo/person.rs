@@ -230,16 +230,3 @@ fn from_bot() -> MessageFilter {
 fn one_line(message: &MessageView) -> String {
     message.text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
-
-trait Containing {
-    fn containing(self, part: &str) -> Self;
-}
-
-impl Containing for MessageFilter {
-    fn containing(self, part: &str) -> Self {
-        Self {
-            containing: Some(part.to_owned()),
-            ..self
-        }
-    }
-}

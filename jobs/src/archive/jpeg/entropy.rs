@@ -1,14 +1,17 @@
 //! Bits and Huffman codes of entropy-coded data (ITU T.81, annexes C and F.2.2).
 
-use crate::archive::PhotoProblem;
+/// What is wrong with the data. Fits two registers, unlike the
+/// [`PhotoProblem`](crate::archive::PhotoProblem) it becomes: it is returned for each of millions of codes.
+pub(super) type Flaw = &'static str;
 
-/// A code that no table has; also what a decoder meets soon after it lost its place.
-const NO_SUCH_CODE: PhotoProblem = PhotoProblem::damaged("its data holds a code that its tables do not");
-const BAD_TABLE: PhotoProblem = PhotoProblem::damaged("a Huffman table makes no sense");
+/// Also what a decoder meets soon after it lost its place.
+const NO_SUCH_CODE: Flaw = "its data holds a code that its tables do not";
+const BAD_TABLE: Flaw = "a Huffman table makes no sense";
 
 /// Reads one restart interval: entropy-coded data without markers, 0xFF bytes still stuffed.
 ///
-/// Behind the end it reads zeros and remembers so: [`ran_out`](Self::ran_out) is asked once a unit, not once a bit.
+/// Behind the end it reads zeros and remembers so: [`ran_out`](Self::ran_out) is asked once a unit, not
+/// once a bit.
 pub(super) struct Bits<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -42,10 +45,12 @@ impl<'a> Bits<'a> {
         if self.held >= 32 {
             return;
         }
-        if let Some(chunk) = self.bytes[self.at..].first_chunk::<4>()
-            && !chunk.contains(&0xff)
-        {
-            self.buffer |= u64::from(u32::from_be_bytes(*chunk)) << (32 - self.held);
+        let next = self.bytes[self.at..]
+            .first_chunk()
+            .map(|four| u32::from_be_bytes(*four));
+        // Of all bytes only 0xff loses its top bit when one is added.
+        if let Some(next) = next.filter(|next| next & !next.wrapping_add(0x0101_0101) & 0x8080_8080 == 0) {
+            self.buffer |= u64::from(next) << (32 - self.held);
             self.held += 32;
             self.at += 4;
         } else {
@@ -65,7 +70,8 @@ impl<'a> Bits<'a> {
         }
     }
 
-    /// A 0xFF data byte is followed by a zero; the data was cut before any marker, so nothing else can follow.
+    /// A 0xFF data byte is followed by a zero; the data was cut before any marker, so nothing else can
+    /// follow.
     fn next_byte(&mut self) -> Option<u8> {
         let byte = *self.bytes.get(self.at)?;
         self.at += 1;
@@ -81,7 +87,7 @@ impl<'a> Bits<'a> {
 
     /// Drops `count` of the bits that [`refill`](Self::refill) promised.
     #[inline]
-    fn skip(&mut self, count: u32) {
+    pub const fn skip(&mut self, count: u32) {
         self.buffer <<= count;
         self.held -= count;
     }
@@ -104,6 +110,13 @@ impl<'a> Bits<'a> {
         u32::try_from(value).unwrap_or_default()
     }
 
+    /// What the next bits hold wholly.
+    #[inline]
+    pub fn stride(&mut self, strides: &Strides) -> Stride {
+        self.refill();
+        strides.0[usize::from(self.peek_code() >> (16 - STRIDE_BITS))]
+    }
+
     #[inline]
     const fn peek_code(&self) -> u16 {
         let [high, low, ..] = self.buffer.to_be_bytes();
@@ -112,19 +125,19 @@ impl<'a> Bits<'a> {
 
     /// Reads one code; its symbol's low four bits say how many extra bits follow.
     #[inline]
-    pub fn symbol(&mut self, table: &Huffman) -> Result<u8, PhotoProblem> {
+    pub fn symbol(&mut self, table: &Huffman) -> Result<u8, Flaw> {
         self.refill();
         let (length, symbol) = table.find(self.peek_code())?;
-        self.skip(length);
+        self.skip(length.into());
         Ok(symbol)
     }
 
     /// Reads one code and drops the extra bits that follow it.
     #[inline]
-    pub fn symbol_and_extra(&mut self, table: &Huffman) -> Result<u8, PhotoProblem> {
+    pub fn symbol_and_extra(&mut self, table: &Huffman) -> Result<u8, Flaw> {
         self.refill();
         let (length, symbol) = table.find(self.peek_code())?;
-        self.skip(length + u32::from(symbol & 0xf));
+        self.skip((length + (symbol & 0xf)).into());
         Ok(symbol)
     }
 }
@@ -145,7 +158,7 @@ pub(super) struct Huffman {
 
 impl Huffman {
     /// From the number of codes of each length, 1 to 16, and as many symbols in the codes' order.
-    fn new(counts: [u8; 16], symbols: &[u8]) -> Result<Self, PhotoProblem> {
+    fn new(counts: [u8; 16], symbols: &[u8]) -> Result<Self, Flaw> {
         let mut table = Self {
             lookup: [(0, 0); 1 << LOOKUP_BITS],
             above: [0; 17],
@@ -174,26 +187,65 @@ impl Huffman {
 
     /// Length and symbol of the code that the 16 bits `next` begin with.
     #[inline]
-    fn find(&self, next: u16) -> Result<(u32, u8), PhotoProblem> {
+    fn find(&self, next: u16) -> Result<(u8, u8), Flaw> {
         let (length, symbol) = self.lookup[usize::from(next >> (16 - LOOKUP_BITS))];
         if length > 0 {
-            Ok((length.into(), symbol))
+            Ok((length, symbol))
         } else {
             self.find_long(next)
         }
     }
 
     #[cold]
-    fn find_long(&self, next: u16) -> Result<(u32, u8), PhotoProblem> {
+    fn find_long(&self, next: u16) -> Result<(u8, u8), Flaw> {
         let next = usize::from(next);
         for length in LOOKUP_BITS + 1..=16 {
             if next < self.above[usize::from(length)] {
                 let (first_code, first_index) = self.first[usize::from(length)];
                 let index = first_index + (next >> (16 - length)) - first_code;
-                return Ok((length.into(), *self.symbols.get(index).ok_or(NO_SUCH_CODE)?));
+                return Ok((length, *self.symbols.get(index).ok_or(NO_SUCH_CODE)?));
             }
         }
         Err(NO_SUCH_CODE)
+    }
+}
+
+/// A run of sixteen zeros; any other symbol without extra bits ends its block or band.
+pub(super) const ZERO_RUN: u8 = 0xf0;
+
+const STRIDE_BITS: u8 = 12;
+
+/// How far the AC codes within the next twelve bits lead, for readers that need no values: mostly two at a
+/// time.
+pub(super) struct Strides(Vec<Stride>);
+
+/// Codes and their extra bits, taken together. Small, so that the tables stay in the nearest cache.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Stride {
+    /// Zero when not even one code fits.
+    pub bits: u8,
+    pub coefficients: u8,
+    /// Whether the last code ends the block.
+    pub ends: bool,
+}
+
+impl Strides {
+    pub fn of(table: &Huffman) -> Self {
+        let whole = |next: u16| {
+            let mut stride = Stride::default();
+            while let Ok((length, symbol)) = table.find(next << (16 - STRIDE_BITS) << stride.bits) {
+                let bits = stride.bits + length + (symbol & 0xf);
+                if stride.ends || stride.coefficients >= 64 || bits > STRIDE_BITS {
+                    break;
+                }
+                let (run, size) = (symbol >> 4, symbol & 0xf);
+                stride.bits = bits;
+                stride.ends = size == 0 && symbol != ZERO_RUN;
+                stride.coefficients += if stride.ends { 0 } else { run + 1 };
+            }
+            stride
+        };
+        Self((0..1 << STRIDE_BITS).map(whole).collect())
     }
 }
 
@@ -206,7 +258,7 @@ pub(super) struct Tables {
 
 impl Tables {
     /// Takes over a DHT segment, which may define several tables.
-    pub fn define(&mut self, mut payload: &[u8]) -> Result<(), PhotoProblem> {
+    pub fn define(&mut self, mut payload: &[u8]) -> Result<(), Flaw> {
         while let Some((&kind, rest)) = payload.split_first() {
             let (counts, rest) = rest.split_first_chunk::<16>().ok_or(BAD_TABLE)?;
             let total = counts.iter().map(|&count| usize::from(count)).sum();
@@ -224,20 +276,18 @@ impl Tables {
         Ok(())
     }
 
-    pub fn dc(&self, index: u8) -> Result<&Huffman, PhotoProblem> {
+    pub fn dc(&self, index: u8) -> Result<&Huffman, Flaw> {
         Self::get(&self.dc, index)
     }
 
-    pub fn ac(&self, index: u8) -> Result<&Huffman, PhotoProblem> {
+    pub fn ac(&self, index: u8) -> Result<&Huffman, Flaw> {
         Self::get(&self.ac, index)
     }
 
-    fn get(class: &[Option<Box<Huffman>>; 4], index: u8) -> Result<&Huffman, PhotoProblem> {
+    fn get(class: &[Option<Box<Huffman>>; 4], index: u8) -> Result<&Huffman, Flaw> {
         class
             .get(usize::from(index))
             .and_then(Option::as_deref)
-            .ok_or(PhotoProblem::damaged(
-                "a scan uses a Huffman table that is not there",
-            ))
+            .ok_or("a scan uses a Huffman table that is not there")
     }
 }

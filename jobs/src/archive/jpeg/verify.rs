@@ -1,25 +1,24 @@
 //! Whether a JPEG's entropy-coded data is whole: every code of every block of every scan is read.
 //!
-//! zune-jpeg's strict mode refuses a file that just ends, but fills the rest with grey when someone (a proxy, a
-//! repair tool) put an end marker behind the cut; both are refused here, by
-//! `tests::a_truncated_photo_is_refused_with_and_without_an_end_marker`. Reading codes without making pixels also
-//! takes a fifth of the time, and one bit a coefficient instead of three bytes a pixel.
+//! zune-jpeg's strict mode refuses a file that just ends, but fills the rest with grey when someone (a
+//! proxy, a repair tool) put an end marker behind the cut; both are refused here, by
+//! `tests::a_truncated_photo_is_refused_with_and_without_an_end_marker`. Reading codes without making
+//! pixels also takes a quarter of the time, and one bit a coefficient instead of three bytes a pixel.
 //!
 //! Tolerated, as libjpeg does: surplus bytes at the end of an interval (webcams and phones write them).
 
 use super::{
-    Component, Frame, Segment,
-    entropy::{Bits, Huffman, Tables},
-    marker, next_marker,
+    Component, Frame,
+    blocks::UnitReader,
+    entropy::{Bits, Flaw, Tables},
+    segments::{Segment, marker, next_marker, u16_be},
 };
-use crate::archive::PhotoProblem;
 
-const CUT: PhotoProblem = PhotoProblem::damaged("its data ends before the last block");
-const BAD_SCAN: PhotoProblem = PhotoProblem::damaged("a scan header makes no sense");
-const OVERFULL: PhotoProblem = PhotoProblem::damaged("a block holds more than 64 coefficients");
+const CUT: Flaw = "its data ends before the last block";
+pub(super) const BAD_SCAN: Flaw = "a scan header makes no sense";
 
 /// Reads every scan of `frame`, in the file's order.
-pub(super) fn verify(frame: &Frame, segments: &[Segment<'_>]) -> Result<(), PhotoProblem> {
+pub(super) fn verify(frame: &Frame, segments: &[Segment<'_>]) -> Result<(), Flaw> {
     let mut tables = Tables::default();
     let mut quantization = [false; 4];
     let mut restart_interval = 0;
@@ -32,7 +31,7 @@ pub(super) fn verify(frame: &Frame, segments: &[Segment<'_>]) -> Result<(), Phot
         match segment.marker {
             marker::DHT => tables.define(segment.payload)?,
             marker::DQT => define_quantization(segment.payload, &mut quantization)?,
-            marker::DRI => restart_interval = super::u16_be(segment.payload, 0).ok_or(BAD_SCAN)?,
+            marker::DRI => restart_interval = u16_be(segment.payload, 0).ok_or(BAD_SCAN)?,
             marker::SOS => {
                 let scan = Scan::parse(frame, segment.payload)?;
                 if scan
@@ -40,7 +39,7 @@ pub(super) fn verify(frame: &Frame, segments: &[Segment<'_>]) -> Result<(), Phot
                     .iter()
                     .any(|part| !quantization[frame.components[part.component].quantization])
                 {
-                    return Err(PhotoProblem::damaged("a quantization table is not there"));
+                    return Err("a quantization table is not there");
                 }
                 scan.read(frame, &tables, restart_interval, segment.entropy, &mut progress)?;
             }
@@ -50,12 +49,12 @@ pub(super) fn verify(frame: &Frame, segments: &[Segment<'_>]) -> Result<(), Phot
     if progress.iter().all(Progress::is_complete) {
         Ok(())
     } else {
-        Err(PhotoProblem::damaged("a scan is missing"))
+        Err("a scan is missing")
     }
 }
 
-fn define_quantization(mut payload: &[u8], defined: &mut [bool; 4]) -> Result<(), PhotoProblem> {
-    const BAD: PhotoProblem = PhotoProblem::damaged("a quantization table makes no sense");
+fn define_quantization(mut payload: &[u8], defined: &mut [bool; 4]) -> Result<(), Flaw> {
+    const BAD: Flaw = "a quantization table makes no sense";
     while let Some((&kind, rest)) = payload.split_first() {
         let size = match kind >> 4 {
             0 => 64,
@@ -69,12 +68,12 @@ fn define_quantization(mut payload: &[u8], defined: &mut [bool; 4]) -> Result<()
 }
 
 /// What the scans so far have told about one component.
-struct Progress {
+pub(super) struct Progress {
     /// For each coefficient in zigzag order, the bits that are still to come; `None` before its first scan.
     missing_bits: [Option<u8>; 64],
     /// Progressive only: a bit for each non-zero coefficient of each block, since a refining scan holds one
     /// correction bit for each of these.
-    nonzero: Vec<u64>,
+    pub nonzero: Vec<u64>,
     blocks_across: usize,
     blocks_down: usize,
 }
@@ -104,25 +103,25 @@ impl Progress {
 }
 
 /// One component's part in a scan.
-struct Part {
-    component: usize,
-    dc_table: u8,
-    ac_table: u8,
+pub(super) struct Part {
+    pub component: usize,
+    pub dc_table: u8,
+    pub ac_table: u8,
 }
 
 /// A scan header (SOS).
-struct Scan {
-    parts: Vec<Part>,
+pub(super) struct Scan {
+    pub parts: Vec<Part>,
     /// First and last coefficient, in zigzag order.
-    band: (u8, u8),
+    pub band: (u8, u8),
     /// Whether the band was begun by an earlier scan.
-    refines: bool,
+    pub refines: bool,
     /// Low bits that a later scan brings.
     missing_bits: u8,
 }
 
 impl Scan {
-    fn parse(frame: &Frame, payload: &[u8]) -> Result<Self, PhotoProblem> {
+    fn parse(frame: &Frame, payload: &[u8]) -> Result<Self, Flaw> {
         let (&count, rest) = payload.split_first().ok_or(BAD_SCAN)?;
         let (parts, rest) = rest.split_at_checked(2 * usize::from(count)).ok_or(BAD_SCAN)?;
         let &[first, last, approximation] = rest else {
@@ -177,7 +176,7 @@ impl Scan {
         restart_interval: u16,
         entropy: &[u8],
         progress: &mut [Progress],
-    ) -> Result<(), PhotoProblem> {
+    ) -> Result<(), Flaw> {
         let units = self.units(frame, progress);
         let mut reader = UnitReader::new(self, frame, tables)?;
         let interval = if restart_interval == 0 {
@@ -203,7 +202,7 @@ impl Scan {
             }
             let restart = restart.ok_or(CUT)?;
             if restart.marker != restarts {
-                return Err(PhotoProblem::damaged("a restart interval is missing"));
+                return Err("a restart interval is missing");
             }
             restarts = if restarts == marker::RST7 {
                 marker::RST0
@@ -232,211 +231,4 @@ impl Scan {
             progress[part.component].missing_bits[first.into()..=last.into()].fill(Some(self.missing_bits));
         }
     }
-}
-
-/// How the blocks of a scan are coded.
-enum Coding<'a> {
-    /// Everything at once: for each block of a unit, its tables.
-    Baseline(Vec<(&'a Huffman, &'a Huffman)>),
-    /// Progressive, first coefficient, begun: for each block of a unit, its table.
-    DcFirst(Vec<&'a Huffman>),
-    /// Progressive, first coefficient: one bit a block, this many a unit.
-    DcRefine(u32),
-    /// Progressive, a band of one component, begun.
-    AcFirst(usize, &'a Huffman),
-    /// Progressive, a band of one component, one bit more.
-    AcRefine(usize, &'a Huffman),
-}
-
-/// Reads units: one block of a lone component, or all blocks of an interleaved unit.
-struct UnitReader<'a> {
-    coding: Coding<'a>,
-    band: (u32, u32),
-    /// Further blocks that end before the band does.
-    end_of_band_run: u32,
-}
-
-impl<'a> UnitReader<'a> {
-    fn new(scan: &Scan, frame: &Frame, tables: &'a Tables) -> Result<Self, PhotoProblem> {
-        let alone = scan.parts.len() == 1;
-        let blocks = |part: &Part| {
-            let component = frame.components[part.component];
-            if alone {
-                1
-            } else {
-                component.horizontal * component.vertical
-            }
-        };
-        let coding = if !frame.progressive {
-            let mut blocks_tables = Vec::with_capacity(10);
-            for part in &scan.parts {
-                let pair = (tables.dc(part.dc_table)?, tables.ac(part.ac_table)?);
-                blocks_tables.extend(std::iter::repeat_n(pair, blocks(part)));
-            }
-            Coding::Baseline(blocks_tables)
-        } else if scan.band.0 > 0 {
-            let part = &scan.parts[0];
-            let table = tables.ac(part.ac_table)?;
-            if scan.refines {
-                Coding::AcRefine(part.component, table)
-            } else {
-                Coding::AcFirst(part.component, table)
-            }
-        } else if scan.refines {
-            Coding::DcRefine(
-                u32::try_from(scan.parts.iter().map(blocks).sum::<usize>()).map_err(|_| BAD_SCAN)?,
-            )
-        } else {
-            let mut blocks_tables = Vec::with_capacity(10);
-            for part in &scan.parts {
-                blocks_tables.extend(std::iter::repeat_n(tables.dc(part.dc_table)?, blocks(part)));
-            }
-            Coding::DcFirst(blocks_tables)
-        };
-        Ok(Self {
-            coding,
-            band: (scan.band.0.into(), scan.band.1.into()),
-            end_of_band_run: 0,
-        })
-    }
-
-    const fn restart(&mut self) {
-        self.end_of_band_run = 0;
-    }
-
-    fn read(
-        &mut self,
-        bits: &mut Bits<'_>,
-        unit: usize,
-        progress: &mut [Progress],
-    ) -> Result<(), PhotoProblem> {
-        match &self.coding {
-            Coding::Baseline(blocks) => {
-                for (dc, ac) in blocks {
-                    read_baseline_block(bits, dc, ac)?;
-                }
-            }
-            Coding::DcFirst(blocks) => {
-                for dc in blocks {
-                    bits.symbol_and_extra(dc)?;
-                }
-            }
-            Coding::DcRefine(blocks) => bits.skip_many(*blocks),
-            Coding::AcFirst(component, ac) => {
-                let nonzero = &mut progress[*component].nonzero[unit];
-                read_ac_first(bits, ac, self.band, &mut self.end_of_band_run, nonzero)?;
-            }
-            Coding::AcRefine(component, ac) => {
-                let nonzero = &mut progress[*component].nonzero[unit];
-                read_ac_refine(bits, ac, self.band, &mut self.end_of_band_run, nonzero)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A run of sixteen zeros.
-const ZERO_RUN: u8 = 0xf0;
-
-fn read_baseline_block(bits: &mut Bits<'_>, dc: &Huffman, ac: &Huffman) -> Result<(), PhotoProblem> {
-    bits.symbol_and_extra(dc)?;
-    let mut next = 1;
-    while next < 64 {
-        let symbol = bits.symbol_and_extra(ac)?;
-        let (run, size) = (u32::from(symbol >> 4), symbol & 0xf);
-        if size == 0 && symbol != ZERO_RUN {
-            return Ok(());
-        }
-        next += run + 1;
-    }
-    if next == 64 { Ok(()) } else { Err(OVERFULL) }
-}
-
-/// F.2.2 and G.1.2.2: values are dropped, where they stand is kept.
-fn read_ac_first(
-    bits: &mut Bits<'_>,
-    ac: &Huffman,
-    (first, last): (u32, u32),
-    end_of_band_run: &mut u32,
-    nonzero: &mut u64,
-) -> Result<(), PhotoProblem> {
-    if *end_of_band_run > 0 {
-        *end_of_band_run -= 1;
-        return Ok(());
-    }
-    let mut next = first;
-    while next <= last {
-        let symbol = bits.symbol(ac)?;
-        let (run, size) = (u32::from(symbol >> 4), u32::from(symbol & 0xf));
-        if size == 0 && symbol != ZERO_RUN {
-            *end_of_band_run = (1 << run) + bits.take(run) - 1;
-            return Ok(());
-        }
-        bits.take(size);
-        next += run;
-        if next > last {
-            return Err(OVERFULL);
-        }
-        if size > 0 {
-            *nonzero |= 1 << next;
-        }
-        next += 1;
-    }
-    Ok(())
-}
-
-/// G.1.2.3: new coefficients of size one, and a correction bit for each that was non-zero before.
-fn read_ac_refine(
-    bits: &mut Bits<'_>,
-    ac: &Huffman,
-    (first, last): (u32, u32),
-    end_of_band_run: &mut u32,
-    nonzero: &mut u64,
-) -> Result<(), PhotoProblem> {
-    let mut next = first;
-    while *end_of_band_run == 0 && next <= last {
-        let symbol = bits.symbol(ac)?;
-        let (run, size) = (u32::from(symbol >> 4), u32::from(symbol & 0xf));
-        match size {
-            0 if symbol != ZERO_RUN => {
-                *end_of_band_run = (1 << run) + bits.take(run);
-                break;
-            }
-            0 => {}
-            1 => bits.skip_many(1),
-            _ => {
-                return Err(PhotoProblem::damaged(
-                    "a refining scan holds more than one bit a coefficient",
-                ));
-            }
-        }
-        // Over `run` zeros and whatever is non-zero between them, to the zero that comes alive.
-        let (landing, corrections) = nth_zero(*nonzero, next, last, run).ok_or(OVERFULL)?;
-        bits.skip_many(corrections);
-        *nonzero |= u64::from(size) << landing;
-        next = landing + 1;
-    }
-    if *end_of_band_run > 0 {
-        if next <= last {
-            let rest = *nonzero >> next << next & (u64::MAX >> (63 - last));
-            bits.skip_many(rest.count_ones());
-        }
-        *end_of_band_run -= 1;
-    }
-    Ok(())
-}
-
-/// The position of the zero that follows `skipped` zeros from `from` on, and the non-zeros passed on the way.
-fn nth_zero(nonzero: u64, from: u32, last: u32, mut skipped: u32) -> Option<(u32, u32)> {
-    let mut passed = 0;
-    for position in from..=last {
-        if nonzero >> position & 1 == 1 {
-            passed += 1;
-        } else if skipped == 0 {
-            return Some((position, passed));
-        } else {
-            skipped -= 1;
-        }
-    }
-    None
 }

@@ -46,7 +46,7 @@ pub enum Failure {
 }
 
 /// While the token is refused. Costs no attempt: it is not the message's fault.
-const MISCONFIGURED_PAUSE: Duration = Duration::from_secs(60);
+const MISCONFIGURED_PAUSE: Duration = Duration::from_mins(1);
 
 impl Failure {
     /// Whether the server's text holds `words` (in lower case).

@@ -1,0 +1,248 @@
+//! A decoded picture as it is meant to be seen, handed to the encoder row by row.
+//!
+//! There is no second buffer for a turned picture: the rows are gathered from wherever the orientation has
+//! put them, sixteen at a time. On the way they become YCbCr, alpha is laid on white, and chroma is
+//! averaged.
+
+use std::{cell::RefCell, ops::Range};
+
+use image::metadata::Orientation;
+use jpeg_encoder::{ImageBuffer, JpegColorType, rgb_to_ycbcr};
+
+/// A decoded picture, rows from the top, before its orientation is applied.
+pub(super) struct Pixels<'a> {
+    pub samples: &'a [u8],
+    pub width: usize,
+    pub height: usize,
+    pub layout: Layout,
+}
+
+/// Bytes of one pixel.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Layout {
+    YCbCr,
+    Rgb,
+    Rgba,
+    Grey,
+    GreyAlpha,
+}
+
+/// Side of the squares in which a picture is turned: two blocks, which 4:2:0 makes one of.
+const TILE: usize = 16;
+type Tile = [[u8; TILE]; TILE];
+/// The picture as it is meant to be seen, row by row, in YCbCr with chroma averaged over 2×2 pixels.
+pub(super) struct Upright<'a> {
+    pixels: &'a Pixels<'a>,
+    pub width: usize,
+    pub height: usize,
+    walk: Walk,
+    strip: RefCell<Strip>,
+}
+
+/// Where the pixel of column x and row y lies: `origin + x·right + y·down`, wrapping, so that steps may
+/// lead back.
+#[derive(Clone, Copy)]
+struct Walk {
+    origin: usize,
+    right: usize,
+    down: usize,
+    /// Whether a step to the right is a step along a column of the source.
+    sideways: bool,
+}
+
+/// The rows that were gathered last: reading a turned picture row by row would miss the cache at each pixel.
+struct Strip {
+    rows: Range<usize>,
+    luma: Vec<u8>,
+    blue: Vec<u8>,
+    red: Vec<u8>,
+}
+
+impl<'a> Upright<'a> {
+    pub fn new(pixels: &'a Pixels<'a>, orientation: Orientation) -> Self {
+        let walk = Walk::new(pixels.width, pixels.height, orientation);
+        let (width, height) = if walk.sideways {
+            (pixels.height, pixels.width)
+        } else {
+            (pixels.width, pixels.height)
+        };
+        let plane = || vec![0; TILE * width];
+        let strip = RefCell::new(Strip {
+            rows: 0..0,
+            luma: plane(),
+            blue: plane(),
+            red: plane(),
+        });
+        Self {
+            pixels,
+            width,
+            height,
+            walk,
+            strip,
+        }
+    }
+
+    fn gather(&self, strip: &mut Strip, row: usize) {
+        let first = row / TILE * TILE;
+        strip.rows = first..self.height.min(first + TILE);
+        let on_white = |sample: u8, alpha: u8| {
+            let (sample, alpha) = (u16::from(sample), u16::from(alpha));
+            let blended = (sample * alpha + 255 * (255 - alpha) + 127) / 255;
+            u8::try_from(blended).unwrap_or(u8::MAX)
+        };
+        match self.pixels.layout {
+            Layout::YCbCr => self.gather_with(strip, |[y, cb, cr]| (y, cb, cr)),
+            Layout::Rgb => self.gather_with(strip, |[r, g, b]| rgb_to_ycbcr(r, g, b)),
+            Layout::Rgba => self.gather_with(strip, |[r, g, b, a]| {
+                rgb_to_ycbcr(on_white(r, a), on_white(g, a), on_white(b, a))
+            }),
+            Layout::Grey => self.gather_with(strip, |[y]| (y, 128, 128)),
+            Layout::GreyAlpha => self.gather_with(strip, |[y, a]| (on_white(y, a), 128, 128)),
+        }
+    }
+
+    /// Fills the strip tile by tile, reading the source in runs as they lie in memory.
+    fn gather_with<const N: usize>(&self, strip: &mut Strip, convert: impl Fn([u8; N]) -> (u8, u8, u8)) {
+        let (source, _) = self.pixels.samples.as_chunks::<N>();
+        for x in (0..self.width).step_by(TILE) {
+            // All sixteen first: in a turned picture each misses the cache, and the misses then overlap.
+            let runs: [_; TILE] = std::array::from_fn(|line| self.run(source, x, strip.rows.start, line));
+            let [mut luma, mut blue, mut red] = [Tile::default(); 3];
+            for (line, run) in runs.into_iter().enumerate() {
+                for (at, pixel) in run.into_iter().enumerate() {
+                    let (column, row) = if self.walk.sideways {
+                        (line, at)
+                    } else {
+                        (at, line)
+                    };
+                    (luma[row][column], blue[row][column], red[row][column]) = convert(pixel);
+                }
+            }
+            average(&mut blue);
+            average(&mut red);
+            strip.put(x, self.width, [&luma, &blue, &red]);
+        }
+    }
+
+    /// One row (or column, if the picture is turned sideways) of the tile at x and y; the picture's last
+    /// pixels are repeated where the tile reaches beyond its edge.
+    fn run<const N: usize>(&self, source: &[[u8; N]], x: usize, y: usize, line: usize) -> [[u8; N]; TILE] {
+        let Walk {
+            origin,
+            right,
+            down,
+            sideways,
+        } = self.walk;
+        let (across, along) = if sideways { (right, down) } else { (down, right) };
+        let (columns, rows) = (TILE.min(self.width - x), TILE.min(self.height - y));
+        let (lines, length) = if sideways {
+            (columns, rows)
+        } else {
+            (rows, columns)
+        };
+        let start = origin
+            .wrapping_add(x.wrapping_mul(right))
+            .wrapping_add(y.wrapping_mul(down))
+            .wrapping_add(line.min(lines - 1).wrapping_mul(across));
+        let first = if along == 1 {
+            start
+        } else {
+            start.wrapping_sub(TILE - 1)
+        };
+        match source.get(first..).and_then(|rest| rest.first_chunk()) {
+            Some(run) if length == TILE && along == 1 => *run,
+            Some(run) if length == TILE => {
+                let mut run = *run;
+                run.reverse();
+                run
+            }
+            _ => std::array::from_fn(|at| source[start.wrapping_add(at.min(length - 1).wrapping_mul(along))]),
+        }
+    }
+}
+
+impl Strip {
+    /// Copies the columns of a tile that lie within the picture.
+    fn put(&mut self, x: usize, width: usize, tiles: [&Tile; 3]) {
+        let length = TILE.min(width - x);
+        for (plane, tile) in [&mut self.luma, &mut self.blue, &mut self.red]
+            .into_iter()
+            .zip(tiles)
+        {
+            for (row, samples) in plane.chunks_exact_mut(width).zip(tile) {
+                row[x..x + length].copy_from_slice(&samples[..length]);
+            }
+        }
+    }
+}
+
+impl Walk {
+    fn new(width: usize, height: usize, orientation: Orientation) -> Self {
+        let (left, up) = (1_usize.wrapping_neg(), width.wrapping_neg());
+        let (last_column, last_row) = (width - 1, width * (height - 1));
+        let (origin, right, down, sideways) = match orientation {
+            Orientation::NoTransforms => (0, 1, width, false),
+            Orientation::FlipHorizontal => (last_column, left, width, false),
+            Orientation::Rotate180 => (last_row + last_column, left, up, false),
+            Orientation::FlipVertical => (last_row, 1, up, false),
+            Orientation::Rotate90FlipH => (0, width, 1, true),
+            Orientation::Rotate90 => (last_row, up, 1, true),
+            Orientation::Rotate270FlipH => (last_row + last_column, up, left, true),
+            Orientation::Rotate270 => (last_column, width, left, true),
+        };
+        Self {
+            origin,
+            right,
+            down,
+            sideways,
+        }
+    }
+}
+
+/// Gives each square of 2×2 samples their mean. The encoder then picks one of them, which costs less than
+/// its own averaging.
+fn average(tile: &mut Tile) {
+    for rows in tile.as_chunks_mut::<2>().0 {
+        let [upper, lower] = rows;
+        for (upper, lower) in upper
+            .as_chunks_mut::<2>()
+            .0
+            .iter_mut()
+            .zip(lower.as_chunks_mut::<2>().0)
+        {
+            let sum: u16 = upper
+                .iter()
+                .chain(lower.iter())
+                .map(|&sample| u16::from(sample))
+                .sum();
+            let mean = u8::try_from((sum + 2) / 4).unwrap_or(u8::MAX);
+            (*upper, *lower) = ([mean; 2], [mean; 2]);
+        }
+    }
+}
+
+impl ImageBuffer for Upright<'_> {
+    fn get_jpeg_color_type(&self) -> JpegColorType {
+        JpegColorType::Ycbcr
+    }
+
+    fn width(&self) -> u16 {
+        u16::try_from(self.width).unwrap_or(u16::MAX)
+    }
+
+    fn height(&self) -> u16 {
+        u16::try_from(self.height).unwrap_or(u16::MAX)
+    }
+
+    fn fill_buffers(&self, y: u16, buffers: &mut [Vec<u8>; 4]) {
+        let row = usize::from(y);
+        let strip = &mut *self.strip.borrow_mut();
+        if !strip.rows.contains(&row) {
+            self.gather(strip, row);
+        }
+        let start = (row - strip.rows.start) * self.width;
+        for (buffer, plane) in buffers.iter_mut().zip([&strip.luma, &strip.blue, &strip.red]) {
+            buffer.extend_from_slice(&plane[start..start + self.width]);
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The wizard's intents: the draft's answers, its photos, and a failed avatar that becomes a draft again.
+
+use super::{ProducerError, Turn};
+use crate::{
+    domain::{AvatarId, AvatarStatus, Gender, Step, TrainingType},
+    enqueue::enqueue,
+    notifications::{self, Place},
+    store::{avatars, notifications as outbox, photos},
+    store_photo::StorePhoto,
+};
+
+/// The wizard's state: what is `None` is asked next.
+/// Only a turn makes one, for the draft's owner.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Draft {
+    /// Buttons name it.
+    pub id: AvatarId,
+    /// First answer.
+    pub training_type: TrainingType,
+    /// Second answer.
+    pub gender: Option<Gender>,
+    /// Third answer.
+    pub name: Option<String>,
+}
+
+/// What became of a photo that the user sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PhotoTaken {
+    /// Noted, and a job will fetch it.
+    Yes,
+    /// The avatar has it already.
+    Known,
+    /// The avatar has refused it before, for this reason.
+    Refused(String),
+    /// The avatar has as many as it may.
+    Full,
+}
+
+/// What became of "Try again".
+#[derive(Debug, Clone)]
+pub enum Retried {
+    /// It is a draft again, at the photo step.
+    Reopened,
+    /// Another draft is in the way.
+    OtherDraft(Draft),
+    /// It is at work.
+    AlreadyTraining {
+        /// The avatar's name.
+        name: String,
+    },
+    /// It has its model.
+    AlreadyTrained {
+        /// The avatar's name.
+        name: String,
+    },
+    /// It is open already.
+    AlreadyOpen,
+    /// Not the user's, or gone.
+    Stale,
+}
+
+impl Turn {
+    /// The user's draft.
+    pub async fn draft(&mut self) -> Result<Option<Draft>, ProducerError> {
+        let user = self.user()?;
+        Ok(avatars::draft_of(&mut self.tx, user).await?.map(Draft::from))
+    }
+
+    /// Starts a draft; if there is one already it stays as it is. Answers the draft.
+    pub async fn new_draft(&mut self, kind: TrainingType) -> Result<Option<Draft>, ProducerError> {
+        let user = self.user()?;
+        avatars::create_draft(&mut self.tx, user, kind).await?;
+        self.draft().await
+    }
+
+    /// Answers the first question again. `false`: there is no such draft (so below).
+    pub async fn choose_type(&mut self, avatar: AvatarId, kind: TrainingType) -> Result<bool, ProducerError> {
+        let user = self.user()?;
+        Ok(avatars::set_type(&mut self.tx, user, avatar, kind).await?)
+    }
+
+    /// Answers the second question.
+    pub async fn choose_gender(&mut self, avatar: AvatarId, gender: Gender) -> Result<bool, ProducerError> {
+        let user = self.user()?;
+        Ok(avatars::set_gender(&mut self.tx, user, avatar, Some(gender)).await?)
+    }
+
+    /// Answers the third question.
+    pub async fn name(&mut self, avatar: AvatarId, name: &str) -> Result<bool, ProducerError> {
+        let user = self.user()?;
+        Ok(avatars::set_name(&mut self.tx, user, avatar, Some(name)).await?)
+    }
+
+    /// Takes an answer back. The type has no "open" in the database: it is asked again and keeps its answer until
+    /// there is another.
+    pub async fn take_back(&mut self, avatar: AvatarId, step: Step) -> Result<bool, ProducerError> {
+        let user = self.user()?;
+        let taken_back = match step {
+            Step::Type => avatars::draft_of(&mut self.tx, user)
+                .await?
+                .is_some_and(|draft| draft.id == avatar),
+            Step::Gender => avatars::set_gender(&mut self.tx, user, avatar, None).await?,
+            Step::Name => avatars::set_name(&mut self.tx, user, avatar, None).await?,
+        };
+        if taken_back {
+            // The photo counter must not come back over the question that takes its place.
+            outbox::supersede(&mut self.tx, outbox::Kind::Photos, outbox::About::Avatar(avatar)).await?;
+        }
+        Ok(taken_back)
+    }
+
+    /// Throws the draft away. `None`: there is no such draft; else its name, if it had one.
+    pub async fn discard(&mut self, avatar: AvatarId) -> Result<Option<Option<String>>, ProducerError> {
+        let user = self.user()?;
+        Ok(avatars::discard(&mut self.tx, user, avatar).await?)
+    }
+
+    /// Takes a photo for the draft. One that Telegram failed to hand out before may come again.
+    pub async fn add_photo(
+        &mut self,
+        draft: &Draft,
+        file_id: &str,
+        unique_id: &str,
+    ) -> Result<PhotoTaken, ProducerError> {
+        if photos::counts(&mut self.tx, draft.id).await?.taken() as usize >= *self.rules.photos.photos.end() {
+            return Ok(PhotoTaken::Full);
+        }
+        let Some(photo) = photos::insert(&mut self.tx, draft.id, file_id, unique_id).await? else {
+            let refused = photos::refusal(&mut self.tx, draft.id, unique_id).await?;
+            return Ok(refused.map_or(PhotoTaken::Known, PhotoTaken::Refused));
+        };
+        enqueue(&mut self.tx, &StorePhoto::new(photo)).await?;
+        notifications::photos_changed(&mut self.tx, draft.id, &self.rules.photos).await?;
+        Ok(PhotoTaken::Yes)
+    }
+
+    /// Shows the photo step, which counts from now on.
+    pub async fn show_photos(&mut self, draft: &Draft, place: Place) -> Result<(), ProducerError> {
+        notifications::show_photos(&mut self.tx, draft.id, &self.rules.photos, place).await?;
+        Ok(())
+    }
+
+    /// Reopens a failed or cancelled avatar as the draft, photos and answers as they were.
+    pub async fn retry(&mut self, avatar: AvatarId) -> Result<Retried, ProducerError> {
+        let user = self.user()?;
+        let Some(owned) = avatars::owned(&mut self.tx, user, avatar).await? else {
+            return Ok(Retried::Stale);
+        };
+        let name = owned.name.unwrap_or_default();
+        match owned.status {
+            AvatarStatus::Draft => return Ok(Retried::AlreadyOpen),
+            AvatarStatus::Training => return Ok(Retried::AlreadyTraining { name }),
+            AvatarStatus::Completed => return Ok(Retried::AlreadyTrained { name }),
+            AvatarStatus::Failed | AvatarStatus::Cancelled => {}
+        }
+        if let Some(other) = self.draft().await? {
+            return Ok(Retried::OtherDraft(other));
+        }
+        let reopened = avatars::reopen(&mut self.tx, user, avatar).await?;
+        Ok(if reopened {
+            Retried::Reopened
+        } else {
+            Retried::Stale
+        })
+    }
+}
+
+impl From<avatars::Draft> for Draft {
+    fn from(draft: avatars::Draft) -> Self {
+        Self {
+            id: draft.id,
+            training_type: draft.training_type,
+            gender: draft.gender,
+            name: draft.name,
+        }
+    }
+}
