@@ -42,21 +42,30 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::eventually;
 
-/// Short enough for a test to see a lease end, long enough for a loaded machine to keep one.
-const LEASE: Duration = Duration::from_secs(3);
+/// Short enough for a test to see it end. A machine that stands still for so long costs an attempt, as it should; a
+/// test that counts attempts takes a longer one.
+const LEASE: Duration = Duration::from_secs(5);
 /// Longer than any test may take: whoever waits for it is never woken.
 const NEVER: Duration = Duration::from_hours(1);
 
-/// A worker for probes with `slots`; quick, and woken by notifications alone.
+/// A worker for probes with `slots`; quick to hear, slow to be taken for dead, and woken by notifications alone.
 fn options(slots: usize) -> WorkerOptions {
     WorkerOptions {
         name: "test".to_owned(),
         slots: vec![(Queue::Upkeep, slots)],
-        lease: LEASE,
+        lease: Duration::from_secs(30),
         beat: Duration::from_millis(300),
         sweep: Duration::from_millis(200),
         poll: NEVER,
         grace: NEVER,
+    }
+}
+
+/// As [`options`], with a lease that ends within the test.
+fn short_lived(slots: usize) -> WorkerOptions {
+    WorkerOptions {
+        lease: LEASE,
+        ..options(slots)
     }
 }
 

@@ -10,7 +10,9 @@ use jobs::{
     testing::{Probe, Probes},
 };
 
-use super::{Gate, Running, all_ended, done_at_once, gated, look, options, outcomes, probe, reaches};
+use super::{
+    Gate, Running, all_ended, done_at_once, gated, look, options, outcomes, probe, reaches, short_lived,
+};
 use crate::support::{Db, eventually};
 
 /// Every backend of the worker is ended, again and again, in whatever it is doing.
@@ -63,7 +65,7 @@ async fn q18_terminated_backends_cost_neither_a_job_nor_an_attempt() {
 async fn q05_a_worker_that_cannot_reach_the_database_stops_its_runs() {
     let db = Db::new().await;
     let gate = Gate::closed();
-    let worker = Running::start(&db.pool, gated(&db.pool, &gate), options(1));
+    let worker = Running::start(&db.pool, gated(&db.pool, &gate), short_lived(1));
     let job = probe(&db.pool, "x").await;
     gate.holds(1).await;
     let name: String = sqlx::query_scalar("select current_database()")
@@ -112,11 +114,7 @@ async fn q05_an_outage_within_the_lease_costs_nothing() {
             Ok(Done::Applied)
         }
     });
-    let patient = WorkerOptions {
-        lease: Duration::from_mins(1),
-        ..options(2)
-    };
-    let worker = Running::start(&db.pool, registry.policy(policy).registry(), patient);
+    let worker = Running::start(&db.pool, registry.policy(policy).registry(), options(2));
     let (done, fails) = (probe(&db.pool, "done").await, probe(&db.pool, "fails once").await);
     gate.holds(2).await;
     let name: String = sqlx::query_scalar("select current_database()")

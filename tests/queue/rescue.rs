@@ -12,7 +12,9 @@ use jobs::{
 };
 use sqlx::PgPool;
 
-use super::{Gate, LEASE, Running, add, done_at_once, gated, look, options, outcomes, probe, reaches};
+use super::{
+    Gate, LEASE, Running, add, done_at_once, gated, look, options, outcomes, probe, reaches, short_lived,
+};
 use crate::support::{Db, eventually};
 
 /// Handlers that block every thread of their runtime, for longer than a lease: the heartbeat has its own.
@@ -37,7 +39,7 @@ fn q05_leases_are_kept_alive_while_every_thread_is_busy() {
                 Ok(Done::Applied)
             }
         });
-        Running::start(&pool, registry.registry(), options(2))
+        Running::start(&pool, registry.registry(), short_lived(2))
     });
     free.block_on(async {
         let jobs = [probe(&db.pool, "1").await, probe(&db.pool, "2").await];
@@ -95,7 +97,7 @@ async fn q05_a_long_fenced_transaction_keeps_its_lease() {
             Ok(Done::Committed)
         }
     });
-    let worker = Running::start(&db.pool, registry.registry(), options(1));
+    let worker = Running::start(&db.pool, registry.registry(), short_lived(1));
     let job = probe(&db.pool, "x").await;
     gate.holds(1).await;
     two_leases_pass(&db.pool).await;
@@ -114,7 +116,7 @@ async fn q05_a_long_fenced_transaction_keeps_its_lease() {
 async fn q05_leases_are_kept_alive_while_the_worker_drains() {
     let db = Db::new().await;
     let gate = Gate::closed();
-    let worker = Running::start(&db.pool, gated(&db.pool, &gate), options(1));
+    let worker = Running::start(&db.pool, gated(&db.pool, &gate), short_lived(1));
     let job = probe(&db.pool, "x").await;
     gate.holds(1).await;
     worker.soft.cancel();

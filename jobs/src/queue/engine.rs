@@ -74,7 +74,7 @@ impl Engine {
                 .connect_lazy_with(options.clone()),
             held: Held::default(),
             due_soon: Notify::new(),
-            options: steady_plans(options),
+            options: steady_plans(options, timing.lease),
             boot,
             claims: AtomicU64::new(0),
             signals: Default::default(),
@@ -103,7 +103,10 @@ impl Engine {
 
 /// One plan for ever, and the right one: index lookups in index order. A plan cached on an empty table, or made from
 /// stale statistics, would scan it when a burst comes (Q22); planning anew each time costs more than the statement.
-fn steady_plans(options: PgConnectOptions) -> PgConnectOptions {
+///
+/// And an end: a loop that gives a statement up after a lease may rely on it that the server has done so before.
+fn steady_plans(options: PgConnectOptions, lease: Duration) -> PgConnectOptions {
+    let limit = format!("{}ms", (lease * 4 / 5).as_millis());
     options.options([
         ("plan_cache_mode", "force_generic_plan"),
         ("enable_seqscan", "off"),
@@ -111,6 +114,7 @@ fn steady_plans(options: PgConnectOptions) -> PgConnectOptions {
         ("enable_hashjoin", "off"),
         ("enable_mergejoin", "off"),
         ("enable_sort", "off"),
+        ("statement_timeout", &limit),
     ])
 }
 

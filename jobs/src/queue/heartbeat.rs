@@ -98,7 +98,8 @@ async fn beat(engine: &Engine, link: &mut Link) -> Result<(), sqlx::Error> {
     if held.is_empty() && dreaming.is_empty() {
         return Ok(());
     }
-    timeout(engine.timing.beat, async {
+    // A beat that hangs leaves time for another two.
+    timeout(engine.timing.lease / 3, async {
         if !held.is_empty() {
             renew(engine, link, &held).await?;
         }
