@@ -13,6 +13,7 @@ mod failures;
 mod fencing;
 mod helpers;
 mod outages;
+mod periodic;
 mod processes;
 mod rescue;
 mod stopping;

@@ -14,7 +14,7 @@
 //! Its running jobs keep their lease, then any worker's sweep makes them ready again with the attempt charged.
 //!
 //! Read next: `migrations/*_create_jobs.sql`, then `pump.rs` (claims and acks), `settle.rs` (every other end),
-//! `heartbeat.rs`, `sweep.rs` (rescue and promotion), `wake.rs` (no lost wake-up), `apalis.rs`.
+//! `heartbeat.rs`, `sweep.rs` (rescue and promotion), `wake.rs` (no lost wake-up), `periodic.rs`, `apalis.rs`.
 
 use std::fmt;
 
@@ -30,6 +30,7 @@ mod fence;
 mod heartbeat;
 mod inspect;
 mod link;
+mod periodic;
 mod pump;
 mod settle;
 mod sweep;
@@ -38,6 +39,7 @@ mod wake;
 pub use claim::Claim;
 pub use fence::FenceError;
 pub use inspect::{Cancelled, JobHistory, JobRow, Operator, PastClaim, QueueCount};
+pub use periodic::{BadPeriodic, CatchUp, Periodic, Schedule};
 pub use settle::ClaimOutcome;
 
 pub(crate) use self::apalis::attend;
@@ -48,6 +50,7 @@ pub(crate) use engine::{Engine, Timing};
 pub(crate) use exchange::{Claimed, Known, KnownKind, claim_one};
 pub(crate) use fence::{complete_in, complete_in as complete, fence};
 pub(crate) use heartbeat::Heartbeat;
+pub(crate) use periodic::{Timetable, tick_forever};
 pub(crate) use pump::{Assignment, Intake, Pump};
 pub(crate) use settle::{Ending, Settler, requeue};
 pub(crate) use sweep::{promote_forever, rescue_expired, sweep_forever};

@@ -17,15 +17,17 @@ use tracing::{info, warn};
 use crate::{
     job::Queue,
     queue::{
-        Assignment, Ending, Engine, Heartbeat, Interruption, Pump, Settler, Timing, attend, listen_forever,
-        promote_forever, sweep_forever,
+        Assignment, Ending, Engine, Heartbeat, Interruption, Pump, Settler, Timetable, Timing, attend,
+        listen_forever, promote_forever, sweep_forever, tick_forever,
     },
 };
 
+mod periodic;
 mod registry;
 mod run;
 
 pub use crate::context::{ArchiveDelivery, Chance, Clock, SagaSettings, Services};
+pub use crate::queue::{BadPeriodic, CatchUp, Periodic, Schedule};
 pub use registry::Registry;
 pub(crate) use registry::{Behaviour, Handler, Kind, Undecodable};
 pub(crate) use run::{Verdict, run as run_claimed};
@@ -69,6 +71,9 @@ pub enum WorkerError {
     /// Options that cannot work.
     #[error("{0}")]
     Options(&'static str),
+    /// A periodic entry that cannot work.
+    #[error(transparent)]
+    Periodic(#[from] BadPeriodic),
     /// A part of it ended by itself, which is a bug: better no worker than one that does half its work.
     #[error("a part of the worker ended by itself: {0}")]
     Broken(String),
@@ -81,6 +86,7 @@ pub enum WorkerError {
 pub struct Worker {
     registry: Arc<Registry>,
     options: WorkerOptions,
+    timetable: Timetable,
     engine: Arc<Engine>,
 }
 
@@ -118,6 +124,7 @@ impl Worker {
         };
         let engine = Arc::new(Engine::new(&options.name, timing, pool));
         Ok(Self {
+            timetable: Timetable::new(registry.periodic())?,
             registry: Arc::new(registry),
             options,
             engine,
@@ -131,9 +138,10 @@ impl Worker {
 
     /// Claims and runs jobs until `soft`, then lets what runs end: until it has, or the grace time is over, or `hard`.
     /// What still runs then is handed back with no attempt charged.
-    pub async fn run(self, soft: CancellationToken, hard: CancellationToken) -> Result<(), WorkerError> {
+    pub async fn run(mut self, soft: CancellationToken, hard: CancellationToken) -> Result<(), WorkerError> {
         let heartbeat = Heartbeat::start(Arc::clone(&self.engine))?;
-        let mut duties = self.duties();
+        let timetable = std::mem::take(&mut self.timetable);
+        let mut duties = self.duties(timetable);
         let mut queues = self.queues(&soft);
         info!(worker.id = self.id(), "Worker {} is claiming jobs", self.id());
         let broken = tokio::select! {
@@ -180,11 +188,12 @@ impl Worker {
     }
 
     /// What runs beside the queues, for ever.
-    fn duties(&self) -> JoinSet<()> {
+    fn duties(&self, timetable: Timetable) -> JoinSet<()> {
         let mut duties = JoinSet::new();
         let known = self.registry.known();
         duties.spawn(listen_forever(Arc::clone(&self.engine)));
         duties.spawn(promote_forever(Arc::clone(&self.engine)));
+        duties.spawn(tick_forever(Arc::clone(&self.engine), timetable));
         duties.spawn(sweep_forever(
             Arc::clone(&self.engine),
             known,

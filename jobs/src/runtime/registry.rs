@@ -13,7 +13,7 @@ use crate::{
     job::{DeadReason, Done, JobError, Policy, Queue, Run},
     notify_user::NotifyUser,
     poll_status::PollStatus,
-    queue::{BurialError, Claim, Known, KnownKind, Undertaker},
+    queue::{BurialError, Claim, Known, KnownKind, Periodic, Undertaker},
     store_model::StoreModel,
     store_photo::StorePhoto,
     submit_training::SubmitTraining,
@@ -114,21 +114,36 @@ impl<J: Run> Behaviour for Typed<J> {
     }
 }
 
-/// The kinds that a worker runs, by name.
+/// The kinds that a worker runs, by name, and what it enqueues by the clock.
 #[derive(Clone, Default)]
 pub struct Registry {
     kinds: Vec<Arc<Kind>>,
+    periodic: Vec<Periodic>,
 }
 
 impl Registry {
     /// All of ours.
     pub fn all(services: &Services) -> Self {
-        JOBS.iter().map(|entry| (entry.bind)(services)).collect()
+        let kinds = JOBS.iter().map(|entry| (entry.bind)(services));
+        super::periodic::all(services)
+            .into_iter()
+            .fold(kinds.collect(), Self::with_periodic)
     }
 
     /// The names of all of ours, in pipeline order.
     pub fn names() -> impl Iterator<Item = &'static str> {
         JOBS.iter().map(|entry| entry.name)
+    }
+
+    /// Adds an entry that the worker enqueues by the clock.
+    #[must_use]
+    pub fn with_periodic(mut self, entry: Periodic) -> Self {
+        self.periodic.push(entry);
+        self
+    }
+
+    pub(crate) fn periodic(&self) -> &[Periodic] {
+        &self.periodic
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<&Arc<Kind>> {
@@ -152,6 +167,7 @@ impl FromIterator<Kind> for Registry {
     fn from_iter<T: IntoIterator<Item = Kind>>(kinds: T) -> Self {
         Self {
             kinds: kinds.into_iter().map(Arc::new).collect(),
+            periodic: Vec::new(),
         }
     }
 }
