@@ -73,6 +73,42 @@ async fn ctrl_c_in_the_terminal_does_not_reach_the_server() {
     assert_ne!(group(postmaster), group(parent.pid()));
 }
 
+// As below: macOS cannot tie a process to its parent.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_killed_demo_takes_its_roles_with_it() {
+    let mut demo = aisha(["demo", "--json"]).start();
+    let roles = eventually("web, worker and bot to run", async || {
+        let roles = roles_of(demo.pid());
+        (roles.len() == 3).then_some(roles)
+    })
+    .await;
+
+    demo.kill();
+
+    eventually("the roles to follow", async || {
+        roles.iter().all(|pid| !is_alive(*pid)).then_some(())
+    })
+    .await;
+}
+
+/// The processes below `parent` that are roles of the product.
+#[cfg(target_os = "linux")]
+fn roles_of(parent: u32) -> Vec<u32> {
+    let processes = std::fs::read_dir("/proc").expect("/proc").filter_map(Result::ok);
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter(|pid| {
+        // Whoever ends meanwhile has no files any more.
+        let read = |file: &str| std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        let is_role = |arguments: &str| {
+            let role = arguments.split('\0').nth(1);
+            role.is_some_and(|role| ["web", "worker", "bot"].contains(&role))
+        };
+        read("status").contains(&format!("\nPPid:\t{parent}\n")) && is_role(&read("cmdline"))
+    })
+    .collect()
+}
+
 // macOS cannot tie a process to its parent: there only the server follows, by its sweeper.
 #[cfg(target_os = "linux")]
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! One role as a process of its own: our binary re-executed with an environment that holds nothing else.
 //!
 //! Its output goes to a file and is watched line by line, so that a caller waits for what a role says instead of
-//! sleeping. Dropping it kills it.
+//! sleeping. Dropping it kills it, and so does our own end, even by SIGKILL (Linux; see [`parent`] for the thread that
+//! must live on: a runtime's worker threads do).
 
 use std::{
     fs::File,
@@ -18,6 +19,8 @@ use tokio::{
     task::JoinHandle,
     time::timeout,
 };
+
+use super::parent::{self, LastSignal};
 
 /// Variables that a role inherits from us. Everything else, tokens above all, stays out (K26).
 const INHERITED: [&str; 4] = ["PATH", "HOME", "TMPDIR", "RUST_BACKTRACE"];
@@ -86,7 +89,7 @@ impl Role {
             .append(true)
             .open(log)
             .map_err(cannot)?;
-        let mut command = Command::new(aisha);
+        let mut command = Command::from(parent::following(aisha, LastSignal::Kill, None, aisha));
         command
             .args(arguments)
             .env_clear()
