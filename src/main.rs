@@ -33,6 +33,10 @@ enum Command {
     #[command(subcommand)]
     Avatars(ops::avatars::Verb),
     #[command(subcommand)]
+    Jobs(ops::jobs::Verb),
+    #[command(subcommand)]
+    Dlq(ops::dlq::Verb),
+    #[command(subcommand)]
     Config(ops::config::Verb),
     #[cfg(feature = "simulators")]
     Demo(dev::demo::Args),
@@ -56,6 +60,8 @@ fn main() -> ExitCode {
         Command::Worker(args) => exit::run(worker::main(args, given)),
         Command::Migrate(args) => exit::run(ops::migrate::main(args, given)),
         Command::Avatars(verb) => exit::run(ops::avatars::main(verb, given)),
+        Command::Jobs(verb) => exit::run(ops::jobs::main(verb, given)),
+        Command::Dlq(verb) => exit::run(ops::dlq::main(verb, given)),
         Command::Config(verb) => exit::run(ops::config::main(verb, given)),
         #[cfg(feature = "simulators")]
         Command::Demo(args) => exit::run(dev::demo::main(args, given)),

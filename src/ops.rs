@@ -3,6 +3,9 @@
 
 pub mod avatars;
 pub mod config;
+pub mod dlq;
+pub mod jobs;
 pub mod migrate;
+mod print;
 #[cfg(feature = "simulators")]
 pub mod simulators;

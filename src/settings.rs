@@ -23,8 +23,10 @@ use std::{collections::BTreeMap, path::PathBuf};
 pub use fal::{ArchiveDelivery, FalSettings, WebhookVerification};
 pub use layers::{Layers, Origin};
 pub use problems::{Problem, Problems};
+pub use reader::parse_duration;
 pub use roles::{
-    BotSettings, MigrateSettings, OpsSettings, Role, SimulatorSettings, WebSettings, WorkerSettings,
+    BotSettings, MigrateSettings, OperatorSettings, OpsSettings, Role, SimulatorSettings, WebSettings,
+    WorkerSettings,
 };
 pub use sections::{
     DatabaseSettings, LogFormat, LogSettings, PhotoSettings, QueueSettings, S3Settings, TrainingSettings,

@@ -177,6 +177,7 @@ fn services(
         workbench: Workbench::new(settings.photos.decode_memory_bytes, cores)
             .context("the threads that decode photos cannot be started")?,
         saga: Arc::new(saga(settings)),
+        retention: settings.retention,
     })
 }
 

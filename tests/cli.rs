@@ -47,6 +47,13 @@ fn every_verb_has_an_example_in_its_help() {
         "worker",
         "migrate",
         "avatars status",
+        "jobs list",
+        "jobs show",
+        "jobs cancel",
+        "dlq list",
+        "dlq show",
+        "dlq retry",
+        "dlq drop",
         "config check",
         "config show",
     ];

@@ -7,14 +7,17 @@
 mod acks;
 mod cancel;
 mod claims;
+mod dead_letters;
 mod dedupe;
 mod enqueueing;
 mod failures;
 mod fencing;
 mod helpers;
+mod metrics;
 mod outages;
 mod periodic;
 mod processes;
+mod prune;
 mod rescue;
 mod stopping;
 mod wake_ups;

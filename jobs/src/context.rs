@@ -18,6 +18,7 @@ use crate::{
     clients::{fal::FalClient, object_store::ObjectStore, telegram::TelegramClient},
     database,
     domain::{Trainers, WebhookBase},
+    prune::Retention,
     queue::{self, Claim, FenceError},
     texts::Texts,
 };
@@ -45,6 +46,8 @@ pub struct Services {
     pub workbench: Workbench,
     /// The saga's numbers.
     pub saga: Arc<SagaSettings>,
+    /// How long what has ended is kept.
+    pub retention: Retention,
 }
 
 /// The saga's numbers and addresses; `config/default.toml` says what each means to an operator.

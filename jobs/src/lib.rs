@@ -40,9 +40,13 @@ pub use apply_fal_delivery::ApplyFalDelivery;
 pub use build_archive::BuildArchive;
 pub use notify_user::NotifyUser;
 pub use poll_status::PollStatus;
+pub use prune::{Prune, Retention};
 pub use store_model::StoreModel;
 pub use store_photo::StorePhoto;
 pub use submit_training::SubmitTraining;
+
+// Which jobs in the queue this binary's workers would run: for operators, who run none.
+pub use runtime::Understanding;
 
 // What only `src/worker.rs` may use (tests/architecture.rs).
 pub mod runtime;
@@ -58,6 +62,9 @@ mod poll_status;
 mod store_model;
 mod store_photo;
 mod submit_training;
+
+// By the clock.
+mod prune;
 
 // Underneath. Nothing here knows Telegram updates or HTTP routes.
 mod clients;

@@ -24,6 +24,8 @@ mod apalis;
 mod backoff;
 mod bury;
 mod claim;
+mod dead_letters;
+mod depth;
 mod engine;
 mod exchange;
 mod fence;
@@ -31,21 +33,25 @@ mod heartbeat;
 mod inspect;
 mod link;
 mod periodic;
+mod prune;
 mod pump;
 mod settle;
 mod sweep;
 mod wake;
 
 pub use claim::Claim;
+pub use dead_letters::{DeadReasonCount, Retried, Retry};
 pub use fence::FenceError;
-pub use inspect::{Cancelled, JobHistory, JobRow, Operator, PastClaim, QueueCount};
+pub use inspect::{Cancelled, JobFilter, JobHistory, JobRow, Operator, PastClaim, QueueCount};
 pub use periodic::{BadPeriodic, CatchUp, Periodic, Schedule};
+pub use prune::{Keep, Stretch, prune_stretch};
 pub use settle::ClaimOutcome;
 
 pub(crate) use self::apalis::attend;
 pub(crate) use backoff::jittered;
 pub(crate) use bury::{BurialError, Undertaker, bury};
 pub(crate) use claim::Interruption;
+pub(crate) use depth::sample_forever;
 pub(crate) use engine::{Engine, Timing};
 pub(crate) use exchange::{Claimed, Known, KnownKind, claim_one};
 pub(crate) use fence::{complete_in, complete_in as complete, fence};
@@ -124,6 +130,22 @@ impl JobState {
         matches!(self, Self::Done | Self::Dead | Self::Cancelled)
     }
 }
+
+impl std::str::FromStr for JobState {
+    type Err = UnknownState;
+
+    fn from_str(name: &str) -> Result<Self, UnknownState> {
+        Self::ALL
+            .into_iter()
+            .find(|state| state.as_str() == name)
+            .ok_or_else(|| UnknownState(name.to_owned()))
+    }
+}
+
+/// A word that is none of [`JobState::ALL`].
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("unknown state {0:?}: use scheduled, ready, running, done, dead or cancelled")]
+pub struct UnknownState(pub String);
 
 impl fmt::Display for JobState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

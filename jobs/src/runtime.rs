@@ -18,7 +18,7 @@ use crate::{
     job::Queue,
     queue::{
         Assignment, Ending, Engine, Heartbeat, Interruption, Pump, Settler, Timetable, Timing, attend,
-        listen_forever, promote_forever, sweep_forever, tick_forever,
+        listen_forever, promote_forever, sample_forever, sweep_forever, tick_forever,
     },
 };
 
@@ -28,8 +28,8 @@ mod run;
 
 pub use crate::context::{ArchiveDelivery, Chance, Clock, SagaSettings, Services};
 pub use crate::queue::{BadPeriodic, CatchUp, Periodic, Schedule};
-pub use registry::Registry;
 pub(crate) use registry::{Behaviour, Handler, Kind, Undecodable};
+pub use registry::{Registry, Understanding};
 pub(crate) use run::{Verdict, run as run_claimed};
 
 /// How a worker works. [`Default`] has K10's times and no queue.
@@ -193,6 +193,7 @@ impl Worker {
         let known = self.registry.known();
         duties.spawn(listen_forever(Arc::clone(&self.engine)));
         duties.spawn(promote_forever(Arc::clone(&self.engine)));
+        duties.spawn(sample_forever(Arc::clone(&self.engine)));
         duties.spawn(tick_forever(Arc::clone(&self.engine), timetable));
         duties.spawn(sweep_forever(
             Arc::clone(&self.engine),

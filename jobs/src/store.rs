@@ -6,6 +6,7 @@
 pub(crate) mod attempts;
 pub(crate) mod avatars;
 pub(crate) mod deliveries;
+pub(crate) mod inbox_history;
 pub(crate) mod notifications;
 pub(crate) mod photos;
 pub(crate) mod training_requests;

@@ -2,21 +2,23 @@
 //!
 //! The engine is the shipped one, in the shipped runtime; only the jobs are not.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Context;
 use jobs::{
+    database::{Database, DatabaseOptions},
     job::{Policy, Queue},
     runtime::{Worker, WorkerOptions},
     testing::{Probes, follow_script},
 };
-use sqlx::PgPool;
+use secrecy::SecretString;
 
 use crate::{
     exit::Failure,
     lifecycle::Stop,
     settings::{LogFormat, LogSettings},
     telemetry,
+    web::health::Health,
 };
 
 /// `aisha internal run-probes`. Times are in milliseconds.
@@ -42,6 +44,12 @@ pub struct Args {
     /// `queue.grace`.
     #[arg(long, default_value_t = 3_600_000)]
     grace: u64,
+    /// Serve /metrics here.
+    #[arg(long)]
+    health_listen: Option<SocketAddr>,
+    /// The highest payload version of probes that this worker knows: an older or a newer binary.
+    #[arg(long, default_value_t = 1)]
+    payload_version: i16,
 }
 
 /// Runs until it is told to stop.
@@ -52,13 +60,27 @@ pub async fn main(args: Args) -> Result<(), Failure> {
     })?;
     let grace = Duration::from_millis(args.grace);
     let stop = Stop::at_signals(grace).context("signals cannot be listened to")?;
-    let pool = PgPool::connect(&args.url)
-        .await
-        .context("cannot reach the database")?;
+    let database = Database::connect(&DatabaseOptions {
+        url: SecretString::from(args.url),
+        max_connections: 10,
+        acquire_timeout: Duration::from_secs(30),
+        application_name: "aisha probes".to_owned(),
+    })
+    .await?;
+    if let Some(listen) = args.health_listen {
+        let metrics = telemetry::start_metrics("probes")?;
+        Health::new(database.clone(), stop.clone(), metrics)
+            .serve_on(listen)
+            .await?;
+    }
+    let pool = database.pool().clone();
     let policy = Policy::attempts(3)
         .backoff(Duration::from_millis(1), Duration::from_millis(1))
         .timeout(Duration::from_hours(1));
-    let registry = Probes::new(&pool, follow_script).policy(policy).registry();
+    let registry = Probes::new(&pool, follow_script)
+        .policy(policy)
+        .version(args.payload_version)
+        .registry();
     let lease = Duration::from_millis(args.lease);
     let options = WorkerOptions {
         name: args.name,

@@ -230,7 +230,7 @@ impl<'a> Reader<'a> {
 }
 
 /// `15s` and the like. `None` for anything else, also for what does not fit a [`Duration`].
-fn parse_duration(text: &str) -> Option<Duration> {
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let unit_at = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = text.split_at(unit_at);
     let milliseconds_each = match unit {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
-use jobs::job::Queue;
+use jobs::{Retention, job::Queue};
 use secrecy::SecretString;
 
 use super::{
@@ -10,7 +10,7 @@ use super::{
     reader::Reader,
     sections::{
         DatabaseSettings, LogSettings, MILLISECOND, MINUTE, PhotoSettings, QueueSettings, S3Settings,
-        TrainingSettings, grace,
+        TrainingSettings, grace, retention,
     },
     telegram::{TelegramSettings, TelegramUpdates},
 };
@@ -140,6 +140,8 @@ pub struct WorkerSettings {
     pub photos: PhotoSettings,
     /// Leases.
     pub queue: QueueSettings,
+    /// How long what has ended is kept.
+    pub retention: Retention,
     /// Jobs that run here at once, for each queue that is taken from.
     pub slots: BTreeMap<Queue, usize>,
     /// Where health is served.
@@ -158,6 +160,7 @@ impl Role for WorkerSettings {
         let training = TrainingSettings::read(from);
         let photos = PhotoSettings::read(from);
         let queue = QueueSettings::read(from);
+        let retention = retention(from);
         let slots = read_slots(from);
         let health_listen = from.optional("health.listen", "127.0.0.1:9001");
         Some(Self {
@@ -169,6 +172,7 @@ impl Role for WorkerSettings {
             training: training?,
             photos: photos?,
             queue: queue?,
+            retention: retention?,
             slots: slots?,
             health_listen: health_listen?,
         })
@@ -233,6 +237,28 @@ impl Role for OpsSettings {
 
     fn read(from: &mut Reader<'_>) -> Option<Self> {
         DatabaseSettings::read(from).map(|database| Self { database })
+    }
+}
+
+/// Verbs that change the queue, and say so in the log.
+#[derive(Debug, Clone)]
+pub struct OperatorSettings {
+    /// Log lines.
+    pub log: LogSettings,
+    /// The one database.
+    pub database: DatabaseSettings,
+}
+
+impl Role for OperatorSettings {
+    const NAME: &'static str = "operator";
+
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let log = LogSettings::read(from);
+        let database = DatabaseSettings::read(from);
+        Some(Self {
+            log: log?,
+            database: database?,
+        })
     }
 }
 

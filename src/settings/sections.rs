@@ -4,8 +4,10 @@
 use std::time::Duration;
 
 use jobs::{
+    Retention,
     archive::Limits,
     domain::{TrainerError, Trainers, TrainingDefaults},
+    queue::Keep,
 };
 use secrecy::SecretString;
 use url::Url;
@@ -17,6 +19,8 @@ pub(super) const SECOND: Duration = Duration::from_secs(1);
 pub(super) const MINUTE: Duration = Duration::from_mins(1);
 pub(super) const HOUR: Duration = Duration::from_hours(1);
 pub(super) const DAY: Duration = Duration::from_hours(24);
+/// Longer than anything is kept.
+const YEARS: Duration = Duration::from_hours(24 * 3650);
 
 /// `[log]`
 #[derive(Debug, Clone)]
@@ -269,6 +273,25 @@ impl QueueSettings {
             poll: poll?,
         })
     }
+}
+
+/// `[queue.keep]` and `[inbox.keep]`
+pub(super) fn retention(from: &mut Reader<'_>) -> Option<Retention> {
+    let done = from.duration("queue.keep.done", MINUTE..=YEARS);
+    let cancelled = from.duration("queue.keep.cancelled", MINUTE..=YEARS);
+    let dead = from.duration("queue.keep.dead", HOUR..=YEARS);
+    // Telegram repeats an update for a day, FAL a delivery for hours: until then the row keeps a second one harmless.
+    let updates = from.duration("inbox.keep.updates", 2 * DAY..=YEARS);
+    let deliveries = from.duration("inbox.keep.deliveries", 2 * DAY..=YEARS);
+    Some(Retention {
+        jobs: Keep {
+            done: done?,
+            cancelled: cancelled?,
+            dead: dead?,
+        },
+        updates: updates?,
+        deliveries: deliveries?,
+    })
 }
 
 /// `queue.grace`, which every role that stops gracefully needs.

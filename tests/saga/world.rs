@@ -339,6 +339,7 @@ fn services(db: &Db, s3: &S3, fal: &Fal, telegram: &Telegram) -> Services {
             webhook_grace: Duration::ZERO,
             list_every: Duration::from_mins(1),
         }),
+        retention: jobs::Retention::default(),
     }
 }
 

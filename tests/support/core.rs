@@ -164,6 +164,7 @@ fn services(db: &Db, telegram: &Telegram, s3: &S3) -> Services {
         trainers: Arc::new(trainers),
         workbench: Workbench::new(256 << 20, 2).unwrap(),
         saga: Arc::new(saga()),
+        retention: jobs::Retention::default(),
     }
 }
 

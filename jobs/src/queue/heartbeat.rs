@@ -139,7 +139,7 @@ async fn renew(engine: &Engine, link: &mut Link, held: &[Claim]) -> Result<(), s
             Some(row) if row.state == JobState::Running || row.state.is_final() => {}
             _ => {
                 if claim.interrupt(Interruption::Lost) {
-                    metrics::counter!("aisha_leases_lost_total", "why" => "taken").increment(1);
+                    metrics::counter!("aisha_lease_lost_total", "why" => "taken").increment(1);
                     warn!(job.id = %claim.job(), "Another worker has job {}: our run of it is stopped", claim.job());
                 }
             }
@@ -180,7 +180,7 @@ async fn fence_forever(engine: &Engine) {
             if remaining > Duration::ZERO {
                 next = next.min(remaining);
             } else if claim.interrupt(Interruption::Lost) {
-                metrics::counter!("aisha_leases_lost_total", "why" => "unreachable").increment(1);
+                metrics::counter!("aisha_lease_lost_total", "why" => "unreachable").increment(1);
                 error!(job.id = %claim.job(), "The lease of job {} could not be renewed in time: its run is stopped", claim.job());
             }
         }

@@ -1,4 +1,7 @@
-//! What the queue holds, for people and tools; and the one thing they may do to a job: cancel it.
+//! What the queue holds, for people and tools; and what they may do to a live job: cancel it. Dead ones:
+//! `dead_letters.rs`.
+
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -9,7 +12,30 @@ use super::{ClaimOutcome, JobId, JobState};
 /// Reads the queue, and cancels jobs.
 #[derive(Debug, Clone)]
 pub struct Operator {
-    pool: PgPool,
+    pub(super) pool: PgPool,
+}
+
+/// Which jobs are meant; `None` means any.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct JobFilter {
+    /// This one.
+    pub id: Option<JobId>,
+    /// In this state.
+    pub state: Option<JobState>,
+    /// In this queue.
+    pub queue: Option<String>,
+    /// Of this kind, known here or not.
+    pub kind: Option<String>,
+    /// With this code of the last failure; for dead letters their reason.
+    pub reason: Option<String>,
+    /// Ended, or enqueued if live, at least so long ago, by the database's clock.
+    pub older_than: Option<Duration>,
+}
+
+impl JobFilter {
+    pub(super) fn seconds_old(&self) -> Option<f64> {
+        self.older_than.map(|age| age.as_secs_f64())
+    }
 }
 
 /// How many jobs of a queue are in a state.
@@ -84,6 +110,8 @@ pub struct PastClaim {
 pub struct JobHistory {
     /// The job.
     pub job: JobRow,
+    /// What it was enqueued with.
+    pub payload: serde_json::Value,
     /// Its claims that ended, oldest first.
     pub claims: Vec<PastClaim>,
 }
@@ -116,20 +144,29 @@ impl Operator {
         .await
     }
 
-    /// The newest jobs, at most `limit`, of one state and of one kind if these are given.
-    pub async fn list(
+    /// The newest jobs that fit, at most `limit`.
+    pub async fn list(&self, filter: &JobFilter, limit: u16) -> Result<Vec<JobRow>, sqlx::Error> {
+        self.page(filter, None, limit).await
+    }
+
+    /// As [`Operator::list`], but only jobs older than `below`.
+    pub(super) async fn page(
         &self,
-        state: Option<JobState>,
-        kind: Option<&str>,
+        filter: &JobFilter,
+        below: Option<JobId>,
         limit: u16,
     ) -> Result<Vec<JobRow>, sqlx::Error> {
         sqlx::query_file_as!(
             JobRow,
             "src/queue/sql/list.sql",
-            state as _,
-            kind,
+            filter.state as _,
+            filter.queue,
+            filter.kind,
+            filter.reason,
+            filter.seconds_old(),
+            filter.id.map(|id| id.0),
+            below.map(|id| id.0),
             i64::from(limit),
-            None::<i64>
         )
         .fetch_all(&self.pool)
         .await
@@ -137,27 +174,26 @@ impl Operator {
 
     /// One job with all its claims that ended.
     pub async fn show(&self, id: JobId) -> Result<Option<JobHistory>, sqlx::Error> {
-        let mut tx = self.pool.begin().await?;
-        let job = sqlx::query_file_as!(
-            JobRow,
-            "src/queue/sql/list.sql",
-            None::<JobState> as _,
-            None::<&str>,
-            1_i64,
-            id.0
-        )
-        .fetch_optional(&mut *tx)
-        .await?;
-        let Some(job) = job else { return Ok(None) };
+        let filter = JobFilter {
+            id: Some(id),
+            ..JobFilter::default()
+        };
+        let Some(job) = self.page(&filter, None, 1).await?.pop() else {
+            return Ok(None);
+        };
+        let payload = sqlx::query_scalar!("select payload from jobs where id = $1", id.0)
+            .fetch_optional(&self.pool)
+            .await?;
+        let Some(payload) = payload else { return Ok(None) };
         let claims = sqlx::query_as!(
             PastClaim,
             r#"select attempt, worker, started_at, ended_at, outcome as "outcome: ClaimOutcome", error_code, error
                  from job_attempts where job_id = $1 order by ended_at, attempt"#,
             id.0
         )
-        .fetch_all(&mut *tx)
+        .fetch_all(&self.pool)
         .await?;
-        Ok(Some(JobHistory { job, claims }))
+        Ok(Some(JobHistory { job, payload, claims }))
     }
 
     /// Ends a waiting job at once, asks a running one to stop.

@@ -102,7 +102,7 @@ async fn rescue_next(
         requeue(&mut tx, job, claim, &Ending::Lost).await?;
     }
     tx.commit().await?;
-    metrics::counter!("aisha_jobs_rescued_total").increment(1);
+    metrics::counter!("aisha_jobs_rescued_total", "queue" => row.queue, "kind" => row.kind).increment(1);
     warn!(job.id = %job, job.attempt = row.attempt, "Rescued job {job}: its worker went silent in attempt {}", row.attempt);
     Ok(true)
 }

@@ -13,13 +13,14 @@ use crate::{
     job::{DeadReason, Done, JobError, Policy, Queue, Run},
     notify_user::NotifyUser,
     poll_status::PollStatus,
+    prune::Prune,
     queue::{BurialError, Claim, Known, KnownKind, Periodic, Undertaker},
     store_model::StoreModel,
     store_photo::StorePhoto,
     submit_training::SubmitTraining,
 };
 
-/// All of ours, in pipeline order. A job that does not stand here is enqueued and never run; a test sees to it.
+/// All of ours, in pipeline order, then what runs by the clock. A job that does not stand here is enqueued and never run; a test sees to it.
 const JOBS: &[Entry] = &[
     Entry::of::<StorePhoto>(),
     Entry::of::<BuildArchive>(),
@@ -28,10 +29,35 @@ const JOBS: &[Entry] = &[
     Entry::of::<ApplyFalDelivery>(),
     Entry::of::<StoreModel>(),
     Entry::of::<NotifyUser>(),
+    Entry::of::<Prune>(),
 ];
+
+/// What this binary can make of a job in the queue (K4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Understanding {
+    /// Its workers run it.
+    Runs,
+    /// Its workers leave it alone: they know the kind, and a newer binary wrote the payload.
+    NewerVersion,
+    /// Its workers leave it alone: they do not know the kind.
+    UnknownKind,
+}
+
+impl Understanding {
+    /// Of a job of `kind` whose payload has `version`.
+    pub fn of(kind: &str, version: i16) -> Self {
+        match JOBS.iter().find(|entry| entry.name == kind) {
+            None => Self::UnknownKind,
+            Some(entry) if version > entry.version => Self::NewerVersion,
+            Some(_) => Self::Runs,
+        }
+    }
+}
 
 struct Entry {
     name: &'static str,
+    version: i16,
     bind: fn(&Services) -> Kind,
 }
 
@@ -39,6 +65,7 @@ impl Entry {
     const fn of<J: Run>() -> Self {
         Self {
             name: J::NAME,
+            version: J::VERSION,
             bind: Kind::of::<J>,
         }
     }

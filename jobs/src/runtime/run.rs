@@ -58,7 +58,7 @@ pub(crate) async fn run(registry: &Registry, claimed: &Claimed) -> Verdict {
     let span = info_span!("job", job.id = %claim.job(), job.kind = kind.name, job.attempt = claim.attempt());
     let started = Instant::now();
     let verdict = decide(kind, claim, &claimed.payload).instrument(span).await;
-    metrics::counter!("aisha_jobs_ended_total", "queue" => kind.queue.as_str(), "kind" => kind.name, "outcome" => verdict.as_str())
+    metrics::counter!("aisha_jobs_total", "queue" => kind.queue.as_str(), "kind" => kind.name, "outcome" => verdict.as_str())
         .increment(1);
     metrics::histogram!("aisha_job_run_seconds", "queue" => kind.queue.as_str(), "kind" => kind.name)
         .record(started.elapsed());

@@ -3,7 +3,7 @@
 -- One at a time, by rising id from $3 on. $1, $2: known kinds and their max_attempts; an unknown kind is put back, whoever claims it next knows its limit.
 select id, claim_id as "claim_id!", attempt,
        coalesce(attempt >= ($2::integer[])[array_position($1::text[], kind)], false) as "exhausted!",
-       cancel_requested
+       cancel_requested, kind, queue
   from jobs
  where state = 'running' and lease_until < now() and id > $3
  order by id

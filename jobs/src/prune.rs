@@ -1,0 +1,129 @@
+//! Forget what has ended long ago, so that the queue's table and indexes stay small whatever went through them (Q17).
+//!
+//! Enqueued by the clock (`runtime/periodic.rs`). Small batches, each a transaction of its own, and never a row that is
+//! still wanted:
+//!
+//! | table            | goes                                              | stays                                          |
+//! |------------------|---------------------------------------------------|------------------------------------------------|
+//! | jobs             | ended, older than the age of how it ended         | everything live, and dead letters for longest  |
+//! | job_attempts     | with its job                                      |                                                |
+//! | telegram_updates | handled, older than Telegram's repetitions        | what was not handled                           |
+//! | fal_deliveries   | applied, old                                      | what was never applied                         |
+//! | trainings, training_attempts, notifications, photos | –              | all: the user's, and the proof of what was paid |
+//!
+//! # Must stay true
+//! * Each state has its own age, and live jobs have none — `q17_each_state_has_its_age_and_live_jobs_have_none`
+//! * A batch is bounded — `q17_a_stretch_deletes_no_more_than_its_bound`
+//! * Claims go on meanwhile — `q17_pruning_waits_for_no_claim_and_no_claim_waits_for_it`
+//!
+//! # If we die
+//! What was deleted is deleted; the next tick goes on.
+
+use std::{future::Future, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+use tracing::info;
+
+use crate::{
+    context::Context,
+    job::{DeadReason, DedupeKey, Done, Job, JobError, Policy, Queue, Run},
+    queue::{Keep, prune_stretch},
+    store::inbox_history,
+};
+
+/// Rows a transaction looks at, or deletes.
+const BATCH: u16 = 1000;
+
+/// How long everything that has ended is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Jobs.
+    pub jobs: Keep,
+    /// Telegram's updates, since they were handled.
+    pub updates: Duration,
+    /// FAL's deliveries, since they were applied.
+    pub deliveries: Duration,
+}
+
+impl Default for Retention {
+    /// As `config/default.toml` has it.
+    fn default() -> Self {
+        const DAY: Duration = Duration::from_hours(24);
+        Self {
+            jobs: Keep {
+                done: 7 * DAY,
+                cancelled: 7 * DAY,
+                dead: 90 * DAY,
+            },
+            updates: 7 * DAY,
+            deliveries: 90 * DAY,
+        }
+    }
+}
+
+/// Persisted as `{}`; golden copy in `tests/payloads/prune.v1.json`.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct Prune {}
+
+impl Job for Prune {
+    const NAME: &'static str = "prune";
+    const QUEUE: Queue = Queue::Upkeep;
+    const POLICY: Policy = Policy::attempts(3).timeout(Duration::from_mins(30)).priority(-10);
+
+    fn dedupe_key(&self) -> Option<DedupeKey> {
+        Some(DedupeKey::until_done("everything"))
+    }
+}
+
+impl Run for Prune {
+    async fn run(&self, cx: &Context) -> Result<Done, JobError> {
+        let retention = cx.retention;
+        let mut jobs = 0;
+        let mut next = Some(0);
+        while let Some(after) = next {
+            let stretch = prune_stretch(&cx.pool, retention.jobs, after, BATCH).await?;
+            jobs += stretch.pruned;
+            count("jobs", stretch.pruned);
+            next = stretch.next;
+        }
+        let updates = until_none("telegram_updates", || {
+            inbox_history::prune_updates(&cx.pool, retention.updates, BATCH)
+        })
+        .await?;
+        let deliveries = until_none("fal_deliveries", || {
+            inbox_history::prune_deliveries(&cx.pool, retention.deliveries, BATCH)
+        })
+        .await?;
+        if jobs + updates + deliveries == 0 {
+            return Ok(Done::Skipped("nothing is old enough"));
+        }
+        info!("Pruned {jobs} jobs, {updates} updates of Telegram's and {deliveries} deliveries of FAL's");
+        Ok(Done::Applied)
+    }
+
+    async fn on_dead(&self, _: &mut PgConnection, _: &DeadReason) -> Result<(), JobError> {
+        // The next tick enqueues another.
+        Ok(())
+    }
+}
+
+/// Repeats a batch until it is not full.
+async fn until_none<F>(table: &'static str, batch: impl Fn() -> F) -> Result<u64, sqlx::Error>
+where
+    F: Future<Output = Result<u64, sqlx::Error>>,
+{
+    let mut all = 0;
+    loop {
+        let pruned = batch().await?;
+        all += pruned;
+        count(table, pruned);
+        if pruned < u64::from(BATCH) {
+            return Ok(all);
+        }
+    }
+}
+
+fn count(table: &'static str, rows: u64) {
+    metrics::counter!("aisha_rows_pruned_total", "table" => table).increment(rows);
+}

@@ -1,0 +1,102 @@
+//! How deep the queues are, as gauges (Q19): sampled, since counting at every change would cost every job.
+//!
+//! Each worker samples all queues, so that any one of them tells everything. A sample costs a walk through what is
+//! live; the pause after it is at least twenty times as long, so a queue of millions costs no more than a twentieth of
+//! one connection, and is sampled more rarely.
+
+use std::{
+    collections::HashSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use metrics::gauge;
+use sqlx::PgPool;
+use tokio::time::sleep;
+use tracing::debug;
+
+use super::{Engine, JobState};
+use crate::job::Queue;
+
+/// Between the end of a sample and the next.
+const PAUSE: Duration = Duration::from_secs(5);
+/// The pause in samples.
+const AT_LEAST: u32 = 20;
+
+/// Samples for ever.
+pub(crate) async fn sample_forever(engine: Arc<Engine>) {
+    let mut shown = HashSet::new();
+    loop {
+        let begun = Instant::now();
+        if let Err(error) = sample(&engine.pool, &mut shown).await {
+            debug!("The depth of the queues could not be sampled: {error}");
+        }
+        sleep(PAUSE.max(begun.elapsed() * AT_LEAST)).await;
+    }
+}
+
+/// A gauge that was set; it must be set to 0 when its row is gone.
+#[derive(PartialEq, Eq, Hash, Clone)]
+enum Shown {
+    Depth {
+        queue: String,
+        kind: String,
+        state: JobState,
+    },
+    Dead {
+        kind: String,
+        reason: String,
+    },
+}
+
+impl Shown {
+    fn set(&self, jobs: f64) {
+        match self.clone() {
+            Self::Depth { queue, kind, state } => {
+                gauge!("aisha_queue_depth", "queue" => queue, "kind" => kind, "state" => state.as_str())
+                    .set(jobs);
+            }
+            Self::Dead { kind, reason } => {
+                gauge!("aisha_dlq_depth", "kind" => kind, "reason" => reason).set(jobs);
+            }
+        }
+    }
+}
+
+async fn sample(pool: &PgPool, shown: &mut HashSet<Shown>) -> Result<(), sqlx::Error> {
+    let rows = sqlx::query_file!("src/queue/sql/depth.sql")
+        .fetch_all(pool)
+        .await?;
+    let mut oldest = Queue::ALL.map(|_| 0.0_f64);
+    let mut gone = std::mem::take(shown);
+    for row in rows {
+        if let (Some(age), Ok(queue)) = (row.oldest, row.queue.parse::<Queue>()) {
+            oldest[queue as usize] = oldest[queue as usize].max(age);
+        }
+        let one = match row.reason {
+            Some(reason) => Shown::Dead {
+                kind: row.kind,
+                reason,
+            },
+            None => Shown::Depth {
+                queue: row.queue,
+                kind: row.kind,
+                state: row.state,
+            },
+        };
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a gauge is a float; counts stay far below 2^52"
+        )]
+        one.set(row.jobs as f64);
+        gone.remove(&one);
+        shown.insert(one);
+    }
+    for one in gone {
+        one.set(0.0);
+    }
+    for queue in Queue::ALL {
+        gauge!("aisha_queue_oldest_ready_seconds", "queue" => queue.as_str()).set(oldest[queue as usize]);
+    }
+    Ok(())
+}

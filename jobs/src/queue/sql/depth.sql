@@ -1,0 +1,14 @@
+-- What waits, runs and is dead, by queue, kind and state; the age in seconds of the job that has been ready longest.
+-- Reads live and dead jobs by their partial indexes, never the history of done ones.
+select queue as "queue!", kind as "kind!", state as "state!: JobState", reason as "reason?",
+       count(*) as "jobs!", max(age) as "oldest?"
+  from (
+    select queue, kind, state, null::text as reason, null::float8 as age from jobs where state = 'scheduled'
+    union all
+    select queue, kind, state, null, extract(epoch from now() - run_at)::float8 from jobs where state = 'ready'
+    union all
+    select queue, kind, state, null, null from jobs where state = 'running'
+    union all
+    select queue, kind, state, error_code, null from jobs where state = 'dead'
+  ) as counted
+ group by queue, kind, state, reason

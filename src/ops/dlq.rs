@@ -1,0 +1,274 @@
+//! `aisha dlq`: dead letters, the jobs that ended without success: why, and what to do about them.
+
+use std::time::Duration;
+
+use ::jobs::queue::{JobFilter, JobId, JobState, Operator, Retry};
+use anyhow::{Context, anyhow};
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::{
+    jobs::{self, Line},
+    print::{Audit, json, moment, operator},
+};
+use crate::{
+    exit::Failure,
+    settings::{Given, parse_duration},
+};
+
+/// Look at dead letters, retry them, or drop them.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// List dead letters: how many by reason, then the newest ones.
+    #[command(after_long_help = "\
+Needs DATABASE_URL. With --json: an object with `reasons` and `jobs`.
+
+Examples:
+  aisha dlq list
+  aisha dlq list --reason attempts_exhausted --older-than 1d
+  aisha dlq list --json | jq '.reasons'")]
+    List {
+        /// Which of them.
+        #[command(flatten)]
+        which: Which,
+        /// At most so many single jobs.
+        #[arg(long, default_value_t = 50)]
+        limit: u16,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show a dead letter with its payload and the error of every attempt.
+    #[command(after_long_help = "\
+Examples:
+  aisha dlq show 4711
+  aisha dlq show 4711 --json | jq -r '.claims[].error'")]
+    Show {
+        /// The job's id.
+        id: i64,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make dead letters ready again, with fresh attempts. Their history stays.
+    #[command(after_long_help = "\
+Name one by its id, or many by filters; --all for each of them. A dead letter whose dedupe key a live job has stays dead:
+that job does its work. What had depended on the job was settled when it died (a user was told, a training failed);
+a retried job looks at the state again and has nothing to do if that is final. With --json: an array.
+
+Exit code 1: the job named is no dead letter.
+
+Examples:
+  aisha dlq retry 4711
+  aisha dlq retry --reason attempts_exhausted --kind store_photo --dry-run
+  aisha dlq retry --reason worker_lost --older-than 1h --because 'the node is replaced'
+  aisha dlq retry --all")]
+    Retry {
+        /// What to do to which.
+        #[command(flatten)]
+        action: Action,
+    },
+    /// Delete dead letters with their history. They would be pruned after queue.keep.dead anyway.
+    #[command(after_long_help = "\
+Name one by its id, or many by filters; --all for each of them. With --json: an array.
+
+Exit code 1: the job named is no dead letter.
+
+Examples:
+  aisha dlq drop 4711
+  aisha dlq drop --kind notify_user --older-than 30d --dry-run
+  aisha dlq drop --all --because 'load test'")]
+    Drop {
+        /// What to do to which.
+        #[command(flatten)]
+        action: Action,
+    },
+}
+
+/// Which dead letters.
+#[derive(Debug, Args)]
+pub struct Which {
+    /// Dead for this reason, such as attempts_exhausted.
+    #[arg(long, value_name = "CODE")]
+    reason: Option<String>,
+    /// Of this kind, such as store_photo.
+    #[arg(long)]
+    kind: Option<String>,
+    /// Dead for at least so long: 30m, 12h, 7d.
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    older_than: Option<Duration>,
+}
+
+/// What is to be done to which dead letters.
+#[derive(Debug, Args)]
+pub struct Action {
+    /// This one.
+    #[arg(conflicts_with_all = ["reason", "kind", "older_than", "all"])]
+    id: Option<i64>,
+    #[command(flatten)]
+    which: Which,
+    /// Every dead letter there is.
+    #[arg(long, conflicts_with_all = ["reason", "kind", "older_than"])]
+    all: bool,
+    /// Only say what would happen.
+    #[arg(long)]
+    dry_run: bool,
+    /// Why, for the log.
+    #[arg(long, value_name = "TEXT")]
+    because: Option<String>,
+    /// A JSON array.
+    #[arg(long)]
+    json: bool,
+}
+
+fn age(text: &str) -> Result<Duration, &'static str> {
+    parse_duration(text).ok_or("write a number and a unit, such as 30m, 12h or 7d")
+}
+
+impl Which {
+    fn filter(&self) -> JobFilter {
+        JobFilter {
+            state: Some(JobState::Dead),
+            reason: self.reason.clone(),
+            kind: self.kind.clone(),
+            older_than: self.older_than,
+            ..JobFilter::default()
+        }
+    }
+
+    const fn is_anything(&self) -> bool {
+        self.reason.is_none() && self.kind.is_none() && self.older_than.is_none()
+    }
+}
+
+impl Action {
+    /// Refuses to mean everything by saying nothing, and a job that is no dead letter.
+    async fn filter(&self, operator: &Operator) -> Result<JobFilter, Failure> {
+        if let Some(id) = self.id {
+            let found = operator.show(JobId(id)).await.context("the database failed")?;
+            let state = found.with_context(|| format!("there is no job {id}"))?.job.state;
+            if state != JobState::Dead {
+                return Err(anyhow!("job {id} is no dead letter: it is {state}").into());
+            }
+        } else if self.which.is_anything() && !self.all {
+            return Err(anyhow!("say which: an id, --reason, --kind, --older-than, or --all").into());
+        }
+        Ok(JobFilter {
+            id: self.id.map(JobId),
+            ..self.which.filter()
+        })
+    }
+}
+
+/// Runs the verb.
+pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
+    let operator = operator(&given, "dlq").await?;
+    match verb {
+        Verb::List {
+            which,
+            limit,
+            json: as_json,
+        } => list(&operator, &which.filter(), limit, as_json).await,
+        Verb::Show { id, json } => jobs::show(&operator, id, json).await,
+        Verb::Retry { action } => {
+            let filter = action.filter(&operator).await?;
+            let audit = Audit::new(&given, "dlq retry", action.dry_run, action.because);
+            retry(&operator, &filter, &audit, action.json).await
+        }
+        Verb::Drop { action } => {
+            let filter = action.filter(&operator).await?;
+            let audit = Audit::new(&given, "dlq drop", action.dry_run, action.because);
+            discard(&operator, &filter, &audit, action.json).await
+        }
+    }
+}
+
+async fn list(operator: &Operator, filter: &JobFilter, limit: u16, as_json: bool) -> Result<(), Failure> {
+    let reasons = operator
+        .dead_reasons(filter)
+        .await
+        .context("the database failed")?;
+    let dead = operator
+        .list(filter, limit)
+        .await
+        .context("the database failed")?;
+    let lines: Vec<Line<'_>> = dead.iter().map(Line::of).collect();
+    if as_json {
+        return json(&json!({ "reasons": reasons, "jobs": lines }));
+    }
+    for group in &reasons {
+        println!(
+            "{} × {} of {}, from {} to {}",
+            group.jobs,
+            group.reason,
+            group.kind,
+            moment(group.oldest),
+            moment(group.newest)
+        );
+    }
+    for line in &lines {
+        let job = line.job;
+        println!(
+            "{}  {}  {}  {}{}",
+            job.id,
+            job.kind,
+            job.error_code.as_deref().unwrap_or_default(),
+            job.error.as_deref().unwrap_or_default(),
+            line.mark()
+        );
+    }
+    Ok(())
+}
+
+async fn retry(operator: &Operator, filter: &JobFilter, audit: &Audit, as_json: bool) -> Result<(), Failure> {
+    let retried = operator
+        .retry_dead(filter, audit.dry_run)
+        .await
+        .context("the database failed; what was retried so far stays retried")?;
+    let ready = retried.iter().filter(|one| one.retry == Retry::Ready).count();
+    audit.log(ready, &format!("{filter:?}"));
+    if as_json {
+        return json(&retried);
+    }
+    let would = if audit.dry_run { "would be" } else { "is" };
+    for one in &retried {
+        let (id, mark) = (one.job.id, Line::of(&one.job).mark());
+        match one.retry {
+            Retry::Ready => println!("{id}  {}  {would} ready{mark}", one.job.kind),
+            Retry::AlreadyLive(holder) => println!(
+                "{id}  {}  stays dead: job {holder} has its key and does its work",
+                one.job.kind
+            ),
+            Retry::NotDead => println!("{id}  {}  is no dead letter any more", one.job.kind),
+        }
+    }
+    println!("{ready} of {} {would} ready", retried.len());
+    Ok(())
+}
+
+async fn discard(
+    operator: &Operator,
+    filter: &JobFilter,
+    audit: &Audit,
+    as_json: bool,
+) -> Result<(), Failure> {
+    let dropped = operator
+        .drop_dead(filter, audit.dry_run)
+        .await
+        .context("the database failed; what was dropped so far stays dropped")?;
+    audit.log(dropped.len(), &format!("{filter:?}"));
+    if as_json {
+        return json(&dropped);
+    }
+    let would = if audit.dry_run { "would be" } else { "are" };
+    for job in &dropped {
+        println!(
+            "{}  {}  {}",
+            job.id,
+            job.kind,
+            job.error_code.as_deref().unwrap_or_default()
+        );
+    }
+    println!("{} {would} dropped", dropped.len());
+    Ok(())
+}

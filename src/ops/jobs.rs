@@ -1,0 +1,248 @@
+//! `aisha jobs`: what is in the queue, how it went, and how to stop it.
+
+use ::jobs::{
+    Understanding,
+    job::Queue,
+    queue::{Cancelled, JobFilter, JobHistory, JobId, JobRow, JobState, Operator},
+};
+use anyhow::Context;
+use clap::Subcommand;
+use serde::Serialize;
+
+use super::print::{Audit, json, moment, operator};
+use crate::{exit::Failure, settings::Given};
+
+/// Look at jobs, and cancel them.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// List jobs, newest first.
+    #[command(after_long_help = "\
+Needs DATABASE_URL. A kind that this binary does not know, or a payload newer than it reads, is marked: its workers leave
+such a job to newer ones. With --json: an array.
+
+Examples:
+  aisha jobs list
+  aisha jobs list --state running --queue fal
+  aisha jobs list --kind submit_training --limit 500 --json | jq '.[].id'")]
+    List {
+        /// scheduled, ready, running, done, dead or cancelled.
+        #[arg(long)]
+        state: Option<JobState>,
+        /// media, fal, poll, notify or upkeep.
+        #[arg(long)]
+        queue: Option<Queue>,
+        /// A kind, such as build_archive.
+        #[arg(long)]
+        kind: Option<String>,
+        /// At most so many.
+        #[arg(long, default_value_t = 50)]
+        limit: u16,
+        /// A JSON array.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show a job with its payload and the error of every attempt.
+    #[command(after_long_help = "\
+Needs DATABASE_URL. A success at the first attempt has no attempt listed: the job itself tells it.
+
+Examples:
+  aisha jobs show 4711
+  aisha jobs show 4711 --json | jq .claims")]
+    Show {
+        /// The job's id.
+        id: i64,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Cancel jobs: a waiting one at once, a running one at its worker's next heartbeat.
+    #[command(after_long_help = "\
+Needs DATABASE_URL. What depends on the job is not settled: cancel a training in the bot, not its jobs. A job that has
+ended is said to have ended, and is no error. With --json: an array.
+
+Examples:
+  aisha jobs cancel 4711
+  aisha jobs cancel 4711 4712 --because 'stuck since the deploy'
+  aisha jobs cancel 4711 --dry-run")]
+    Cancel {
+        /// The jobs' ids.
+        #[arg(required = true)]
+        ids: Vec<i64>,
+        /// Only say what would happen.
+        #[arg(long)]
+        dry_run: bool,
+        /// Why, for the log.
+        #[arg(long, value_name = "TEXT")]
+        because: Option<String>,
+        /// A JSON array.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// A job, and whether this binary's workers would run it.
+#[derive(Serialize)]
+pub(super) struct Line<'a> {
+    #[serde(flatten)]
+    pub job: &'a JobRow,
+    understanding: Understanding,
+}
+
+impl<'a> Line<'a> {
+    pub(super) fn of(job: &'a JobRow) -> Self {
+        Self {
+            understanding: Understanding::of(&job.kind, job.version),
+            job,
+        }
+    }
+
+    /// For people: empty for an ordinary job.
+    pub(super) fn mark(&self) -> String {
+        match self.understanding {
+            Understanding::Runs => String::new(),
+            Understanding::UnknownKind => "  (kind unknown here: left to newer workers)".to_owned(),
+            Understanding::NewerVersion => {
+                format!("  (payload version {}: left to newer workers)", self.job.version)
+            }
+        }
+    }
+}
+
+/// Runs the verb.
+pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
+    let operator = operator(&given, "jobs").await?;
+    match verb {
+        Verb::List {
+            state,
+            queue,
+            kind,
+            limit,
+            json: as_json,
+        } => {
+            let filter = JobFilter {
+                state,
+                queue: queue.map(|queue| queue.as_str().to_owned()),
+                kind,
+                ..JobFilter::default()
+            };
+            let jobs = operator
+                .list(&filter, limit)
+                .await
+                .context("the database failed")?;
+            let lines: Vec<Line<'_>> = jobs.iter().map(Line::of).collect();
+            if as_json {
+                return json(&lines);
+            }
+            for line in &lines {
+                println!("{}", sentence(line));
+            }
+        }
+        Verb::Show { id, json: as_json } => {
+            return show(&operator, id, as_json).await;
+        }
+        Verb::Cancel {
+            ids,
+            dry_run,
+            because,
+            json: as_json,
+        } => {
+            let audit = Audit::new(&given, "jobs cancel", dry_run, because);
+            cancel(&operator, &ids, &audit, as_json).await?;
+        }
+    }
+    Ok(())
+}
+
+/// `aisha jobs show`, and `aisha dlq show`.
+pub(super) async fn show(operator: &Operator, id: i64, as_json: bool) -> Result<(), Failure> {
+    let history = operator.show(JobId(id)).await.context("the database failed")?;
+    let history = history.with_context(|| format!("there is no job {id}"))?;
+    if as_json {
+        return json(&history);
+    }
+    print(&history);
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Outcome {
+    id: i64,
+    cancelled: Cancelled,
+}
+
+async fn cancel(operator: &Operator, ids: &[i64], audit: &Audit, as_json: bool) -> Result<(), Failure> {
+    let mut outcomes = Vec::with_capacity(ids.len());
+    for &id in ids {
+        let job = JobId(id);
+        let history = operator.show(job).await.context("the database failed")?;
+        let state = history
+            .with_context(|| format!("there is no job {id}"))?
+            .job
+            .state;
+        let cancelled = match (audit.dry_run, state) {
+            (false, _) => operator.cancel(job).await.context("the database failed")?,
+            (true, JobState::Running) => Cancelled::Requested,
+            (true, state) if state.is_final() => Cancelled::NotLive,
+            (true, _) => Cancelled::AtOnce,
+        };
+        outcomes.push(Outcome { id, cancelled });
+    }
+    let changed = outcomes
+        .iter()
+        .filter(|outcome| outcome.cancelled != Cancelled::NotLive);
+    audit.log(changed.count(), &format!("jobs {ids:?}"));
+    if as_json {
+        return json(&outcomes);
+    }
+    let would = if audit.dry_run { "would be " } else { "is " };
+    for Outcome { id, cancelled } in &outcomes {
+        match cancelled {
+            Cancelled::AtOnce => println!("{id} {would}cancelled"),
+            Cancelled::Requested => println!("{id} {would}asked to stop; it is running"),
+            Cancelled::NotLive => println!("{id} has ended already"),
+        }
+    }
+    Ok(())
+}
+
+/// One line for people.
+fn sentence(line: &Line<'_>) -> String {
+    let job = line.job;
+    let error = job
+        .error_code
+        .as_deref()
+        .map_or(String::new(), |code| format!("  {code}"));
+    format!(
+        "{}  {}  {}  {}  attempt {}  {}{error}{}",
+        job.id,
+        job.state,
+        job.queue,
+        job.kind,
+        job.attempt,
+        moment(job.finished_at.unwrap_or(job.run_at)),
+        line.mark()
+    )
+}
+
+/// A job and all its attempts, for people.
+fn print(history: &JobHistory) {
+    let job = &history.job;
+    println!("{}", sentence(&Line::of(job)));
+    println!("  enqueued  {}", moment(job.created_at));
+    println!("  payload   {} (version {})", history.payload, job.version);
+    if let Some(key) = &job.dedupe_key {
+        println!("  key       {key}");
+    }
+    if let Some(error) = &job.error {
+        println!("  last      {error}");
+    }
+    for claim in &history.claims {
+        let error = claim.error.as_deref().unwrap_or_default();
+        let (attempt, outcome) = (claim.attempt, claim.outcome.as_str());
+        println!(
+            "  attempt {attempt}  {}  {outcome} on {}  {error}",
+            moment(claim.ended_at),
+            claim.worker
+        );
+    }
+}

@@ -1,0 +1,200 @@
+//! Q17: what has ended is forgotten when it is old enough, and nothing else is.
+
+use std::time::Duration;
+
+use jobs::{
+    Prune, Retention,
+    enqueue::enqueue_many,
+    queue::{JobState, Keep, prune_stretch},
+    testing::Probe,
+};
+use sqlx::PgPool;
+
+use super::{Running, add, all_ended, done_at_once, options};
+use crate::support::{Core, Db, eventually};
+
+const HOUR: Duration = Duration::from_hours(1);
+const KEEP: Keep = Keep {
+    done: HOUR,
+    cancelled: Duration::from_hours(2),
+    dead: Duration::from_hours(3),
+};
+
+/// `count` jobs in a state; ended ones that long ago.
+async fn jobs(pool: &PgPool, state: JobState, minutes_ago: i32, count: i32) {
+    sqlx::query(
+        "insert into jobs (run_at, created_at, finished_at, claimed_at, lease_until, claim_id, worker, state, version, priority, kind, queue, error_code, payload)
+         select at, at, case when $1 in ('done', 'dead', 'cancelled') then at end, at,
+                case when $1 = 'running' then now() + interval '1 day' end, gen_random_uuid(), 'w', $1::job_state, 1, 0,
+                'probe', 'upkeep', 'x', '{\"says\": \"x\", \"key\": null}'
+           from (select now() - make_interval(mins => $2) as at) as moment, generate_series(1, $3)",
+    )
+    .bind(state.as_str())
+    .bind(minutes_ago)
+    .bind(count)
+    .execute(pool)
+    .await
+    .expect("insert");
+}
+
+async fn prune(pool: &PgPool, batch: u16) -> Vec<u64> {
+    let mut steps = Vec::new();
+    let mut next = Some(0);
+    while let Some(after) = next {
+        let stretch = prune_stretch(pool, KEEP, after, batch).await.expect("prune");
+        steps.push(stretch.pruned);
+        next = stretch.next;
+    }
+    steps
+}
+
+async fn left(pool: &PgPool) -> Vec<(String, i64)> {
+    sqlx::query_as("select state::text, count(*) from jobs group by jobs.state order by jobs.state")
+        .fetch_all(pool)
+        .await
+        .expect("count")
+}
+
+#[tokio::test]
+async fn q17_each_state_has_its_age_and_live_jobs_have_none() {
+    let db = Db::new().await;
+    for state in JobState::ALL {
+        for minutes in [30, 90, 150, 210] {
+            jobs(&db.pool, state, minutes, 1).await;
+        }
+    }
+    assert_eq!(prune(&db.pool, 1000).await.iter().sum::<u64>(), 3 + 2 + 1);
+    let expected = [
+        ("scheduled", 4),
+        ("ready", 4),
+        ("running", 4),
+        ("done", 1),
+        ("dead", 3),
+        ("cancelled", 2),
+    ];
+    assert_eq!(
+        left(&db.pool).await,
+        expected.map(|(state, count)| (state.to_owned(), count))
+    );
+}
+
+#[tokio::test]
+async fn q17_a_stretch_deletes_no_more_than_its_bound() {
+    let db = Db::new().await;
+    jobs(&db.pool, JobState::Done, 90, 250).await;
+    jobs(&db.pool, JobState::Dead, 90, 50).await;
+    jobs(&db.pool, JobState::Done, 90, 50).await;
+    jobs(&db.pool, JobState::Done, 0, 500).await;
+    assert_eq!(
+        prune(&db.pool, 100).await,
+        [100, 100, 50, 50, 0],
+        "it stops where everything is young"
+    );
+    let attempts = "insert into job_attempts (job_id, claim_id, attempt, worker, started_at, outcome)
+                    select id, gen_random_uuid(), 1, 'w', now(), 'done' from jobs where state = 'done'";
+    sqlx::query(attempts).execute(&db.pool).await.unwrap();
+    sqlx::query("update jobs set created_at = now() - interval '2 hours', finished_at = now() - interval '2 hours' where state = 'done'")
+        .execute(&db.pool)
+        .await
+        .unwrap();
+    prune(&db.pool, 100).await;
+    let orphans: i64 = sqlx::query_scalar("select count(*) from job_attempts")
+        .fetch_one(&db.pool)
+        .await
+        .unwrap();
+    assert_eq!(
+        (orphans, left(&db.pool).await),
+        (0, vec![("dead".to_owned(), 50)])
+    );
+}
+
+/// A transaction that has deleted and not committed is what a prune looks like to a claim, and the other way round.
+#[tokio::test(flavor = "multi_thread")]
+async fn q17_pruning_waits_for_no_claim_and_no_claim_waits_for_it() {
+    let db = Db::new().await;
+    jobs(&db.pool, JobState::Done, 90, 100).await;
+    let mut pruning = db.pool.begin().await.unwrap();
+    sqlx::query("delete from jobs where state = 'done'")
+        .execute(&mut *pruning)
+        .await
+        .unwrap();
+    let worker = Running::start(&db.pool, done_at_once(&db.pool), options(3));
+    let mut tx = db.pool.begin().await.unwrap();
+    let fresh: Vec<Probe> = (0..300).map(|n| Probe::new(n.to_string())).collect();
+    enqueue_many(&mut tx, &fresh).await.unwrap();
+    tx.commit().await.unwrap();
+    all_ended(&db.pool).await;
+    pruning.rollback().await.unwrap();
+
+    // A claim that is not committed yet: its rows are looked at, not waited for.
+    let mut claiming = db.pool.begin().await.unwrap();
+    jobs(&db.pool, JobState::Scheduled, 90, 1).await;
+    sqlx::query("select from jobs where state = 'scheduled' for update")
+        .execute(&mut *claiming)
+        .await
+        .unwrap();
+    assert_eq!(prune(&db.pool, 1000).await.iter().sum::<u64>(), 100);
+    claiming.rollback().await.unwrap();
+    worker.stop().await;
+}
+
+/// The job itself, over all its tables, and enqueued by the clock of the shipped registry.
+#[tokio::test]
+async fn q17_the_job_forgets_old_jobs_updates_and_deliveries_and_keeps_what_had_no_effect_yet() {
+    let core = Core::new().await;
+    let pool = core.pool();
+    jobs(pool, JobState::Done, 60 * 24 * 8, 1).await;
+    jobs(pool, JobState::Dead, 60 * 24 * 8, 1).await;
+    let rows = "insert into telegram_updates (update_id, body, received_at, handled_at) values
+                    (1, '{}', now() - interval '9 days', now() - interval '8 days'),
+                    (2, '{}', now() - interval '9 days', null), (3, '{}', now(), now());
+                insert into fal_deliveries (request_id, body_sha256, body, fal_user_id, signed_at, received_at, applied_at, disposition) values
+                    ('old', 'a', '', 'u', now(), now() - interval '100 days', now() - interval '99 days', 'applied'),
+                    ('parked', 'b', '', 'u', now(), now() - interval '100 days', null, null),
+                    ('new', 'c', '', 'u', now(), now(), now(), 'applied')";
+    sqlx::raw_sql(rows).execute(pool).await.unwrap();
+    let prune = add(pool, &Prune::default()).await;
+    assert_eq!(core.worker().run(prune).await.state, JobState::Done);
+    assert_eq!(left(pool).await, [("done".to_owned(), 1), ("dead".to_owned(), 1)]);
+    let updates: Vec<i64> = sqlx::query_scalar("select update_id from telegram_updates order by 1")
+        .fetch_all(pool)
+        .await
+        .unwrap();
+    assert_eq!(updates, [2, 3]);
+    let deliveries: Vec<String> = sqlx::query_scalar("select request_id from fal_deliveries order by id")
+        .fetch_all(pool)
+        .await
+        .unwrap();
+    assert_eq!(deliveries, ["parked", "new"]);
+}
+
+#[test]
+fn q17_a_stored_prune_of_version_1_decodes() {
+    let stored: Prune = serde_json::from_str(include_str!("../payloads/prune.v1.json")).unwrap();
+    assert_eq!(serde_json::to_value(stored).unwrap(), serde_json::json!({}));
+    assert_eq!(
+        Retention::default().jobs.done,
+        7 * 24 * HOUR,
+        "as config/default.toml says"
+    );
+}
+
+/// The shipped worker enqueues it without being told.
+#[tokio::test(flavor = "multi_thread")]
+async fn q17_the_clock_enqueues_it() {
+    let core = Core::new().await;
+    sqlx::query("insert into periodic (entry, last_tick) values ('prune', now() - interval '1 day')")
+        .execute(core.pool())
+        .await
+        .unwrap();
+    let registry = jobs::runtime::Registry::all(&core.services);
+    let worker = Running::start(core.pool(), registry, options(1));
+    eventually("a prune to be done", async || {
+        sqlx::query("select from jobs where kind = 'prune' and state = 'done'")
+            .fetch_optional(core.pool())
+            .await
+            .unwrap()
+    })
+    .await;
+    worker.stop().await;
+}
