@@ -12,7 +12,7 @@ pub mod internal;
 pub mod parent;
 pub mod postgres;
 pub mod probes;
-mod role;
+pub mod role;
 pub mod s3;
 pub mod sandbox;
 pub mod stack;

@@ -12,6 +12,8 @@ pub mod worker;
 
 mod connect;
 
+#[cfg(feature = "chaos")]
+pub mod chaos;
 #[cfg(feature = "simulators")]
 pub mod dev;
 #[cfg(feature = "simulators")]

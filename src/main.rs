@@ -46,6 +46,9 @@ enum Command {
     FalSimulator(simulators::fal::Args),
     #[cfg(feature = "simulators")]
     TelegramSimulator(simulators::telegram::Args),
+    #[cfg(feature = "chaos")]
+    #[command(subcommand)]
+    Chaos(aisha::chaos::Verb),
     #[cfg(feature = "simulators")]
     #[command(subcommand, hide = true)]
     Internal(dev::internal::Verb),
@@ -54,6 +57,10 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let given = Given::from_process(cli.config).with("log.format", "--log-format", cli.log_format);
+    #[cfg(feature = "chaos")]
+    if let Err(error) = aisha::chaos::arm_process(&given) {
+        return exit::run(async { Err(error.into()) });
+    }
     match cli.command {
         Command::Bot(args) => exit::run(bot::main(args, given)),
         Command::Web(args) => exit::run(web::main(args, given)),
@@ -71,6 +78,8 @@ fn main() -> ExitCode {
         Command::FalSimulator(args) => exit::run(ops::simulators::fal(args, given)),
         #[cfg(feature = "simulators")]
         Command::TelegramSimulator(args) => exit::run(ops::simulators::telegram(args, given)),
+        #[cfg(feature = "chaos")]
+        Command::Chaos(verb) => exit::run(aisha::chaos::main(verb, given)),
         #[cfg(feature = "simulators")]
         Command::Internal(verb) => verb.run(),
     }

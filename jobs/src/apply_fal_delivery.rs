@@ -22,6 +22,7 @@ use sqlx::PgConnection;
 use tracing::{error, info, warn};
 
 use crate::{
+    chaos::{Point, reach},
     clients::fal::{Delivery, Fact},
     context::Context,
     domain::{AttemptEvidence, TrainingId, TrainingSource, TrainingStatus},
@@ -83,6 +84,7 @@ impl Run for ApplyFalDelivery {
             &applied.flags,
         )
         .await?;
+        reach(Point::DeliveryBeforeCommit);
         cx.complete_in(&mut tx).await?;
         tx.commit().await?;
         metrics::counter!("aisha_fal_deliveries_total", "disposition" => applied.disposition.as_str())

@@ -24,6 +24,7 @@ use tracing::info;
 
 use crate::{
     archive::{Archive, BuildError, Fetched, PhotoProblem},
+    chaos::{Point, reach},
     clients::object_store::ObjectError,
     context::{ArchiveDelivery, Context},
     domain::{FailureCode, PhotoId, TrainingId, TrainingSource, TrainingStatus},
@@ -164,6 +165,7 @@ impl BuildArchive {
                 cx.objects.presign_get(&key, cx.saga.archive_lifecycle).await?
             }
         };
+        reach(Point::ArchiveUploaded);
         let stored = StoredArchive {
             url,
             sha256,

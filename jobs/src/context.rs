@@ -15,6 +15,7 @@ use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 use crate::{
     archive::{Limits, Workbench},
+    chaos,
     clients::{fal::FalClient, object_store::ObjectStore, telegram::TelegramClient},
     database,
     domain::{Trainers, WebhookBase},
@@ -120,7 +121,7 @@ impl Clock {
         reason = "the one place where the wall clock is read"
     )]
     pub fn system() -> Self {
-        Self(Arc::new(Utc::now))
+        Self(Arc::new(|| Utc::now() + chaos::clock_offset()))
     }
 
     /// A clock that the caller moves.

@@ -18,6 +18,7 @@ use serde_json::value::RawValue;
 use sqlx::{PgConnection, types::Json};
 
 use crate::{
+    chaos::{Sabotage, sabotaged},
     job::{DedupeKey, DedupeScope, Job, JobError},
     queue::JobId,
 };
@@ -303,6 +304,7 @@ fn payload<J: Job>(job: &J) -> Result<Box<RawValue>, EnqueueError> {
 
 fn checked_key<J: Job>(job: &J) -> Result<Option<DedupeKey>, EnqueueError> {
     match job.dedupe_key() {
+        _ if sabotaged(Sabotage::NoDedupe) => Ok(None),
         Some(key) if key.key.is_empty() => Err(EnqueueError::EmptyKey { kind: J::NAME }),
         Some(key) if key.key.len() > MAX_KEY_BYTES => Err(EnqueueError::KeyTooLong {
             kind: J::NAME,

@@ -2,6 +2,7 @@
 // The gate: what the shells see. If it is not here, bot and web cannot do it.
 
 pub mod archive;
+pub mod chaos;
 pub mod database;
 pub mod domain;
 pub mod enqueue;

@@ -25,6 +25,7 @@ use sqlx::PgConnection;
 use tracing::{error, info, warn};
 
 use crate::{
+    chaos::{Point, Sabotage, reach, sabotaged},
     clients::telegram::Failure,
     context::Context,
     domain::{NotificationId, UserId},
@@ -133,7 +134,12 @@ async fn send(cx: &Context, due: &Due, text: &Rendered) -> Result<Done, JobError
     let mut tx = cx.begin().await?;
     cx.fence(&mut tx).await?;
     let begun = notifications::begin_send(&mut tx, due.id).await?;
-    tx.commit().await?;
+    if sabotaged(Sabotage::NotifyBeforeCommit) {
+        tx.rollback().await?;
+    } else {
+        tx.commit().await?;
+    }
+    reach(Point::NotifyBeforeSend);
     match begun {
         None => {
             return NotifyUser::new(due.id)
@@ -146,7 +152,9 @@ async fn send(cx: &Context, due: &Due, text: &Rendered) -> Result<Done, JobError
             warn!(notification.id = %due.id, "The answer to sending notification {} was lost; it is sent again", due.id);
         }
     }
-    match cx.telegram.send(due.telegram_id, text).await {
+    let sent = cx.telegram.send(due.telegram_id, text).await;
+    reach(Point::NotifySent);
+    match sent {
         Ok(message_id) => delivered(cx, due, Some(message_id)).await,
         Err(Failure::Done(message_id)) => delivered(cx, due, message_id).await,
         Err(failure) => {

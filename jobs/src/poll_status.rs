@@ -27,6 +27,7 @@ use sqlx::PgConnection;
 use tracing::{info, warn};
 
 use crate::{
+    chaos::{Point, Sabotage, reach, sabotaged},
     clients::fal::{ListQuery, RequestStatus, ResultOutcome},
     context::Context,
     domain::{AttemptEvidence, FailureCode, FalRequest, TrainingId, TrainingSource, TrainingStatus},
@@ -74,6 +75,9 @@ impl Job for PollStatus {
 
 impl Run for PollStatus {
     async fn run(&self, cx: &Context) -> Result<Done, JobError> {
+        if sabotaged(Sabotage::NoReconciler) {
+            return Ok(Done::Skipped("sabotaged"));
+        }
         let mut db = cx.pool.acquire().await?;
         let Some(training) = trainings::find(&mut db, self.training_id).await? else {
             return Ok(Done::Skipped("the training is gone"));
@@ -209,6 +213,7 @@ async fn note(cx: &Context, training: &Training, seen: &Observation<'_>) -> Resu
 /// COMPLETED is also what a failed request is called; the result's status code tells (fal.md 1.5).
 async fn judge(cx: &Context, training: &Training) -> Result<Done, JobError> {
     let outcome = cx.fal.result(&at_fal(training)?).await?;
+    reach(Point::PollAnswered);
     let mut tx = cx.begin().await?;
     let changed = match &outcome {
         ResultOutcome::NotReady => {

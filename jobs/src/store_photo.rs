@@ -24,6 +24,7 @@ use tracing::{info, warn};
 
 use crate::{
     archive::{PhotoInfo, inspect},
+    chaos::{Point, reach},
     clients::telegram::{DownloadError, Failure},
     context::Context,
     domain::{PhotoId, PhotoStatus},
@@ -114,6 +115,7 @@ async fn store(cx: &Context, photo: &Photo, bytes: Bytes, info: PhotoInfo) -> Re
     let key = format!("{}/{}/{}.jpg", photo.user_id, photo.avatar_id, photo.id);
     let (content_type, length) = (info.format.content_type(), bytes.len() as u64);
     cx.objects.put(&key, bytes, content_type).await?;
+    reach(Point::PhotoStored);
     let mut tx = cx.begin().await?;
     // First the avatar, then the photo: the order of everybody who takes both.
     avatars::lock_draft(&mut tx, photo.avatar_id).await?;

@@ -28,6 +28,7 @@ use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use crate::{
+    chaos::{Point, Sabotage, reach, sabotaged},
     clients::fal::SubmitOutcome,
     context::Context,
     domain::{
@@ -94,6 +95,7 @@ impl Run for SubmitTraining {
             return Ok(Done::Committed);
         }
         let posting = Posting::prepare(cx, &training).await?;
+        reach(Point::SubmitBeforeAttempt);
         let Some(attempt) = posting.commit(cx).await? else {
             return Ok(Done::Skipped("somebody else took the training meanwhile"));
         };
@@ -106,9 +108,13 @@ impl Run for SubmitTraining {
                 &posting.endpoint,
                 &posting.body,
                 posting.webhook_url.as_deref(),
-                move || claim.holds_lease(),
+                move || {
+                    reach(Point::SubmitBeforeFirstByte);
+                    claim.holds_lease()
+                },
             )
             .await;
+        reach(Point::SubmitAnswered);
         posting.settle(cx, attempt, outcome).await
     }
 
@@ -225,6 +231,11 @@ impl Posting {
                 tx.commit().await?;
                 info!(training.id = %id, fal.request_id = %request.request_id, "FAL accepted training {id}");
                 Ok(Done::Applied)
+            }
+            SubmitOutcome::Unknown(why) if sabotaged(Sabotage::BlindResubmit) => {
+                let again = JobError::retry(&why);
+                self.not_taken(cx, attempt, AttemptOutcome::NotSent, &why, again)
+                    .await
             }
             SubmitOutcome::Unknown(why) => {
                 let mut db = cx.pool.acquire().await?;

@@ -37,6 +37,7 @@ mod storage;
 mod trainers;
 mod webhooks;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -192,6 +193,11 @@ impl Running {
             .script(vec![fault])
             .map_err(FalSimulatorError::Fault)?;
         Ok(ids.first().copied().unwrap_or_default())
+    }
+
+    /// How often each scripted fault struck so far, by its id.
+    pub fn struck(&self) -> BTreeMap<u64, u32> {
+        self.sim.faults.struck()
     }
 
     /// Forgets all scripted faults. What is held stays held.

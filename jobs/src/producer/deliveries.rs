@@ -3,6 +3,7 @@
 use super::{Producer, ProducerError};
 use crate::{
     apply_fal_delivery::ApplyFalDelivery,
+    chaos::{Point, Sabotage, reach, sabotaged},
     clients::fal::VerifiedDelivery,
     database,
     domain::TrainingType,
@@ -36,6 +37,19 @@ impl Producer {
         delivery: VerifiedDelivery,
         query: DeliveryQuery,
     ) -> Result<Accepted, ProducerError> {
+        if sabotaged(Sabotage::AckBeforeStore) {
+            let later = self.clone();
+            tokio::spawn(async move { later.store_fal_delivery(delivery, query).await });
+            return Ok(Accepted { was_known: false });
+        }
+        self.store_fal_delivery(delivery, query).await
+    }
+
+    async fn store_fal_delivery(
+        &self,
+        delivery: VerifiedDelivery,
+        query: DeliveryQuery,
+    ) -> Result<Accepted, ProducerError> {
         let query = DeliveryQuery {
             training_type: query.training_type.as_deref().map(printable),
             token: query.token.as_deref().map(printable),
@@ -55,7 +69,9 @@ impl Producer {
         if let Some(id) = inserted {
             enqueue(&mut tx, &ApplyFalDelivery::new(id)).await?;
         }
+        reach(Point::WebhookBeforeCommit);
         tx.commit().await?;
+        reach(Point::WebhookBeforeAnswer);
         Ok(Accepted {
             was_known: inserted.is_none(),
         })

@@ -8,6 +8,7 @@ use tracing::{error, warn};
 
 use super::{Producer, ProducerError, Rules, Turn};
 use crate::{
+    chaos::{Point, reach},
     database,
     notifications::{self, Place},
     store::{
@@ -43,6 +44,7 @@ impl Producer {
         let mut tx = database::begin(&self.pool).await?;
         updates::store(&mut tx, &batch).await?;
         tx.commit().await?;
+        reach(Point::UpdatesStored);
         Ok(batch.iter().map(|update| update.update_id).max())
     }
 

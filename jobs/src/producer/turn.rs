@@ -11,6 +11,7 @@ use sqlx::{Postgres, Transaction};
 
 use super::{ProducerError, Rules};
 use crate::{
+    chaos::{Point, reach},
     domain::UserId,
     notifications::{self, Place},
     store::{notifications as outbox, updates, users},
@@ -124,6 +125,7 @@ impl Turn {
     /// Commits everything, and that the update is handled.
     pub async fn finish(mut self) -> Result<(), ProducerError> {
         updates::handled(&mut self.tx, self.update_id, None).await?;
+        reach(Point::TurnBeforeCommit);
         self.tx.commit().await?;
         Ok(())
     }

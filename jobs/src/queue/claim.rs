@@ -18,6 +18,7 @@ use std::{
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
 use super::{ClaimId, JobId};
+use crate::chaos::{Sabotage, sabotaged};
 
 /// Lease ends are stored as nanoseconds after this, so that they fit an atomic.
 static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -129,7 +130,7 @@ impl Claim {
 
     /// Whether [`Claim::lease_remaining`] is more than nothing.
     pub fn holds_lease(&self) -> bool {
-        !self.lease_remaining().is_zero()
+        sabotaged(Sabotage::NoFencing) || !self.lease_remaining().is_zero()
     }
 
     /// Time since the job was first enqueued.

@@ -7,7 +7,10 @@ use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
 use super::{Claim, ClaimId, JobId, claim::Grant};
-use crate::job::{DedupeScope, Queue};
+use crate::{
+    chaos::lease_seconds,
+    job::{DedupeScope, Queue},
+};
 
 /// A kind that this worker can run.
 #[derive(Debug, Clone, Copy)]
@@ -88,7 +91,7 @@ impl Exchange<'_> {
             &claims,
             self.claim.0,
             self.worker,
-            self.lease.as_secs_f64(),
+            lease_seconds(self.lease),
             self.queue.as_str(),
             &self.known.names,
             &self.known.versions,

@@ -25,7 +25,7 @@ use super::{
     backoff::Backoff,
     link::{Link, timed_out},
 };
-use crate::job::Queue;
+use crate::{chaos::lease_seconds, job::Queue};
 
 /// The running thread. Dropped with a worker that is dropped, it ends, and takes the runs that it kept alive with it.
 pub(crate) struct Heartbeat {
@@ -119,7 +119,7 @@ async fn renew(engine: &Engine, link: &mut Link, held: &[Claim]) -> Result<(), s
     let lease = engine.timing.lease;
     let db = link.get().await?;
     let sent = Instant::now();
-    let rows = sqlx::query_file!("src/queue/sql/renew.sql", &ids, &claims, lease.as_secs_f64())
+    let rows = sqlx::query_file!("src/queue/sql/renew.sql", &ids, &claims, lease_seconds(lease))
         .fetch_all(db)
         .await?;
     link.settled();

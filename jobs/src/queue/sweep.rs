@@ -14,7 +14,10 @@ use super::{
     bury, requeue,
     wake::is_lock_timeout,
 };
-use crate::job::DeadReason;
+use crate::{
+    chaos::{Sabotage, sabotaged},
+    job::DeadReason,
+};
 
 /// Most rows that are promoted in one statement.
 const PROMOTIONS: i64 = 1000;
@@ -32,7 +35,9 @@ pub(crate) async fn sweep_forever(engine: Arc<Engine>, known: Known, undertaker:
 }
 
 async fn sweep(engine: &Engine, known: &Known, undertaker: &dyn Undertaker) -> Result<(), sqlx::Error> {
-    rescue_expired(&engine.pool, known, undertaker).await?;
+    if !sabotaged(Sabotage::NoRescue) {
+        rescue_expired(&engine.pool, known, undertaker).await?;
+    }
     sqlx::query!("delete from queue_sleepers where until < now()")
         .execute(&engine.pool)
         .await?;

@@ -254,6 +254,8 @@ pub(super) struct Scripted {
     id: u64,
     /// Matches so far, struck or not.
     matched: u32,
+    /// Strikes so far.
+    struck: u32,
     #[serde(flatten)]
     fault: Fault,
 }
@@ -286,6 +288,7 @@ impl Faults {
         scripted.extend(numbered.map(|(id, fault)| Scripted {
             id,
             matched: 0,
+            struck: 0,
             fault,
         }));
         Ok(scripted
@@ -297,6 +300,15 @@ impl Faults {
 
     pub(super) fn all(&self) -> Vec<Scripted> {
         locked(&self.scripted).clone()
+    }
+
+    /// How often each fault struck, by its id.
+    pub(super) fn struck(&self) -> BTreeMap<u64, u32> {
+        let scripted = locked(&self.scripted);
+        scripted
+            .iter()
+            .map(|scripted| (scripted.id, scripted.struck))
+            .collect()
     }
 
     pub(super) fn clear(&self) {
@@ -329,6 +341,7 @@ impl Scripted {
         self.matched = self.matched.saturating_add(1);
         let fault = &self.fault;
         let due = self.matched >= fault.nth && (fault.times == 0 || self.matched - fault.nth < fault.times);
+        self.struck += u32::from(due);
         due.then(|| Strike {
             id: self.id,
             when: fault.when.unwrap_or_else(|| fault.effect.usual_time()),

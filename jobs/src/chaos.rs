@@ -1,0 +1,104 @@
+//! Where a fault-injection build can be struck from outside: failpoints, sabotage switches and a skewed clock.
+//!
+//! In a build without the feature `chaos`, which every shipped one is, all of this is empty functions that the
+//! compiler removes: no name, no variable and no file is ever looked at. `aisha chaos run` (`src/chaos/` of the root
+//! crate) builds on it.
+//!
+//! A *failpoint* stands between a call to the world and the commit that remembers it. The harness names one in a
+//! control file of the process; the first run that comes by takes the order (renames the file, so that it is taken
+//! once) and kills or stops its own process there. A *sabotage* switch takes one protection away, to prove that the
+//! suite notices.
+
+use std::time::Duration;
+
+/// A moment at which a process can be made to die or to stand still.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Point {
+    /// A photo is in the bucket, its row does not say so yet.
+    PhotoStored,
+    /// FAL has the archive, the training does not know it yet.
+    ArchiveUploaded,
+    /// The attempt to submit is not committed yet.
+    SubmitBeforeAttempt,
+    /// The attempt is committed, the first byte of the POST is not on the wire.
+    SubmitBeforeFirstByte,
+    /// FAL answered the submit, the answer is not committed.
+    SubmitAnswered,
+    /// A poll read the result, which is not committed.
+    PollAnswered,
+    /// A delivery's effect is written and not committed.
+    DeliveryBeforeCommit,
+    /// The web role has not committed a delivery.
+    WebhookBeforeCommit,
+    /// The web role committed a delivery and has not answered.
+    WebhookBeforeAnswer,
+    /// The model is in our bucket, the avatar is not completed.
+    ModelStored,
+    /// A message is about to go out.
+    NotifyBeforeSend,
+    /// Telegram took a message, which is not recorded.
+    NotifySent,
+    /// Updates of Telegram's are committed and not confirmed to it.
+    UpdatesStored,
+    /// An update's effects are written and not committed.
+    TurnBeforeCommit,
+}
+
+/// A protection that can be taken away, to see the suite turn red.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sabotage {
+    /// Jobs are enqueued without their dedupe keys.
+    NoDedupe,
+    /// A lost claim may still commit.
+    NoFencing,
+    /// A delivery is acknowledged first and stored afterwards.
+    AckBeforeStore,
+    /// A submit whose answer was lost is posted again.
+    BlindResubmit,
+    /// Nobody looks for what webhooks did not bring.
+    NoReconciler,
+    /// Leases end by the worker's clock instead of the database's.
+    ClientTimeLeases,
+    /// Every delivery passes for signed.
+    NoSignatureCheck,
+    /// A message goes out before it is committed that it does.
+    NotifyBeforeCommit,
+    /// Nobody takes over the jobs of a dead worker.
+    NoRescue,
+    /// An avatar is completed without a copy of its model.
+    UnverifiedModel,
+}
+
+/// A lease as statements take it, in seconds that the database adds to its own clock.
+pub(crate) fn lease_seconds(lease: Duration) -> f64 {
+    let by_our_clock = sabotaged(Sabotage::ClientTimeLeases);
+    lease.as_secs_f64()
+        + if by_our_clock {
+            clock_offset().as_seconds_f64()
+        } else {
+            0.0
+        }
+}
+
+#[cfg(feature = "chaos")]
+mod armed;
+#[cfg(feature = "chaos")]
+pub use armed::{Arms, arm};
+#[cfg(feature = "chaos")]
+pub(crate) use armed::{clock_offset, reach, sabotaged};
+
+#[cfg(not(feature = "chaos"))]
+#[inline]
+pub(crate) const fn reach(_: Point) {}
+
+#[cfg(not(feature = "chaos"))]
+#[inline]
+pub(crate) const fn clock_offset() -> chrono::TimeDelta {
+    chrono::TimeDelta::zero()
+}
+
+#[cfg(not(feature = "chaos"))]
+#[inline]
+pub(crate) const fn sabotaged(_: Sabotage) -> bool {
+    false
+}

@@ -1,0 +1,145 @@
+//! The other half of [`super`]: what a fault-injection build does at its failpoints and switches.
+
+use std::{fs, path::PathBuf, sync::OnceLock};
+
+use chrono::TimeDelta;
+use rustix::process::{Signal, getpid, kill_process};
+
+use super::{Point, Sabotage};
+
+/// What a process was told at its start.
+#[derive(Debug, Clone, Default)]
+pub struct Arms {
+    /// `<failpoint> kill` or `<failpoint> stop`, written by the harness while the process runs. Taken by renaming it
+    /// to `<file>.struck`.
+    pub control: Option<PathBuf>,
+    /// The protection that is off in this process.
+    pub sabotage: Option<Sabotage>,
+    /// Added to the wall clock that jobs and the verifier see.
+    pub clock_offset: TimeDelta,
+}
+
+static ARMS: OnceLock<Arms> = OnceLock::new();
+
+/// Says what this process is to suffer. Once, before anything else; a second call changes nothing.
+pub fn arm(arms: Arms) {
+    let _ = ARMS.set(arms);
+}
+
+pub(crate) fn clock_offset() -> TimeDelta {
+    ARMS.get().map_or_else(TimeDelta::zero, |arms| arms.clock_offset)
+}
+
+pub(crate) fn sabotaged(switch: Sabotage) -> bool {
+    ARMS.get().is_some_and(|arms| arms.sabotage == Some(switch))
+}
+
+/// Dies or stands still here, if the control file asks for this point.
+pub(crate) fn reach(point: Point) {
+    let Some(control) = ARMS.get().and_then(|arms| arms.control.as_ref()) else {
+        return;
+    };
+    let Ok(order) = fs::read_to_string(control) else {
+        return;
+    };
+    let mut words = order.split_whitespace();
+    if words.next() != Some(point.name()) {
+        return;
+    }
+    let signal = match words.next() {
+        Some("kill") => Signal::KILL,
+        Some("stop") => Signal::STOP,
+        _ => return,
+    };
+    // Of several threads that come by at once, one renames it.
+    if fs::rename(control, control.with_extension("struck")).is_ok() {
+        // It cannot fail: the process is ours.
+        let _ = kill_process(getpid(), signal);
+    }
+}
+
+impl Point {
+    /// In the order in which a training meets them.
+    pub const ALL: [Self; 14] = [
+        Self::UpdatesStored,
+        Self::TurnBeforeCommit,
+        Self::PhotoStored,
+        Self::ArchiveUploaded,
+        Self::SubmitBeforeAttempt,
+        Self::SubmitBeforeFirstByte,
+        Self::SubmitAnswered,
+        Self::WebhookBeforeCommit,
+        Self::WebhookBeforeAnswer,
+        Self::DeliveryBeforeCommit,
+        Self::PollAnswered,
+        Self::ModelStored,
+        Self::NotifyBeforeSend,
+        Self::NotifySent,
+    ];
+
+    /// The word in the control file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PhotoStored => "store_photo:after_upload",
+            Self::ArchiveUploaded => "build_archive:after_upload",
+            Self::SubmitBeforeAttempt => "submit:before_attempt",
+            Self::SubmitBeforeFirstByte => "submit:before_first_byte",
+            Self::SubmitAnswered => "submit:after_http",
+            Self::PollAnswered => "poll:after_http",
+            Self::DeliveryBeforeCommit => "delivery:before_commit",
+            Self::WebhookBeforeCommit => "webhook:before_commit",
+            Self::WebhookBeforeAnswer => "webhook:before_answer",
+            Self::ModelStored => "store_model:after_store",
+            Self::NotifyBeforeSend => "notify:before_http",
+            Self::NotifySent => "notify:after_http",
+            Self::UpdatesStored => "updates:before_confirm",
+            Self::TurnBeforeCommit => "turn:before_commit",
+        }
+    }
+
+    /// The role whose process meets it.
+    pub const fn role(self) -> &'static str {
+        match self {
+            Self::WebhookBeforeCommit | Self::WebhookBeforeAnswer => "web",
+            Self::UpdatesStored | Self::TurnBeforeCommit => "bot",
+            _ => "worker",
+        }
+    }
+}
+
+impl Sabotage {
+    /// All there are.
+    pub const ALL: [Self; 10] = [
+        Self::NoDedupe,
+        Self::NoFencing,
+        Self::AckBeforeStore,
+        Self::BlindResubmit,
+        Self::NoReconciler,
+        Self::ClientTimeLeases,
+        Self::NoSignatureCheck,
+        Self::NotifyBeforeCommit,
+        Self::NoRescue,
+        Self::UnverifiedModel,
+    ];
+
+    /// The word on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NoDedupe => "no_dedupe",
+            Self::NoFencing => "no_fencing",
+            Self::AckBeforeStore => "ack_before_store",
+            Self::BlindResubmit => "blind_resubmit",
+            Self::NoReconciler => "no_reconciler",
+            Self::ClientTimeLeases => "client_time_leases",
+            Self::NoSignatureCheck => "no_signature_check",
+            Self::NotifyBeforeCommit => "notify_before_commit",
+            Self::NoRescue => "no_rescue",
+            Self::UnverifiedModel => "unverified_model",
+        }
+    }
+
+    /// The switch of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|switch| switch.name() == name)
+    }
+}

@@ -1,0 +1,245 @@
+//! `aisha chaos`: the whole system under fire, and the proof that it kept its promises.
+//!
+//! Real processes of this binary, a real Postgres that is crashed for real, S3, and the simulators of FAL and Telegram.
+//! One seed gives one schedule of faults, printed before the run. While people train avatars through the bot, the
+//! schedule is carried out; then the faults stop, the system gets the time to come to rest, and the books are read:
+//! the simulators' append-only ledgers and SQL. Nothing else is believed, least of all what a process says of itself.
+//!
+//! Only in builds with the feature `chaos`. `tests/architecture.rs` exempts this directory from the walls, as it does
+//! the simulators and `dev`.
+//!
+//! | file | what it knows |
+//! |---|---|
+//! | [`schedule`] | which faults there are, and when a seed brings them |
+//! | [`workload`], [`person`] | who comes when, and what people do |
+//! | [`site`], [`processes`], [`proxy`] | what runs, and how it is broken |
+//! | [`wire`], [`injector`] | how each fault is brought about, and whether it struck |
+//! | [`evidence`], [`invariants`] | what happened, and whether it may |
+//! | [`run`], [`report`] | one seed from start to verdict; the table |
+
+mod evidence;
+mod injector;
+pub mod invariants;
+mod person;
+mod processes;
+mod proxy;
+pub mod report;
+mod run;
+pub mod schedule;
+mod site;
+mod wire;
+pub mod workload;
+
+use std::{io::Write as _, ops::RangeInclusive, path::PathBuf, time::Duration};
+
+use anyhow::{Context as _, anyhow};
+use chrono::{DateTime, TimeDelta, Utc};
+use clap::{Args, Subcommand};
+use jobs::chaos::{Arms, Sabotage};
+
+use crate::{exit::Failure, lifecycle::Stop, settings::Given};
+use schedule::Profile;
+
+/// The failpoint order of this process: a path.
+const CONTROL: &str = "AISHA_CHAOS_CONTROL";
+/// A [`Sabotage`] by name.
+const SABOTAGE: &str = "AISHA_CHAOS_SABOTAGE";
+/// Seconds that this process's clock is ahead.
+const CLOCK_OFFSET: &str = "AISHA_CHAOS_CLOCK_OFFSET";
+
+/// Faults on purpose, and what became of everything under them.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Run one or more seeds and report; fails if any invariant did not hold
+    Run(RunArgs),
+    /// Print the schedule of faults of a seed and do nothing
+    #[command(after_long_help = "Examples:\n  aisha chaos plan --seed 42 --profile nightly")]
+    Plan(PlanArgs),
+    /// Print the names of the sabotage switches
+    #[command(after_long_help = "Examples:\n  aisha chaos switches")]
+    Switches,
+}
+
+/// What a schedule depends on.
+#[derive(Debug, Clone, Args)]
+pub struct PlanArgs {
+    /// A seed, or a range of them: 7 or 1..=5
+    #[arg(long, default_value = "1", value_parser = seeds)]
+    seed: RangeInclusive<u64>,
+    /// How long faults and arrivals go on
+    #[arg(long, default_value = "60s", value_parser = seconds)]
+    duration: Duration,
+    /// pr: what fits into a minute; nightly: all there is
+    #[arg(long, value_enum, default_value_t = Profile::Pr)]
+    profile: Profile,
+}
+
+/// Run one or more seeds and report; fails if any invariant did not hold.
+#[derive(Debug, Clone, Args)]
+#[command(after_long_help = "\
+Starts a private Postgres, an S3 server (or uses the one that S3_ENDPOINT names), simulators of FAL and Telegram, and
+web, bot and workers as processes. Uses none of the environment's other databases, keys and tokens.
+
+Examples:
+  aisha chaos run --seed 42 --duration 60s
+  aisha chaos run --seed 1..=20 --duration 90s --profile nightly --write docs/chaos-report.md
+  aisha chaos run --seed 1 --sabotage no_fencing       # must turn red")]
+pub struct RunArgs {
+    #[command(flatten)]
+    plan: PlanArgs,
+    /// Take one protection away in all roles; the run must then fail
+    #[arg(long, value_parser = sabotage)]
+    sabotage: Option<Sabotage>,
+    /// One JSON object at the end instead of text
+    #[arg(long)]
+    json: bool,
+    /// Write the report as Markdown to this file
+    #[arg(long, value_name = "FILE")]
+    write: Option<PathBuf>,
+    /// How long everything may take to come to rest after the last fault
+    #[arg(long, default_value = "150s", value_parser = seconds)]
+    rest: Duration,
+    /// Trainings that arrive per minute
+    #[arg(long, default_value_t = workload::ARRIVALS_PER_MINUTE)]
+    arrivals: u32,
+}
+
+/// Carries the verb out.
+pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
+    match verb {
+        Verb::Plan(args) => {
+            for seed in args.seed.clone() {
+                say(&schedule::Schedule::of(seed, args.duration, args.profile).to_string());
+            }
+            Ok(())
+        }
+        Verb::Switches => {
+            for switch in Sabotage::ALL {
+                say(switch.name());
+            }
+            Ok(())
+        }
+        Verb::Run(args) => run_seeds(args, &given).await,
+    }
+}
+
+async fn run_seeds(args: RunArgs, given: &Given) -> Result<(), Failure> {
+    let stop = Stop::at_signals(Duration::ZERO).context("signals cannot be listened to")?;
+    let mut reports = Vec::new();
+    for seed in args.plan.seed.clone() {
+        let one = run::one_seed(seed, &args, given);
+        let report = tokio::select! {
+            report = one => report.with_context(|| format!("seed {seed} could not be run"))?,
+            () = stop.soft().cancelled() => return Err(anyhow!("stopped in the middle of seed {seed}").into()),
+        };
+        if !args.json {
+            say(&report.to_string());
+        }
+        reports.push(report);
+    }
+    let all = report::Report::new(&args.command(), reports);
+    if args.json {
+        say(&serde_json::to_string_pretty(&all).context("the report cannot be written down")?);
+    } else {
+        say(&all.to_string());
+    }
+    if let Some(file) = &args.write {
+        std::fs::write(file, all.markdown()).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    if all.holds() {
+        Ok(())
+    } else {
+        Err(anyhow!("the run is red: see the violations above").into())
+    }
+}
+
+impl RunArgs {
+    /// How this run is repeated.
+    fn command(&self) -> String {
+        let PlanArgs {
+            seed,
+            duration,
+            profile,
+        } = &self.plan;
+        let seeds = if seed.start() == seed.end() {
+            seed.start().to_string()
+        } else {
+            format!("{}..={}", seed.start(), seed.end())
+        };
+        let mut command = format!(
+            "aisha chaos run --seed {seeds} --duration {}s --profile {}",
+            duration.as_secs(),
+            profile.name()
+        );
+        if self.arrivals != workload::ARRIVALS_PER_MINUTE {
+            command += &format!(" --arrivals {}", self.arrivals);
+        }
+        if let Some(sabotage) = self.sabotage {
+            command += &format!(" --sabotage {}", sabotage.name());
+        }
+        command
+    }
+}
+
+/// Tells this process what it is to suffer, from the variables that the harness gave it. Call it first.
+pub fn arm_process(given: &Given) -> anyhow::Result<()> {
+    let value = |name: &str| given.environment.get(name).filter(|value| !value.is_empty());
+    let offset = value(CLOCK_OFFSET).map(|seconds| seconds.parse()).transpose();
+    let offset = offset.with_context(|| format!("{CLOCK_OFFSET} must be a number of seconds"))?;
+    jobs::chaos::arm(Arms {
+        control: value(CONTROL).map(PathBuf::from),
+        sabotage: value(SABOTAGE)
+            .map(|name| sabotage(name))
+            .transpose()
+            .map_err(|why| anyhow!("{SABOTAGE}: {why}"))?,
+        clock_offset: TimeDelta::seconds(offset.unwrap_or(0)),
+    });
+    Ok(())
+}
+
+fn seeds(text: &str) -> Result<RangeInclusive<u64>, String> {
+    let number = |text: &str| {
+        text.trim()
+            .parse::<u64>()
+            .map_err(|error| format!("{text:?}: {error}"))
+    };
+    match text.split_once("..=") {
+        Some((first, last)) => Ok(number(first)?..=number(last)?),
+        None => number(text).map(|seed| seed..=seed),
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let number = text.strip_suffix('s').unwrap_or(text);
+    match number.parse() {
+        Ok(seconds @ 10..=3600) => Ok(Duration::from_secs(seconds)),
+        _ => Err("give 10s to 3600s".to_owned()),
+    }
+}
+
+fn sabotage(name: &str) -> Result<Sabotage, String> {
+    let all = || Sabotage::ALL.map(Sabotage::name).join(", ");
+    Sabotage::named(name).ok_or_else(|| format!("no such switch; there are {}", all()))
+}
+
+/// The machine's clock, which Postgres and the simulators share.
+fn now() -> DateTime<Utc> {
+    std::time::SystemTime::now().into()
+}
+
+fn say(text: &str) {
+    // A closed pipe is no reason to fail.
+    drop(writeln!(std::io::stdout(), "{text}"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_is_a_number_or_an_inclusive_range() {
+        assert_eq!(seeds("7"), Ok(7..=7));
+        assert_eq!(seeds("1..=5"), Ok(1..=5));
+        assert!(seeds("1..5").is_err() && seeds("x").is_err());
+    }
+}

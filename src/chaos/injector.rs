@@ -1,0 +1,308 @@
+//! Carries a schedule out, and counts what really struck.
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use jobs::chaos::Point;
+use rustix::process::Signal;
+use tokio::{task::JoinSet, time::Instant};
+
+use super::{
+    processes::Fleet,
+    proxy::Mode,
+    schedule::{Kind, Planned, Schedule},
+    site::{LEASE, SWEEP, Site},
+    wire::{self, Forgery, Scripted, choose},
+};
+
+/// Longer than any other worker needs to take over what a stopped one holds.
+const FROZEN: Duration = LEASE.saturating_add(SWEEP.saturating_mul(2));
+/// How long a failpoint waits for somebody to come by.
+const AMBUSH: Duration = Duration::from_secs(20);
+const LOOK: Duration = Duration::from_millis(50);
+const TEN_MINUTES: i64 = 600;
+
+/// What was done to the system.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Injected {
+    /// How often each kind struck.
+    pub count: BTreeMap<Kind, u32>,
+    /// Failpoints at which a process was struck.
+    pub failpoints: BTreeMap<&'static str, u32>,
+    pub forgeries: Vec<Forgery>,
+    /// What could not be done, and why.
+    pub problems: Vec<String>,
+}
+
+#[derive(Default)]
+struct Book {
+    injected: Injected,
+    scripted: Vec<(Kind, Scripted)>,
+}
+
+/// A handle; clones write one book.
+#[derive(Clone)]
+pub(super) struct Injector {
+    site: Arc<Site>,
+    fleet: Fleet,
+    book: Arc<Mutex<Book>>,
+}
+
+impl Injector {
+    pub(super) fn new(site: Arc<Site>, fleet: Fleet) -> Self {
+        Self {
+            site,
+            fleet,
+            book: Arc::default(),
+        }
+    }
+
+    fn note(&self, write: impl FnOnce(&mut Book)) {
+        write(&mut self.book.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn struck(&self, kind: Kind) {
+        self.note(|book| *book.injected.count.entry(kind).or_default() += 1);
+    }
+
+    /// Every fault at its time; returns when the last has passed, and what still lies in ambush is left to `open`.
+    pub(super) async fn carry_out(&self, schedule: &Schedule, open: &mut JoinSet<()>) {
+        let began = Instant::now();
+        for fault in &schedule.faults {
+            tokio::time::sleep_until(began + fault.at).await;
+            let (injector, fault) = (self.clone(), *fault);
+            open.spawn(async move {
+                if let Err(error) = injector.inject(fault).await {
+                    injector.note(|book| {
+                        let problem = format!("{}: {error:#}", fault.kind.name());
+                        book.injected.problems.push(problem);
+                    });
+                }
+            });
+        }
+    }
+
+    /// Ends what would go on by itself, after the last fault was brought about. What was ordered for the next call of
+    /// a kind, and has met none yet, still strikes it: once.
+    pub(super) async fn calm(&self, mut open: JoinSet<()>) {
+        while open.join_next().await.is_some() {}
+        self.site.postgres.set(Mode::Pass);
+        self.site.s3.set(Mode::Pass);
+        self.fleet.calm().await;
+    }
+
+    /// Lets go of whoever is stuck: again and again while the system comes to rest.
+    pub(super) fn release(&self) {
+        self.site.fal.release();
+        self.site.telegram.control().release(None);
+    }
+
+    /// All of it, once at the end.
+    pub(super) fn injected(&self) -> Injected {
+        self.count_strikes();
+        self.book
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .injected
+            .clone()
+    }
+
+    /// A scripted fault counts when it struck, which only its simulator knows.
+    fn count_strikes(&self) {
+        let fal = self.site.fal.struck();
+        let telegram = self.site.telegram.control().faults();
+        self.note(|book| {
+            for (kind, scripted) in book.scripted.drain(..) {
+                let struck = match scripted {
+                    Scripted::Fal(id) => fal.get(&id).is_some_and(|times| *times > 0),
+                    Scripted::Telegram(id) => telegram.iter().any(|fault| fault.id == id && fault.struck > 0),
+                };
+                if struck {
+                    *book.injected.count.entry(kind).or_default() += 1;
+                }
+            }
+        });
+    }
+
+    async fn inject(&self, fault: Planned) -> anyhow::Result<()> {
+        let Planned { kind, pick, .. } = fault;
+        if let Some(scripted) = wire::script(&self.site, kind, pick)? {
+            self.note(|book| book.scripted.push((kind, scripted)));
+            return Ok(());
+        }
+        match kind {
+            Kind::Kill => self.signal(kind, "", Signal::KILL, pick).await,
+            Kind::Terminate => self.signal(kind, "", Signal::TERM, pick).await,
+            Kind::Freeze => self.freeze(pick).await,
+            Kind::RollingRestart => self.roll().await,
+            Kind::ClockSkew => self.skew(pick).await,
+            Kind::FailpointKill => self.ambush(kind, choose(&Point::ALL, pick), "kill").await,
+            Kind::FailpointStop => {
+                let points = Point::ALL.map(|point| (point, point.role()));
+                let of_workers: Vec<Point> = points
+                    .iter()
+                    .filter(|(_, role)| *role == "worker")
+                    .map(|(point, _)| *point)
+                    .collect();
+                self.ambush(kind, choose(&of_workers, pick), "stop").await;
+            }
+            Kind::StopBeforeFirstByte => self.ambush(kind, Point::SubmitBeforeFirstByte, "stop").await,
+            Kind::PostgresCrash => {
+                self.site.crash_postgres().await?;
+                self.struck(kind);
+            }
+            Kind::BackendsTerminated => self.terminate_backends().await?,
+            Kind::PostgresCut => self.for_a_while(kind, Mode::Cut, 300 + pick % 700).await,
+            Kind::PostgresBlackHole => self.for_a_while(kind, Mode::BlackHole, 800 + pick % 1500).await,
+            Kind::PostgresLatency => {
+                let late = Mode::Late(Duration::from_millis(500));
+                self.for_a_while(kind, late, 1000 + pick % 1000).await;
+            }
+            Kind::S3Down => self.for_a_while(kind, Mode::Cut, 700 + pick % 1300).await,
+            Kind::S3Slow => {
+                let late = Mode::Late(Duration::from_millis(400));
+                self.for_a_while(kind, late, 1500 + pick % 1500).await;
+            }
+            Kind::S3Truncates => self.for_a_while(kind, Mode::Truncate, 500 + pick % 1000).await,
+            Kind::WebhookForged => self.forge(pick).await?,
+            Kind::UpdateRedelivered => {
+                if self.site.telegram.control().resend_update(None, false).is_some() {
+                    self.struck(kind);
+                }
+            }
+            _ => anyhow::bail!("nobody knows how to inject it"),
+        }
+        Ok(())
+    }
+
+    async fn signal(&self, kind: Kind, prefix: &str, signal: Signal, pick: u64) {
+        let at = choose(&self.fleet.slots(prefix).await, pick);
+        if self.fleet.signal(at, signal).await.is_some() {
+            self.struck(kind);
+        }
+    }
+
+    /// Like a machine that hangs: nothing happens in it for longer than its leases, and then it goes on.
+    async fn freeze(&self, pick: u64) {
+        let at = choose(&self.fleet.slots("worker").await, pick);
+        if self.fleet.signal(at, Signal::STOP).await.is_some() {
+            self.struck(Kind::Freeze);
+            tokio::time::sleep(FROZEN).await;
+            self.fleet.signal(at, Signal::CONT).await;
+        }
+    }
+
+    async fn roll(&self) {
+        for at in self.fleet.slots("").await {
+            let before = self.fleet.pid(at).await;
+            self.fleet.signal(at, Signal::TERM).await;
+            let replaced = async {
+                loop {
+                    tokio::time::sleep(LOOK).await;
+                    let pid = self.fleet.pid(at).await;
+                    if pid.is_some() && pid != before {
+                        return;
+                    }
+                }
+            };
+            drop(tokio::time::timeout(AMBUSH, replaced).await);
+        }
+        self.struck(Kind::RollingRestart);
+    }
+
+    /// A worker is restarted with another clock: ten minutes ahead, or behind.
+    async fn skew(&self, pick: u64) {
+        let at = choose(&self.fleet.slots("worker").await, pick);
+        let offset = choose(&[TEN_MINUTES, -TEN_MINUTES], pick / 8);
+        self.fleet.skew(at, offset).await;
+        if self.fleet.signal(at, Signal::TERM).await.is_some() {
+            self.struck(Kind::ClockSkew);
+        }
+    }
+
+    /// Waits at a failpoint for the first process that comes by, in any process of the role.
+    async fn ambush(&self, kind: Kind, point: Point, action: &str) {
+        let order = format!("{} {action}", point.name());
+        let mut files = Vec::new();
+        for at in self.fleet.slots(point.role()).await {
+            // One order a process at a time: another ambush may have laid its own there.
+            if let Some(file) = self.fleet.control(at).await
+                && !file.exists()
+                && std::fs::write(&file, &order).is_ok()
+            {
+                files.push((at, file));
+            }
+        }
+        let until = Instant::now() + AMBUSH;
+        while Instant::now() < until {
+            tokio::time::sleep(LOOK).await;
+            let Some((at, file)) = files.iter().find(|(_, file)| was_struck(file)) else {
+                continue;
+            };
+            self.struck(kind);
+            self.note(|book| *book.injected.failpoints.entry(point.name()).or_default() += 1);
+            self.withdraw(&order, &files);
+            drop(std::fs::remove_file(file.with_extension("struck")));
+            if action == "stop" {
+                tokio::time::sleep(FROZEN).await;
+                self.fleet.signal(*at, Signal::CONT).await;
+            }
+            return;
+        }
+        self.withdraw(&order, &files);
+    }
+
+    fn withdraw(&self, order: &str, files: &[(usize, std::path::PathBuf)]) {
+        for (_, file) in files {
+            if std::fs::read_to_string(file).is_ok_and(|waiting| waiting == order) {
+                drop(std::fs::remove_file(file));
+            }
+        }
+    }
+
+    async fn terminate_backends(&self) -> anyhow::Result<()> {
+        let mut db = self.site.database().await?;
+        let query = "select count(pg_terminate_backend(pid)) from (select pid from pg_stat_activity \
+                     where application_name like 'aisha%' order by random() limit 6) as chosen";
+        let ended: i64 = sqlx::query_scalar(query).fetch_one(&mut db).await?;
+        if ended > 0 {
+            self.struck(Kind::BackendsTerminated);
+        }
+        Ok(())
+    }
+
+    async fn for_a_while(&self, kind: Kind, mode: Mode, millis: u64) {
+        let proxy = if matches!(kind, Kind::S3Down | Kind::S3Slow | Kind::S3Truncates) {
+            &self.site.s3
+        } else {
+            &self.site.postgres
+        };
+        proxy.set(mode);
+        self.struck(kind);
+        tokio::time::sleep(Duration::from_millis(millis)).await;
+        // Two that overlap: the first to end ends both.
+        proxy.set(Mode::Pass);
+    }
+
+    /// Until somebody answers: a forgery that nobody heard proves nothing.
+    async fn forge(&self, pick: u64) -> anyhow::Result<()> {
+        let until = Instant::now() + AMBUSH;
+        while Instant::now() < until {
+            if let Some(forgery) = wire::forge(&self.site, pick).await? {
+                self.struck(Kind::WebhookForged);
+                self.note(|book| book.injected.forgeries.push(forgery));
+                break;
+            }
+            tokio::time::sleep(4 * LOOK).await;
+        }
+        Ok(())
+    }
+}
+
+fn was_struck(file: &Path) -> bool {
+    file.with_extension("struck").exists()
+}

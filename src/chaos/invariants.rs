@@ -1,0 +1,153 @@
+//! I1 to I12: what must hold of everything that happened. Pure functions of [`Evidence`] and of what was injected.
+//!
+//! | | invariant | while running |
+//! |---|---|---|
+//! | I1 | every accepted update, training and job comes to an end | |
+//! | I2 | FAL accepts a training once, or again only after the first ended in an error | yes |
+//! | I3 | what FAL finished is what the training has: one result, of its own request | |
+//! | I4 | each end of a training is told, and told twice only if that is counted | yes |
+//! | I5 | no avatar waits for a training that is over, or past its deadline | |
+//! | I6 | completed means: the model lies in our bucket, of the size and hash recorded, from the right trainer | |
+//! | I7 | dead letters are only what the faults made unwinnable | |
+//! | I8 | two holders of one lease never both commit; a final status stays | yes |
+//! | I9 | a delivery that was acknowledged is stored and has its disposition; a forged one is neither | yes |
+//! | I11 | a job of a killed worker is claimed again within the bound | |
+//! | I12 | no retry storm: calls per training to FAL and Telegram stay in their budget | |
+//!
+//! I10 (erasure) has no subject yet: users' data cannot be deleted through the bot.
+
+mod deliveries;
+pub(super) mod ends;
+pub(super) mod submits;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+pub use super::evidence::Evidence;
+pub use ends::Unwinnable;
+
+/// A job of a killed worker is claimed again within this: lease 3 s, sweep 1 s, and what outages of Postgres and a
+/// busy machine add.
+pub const RECOVERY_BOUND: Duration = Duration::from_secs(20);
+/// Calls to FAL per training: archive, submit, polls, model; and retries under faults.
+const FAL_CALLS_PER_TRAINING: u64 = 60;
+/// Calls to Telegram per training: ten photos of two calls each, the wizard, edits; and retries under faults.
+const TELEGRAM_CALLS_PER_TRAINING: u64 = 120;
+
+/// Something that may not be.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Violation {
+    /// `I1` to `I12`.
+    pub invariant: &'static str,
+    /// What was found.
+    pub what: String,
+}
+
+impl Violation {
+    fn new(invariant: &'static str, what: impl Into<String>) -> Self {
+        Self {
+            invariant,
+            what: what.into(),
+        }
+    }
+}
+
+/// What the run did, as far as an invariant depends on it.
+#[derive(Debug, Clone, Default)]
+pub struct Deeds {
+    /// How many dead letters and failed trainings the faults account for.
+    pub unwinnable: Unwinnable,
+    /// Answers that forged deliveries got.
+    pub forged_answers: Vec<u16>,
+    /// Workers that were killed: process id and time.
+    pub killed: Vec<(u32, DateTime<Utc>)>,
+    /// The system did not come to rest: what was still under way.
+    pub unrest: Option<String>,
+}
+
+/// Those that may be asked at any time.
+pub fn check_running(evidence: &Evidence) -> Vec<Violation> {
+    let mut found = submits::accepted_once(evidence);
+    found.extend(ends::nobody_commits_twice(evidence));
+    found.extend(deliveries::none_is_forged(evidence, &[]));
+    found
+}
+
+/// All of them, at rest.
+pub fn check_at_rest(evidence: &Evidence, deeds: &Deeds) -> Vec<Violation> {
+    let mut found = ends::everything_ends(evidence, deeds.unrest.as_deref());
+    found.extend(submits::accepted_once(evidence));
+    found.extend(submits::results_are_their_own(evidence));
+    found.extend(ends::ends_are_told(evidence));
+    found.extend(submits::completed_means_verified(evidence));
+    found.extend(ends::dead_letters_are_explained(evidence, &deeds.unwinnable));
+    found.extend(ends::nobody_commits_twice(evidence));
+    found.extend(deliveries::acknowledged_means_stored(evidence));
+    found.extend(deliveries::none_is_forged(evidence, &deeds.forged_answers));
+    found.extend(recovers(evidence, deeds));
+    found.extend(no_storm(evidence));
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// Seconds from each SIGKILL to each re-claim of what the worker held.
+pub fn recoveries(evidence: &Evidence, deeds: &Deeds) -> Vec<f64> {
+    let mut seconds = Vec::new();
+    for (pid, at) in &deeds.killed {
+        let name = format!("pid-{pid}-");
+        let lost = evidence
+            .lost_claims
+            .iter()
+            .filter(|claim| claim.worker.starts_with(&name));
+        seconds.extend(lost.filter_map(|claim| Some((claim.reclaimed_at? - *at).as_seconds_f64().max(0.0))));
+    }
+    seconds.sort_by(f64::total_cmp);
+    seconds
+}
+
+fn recovers(evidence: &Evidence, deeds: &Deeds) -> Vec<Violation> {
+    let late = recoveries(evidence, deeds)
+        .into_iter()
+        .filter(|seconds| *seconds > RECOVERY_BOUND.as_secs_f64());
+    late.map(|seconds| {
+        let bound = RECOVERY_BOUND.as_secs();
+        Violation::new(
+            "I11",
+            format!("a job was claimed again {seconds:.1} s after its worker was killed, {bound} s at most"),
+        )
+    })
+    .collect()
+}
+
+/// Calls per training to FAL and to Telegram.
+pub fn calls_per_training(evidence: &Evidence) -> BTreeMap<&'static str, u64> {
+    let trainings = (evidence.trainings.len() as u64).max(1);
+    let fal = submits::calls(evidence);
+    BTreeMap::from([
+        ("fal", fal.div_ceil(trainings)),
+        ("telegram", evidence.telegram_calls.div_ceil(trainings)),
+    ])
+}
+
+fn no_storm(evidence: &Evidence) -> Vec<Violation> {
+    let calls = calls_per_training(evidence);
+    [
+        ("fal", FAL_CALLS_PER_TRAINING),
+        ("telegram", TELEGRAM_CALLS_PER_TRAINING),
+    ]
+    .into_iter()
+    .filter(|(whom, budget)| calls[whom] > *budget)
+    .map(|(whom, budget)| {
+        Violation::new(
+            "I12",
+            format!("{} calls to {whom} per training, {budget} at most", calls[whom]),
+        )
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests;

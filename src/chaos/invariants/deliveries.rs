@@ -1,0 +1,50 @@
+//! I9: what the web role promised with its answer.
+
+use std::collections::BTreeSet;
+
+use super::{Evidence, Violation};
+use crate::simulators::fal::ledger::Event;
+
+/// Each delivery that FAL saw acknowledged is stored, and all that is stored has its disposition.
+pub(super) fn acknowledged_means_stored(evidence: &Evidence) -> Vec<Violation> {
+    let stored: BTreeSet<&str> = evidence
+        .deliveries
+        .iter()
+        .map(|row| row.request_id.as_str())
+        .collect();
+    let mut found = Vec::new();
+    for entry in &evidence.fal {
+        if let Event::WebhookAttempted {
+            request_id,
+            delivered: true,
+            ..
+        } = &entry.event
+            && !stored.contains(request_id.to_string().as_str())
+        {
+            let what = format!("the delivery of request {request_id} was acknowledged and is not stored");
+            found.push(Violation::new("I9", what));
+        }
+    }
+    for row in evidence.deliveries.iter().filter(|row| row.disposition.is_none()) {
+        found.push(Violation::new(
+            "I9",
+            format!("the delivery of request {} has no disposition", row.request_id),
+        ));
+    }
+    found
+}
+
+/// No forged delivery is stored or acknowledged.
+pub(super) fn none_is_forged(evidence: &Evidence, answers: &[u16]) -> Vec<Violation> {
+    let rows = evidence.deliveries.iter().filter(|row| row.forged);
+    let stored = rows.map(|row| {
+        Violation::new(
+            "I9",
+            format!("a forged delivery of request {} is stored", row.request_id),
+        )
+    });
+    let acknowledged = answers.iter().filter(|status| (200..300).contains(*status));
+    let acknowledged =
+        acknowledged.map(|status| Violation::new("I9", format!("a forged delivery was answered {status}")));
+    stored.chain(acknowledged).collect()
+}

@@ -1,0 +1,147 @@
+//! I1, I4, I5, I7 and I8: how things end, who hears of it, and that they end once.
+
+use std::collections::BTreeMap;
+
+use super::{Evidence, Violation};
+
+/// How much the faults can account for. A dead letter or a failure beyond it is ours.
+#[derive(Debug, Clone, Default)]
+pub struct Unwinnable {
+    /// Submits that FAL refused for good.
+    pub refused: usize,
+    /// Models that could not be had.
+    pub spoilt: usize,
+}
+
+const FINAL: [&str; 3] = ["completed", "failed", "cancelled"];
+
+/// I1 and I5. Nothing is under way at rest, and nothing that was accepted is missing.
+pub(super) fn everything_ends(evidence: &Evidence, unrest: Option<&str>) -> Vec<Violation> {
+    let mut found = Vec::new();
+    if let Some(what) = unrest {
+        found.push(Violation::new(
+            "I1",
+            format!("the system did not come to rest: {what}"),
+        ));
+    }
+    for training in &evidence.trainings {
+        if !FINAL.contains(&training.status.as_str()) {
+            found.push(Violation::new(
+                "I1",
+                format!("training {} is still {}", training.id, training.status),
+            ));
+        } else if training.avatar_status == "training" {
+            let what = format!(
+                "training {} is {}, its avatar still waits",
+                training.id, training.status
+            );
+            found.push(Violation::new("I5", what));
+        }
+    }
+    for job in &evidence.live_jobs {
+        let what = format!(
+            "job {} ({}) is still {} after {} attempts: {:?}",
+            job.id, job.kind, job.state, job.attempt, job.error
+        );
+        found.push(Violation::new("I1", what));
+    }
+    for (update, error) in &evidence.lost_updates {
+        let what = format!(
+            "update {update} of Telegram's had no effect: {}",
+            error.as_deref().unwrap_or("not handled")
+        );
+        found.push(Violation::new("I1", what));
+    }
+    found
+}
+
+/// I4. By what Telegram took.
+pub(super) fn ends_are_told(evidence: &Evidence) -> Vec<Violation> {
+    let mut told: BTreeMap<i64, i64> = BTreeMap::new();
+    for message in &evidence.finals {
+        *told.entry(message.chat_id).or_default() += 1;
+    }
+    let mut ends: BTreeMap<i64, (i64, i64)> = BTreeMap::new();
+    for training in evidence
+        .trainings
+        .iter()
+        .filter(|training| FINAL.contains(&training.status.as_str()))
+    {
+        let (count, counted_twice) = ends.entry(training.chat_id).or_default();
+        *count += 1;
+        *counted_twice += training.possible_duplicates;
+    }
+    let mut found = Vec::new();
+    for (chat, (count, counted_twice)) in &ends {
+        let told = told.remove(chat).unwrap_or_default();
+        if told < *count {
+            found.push(Violation::new(
+                "I4",
+                format!("chat {chat}: {count} trainings ended, {told} ends were told"),
+            ));
+        } else if told > count + counted_twice {
+            let what = format!(
+                "chat {chat}: {told} final messages of {count} ended trainings, and only {counted_twice} counted as perhaps twice"
+            );
+            found.push(Violation::new("I4", what));
+        }
+    }
+    for (chat, told) in told {
+        found.push(Violation::new(
+            "I4",
+            format!("chat {chat}: {told} final messages and no training that ended"),
+        ));
+    }
+    found
+}
+
+/// Final messages beyond one a training.
+pub(in crate::chaos) fn duplicate_messages(evidence: &Evidence) -> usize {
+    let ended = evidence
+        .trainings
+        .iter()
+        .filter(|training| FINAL.contains(&training.status.as_str()));
+    evidence.finals.len().saturating_sub(ended.count())
+}
+
+/// I7. What a fault made unwinnable is buried under its own code; everything else is a loss.
+pub(super) fn dead_letters_are_explained(evidence: &Evidence, unwinnable: &Unwinnable) -> Vec<Violation> {
+    let mut found = Vec::new();
+    let mut left = BTreeMap::from([
+        ("submit_training fal_refused", unwinnable.refused),
+        ("store_model model_invalid", unwinnable.spoilt),
+    ]);
+    for job in &evidence.dead_jobs {
+        let code = job.error_code.as_deref().unwrap_or_default();
+        let budget = left.get_mut(format!("{} {code}", job.kind).as_str());
+        match budget {
+            Some(left) if *left > 0 => *left -= 1,
+            _ => {
+                let what = format!(
+                    "job {} ({}) is dead after {} attempts, {code}: {:?}",
+                    job.id, job.kind, job.attempt, job.error
+                );
+                found.push(Violation::new("I7", what));
+            }
+        }
+    }
+    found
+}
+
+/// I8. By the suite's triggers.
+pub(super) fn nobody_commits_twice(evidence: &Evidence) -> Vec<Violation> {
+    let jobs = evidence.ended_twice.iter().map(|job| {
+        Violation::new(
+            "I8",
+            format!(
+                "job {} ({}) ended more than once: {}",
+                job.id, job.kind, job.state
+            ),
+        )
+    });
+    let trainings = evidence
+        .left_final
+        .iter()
+        .map(|(id, from, to)| Violation::new("I8", format!("training {id} went from {from} to {to}")));
+    jobs.chain(trainings).collect()
+}

@@ -1,0 +1,363 @@
+//! What a run found, for people and machines.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::Duration,
+};
+
+use serde::Serialize;
+
+use super::{
+    injector::Injected,
+    invariants::{self, Deeds, Evidence, Violation, ends, submits},
+    schedule::Kind,
+};
+
+/// Violations of one run that are printed.
+const SHOWN: usize = 25;
+
+/// What is told beside the books.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Summary {
+    /// From the last fault until nothing was under way.
+    pub rested_after_seconds: f64,
+    /// Processes started.
+    pub starts: u32,
+    /// Of these, how many found a dependency missing.
+    pub refused_starts: u32,
+    /// Processes that ended by themselves: last words.
+    pub broke_down: Vec<String>,
+}
+
+/// One seed.
+#[derive(Debug, Clone, Serialize)]
+pub struct SeedReport {
+    /// The seed.
+    pub seed: u64,
+    /// Of faults and arrivals.
+    pub seconds: f64,
+    /// From the first arrival to rest.
+    pub wall_seconds: f64,
+    /// How often each kind of fault struck.
+    pub faults: BTreeMap<&'static str, u32>,
+    /// At which failpoints a process was struck.
+    pub failpoints: BTreeMap<&'static str, u32>,
+    /// Trainings by final status.
+    pub trainings: BTreeMap<String, usize>,
+    /// Why trainings failed.
+    pub failures: BTreeMap<String, usize>,
+    /// All jobs.
+    pub jobs: i64,
+    /// Accepted and without an end.
+    pub lost: usize,
+    /// Submits that FAL accepted twice for one training.
+    pub double_submits: usize,
+    /// Trainings without an end at rest.
+    pub stuck: usize,
+    /// Dead letters.
+    pub dead_letters: usize,
+    /// Final messages beyond one a training.
+    pub duplicate_messages: usize,
+    /// Seconds from SIGKILL to each re-claim, rising.
+    pub recoveries: Vec<f64>,
+    /// Calls to each side per training.
+    pub calls_per_training: BTreeMap<&'static str, u64>,
+    /// What did not hold.
+    pub violations: Vec<Violation>,
+    /// What makes the run prove too little.
+    pub shortfalls: Vec<String>,
+    /// Faults that could not be brought about.
+    pub problems: Vec<String>,
+    /// More about the run.
+    pub summary: Summary,
+}
+
+impl SeedReport {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "everything that is known of a run comes together here, once"
+    )]
+    pub(super) fn new(
+        seed: u64,
+        duration: Duration,
+        wall: Duration,
+        evidence: &Evidence,
+        injected: &Injected,
+        deeds: &Deeds,
+        violations: BTreeSet<Violation>,
+        shortfalls: Vec<String>,
+        summary: Summary,
+    ) -> Self {
+        let mut trainings = BTreeMap::new();
+        let mut failures = BTreeMap::new();
+        for training in &evidence.trainings {
+            *trainings.entry(training.status.clone()).or_default() += 1;
+            if let Some(code) = &training.failure_code {
+                *failures.entry(code.clone()).or_default() += 1;
+            }
+        }
+        let live = |status: &str| !matches!(status, "completed" | "failed" | "cancelled");
+        let stuck = evidence
+            .trainings
+            .iter()
+            .filter(|training| live(&training.status))
+            .count();
+        Self {
+            seed,
+            seconds: duration.as_secs_f64(),
+            wall_seconds: wall.as_secs_f64(),
+            faults: injected
+                .count
+                .iter()
+                .map(|(kind, times)| (kind.name(), *times))
+                .collect(),
+            failpoints: injected.failpoints.clone(),
+            trainings,
+            failures,
+            jobs: evidence.jobs,
+            lost: evidence.lost_updates.len() + evidence.live_jobs.len(),
+            double_submits: submits::doubles(evidence),
+            stuck,
+            dead_letters: evidence.dead_jobs.len(),
+            duplicate_messages: ends::duplicate_messages(evidence),
+            recoveries: invariants::recoveries(evidence, deeds),
+            calls_per_training: invariants::calls_per_training(evidence),
+            violations: violations.into_iter().collect(),
+            shortfalls,
+            problems: injected.problems.clone(),
+            summary,
+        }
+    }
+
+    /// Whether every invariant held and the run proved enough.
+    pub fn holds(&self) -> bool {
+        self.violations.is_empty() && self.shortfalls.is_empty()
+    }
+
+    fn trainings(&self) -> usize {
+        self.trainings.values().sum()
+    }
+
+    fn verdict(&self) -> String {
+        if self.holds() {
+            return "holds".to_owned();
+        }
+        let mut broken: Vec<&str> = self
+            .violations
+            .iter()
+            .map(|violation| violation.invariant)
+            .collect();
+        broken.dedup();
+        if !self.shortfalls.is_empty() {
+            broken.push("too little");
+        }
+        format!("RED: {}", broken.join(", "))
+    }
+}
+
+impl fmt::Display for SeedReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "Seed {}: {} trainings {:?}, {} jobs, {:.0} s under faults, at rest {:.1} s later: {}",
+            self.seed,
+            self.trainings(),
+            self.trainings,
+            self.jobs,
+            self.seconds,
+            self.summary.rested_after_seconds,
+            self.verdict()
+        )?;
+        writeln!(
+            f,
+            "  lost {}, double submits {}, stuck {}, dead letters {}, duplicate messages {}; recovery p50 {} p99 {}; calls a training {:?}",
+            self.lost,
+            self.double_submits,
+            self.stuck,
+            self.dead_letters,
+            self.duplicate_messages,
+            quantile(&self.recoveries, 50),
+            quantile(&self.recoveries, 99),
+            self.calls_per_training
+        )?;
+        if !self.failures.is_empty() {
+            writeln!(f, "  failures {:?}", self.failures)?;
+        }
+        for (kind, times) in &self.faults {
+            writeln!(f, "  {times:>3} × {kind}")?;
+        }
+        for violation in self.violations.iter().take(SHOWN) {
+            writeln!(f, "  RED {}: {}", violation.invariant, violation.what)?;
+        }
+        if self.violations.len() > SHOWN {
+            writeln!(f, "  RED … and {} more", self.violations.len() - SHOWN)?;
+        }
+        for line in &self.shortfalls {
+            writeln!(f, "  RED too little: {line}")?;
+        }
+        for line in self.problems.iter().chain(&self.summary.broke_down) {
+            writeln!(f, "  note: {line}")?;
+        }
+        Ok(())
+    }
+}
+
+/// All seeds of one command.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// How to repeat it.
+    pub command: String,
+    /// One a seed.
+    pub seeds: Vec<SeedReport>,
+}
+
+impl Report {
+    pub(super) fn new(command: &str, seeds: Vec<SeedReport>) -> Self {
+        Self {
+            command: command.to_owned(),
+            seeds,
+        }
+    }
+
+    /// Whether every seed holds.
+    pub fn holds(&self) -> bool {
+        self.seeds.iter().all(SeedReport::holds)
+    }
+
+    fn sum(&self, of: impl Fn(&SeedReport) -> usize) -> usize {
+        self.seeds.iter().map(of).sum()
+    }
+
+    fn recoveries(&self) -> Vec<f64> {
+        let mut all: Vec<f64> = self
+            .seeds
+            .iter()
+            .flat_map(|seed| seed.recoveries.iter().copied())
+            .collect();
+        all.sort_by(f64::total_cmp);
+        all
+    }
+
+    /// For `docs/chaos-report.md`.
+    pub fn markdown(&self) -> String {
+        let mut text =
+            String::from("# Fault-injection report\n\nWritten by the command, not by hand:\n\n```sh\n");
+        text += &format!(
+            "cargo run --features chaos -- {}\n```\n\n",
+            self.command.trim_start_matches("aisha ")
+        );
+        text += "Real processes, a real Postgres, S3, FAL and Telegram simulated at the wire; the invariants are read from the \
+                 simulators' ledgers and SQL (`src/chaos/invariants.rs`). Lease 3 s, sweep 1 s (defaults: 15 s, 5 s).\n\n";
+        text += &self.totals();
+        text += "\n| seed | trainings | completed | failed | cancelled | jobs | lost | double submits | stuck | dead letters | duplicate messages | recovery p50 | p99 | at rest after | verdict |\n";
+        text += "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";
+        for seed in &self.seeds {
+            let ended = |status: &str| seed.trainings.get(status).copied().unwrap_or_default();
+            text += &format!(
+                "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {:.1} s | {} |\n",
+                seed.seed,
+                seed.trainings(),
+                ended("completed"),
+                ended("failed"),
+                ended("cancelled"),
+                seed.jobs,
+                seed.lost,
+                seed.double_submits,
+                seed.stuck,
+                seed.dead_letters,
+                seed.duplicate_messages,
+                quantile(&seed.recoveries, 50),
+                quantile(&seed.recoveries, 99),
+                seed.summary.rested_after_seconds,
+                seed.verdict()
+            );
+        }
+        text += "\n## Faults that struck\n\n| fault | times |\n|---|---|\n";
+        for kind in Kind::ALL {
+            let times: u32 = self
+                .seeds
+                .iter()
+                .filter_map(|seed| seed.faults.get(kind.name()))
+                .sum();
+            text += &format!("| {} | {times} |\n", kind.name());
+        }
+        text += "\nFailpoints, by the call and the commit they stand between:\n\n| failpoint | times |\n|---|---|\n";
+        let mut failpoints: BTreeMap<&str, u32> = BTreeMap::new();
+        for (point, times) in self.seeds.iter().flat_map(|seed| &seed.failpoints) {
+            *failpoints.entry(point).or_default() += times;
+        }
+        for (point, times) in failpoints {
+            text += &format!("| {point} | {times} |\n");
+        }
+        for seed in self.seeds.iter().filter(|seed| !seed.holds()) {
+            text += &format!("\n## Seed {} did not hold\n\n", seed.seed);
+            for violation in &seed.violations {
+                text += &format!("* {}: {}\n", violation.invariant, violation.what);
+            }
+            for line in &seed.shortfalls {
+                text += &format!("* too little: {line}\n");
+            }
+        }
+        text
+    }
+
+    fn totals(&self) -> String {
+        let seconds: f64 = self.seeds.iter().map(|seed| seed.wall_seconds).sum();
+        let recoveries = self.recoveries();
+        let faults: u32 = self.seeds.iter().flat_map(|seed| seed.faults.values()).sum();
+        format!(
+            "{} seeds, {:.0} minutes, {faults} faults, {} trainings, {} jobs: lost {}, double submits {}, stuck {}, duplicate messages {} (each counted by us, \
+             because an answer of Telegram's was lost); recovery after SIGKILL p50 {}, p99 {}, most {}, of {} jobs.\n",
+            self.seeds.len(),
+            seconds / 60.0,
+            self.sum(SeedReport::trainings),
+            self.seeds.iter().map(|seed| seed.jobs).sum::<i64>(),
+            self.sum(|seed| seed.lost),
+            self.sum(|seed| seed.double_submits),
+            self.sum(|seed| seed.stuck),
+            self.sum(|seed| seed.duplicate_messages),
+            quantile(&recoveries, 50),
+            quantile(&recoveries, 99),
+            quantile(&recoveries, 100),
+            recoveries.len()
+        )
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}{}",
+            self.totals(),
+            if self.holds() {
+                "All invariants hold."
+            } else {
+                "RED."
+            }
+        )
+    }
+}
+
+/// The value below which so many percent of rising values lie, in seconds.
+fn quantile(rising: &[f64], percent: usize) -> String {
+    let at = (rising.len() * percent).div_ceil(100).saturating_sub(1);
+    rising
+        .get(at)
+        .map_or_else(|| "–".to_owned(), |seconds| format!("{seconds:.1} s"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_values_that_were_seen() {
+        let seconds: Vec<f64> = (1..=100).map(f64::from).collect();
+        assert_eq!(quantile(&seconds, 50), "50.0 s");
+        assert_eq!(quantile(&seconds, 99), "99.0 s");
+        assert_eq!(quantile(&seconds, 100), "100.0 s");
+        assert_eq!(quantile(&[], 50), "–");
+    }
+}

@@ -1,0 +1,248 @@
+//! One seed, from start to verdict.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, ensure};
+use tokio::{task::JoinSet, time::Instant};
+
+use super::{
+    RunArgs,
+    evidence::{Evidence, unrest},
+    injector::{Injected, Injector},
+    invariants::{self, Deeds, Unwinnable, Violation},
+    person,
+    processes::Fleet,
+    report::{SeedReport, Summary},
+    say,
+    schedule::{Kind, LEAST_OF_A_KIND, Profile, Schedule},
+    site::Site,
+    workload,
+};
+use crate::settings::Given;
+
+/// Between looks at the invariants that hold at any time.
+const WATCH: Duration = Duration::from_secs(2);
+/// Nothing is under way in so many looks in a row: a job between two others is not seen in one.
+const QUIET_LOOKS: u32 = 3;
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Runs a seed. An error means that there is no verdict; a red run is a report.
+pub(super) async fn one_seed(seed: u64, args: &RunArgs, given: &Given) -> anyhow::Result<SeedReport> {
+    let schedule = Schedule::of(seed, args.plan.duration, args.plan.profile);
+    if !args.json {
+        say(&schedule.to_string());
+    }
+    let aisha = std::env::current_exe().context("this binary cannot be found")?;
+    let home = tempfile::Builder::new()
+        .prefix("aisha-chaos-")
+        .tempdir()
+        .context("no temporary directory")?;
+    let site = Arc::new(Site::start(&aisha, home.path(), given, args.sabotage).await?);
+    let fleet = Fleet::start(&aisha, home.path(), site.environment.clone(), site.web).await?;
+    let began = Instant::now();
+    let played = play(&schedule, args, &site, &fleet).await;
+    let wall = began.elapsed();
+    fleet.stop().await;
+    let report = match played {
+        Ok(played) => Ok(judge(seed, args, played, wall)),
+        Err(error) => Err(error),
+    };
+    if let Ok(site) = Arc::try_unwrap(site).map_err(drop) {
+        site.stop().await;
+    }
+    let red = report.as_ref().map_or(true, |report| !report.holds());
+    if red && args.sabotage.is_none() {
+        let kept = home.keep();
+        say(&format!("Logs and ledgers of seed {seed}: {}", kept.display()));
+    }
+    report
+}
+
+struct Played {
+    evidence: Evidence,
+    injected: Injected,
+    deeds: Deeds,
+    seen_running: BTreeSet<Violation>,
+    summary: Summary,
+}
+
+async fn play(
+    schedule: &Schedule,
+    args: &RunArgs,
+    site: &Arc<Site>,
+    fleet: &Fleet,
+) -> anyhow::Result<Played> {
+    let mut db = site.database().await?;
+    sqlx::raw_sql(include_str!("audit.sql")).execute(&mut db).await?;
+    drop(db);
+    let injector = Injector::new(Arc::clone(site), fleet.clone());
+    let mut people = let_people_in(schedule.seed, args, site)?;
+    let mut seen_running = BTreeSet::new();
+    let mut ambushes = JoinSet::new();
+    let under_fire = async {
+        tokio::join!(
+            injector.carry_out(schedule, &mut ambushes),
+            tokio::time::sleep(args.plan.duration)
+        );
+    };
+    tokio::select! {
+        () = under_fire => {}
+        () = watch(site, &mut seen_running) => {}
+    }
+    let last_fault = Instant::now();
+    injector.calm(ambushes).await;
+    let unrest = come_to_rest(site, &injector, &mut people, Instant::now() + args.rest).await?;
+    let rested_after = last_fault.elapsed();
+    people.shutdown().await;
+
+    let mut db = site.database().await?;
+    let mut evidence = Evidence::gather(site, &mut db).await?;
+    evidence.read_models(site).await?;
+    let chronicle = fleet.chronicle().await;
+    let injected = injector.injected();
+    let count = |kind: Kind| injected.count.get(&kind).map_or(0, |times| *times as usize);
+    let deeds = Deeds {
+        unwinnable: Unwinnable {
+            refused: count(Kind::FalRefuses),
+            spoilt: 0,
+        },
+        forged_answers: injected
+            .forgeries
+            .iter()
+            .map(|forgery| forgery.http_status)
+            .collect(),
+        killed: chronicle
+            .killed
+            .iter()
+            .map(|death| (death.pid, death.at))
+            .collect(),
+        unrest,
+    };
+    let summary = Summary {
+        rested_after_seconds: rested_after.as_secs_f64(),
+        starts: chronicle.starts,
+        refused_starts: chronicle.refused_starts,
+        broke_down: chronicle.broke_down,
+    };
+    Ok(Played {
+        evidence,
+        injected,
+        deeds,
+        seen_running,
+        summary,
+    })
+}
+
+/// Each at their time, whatever becomes of those before them.
+fn let_people_in(seed: u64, args: &RunArgs, site: &Arc<Site>) -> anyhow::Result<JoinSet<()>> {
+    let photos = Arc::new(person::photos()?);
+    let mut people = JoinSet::new();
+    let began = Instant::now();
+    for visit in workload::visits(seed, args.plan.duration, args.arrivals) {
+        let (site, photos) = (Arc::clone(site), Arc::clone(&photos));
+        people.spawn(async move {
+            tokio::time::sleep_until(began + visit.at).await;
+            // What went wrong for them is in the ledgers.
+            drop(person::visit(site.telegram.control(), visit, &photos).await);
+        });
+    }
+    ensure!(!people.is_empty(), "nobody comes");
+    Ok(people)
+}
+
+/// Collects what may not be at any time, for ever. A database that is away is a fault, and no finding.
+async fn watch(site: &Site, seen: &mut BTreeSet<Violation>) {
+    loop {
+        tokio::time::sleep(WATCH).await;
+        let Ok(mut db) = site.database().await else {
+            continue;
+        };
+        if let Ok(evidence) = Evidence::gather(site, &mut db).await {
+            seen.extend(invariants::check_running(&evidence));
+        }
+    }
+}
+
+/// Until everybody has their avatar and nothing is under way. `Some`: what still was when time was up.
+async fn come_to_rest(
+    site: &Site,
+    injector: &Injector,
+    people: &mut JoinSet<()>,
+    until: Instant,
+) -> anyhow::Result<Option<String>> {
+    let mut quiet = 0;
+    let mut asked = BTreeSet::new();
+    loop {
+        while people.try_join_next().is_some() {}
+        injector.release();
+        let mut db = site.database().await?;
+        let mut open = unrest(site, &mut db).await?;
+        if open.is_none() {
+            // Who blocked the bot for a moment comes back, and is told what they missed.
+            let away = "select telegram_id from users where unreachable_at is not null";
+            let away: Vec<i64> = sqlx::query_scalar(away).fetch_all(&mut db).await?;
+            for id in away.into_iter().filter(|id| asked.insert(*id)) {
+                site.telegram.user(id).send_text("/status")?;
+                quiet = 0;
+            }
+            if !people.is_empty() {
+                open = Some(format!("{} people still wait", people.len()));
+            }
+        }
+        quiet = if open.is_none() { quiet + 1 } else { 0 };
+        if quiet >= QUIET_LOOKS {
+            return Ok(None);
+        }
+        if Instant::now() >= until {
+            return Ok(open);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+fn judge(seed: u64, args: &RunArgs, played: Played, wall: Duration) -> SeedReport {
+    let Played {
+        evidence,
+        injected,
+        deeds,
+        seen_running,
+        mut summary,
+    } = played;
+    let mut violations: BTreeSet<Violation> =
+        invariants::check_at_rest(&evidence, &deeds).into_iter().collect();
+    violations.extend(seen_running);
+    let mut shortfalls = Vec::new();
+    for kind in args.plan.profile.kinds() {
+        let times = injected.count.get(&kind).copied().unwrap_or_default();
+        if times < LEAST_OF_A_KIND {
+            shortfalls.push(format!(
+                "{} struck {times} times, {LEAST_OF_A_KIND} are needed",
+                kind.name()
+            ));
+        }
+    }
+    let finished = evidence
+        .trainings
+        .iter()
+        .filter(|training| training.status != "cancelled")
+        .count();
+    let per_minute = finished as u64 * 60 / args.plan.duration.as_secs().max(1);
+    if args.plan.profile == Profile::Pr && per_minute < u64::from(workload::FINISHED_PER_MINUTE) {
+        let least = workload::FINISHED_PER_MINUTE;
+        shortfalls.push(format!(
+            "{per_minute} trainings finished per minute, {least} are needed"
+        ));
+    }
+    summary.broke_down.sort();
+    SeedReport::new(
+        seed,
+        args.plan.duration,
+        wall,
+        &evidence,
+        &injected,
+        &deeds,
+        violations,
+        shortfalls,
+        summary,
+    )
+}

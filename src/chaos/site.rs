@@ -1,0 +1,230 @@
+//! What a run stands on: Postgres and S3 behind proxies, the simulators, and the environment of every role.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use jobs::chaos::Sabotage;
+use jobs::objects::{ObjectStore, ObjectStoreSettings, ObjectStoreTimeouts};
+use secrecy::{ExposeSecret as _, SecretString};
+use sqlx::{Connection as _, PgConnection};
+
+use super::{
+    SABOTAGE,
+    proxy::{Proxy, Target},
+};
+use crate::{
+    dev::{
+        postgres::{Options, PrivateCluster, USER},
+        s3::S3Server,
+    },
+    settings::Given,
+    simulators::{
+        fal::{self, FalSimulator, FalSimulatorConfig},
+        telegram::{self, TelegramSimulator, TelegramSimulatorConfig},
+    },
+};
+
+const BUCKET: &str = "avatars";
+/// Short, so that a minute holds some of them; the defaults are in config/default.toml.
+pub(super) const LEASE: Duration = Duration::from_secs(3);
+pub(super) const SWEEP: Duration = Duration::from_secs(1);
+/// How long a training takes at FAL.
+const TRAINING: Duration = Duration::from_secs(1);
+/// FAL's own waits between deliveries, a second and more, shortened.
+const FAL_TIME_SCALE: f64 = 0.1;
+
+/// Intervals, scaled from hours and minutes to a run of a minute.
+const SETTINGS: [(&str, &str); 22] = [
+    ("AISHA__LOG__FORMAT", "text"),
+    ("AVATAR_TEST_MODE", "true"),
+    ("AISHA__QUEUE__LEASE", "3s"),
+    ("AISHA__QUEUE__BEAT", "900ms"),
+    ("AISHA__QUEUE__SWEEP", "1s"),
+    ("AISHA__QUEUE__GRACE", "4s"),
+    ("AISHA__QUEUE__POLL", "500ms"),
+    ("AISHA__DATABASE__MAX_CONNECTIONS", "12"),
+    ("AISHA__DATABASE__ACQUIRE_TIMEOUT", "3s"),
+    ("AISHA__WEB__LINGER", "100ms"),
+    ("AISHA__TELEGRAM__POLL_TIMEOUT", "2s"),
+    ("AISHA__FAL__CONNECT_TIMEOUT", "2s"),
+    ("AISHA__FAL__TIMEOUT", "5s"),
+    ("AISHA__FAL__SUBMIT_TIMEOUT", "8s"),
+    ("AISHA__FAL__TRANSFER_TIMEOUT", "15s"),
+    ("AISHA__FAL__POLL_FIRST_AFTER", "3s"),
+    ("AISHA__FAL__POLL_INTERVAL", "1500ms"),
+    ("AISHA__FAL__WEBHOOK_GRACE", "1s"),
+    ("AISHA__FAL__LIST_INTERVAL", "1500ms"),
+    ("AISHA__FAL__SUBMIT_DECISION_AFTER", "12s"),
+    ("AISHA__FAL__WEBHOOK_USER_ID", "github|simulated"),
+    ("AISHA__WORKER__SLOTS__NOTIFY", "6"),
+];
+
+/// Everything but the roles.
+pub(super) struct Site {
+    pub fal: fal::Running,
+    pub telegram: telegram::Running,
+    pub postgres: Proxy,
+    pub s3: Proxy,
+    pub objects: ObjectStore,
+    /// Where `aisha web` listens, over all its lives.
+    pub web: SocketAddr,
+    /// What every role is given.
+    pub environment: Vec<(String, String)>,
+    own_s3: Option<S3Server>,
+    // Last: what was started goes before its database.
+    cluster: Arc<Mutex<PrivateCluster>>,
+}
+
+impl Site {
+    pub(super) async fn start(
+        aisha: &Path,
+        home: &Path,
+        given: &Given,
+        sabotage: Option<Sabotage>,
+    ) -> anyhow::Result<Self> {
+        let options = Options::durable(aisha);
+        let started = tokio::task::spawn_blocking(move || PrivateCluster::start(options)).await;
+        let cluster = started.context("starting Postgres was cut off")??;
+        let socket: PathBuf = cluster.socket_dir().join(".s.PGSQL.5432");
+        let postgres = Proxy::start(Target::Unix(socket)).await?;
+        let (own_s3, store) = bucket(home, given).await?;
+        let s3 = Proxy::start(Target::Tcp(address_of(&store.endpoint)?)).await?;
+        let fal = FalSimulator::start(FalSimulatorConfig {
+            request_duration: TRAINING,
+            time_scale: FAL_TIME_SCALE,
+            ..FalSimulatorConfig::default()
+        })
+        .await?;
+        let telegram = TelegramSimulator::start(TelegramSimulatorConfig::default()).await?;
+        let web = free_port().await?;
+        let mut environment: Vec<(String, String)> = SETTINGS
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into();
+        let database = format!("postgres://{USER}@{}/postgres?sslmode=disable", postgres.address);
+        environment.extend(
+            [
+                ("DATABASE_URL", database),
+                ("S3_ENDPOINT", format!("http://{}", s3.address)),
+                ("S3_REGION", store.region.clone()),
+                ("S3_ACCESS_KEY", store.access_key.expose_secret().to_owned()),
+                ("S3_SECRET_KEY", store.secret_key.expose_secret().to_owned()),
+                ("S3_BUCKET_AVATARS", store.bucket.clone()),
+                ("AISHA__FAL__SIMULATOR_URL", fal.url()),
+                ("FAL_KEY", "simulated:key".to_owned()),
+                ("FAL_WEBHOOK_URL", format!("http://{web}")),
+                ("TELEGRAM_BOT_TOKEN", "4242:simulated-token-of-nobody".to_owned()),
+                ("TELEGRAM_API_URL", telegram.url()),
+                (
+                    SABOTAGE,
+                    sabotage.map(Sabotage::name).unwrap_or_default().to_owned(),
+                ),
+            ]
+            .map(|(name, value)| (name.to_owned(), value)),
+        );
+        Ok(Self {
+            fal,
+            telegram,
+            postgres,
+            s3,
+            objects: ObjectStore::new(&store).context("the object store cannot be used")?,
+            web,
+            environment,
+            own_s3,
+            cluster: Arc::new(Mutex::new(cluster)),
+        })
+    }
+
+    /// A connection of our own, past the proxy.
+    pub(super) async fn database(&self) -> Result<PgConnection, sqlx::Error> {
+        let url = locked(&self.cluster).url("postgres");
+        PgConnection::connect(&url).await
+    }
+
+    /// No checkpoint, sessions cut; then recovery.
+    pub(super) async fn crash_postgres(&self) -> anyhow::Result<()> {
+        let cluster = Arc::clone(&self.cluster);
+        let crashed = tokio::task::spawn_blocking(move || {
+            let mut cluster = locked(&cluster);
+            cluster.stop_immediate();
+            cluster.start_again()
+        });
+        Ok(crashed.await.context("restarting Postgres was cut off")??)
+    }
+
+    pub(super) async fn stop(self) {
+        self.telegram.stop().await;
+        self.fal.stop().await;
+        if let Some(s3) = self.own_s3 {
+            s3.stop().await;
+        }
+        let cluster = self.cluster;
+        // Stopping blocks on the server's end.
+        drop(tokio::task::spawn_blocking(move || drop(cluster)).await);
+    }
+}
+
+fn locked(cluster: &Mutex<PrivateCluster>) -> std::sync::MutexGuard<'_, PrivateCluster> {
+    cluster.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The store that the environment names, or one of our own.
+async fn bucket(home: &Path, given: &Given) -> anyhow::Result<(Option<S3Server>, ObjectStoreSettings)> {
+    let variable = |name: &str| {
+        given
+            .environment
+            .get(name)
+            .filter(|value| !value.is_empty())
+            .cloned()
+    };
+    let (own, endpoint, region, access_key, secret_key, bucket) = match variable("S3_ENDPOINT") {
+        Some(endpoint) => (
+            None,
+            endpoint,
+            variable("S3_REGION").unwrap_or_else(|| "us-east-1".to_owned()),
+            variable("S3_ACCESS_KEY").context("S3_ENDPOINT is set: set S3_ACCESS_KEY as well")?,
+            variable("S3_SECRET_KEY")
+                .context("S3_ENDPOINT is set: set S3_SECRET_KEY as well")?
+                .into(),
+            variable("S3_BUCKET_AVATARS").unwrap_or_else(|| BUCKET.to_owned()),
+        ),
+        None => {
+            let server = S3Server::start(&home.join("s3"), &[BUCKET]).await?;
+            let (endpoint, region) = (server.endpoint.clone(), server.region.clone());
+            let (access, secret): (String, SecretString) =
+                (server.access_key.clone(), server.secret_key.clone());
+            (Some(server), endpoint, region, access, secret, BUCKET.to_owned())
+        }
+    };
+    let endpoint: url::Url = endpoint.parse().context("S3_ENDPOINT is no URL")?;
+    let settings = ObjectStoreSettings {
+        public_endpoint: endpoint.clone(),
+        endpoint,
+        region,
+        access_key: access_key.into(),
+        secret_key,
+        bucket,
+        timeouts: ObjectStoreTimeouts::default(),
+    };
+    Ok((own, settings))
+}
+
+/// The proxy carries bytes: TLS would have to be for its own name.
+fn address_of(endpoint: &url::Url) -> anyhow::Result<SocketAddr> {
+    if endpoint.scheme() != "http" {
+        bail!("S3_ENDPOINT is {endpoint}: the suite's proxy needs a plain http:// one");
+    }
+    let addresses = endpoint
+        .socket_addrs(|| Some(80))
+        .context("S3_ENDPOINT leads nowhere")?;
+    addresses.first().copied().context("S3_ENDPOINT leads nowhere")
+}
+
+async fn free_port() -> anyhow::Result<SocketAddr> {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
+    Ok(listener.local_addr()?)
+}

@@ -1,0 +1,61 @@
+//! Who comes when, and how they behave: drawn from the seed like the faults, open-loop, so that a system that stands
+//! still finds a crowd afterwards. Pure.
+
+use std::time::Duration;
+
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
+
+/// People who arrive per minute, each for one training.
+pub const ARRIVALS_PER_MINUTE: u32 = 126;
+/// A run of the pr profile fails if fewer trainings reached their end per minute of its duration.
+pub const FINISHED_PER_MINUTE: u32 = 100;
+/// So that the workload's dice are not the schedule's.
+const OTHER_DICE: u64 = 0x5eed_0f_9e09_1e00;
+
+/// One person's visit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Visit {
+    /// From the beginning of the run.
+    pub at: Duration,
+    /// Telegram's id of the person.
+    pub id: i64,
+    /// A style instead of a portrait.
+    pub style: bool,
+    /// Taps "start" twice.
+    pub double_tap: bool,
+    /// Stops the training when a button offers it.
+    pub stops: bool,
+}
+
+/// All visits of a run, in the order of time.
+pub fn visits(seed: u64, duration: Duration, per_minute: u32) -> Vec<Visit> {
+    let mut dice = StdRng::seed_from_u64(seed ^ OTHER_DICE);
+    let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let count = (u64::from(per_minute) * millis).div_ceil(60_000).max(1);
+    let share = millis / count;
+    let visit = |nth: u64| Visit {
+        at: Duration::from_millis(nth * share + dice.random_range(0..share.max(1))),
+        id: 100_000 + i64::try_from(nth).unwrap_or(0),
+        style: dice.random_bool(0.2),
+        double_tap: dice.random_bool(0.2),
+        stops: dice.random_bool(0.07),
+    };
+    (0..count).map(visit).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_gives_one_crowd_of_the_size_asked_for() {
+        let minute = Duration::from_secs(60);
+        let crowd = visits(7, minute, 120);
+        assert_eq!(crowd, visits(7, minute, 120));
+        assert_ne!(crowd, visits(8, minute, 120));
+        assert_eq!(crowd.len(), 120);
+        assert!(crowd.iter().all(|visit| visit.at < minute));
+        assert!(crowd.is_sorted_by_key(|visit| visit.at));
+        assert!(crowd.iter().any(|visit| visit.double_tap) && crowd.iter().any(|visit| visit.stops));
+    }
+}
