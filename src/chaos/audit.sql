@@ -43,3 +43,20 @@ $$;
 create trigger chaos_training_steps after update on trainings for each row
     when (old.status <> new.status)
     execute function chaos.note_training_step();
+
+-- The same work enqueued while it waits already: no dedupe key kept it out (I12).
+create table chaos.same_work (
+    job_id bigint, kind text, at timestamptz not null default clock_timestamp()
+);
+create index chaos_same_work on jobs (kind, md5(payload::text)) where state in ('scheduled', 'ready');
+create function chaos.note_same_work() returns trigger language plpgsql as $$
+begin
+    insert into chaos.same_work (job_id, kind)
+    select new.id, new.kind
+     where exists (select from jobs other
+                    where other.kind = new.kind and md5(other.payload::text) = md5(new.payload::text)
+                      and other.state in ('scheduled', 'ready') and other.id <> new.id);
+    return null;
+end
+$$;
+create trigger chaos_same_work after insert on jobs for each row execute function chaos.note_same_work();

@@ -123,6 +123,8 @@ pub struct Evidence {
     pub ended_twice: Vec<JobRow>,
     /// Steps of a training out of a final status: training, from, to.
     pub left_final: Vec<(Uuid, String, String)>,
+    /// Kinds of jobs that were enqueued while the same work waited, and how often.
+    pub same_work: Vec<(String, i64)>,
     /// Updates that the bot took and did not handle, or gave up.
     pub lost_updates: Vec<(i64, Option<String>)>,
     /// Claims that were lost.
@@ -167,6 +169,7 @@ impl Evidence {
         let dead_jobs = sqlx::query_as(dead).fetch_all(&mut *db).await?;
         let lost_updates =
             "select update_id, error from telegram_updates where handled_at is null or error is not null";
+        let same_work = "select kind, count(*) from chaos.same_work group by kind";
         let fal = site.fal.ledger();
         let telegram = site.telegram.control().ledger(&LedgerFilter::default());
         let finals = telegram
@@ -188,6 +191,7 @@ impl Evidence {
             deliveries: deliveries.fetch_all(&mut *db).await?,
             ended_twice: ended_twice.fetch_all(&mut *db).await?,
             left_final: left_final.fetch_all(&mut *db).await?,
+            same_work: sqlx::query_as(same_work).fetch_all(&mut *db).await?,
             lost_updates: sqlx::query_as(lost_updates).fetch_all(&mut *db).await?,
             lost_claims: sqlx::query_as(include_str!("evidence/lost_claims.sql"))
                 .fetch_all(&mut *db)

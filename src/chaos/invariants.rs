@@ -12,7 +12,7 @@
 //! | I8 | two holders of one lease never both commit; a final status stays | yes |
 //! | I9 | a delivery that was acknowledged is stored and has its disposition; a forged one is neither | yes |
 //! | I11 | a job of a killed worker is claimed again within the bound | |
-//! | I12 | no retry storm: calls per training to FAL and Telegram stay in their budget | |
+//! | I12 | no retry storm: calls per training to FAL and Telegram stay in their budget, and work that waits is not enqueued again | |
 //!
 //! I10 (erasure) has no subject yet: users' data cannot be deleted through the bot.
 
@@ -134,19 +134,21 @@ pub fn calls_per_training(evidence: &Evidence) -> BTreeMap<&'static str, u64> {
 
 fn no_storm(evidence: &Evidence) -> Vec<Violation> {
     let calls = calls_per_training(evidence);
-    [
+    let budgets = [
         ("fal", FAL_CALLS_PER_TRAINING),
         ("telegram", TELEGRAM_CALLS_PER_TRAINING),
-    ]
-    .into_iter()
-    .filter(|(whom, budget)| calls[whom] > *budget)
-    .map(|(whom, budget)| {
-        Violation::new(
-            "I12",
-            format!("{} calls to {whom} per training, {budget} at most", calls[whom]),
-        )
-    })
-    .collect()
+    ];
+    let storms = budgets
+        .into_iter()
+        .filter(|(whom, budget)| calls[whom] > *budget)
+        .map(|(whom, budget)| format!("{} calls to {whom} per training, {budget} at most", calls[whom]));
+    let twins = evidence.same_work.iter();
+    let twins =
+        twins.map(|(kind, times)| format!("{kind} was enqueued {times} times while the same work waited"));
+    storms
+        .chain(twins)
+        .map(|what| Violation::new("I12", what))
+        .collect()
 }
 
 #[cfg(test)]

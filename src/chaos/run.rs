@@ -1,6 +1,6 @@
 //! One seed, from start to verdict.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, io::Write as _, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use tokio::{task::JoinSet, time::Instant};
@@ -18,7 +18,7 @@ use super::{
     site::Site,
     workload,
 };
-use crate::settings::Given;
+use crate::{settings::Given, simulators::telegram::LedgerFilter};
 
 /// Between looks at the invariants that hold at any time.
 const WATCH: Duration = Duration::from_secs(2);
@@ -47,13 +47,18 @@ pub(super) async fn one_seed(seed: u64, args: &RunArgs, given: &Given) -> anyhow
         Ok(played) => Ok(judge(seed, args, played, wall)),
         Err(error) => Err(error),
     };
-    if let Ok(site) = Arc::try_unwrap(site).map_err(drop) {
-        site.stop().await;
-    }
     let red = report.as_ref().map_or(true, |report| !report.holds());
     if red && args.sabotage.is_none() {
+        let telegram = site.telegram.control().ledger(&LedgerFilter::default());
+        let ledgers = serde_json::json!({ "fal": site.fal.ledger(), "telegram": telegram });
         let kept = home.keep();
-        say(&format!("Logs and ledgers of seed {seed}: {}", kept.display()));
+        // Why it is red matters more than that this cannot be written.
+        drop(std::fs::write(kept.join("ledgers.json"), ledgers.to_string()));
+        let where_to = format!("Logs and ledgers of seed {seed}: {}", kept.display());
+        drop(writeln!(std::io::stderr(), "{where_to}"));
+    }
+    if let Ok(site) = Arc::try_unwrap(site) {
+        site.stop().await;
     }
     report
 }

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{schedule::Kind, site::Site};
+use super::{person, schedule::Kind, site::Site};
 use crate::simulators::{
     fal::{
         faults::{Effect, Fault, Operation, When},
@@ -111,20 +111,16 @@ fn failures() -> [(u16, Value); 2] {
 }
 
 fn telegram_fault(kind: Kind, pick: u64) -> Option<telegram::Fault> {
+    let send = |action| telegram::Fault::on("sendMessage", action);
     let fault = match kind {
-        Kind::TelegramBusy => telegram::Fault::on(
-            "sendMessage",
-            FaultAction::RetryAfter {
-                seconds: 1,
-                parameters: true,
-            },
-        ),
-        Kind::TelegramBlocked => telegram::Fault::on(
-            "sendMessage",
-            FaultAction::Refuse {
-                error: Known::BotBlocked,
-            },
-        ),
+        Kind::TelegramBusy => send(FaultAction::RetryAfter {
+            seconds: 1,
+            parameters: true,
+        }),
+        Kind::TelegramBlocked => send(FaultAction::Refuse {
+            error: Known::BotBlocked,
+        }),
+        Kind::TelegramLosesAnswer => send(FaultAction::LoseAnswer),
         Kind::TelegramUnavailable => {
             let methods = [
                 "sendMessage",
@@ -133,12 +129,19 @@ fn telegram_fault(kind: Kind, pick: u64) -> Option<telegram::Fault> {
                 "getUpdates",
                 "answerCallbackQuery",
             ];
-            telegram::Fault::on(choose(&methods, pick), FaultAction::Html { status: 502 })
+            return Some(telegram::Fault::on(
+                choose(&methods, pick),
+                FaultAction::Html { status: 502 },
+            ));
         }
-        Kind::TelegramLosesAnswer => telegram::Fault::on("sendMessage", FaultAction::LoseAnswer),
         _ => return None,
     };
-    Some(fault)
+    // Of all messages the last one matters most: every second fault waits for one.
+    Some(if pick % 2 == 0 {
+        fault.containing(person::ENDINGS[0])
+    } else {
+        fault
+    })
 }
 
 fn answer(status: u16, headers: &[(&str, &str)], body: Value) -> Effect {

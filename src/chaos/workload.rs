@@ -10,7 +10,7 @@ pub const ARRIVALS_PER_MINUTE: u32 = 126;
 /// A run of the pr profile fails if fewer trainings reached their end per minute of its duration.
 pub const FINISHED_PER_MINUTE: u32 = 100;
 /// So that the workload's dice are not the schedule's.
-const OTHER_DICE: u64 = 0x5eed_0f_9e09_1e00;
+const OTHER_DICE: u64 = 0x5eed_0f9e_091e_0001;
 
 /// One person's visit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -100,10 +100,7 @@ pub(super) fn results_are_their_own(evidence: &Evidence) -> Vec<Violation> {
 }
 
 fn is_lost_result(code: Option<&str>) -> bool {
-    matches!(
-        code,
-        Some("model_invalid" | "provider_failed" | "timed_out" | "submit_outcome_unknown")
-    )
+    matches!(code, Some("model_invalid" | "provider_failed" | "timed_out"))
 }
 
 /// I6. By size and hash of what really lies there.

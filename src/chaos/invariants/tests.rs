@@ -281,4 +281,6 @@ fn i11_finds_a_job_that_nobody_took_over_in_time() {
 #[test]
 fn i12_finds_a_retry_storm() {
     assert_eq!(found_in(|books, _| books.telegram_calls = 100_000), ["I12"]);
+    let twins = found_in(|books, _| books.same_work.push(("notify_user".to_owned(), 2)));
+    assert_eq!(twins, ["I12"]);
 }
