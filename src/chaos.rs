@@ -97,7 +97,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
     /// How long everything may take to come to rest after the last fault
-    #[arg(long, default_value = "150s", value_parser = seconds)]
+    #[arg(long, default_value = "240s", value_parser = seconds)]
     rest: Duration,
     /// Trainings that arrive per minute
     #[arg(long, default_value_t = workload::ARRIVALS_PER_MINUTE)]

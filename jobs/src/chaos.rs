@@ -4,9 +4,9 @@
 //! compiler removes: no name, no variable and no file is ever looked at. `aisha chaos run` (`src/chaos/` of the root
 //! crate) builds on it.
 //!
-//! A *failpoint* stands between a call to the world and the commit that remembers it. The harness names one in a
-//! control file of the process; the first run that comes by takes the order (renames the file, so that it is taken
-//! once) and kills or stops its own process there. A *sabotage* switch takes one protection away, to prove that the
+//! A *failpoint* stands between a call to the world and the commit that remembers it. The harness puts
+//! an order for one into a directory of the process; the first run that comes by takes it (renames the file, so that it
+//! is taken once) and kills or stops its own process there. A *sabotage* switch takes one protection away, to prove that the
 //! suite notices.
 
 use std::time::Duration;

@@ -224,42 +224,40 @@ impl Injector {
         }
     }
 
-    /// Waits at a failpoint for the first process that comes by, in any process of the role.
+    /// Waits at a failpoint for the first process of the role that comes by.
     async fn ambush(&self, kind: Kind, point: Point, action: &str) {
-        let order = format!("{} {action}", point.name());
-        let mut files = Vec::new();
-        for at in self.fleet.slots(point.role()).await {
-            // One order a process at a time: another ambush may have laid its own there.
-            if let Some(file) = self.fleet.control(at).await
-                && !file.exists()
-                && std::fs::write(&file, &order).is_ok()
-            {
-                files.push((at, file));
-            }
-        }
         let until = Instant::now() + AMBUSH;
-        while Instant::now() < until {
+        let mut orders = Vec::new();
+        // Where another ambush lies already, this one comes after it.
+        while orders.is_empty() && Instant::now() < until {
+            for at in self.fleet.slots(point.role()).await {
+                let Some(control) = self.fleet.control(at).await else {
+                    continue;
+                };
+                let order = control.join(point.name());
+                if !order.exists() && std::fs::write(&order, action).is_ok() {
+                    orders.push((at, order));
+                }
+            }
             tokio::time::sleep(LOOK).await;
-            let Some((at, file)) = files.iter().find(|(_, file)| was_struck(file)) else {
-                continue;
-            };
+        }
+        while Instant::now() < until && !orders.iter().any(|(_, order)| was_struck(order)) {
+            tokio::time::sleep(LOOK).await;
+        }
+        for (_, order) in &orders {
+            drop(std::fs::remove_file(order));
+        }
+        // More than one may have come by before the orders were withdrawn.
+        orders.retain(|(_, order)| was_struck(order));
+        for (_, order) in &orders {
             self.struck(kind);
             self.note(|book| *book.injected.failpoints.entry(point.name()).or_default() += 1);
-            self.withdraw(&order, &files);
-            drop(std::fs::remove_file(file.with_extension("struck")));
-            if action == "stop" {
-                tokio::time::sleep(FROZEN).await;
-                self.fleet.signal(*at, Signal::CONT).await;
-            }
-            return;
+            drop(std::fs::remove_file(order.with_extension("struck")));
         }
-        self.withdraw(&order, &files);
-    }
-
-    fn withdraw(&self, order: &str, files: &[(usize, std::path::PathBuf)]) {
-        for (_, file) in files {
-            if std::fs::read_to_string(file).is_ok_and(|waiting| waiting == order) {
-                drop(std::fs::remove_file(file));
+        if action == "stop" && !orders.is_empty() {
+            tokio::time::sleep(FROZEN).await;
+            for (at, _) in orders {
+                self.fleet.signal(at, Signal::CONT).await;
             }
         }
     }
@@ -303,6 +301,6 @@ impl Injector {
     }
 }
 
-fn was_struck(file: &Path) -> bool {
-    file.with_extension("struck").exists()
+fn was_struck(order: &Path) -> bool {
+    order.with_extension("struck").exists()
 }

@@ -11,8 +11,9 @@ use crate::simulators::telegram::{
     ButtonChoice, Control, MediaOptions, MessageFilter, MessageView, NewUser, SimUser,
 };
 
-/// Photos that a person sends; a training takes ten at least.
+/// Photos that a person sends for a portrait, and for a style: what FAL's trainers take at least.
 const PHOTOS: u8 = 10;
+const PHOTOS_OF_A_STYLE: usize = 4;
 /// Pixels a side: what is tried here is not the decoder.
 const SIDE: u16 = 64;
 const LOOK: Duration = Duration::from_millis(250);
@@ -146,8 +147,13 @@ impl Person<'_> {
                 return Ok(true);
             }
             if asks(message, ":name") && self.answered.insert((message.message_id, "photos")) {
+                let count = if self.plan.style {
+                    PHOTOS_OF_A_STYLE
+                } else {
+                    photos.len()
+                };
                 self.user
-                    .send_album(photos.to_vec(), MediaOptions::default())
+                    .send_album(photos[..count].to_vec(), MediaOptions::default())
                     .await?;
                 return Ok(true);
             }

@@ -90,7 +90,7 @@ impl Fleet {
         ];
         plan.extend((1..=WORKERS).map(worker));
         let slots = plan.into_iter().map(|(name, arguments)| Slot {
-            control: home.join(format!("{name}.failpoint")),
+            control: home.join(format!("{name}.failpoints")),
             name,
             arguments,
             clock_offset: 0,
@@ -106,6 +106,7 @@ impl Fleet {
             down: false,
         };
         for at in 0..inner.slots.len() {
+            std::fs::create_dir_all(&inner.slots[at].control).context("no place for failpoint orders")?;
             inner.launch(at)?;
         }
         for slot in &mut inner.slots {
@@ -175,17 +176,14 @@ impl Fleet {
         }
     }
 
-    /// The file by which a slot's process is told to strike at a failpoint.
+    /// The directory by which a slot's process is told to strike at a failpoint.
     pub(super) async fn control(&self, at: usize) -> Option<PathBuf> {
         Some(self.lock().await.slots.get(at)?.control.clone())
     }
 
-    /// Everybody goes on: nobody is stopped, no failpoint waits.
+    /// Everybody goes on: nobody is stopped.
     pub(super) async fn calm(&self) {
         for at in self.slots("").await {
-            if let Some(control) = self.control(at).await {
-                drop(std::fs::remove_file(control));
-            }
             self.signal(at, Signal::CONT).await;
         }
     }

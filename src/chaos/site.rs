@@ -39,7 +39,7 @@ const TRAINING: Duration = Duration::from_secs(1);
 const FAL_TIME_SCALE: f64 = 0.1;
 
 /// Intervals, scaled from hours and minutes to a run of a minute.
-const SETTINGS: [(&str, &str); 22] = [
+const SETTINGS: [(&str, &str); 23] = [
     ("AISHA__LOG__FORMAT", "text"),
     ("AVATAR_TEST_MODE", "true"),
     ("AISHA__QUEUE__LEASE", "3s"),
@@ -62,6 +62,7 @@ const SETTINGS: [(&str, &str); 22] = [
     ("AISHA__FAL__SUBMIT_DECISION_AFTER", "12s"),
     ("AISHA__FAL__WEBHOOK_USER_ID", "github|simulated"),
     ("AISHA__WORKER__SLOTS__NOTIFY", "6"),
+    ("AISHA__PHOTOS__MIN", "4"),
 ];
 
 /// Everything but the roles.

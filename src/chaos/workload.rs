@@ -36,7 +36,7 @@ pub fn visits(seed: u64, duration: Duration, per_minute: u32) -> Vec<Visit> {
     let visit = |nth: u64| Visit {
         at: Duration::from_millis(nth * share + dice.random_range(0..share.max(1))),
         id: 100_000 + i64::try_from(nth).unwrap_or(0),
-        style: dice.random_bool(0.2),
+        style: dice.random_bool(0.6),
         double_tap: dice.random_bool(0.2),
         stops: dice.random_bool(0.07),
     };

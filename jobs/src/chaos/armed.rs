@@ -10,8 +10,8 @@ use super::{Point, Sabotage};
 /// What a process was told at its start.
 #[derive(Debug, Clone, Default)]
 pub struct Arms {
-    /// `<failpoint> kill` or `<failpoint> stop`, written by the harness while the process runs. Taken by renaming it
-    /// to `<file>.struck`.
+    /// A directory in which the harness puts orders while the process runs: a file named like a failpoint, with
+    /// `kill` or `stop` in it. Taken by renaming it to `<failpoint>.struck`.
     pub control: Option<PathBuf>,
     /// The protection that is off in this process.
     pub sabotage: Option<Sabotage>,
@@ -34,25 +34,19 @@ pub(crate) fn sabotaged(switch: Sabotage) -> bool {
     ARMS.get().is_some_and(|arms| arms.sabotage == Some(switch))
 }
 
-/// Dies or stands still here, if the control file asks for this point.
+/// Dies or stands still here, if the control directory holds an order for this point.
 pub(crate) fn reach(point: Point) {
     let Some(control) = ARMS.get().and_then(|arms| arms.control.as_ref()) else {
         return;
     };
-    let Ok(order) = fs::read_to_string(control) else {
-        return;
-    };
-    let mut words = order.split_whitespace();
-    if words.next() != Some(point.name()) {
-        return;
-    }
-    let signal = match words.next() {
-        Some("kill") => Signal::KILL,
-        Some("stop") => Signal::STOP,
+    let order = control.join(point.name());
+    let signal = match fs::read_to_string(&order).as_deref() {
+        Ok("kill") => Signal::KILL,
+        Ok("stop") => Signal::STOP,
         _ => return,
     };
     // Of several threads that come by at once, one renames it.
-    if fs::rename(control, control.with_extension("struck")).is_ok() {
+    if fs::rename(&order, order.with_extension("struck")).is_ok() {
         // It cannot fail: the process is ours.
         let _ = kill_process(getpid(), signal);
     }
