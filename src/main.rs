@@ -38,6 +38,8 @@ enum Command {
     Dlq(ops::dlq::Verb),
     #[command(subcommand)]
     Config(ops::config::Verb),
+    #[command(subcommand)]
+    Webhooks(ops::webhooks::Verb),
     #[cfg(feature = "simulators")]
     Demo(dev::demo::Args),
     #[cfg(feature = "simulators")]
@@ -70,6 +72,7 @@ fn main() -> ExitCode {
         Command::Jobs(verb) => exit::run(ops::jobs::main(verb, given)),
         Command::Dlq(verb) => exit::run(ops::dlq::main(verb, given)),
         Command::Config(verb) => exit::run(ops::config::main(verb, given)),
+        Command::Webhooks(verb) => exit::run(ops::webhooks::main(verb, given)),
         #[cfg(feature = "simulators")]
         Command::Demo(args) => exit::run(dev::demo::main(args, given)),
         #[cfg(feature = "simulators")]

@@ -9,3 +9,4 @@ pub mod migrate;
 mod print;
 #[cfg(feature = "simulators")]
 pub mod simulators;
+pub mod webhooks;

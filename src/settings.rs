@@ -7,7 +7,7 @@
 //! * Only this module reads the environment (clippy bans `std::env::var` elsewhere).
 //! * All problems are reported at once: a section reads every key before it gives up.
 //! * A role reads its own secrets and no others, and no secret is ever part of a message
-//!   (`settings::nothing_secret_is_printed`).
+//!   (`settings::d19_nothing_secret_is_printed`).
 //! * A secret in a file is an error, even the right one.
 
 mod fal;

@@ -72,7 +72,7 @@ async fn what_is_answered_is_counted_by_route_and_not_by_guess() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_away_makes_a_role_unready_and_its_return_ready_again() {
+async fn d19_a_database_that_is_away_makes_a_role_unready_and_its_return_ready_again() {
     let db = Db::new().await;
     let web = Web::start(&db, &[("AISHA__DATABASE__ACQUIRE_TIMEOUT", "500ms")]).await;
     let outage = db.outage().await;

@@ -14,6 +14,7 @@ use jobs::texts::{Message, Phrase};
 
 use crate::support::{Core, PATIENCE};
 
+mod killed;
 mod refusals;
 
 /// A reply that waits in the outbox; its job.

@@ -7,4 +7,4 @@ mod model;
 mod poll;
 mod stock;
 mod submit;
-mod world;
+pub mod world;

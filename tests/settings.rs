@@ -65,7 +65,7 @@ async fn all_problems_are_listed_at_once_with_their_fixes() {
 }
 
 #[tokio::test]
-async fn nothing_secret_is_printed() {
+async fn d19_nothing_secret_is_printed() {
     let malformed = [
         ("DATABASE_URL", "mysql://root:hunter2@db/aisha"),
         ("FAL_KEY", "hunter2"),
@@ -96,7 +96,7 @@ async fn nothing_secret_is_printed() {
 }
 
 #[tokio::test]
-async fn each_role_needs_only_its_own_secrets() {
+async fn d19_each_role_needs_its_own_secrets_and_no_others() {
     let cases: [(&str, Vec<(&str, &str)>); 4] = [
         ("web", vec![DATABASE]),
         ("migrate", vec![DATABASE]),
@@ -153,7 +153,7 @@ async fn either_name_of_the_fal_key_counts_and_two_that_differ_are_refused() {
 }
 
 #[tokio::test]
-async fn test_mode_needs_no_key_and_never_speaks_to_fal_itself() {
+async fn d09_test_mode_is_asked_for_and_never_speaks_to_fal_itself() {
     let mut variables = worker();
     variables.retain(|variable| *variable != FAL_KEY);
     variables.push(("AVATAR_TEST_MODE", "true"));

@@ -7,6 +7,7 @@
 //! # Must stay true
 //! * a delivery has one effect however often it comes   — `a_duplicate_delivery_changes_nothing`
 //! * ERROR after OK and OK after ERROR change nothing    — `the_first_terminal_fact_wins_and_the_rest_is_recorded`
+//! * a delivery that nobody knows is kept, and dead-lettered after 10 minutes — `w05_a_delivery_of_an_unknown_request_is_kept_and_dead_lettered_with_its_reason`
 //! * the training row's type counts, not the URL's (K15) — `a_delivery_with_a_foreign_training_type_is_applied_and_flagged`
 //!
 //! # If we die
@@ -25,14 +26,14 @@ use crate::{
     chaos::{Point, reach},
     clients::fal::{Delivery, Fact},
     context::Context,
-    domain::{AttemptEvidence, TrainingId, TrainingSource, TrainingStatus},
+    domain::{AttemptEvidence, Disposition, TrainingId, TrainingSource, TrainingStatus},
     enqueue::enqueue,
     job::{DeadReason, DedupeKey, Done, Job, JobError, Policy, Queue, Run},
     poll_status::PollStatus,
     saga,
     store::{
         attempts,
-        deliveries::{self, Disposition, StoredDelivery},
+        deliveries::{self, StoredDelivery},
         trainings::{self, Training},
     },
 };
@@ -40,6 +41,8 @@ use crate::{
 /// A delivery without a token may overtake the commit of its request id; after this long it is nobody's.
 const UNKNOWN_AFTER: TimeDelta = TimeDelta::minutes(10);
 const LOOK_AGAIN: Duration = Duration::from_secs(15);
+/// Dead reason of a delivery that is nobody's.
+const UNKNOWN_REQUEST: &str = "unknown_request";
 
 /// Persisted as `{"delivery_id":…}`; golden copy in `tests/payloads/apply_fal_delivery.v1.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -72,7 +75,7 @@ impl Run for ApplyFalDelivery {
         let Some(stored) = deliveries::lock(&mut tx, self.delivery_id).await? else {
             return Ok(Done::Skipped("the delivery is gone"));
         };
-        if stored.applied_at.is_some() {
+        if stored.is_settled() {
             return Ok(Done::Skipped("the delivery was applied before"));
         }
         let applied = apply(cx, &mut tx, &stored).await?;
@@ -93,8 +96,15 @@ impl Run for ApplyFalDelivery {
         Ok(Done::Committed)
     }
 
-    /// The training itself is safe: `poll_status` goes on. The delivery stays open for `webhooks replay`.
-    async fn on_dead(&self, _: &mut PgConnection, why: &DeadReason) -> Result<(), JobError> {
+    /// The training itself is safe: `poll_status` goes on. The delivery waits for `webhooks replay`.
+    async fn on_dead(&self, tx: &mut PgConnection, why: &DeadReason) -> Result<(), JobError> {
+        let disposition = if why.code == UNKNOWN_REQUEST {
+            Disposition::UnknownRequest
+        } else {
+            Disposition::GivenUp
+        };
+        deliveries::settle(tx, self.delivery_id, disposition, None, &[]).await?;
+        metrics::counter!("aisha_fal_deliveries_total", "disposition" => disposition.as_str()).increment(1);
         error!(
             fal.delivery_id = self.delivery_id,
             "FAL delivery {} could not be applied: {}", self.delivery_id, why.message
@@ -134,8 +144,8 @@ async fn apply(cx: &Context, tx: &mut PgConnection, stored: &StoredDelivery) -> 
                 "no training has this request id yet",
             ));
         }
-        warn!(fal.request_id = %stored.request_id, "FAL delivery {} belongs to no training of ours", stored.id);
-        return Ok(Applied::without_training(Disposition::UnknownRequest));
+        let why = format_args!("no training of ours has the request {}", stored.request_id);
+        return Err(JobError::give_up(UNKNOWN_REQUEST, why));
     };
     if training.request_id.as_deref() != Some(&stored.request_id) {
         // Two requests for one attempt: somebody between us and FAL repeated the POST. The first one counts.

@@ -4,6 +4,7 @@
 
 mod action;
 mod avatar;
+mod delivery;
 mod ids;
 mod trainer;
 mod training;
@@ -12,6 +13,7 @@ mod webhook_url;
 
 pub use action::{Action, MAX_CALLBACK_DATA, Step, UnknownAction};
 pub use avatar::{AvatarStatus, AvatarType, Gender, PhotoStatus, TrainingType, UnknownName};
+pub use delivery::{DeliveryVerdict, Disposition};
 pub use ids::{AvatarId, NotificationId, PhotoId, TrainingId, UserId};
 pub use trainer::{
     FinetuneComment, OutputKind, OutputProblem, Preset, TrainedModel, Trainer, TrainerError, Trainers,

@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 use sqlx::PgPool;
 
-pub use deliveries::{Accepted, DeliveryQuery};
+pub use deliveries::{Accepted, DeliveryQuery, Replay, Replayed};
 pub use drafts::{Draft, PhotoTaken, Retried};
 pub use inbox::{PollingLead, UpdateSignal};
 pub use request_training::Started;

@@ -1,5 +1,7 @@
 //! "Show me …": read models for the operator's verbs and the bot. Nothing is changed here.
 
+mod deliveries;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::PgPool;
@@ -9,6 +11,8 @@ use crate::{
     domain::{AvatarId, AvatarStatus, TrainingStatus, TrainingType},
     store::views,
 };
+
+pub use deliveries::{DeliveryDetail, DeliveryFilter, DeliveryView};
 
 /// Reads for the shells. Clones share one pool.
 #[derive(Debug, Clone)]

@@ -1,29 +1,35 @@
 //! Copy a trained model to our bucket, verify it, and complete the avatar.
 //!
 //! FAL's URLs are caches that expire. `completed` therefore means: a LoRA of the promised size whose safetensors
-//! header reads, hashed, in our bucket; or a finetune id of the right shape. There is no fallback model.
+//! header fits its bytes, hashed, in our bucket; or a finetune id of the right shape. There is no fallback model.
+//!
+//! A file that is gone or is no model may be FAL's storage having a moment, or a URL that has expired: the result,
+//! which names the file anew, is fetched again from FAL, and the file is looked at a few times before it is believed.
+//! A storage that does not answer, FAL's or ours, is waited for through a night: the training is paid for.
 //!
 //! # Must stay true
 //! * 404, an empty, truncated or foreign file never completes — `a_model_that_is_no_model_never_completes_an_avatar`
+//! * an expired URL is replaced from FAL's result             — `a_model_whose_url_has_expired_is_found_through_a_fresh_result`
 //! * the avatar is completed and its owner told once           — `store_model_run_twice_completes_once`
 //!
 //! # If we die
 //! Before the commit: the object is written again under the same key. After it: nothing is left to do.
 //!
-//! Read next: `saga.rs`, `notify_user.rs`.
+//! Read next: `store_model/safetensors.rs`, `saga.rs`, `notify_user.rs`.
 
-use std::{
-    fs::File,
-    io::{Read, Seek},
-    time::Duration,
-};
+mod safetensors;
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sqlx::PgConnection;
-use tracing::info;
+use tokio::task::spawn_blocking;
+use tracing::{info, warn};
 
 use crate::{
     chaos::{Point, Sabotage, reach, sabotaged},
+    clients::fal::{Download, Error, ResultOutcome},
     context::Context,
     domain::{FailureCode, TrainedModel, TrainingId, TrainingSource, TrainingStatus},
     job::{DeadReason, DedupeKey, Done, Job, JobError, Policy, Queue, Run},
@@ -33,8 +39,8 @@ use crate::{
 
 /// A FLUX LoRA has 20–700 MB; anything above this is no model of ours.
 const MAX_MODEL_BYTES: u64 = 2 * 1024 * 1024 * 1024;
-/// The safetensors format's own limit for its JSON header.
-const MAX_HEADER_BYTES: u64 = 100_000_000;
+/// Runs, about a minute and a half of them, before a file that is gone or no model is believed to be so.
+const LOOKS: u16 = 6;
 /// Dead reason of a file that was there and is no model.
 const INVALID: &str = "model_invalid";
 
@@ -54,8 +60,9 @@ impl StoreModel {
 impl Job for StoreModel {
     const NAME: &'static str = "store_model";
     const QUEUE: Queue = Queue::Media;
-    const POLICY: Policy = Policy::attempts(10)
-        .backoff(Duration::from_secs(3), Duration::from_mins(5))
+    // About nine hours: an outage of FAL's storage or of ours must not cost a training that is paid for.
+    const POLICY: Policy = Policy::attempts(60)
+        .backoff(Duration::from_secs(3), Duration::from_mins(10))
         .timeout(Duration::from_mins(10));
 
     fn dedupe_key(&self) -> Option<DedupeKey> {
@@ -73,9 +80,10 @@ impl Run for StoreModel {
         if training.status != TrainingStatus::Trained {
             return Ok(Done::Skipped("the training has no result to store"));
         }
-        let verified = match trained_model(cx, &training)? {
-            TrainedModel::Finetune { id } => VerifiedModel::Finetune { id },
-            TrainedModel::Lora { url, file_size, .. } => copy_lora(cx, &training, &url, file_size).await?,
+        let verified = match verified(cx, &training, training.result.as_ref()).await {
+            Err(Problem::Model(why)) => verified_anew(cx, &training, &why).await?,
+            Err(Problem::Job(error)) => return Err(error),
+            Ok(model) => model,
         };
         reach(Point::ModelStored);
         let mut tx = cx.begin().await?;
@@ -87,164 +95,149 @@ impl Run for StoreModel {
     }
 
     async fn on_dead(&self, tx: &mut PgConnection, why: &DeadReason) -> Result<(), JobError> {
-        saga::failed(
-            tx,
-            self.training_id,
-            FailureCode::ModelInvalid,
-            &why.message,
-            TrainingSource::Job,
-        )
-        .await?;
+        let code = if why.code == INVALID {
+            FailureCode::ModelInvalid
+        } else {
+            FailureCode::Internal
+        };
+        saga::failed(tx, self.training_id, code, &why.message, TrainingSource::Job).await?;
         Ok(())
     }
 }
 
+/// Why there is no verified model yet.
+enum Problem {
+    /// The result, or the file that it names, is no model.
+    Model(String),
+    /// Anything else, which says nothing about the model.
+    Job(JobError),
+}
+
+impl From<JobError> for Problem {
+    fn from(error: JobError) -> Self {
+        Self::Job(error)
+    }
+}
+
+/// The model that `result` names: copied, or in the case of a finetune named.
+async fn verified(
+    cx: &Context,
+    training: &Training,
+    result: Option<&Value>,
+) -> Result<VerifiedModel, Problem> {
+    match trained_model(cx, training, result)? {
+        TrainedModel::Finetune { id } => Ok(VerifiedModel::Finetune { id }),
+        TrainedModel::Lora { url, file_size, .. } => copy_lora(cx, training, url, file_size).await,
+    }
+}
+
+/// What the stored result named was no model, `why` says how: FAL is asked for the result once more.
+async fn verified_anew(cx: &Context, training: &Training, why: &str) -> Result<VerifiedModel, JobError> {
+    warn!(training.id = %training.id, "The model of training {} cannot be used: {why}; its result is fetched again", training.id);
+    let again = |why: &str| {
+        if cx.claim().attempt() < LOOKS {
+            JobError::retry(why)
+        } else {
+            JobError::give_up(INVALID, why)
+        }
+    };
+    let fresh = fresh_result(cx, training).await?.ok_or_else(|| again(why))?;
+    match verified(cx, training, Some(&fresh)).await {
+        Ok(model) => Ok(model),
+        Err(Problem::Model(why)) => Err(again(&why)),
+        Err(Problem::Job(error)) => Err(error),
+    }
+}
+
+/// FAL's result, if it has one that differs from ours. Only the address of the model is taken from it.
+async fn fresh_result(cx: &Context, training: &Training) -> Result<Option<Value>, JobError> {
+    let Some(request) = training.request() else {
+        return Ok(None);
+    };
+    match cx.fal.result(&request).await.map_err(JobError::from) {
+        Ok(ResultOutcome::Succeeded(result)) => {
+            Ok(Some(result).filter(|fresh| training.result.as_ref() != Some(fresh)))
+        }
+        Ok(ResultOutcome::Failed(_) | ResultOutcome::NotReady | ResultOutcome::Gone)
+        | Err(JobError::GiveUp(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// What the result holds, as the trainer's entry says where to look.
-fn trained_model(cx: &Context, training: &Training) -> Result<TrainedModel, JobError> {
+fn trained_model(cx: &Context, training: &Training, result: Option<&Value>) -> Result<TrainedModel, Problem> {
     let trainer = cx.trainers.get(&training.trainer).ok_or_else(|| {
         JobError::retry(format_args!(
             "trainer {:?} is not in config/trainers.toml",
             training.trainer
         ))
     })?;
-    let result = training
-        .result
-        .as_ref()
-        .ok_or_else(|| JobError::give_up(INVALID, "a trained training has no result"))?;
+    let result = result.ok_or_else(|| Problem::Model("a trained training has no result".to_owned()))?;
     trainer
         .output(result)
-        .map_err(|problem| JobError::give_up(INVALID, problem))
+        .map_err(|problem| Problem::Model(problem.to_string()))
 }
 
 async fn copy_lora(
     cx: &Context,
     training: &Training,
-    url: &str,
+    url: String,
     promised: Option<u64>,
-) -> Result<VerifiedModel, JobError> {
+) -> Result<VerifiedModel, Problem> {
     if sabotaged(Sabotage::UnverifiedModel) {
         return Ok(VerifiedModel::Lora {
             key: format!("{}/emergency-fallback.safetensors", training.user_id),
             sha256: "0".repeat(64),
             bytes: 1,
-            url: url.to_owned(),
+            url,
         });
     }
-    let mut file = cx.fal.download(url, MAX_MODEL_BYTES).await?;
-    let bytes = file.bytes;
+    let Download {
+        mut file,
+        bytes,
+        sha256,
+    } = cx
+        .fal
+        .download(&url, MAX_MODEL_BYTES)
+        .await
+        .map_err(|error| match error {
+            Error::Missing { .. }
+            | Error::Refused { .. }
+            | Error::TooLarge { .. }
+            | Error::Garbled { .. } => Problem::Model(error.to_string()),
+            other => Problem::Job(other.into()),
+        })?;
     if let Some(promised) = promised.filter(|promised| *promised != bytes) {
-        return Err(JobError::retry(format_args!(
-            "the model has {bytes} bytes instead of {promised}"
-        )));
+        let why = format!("the model has {bytes} bytes instead of {promised}");
+        return Err(Problem::Model(why));
     }
-    check_safetensors(&mut file.file, bytes).map_err(|problem| JobError::give_up(INVALID, problem))?;
+    // A header may be megabytes of JSON.
+    let (file, checked) = spawn_blocking(move || {
+        let checked = safetensors::check(&mut file, bytes);
+        (file, checked)
+    })
+    .await
+    .map_err(JobError::retry)?;
+    checked.map_err(|problem| Problem::Model(problem.to_string()))?;
     let key = format!(
         "{}/{}/{}.safetensors",
         training.user_id, training.avatar_id, training.id
     );
     cx.objects
-        .put_file(&key, file.file, bytes, "application/octet-stream")
-        .await?;
+        .put_file(&key, file, bytes, "application/octet-stream")
+        .await
+        .map_err(JobError::from)?;
+    // What a store acknowledged is not what it has (proxies that cut an upload answer 200 all the same).
+    let stored = cx.objects.stat(&key).await.map_err(JobError::retry)?;
+    if stored.bytes != bytes {
+        return Err(
+            JobError::retry(format_args!("the bucket kept {} of {bytes} bytes", stored.bytes)).into(),
+        );
+    }
     Ok(VerifiedModel::Lora {
         key,
-        sha256: file.sha256,
+        sha256,
         bytes,
-        url: url.to_owned(),
+        url,
     })
-}
-
-/// Why a file is no safetensors file.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-enum NotSafetensors {
-    #[error("the model file ends within its first 8 bytes")]
-    Empty,
-    #[error("the model's header claims {0} bytes")]
-    HeaderSize(u64),
-    #[error("the model's header is no JSON object of tensors")]
-    Header,
-    #[error("the model's tensors end at byte {promised} of a file of {bytes}")]
-    Length { promised: u64, bytes: u64 },
-    #[error("the model file cannot be read: {0}")]
-    Unreadable(String),
-}
-
-/// 8 bytes of header length (little endian), a JSON object of tensors with their offsets, then exactly their data.
-/// Source: the safetensors format description. Leaves the file rewound.
-fn check_safetensors(file: &mut File, bytes: u64) -> Result<(), NotSafetensors> {
-    let unreadable = |error: std::io::Error| NotSafetensors::Unreadable(error.to_string());
-    file.rewind().map_err(unreadable)?;
-    let mut length = [0; 8];
-    file.read_exact(&mut length).map_err(|_| NotSafetensors::Empty)?;
-    let length = u64::from_le_bytes(length);
-    if length > MAX_HEADER_BYTES || length.saturating_add(8) > bytes {
-        return Err(NotSafetensors::HeaderSize(length));
-    }
-    let header: serde_json::Map<String, serde_json::Value> =
-        serde_json::from_reader((&mut *file).take(length)).map_err(|_| NotSafetensors::Header)?;
-    let mut end = 0;
-    let mut tensors = 0;
-    for (_, tensor) in header.iter().filter(|(name, _)| *name != "__metadata__") {
-        let last = tensor
-            .pointer("/data_offsets/1")
-            .and_then(serde_json::Value::as_u64)
-            .ok_or(NotSafetensors::Header)?;
-        end = end.max(last);
-        tensors += 1;
-    }
-    if tensors == 0 {
-        return Err(NotSafetensors::Header);
-    }
-    let promised = end.saturating_add(length).saturating_add(8);
-    if promised != bytes {
-        return Err(NotSafetensors::Length { promised, bytes });
-    }
-    file.rewind().map_err(unreadable)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::Write;
-
-    use super::*;
-
-    fn check(content: &[u8]) -> Result<(), NotSafetensors> {
-        let mut file = tempfile::tempfile().expect("a temporary file");
-        file.write_all(content).expect("written");
-        check_safetensors(&mut file, content.len() as u64)
-    }
-
-    fn model(header: &str, data: usize) -> Vec<u8> {
-        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
-        bytes.extend_from_slice(header.as_bytes());
-        bytes.resize(bytes.len() + data, 7);
-        bytes
-    }
-
-    const ONE_TENSOR: &str =
-        r#"{"__metadata__":{"format":"pt"},"a":{"dtype":"F16","shape":[4],"data_offsets":[0,8]}}"#;
-
-    #[test]
-    fn a_whole_model_is_accepted() {
-        assert_eq!(check(&model(ONE_TENSOR, 8)), Ok(()));
-    }
-
-    #[test]
-    fn a_truncated_model_is_refused() {
-        let whole = model(ONE_TENSOR, 8);
-        assert!(matches!(
-            check(&whole[..whole.len() - 1]),
-            Err(NotSafetensors::Length { .. })
-        ));
-    }
-
-    #[test]
-    fn an_empty_file_and_a_web_page_are_refused() {
-        assert_eq!(check(b""), Err(NotSafetensors::Empty));
-        assert!(matches!(
-            check(b"<!doctype html><title>404</title>"),
-            Err(NotSafetensors::HeaderSize(_))
-        ));
-        assert_eq!(check(&model("{}", 0)), Err(NotSafetensors::Header));
-        assert_eq!(check(&model("[1]", 0)), Err(NotSafetensors::Header));
-    }
 }

@@ -3,13 +3,13 @@
 //!
 //! FAL waits 15 s and sends again on anything but 2xx, so the answer is a promise:
 //!
-//! | answer | means                                                        | proven by                                              |
-//! |--------|--------------------------------------------------------------|--------------------------------------------------------|
-//! | 200    | the bytes are committed, now or before, and a job with them  | `fifty_deliveries_at_once_are_one_row_and_all_get_200` |
-//! | 400    | signed by FAL, but no delivery: no JSON, or another request  | `a_signed_body_that_is_no_delivery_is_refused`         |
-//! | 401    | not signed by FAL, not for us, or more than 5 minutes off    | `a_forged_delivery_is_refused_and_not_stored`          |
-//! | 413    | larger than `web.max_body_bytes`                             | `a_huge_delivery_is_refused`                           |
-//! | 503    | could not be stored, or no key of FAL's is known: send again | `a_database_that_is_down_is_never_answered_200`        |
+//! | answer | means                                                        | proven by                                                  |
+//! |--------|--------------------------------------------------------------|------------------------------------------------------------|
+//! | 200    | the bytes are committed, now or before, and a job with them  | `w03_fifty_deliveries_at_once_are_one_row_and_all_get_200` |
+//! | 400    | signed by FAL, but no delivery: no JSON, or another request  | `w09_a_signed_body_that_is_no_delivery_is_refused`         |
+//! | 401    | not signed by FAL, not for us, or more than 5 minutes off    | `w01_a_forged_delivery_is_refused_and_not_stored`          |
+//! | 413    | larger than `web.max_body_bytes`                             | `w09_a_huge_delivery_is_refused`                           |
+//! | 503    | could not be stored, or no key of FAL's is known: send again | `w08_a_database_that_is_down_is_never_answered_200`        |
 //!
 //! The incumbent's body (`status: completed`, `result`) passes under the same verification; what a body means is read
 //! by the job. A delivery for a request that we do not know is kept: it may have overtaken our own commit.

@@ -8,7 +8,7 @@ use super::stage::{Stage, photos};
 const STORED: &str = "select count(*) from avatar_photos where status = 'stored'";
 
 #[tokio::test]
-async fn an_album_is_counted_in_one_message_that_is_edited_in_place() {
+async fn d20_an_album_is_counted_in_one_message_that_is_edited_in_place() {
     let stage = Stage::new().await;
     let ann = stage.person("Ann", "en");
     let asked = ann.answers_the_questions("Lisa").await;

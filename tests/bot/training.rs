@@ -50,7 +50,7 @@ async fn start_turns_the_counter_into_the_progress_message() {
 }
 
 #[tokio::test]
-async fn a_double_tap_on_start_is_one_training() {
+async fn d11_a_double_tap_on_start_is_one_training() {
     let stage = Stage::new().await;
     let ann = stage.person("Ann", "en");
     ann.answers_the_questions("Lisa").await;

@@ -47,7 +47,7 @@ async fn the_wizard_asks_type_gender_name_and_photos_in_english() {
 }
 
 #[tokio::test]
-async fn the_wizard_speaks_russian_to_those_whose_telegram_does() {
+async fn d20_the_wizard_speaks_russian_to_those_whose_telegram_does() {
     let stage = Stage::new().await;
     let lena = stage.person("Лена", "ru");
     lena.says("/start");

@@ -81,6 +81,115 @@ async fn a_model_that_is_no_model_never_completes_an_avatar() {
 }
 
 #[tokio::test]
+async fn a_model_that_is_gone_for_a_moment_is_not_given_up() {
+    let world = World::trained().await;
+    let gone = Effect::Answer {
+        status: 404,
+        headers: Default::default(),
+        body: json!({"detail": "Not Found"}),
+    };
+    let once = Fault {
+        times: 1,
+        ..weights(gone)
+    };
+    world.fal.script(once).unwrap();
+    let job = world.job::<jobs::StoreModel>().await;
+    assert_eq!(world.jobs.run(job).await.state, JobState::Scheduled);
+    assert_eq!(world.status().await, "trained");
+    assert_eq!(world.jobs.run(job).await.state, JobState::Done);
+    assert_eq!(world.status().await, "completed");
+}
+
+#[tokio::test]
+async fn a_model_that_stays_a_web_page_is_believed_to_be_none_after_six_looks() {
+    let world = World::trained().await;
+    let page = Effect::Answer {
+        status: 200,
+        headers: Default::default(),
+        body: json!("<!doctype html><title>Not found</title>"),
+    };
+    world.fal.script(weights(page)).unwrap();
+    let job = world.job::<jobs::StoreModel>().await;
+    for look in 1..6 {
+        assert_eq!(
+            world.jobs.run(job).await.state,
+            JobState::Scheduled,
+            "look {look}"
+        );
+    }
+    assert_eq!(world.jobs.run(job).await.state, JobState::Dead);
+    let code = world
+        .text("select error_code from jobs where kind = 'store_model'")
+        .await;
+    assert_eq!(code.as_deref(), Some("model_invalid"));
+    assert_eq!(world.status().await, "failed");
+}
+
+/// The URL in the stored result is dead; FAL's result names another.
+#[tokio::test]
+async fn a_model_whose_url_has_expired_is_found_through_a_fresh_result() {
+    let world = World::trained().await;
+    let expired =
+        "update trainings set result = jsonb_set(result, '{diffusers_lora_file,url}', to_jsonb($1::text))
+                   returning result #>> '{diffusers_lora_file,url}'";
+    let dead = format!("{}/cdn/files/b/expired/lora.safetensors", world.fal.url());
+    let stored: String = sqlx::query_scalar(expired)
+        .bind(&dead)
+        .fetch_one(world.pool())
+        .await
+        .unwrap();
+    assert_eq!(stored, dead);
+    assert_eq!(world.store_model().await.state, JobState::Done);
+    assert_eq!(world.status().await, "completed");
+    let url = world
+        .text("select lora_url from avatars")
+        .await
+        .expect("FAL's URL of it");
+    assert_ne!(url, dead);
+}
+
+#[tokio::test]
+async fn a_finetune_completes_only_with_an_id_of_the_right_shape() {
+    let finetune = async |id: &str| {
+        let world = World::trained().await;
+        sqlx::query("update trainings set trainer = 'flux-pro-trainer', result = $1")
+            .bind(json!({"finetune_id": id}))
+            .execute(world.pool())
+            .await
+            .unwrap();
+        let job = world.job::<jobs::StoreModel>().await;
+        world.jobs.run_last_attempt(job).await;
+        world
+    };
+    let world = finetune("a8f9f3a0-1111-4222-8333-444455556666").await;
+    assert_eq!(world.status().await, "completed");
+    assert_eq!(
+        world.text("select finetune_id from avatars").await.as_deref(),
+        Some("a8f9f3a0-1111-4222-8333-444455556666")
+    );
+    for id in ["", "../x", "a b", "<html>"] {
+        let world = finetune(id).await;
+        assert_eq!(world.status().await, "failed", "{id:?}");
+        assert_eq!(
+            world.text("select finetune_id from avatars").await,
+            None,
+            "{id:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_bucket_that_is_away_costs_no_training() {
+    let world = World::trained().await;
+    world.s3.remove_bucket();
+    let job = world.job::<jobs::StoreModel>().await;
+    for _ in 0..8 {
+        assert_eq!(world.jobs.run(job).await.state, JobState::Scheduled);
+    }
+    assert_eq!(world.status().await, "trained");
+}
+
+#[tokio::test]
 async fn store_model_run_twice_completes_once() {
     let world = World::trained().await;
     world.store_model().await;

@@ -30,8 +30,7 @@ pub struct World {
     pub db: Db,
     pub s3: S3,
     pub fal: Fal,
-    /// Serves as long as the world lasts.
-    _telegram: Telegram,
+    pub telegram: Telegram,
     pub jobs: TestWorker,
     pub training: TrainingId,
     user: Uuid,
@@ -61,7 +60,7 @@ impl World {
             db,
             s3,
             fal,
-            _telegram: telegram,
+            telegram,
             jobs,
             training: TrainingId(training),
             user,

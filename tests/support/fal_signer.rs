@@ -1,13 +1,15 @@
 //! FAL as a sender of webhooks: keys of a test's own, published on loopback, and signatures made by hand from FAL's
 //! documentation (fal.md 2.3); the product's verifier shares no code with this.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::{Json, Router, http::StatusCode, routing::get};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE};
 use ed25519_dalek::{Signer as _, SigningKey};
 use reqwest::RequestBuilder;
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tokio::{net::TcpListener, task::JoinHandle};
 
@@ -18,42 +20,51 @@ pub const FAL_USER: &str = "github|4242";
 pub struct FalSigner {
     key: SigningKey,
     jwks_url: String,
+    is_published: Arc<AtomicBool>,
     server: JoinHandle<()>,
 }
 
 impl FalSigner {
     /// With its key published.
     pub async fn new() -> Self {
-        let key = SigningKey::from_bytes(&[7; 32]);
-        let x = URL_SAFE.encode(key.verifying_key().as_bytes());
-        Self::serving(
-            key,
-            StatusCode::OK,
-            json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": x}]}),
-        )
-        .await
+        let signer = Self::without_keys().await;
+        signer.publish_keys();
+        signer
     }
 
     /// Whose key set cannot be had.
     pub async fn without_keys() -> Self {
-        Self::serving(
-            SigningKey::from_bytes(&[7; 32]),
-            StatusCode::INTERNAL_SERVER_ERROR,
-            json!({}),
-        )
-        .await
-    }
-
-    async fn serving(key: SigningKey, status: StatusCode, keys: Value) -> Self {
+        let key = SigningKey::from_bytes(&[7; 32]);
+        let x = URL_SAFE.encode(key.verifying_key().as_bytes());
+        let keys = json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": x}]});
+        let is_published = Arc::new(AtomicBool::new(false));
+        let answer = {
+            let is_published = Arc::clone(&is_published);
+            async move || match is_published.load(Ordering::SeqCst) {
+                true => (StatusCode::OK, Json(keys.clone())),
+                false => (StatusCode::INTERNAL_SERVER_ERROR, Json(json!({}))),
+            }
+        };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("listen");
         let jwks_url = format!("http://{}/jwks.json", listener.local_addr().expect("an address"));
-        let router = Router::new().route("/jwks.json", get(move || async move { (status, Json(keys)) }));
+        let router = Router::new().route("/jwks.json", get(answer));
         let server = tokio::spawn(async move { axum::serve(listener, router).await.expect("serve") });
         Self {
             key,
             jwks_url,
+            is_published,
             server,
         }
+    }
+
+    /// From now on the key set can be had.
+    pub fn publish_keys(&self) {
+        self.is_published.store(true, Ordering::SeqCst);
+    }
+
+    /// From now on the key set's server fails.
+    pub fn withdraw_keys(&self) {
+        self.is_published.store(false, Ordering::SeqCst);
     }
 
     /// What goes into `FAL_JWKS_URL`.

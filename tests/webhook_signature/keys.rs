@@ -62,7 +62,7 @@ impl Keys {
 }
 
 #[tokio::test]
-async fn a_rotated_key_is_fetched_at_once_and_forgeries_fetch_at_most_once_a_minute() {
+async fn w10_a_rotated_key_is_fetched_at_once_and_forgeries_fetch_at_most_once_a_minute() {
     let vector = Vector::load();
     let keys = Keys::serve(Some(vector.jwks_of("k1-padded"))).await;
     let verifier = keys.verifier();
@@ -98,7 +98,7 @@ async fn a_rotated_key_is_fetched_at_once_and_forgeries_fetch_at_most_once_a_min
 }
 
 #[tokio::test]
-async fn old_keys_survive_an_outage_and_a_day_old_set_is_fetched_anew() {
+async fn w10_old_keys_survive_an_outage_and_a_day_old_set_is_fetched_anew() {
     let vector = Vector::load();
     let keys = Keys::serve(Some(vector.jwks())).await;
     let verifier = keys.verifier();
@@ -128,7 +128,7 @@ async fn old_keys_survive_an_outage_and_a_day_old_set_is_fetched_anew() {
 }
 
 #[tokio::test]
-async fn without_any_key_nothing_is_believed_and_fal_is_asked_to_come_again() {
+async fn w10_without_any_key_nothing_is_believed_and_fal_is_asked_to_come_again() {
     let vector = Vector::load();
     let keys = Keys::serve(None).await;
     let verifier = keys.verifier();

@@ -1,5 +1,8 @@
 //! FAL's deliveries on their way in: the inbox row and the job that applies it, in one transaction, before the 200.
 
+use serde::Serialize;
+use tracing::info;
+
 use super::{Producer, ProducerError};
 use crate::{
     apply_fal_delivery::ApplyFalDelivery,
@@ -7,7 +10,8 @@ use crate::{
     clients::fal::VerifiedDelivery,
     database,
     domain::TrainingType,
-    enqueue::enqueue,
+    enqueue::{Enqueued, enqueue},
+    reader::{DeliveryFilter, DeliveryView},
     store::deliveries::{self, NewDelivery},
 };
 
@@ -28,6 +32,30 @@ pub struct DeliveryQuery {
 pub struct Accepted {
     /// It was stored before: a resend.
     pub was_known: bool,
+}
+
+/// What a replay did with a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Replay {
+    /// It is applied again.
+    Enqueued,
+    /// It would be, were this not a rehearsal.
+    WouldEnqueue,
+    /// A job is going to apply it anyhow.
+    Waiting,
+    /// It had its effect, or was found to have none: nothing is left to do.
+    Settled,
+}
+
+/// A delivery, and what a replay did with it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Replayed {
+    /// As it was before.
+    #[serde(flatten)]
+    pub delivery: DeliveryView,
+    /// What was done.
+    pub replay: Replay,
 }
 
 impl Producer {
@@ -75,6 +103,45 @@ impl Producer {
         Ok(Accepted {
             was_known: inserted.is_none(),
         })
+    }
+
+    /// Has the deliveries that fit applied again, newest first, unless they are settled. Harmless however often it is
+    /// done: a delivery has one effect. With `dry_run` nothing is changed.
+    pub async fn replay_fal_deliveries(
+        &self,
+        filter: &DeliveryFilter,
+        dry_run: bool,
+    ) -> Result<Vec<Replayed>, ProducerError> {
+        let mut tx = database::begin(&self.pool).await?;
+        let mut replayed = Vec::new();
+        for listed in deliveries::list(&mut tx, &filter.which()).await? {
+            // Waits for a job that applies it right now, and sees what that made of it.
+            let is_settled = if dry_run {
+                deliveries::is_settled(&listed.verdict)
+            } else {
+                let locked = deliveries::lock(&mut tx, listed.id).await?;
+                locked.is_none_or(|stored| stored.is_settled())
+            };
+            let replay = match (is_settled, dry_run) {
+                (true, _) => Replay::Settled,
+                (false, true) if listed.is_queued => Replay::Waiting,
+                (false, true) => Replay::WouldEnqueue,
+                (false, false) => match enqueue(&mut tx, &ApplyFalDelivery::new(listed.id)).await? {
+                    Enqueued::New(_) => Replay::Enqueued,
+                    Enqueued::AlreadyLive => Replay::Waiting,
+                },
+            };
+            replayed.push(Replayed {
+                delivery: listed.into(),
+                replay,
+            });
+        }
+        tx.commit().await?;
+        let enqueued = replayed.iter().filter(|one| one.replay == Replay::Enqueued);
+        for one in enqueued {
+            info!(fal.request_id = %one.delivery.request_id, "FAL delivery {} ({}) is applied again", one.delivery.id, one.delivery.verdict);
+        }
+        Ok(replayed)
     }
 }
 

@@ -6,7 +6,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use crate::domain::TrainingId;
+use crate::domain::{DeliveryVerdict, Disposition, TrainingId};
 
 /// A verified delivery, about to be stored.
 #[derive(Debug)]
@@ -32,37 +32,23 @@ pub(crate) struct StoredDelivery {
     pub training_type: Option<String>,
     pub token: Option<String>,
     pub received_at: DateTime<Utc>,
-    pub applied_at: Option<DateTime<Utc>>,
+    /// NULL: still to be applied.
+    pub disposition: Option<String>,
 }
 
-/// What became of a delivery.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Disposition {
-    /// It brought the terminal fact.
-    Applied,
-    /// Somebody else had brought one before.
-    Late,
-    /// It had nothing to say; the result is fetched instead.
-    LookedUp,
-    /// No training has its request, and none will.
-    UnknownRequest,
-    /// Its training has another request: FAL was asked twice.
-    SecondRequest,
-    /// Signed, but no delivery that we can read.
-    Unreadable,
+impl StoredDelivery {
+    /// Nothing more may come of it, however often it is applied.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.disposition.as_deref().is_some_and(is_settled)
+    }
 }
 
-impl Disposition {
-    /// The word in the database and in metrics.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Applied => "applied",
-            Self::Late => "late",
-            Self::LookedUp => "looked_up",
-            Self::UnknownRequest => "unknown_request",
-            Self::SecondRequest => "second_request",
-            Self::Unreadable => "unreadable",
-        }
+/// Whether a delivery of this verdict is beyond replaying. A word of a newer version's is: that knew what it did.
+pub(crate) fn is_settled(verdict: &str) -> bool {
+    match verdict.parse() {
+        Ok(DeliveryVerdict::Pending) => false,
+        Ok(DeliveryVerdict::Became(disposition)) => !disposition.may_be_replayed(),
+        Err(_) => true,
     }
 }
 
@@ -94,7 +80,7 @@ pub(crate) async fn lock(tx: &mut PgConnection, id: i64) -> Result<Option<Stored
     sqlx::query_as!(
         StoredDelivery,
         r#"
-        select id, request_id, body, training_type, token, received_at, applied_at
+        select id, request_id, body, training_type, token, received_at, disposition
         from fal_deliveries
         where id = $1
         for update
@@ -105,7 +91,7 @@ pub(crate) async fn lock(tx: &mut PgConnection, id: i64) -> Result<Option<Stored
     .await
 }
 
-/// Records what became of a delivery, once. `flags` join those that it has.
+/// Records what became of a delivery, once; what a replay may still change is changed. `flags` join those that it has.
 pub(crate) async fn settle(
     tx: &mut PgConnection,
     id: i64,
@@ -120,14 +106,67 @@ pub(crate) async fn settle(
             disposition = $2,
             training_id = $3,
             flags = array(select distinct flag from unnest(flags || $4::text[]) as flag order by flag)
-        where id = $1 and applied_at is null
+        where id = $1 and (applied_at is null or disposition = any($5))
         "#,
         id,
         disposition.as_str(),
         training.map(|training| training.0),
         flags,
+        &Disposition::replayable(),
     )
     .execute(tx)
     .await?;
     Ok(settled.rows_affected() == 1)
+}
+
+/// Which deliveries an operator means; all that is given must fit.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Which<'a> {
+    /// Empty: any.
+    pub ids: &'a [i64],
+    /// A disposition, or `pending`.
+    pub verdict: Option<&'a str>,
+    pub request_id: Option<&'a str>,
+    /// Also those that will turn out to be its.
+    pub training: Option<TrainingId>,
+    pub limit: i64,
+}
+
+/// A delivery as operators see it, without its body.
+#[derive(Debug, Clone)]
+pub(crate) struct Listed {
+    pub id: i64,
+    pub request_id: String,
+    pub verdict: String,
+    pub received_at: DateTime<Utc>,
+    pub signed_at: DateTime<Utc>,
+    pub applied_at: Option<DateTime<Utc>>,
+    pub training_id: Option<TrainingId>,
+    pub training_type: Option<String>,
+    pub flags: Vec<String>,
+    pub bytes: i32,
+    /// A job will apply it, or does at the moment.
+    pub is_queued: bool,
+}
+
+/// The newest deliveries that fit, newest first.
+pub(crate) async fn list(tx: &mut PgConnection, which: &Which<'_>) -> Result<Vec<Listed>, sqlx::Error> {
+    sqlx::query_file_as!(
+        Listed,
+        "src/store/sql/deliveries_list.sql",
+        which.ids,
+        which.verdict,
+        which.request_id,
+        which.training.map(|training| training.0),
+        which.limit,
+    )
+    .fetch_all(tx)
+    .await
+}
+
+/// The bytes of a delivery, as FAL signed them.
+pub(crate) async fn body(tx: &mut PgConnection, id: i64) -> Result<Option<Vec<u8>>, sqlx::Error> {
+    sqlx::query_scalar!("select body from fal_deliveries where id = $1", id)
+        .fetch_optional(tx)
+        .await
 }

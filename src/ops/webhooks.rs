@@ -1,0 +1,222 @@
+//! `aisha webhooks`: what FAL told us, what became of it, and once more from the inbox.
+
+use anyhow::{Context, anyhow};
+use clap::{Args, Subcommand};
+use jobs::{
+    domain::{DeliveryVerdict, TrainingId},
+    producer::{Producer, Replay, Replayed},
+    reader::{DeliveryDetail, DeliveryFilter, DeliveryView, Reader},
+};
+use serde::Serialize;
+
+use crate::{
+    connect,
+    exit::Failure,
+    settings::{Given, OpsSettings},
+};
+
+/// Look at FAL's deliveries, and apply them again.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// List deliveries, newest first.
+    #[command(after_long_help = "\
+Needs DATABASE_URL. Only what was signed by FAL is stored, so there are no forgeries here.
+
+Verdicts: pending (not applied yet), applied (it brought the end of its training), late (another was first), looked_up
+(it said nothing, the result was fetched), second_request (its training has another request: double cost),
+unknown_request (no training has its request), unreadable, given_up (applying it failed too often).
+
+Examples:
+  aisha webhooks list
+  aisha webhooks list --verdict unknown_request
+  aisha webhooks list --training 0192f0c1-7e5a-7cc3-8f6e-1f1d5a0b9c11 --json | jq '.[].verdict'")]
+    List {
+        /// Which.
+        #[command(flatten)]
+        which: Which,
+        /// One JSON array.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one delivery with its body.
+    #[command(after_long_help = "\
+Needs DATABASE_URL.
+
+Examples:
+  aisha webhooks show 17
+  aisha webhooks show 17 --json | jq .body.payload")]
+    Show {
+        /// As `list` gives it.
+        id: i64,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Apply deliveries again that had no effect; the others are left alone.
+    #[command(after_long_help = "\
+Needs DATABASE_URL, and a worker that does it. Harmless however often it is done: a delivery has one effect.
+
+Examples:
+  aisha webhooks replay 17
+  aisha webhooks replay --verdict unknown_request --dry-run
+  aisha webhooks replay --verdict given_up --limit 1000 --json")]
+    Replay {
+        /// As `list` gives them. Without: all that the options name.
+        #[arg(required_unless_present_any = ["verdict", "request", "training"])]
+        ids: Vec<i64>,
+        /// Which.
+        #[command(flatten)]
+        which: Which,
+        /// Only say what would be done.
+        #[arg(long)]
+        dry_run: bool,
+        /// One JSON array.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// All that is given must fit.
+#[derive(Debug, Args)]
+pub struct Which {
+    /// What became of them; `pending` for those that are not applied yet.
+    #[arg(long, value_name = "VERDICT")]
+    verdict: Option<DeliveryVerdict>,
+    /// FAL's request id.
+    #[arg(long, value_name = "ID")]
+    request: Option<String>,
+    /// Of this training.
+    #[arg(long, value_name = "ID")]
+    training: Option<TrainingId>,
+    /// The newest so many.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..))]
+    limit: u16,
+}
+
+impl Which {
+    fn among(self, ids: Vec<i64>) -> DeliveryFilter {
+        let Self {
+            verdict,
+            request,
+            training,
+            limit,
+        } = self;
+        DeliveryFilter {
+            // Each id that was given is meant, however many they are.
+            limit: limit.max(u16::try_from(ids.len()).unwrap_or(u16::MAX)),
+            ids,
+            verdict,
+            request_id: request,
+            training,
+        }
+    }
+}
+
+/// Runs the verb.
+pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
+    let settings = given.load::<OpsSettings>()?;
+    let database = connect::database(&settings.database, "webhooks").await?;
+    let pool = database.pool().clone();
+    match verb {
+        Verb::List { which, json } => {
+            let filter = which.among(Vec::new());
+            let found = Reader::new(pool).fal_deliveries(&filter).await;
+            list(&found.context("the database failed")?, json)?;
+        }
+        Verb::Show { id, json } => {
+            let found = Reader::new(pool).fal_delivery(id).await;
+            let found = found.context("the database failed")?;
+            show(
+                &found.with_context(|| format!("there is no delivery {id}"))?,
+                json,
+            )?;
+        }
+        Verb::Replay {
+            ids,
+            which,
+            dry_run,
+            json,
+        } => {
+            let filter = which.among(ids);
+            let replayed = Producer::new(pool).replay_fal_deliveries(&filter, dry_run).await;
+            let replayed = replayed.context("nothing was replayed")?;
+            let missing = filter
+                .ids
+                .iter()
+                .find(|id| !replayed.iter().any(|one| one.delivery.id == **id));
+            report(&replayed, json)?;
+            if let Some(id) = missing {
+                return Err(anyhow!("there is no delivery {id}, or the options exclude it").into());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn list(deliveries: &[DeliveryView], json: bool) -> anyhow::Result<()> {
+    if json {
+        return print_json(&deliveries);
+    }
+    for delivery in deliveries {
+        println!("{}", line(delivery));
+    }
+    Ok(())
+}
+
+fn line(delivery: &DeliveryView) -> String {
+    let training = delivery
+        .training_id
+        .map_or_else(|| "-".to_owned(), |id| id.to_string());
+    let flags = delivery.flags.join(",");
+    let received = delivery.received_at.format("%Y-%m-%d %H:%M:%S");
+    format!(
+        "{:<8} {:<16} {received} request {} training {training} {flags}",
+        delivery.id, delivery.verdict, delivery.request_id
+    )
+    .trim_end()
+    .to_owned()
+}
+
+fn show(delivery: &DeliveryDetail, json: bool) -> anyhow::Result<()> {
+    if json {
+        return print_json(delivery);
+    }
+    println!("{}", line(&delivery.view));
+    println!("signed   {}", delivery.view.signed_at.to_rfc3339());
+    println!("received {}", delivery.view.received_at.to_rfc3339());
+    if let Some(applied_at) = delivery.view.applied_at {
+        println!("applied  {}", applied_at.to_rfc3339());
+    }
+    if delivery.view.is_queued {
+        println!("a job is going to apply it");
+    }
+    println!(
+        "{}",
+        serde_json::to_string_pretty(&delivery.body).context("the body cannot be written as JSON")?
+    );
+    Ok(())
+}
+
+fn report(replayed: &[Replayed], json: bool) -> anyhow::Result<()> {
+    if json {
+        return print_json(&replayed);
+    }
+    for one in replayed {
+        let done = match one.replay {
+            Replay::Enqueued => "is applied again",
+            Replay::WouldEnqueue => "would be applied again",
+            Replay::Waiting => "is going to be applied anyhow",
+            Replay::Settled => "is settled, nothing is left to do",
+        };
+        println!("{:<8} {:<16} {done}", one.delivery.id, one.delivery.verdict);
+    }
+    Ok(())
+}
+
+fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
+    println!(
+        "{}",
+        serde_json::to_string(value).context("the answer cannot be written as JSON")?
+    );
+    Ok(())
+}
