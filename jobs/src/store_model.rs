@@ -95,12 +95,14 @@ impl Run for StoreModel {
     }
 
     async fn on_dead(&self, tx: &mut PgConnection, why: &DeadReason) -> Result<(), JobError> {
-        let code = if why.code == INVALID {
-            FailureCode::ModelInvalid
-        } else {
-            FailureCode::Internal
-        };
-        saga::failed(tx, self.training_id, code, &why.message, TrainingSource::Job).await?;
+        saga::failed(
+            tx,
+            self.training_id,
+            FailureCode::ModelInvalid,
+            &why.message,
+            TrainingSource::Job,
+        )
+        .await?;
         Ok(())
     }
 }

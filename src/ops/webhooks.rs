@@ -53,13 +53,16 @@ Examples:
         json: bool,
     },
     /// Apply deliveries again that had no effect; the others are left alone.
-    #[command(after_long_help = "\
+    #[command(
+        override_usage = "aisha webhooks replay [OPTIONS] <IDS>... | --verdict VERDICT | --request ID | --training ID",
+        after_long_help = "\
 Needs DATABASE_URL, and a worker that does it. Harmless however often it is done: a delivery has one effect.
 
 Examples:
   aisha webhooks replay 17
   aisha webhooks replay --verdict unknown_request --dry-run
-  aisha webhooks replay --verdict given_up --limit 1000 --json")]
+  aisha webhooks replay --verdict given_up --limit 1000 --json"
+    )]
     Replay {
         /// As `list` gives them. Without: all that the options name.
         #[arg(required_unless_present_any = ["verdict", "request", "training"])]

@@ -181,7 +181,7 @@ async fn a_finetune_completes_only_with_an_id_of_the_right_shape() {
 #[tokio::test]
 async fn a_bucket_that_is_away_costs_no_training() {
     let world = World::trained().await;
-    world.s3.remove_bucket();
+    world.s3.break_bucket();
     let job = world.job::<jobs::StoreModel>().await;
     for _ in 0..8 {
         assert_eq!(world.jobs.run(job).await.state, JobState::Scheduled);

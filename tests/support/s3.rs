@@ -47,6 +47,12 @@ impl S3 {
         std::fs::remove_dir_all(self.root.path().join(BUCKET)).expect("remove the bucket");
     }
 
+    /// Puts a file where the bucket was: the server answers, and can neither read nor write.
+    pub fn break_bucket(&self) {
+        self.remove_bucket();
+        std::fs::write(self.root.path().join(BUCKET), b"no directory").expect("a file in its place");
+    }
+
     /// The bytes of an object, `None` when there is none.
     pub fn get(&self, key: &str) -> Option<Vec<u8>> {
         std::fs::read(self.file(key)).ok()

@@ -137,8 +137,14 @@ async fn w13_a_delivery_is_answered_before_any_work_is_done() {
     let (db, signer) = (Db::new().await, FalSigner::new().await);
     let web = web_that_believes(&signer, &db).await;
     let mut tx = db.pool.begin().await.unwrap();
-    let downstream = "lock table users, avatars, avatar_photos, trainings, training_attempts, notifications in access exclusive mode";
-    sqlx::query(downstream).execute(&mut *tx).await.unwrap();
+    let downstream = [
+        "lock table users, avatars, avatar_photos, training_attempts, notifications in access exclusive mode",
+        // Weaker by what the inbox's foreign key takes even for a row without a training.
+        "lock table trainings in share row exclusive mode",
+    ];
+    for lock in downstream {
+        sqlx::query(lock).execute(&mut *tx).await.unwrap();
+    }
     let posts = (0..50).map(async |number| {
         let request = format!("{REQUEST}-{number}");
         let body = json!({"request_id": request, "status": "OK", "payload": {"diffusers_lora_file": {"url": "http://127.0.0.1:9/a"}}});
