@@ -1,6 +1,5 @@
 //! `apply_fal_delivery`: the first terminal fact wins, everything is recorded.
 
-use jobs::{ApplyFalDelivery, queue::JobState};
 use serde_json::{Value, json};
 
 use super::world::World;
@@ -93,39 +92,6 @@ async fn a_delivery_with_a_foreign_training_type_is_applied_and_flagged() {
         );
         assert_eq!(world.status().await, "trained", "the training row's type counts");
     }
-}
-
-#[tokio::test]
-async fn a_delivery_of_an_unknown_request_is_parked_and_then_nobodys() {
-    let world = World::submitted().await;
-    let id = world
-        .store_delivery(
-            "99999999-2222-4333-8444-555555555555",
-            &ok("99999999-2222-4333-8444-555555555555"),
-            None,
-            None,
-        )
-        .await;
-    let job = world.job::<ApplyFalDelivery>().await;
-    assert_eq!(
-        world.jobs.run(job).await.state,
-        JobState::Scheduled,
-        "its request id may be on its way to us"
-    );
-    sqlx::query("update fal_deliveries set received_at = now() - interval '1 hour' where id = $1")
-        .bind(id)
-        .execute(world.pool())
-        .await
-        .unwrap();
-    assert_eq!(world.jobs.run(job).await.state, JobState::Done);
-    assert_eq!(
-        world
-            .text("select disposition from fal_deliveries")
-            .await
-            .as_deref(),
-        Some("unknown_request")
-    );
-    assert_eq!(world.status().await, "submitted");
 }
 
 #[tokio::test]
