@@ -40,9 +40,12 @@ impl FalSigner {
         let is_published = Arc::new(AtomicBool::new(false));
         let answer = {
             let is_published = Arc::clone(&is_published);
-            async move || match is_published.load(Ordering::SeqCst) {
-                true => (StatusCode::OK, Json(keys.clone())),
-                false => (StatusCode::INTERNAL_SERVER_ERROR, Json(json!({}))),
+            async move || {
+                if is_published.load(Ordering::SeqCst) {
+                    (StatusCode::OK, Json(keys.clone()))
+                } else {
+                    (StatusCode::INTERNAL_SERVER_ERROR, Json(json!({})))
+                }
             }
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("listen");
