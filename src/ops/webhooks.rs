@@ -7,8 +7,8 @@ use jobs::{
     producer::{Producer, Replay, Replayed},
     reader::{DeliveryDetail, DeliveryFilter, DeliveryView, Reader},
 };
-use serde::Serialize;
 
+use super::print;
 use crate::{
     connect,
     exit::Failure,
@@ -156,9 +156,9 @@ pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
     Ok(())
 }
 
-fn list(deliveries: &[DeliveryView], json: bool) -> anyhow::Result<()> {
+fn list(deliveries: &[DeliveryView], json: bool) -> Result<(), Failure> {
     if json {
-        return print_json(&deliveries);
+        return print::json(&deliveries);
     }
     for delivery in deliveries {
         println!("{}", line(delivery));
@@ -180,9 +180,9 @@ fn line(delivery: &DeliveryView) -> String {
     .to_owned()
 }
 
-fn show(delivery: &DeliveryDetail, json: bool) -> anyhow::Result<()> {
+fn show(delivery: &DeliveryDetail, json: bool) -> Result<(), Failure> {
     if json {
-        return print_json(delivery);
+        return print::json(delivery);
     }
     println!("{}", line(&delivery.view));
     println!("signed   {}", delivery.view.signed_at.to_rfc3339());
@@ -200,9 +200,9 @@ fn show(delivery: &DeliveryDetail, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn report(replayed: &[Replayed], json: bool) -> anyhow::Result<()> {
+fn report(replayed: &[Replayed], json: bool) -> Result<(), Failure> {
     if json {
-        return print_json(&replayed);
+        return print::json(&replayed);
     }
     for one in replayed {
         let done = match one.replay {
@@ -213,13 +213,5 @@ fn report(replayed: &[Replayed], json: bool) -> anyhow::Result<()> {
         };
         println!("{:<8} {:<16} {done}", one.delivery.id, one.delivery.verdict);
     }
-    Ok(())
-}
-
-fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
-    println!(
-        "{}",
-        serde_json::to_string(value).context("the answer cannot be written as JSON")?
-    );
     Ok(())
 }
