@@ -97,7 +97,7 @@ class Sql:
     def __init__(self, cluster, database):
         self.psql = subprocess.Popen(
             [cluster.bin / "psql", "-XAtq", "-F", "\t", "-h", cluster.home, "-U", USER, "-d", database],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1, cwd="/")
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, bufsize=1, cwd="/")
 
     def __enter__(self):
         return self
@@ -107,16 +107,16 @@ class Sql:
         self.psql.wait()
 
     def rows(self, statement):
-        self.psql.stdin.write(f"{statement};\n\\echo {self.END}\n")
+        self.psql.stdin.write(f"{statement};\n\\echo {self.END} :ERROR :LAST_ERROR_MESSAGE\n")
         self.psql.stdin.flush()
         rows = []
-        while (line := self.psql.stdout.readline().rstrip("\n")) != self.END:
+        while not (line := self.psql.stdout.readline().rstrip("\n")).startswith(self.END):
             if self.psql.poll() is not None:
                 raise RuntimeError(f"psql ended in {statement}: {rows}")
-            if line.startswith(("ERROR:", "FATAL:")):
-                raise RuntimeError(f"{line}\nin {statement}")
-            if not line.startswith(("NOTICE:", "WARNING:", "DETAIL:", "HINT:")):
-                rows.append(line.split("\t"))
+            rows.append(line.split("\t"))
+        failed, _, message = line.removeprefix(self.END).strip().partition(" ")
+        if failed == "true":
+            raise RuntimeError(f"{message} in {statement}")
         return rows
 
     def value(self, statement):

@@ -42,7 +42,7 @@ class Bench:
 
     def empty(self, peer):
         sql = self.sql(peer.family)
-        sql.rows(f"truncate {peer.family.tables}")
+        sql.rows(f"truncate {peer.family.tables} cascade")
         self.tidy(peer)
 
     def tidy(self, peer):

@@ -18,7 +18,7 @@ ROWS = ["enqueue", "enqueue_sleeping", "enqueue_busy", "bulk", "drain10", "drain
 DRAINS = ["drain10", "drain50", "backlog", "big"]
 
 
-@dataclass
+@dataclass(eq=False)
 class Family:
     """One set of tables."""
 
@@ -38,7 +38,7 @@ class Family:
         return f"bench_{self.name}"
 
 
-@dataclass
+@dataclass(eq=False)
 class Peer:
     name: str
     family: Family
@@ -125,9 +125,9 @@ def all_peers(binary, work):
         Peer("graphile_worker (Rust)", GRAPHILE_RS, [*rust, "graphile-rs"], "fast", ROWS,
              "0.14.1 on sqlx: local queue 500, complete and fail batch delay 5 ms, concurrency C, pool max(10, C+2)", history=False),
         *node_peers(work), *python_peers(work),
-        Peer("floor-batch", FLOOR, [*rust, "floor"], "batch", [row for row in ROWS if row not in ("enqueue_sleeping", "enqueue_busy")],
+        Peer("floor-batch", FLOOR, [*rust, "floor"], "batch", [row for row in ROWS if row not in ("enqueue_sleeping", "enqueue_busy", "pickup")],
              "strict in plain SQL: claim at most C, ack at most C, two statements", kind="floor"),
-        Peer("floor-notify", FLOOR, [*rust, "floor"], "batch", ["enqueue"],
+        Peer("floor-notify", FLOOR, [*rust, "floor"], "batch", ["enqueue", "pickup"],
              "single insert with pg_notify in the same statement", kind="floor", environment={"FLOOR_NOTIFY": "1"}),
         Peer("floor-fused", FLOOR, [*rust, "floor"], "fused", [*DRAINS, "burst"],
              "one statement acks a batch of 500 and claims the next", kind="floor"),
