@@ -65,6 +65,18 @@ fn every_verb_has_an_example_in_its_help() {
     }
 }
 
+#[cfg(not(feature = "chaos"))]
+#[test]
+fn a_build_without_the_feature_cannot_inject_faults() {
+    let run = Command::new(env!("CARGO_BIN_EXE_aisha"))
+        .env_clear()
+        .args(["chaos", "run"])
+        .output()
+        .expect("run aisha");
+    assert_eq!(run.status.code(), Some(2), "{run:?}");
+    assert!(!help(&[]).contains("chaos"));
+}
+
 #[test]
 fn the_help_says_what_exit_codes_mean() {
     let help = help(&[]);

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, io::Write as _, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, ensure};
+use sqlx::PgConnection;
 use tokio::{task::JoinSet, time::Instant};
 
 use super::{
@@ -25,6 +26,8 @@ const WATCH: Duration = Duration::from_secs(2);
 /// Nothing is under way in so many looks in a row: a job between two others is not seen in one.
 const QUIET_LOOKS: u32 = 3;
 const LOOK: Duration = Duration::from_millis(500);
+/// In so many looks.
+const ASK_AGAIN: u32 = 10;
 
 /// Runs a seed. An error means that there is no verdict; a red run is a report.
 pub(super) async fn one_seed(seed: u64, args: &RunArgs, given: &Given) -> anyhow::Result<SeedReport> {
@@ -175,24 +178,18 @@ async fn come_to_rest(
     people: &mut JoinSet<()>,
     until: Instant,
 ) -> anyhow::Result<Option<String>> {
-    let mut quiet = 0;
-    let mut asked = BTreeSet::new();
+    let (mut quiet, mut looks) = (0, 0_u32);
     loop {
         while people.try_join_next().is_some() {}
         injector.release();
         let mut db = site.database().await?;
         let mut open = unrest(site, &mut db).await?;
-        if open.is_none() {
-            // Who blocked the bot for a moment comes back, and is told what they missed.
-            let away = "select telegram_id from users where unreachable_at is not null";
-            let away: Vec<i64> = sqlx::query_scalar(away).fetch_all(&mut db).await?;
-            for id in away.into_iter().filter(|id| asked.insert(*id)) {
-                site.telegram.user(id).send_text("/status")?;
-                quiet = 0;
-            }
-            if !people.is_empty() {
-                open = Some(format!("{} people still wait", people.len()));
-            }
+        if looks % ASK_AGAIN == 0 {
+            call_back_who_is_away(site, &mut db).await?;
+        }
+        looks += 1;
+        if open.is_none() && !people.is_empty() {
+            open = Some(format!("{} people still wait", people.len()));
         }
         quiet = if open.is_none() { quiet + 1 } else { 0 };
         if quiet >= QUIET_LOOKS {
@@ -203,6 +200,16 @@ async fn come_to_rest(
         }
         tokio::time::sleep(LOOK).await;
     }
+}
+
+/// Who blocked the bot for a moment comes back and writes, and must be told what they missed.
+async fn call_back_who_is_away(site: &Site, db: &mut PgConnection) -> anyhow::Result<()> {
+    let away = "select telegram_id from users where unreachable_at is not null";
+    let away: Vec<i64> = sqlx::query_scalar(away).fetch_all(db).await?;
+    for id in away {
+        site.telegram.user(id).send_text("/status")?;
+    }
+    Ok(())
 }
 
 fn judge(seed: u64, args: &RunArgs, played: Played, wall: Duration) -> SeedReport {

@@ -147,6 +147,9 @@ impl Claim {
 
     /// Ends the run. `false`: it was interrupted before, for a reason that stays.
     pub(crate) fn interrupt(&self, why: Interruption) -> bool {
+        if why == Interruption::Lost && sabotaged(Sabotage::NoFencing) {
+            return false;
+        }
         let first = self.0.ended.set(why).is_ok();
         self.0.stop.cancel();
         first
