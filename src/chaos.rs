@@ -90,6 +90,9 @@ pub struct RunArgs {
     /// Take one protection away in all roles; the run must then fail
     #[arg(long, value_parser = sabotage)]
     sabotage: Option<Sabotage>,
+    /// Keep logs and ledgers of a sabotaged run as well
+    #[arg(long)]
+    keep: bool,
     /// One JSON object at the end instead of text
     #[arg(long)]
     json: bool,

@@ -51,7 +51,7 @@ pub(super) async fn one_seed(seed: u64, args: &RunArgs, given: &Given) -> anyhow
         Err(error) => Err(error),
     };
     let red = report.as_ref().map_or(true, |report| !report.holds());
-    if red && args.sabotage.is_none() {
+    if red && (args.sabotage.is_none() || args.keep) {
         let telegram = site.telegram.control().ledger(&LedgerFilter::default());
         let ledgers = serde_json::json!({ "fal": site.fal.ledger(), "telegram": telegram });
         let kept = home.keep();

@@ -136,8 +136,9 @@ fn telegram_fault(kind: Kind, pick: u64) -> Option<telegram::Fault> {
         }
         _ => return None,
     };
-    // Of all messages the last one matters most: every second fault waits for one.
-    Some(if pick % 2 == 0 {
+    // Of all messages the last one matters most: a lost answer waits for one, of other faults every second does.
+    let last_word = kind == Kind::TelegramLosesAnswer || pick % 2 == 0;
+    Some(if last_word {
         fault.containing(person::ENDINGS[0])
     } else {
         fault
