@@ -55,53 +55,61 @@ pub(super) fn everything_ends(evidence: &Evidence, unrest: Option<&str>) -> Vec<
     found
 }
 
+/// What a chat heard, and what there was to hear.
+#[derive(Default)]
+struct Told {
+    /// Final messages that Telegram took.
+    messages: i64,
+    /// Trainings that ended.
+    ends: i64,
+    /// Sends that we counted as perhaps twice.
+    counted_twice: i64,
+}
+
+fn told(evidence: &Evidence) -> BTreeMap<i64, Told> {
+    let mut chats: BTreeMap<i64, Told> = BTreeMap::new();
+    for message in &evidence.finals {
+        chats.entry(message.chat_id).or_default().messages += 1;
+    }
+    let ended = evidence.trainings.iter();
+    for training in ended.filter(|training| FINAL.contains(&training.status.as_str())) {
+        let told = chats.entry(training.chat_id).or_default();
+        told.ends += 1;
+        told.counted_twice += training.possible_duplicates;
+    }
+    chats
+}
+
 /// I4. By what Telegram took.
 pub(super) fn ends_are_told(evidence: &Evidence) -> Vec<Violation> {
-    let mut told: BTreeMap<i64, i64> = BTreeMap::new();
-    for message in &evidence.finals {
-        *told.entry(message.chat_id).or_default() += 1;
-    }
-    let mut ends: BTreeMap<i64, (i64, i64)> = BTreeMap::new();
-    for training in evidence
-        .trainings
-        .iter()
-        .filter(|training| FINAL.contains(&training.status.as_str()))
-    {
-        let (count, counted_twice) = ends.entry(training.chat_id).or_default();
-        *count += 1;
-        *counted_twice += training.possible_duplicates;
-    }
-    let mut found = Vec::new();
-    for (chat, (count, counted_twice)) in &ends {
-        let told = told.remove(chat).unwrap_or_default();
-        if told < *count {
-            found.push(Violation::new(
-                "I4",
-                format!("chat {chat}: {count} trainings ended, {told} ends were told"),
-            ));
-        } else if told > count + counted_twice {
-            let what = format!(
-                "chat {chat}: {told} final messages of {count} ended trainings, and only {counted_twice} counted as perhaps twice"
-            );
-            found.push(Violation::new("I4", what));
+    let wrong = |(chat, told): (i64, Told)| {
+        let Told {
+            messages,
+            ends,
+            counted_twice,
+        } = told;
+        if messages < ends {
+            Some(format!(
+                "chat {chat}: {ends} trainings ended, {messages} ends were told"
+            ))
+        } else if messages > ends + counted_twice {
+            Some(format!(
+                "chat {chat}: {messages} final messages of {ends} ended trainings, and {counted_twice} counted as perhaps twice"
+            ))
+        } else {
+            None
         }
-    }
-    for (chat, told) in told {
-        found.push(Violation::new(
-            "I4",
-            format!("chat {chat}: {told} final messages and no training that ended"),
-        ));
-    }
-    found
+    };
+    let found = told(evidence).into_iter().filter_map(wrong);
+    found.map(|what| Violation::new("I4", what)).collect()
 }
 
 /// Final messages beyond one a training.
 pub(in crate::chaos) fn duplicate_messages(evidence: &Evidence) -> usize {
-    let ended = evidence
-        .trainings
-        .iter()
-        .filter(|training| FINAL.contains(&training.status.as_str()));
-    evidence.finals.len().saturating_sub(ended.count())
+    let beyond = told(evidence)
+        .into_values()
+        .map(|told| (told.messages - told.ends).max(0));
+    usize::try_from(beyond.sum::<i64>()).unwrap_or(0)
 }
 
 /// I7. What a fault made unwinnable is buried under its own code; everything else is a loss.
