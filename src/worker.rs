@@ -233,6 +233,11 @@ fn options(settings: &WorkerSettings) -> WorkerOptions {
             .iter()
             .map(|(queue, slots)| (*queue, *slots))
             .collect(),
+        prefetch: settings
+            .prefetch
+            .iter()
+            .map(|(queue, jobs)| (*queue, *jobs))
+            .collect(),
         lease,
         beat,
         sweep,

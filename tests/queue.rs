@@ -16,6 +16,7 @@ mod helpers;
 mod metrics;
 mod outages;
 mod periodic;
+mod prefetch;
 mod processes;
 mod prune;
 mod rescue;
@@ -57,6 +58,7 @@ fn options(slots: usize) -> WorkerOptions {
     WorkerOptions {
         name: "test".to_owned(),
         slots: vec![(Queue::Upkeep, slots)],
+        prefetch: Vec::new(),
         lease: Duration::from_secs(30),
         beat: Duration::from_millis(300),
         sweep: Duration::from_millis(200),

@@ -6,14 +6,15 @@
 //! # Must stay true
 //! * Every write after a claim names job and claim; zero rows means that the claim is lost, and is a value.
 //! * Leases are on database time; [`Claim::lease_remaining`] is on this process's monotonic clock and never later.
-//! * The attempt is charged at the claim and given back by a snooze or a release, never charged afterwards.
+//! * The attempt is charged at the claim and given back by a snooze or a release, never charged afterwards; a claim
+//!   ahead of the slots also by a crash, after which the job is under suspicion and runs alone (K3).
 //! * A `done` is durable before its slot is free.
 //! * No error of the database ends a loop (Q18): it is waited out with backoff.
 //!
 //! # If the process dies here
 //! Its running jobs keep their lease, then any worker's sweep makes them ready again with the attempt charged.
 //!
-//! Read next: `migrations/*_create_jobs.sql`, then `pump.rs` (claims and acks), `settle.rs` (every other end),
+//! Read next: `migrations/*_create_jobs.sql`, then `pump.rs` (claims and acks), `slots.rs`, `settle.rs` (every other end),
 //! `heartbeat.rs`, `sweep.rs` (rescue and promotion), `wake.rs` (no lost wake-up), `periodic.rs`, `apalis.rs`.
 
 use std::fmt;
@@ -31,11 +32,14 @@ mod exchange;
 mod fence;
 mod heartbeat;
 mod inspect;
+mod lane;
 mod link;
 mod periodic;
 mod prune;
 mod pump;
+mod release;
 mod settle;
+mod slots;
 mod sweep;
 mod wake;
 
@@ -57,8 +61,9 @@ pub(crate) use exchange::{Claimed, Known, KnownKind, claim_one};
 pub(crate) use fence::{complete_in, complete_in as complete, fence};
 pub(crate) use heartbeat::Heartbeat;
 pub(crate) use periodic::{Timetable, tick_forever};
-pub(crate) use pump::{Assignment, Intake, Pump};
+pub(crate) use pump::{Pump, Room};
 pub(crate) use settle::{Ending, Settler, requeue};
+pub(crate) use slots::{Assignment, Slots};
 pub(crate) use sweep::{promote_forever, rescue_expired, sweep_forever};
 pub(crate) use wake::listen_forever;
 

@@ -17,7 +17,7 @@ use tracing::{info, warn};
 use crate::{
     job::Queue,
     queue::{
-        Assignment, Ending, Engine, Heartbeat, Interruption, Pump, Settler, Timetable, Timing, attend,
+        Assignment, Ending, Engine, Heartbeat, Interruption, Pump, Room, Settler, Timetable, Timing, attend,
         listen_forever, promote_forever, sample_forever, sweep_forever, tick_forever,
     },
 };
@@ -39,6 +39,9 @@ pub struct WorkerOptions {
     pub name: String,
     /// Which queues, and how many jobs of each at once.
     pub slots: Vec<(Queue, usize)>,
+    /// Which of these queues claim so many jobs beyond their slots, for jobs that are cheap and can safely be run
+    /// twice: a crash may repeat as many as slots and buffer hold. The others are strict.
+    pub prefetch: Vec<(Queue, usize)>,
     /// A worker that is silent for longer has lost its jobs. At least three beats.
     pub lease: Duration,
     /// Between heartbeats.
@@ -56,6 +59,7 @@ impl Default for WorkerOptions {
         Self {
             name: "worker".to_owned(),
             slots: Vec::new(),
+            prefetch: Vec::new(),
             lease: Duration::from_secs(15),
             beat: Duration::from_secs(5),
             sweep: Duration::from_secs(5),
@@ -91,6 +95,8 @@ pub struct Worker {
 }
 
 impl Worker {
+    /// Most claims of one queue beyond its slots.
+    pub const MOST_PREFETCHED: usize = 5000;
     /// How long a hard stop may take to hand jobs back.
     const HAND_BACK: Duration = Duration::from_secs(5);
 
@@ -100,7 +106,7 @@ impl Worker {
     }
 
     /// A worker for the kinds of `registry`, on the database behind `pool`; its engine opens connections of its own,
-    /// one for each queue and up to six more. To be called within a runtime.
+    /// one for each queue (two where it prefetches) and up to six more. To be called within a runtime.
     pub fn with_registry(
         pool: &PgPool,
         registry: Registry,
@@ -114,6 +120,17 @@ impl Worker {
         if [options.beat, options.sweep, options.poll].contains(&Duration::ZERO) {
             return Err(WorkerError::Options(
                 "queue.beat, queue.sweep and queue.poll must be more than nothing",
+            ));
+        }
+        let of_here = |queue: Queue| options.slots.iter().any(|(here, _)| *here == queue);
+        if !options.prefetch.iter().all(|(queue, _)| of_here(*queue)) {
+            return Err(WorkerError::Options(
+                "a queue that prefetches must have slots as well",
+            ));
+        }
+        if options.prefetch.iter().any(|(_, jobs)| *jobs > Self::MOST_PREFETCHED) {
+            return Err(WorkerError::Options(
+                "a queue may prefetch at most 5000 jobs: their leases are renewed in one statement",
             ));
         }
         let timing = Timing {
@@ -209,10 +226,15 @@ impl Worker {
         // All kinds in each queue: a kind that moved to another one leaves jobs behind.
         let known = self.registry.known();
         for &(queue, slots) in &self.options.slots {
-            let (pump, intake) = Pump::new(
+            let ahead = self.options.prefetch.iter().find(|(here, _)| *here == queue);
+            let room = Room {
+                slots,
+                prefetch: ahead.map_or(0, |(_, jobs)| *jobs),
+            };
+            let (pump, slots) = Pump::new(
                 Arc::clone(&self.engine),
                 queue,
-                slots,
+                room,
                 known.clone(),
                 soft.clone(),
             );
@@ -221,7 +243,7 @@ impl Worker {
             let handler = move |job| handle(Arc::clone(&registry), Arc::clone(&engine), job).boxed();
             queues.spawn(attend(
                 format!("{}-{queue}", self.id()),
-                intake,
+                slots,
                 Arc::new(handler),
                 soft.clone(),
             ));

@@ -32,6 +32,9 @@ pub struct Args {
     /// Jobs at once.
     #[arg(long, default_value_t = 1)]
     slots: usize,
+    /// Claims beyond them.
+    #[arg(long, default_value_t = 0)]
+    prefetch: usize,
     /// `queue.lease`; a beat is a tenth of it.
     #[arg(long, default_value_t = 3000)]
     lease: u64,
@@ -85,6 +88,7 @@ pub async fn main(args: Args) -> Result<(), Failure> {
     let options = WorkerOptions {
         name: args.name,
         slots: vec![(Queue::Upkeep, args.slots)],
+        prefetch: vec![(Queue::Upkeep, args.prefetch)],
         lease,
         beat: lease / 10,
         sweep: Duration::from_millis(args.sweep),

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
-use jobs::{Retention, job::Queue};
+use jobs::{Retention, job::Queue, runtime::Worker};
 use secrecy::SecretString;
 
 use super::{
@@ -144,6 +144,8 @@ pub struct WorkerSettings {
     pub retention: Retention,
     /// Jobs that run here at once, for each queue that is taken from.
     pub slots: BTreeMap<Queue, usize>,
+    /// Claims beyond the slots, for the same queues; 0: strict.
+    pub prefetch: BTreeMap<Queue, usize>,
     /// Where health is served.
     pub health_listen: Option<SocketAddr>,
 }
@@ -162,6 +164,7 @@ impl Role for WorkerSettings {
         let queue = QueueSettings::read(from);
         let retention = retention(from);
         let slots = read_slots(from);
+        let prefetch = slots.as_ref().and_then(|slots| read_prefetch(from, slots));
         let health_listen = from.optional("health.listen", "127.0.0.1:9001");
         Some(Self {
             log: log?,
@@ -174,6 +177,7 @@ impl Role for WorkerSettings {
             queue: queue?,
             retention: retention?,
             slots: slots?,
+            prefetch: prefetch?,
             health_listen: health_listen?,
         })
     }
@@ -201,6 +205,16 @@ fn read_slots(from: &mut Reader<'_>) -> Option<BTreeMap<Queue, usize>> {
         }
     }
     all_known.then_some(slots)
+}
+
+/// `[queue.prefetch]` of the queues that are taken from.
+fn read_prefetch(from: &mut Reader<'_>, slots: &BTreeMap<Queue, usize>) -> Option<BTreeMap<Queue, usize>> {
+    let mut prefetch = BTreeMap::new();
+    for &queue in slots.keys() {
+        let jobs = from.number(&format!("queue.prefetch.{queue}"), 0..=Worker::MOST_PREFETCHED);
+        prefetch.extend(jobs.map(|jobs| (queue, jobs)));
+    }
+    (prefetch.len() == slots.len()).then_some(prefetch)
 }
 
 /// `aisha migrate`

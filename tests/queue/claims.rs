@@ -9,7 +9,7 @@ use jobs::{
     testing::{Probe, Probes},
 };
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, types::Uuid};
 
 use super::{Gate, Running, all_ended, answering, done_at_once, gated, look, options, probe, reaches};
 use crate::support::Db;
@@ -127,7 +127,7 @@ async fn q03_a_claim_touches_few_pages_of_a_large_table() {
         .await
         .unwrap();
     let statement = include_str!("../../jobs/src/queue/sql/exchange.sql");
-    let types = "bigint[], uuid[], uuid, text, float8, text, text[], smallint[], bigint";
+    let types = "bigint[], uuid[], uuid, text, float8, text, text[], smallint[], bigint, boolean";
     // Prepared while the table is empty, as a worker does that starts before the burst (Q22).
     sqlx::raw_sql(AssertSqlSafe(format!(
         "analyze jobs; prepare exchange ({types}) as {statement}"
@@ -135,8 +135,19 @@ async fn q03_a_claim_touches_few_pages_of_a_large_table() {
     .execute(&mut connection)
     .await
     .unwrap();
-    let execute = "execute exchange ('{}', '{}', gen_random_uuid(), 'w', 15, 'upkeep', '{probe}', '{1}', 10)";
-    sqlx::raw_sql(execute).execute(&mut connection).await.unwrap();
+    let execute = |acks: &[(i64, Uuid)], ahead: bool| {
+        let ids: Vec<String> = acks.iter().map(|(id, _)| id.to_string()).collect();
+        let claims: Vec<String> = acks.iter().map(|(_, claim)| claim.to_string()).collect();
+        format!(
+            "execute exchange ('{{{}}}', '{{{}}}', gen_random_uuid(), 'w', 15, 'upkeep', '{{probe}}', '{{1}}', 10, {ahead})",
+            ids.join(","),
+            claims.join(",")
+        )
+    };
+    sqlx::raw_sql(AssertSqlSafe(execute(&[], false)))
+        .execute(&mut connection)
+        .await
+        .unwrap();
     let fill = format!(
         "insert into jobs (kind, version, queue, payload, priority, state, run_at, finished_at)
          select 'probe', 1, 'upkeep', jsonb_build_object('says', n), 0, state::job_state,
@@ -149,21 +160,84 @@ async fn q03_a_claim_touches_few_pages_of_a_large_table() {
         .await
         .unwrap();
 
-    let explain = format!("explain (analyze, buffers, format json) {execute}");
-    let plan: Value = sqlx::query_scalar(AssertSqlSafe(explain))
-        .persistent(false)
-        .fetch_one(&mut connection)
+    // The first claims, the others also ack what the one before claimed: more pages, and as few whatever is there.
+    let mut acks = Vec::new();
+    for (ahead, most) in [(false, 200), (false, 400), (true, 400)] {
+        let explain = format!(
+            "explain (analyze, buffers, format json) {}",
+            execute(&acks, ahead)
+        );
+        let plan: Value = sqlx::query_scalar(AssertSqlSafe(explain))
+            .persistent(false)
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        let plan = &plan[0]["Plan"];
+        let touched =
+            plan["Shared Hit Blocks"].as_u64().unwrap() + plan["Shared Read Blocks"].as_u64().unwrap();
+        assert!(touched <= most, "{touched} buffers: {plan:#}");
+        assert!(!plan.to_string().contains("Seq Scan"), "{plan:#}");
+        acks = sqlx::query_as("select id, claim_id from jobs where state = 'running'")
+            .fetch_all(&db.pool)
+            .await
+            .unwrap();
+        assert_eq!(acks.len(), 10, "what was claimed before is done");
+    }
+}
+
+/// A worker that has planned its statements on an empty table, which statistics still say it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn q22_a_burst_into_an_empty_analysed_queue_is_never_scanned() {
+    const JOBS: u64 = 20_000;
+    let db = Db::new().await;
+    sqlx::raw_sql("analyze jobs; alter table jobs set (autovacuum_enabled = off)")
+        .execute(&db.pool)
         .await
         .unwrap();
-    let plan = &plan[0]["Plan"];
-    let touched = plan["Shared Hit Blocks"].as_u64().unwrap() + plan["Shared Read Blocks"].as_u64().unwrap();
-    assert!(touched <= 200, "{touched} buffers: {plan:#}");
-    assert!(!plan.to_string().contains("Seq Scan"), "{plan:#}");
-    let claimed: i64 = sqlx::query_scalar("select count(*) from jobs where state = 'running'")
-        .fetch_one(&db.pool)
+    let worker = Running::start(&db.pool, done_at_once(&db.pool), options(50));
+    super::asleep(&db.pool).await;
+    sqlx::query(
+        r#"insert into jobs (kind, version, queue, payload, priority, state, run_at)
+           select 'probe', 1, 'upkeep', '{"says": "x", "key": null}', 0, 'ready', now() from generate_series(1, $1)"#,
+    )
+    .bind(i64::try_from(JOBS).unwrap())
+    .execute(&db.pool)
+    .await
+    .unwrap();
+    let mut watcher = PgConnection::connect_with(&db.pool.connect_options())
         .await
         .unwrap();
-    assert_eq!(claimed, 10);
+    sqlx::raw_sql("set enable_seqscan = off; set enable_bitmapscan = off")
+        .execute(&mut watcher)
+        .await
+        .unwrap();
+    let mut live = true;
+    while live {
+        live = sqlx::query_scalar(
+            "select exists (select from jobs where queue = 'upkeep' and state = 'ready')
+                 or exists (select from jobs where queue = 'upkeep' and state = 'running')",
+        )
+        .fetch_one(&mut watcher)
+        .await
+        .unwrap();
+        tokio::task::yield_now().await;
+    }
+    worker.stop().await;
+    watcher.close().await.unwrap();
+    // Sessions report what they did when they end.
+    let (read, updated) = crate::support::eventually("the server's counters", async || {
+        let (read, updated): (i64, i64) =
+            sqlx::query_as("select seq_tup_read, n_tup_upd from pg_stat_user_tables where relname = 'jobs'")
+                .fetch_one(&db.pool)
+                .await
+                .unwrap();
+        (updated.unsigned_abs() >= 2 * JOBS).then_some((read.unsigned_abs(), updated))
+    })
+    .await;
+    assert!(
+        read < 2 * JOBS,
+        "{read} rows were scanned for {updated} changes of {JOBS} jobs"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,23 +14,23 @@ use sqlx::{Connection as _, PgConnection, PgPool};
 use super::{Gate, Running, all_ended, done_at_once, gated, look, options, outcomes, probe, reaches};
 use crate::support::{Aisha, Db, aisha, eventually};
 
-fn worker(db: &Db, more: &[&str]) -> Aisha {
+pub(super) fn worker(db: &Db, more: &[&str]) -> Aisha {
     let mut arguments = vec!["internal", "run-probes", db.url()];
     arguments.extend(more);
     aisha(arguments).start()
 }
 
-async fn claiming(db: &Db, more: &[&str]) -> Aisha {
+pub(super) async fn claiming(db: &Db, more: &[&str]) -> Aisha {
     let worker = worker(db, more);
     worker.line("is claiming jobs").await;
     worker
 }
 
 /// A gate that handlers in other processes wait at: an advisory lock.
-struct SharedGate(PgConnection);
+pub(super) struct SharedGate(PgConnection);
 
 impl SharedGate {
-    async fn closed(db: &Db, number: i64) -> Self {
+    pub(super) async fn closed(db: &Db, number: i64) -> Self {
         let mut connection = PgConnection::connect(db.url()).await.unwrap();
         sqlx::query("select pg_advisory_lock($1)")
             .bind(number)
@@ -40,7 +40,7 @@ impl SharedGate {
         Self(connection)
     }
 
-    async fn open(self) {
+    pub(super) async fn open(self) {
         self.0.close().await.unwrap();
     }
 }
@@ -52,7 +52,7 @@ async fn effects(pool: &PgPool) -> Vec<String> {
         .unwrap()
 }
 
-async fn held_by(pool: &PgPool, job: JobId) -> String {
+pub(super) async fn held_by(pool: &PgPool, job: JobId) -> String {
     reaches(pool, job, JobState::Running)
         .await
         .job

@@ -67,7 +67,7 @@ fn q05_leases_are_kept_alive_while_every_thread_is_busy() {
 }
 
 /// Since the claims of all that runs.
-async fn two_leases_pass(pool: &PgPool) {
+pub(super) async fn two_leases_pass(pool: &PgPool) {
     eventually("two leases of time to pass", async || {
         let passed: bool =
             sqlx::query_scalar("select bool_and(now() > claimed_at + make_interval(secs => $1)) from jobs where state = 'running'")

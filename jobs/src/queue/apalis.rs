@@ -1,11 +1,12 @@
 //! The only file that names apalis: its worker takes jobs from a [`Pump`](super::Pump) and drives the handlers.
 //!
 //! apalis owns the loop, the layers and the shutdown order; claims, leases, outcomes and slots are ours, on the other
-//! side of an [`Intake`]. One apalis worker stands for all slots of a queue. What is odd here answers to a hole that
-//! docs/adr/0001 lists:
+//! side of [`Slots`]. One apalis worker stands for all slots of a queue, and one of its tasks for a slot that is worked
+//! for as long as jobs wait: through apalis job by job, a busy queue of small jobs spends more on the way to a handler
+//! than in it (docs/adr/0005). What is odd here answers to a hole that docs/adr/0001 lists:
 //! * `poll_*` never fails: an error would end the worker and drop its running handlers;
 //! * `Kind = Ephemeral`: rows are decoded by us, since one that does not decode would end the worker;
-//! * each handler is spawned: apalis polls all of a worker's handlers on one task, hence on one core;
+//! * each worked slot is spawned: apalis polls all of a worker's handlers on one task, hence on one core;
 //! * no retry, timeout or panic layer of apalis: what they decide is never written to the queue.
 
 use std::{
@@ -17,24 +18,28 @@ use std::{
 use apalis::prelude::{Backend, Task, WorkerBuilder, WorkerContext};
 use apalis_core::backend::{BackendConfig, finalize::Ephemeral};
 use futures::future::BoxFuture;
+use tokio::task::coop::consume_budget;
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service};
 use tracing::{error, warn};
 
-use super::{Assignment, Intake};
+use super::{
+    Assignment, Slots,
+    slots::Shift,
+};
 
 /// Runs a job to its end: never fails, never panics.
 pub(crate) type Handler = Arc<dyn Fn(Assignment) -> BoxFuture<'static, ()> + Send + Sync>;
 
-/// Runs what comes out of `intake` until `stop`, and then until the last handler has ended.
-pub(crate) async fn attend(name: String, intake: Intake, handler: Handler, stop: CancellationToken) {
+/// Runs what waits for `slots` until `stop`, and then until the last handler has ended.
+pub(crate) async fn attend(name: String, slots: Arc<Slots>, handler: Handler, stop: CancellationToken) {
     while !stop.is_cancelled() {
         let run = Arc::clone(&handler);
         let worker = WorkerBuilder::new(name.as_str())
             .backend(Source {
-                intake: intake.clone(),
+                slots: Arc::clone(&slots),
             })
-            .build(move |job: Assignment| run(job));
+            .build(move |shift: Shift| work(shift, Arc::clone(&run)));
         let stop = stop.clone();
         let ended = worker
             .run_with_ctx(move |worker| {
@@ -51,13 +56,22 @@ pub(crate) async fn attend(name: String, intake: Intake, handler: Handler, stop:
     }
 }
 
-/// A queue's jobs as an apalis backend.
+/// Works a slot until nothing waits for it.
+async fn work(shift: Shift, run: Handler) {
+    while let Some(job) = shift.next() {
+        run(job).await;
+        // Jobs that never wait must not keep a thread to themselves.
+        consume_budget().await;
+    }
+}
+
+/// A queue's slots as an apalis backend.
 struct Source {
-    intake: Intake,
+    slots: Arc<Slots>,
 }
 
 impl Backend for Source {
-    type Task = Task<Assignment>;
+    type Task = Task<Shift>;
     type Error = Infallible;
 
     fn poll_ready(&mut self, _: &mut Context<'_>, _: &WorkerContext) -> Poll<Result<(), Infallible>> {
@@ -69,9 +83,7 @@ impl Backend for Source {
         cx: &mut Context<'_>,
         _: &WorkerContext,
     ) -> Poll<Option<Result<Self::Task, Infallible>>> {
-        self.intake
-            .poll_next(cx)
-            .map(|job| job.map(|job| Ok(Task::new(job))))
+        self.slots.poll_shift(cx).map(|shift| Some(Ok(Task::new(shift))))
     }
 
     /// The pump hands back what was not started.
@@ -81,7 +93,7 @@ impl Backend for Source {
 }
 
 impl BackendConfig for Source {
-    type Args = Assignment;
+    type Args = Shift;
     type Id = i64;
     type Kind = Ephemeral;
     type Config = ();
@@ -96,7 +108,7 @@ impl BackendConfig for Source {
     }
 }
 
-/// Gives every handler a task of its own, so that they use all cores.
+/// Gives every worked slot a task of its own, so that they use all cores.
 #[derive(Debug, Clone, Copy)]
 struct Spawn;
 
@@ -111,9 +123,9 @@ impl<S> Layer<S> for Spawn {
 #[derive(Debug, Clone)]
 struct Spawned<S>(S);
 
-impl<S> Service<Task<Assignment>> for Spawned<S>
+impl<S> Service<Task<Shift>> for Spawned<S>
 where
-    S: Service<Task<Assignment>>,
+    S: Service<Task<Shift>>,
     S::Future: Future<Output = Result<S::Response, S::Error>> + Send + 'static,
     S::Response: Send + 'static,
     S::Error: std::fmt::Display + Send + 'static,
@@ -126,13 +138,13 @@ where
         self.0.poll_ready(cx)
     }
 
-    fn call(&mut self, job: Task<Assignment>) -> Self::Future {
+    fn call(&mut self, job: Task<Shift>) -> Self::Future {
         let run = tokio::spawn(self.0.call(job));
         Box::pin(async move {
             match run.await {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => warn!("A handler's service failed: {error}"),
-                // The slot was given back as it was dropped, and the lease takes care of the job.
+                // The job was given back as its slot was dropped, and the lease takes care of the job.
                 Err(error) => error!("A handler's task ended early: {error}"),
             }
             Ok(())

@@ -127,12 +127,17 @@ impl Held {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn add(&self, claim: &Claim) {
-        self.claims().insert((claim.job(), claim.id()), claim.clone());
+    pub(super) fn add<'a>(&self, claims: impl IntoIterator<Item = &'a Claim>) {
+        let claims = claims.into_iter();
+        self.claims()
+            .extend(claims.map(|claim| ((claim.job(), claim.id()), claim.clone())));
     }
 
-    pub(super) fn remove(&self, claim: &Claim) {
-        self.claims().remove(&(claim.job(), claim.id()));
+    pub(super) fn remove<'a>(&self, claims: impl IntoIterator<Item = &'a Claim>) {
+        let mut held = self.claims();
+        for claim in claims {
+            held.remove(&(claim.job(), claim.id()));
+        }
     }
 
     pub(super) fn all(&self) -> Vec<Claim> {

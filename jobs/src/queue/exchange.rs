@@ -1,7 +1,11 @@
 //! The statement that a busy worker lives on: acks what is done, claims what is next.
 
-use std::time::{Duration, Instant};
+use std::{
+    cmp::Reverse,
+    time::{Duration, Instant},
+};
 
+use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
@@ -58,6 +62,26 @@ pub(crate) struct Claimed {
     pub coalesces: bool,
 }
 
+/// What a statement is to claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// So many for free slots; each is charged, whatever becomes of this process.
+    Strict(usize),
+    /// So many for the buffer; a crash gives their attempts back. No suspects.
+    Ahead(usize),
+    /// One suspect, charged. Nothing is acked by the way.
+    Suspect,
+}
+
+impl Wanted {
+    pub(super) const fn count(self) -> usize {
+        match self {
+            Self::Strict(count) | Self::Ahead(count) => count,
+            Self::Suspect => 1,
+        }
+    }
+}
+
 /// One exchange.
 pub(super) struct Exchange<'a> {
     pub acks: &'a [Claim],
@@ -66,26 +90,69 @@ pub(super) struct Exchange<'a> {
     pub lease: Duration,
     pub queue: Queue,
     pub known: &'a Known,
-    /// How many to claim at most.
-    pub free: usize,
+    pub wanted: Wanted,
 }
 
 /// What an exchange brought.
+#[derive(Default)]
 pub(super) struct Exchanged {
     /// How many acks changed a row; the others came too late.
     pub acked: usize,
     /// In the order of the queue.
     pub claimed: Vec<Claimed>,
-    /// How long each could have run before, in seconds.
-    pub waits: Vec<f64>,
+    /// How long each could have run before.
+    pub waits: Vec<Duration>,
+    /// There are jobs that must run alone.
+    pub suspects: bool,
+}
+
+/// A row of the answer; all but the first three are those of a claimed job.
+struct Row {
+    acked: i64,
+    now: DateTime<Utc>,
+    suspects: bool,
+    id: Option<i64>,
+    kind: Option<String>,
+    payload: Option<Json<Box<RawValue>>>,
+    attempt: Option<i32>,
+    priority: Option<i16>,
+    run_at: Option<DateTime<Utc>>,
+    created_at: Option<DateTime<Utc>>,
+    dedupe_scope: Option<DedupeScope>,
 }
 
 impl Exchange<'_> {
     pub(super) async fn run(&self, db: &mut PgConnection) -> Result<Exchanged, sqlx::Error> {
+        let sent = Instant::now();
+        let mut rows = match self.wanted {
+            Wanted::Suspect => self.claim_suspect(db).await?,
+            Wanted::Strict(count) => self.swap(db, count, false).await?,
+            Wanted::Ahead(count) => self.swap(db, count, true).await?,
+        };
+        // The update answers in the order of ids.
+        rows.sort_unstable_by_key(|row| (row.priority.map(Reverse), row.run_at, row.id));
+        let mut exchanged = Exchanged::default();
+        if let Some(row) = rows.first() {
+            exchanged.acked = usize::try_from(row.acked).unwrap_or(0);
+            exchanged.suspects = row.suspects;
+        }
+        exchanged.claimed.reserve(rows.len());
+        exchanged.waits.reserve(rows.len());
+        for row in rows {
+            let waited = row.run_at.max(row.created_at).map(|since| span(since, row.now));
+            if let Some(claimed) = self.grant(row, sent) {
+                exchanged.waits.extend(waited);
+                exchanged.claimed.push(claimed);
+            }
+        }
+        Ok(exchanged)
+    }
+
+    async fn swap(&self, db: &mut PgConnection, count: usize, ahead: bool) -> Result<Vec<Row>, sqlx::Error> {
         let ids: Vec<i64> = self.acks.iter().map(|claim| claim.job().0).collect();
         let claims: Vec<Uuid> = self.acks.iter().map(|claim| claim.id().0).collect();
-        let sent = Instant::now();
-        let mut rows = sqlx::query_file!(
+        sqlx::query_file_as!(
+            Row,
             "src/queue/sql/exchange.sql",
             &ids,
             &claims,
@@ -95,43 +162,51 @@ impl Exchange<'_> {
             self.queue.as_str(),
             &self.known.names,
             &self.known.versions,
-            i64::try_from(self.free).unwrap_or(i64::MAX),
+            i64::try_from(count).unwrap_or(i64::MAX),
+            ahead,
         )
         .fetch_all(db)
-        .await?;
-        // The update answers in the order of ids.
-        rows.sort_by_key(|row| (row.priority.map(std::cmp::Reverse), row.run_at, row.id));
-        let waits = rows.iter().filter_map(|row| row.waited).collect();
-        let acked = rows
-            .first()
-            .map_or(0, |row| usize::try_from(row.acked).unwrap_or(0));
-        let claimed = rows
-            .into_iter()
-            .filter_map(|row| {
-                let kind = self.known.find(row.kind.as_deref()?)?;
-                let grant = Grant {
-                    job: JobId(row.id?),
-                    id: self.claim,
-                    attempt: u16::try_from(row.attempt?).unwrap_or(u16::MAX),
-                    max_attempts: kind.max_attempts,
-                    age: seconds(row.age?),
-                    claimed: sent,
-                    lease: self.lease,
-                };
-                Some(Claimed {
-                    claim: Claim::new(&grant),
-                    kind: kind.name,
-                    payload: row.payload?.0,
-                    coalesces: row.dedupe_scope == Some(DedupeScope::UntilStarted),
-                })
-            })
-            .collect();
-        Ok(Exchanged {
-            acked,
-            claimed,
-            waits,
+        .await
+    }
+
+    async fn claim_suspect(&self, db: &mut PgConnection) -> Result<Vec<Row>, sqlx::Error> {
+        sqlx::query_file_as!(
+            Row,
+            "src/queue/sql/claim_suspect.sql",
+            self.claim.0,
+            self.worker,
+            self.lease.as_secs_f64(),
+            self.queue.as_str(),
+            &self.known.names,
+            &self.known.versions,
+        )
+        .fetch_all(db)
+        .await
+    }
+
+    fn grant(&self, row: Row, sent: Instant) -> Option<Claimed> {
+        let kind = self.known.find(row.kind.as_deref()?)?;
+        let grant = Grant {
+            job: JobId(row.id?),
+            id: self.claim,
+            attempt: u16::try_from(row.attempt?).unwrap_or(u16::MAX),
+            max_attempts: kind.max_attempts,
+            age: span(row.created_at?, row.now),
+            claimed: sent,
+            lease: self.lease,
+        };
+        Some(Claimed {
+            claim: Claim::new(&grant),
+            kind: kind.name,
+            payload: row.payload?.0,
+            coalesces: row.dedupe_scope == Some(DedupeScope::UntilStarted),
         })
     }
+}
+
+/// Between two moments of the database; a clock that was set back makes none.
+fn span(from: DateTime<Utc>, to: DateTime<Utc>) -> Duration {
+    (to - from).to_std().unwrap_or(Duration::ZERO)
 }
 
 /// Claims one waiting job by id, out of turn. `None`: it is not waiting, or of an unknown kind.

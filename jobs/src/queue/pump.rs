@@ -1,94 +1,72 @@
-//! One queue of one worker: claims what the free slots can take, and acks what came back, in one statement.
+//! One queue of one worker: claims what its slots and its buffer can take, and acks what came back.
+//!
+//! One statement does both (`exchange.rs`). A strict queue has one lane and no buffer: a slot is free when its outcome
+//! is durable. A prefetching queue (K3) has a buffer and two lanes, whose statements overlap: while one is under way,
+//! handlers go on with what is buffered.
 //!
 //! # Must stay true
-//! * Strict: never more claims than slots, and a slot is free only when its outcome is durable (Q3, Q10).
+//! * Never more claims than slots and buffer together, outcomes that are not durable yet included: the most that a
+//!   crash can run twice (Q3, Q10).
 //! * Acks are grouped by themselves: what ends while a statement is under way goes with the next.
+//! * A prefetching queue runs a suspect alone, with nothing else claimed, so that its crash is nobody else's.
 //! * A claim whose answer was lost with the connection is given back uncharged before the next one.
 //!
 //! # If the process dies here
-//! Outcomes that were not acked are lost with their leases, and the jobs run again.
+//! Outcomes that were not acked are lost with their leases, and the jobs run again; what was claimed ahead uncharged.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
+use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::{
-    sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
     task::yield_now,
-    time::{sleep, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{
-    Claim, ClaimId, Claimed, Ending, Engine, Known,
+    Claim, Claimed, Engine, Known, Slots,
     backoff::{Backoff, jittered},
-    exchange::{Exchange, Exchanged},
-    link::{Link, timed_out},
-    requeue,
+    exchange::{Exchanged, Wanted},
+    lane::{Lane, Order, Trip},
+    release::release_buffered,
     wake::Sleeper,
 };
 use crate::job::Queue;
 
-/// A claimed job on its way to a handler, with the slot that it takes.
-pub(crate) struct Assignment {
-    pub claimed: Claimed,
-    pub slot: Slot,
+/// What a queue of a worker can take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Room {
+    /// Jobs that run at once.
+    pub slots: usize,
+    /// Claims beyond them. 0: strict.
+    pub prefetch: usize,
 }
 
-/// Is given back when dropped, however the run ended; with an ack to write if [`Slot::done`] was called.
-pub(crate) struct Slot {
-    claim: Claim,
-    coalesces: bool,
-    done: bool,
-    back: UnboundedSender<Finished>,
-}
+impl Room {
+    /// Overlapping statements of a prefetching queue.
+    const LANES: usize = 2;
 
-impl Slot {
-    /// The job is done: to be acked before the slot is free.
-    pub(crate) fn done(mut self) {
-        self.done = true;
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        // Without a pump to hear it the worker has ended, and with it the slot.
-        let _ = self.back.send(Finished {
-            claim: self.claim.clone(),
-            coalesces: self.coalesces,
-            ack: self.done,
-        });
-    }
-}
-
-struct Finished {
-    claim: Claim,
-    coalesces: bool,
-    ack: bool,
-}
-
-/// Where handlers get their jobs from. Clones share one.
-#[derive(Clone)]
-pub(crate) struct Intake(Arc<Mutex<UnboundedReceiver<Assignment>>>);
-
-impl Intake {
-    /// Polls for the next job.
-    pub(super) fn poll_next(&self, cx: &mut std::task::Context<'_>) -> std::task::Poll<Option<Assignment>> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .poll_recv(cx)
+    const fn capacity(self) -> usize {
+        self.slots + self.prefetch
     }
 
-    /// A job that no handler has taken yet.
-    fn untake(&self) -> Option<Assignment> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .try_recv()
-            .ok()
+    const fn lanes(self) -> usize {
+        if self.prefetch == 0 { 1 } else { Self::LANES }
+    }
+
+    /// Most that one statement claims: each lane is to have its share.
+    const fn share(self) -> usize {
+        self.capacity().div_ceil(self.lanes())
+    }
+
+    /// A second statement is sent beside one under way only for so many acks: it costs as much as the first, and what
+    /// is less goes with that one's successor.
+    const fn batch(self) -> usize {
+        match self.prefetch {
+            0 => self.slots,
+            _ => self.share().div_ceil(2),
+        }
     }
 }
 
@@ -96,144 +74,208 @@ impl Intake {
 pub(crate) struct Pump {
     engine: Arc<Engine>,
     queue: Queue,
-    slots: usize,
-    known: Known,
-    link: Link,
+    room: Room,
+    known: Arc<Known>,
+    slots: Arc<Slots>,
     sleeper: Sleeper,
+    meters: Meters,
     stop: CancellationToken,
-    out: UnboundedSender<Assignment>,
-    intake: Intake,
-    back: (UnboundedSender<Finished>, UnboundedReceiver<Finished>),
+    idle: Vec<Lane>,
+    under_way: FuturesUnordered<BoxFuture<'static, Trip>>,
     /// Claims that are not given back yet, acks included.
-    busy: usize,
+    held: usize,
+    /// Claims that statements under way may bring.
+    asked: usize,
     /// Done, and not yet told to the database.
     acks: Vec<Claim>,
     /// An ack may free a key that another job waits for.
     coalesced: bool,
     /// There may be something to claim.
     look: bool,
-    /// Claim statements whose answer never came.
-    unheard: Vec<ClaimId>,
+    /// Counts wake-ups: an answer from before the last one says nothing about what is there now.
+    heard: u64,
+    /// Nothing more is claimed ahead before a suspect has run alone.
+    suspects: bool,
+    /// When we looked for a suspect and found none that can run: as many wake-ups had been heard.
+    fruitless: Option<u64>,
+    /// Acks of the statements under way.
+    telling: usize,
+    backoff: Backoff,
+    /// No statement before: the database is away.
+    not_before: Option<Instant>,
+}
+
+/// Of one queue, looked up once.
+struct Meters {
+    running: metrics::Gauge,
+    buffered: metrics::Gauge,
+    unacked: metrics::Gauge,
+    waited: metrics::Histogram,
 }
 
 impl Pump {
-    /// A pump for `queue`, and where its jobs come out. It stops claiming at `stop`.
+    /// A pump for `queue`, and where its jobs wait for handlers. It stops claiming at `stop`.
     pub(crate) fn new(
         engine: Arc<Engine>,
         queue: Queue,
-        slots: usize,
+        room: Room,
         known: Known,
         stop: CancellationToken,
-    ) -> (Self, Intake) {
-        let (out, jobs) = mpsc::unbounded_channel();
-        let intake = Intake(Arc::new(Mutex::new(jobs)));
+    ) -> (Self, Arc<Slots>) {
+        let slots = Slots::new(room.slots);
+        let name = queue.as_str();
         let pump = Self {
-            link: engine.link(),
             sleeper: Sleeper::new(Arc::clone(&engine), queue),
+            idle: (0..room.lanes()).map(|_| Lane::new(&engine)).collect(),
             engine,
             queue,
-            slots,
-            known,
+            room,
+            known: Arc::new(known),
+            slots: Arc::clone(&slots),
+            meters: Meters {
+                running: metrics::gauge!("aisha_queue_busy_slots", "queue" => name),
+                buffered: metrics::gauge!("aisha_queue_buffered_jobs", "queue" => name),
+                unacked: metrics::gauge!("aisha_queue_unacked_jobs", "queue" => name),
+                waited: metrics::histogram!("aisha_job_wait_seconds", "queue" => name),
+            },
             stop,
-            out,
-            intake: intake.clone(),
-            back: mpsc::unbounded_channel(),
-            busy: 0,
+            under_way: FuturesUnordered::new(),
+            held: 0,
+            asked: 0,
             acks: Vec::new(),
             coalesced: false,
             look: true,
-            unheard: Vec::new(),
+            heard: 0,
+            suspects: false,
+            fruitless: None,
+            telling: 0,
+            backoff: Backoff::new(),
+            not_before: None,
         };
-        (pump, intake)
+        (pump, slots)
     }
 
     /// Runs until it is told to stop and everything claimed is given back.
     pub(crate) async fn run(mut self) {
-        let mut backoff = Backoff::new();
         loop {
             self.gather().await;
             if self.stop.is_cancelled() {
                 self.hand_back().await;
-                if self.busy == 0 {
+                if self.held == 0 && self.under_way.is_empty() && !self.idle.iter().any(Lane::owes) {
                     break;
                 }
             }
-            let free = self.free();
-            if self.acks.is_empty() && (free == 0 || !self.look) {
-                self.wait(free).await;
-                continue;
-            }
-            match self.exchange(free).await {
-                Ok(exchanged) => {
-                    if backoff.reset() {
-                        info!(
-                            queue = self.queue.as_str(),
-                            "Queue {} reaches the database again", self.queue
-                        );
-                    }
-                    self.accept(exchanged, free);
-                    if self.look {
-                        self.sleeper.is_busy().await;
-                    }
-                }
-                Err(error) => {
-                    warn!(
-                        queue = self.queue.as_str(),
-                        "Queue {} cannot claim or ack, trying again: {error}", self.queue
-                    );
-                    sleep(backoff.next()).await;
-                }
-            }
+            while self.send() {}
+            self.wait().await;
         }
         self.sleeper.withdraw().await;
     }
 
+    /// How many more may be claimed by a statement that takes the acks along.
     fn free(&self) -> usize {
         if self.stop.is_cancelled() {
-            0
-        } else {
-            self.slots + self.acks.len() - self.busy
+            return 0;
         }
+        (self.room.capacity() + self.acks.len()).saturating_sub(self.held + self.asked)
     }
 
     /// Takes what came back. Others that are about to end get a turn first: a statement costs more than a moment.
     async fn gather(&mut self) {
-        loop {
+        while !self.idle.is_empty() {
             let before = self.acks.len();
-            while let Ok(finished) = self.back.1.try_recv() {
-                self.take_back(&finished);
-            }
-            if self.acks.len() == before || self.acks.len() >= self.busy {
+            self.take_back();
+            let enough = self.held.min(self.room.batch());
+            if self.acks.len() == before || self.acks.len() >= enough || !self.under_way.is_empty() {
                 return;
             }
             yield_now().await;
         }
     }
 
-    fn take_back(&mut self, finished: &Finished) {
-        if finished.ack {
-            self.coalesced |= finished.coalesces;
-            self.acks.push(finished.claim.clone());
-        } else {
-            self.engine.held.remove(&finished.claim);
-            self.busy -= 1;
-            self.look |= finished.coalesces;
+    fn take_back(&mut self) {
+        for returned in self.slots.take_returned() {
+            if returned.ack {
+                self.coalesced |= returned.coalesces;
+                self.acks.push(returned.claim);
+            } else {
+                self.engine.held.remove([&returned.claim]);
+                self.held -= 1;
+                self.look |= returned.coalesces;
+            }
         }
     }
 
+    /// What the next statement should claim.
+    fn wanted(&self) -> Wanted {
+        let alone = self.held == 0 && self.under_way.is_empty();
+        match self.free().min(self.room.share()) {
+            0 => Wanted::Strict(0),
+            _ if self.suspects && alone => Wanted::Suspect,
+            _ if self.suspects => Wanted::Strict(0),
+            // With acks to write it costs nothing to look.
+            _ if !self.look && self.acks.is_empty() => Wanted::Strict(0),
+            free if self.room.prefetch == 0 => Wanted::Strict(free),
+            free => Wanted::Ahead(free),
+        }
+    }
+
+    /// Sends the next statement, if there is enough for it to do.
+    fn send(&mut self) -> bool {
+        if self.not_before.is_some_and(|moment| moment > Instant::now()) {
+            return false;
+        }
+        self.not_before = None;
+        let wanted = self.wanted();
+        let owing = self.idle.iter().position(Lane::owes);
+        let worth = match self.under_way.len() {
+            0 => self.acks.len() + wanted.count() > 0,
+            _ => self.acks.len() >= self.room.batch(),
+        };
+        if !worth && owing.is_none() {
+            return false;
+        }
+        let Some(lane) = owing.map(|at| self.idle.swap_remove(at)).or_else(|| self.idle.pop()) else {
+            return false;
+        };
+        let order = Order {
+            engine: Arc::clone(&self.engine),
+            queue: self.queue,
+            known: Arc::clone(&self.known),
+            acks: std::mem::take(&mut self.acks),
+            coalesced: std::mem::take(&mut self.coalesced),
+            wanted,
+            heard: self.heard,
+        };
+        self.asked += wanted.count();
+        self.telling += order.acks.len();
+        self.under_way.push(Box::pin(lane.carry_out(order)));
+        true
+    }
+
     /// Waits for anything to do.
-    async fn wait(&mut self, free: usize) {
+    async fn wait(&mut self) {
         let stopping = self.stop.is_cancelled();
-        if free > 0 {
+        let free = self.free();
+        if free > 0 && !self.look && !self.suspects {
             self.sleeper.announce();
         }
+        // Whoever cannot be served now need not wake us: the end of a statement will.
+        self.slots.tell_at(match (self.idle.len(), self.under_way.len()) {
+            (0, _) => usize::MAX,
+            (_, 0) => 1,
+            _ => self.room.batch(),
+        });
+        let resume = self.not_before.unwrap_or_else(Instant::now);
         let signals = self.engine.signals(self.queue);
         tokio::select! {
-            Some(finished) = self.back.1.recv() => self.take_back(&finished),
-            () = signals.look.notified() => self.look = true,
+            biased;
+            Some(trip) = self.under_way.next() => self.accept(trip).await,
+            () = sleep_until(resume), if self.not_before.is_some() => {}
             () = self.stop.cancelled(), if !stopping => {}
+            () = self.slots.returned.notified() => {}
+            () = signals.look.notified() => self.hear(),
             () = sleep(jittered(self.engine.timing.poll)) => {
-                self.look = true;
+                self.hear();
                 if free == 0 {
                     self.sleeper.is_busy().await;
                 }
@@ -241,42 +283,45 @@ impl Pump {
         }
     }
 
-    async fn exchange(&mut self, free: usize) -> Result<Exchanged, sqlx::Error> {
-        let limit = self.engine.timing.lease;
-        let db = self.link.get().await?;
-        while let Some(claim) = self.unheard.last() {
-            let queue = self.queue.as_str();
-            let released =
-                sqlx::query_file!("src/queue/sql/release_unheard.sql", queue, claim.0).fetch_one(&mut *db);
-            let released = timeout(limit, released).await.map_err(|_| timed_out())??.released;
-            if released > 0 {
-                info!(
-                    queue,
-                    "Gave back {released} jobs of {queue} whose claim was cut off"
-                );
-            }
-            self.unheard.pop();
-        }
-        let exchange = Exchange {
-            acks: &self.acks,
-            claim: self.engine.next_claim(),
-            worker: &self.engine.worker,
-            lease: self.engine.timing.lease,
-            queue: self.queue,
-            known: &self.known,
-            free,
-        };
-        self.unheard.push(exchange.claim);
-        let exchanged = timeout(limit, exchange.run(db))
-            .await
-            .map_err(|_| timed_out())??;
-        self.unheard.pop();
-        self.link.settled();
-        Ok(exchanged)
+    /// There may be something new.
+    const fn hear(&mut self) {
+        self.look = true;
+        self.heard += 1;
     }
 
-    fn accept(&mut self, exchanged: Exchanged, free: usize) {
-        let late = self.acks.len() - exchanged.acked.min(self.acks.len());
+    async fn accept(&mut self, trip: Trip) {
+        let Trip { lane, order, result } = trip;
+        self.idle.push(lane);
+        self.asked -= order.wanted.count();
+        self.telling -= order.acks.len();
+        match result {
+            Ok(exchanged) => {
+                if self.backoff.reset() {
+                    info!(
+                        queue = self.queue.as_str(),
+                        "Queue {} reaches the database again", self.queue
+                    );
+                }
+                self.take_in(order, exchanged);
+                if self.look {
+                    self.sleeper.is_busy().await;
+                }
+            }
+            Err(error) => {
+                warn!(
+                    queue = self.queue.as_str(),
+                    "Queue {} cannot claim or ack, trying again: {error}", self.queue
+                );
+                self.acks.extend(order.acks);
+                self.coalesced |= order.coalesced;
+                self.hear();
+                self.not_before = Some(Instant::now() + self.backoff.next());
+            }
+        }
+    }
+
+    fn take_in(&mut self, order: Order, exchanged: Exchanged) {
+        let late = order.acks.len().saturating_sub(exchanged.acked);
         if late > 0 {
             // Rescued meanwhile, or acked by a statement whose answer was lost.
             metrics::counter!("aisha_acks_late_total", "queue" => self.queue.as_str()).increment(late as u64);
@@ -285,48 +330,59 @@ impl Pump {
                 "{late} outcomes of {} changed nothing", self.queue
             );
         }
-        for claim in self.acks.drain(..) {
-            self.engine.held.remove(&claim);
-            self.busy -= 1;
+        self.engine.held.remove(&order.acks);
+        self.held -= order.acks.len();
+        let (wanted, claimed) = (order.wanted, exchanged.claimed.len());
+        match wanted {
+            Wanted::Suspect if claimed == 0 => {
+                self.suspects = false;
+                self.fruitless = Some(self.heard);
+            }
+            Wanted::Ahead(_) => self.suspects = exchanged.suspects && self.fruitless != Some(self.heard),
+            Wanted::Suspect | Wanted::Strict(_) => {}
         }
-        let claimed = exchanged.claimed.len();
-        self.look = free == 0 || claimed == free || std::mem::take(&mut self.coalesced);
-        self.busy += claimed;
-        let queue = self.queue.as_str();
-        metrics::gauge!("aisha_queue_busy_slots", "queue" => queue)
-            .set(u32::try_from(self.busy).unwrap_or(u32::MAX));
+        if claimed == wanted.count() || wanted == Wanted::Suspect || order.coalesced {
+            self.look = true;
+        } else if self.heard == order.heard {
+            self.look = false;
+        }
+        self.held += claimed;
         for waited in exchanged.waits {
-            metrics::histogram!("aisha_job_wait_seconds", "queue" => queue).record(waited);
+            self.meters.waited.record(waited);
         }
-        for claimed in exchanged.claimed {
-            self.engine.held.add(&claimed.claim);
-            let slot = Slot {
-                claim: claimed.claim.clone(),
-                coalesces: claimed.coalesces,
-                done: false,
-                back: self.back.0.clone(),
-            };
-            // We hold a clone of the receiving end.
-            let _ = self.out.send(Assignment { claimed, slot });
-        }
+        self.engine
+            .held
+            .add(exchanged.claimed.iter().map(|claimed| &claimed.claim));
+        self.slots.assign(exchanged.claimed);
+        self.measure();
+    }
+
+    fn measure(&self) {
+        let count = |n: usize| f64::from(u32::try_from(n).unwrap_or(u32::MAX));
+        let (waiting, returned) = self.slots.idle();
+        let unacked = self.acks.len() + self.telling + returned;
+        self.meters.buffered.set(count(waiting));
+        self.meters.unacked.set(count(unacked));
+        self.meters
+            .running
+            .set(count(self.held.saturating_sub(waiting + unacked)));
     }
 
     /// Gives back, uncharged, what was claimed and not started. An error leaves it to the lease.
     async fn hand_back(&mut self) {
-        while let Some(Assignment { claimed, slot }) = self.intake.untake() {
-            let claim = &claimed.claim;
-            let released = async {
-                let mut db = self.engine.pool.acquire().await?;
-                requeue(&mut db, claim.job(), claim.id(), &Ending::Released).await
-            };
-            match timeout(Duration::from_secs(2), released).await {
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) => {
-                    warn!(job.id = %claim.job(), "Could not hand back job {}: {error}", claim.job());
-                }
-                Err(_) => warn!(job.id = %claim.job(), "Could not hand back job {} in time", claim.job()),
+        let unstarted: Vec<Claimed> = self.slots.close();
+        if !unstarted.is_empty() {
+            let released = release_buffered(&self.engine.pool, self.queue, &unstarted);
+            if timeout(Duration::from_secs(2), released).await.is_err() {
+                warn!(
+                    queue = self.queue.as_str(),
+                    "Queue {} could not hand its buffer back in time", self.queue
+                );
             }
-            drop(slot);
+            self.engine
+                .held
+                .remove(unstarted.iter().map(|claimed| &claimed.claim));
+            self.held -= unstarted.len();
         }
         self.gather().await;
     }

@@ -74,8 +74,10 @@ pub(crate) enum Ending {
     },
     /// At once, at no charge: the worker stops.
     Released,
-    /// At once, charged: the worker went silent.
+    /// At once, charged, under suspicion: the worker went silent.
     Lost,
+    /// At once, at no charge, under suspicion: the worker went silent, and had perhaps only buffered it.
+    LostAhead,
     /// Never again: an operator asked for it. Only with `cancel_requested` set; else it is put back.
     Cancelled,
     /// Never again: a dead letter.
@@ -93,13 +95,15 @@ impl Ending {
     const fn delay(&self) -> Duration {
         match self {
             Self::Snoozed { after, .. } | Self::Failed { after, .. } => *after,
-            Self::Released | Self::Lost | Self::Cancelled | Self::Dead { .. } => Duration::ZERO,
+            Self::Released | Self::Lost | Self::LostAhead | Self::Cancelled | Self::Dead { .. } => {
+                Duration::ZERO
+            },
         }
     }
 
     const fn outcome(&self) -> Option<ClaimOutcome> {
         match self {
-            Self::Snoozed { .. } | Self::Released => None,
+            Self::Snoozed { .. } | Self::Released | Self::LostAhead => None,
             Self::Failed { how, .. } | Self::Dead { how, .. } => Some(*how),
             Self::Lost => Some(ClaimOutcome::Lost),
             Self::Cancelled => Some(ClaimOutcome::Cancelled),
@@ -111,6 +115,7 @@ impl Ending {
             Self::Snoozed { why, .. } | Self::Failed { why, .. } => Some(why),
             Self::Released => None,
             Self::Lost => Some("the worker went silent and its lease ran out"),
+            Self::LostAhead => Some("the worker went silent while it had this job in its buffer, or was just running it"),
             Self::Cancelled => Some("cancelled by request while it ran"),
             Self::Dead { reason, .. } => Some(&reason.message),
         }
@@ -133,11 +138,15 @@ pub(crate) async fn requeue(
         job.0,
         claim.0,
         ending.delay().as_secs_f64(),
-        matches!(ending, Ending::Snoozed { .. } | Ending::Released),
+        matches!(
+            ending,
+            Ending::Snoozed { .. } | Ending::Released | Ending::LostAhead
+        ),
         matches!(ending, Ending::Snoozed { .. }),
         outcome as _,
         outcome.map(ClaimOutcome::as_str),
         ending.message(),
+        matches!(ending, Ending::Lost | Ending::LostAhead),
     )
     .fetch_optional(db)
     .await?;

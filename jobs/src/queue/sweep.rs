@@ -44,7 +44,8 @@ async fn sweep(engine: &Engine, known: &Known, undertaker: &dyn Undertaker) -> R
     Ok(())
 }
 
-/// Ends every claim whose lease ran out: back to `ready` with the attempt charged, or dead if that was the last.
+/// Ends every claim whose lease ran out: back to `ready` with the attempt charged (unless it was claimed ahead), or
+/// dead if that was the last.
 /// Returns how many. A job whose rescue fails is left for the next sweep.
 pub(crate) async fn rescue_expired(
     pool: &PgPool,
@@ -104,7 +105,12 @@ async fn rescue_next(
         )
         .await?;
     } else {
-        requeue(&mut tx, job, claim, &Ending::Lost).await?;
+        let ending = if row.prefetched {
+            Ending::LostAhead
+        } else {
+            Ending::Lost
+        };
+        requeue(&mut tx, job, claim, &ending).await?;
     }
     tx.commit().await?;
     metrics::counter!("aisha_jobs_rescued_total", "queue" => row.queue, "kind" => row.kind).increment(1);

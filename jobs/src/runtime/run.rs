@@ -34,7 +34,7 @@ impl Verdict {
             Self::Settle(Ending::Failed { how, .. } | Ending::Dead { how, .. }) => how.as_str(),
             Self::Settle(Ending::Released) => "released",
             Self::Settle(Ending::Cancelled) => "cancelled",
-            Self::Settle(Ending::Lost) | Self::Nothing => "lost",
+            Self::Settle(Ending::Lost | Ending::LostAhead) | Self::Nothing => "lost",
         }
     }
 }
@@ -71,6 +71,13 @@ async fn decide(kind: &Kind, claim: &Claim, payload: &RawValue) -> Verdict {
         let message = format!("{} attempts are used up", claim.max_attempts());
         return dead("attempts_exhausted", message, ClaimOutcome::Lost, true);
     }
+    if !claim.holds_lease() {
+        // It waited in the buffer while this process was stopped.
+        claim.interrupt(Interruption::Lost);
+    }
+    if let Some(why) = claim.interruption() {
+        return concluded(kind, claim, Run::Interrupted(why));
+    }
     let end = match kind.behaviour.run(payload, claim.clone()) {
         Ok(handler) => guard(handler, claim, kind.policy.timeout).await,
         Err(undecodable) => {
@@ -79,6 +86,10 @@ async fn decide(kind: &Kind, claim: &Claim, payload: &RawValue) -> Verdict {
             return dead("undecodable", message, ClaimOutcome::Undecodable, false);
         }
     };
+    concluded(kind, claim, end)
+}
+
+fn concluded(kind: &Kind, claim: &Claim, end: Run) -> Verdict {
     match end {
         Run::Returned(Ok(Done::Applied)) => Verdict::Done,
         Run::Returned(Ok(Done::Committed)) => Verdict::Committed,

@@ -1,13 +1,15 @@
 -- Acks what was done and claims what is next, in one commit: an outcome is durable before its slot is free, and a
 -- busy worker pays one transaction a batch. $1, $2: (job, claim) pairs done. $3: fencing token of the new claims.
--- $4: worker. $5: lease in seconds. $6: queue. $7, $8: known kinds and their highest payload versions. $9: free slots.
+-- $4: worker. $5: lease in seconds. $6: queue. $7, $8: known kinds and their highest payload versions. $9: how many.
+-- $10: ahead of the slots; suspects are left alone then, and it is told whether there are any.
 with finished as (
     update jobs j
        set state = 'done', finished_at = now(), lease_until = null, cancel_requested = false
      -- A lookup of ids, then of pairs in a hashed list. A join with the list would let a plan that was made for an
-     -- empty table walk the whole of it; the coalesce keeps the planner from making one of it.
-     where j.id = any ($1) and j.state = 'running'
-       and coalesce((j.id, j.claim_id) in (select * from unnest($1::bigint[], $2::uuid[])), false)
+     -- empty table walk the whole of it, a bare test of the state all that runs; the coalesce keeps the planner from
+     -- making either of it.
+     where j.id = any ($1)
+       and coalesce(j.state = 'running' and (j.id, j.claim_id) in (select * from unnest($1::bigint[], $2::uuid[])), false)
     returning j.id, j.claim_id, j.attempt, j.worker, j.claimed_at
 ), history as (
     -- A success at the first attempt is told by the job's own row.
@@ -15,13 +17,13 @@ with finished as (
     select id, claim_id, attempt, worker, claimed_at, 'done' from finished where attempt > 1
 ), claimed as (
     update jobs
-       set state = 'running', attempt = attempt + 1, claim_id = $3, worker = $4,
+       set state = 'running', attempt = attempt + 1, claim_id = $3, worker = $4, prefetched = $10,
            claimed_at = now(), lease_until = now() + make_interval(secs => $5)
      -- An array, not a join, for the same reason.
      where id = any (array (
         select j.id
           from jobs j
-         where j.queue = $6 and j.state = 'ready'
+         where j.queue = $6 and j.state = 'ready' and not ($10 and j.suspect)
            -- NULL, hence no, for a kind that is not in the list (K4).
            and j.version <= ($8::smallint[])[array_position($7::text[], j.kind)]
            -- One of an until_started key runs at a time (K6). A waiting one that our own ack just made free is still
@@ -33,12 +35,14 @@ with finished as (
          order by j.priority desc, j.run_at, j.id
          limit $9
            for update of j skip locked))
-    returning id, kind, payload, attempt, priority, run_at, dedupe_scope,
-              extract(epoch from now() - created_at)::float8 as age,
-              extract(epoch from now() - greatest(run_at, created_at))::float8 as waited
+    returning id, kind, payload, attempt, priority, run_at, created_at, dedupe_scope
 )
-select acked.count as "acked!", c.id as "id?", c.kind as "kind?", c.payload as "payload?: Json<Box<RawValue>>",
-       c.attempt as "attempt?", c.priority as "priority?", c.run_at as "run_at?",
-       c.dedupe_scope as "dedupe_scope?: DedupeScope", c.age as "age?", c.waited as "waited?"
+select acked.count as "acked!", now() as "now!",
+       ($10 and exists (select from jobs s
+                         where s.queue = $6 and s.state = 'ready' and s.suspect
+                           and s.version <= ($8::smallint[])[array_position($7::text[], s.kind)])) as "suspects!",
+       c.id as "id?", c.kind as "kind?", c.payload as "payload?: Json<Box<RawValue>>", c.attempt as "attempt?",
+       c.priority as "priority?", c.run_at as "run_at?", c.created_at as "created_at?",
+       c.dedupe_scope as "dedupe_scope?: DedupeScope"
   from (select count(*) as count from finished) as acked
   left join claimed c on true

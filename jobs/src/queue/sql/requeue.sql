@@ -1,6 +1,7 @@
 -- Puts a running job back: with a delay (retry, snooze) or ready at once (release, rescue).
 -- $1, $2: job and claim. $3: delay in seconds, 0 for ready. $4: give the attempt back. $5: it is a snooze.
 -- $6: how the claim ended, NULL for no history row. $7, $8: error code and message; NULL message: keep the last ones.
+-- $9: its worker went silent, so it is under suspicion.
 --
 -- Two things come first. Somebody asked to cancel it: then it ends cancelled. Or a newer job of its until_started key
 -- waits: then both cannot wait, and the newer one, which covers all news, goes on in its place with the attempts
@@ -20,7 +21,7 @@ with lease as (
        for no key update
 ), heir as (
     update jobs w
-       set attempt = greatest(w.attempt, lease.charged),
+       set attempt = greatest(w.attempt, lease.charged), suspect = w.suspect or $9,
            run_at = case when $6::claim_outcome in ('failed', 'timed_out', 'panicked') then greatest(w.run_at, now() + make_interval(secs => $3)) else w.run_at end,
            state = case when $6::claim_outcome in ('failed', 'timed_out', 'panicked') and $3 > 0 then 'scheduled' else w.state end
       from lease
@@ -39,7 +40,7 @@ with lease as (
            run_at = case when $3 > 0 then now() + make_interval(secs => $3) else j.run_at end,
            attempt = lease.charged,
            snoozes = j.snoozes + case when $5 then 1 else 0 end,
-           lease_until = null,
+           lease_until = null, prefetched = false, suspect = $9,
            error_code = case when $8 is null then j.error_code else $7 end,
            error = coalesce($8, j.error)
       from lease
