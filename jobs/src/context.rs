@@ -138,13 +138,13 @@ impl Clock {
 /// One run's view: the worker's services and the claim it runs under.
 #[derive(Clone)]
 pub struct Context {
-    services: Services,
+    services: Arc<Services>,
     claim: Claim,
 }
 
 impl Context {
     /// Joins a worker's services with the claim of one run.
-    pub(crate) const fn new(services: Services, claim: Claim) -> Self {
+    pub(crate) const fn new(services: Arc<Services>, claim: Claim) -> Self {
         Self { services, claim }
     }
 

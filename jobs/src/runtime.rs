@@ -28,7 +28,7 @@ mod run;
 
 pub use crate::context::{ArchiveDelivery, Chance, Clock, SagaSettings, Services};
 pub use crate::queue::{BadPeriodic, CatchUp, Periodic, Schedule};
-pub(crate) use registry::{Behaviour, Handler, Kind, Undecodable};
+pub(crate) use registry::{Behaviour, Handler, Kind, Meters, Undecodable};
 pub use registry::{Registry, Understanding};
 pub(crate) use run::{Verdict, run as run_claimed};
 

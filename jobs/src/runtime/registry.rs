@@ -1,6 +1,9 @@
 //! Every kind of job that a worker can run.
 
-use std::{marker::PhantomData, sync::Arc};
+use std::{
+    marker::PhantomData,
+    sync::{Arc, OnceLock},
+};
 
 use futures::{FutureExt, future::BoxFuture};
 use serde_json::value::RawValue;
@@ -78,6 +81,23 @@ pub(crate) struct Kind {
     pub queue: Queue,
     pub policy: Policy,
     pub behaviour: Box<dyn Behaviour>,
+    pub meters: Meters,
+}
+
+/// What every run of a kind is counted by: looked up once, at the first run, when the recorder is there.
+#[derive(Default)]
+pub(crate) struct Meters(OnceLock<(metrics::Counter, metrics::Histogram)>);
+
+impl Meters {
+    /// The counter of runs that end as done, and the histogram of run times.
+    pub(super) fn of(&self, kind: &'static str, queue: Queue) -> &(metrics::Counter, metrics::Histogram) {
+        let queue = queue.as_str();
+        self.0.get_or_init(|| {
+            let done = metrics::counter!("aisha_jobs_total", "queue" => queue, "kind" => kind, "outcome" => "done");
+            let seconds = metrics::histogram!("aisha_job_run_seconds", "queue" => queue, "kind" => kind);
+            (done, seconds)
+        })
+    }
 }
 
 /// The payload does not decode as its kind and version promise.
@@ -104,7 +124,7 @@ pub(crate) trait Behaviour: Send + Sync {
 
 /// A type of ours and what its runs are given.
 struct Typed<J> {
-    services: Services,
+    services: Arc<Services>,
     payload: PhantomData<fn() -> J>,
 }
 
@@ -116,9 +136,10 @@ impl Kind {
             queue: J::QUEUE,
             policy: J::POLICY,
             behaviour: Box::new(Typed::<J> {
-                services: services.clone(),
+                services: Arc::new(services.clone()),
                 payload: PhantomData,
             }),
+            meters: Meters::default(),
         }
     }
 }
@@ -126,7 +147,7 @@ impl Kind {
 impl<J: Run> Behaviour for Typed<J> {
     fn run(&self, payload: &RawValue, claim: Claim) -> Result<Handler, Undecodable> {
         let job: J = serde_json::from_str(payload.get())?;
-        let cx = Context::new(self.services.clone(), claim);
+        let cx = Context::new(Arc::clone(&self.services), claim);
         Ok(async move { job.run(&cx).await }.boxed())
     }
 

@@ -58,10 +58,15 @@ pub(crate) async fn run(registry: &Registry, claimed: &Claimed) -> Verdict {
     let span = info_span!("job", job.id = %claim.job(), job.kind = kind.name, job.attempt = claim.attempt());
     let started = Instant::now();
     let verdict = decide(kind, claim, &claimed.payload).instrument(span).await;
-    metrics::counter!("aisha_jobs_total", "queue" => kind.queue.as_str(), "kind" => kind.name, "outcome" => verdict.as_str())
-        .increment(1);
-    metrics::histogram!("aisha_job_run_seconds", "queue" => kind.queue.as_str(), "kind" => kind.name)
-        .record(started.elapsed());
+    let (done, seconds) = kind.meters.of(kind.name, kind.queue);
+    match verdict.as_str() {
+        "done" => done.increment(1),
+        outcome => {
+            metrics::counter!("aisha_jobs_total", "queue" => kind.queue.as_str(), "kind" => kind.name, "outcome" => outcome)
+                .increment(1);
+        }
+    }
+    seconds.record(started.elapsed());
     verdict
 }
 

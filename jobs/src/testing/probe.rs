@@ -10,7 +10,7 @@ use sqlx::{PgConnection, PgPool};
 use crate::{
     job::{DeadReason, DedupeKey, DedupeScope, Done, Job, JobError, Policy, Queue},
     queue::{self, Claim, FenceError},
-    runtime::{Behaviour, Handler, Kind, Registry, Undecodable},
+    runtime::{Behaviour, Handler, Kind, Meters, Registry, Undecodable},
 };
 
 /// A payload that means what the test's closure makes of it.
@@ -148,6 +148,7 @@ impl Probes {
             queue: Probe::QUEUE,
             policy,
             behaviour: Box::new(self),
+            meters: Meters::default(),
         };
         std::iter::once(kind).collect()
     }
