@@ -128,7 +128,11 @@ impl Worker {
                 "a queue that prefetches must have slots as well",
             ));
         }
-        if options.prefetch.iter().any(|(_, jobs)| *jobs > Self::MOST_PREFETCHED) {
+        if options
+            .prefetch
+            .iter()
+            .any(|(_, jobs)| *jobs > Self::MOST_PREFETCHED)
+        {
             return Err(WorkerError::Options(
                 "a queue may prefetch at most 5000 jobs: their leases are renewed in one statement",
             ));
@@ -231,13 +235,7 @@ impl Worker {
                 slots,
                 prefetch: ahead.map_or(0, |(_, jobs)| *jobs),
             };
-            let (pump, slots) = Pump::new(
-                Arc::clone(&self.engine),
-                queue,
-                room,
-                known.clone(),
-                soft.clone(),
-            );
+            let (pump, slots) = Pump::new(Arc::clone(&self.engine), queue, room, known.clone(), soft.clone());
             queues.spawn(pump.run());
             let (registry, engine) = (Arc::clone(&self.registry), Arc::clone(&self.engine));
             let handler = move |job| handle(Arc::clone(&registry), Arc::clone(&engine), job).boxed();

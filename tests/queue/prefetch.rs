@@ -175,14 +175,18 @@ async fn q10_a_prefetching_queue_has_no_more_outcomes_in_memory_than_it_says() {
         .await
         .unwrap();
     gate.stay_open();
-    eventually("everything claimed to have run, and its acks to wait", async || {
-        let waiting: i64 =
-            sqlx::query_scalar("select count(*) from pg_locks where not granted and locktype = 'transactionid'")
-                .fetch_one(&db.pool)
-                .await
-                .unwrap();
-        (waiting > 0 && runs.load(Ordering::SeqCst) >= 8).then_some(())
-    })
+    eventually(
+        "everything claimed to have run, and its acks to wait",
+        async || {
+            let waiting: i64 = sqlx::query_scalar(
+                "select count(*) from pg_locks where not granted and locktype = 'transactionid'",
+            )
+            .fetch_one(&db.pool)
+            .await
+            .unwrap();
+            (waiting > 0 && runs.load(Ordering::SeqCst) >= 8).then_some(())
+        },
+    )
     .await;
     assert_eq!(how_many(&db.pool, JobState::Running).await, 8);
     assert_eq!(runs.load(Ordering::SeqCst), 8);
@@ -244,11 +248,13 @@ async fn q12_a_buffered_job_that_is_cancelled_never_starts() {
     gate.holds(1).await;
     Operator::new(db.pool.clone()).cancel(jobs[2]).await.unwrap();
     let beats = async || -> i64 {
-        sqlx::query_scalar("select extract(epoch from lease_until - claimed_at)::bigint from jobs where id = $1")
-            .bind(jobs[2].0)
-            .fetch_one(&db.pool)
-            .await
-            .unwrap()
+        sqlx::query_scalar(
+            "select extract(epoch from lease_until - claimed_at)::bigint from jobs where id = $1",
+        )
+        .bind(jobs[2].0)
+        .fetch_one(&db.pool)
+        .await
+        .unwrap()
     };
     // Some beats later the worker has heard of it.
     let before = beats().await;
@@ -350,6 +356,9 @@ async fn q03_a_prefetch_that_cannot_work_is_refused() {
         ),
     ] {
         let refused = Worker::with_registry(&db.pool, done_at_once(&db.pool), options);
-        assert_eq!(refused.err().map(|error| error.to_string()).as_deref(), Some(says));
+        assert_eq!(
+            refused.err().map(|error| error.to_string()).as_deref(),
+            Some(says)
+        );
     }
 }

@@ -23,10 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service};
 use tracing::{error, warn};
 
-use super::{
-    Assignment, Slots,
-    slots::Shift,
-};
+use super::{Assignment, Slots, slots::Shift};
 
 /// Runs a job to its end: never fails, never panics.
 pub(crate) type Handler = Arc<dyn Fn(Assignment) -> BoxFuture<'static, ()> + Send + Sync>;

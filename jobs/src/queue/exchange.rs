@@ -175,7 +175,7 @@ impl Exchange<'_> {
             "src/queue/sql/claim_suspect.sql",
             self.claim.0,
             self.worker,
-            self.lease.as_secs_f64(),
+            lease_seconds(self.lease),
             self.queue.as_str(),
             &self.known.names,
             &self.known.versions,

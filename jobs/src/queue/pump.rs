@@ -234,7 +234,10 @@ impl Pump {
         if !worth && owing.is_none() {
             return false;
         }
-        let Some(lane) = owing.map(|at| self.idle.swap_remove(at)).or_else(|| self.idle.pop()) else {
+        let Some(lane) = owing
+            .map(|at| self.idle.swap_remove(at))
+            .or_else(|| self.idle.pop())
+        else {
             return false;
         };
         let order = Order {

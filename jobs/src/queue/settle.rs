@@ -97,7 +97,7 @@ impl Ending {
             Self::Snoozed { after, .. } | Self::Failed { after, .. } => *after,
             Self::Released | Self::Lost | Self::LostAhead | Self::Cancelled | Self::Dead { .. } => {
                 Duration::ZERO
-            },
+            }
         }
     }
 
@@ -115,7 +115,9 @@ impl Ending {
             Self::Snoozed { why, .. } | Self::Failed { why, .. } => Some(why),
             Self::Released => None,
             Self::Lost => Some("the worker went silent and its lease ran out"),
-            Self::LostAhead => Some("the worker went silent while it had this job in its buffer, or was just running it"),
+            Self::LostAhead => {
+                Some("the worker went silent while it had this job in its buffer, or was just running it")
+            }
             Self::Cancelled => Some("cancelled by request while it ran"),
             Self::Dead { reason, .. } => Some(&reason.message),
         }

@@ -93,7 +93,8 @@ impl Meters {
     pub(super) fn of(&self, kind: &'static str, queue: Queue) -> &(metrics::Counter, metrics::Histogram) {
         let queue = queue.as_str();
         self.0.get_or_init(|| {
-            let done = metrics::counter!("aisha_jobs_total", "queue" => queue, "kind" => kind, "outcome" => "done");
+            let done =
+                metrics::counter!("aisha_jobs_total", "queue" => queue, "kind" => kind, "outcome" => "done");
             let seconds = metrics::histogram!("aisha_job_run_seconds", "queue" => queue, "kind" => kind);
             (done, seconds)
         })
