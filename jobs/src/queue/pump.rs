@@ -305,7 +305,7 @@ impl Pump {
                         "Queue {} reaches the database again", self.queue
                     );
                 }
-                self.take_in(order, exchanged);
+                self.take_in(&order, exchanged);
                 if self.look {
                     self.sleeper.is_busy().await;
                 }
@@ -323,7 +323,7 @@ impl Pump {
         }
     }
 
-    fn take_in(&mut self, order: Order, exchanged: Exchanged) {
+    fn take_in(&mut self, order: &Order, exchanged: Exchanged) {
         let late = order.acks.len().saturating_sub(exchanged.acked);
         if late > 0 {
             // Rescued meanwhile, or acked by a statement whose answer was lost.
