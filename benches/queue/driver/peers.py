@@ -114,10 +114,14 @@ NOWHERE = Family("nowhere", "", "select 0", "select 1")
 def all_peers(binary, work):
     """Everyone who can take part here; the others are named on standard error, with the reason."""
     rust = [str(binary)]
+    # A producer does not know what the worker is like; a sleeping or busy one may differ.
+    without_single = [row for row in ROWS if row not in ("enqueue", "bulk")]
     without_enqueue = [row for row in ROWS if not row.startswith("enqueue") and row != "bulk"]
     peers = [
         Peer("ours, strict", OURS, [*rust, "ours"], "strict", ROWS,
              "shipped worker, one queue, C slots; claims what is free, an outcome is durable before its slot is free", kind="ours"),
+        Peer("ours, prefetching", OURS, [*rust, "ours"], "prefetch", without_single,
+             "the same with `queue.prefetch` 1000: claims up to 1,000 jobs beyond its slots, acks overlap with claims", kind="ours"),
         Peer("apalis-notify", APALIS, [*rust, "apalis"], "notify", ROWS,
              "apalis 1.0.0, apalis-postgres 1.0.0: with_pubsub(), batch_size 500 (default 10), lock_tasks(false), concurrency C, pool 10"),
         Peer("apalis-poll", APALIS, [*rust, "apalis"], "poll", without_enqueue,

@@ -22,6 +22,8 @@ use crate::{
     protocol::{Tally, ended, now, say, until_stopped},
 };
 
+/// As many as floor-max holds.
+const PREFETCH: usize = 1000;
 /// As in `config/default.toml`.
 const LOG_FILTER: &str = "info,sqlx=warn,hyper=warn,apalis_core=warn";
 
@@ -55,7 +57,11 @@ fn options(variant: &str, slots: usize) -> anyhow::Result<WorkerOptions> {
     };
     match variant {
         "strict" => Ok(options),
-        other => anyhow::bail!("our queue has no variant {other:?}: use strict"),
+        "prefetch" => Ok(WorkerOptions {
+            prefetch: vec![(Queue::Upkeep, PREFETCH)],
+            ..options
+        }),
+        other => anyhow::bail!("our queue has no variant {other:?}: use strict or prefetch"),
     }
 }
 
