@@ -143,7 +143,8 @@ class Bench:
             first = worker.must("first")
             # Without what the start itself has cost.
             before.cpu = Usage.now(self.cluster, sql).cpu
-            if worker.expect("reached", self.options.window):
+            cut = worker.expect("reached", self.options.window) is None
+            if not cut:
                 end = self.quiet(sql)
                 done = pending - int(sql.value(peer.family.unfinished))
                 if not jobs * 0.98 <= done <= jobs * 1.1:
@@ -156,7 +157,8 @@ class Bench:
             worker.stop()
         sql.rows(peer.family.release)
         seconds = (end - first["at"]) / 1e6
-        return {"value": done / seconds, "jobs": done, "seconds": seconds, "worker_cpu": report["cpu"] - first["cpu"], **used}
+        return {"value": done / seconds, "jobs": done, "seconds": seconds, "cut": cut,
+                "worker_cpu": report["cpu"] - first["cpu"], **used}
 
     def quiet(self, sql):
         """When the last writing transaction ended, in microseconds since 1970."""
@@ -178,14 +180,15 @@ class Bench:
             time.sleep(SETTLE)
             loading = aside.submit(self.load, peer, jobs)
             first = worker.must("first")
-            if worker.expect("reached", self.options.window):
+            cut = worker.expect("reached", self.options.window) is None
+            if not cut:
                 done, end = jobs, self.quiet(sql)
             else:
                 report = worker.report()
                 done, end = report["ran"], report["at"]
             loading.result()
             worker.stop()
-        return {"value": done / ((end - first["at"]) / 1e6), "jobs": done}
+        return {"value": done / ((end - first["at"]) / 1e6), "jobs": done, "cut": cut}
 
     def ceiling(self, peer):
         with Worker(peer, self.cluster, "work", peer.variant, 10, self.options.jobs * 5) as worker:

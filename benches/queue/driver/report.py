@@ -34,6 +34,10 @@ class Results:
         values = [figure[name] for figure in self.figures.get(row, {}).get(peer, []) if name in figure]
         return statistics.median(values) if values else None
 
+    def was_cut(self, row, peer):
+        """It used a whole window up: measured long enough."""
+        return any(figure.get("cut") for figure in self.figures[row].get(peer.name, []))
+
     def waits(self, peer):
         """Of all repetitions together."""
         return [wait for figure in self.figures.get("pickup", {}).get(peer, []) for wait in figure["waits"]]
