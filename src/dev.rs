@@ -15,4 +15,5 @@ pub mod probes;
 pub mod role;
 pub mod s3;
 pub mod sandbox;
+pub mod soak;
 pub mod stack;

@@ -21,6 +21,8 @@ mod processes;
 mod prune;
 mod rescue;
 mod stopping;
+mod traces;
+mod versions;
 mod wake_ups;
 
 use std::{

@@ -21,6 +21,7 @@ use crate::{
     chaos::{Sabotage, sabotaged},
     job::{DedupeKey, DedupeScope, Job, JobError},
     queue::JobId,
+    trace,
 };
 
 /// Largest payload, as JSON text, in bytes. Payloads are ids; what is big belongs in a table or the bucket.
@@ -172,6 +173,7 @@ pub async fn enqueue_with<J: Job>(
             options.moment(),
             key.as_ref().map(|key| key.key.as_str()),
             key.as_ref().map(|key| key.scope) as _,
+            traceparent(),
         )
         .fetch_optional(&mut *tx)
         .await?;
@@ -276,6 +278,7 @@ async fn insert_batch<J: Job>(
         payloads as _,
         &keys as &[Option<String>],
         &scopes as &[Option<DedupeScope>],
+        traceparent(),
     )
     .fetch_all(tx)
     .await?;
@@ -300,6 +303,11 @@ fn payload<J: Job>(job: &J) -> Result<Box<RawValue>, EnqueueError> {
         bytes if bytes > MAX_PAYLOAD_BYTES => Err(EnqueueError::PayloadTooLarge { kind: J::NAME, bytes }),
         _ => Ok(raw),
     }
+}
+
+/// What the job is a part of, for its row.
+fn traceparent() -> Option<String> {
+    trace::current().map(|context| context.to_string())
 }
 
 fn checked_key<J: Job>(job: &J) -> Result<Option<DedupeKey>, EnqueueError> {

@@ -12,6 +12,7 @@ pub mod queue;
 pub mod reader;
 pub mod schema;
 pub mod texts;
+pub mod trace;
 
 /// FAL: the verifier of its deliveries for the web role, the client for workers.
 pub mod fal {

@@ -3,10 +3,13 @@
 use std::{panic::AssertUnwindSafe, time::Duration};
 
 use futures::{FutureExt, future::join_all};
-use jobs::producer::{ProducerError, Turn, UpdateSignal};
+use jobs::{
+    producer::{ProducerError, Turn, UpdateSignal},
+    trace::{self, TraceContext},
+};
 use metrics::{counter, histogram};
 use tokio::{sync::watch, time::Instant};
-use tracing::{debug, warn};
+use tracing::{Instrument, debug, info_span, warn};
 
 use super::{
     Bot,
@@ -40,7 +43,13 @@ async fn lane(bot: &Bot, mut bell: watch::Receiver<()>, stop: &Stop) {
         // What rings from here on is heard below, so nothing falls between the look and the wait.
         bell.mark_unchanged();
         match bot.producer.next_turn(&bot.rules).await {
-            Ok(Some(turn)) => take(bot, turn).await,
+            Ok(Some(turn)) => {
+                // A tap begins a trace: all that comes of it carries its id.
+                let context = TraceContext::new();
+                let span =
+                    info_span!("turn", telegram.update_id = turn.update_id(), trace.id = %context.id());
+                trace::scope(context, take(bot, turn)).instrument(span).await;
+            }
             Ok(None) => wait(&mut bell, stop).await,
             Err(problem) => {
                 warn!("No update could be taken from the inbox: {problem}");

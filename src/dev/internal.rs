@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::postgres::{self, Options, PrivateCluster};
-use super::{parent, probes};
+use super::{parent, probes, soak};
 use crate::exit;
 
 /// `aisha internal …`; see [`Verb::run`].
@@ -25,6 +25,8 @@ pub enum Verb {
     },
     /// Be a worker that runs only probes, jobs that do what their payload says.
     RunProbes(probes::Args),
+    /// Send millions of jobs through a private cluster, with pruning on, and print what grew.
+    Soak(soak::Args),
     /// Start a temporary cluster, print its URL, and stop at the end of standard input.
     HoldCluster,
 }
@@ -36,6 +38,7 @@ impl Verb {
             Self::FollowParent { arguments } => parent::become_child(&arguments),
             Self::SweepCluster { home } => postgres::sweep_when_orphaned(&home),
             Self::RunProbes(args) => exit::run(probes::main(args)),
+            Self::Soak(args) => exit::run(soak::main(args)),
             Self::HoldCluster => match hold_cluster() {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {

@@ -228,6 +228,11 @@ impl PrivateCluster {
         self.home.socket_dir()
     }
 
+    /// The file that the server writes its log to.
+    pub fn log(&self) -> PathBuf {
+        self.home.log()
+    }
+
     /// The server's process id while it runs, for tests that signal it.
     pub fn pid(&self) -> Option<u32> {
         self.server

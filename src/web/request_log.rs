@@ -8,12 +8,23 @@ use axum::{
     middleware::Next,
     response::Response,
 };
+use jobs::trace::{self, TraceContext};
 use metrics::{counter, histogram};
-use tracing::{debug, info};
+use tracing::{Instrument, debug, info, info_span};
 use url::form_urlencoded;
 
-/// The middleware.
+/// The middleware. A request is a step of the trace that its `traceparent` header names, or begins one.
 pub(super) async fn log(request: Request, next: Next) -> Response {
+    let header = request.headers().get("traceparent");
+    let caller = header.and_then(|header| TraceContext::parse(header.to_str().ok()?));
+    let context = caller.map_or_else(TraceContext::new, |caller| caller.child());
+    let span = info_span!("request", trace.id = %context.id());
+    trace::scope(context, observe(request, next))
+        .instrument(span)
+        .await
+}
+
+async fn observe(request: Request, next: Next) -> Response {
     // The route's pattern and not the path: a scanner must not make a time series a guess.
     let route = request
         .extensions()

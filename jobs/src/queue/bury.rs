@@ -6,7 +6,10 @@ use sqlx::{PgConnection, types::Json};
 use tracing::error;
 
 use super::{ClaimId, ClaimOutcome, JobId};
-use crate::job::{DeadReason, JobError};
+use crate::{
+    job::{DeadReason, JobError},
+    trace::{self, TraceContext},
+};
 
 /// Knows what a kind's death means; [`crate::runtime::Registry`] is the one.
 pub(crate) trait Undertaker: Send + Sync {
@@ -57,7 +60,9 @@ pub(crate) async fn bury(
     .fetch_optional(&mut *tx)
     .await?;
     let Some(row) = buried else { return Ok(false) };
-    match undertaker.on_dead(&row.kind, &row.payload.0, tx, reason).await {
+    let trace = row.traceparent.as_deref().and_then(TraceContext::parse);
+    let settled = undertaker.on_dead(&row.kind, &row.payload.0, tx, reason);
+    match trace::scope(trace.unwrap_or_default().child(), settled).await {
         Ok(()) => {}
         Err(BurialError::Nobody(why)) => {
             error!(job.id = %job, job.kind = row.kind, "Nobody settles what depended on dead job {job}: {why}");

@@ -14,6 +14,7 @@ use super::{Claim, ClaimId, JobId, claim::Grant};
 use crate::{
     chaos::lease_seconds,
     job::{DedupeScope, Queue},
+    trace::TraceContext,
 };
 
 /// A kind that this worker can run.
@@ -58,6 +59,8 @@ pub(crate) struct Claimed {
     pub claim: Claim,
     pub kind: &'static str,
     pub payload: Box<RawValue>,
+    /// What it is a part of. `None`: nobody was traced.
+    pub trace: Option<TraceContext>,
     /// Its key is `until_started`: another job of the key may be waiting for this one's end.
     pub coalesces: bool,
 }
@@ -119,6 +122,7 @@ struct Row {
     run_at: Option<DateTime<Utc>>,
     created_at: Option<DateTime<Utc>>,
     dedupe_scope: Option<DedupeScope>,
+    traceparent: Option<String>,
 }
 
 impl Exchange<'_> {
@@ -199,6 +203,7 @@ impl Exchange<'_> {
             claim: Claim::new(&grant),
             kind: kind.name,
             payload: row.payload?.0,
+            trace: row.traceparent.as_deref().and_then(TraceContext::parse),
             coalesces: row.dedupe_scope == Some(DedupeScope::UntilStarted),
         })
     }
@@ -245,6 +250,7 @@ pub(crate) async fn claim_one(
             claim: Claim::new(&grant),
             kind: kind.name,
             payload: row.payload.0,
+            trace: row.traceparent.as_deref().and_then(TraceContext::parse),
             coalesces: row.dedupe_scope == Some(DedupeScope::UntilStarted),
         })
     }))

@@ -26,6 +26,7 @@ use crate::{
     database,
     enqueue::{EnqueueError, Enqueued, enqueue},
     job::Job,
+    trace::{self, TraceContext},
 };
 
 /// Another worker has the row of a due tick: it will have enqueued it, or have died, by then.
@@ -293,7 +294,8 @@ async fn tick_one(engine: &Engine, entry: &Entry) -> Result<bool, EnqueueError> 
     };
     let mut last_job = None;
     for &tick in &due.ticks {
-        last_job = match (entry.periodic.enqueue)(&mut tx, tick).await? {
+        let enqueued = (entry.periodic.enqueue)(&mut tx, tick);
+        last_job = match trace::scope(TraceContext::new(), enqueued).await? {
             Enqueued::New(job) => Some(job.0),
             Enqueued::AlreadyLive => None,
         };

@@ -11,6 +11,7 @@ use super::{Registry, registry::Kind};
 use crate::{
     job::{DeadReason, Done, JobError},
     queue::{Claim, ClaimOutcome, Claimed, Ending, Interruption, jittered},
+    trace::{self, TraceContext},
 };
 
 /// What the engine has to write for a run.
@@ -55,9 +56,12 @@ pub(crate) async fn run(registry: &Registry, claimed: &Claimed) -> Verdict {
         // Not claimed by workers (K4); only a tool that claims by id gets here.
         return Verdict::Settle(Ending::Released);
     };
-    let span = info_span!("job", job.id = %claim.job(), job.kind = kind.name, job.attempt = claim.attempt());
+    // A step of what enqueued the job; a job that nobody traced begins a trace.
+    let context = claimed.trace.map_or_else(TraceContext::new, |cause| cause.child());
+    let span = info_span!("job", job.id = %claim.job(), job.kind = kind.name, job.attempt = claim.attempt(), trace.id = %context.id());
     let started = Instant::now();
-    let verdict = decide(kind, claim, &claimed.payload).instrument(span).await;
+    let work = trace::scope(context, decide(kind, claim, &claimed.payload));
+    let verdict = work.instrument(span).await;
     let (done, seconds) = kind.meters.of(kind.name, kind.queue);
     match verdict.as_str() {
         "done" => done.increment(1),

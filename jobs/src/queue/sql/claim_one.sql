@@ -4,4 +4,4 @@ update jobs
        claimed_at = now(), lease_until = now() + make_interval(secs => $4)
  where id = (select id from jobs where id = $1 and state in ('ready', 'scheduled') for update skip locked)
 returning kind, payload as "payload: Json<Box<RawValue>>", attempt, dedupe_scope as "dedupe_scope: DedupeScope",
-          extract(epoch from now() - created_at)::float8 as "age!"
+          extract(epoch from now() - created_at)::float8 as "age!", traceparent

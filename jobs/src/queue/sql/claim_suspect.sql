@@ -18,4 +18,5 @@ update jobs
        for update of j skip locked))
 returning 0::bigint as "acked!", now() as "now!", true as "suspects!", id as "id?", kind as "kind?",
           payload as "payload?: Json<Box<RawValue>>", attempt as "attempt?", priority as "priority?",
-          run_at as "run_at?", created_at as "created_at?", dedupe_scope as "dedupe_scope?: DedupeScope"
+          run_at as "run_at?", created_at as "created_at?", dedupe_scope as "dedupe_scope?: DedupeScope",
+          traceparent as "traceparent?"

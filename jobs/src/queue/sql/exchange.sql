@@ -35,7 +35,7 @@ with finished as (
          order by j.priority desc, j.run_at, j.id
          limit $9
            for update of j skip locked))
-    returning id, kind, payload, attempt, priority, run_at, created_at, dedupe_scope
+    returning id, kind, payload, attempt, priority, run_at, created_at, dedupe_scope, traceparent
 )
 select acked.count as "acked!", now() as "now!",
        ($10 and exists (select from jobs s
@@ -43,6 +43,6 @@ select acked.count as "acked!", now() as "now!",
                            and s.version <= ($8::smallint[])[array_position($7::text[], s.kind)])) as "suspects!",
        c.id as "id?", c.kind as "kind?", c.payload as "payload?: Json<Box<RawValue>>", c.attempt as "attempt?",
        c.priority as "priority?", c.run_at as "run_at?", c.created_at as "created_at?",
-       c.dedupe_scope as "dedupe_scope?: DedupeScope"
+       c.dedupe_scope as "dedupe_scope?: DedupeScope", c.traceparent as "traceparent?"
   from (select count(*) as count from finished) as acked
   left join claimed c on true

@@ -1,0 +1,254 @@
+//! A soak: millions of jobs through the shipped engine with pruning on, to see that nothing grows but the count.
+//!
+//! `aisha internal soak`; run by `benches/soak/run`, never by the tests. It prints sizes as it goes, and at the end how
+//! long the server needed for claims. Those times are the server's own: every statement of 1 ms and more is in its log
+//! (`log_min_duration_statement`), and of all others every hundredth, from which their number is estimated.
+#![expect(clippy::print_stdout, reason = "printing is what it is for")]
+
+use std::{fs, path::Path, time::Duration};
+
+use anyhow::Context;
+use jobs::{
+    database::{Database, DatabaseOptions},
+    enqueue::enqueue_many,
+    job::{Done, Queue},
+    queue::{Keep, prune_stretch},
+    runtime::{Worker, WorkerOptions},
+    schema,
+    testing::{Probe, Probes},
+};
+use secrecy::SecretString;
+use sqlx::PgPool;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::postgres::{Options, PrivateCluster};
+use crate::{
+    exit::Failure,
+    settings::{LogFormat, LogSettings},
+    telemetry,
+};
+
+/// Enqueued in one statement.
+const BATCH: usize = 1000;
+/// The producer waits while more than so many jobs are live.
+const BACKLOG: i64 = 50_000;
+/// Every statement that takes so long is in the server's log.
+const LOGGED_MS: f64 = 1.0;
+/// Of the shorter ones, one in so many.
+const SAMPLED: usize = 100;
+/// How the claim's statement begins: what the log shows of it.
+const CLAIM: &str = "-- Acks what was done and claims what is next";
+
+/// `aisha internal soak`
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Jobs in all.
+    #[arg(long, default_value_t = 2_000_000)]
+    jobs: usize,
+    /// Jobs at once.
+    #[arg(long, default_value_t = 50)]
+    slots: usize,
+    /// How many seconds done jobs are kept.
+    #[arg(long, default_value_t = 20)]
+    keep: u64,
+}
+
+/// Runs to the end of the last job.
+pub async fn main(args: Args) -> Result<(), Failure> {
+    telemetry::start_logging(&LogSettings {
+        format: LogFormat::Text,
+        filter: "warn".to_owned(),
+    })?;
+    let aisha = std::env::current_exe().context("where this program is")?;
+    let cluster = tokio::task::spawn_blocking(move || PrivateCluster::start(Options::durable(aisha)));
+    let cluster = cluster
+        .await
+        .context("the start panicked")?
+        .context("no server")?;
+    let database = Database::connect(&DatabaseOptions {
+        url: SecretString::from(cluster.url("postgres")),
+        max_connections: 10,
+        acquire_timeout: Duration::from_secs(60),
+        application_name: "aisha soak".to_owned(),
+    })
+    .await?;
+    schema::migrate(&database).await?;
+    let pool = database.pool().clone();
+    log_durations(&pool).await.context("the server's log")?;
+    soak(&pool, &args).await.context("the soak failed")?;
+    report_claims(&cluster.log())?;
+    database.close().await;
+    tokio::task::spawn_blocking(move || cluster.stop())
+        .await
+        .context("the stop panicked")?;
+    Ok(())
+}
+
+async fn log_durations(pool: &PgPool) -> Result<(), sqlx::Error> {
+    for setting in [
+        "alter system set log_min_duration_statement = '1ms'",
+        "alter system set log_min_duration_sample = 0",
+        "alter system set log_statement_sample_rate = 0.01",
+        "alter system set log_parameter_max_length = 0",
+        "select pg_reload_conf()",
+    ] {
+        sqlx::query(setting).execute(pool).await?;
+    }
+    Ok(())
+}
+
+async fn soak(pool: &PgPool, args: &Args) -> anyhow::Result<()> {
+    let registry = Probes::new(pool, |_| async { Ok(Done::Applied) }).registry();
+    let options = WorkerOptions {
+        name: "soak".to_owned(),
+        slots: vec![(Queue::Upkeep, args.slots)],
+        ..WorkerOptions::default()
+    };
+    let worker = Worker::with_registry(pool, registry, options)?;
+    let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
+    let worker = tokio::spawn(worker.run(soft.clone(), hard));
+    let keep = Duration::from_secs(args.keep);
+    let pruner = tokio::spawn(prune_forever(pool.clone(), keep, soft.clone()));
+    let begun = Instant::now();
+    println!("seconds\tenqueued\tlive\tkept\tpruned\ttable MB\tindexes MB\tdead rows");
+    let producer = tokio::spawn(produce(pool.clone(), args.jobs));
+    let mut first = None;
+    loop {
+        let seen = look(pool).await?;
+        let (enqueued, live) = (seen.newest, seen.live);
+        println!(
+            "{}\t{enqueued}\t{live}\t{}\t{}\t{:.1}\t{:.1}\t{}",
+            begun.elapsed().as_secs(),
+            seen.kept,
+            enqueued - live - seen.kept,
+            seen.table_mb,
+            seen.indexes_mb,
+            seen.dead_rows
+        );
+        if first.is_none() && enqueued - live - seen.kept > 0 {
+            first = Some(sizes(pool).await?);
+        }
+        if producer.is_finished() && live == 0 {
+            break;
+        }
+        sleep(Duration::from_secs(10)).await;
+    }
+    producer.await??;
+    let seconds = begun.elapsed().as_secs_f64();
+    soft.cancel();
+    worker.await??;
+    pruner.await??;
+    #[expect(clippy::cast_precision_loss, reason = "a rate is for reading")]
+    let rate = args.jobs as f64 / seconds;
+    println!(
+        "{} jobs in {seconds:.0} s: {rate:.0} a second, enqueues and pruning included",
+        args.jobs
+    );
+    println!("size in MB of        when pruning began\tat the end");
+    for ((name, then), (_, now)) in first.unwrap_or_default().iter().zip(sizes(pool).await?) {
+        println!("{name:<20} {then:.1}\t{now:.1}");
+    }
+    Ok(())
+}
+
+/// Enqueues them all, and never gets far ahead of the worker.
+async fn produce(pool: PgPool, jobs: usize) -> anyhow::Result<()> {
+    let batch: Vec<Probe> = (0..BATCH).map(|_| Probe::new("soak")).collect();
+    let mut left = jobs;
+    while left > 0 {
+        let live: i64 = sqlx::query_scalar("select count(*) from jobs where state = 'ready'")
+            .fetch_one(&pool)
+            .await?;
+        if live > BACKLOG {
+            sleep(Duration::from_millis(100)).await;
+            continue;
+        }
+        for _ in 0..10 {
+            let now = left.min(BATCH);
+            let mut tx = pool.begin().await?;
+            enqueue_many(&mut tx, &batch[..now]).await?;
+            tx.commit().await?;
+            left -= now;
+        }
+    }
+    Ok(())
+}
+
+/// What the `prune` job does, more often.
+async fn prune_forever(pool: PgPool, keep: Duration, stop: CancellationToken) -> Result<(), sqlx::Error> {
+    let keep = Keep {
+        done: keep,
+        cancelled: keep,
+        dead: keep,
+    };
+    while !stop.is_cancelled() {
+        let mut next = Some(0);
+        while let Some(after) = next {
+            next = prune_stretch(&pool, keep, after, 1000).await?.next;
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = sleep(Duration::from_secs(2)) => {}
+        }
+    }
+    Ok(())
+}
+
+#[derive(sqlx::FromRow)]
+struct Seen {
+    newest: i64,
+    live: i64,
+    kept: i64,
+    table_mb: f64,
+    indexes_mb: f64,
+    dead_rows: i64,
+}
+
+async fn look(pool: &PgPool) -> Result<Seen, sqlx::Error> {
+    sqlx::query_as(
+        "select coalesce(max(id), 0) as newest, count(*) filter (where state in ('ready', 'running')) as live,
+                count(*) filter (where state = 'done') as kept,
+                pg_table_size('jobs') / 1048576.0::float8 as table_mb, pg_indexes_size('jobs') / 1048576.0::float8 as indexes_mb,
+                (select n_dead_tup from pg_stat_user_tables where relname = 'jobs') as dead_rows
+           from jobs",
+    )
+    .fetch_one(pool)
+    .await
+}
+
+/// In MB: the table, then each index.
+async fn sizes(pool: &PgPool) -> Result<Vec<(String, f64)>, sqlx::Error> {
+    sqlx::query_as(
+        "select relname::text, pg_table_size(oid) / 1048576.0::float8 from pg_class
+          where oid = 'jobs'::regclass or oid in (select indexrelid from pg_index where indrelid = 'jobs'::regclass)
+          order by relkind desc, relname",
+    )
+    .fetch_all(pool)
+    .await
+}
+
+/// What the server's log says of claims.
+fn report_claims(log: &Path) -> anyhow::Result<()> {
+    let text = fs::read(log).context("reading the server's log")?;
+    let text = String::from_utf8_lossy(&text);
+    let mut times: Vec<f64> = text
+        .lines()
+        .filter(|line| line.contains(" execute ") && line.contains(CLAIM))
+        .filter_map(|line| line.split("duration: ").nth(1)?.split(' ').next()?.parse().ok())
+        .collect();
+    times.sort_by(f64::total_cmp);
+    let short = times.partition_point(|time| *time < LOGGED_MS);
+    let (sampled, logged) = times.split_at(short);
+    let calls = sampled.len() * SAMPLED + logged.len();
+    let beyond = calls / 1000;
+    let p999 = match logged.len().checked_sub(beyond + 1).and_then(|at| logged.get(at)) {
+        Some(time) => format!("{time:.1} ms"),
+        None => format!("less than {LOGGED_MS} ms"),
+    };
+    let max = times.last().copied().unwrap_or_default();
+    println!(
+        "claims (and acks, one statement), by the server's log: about {calls}, p99.9 {p999}, max {max:.1} ms"
+    );
+    Ok(())
+}
