@@ -28,6 +28,7 @@ pub async fn database_of_any_age(settings: &DatabaseSettings, role: &str) -> Res
         max_connections: settings.max_connections,
         acquire_timeout: settings.acquire_timeout,
         application_name: format!("aisha {role}"),
+        pooled: settings.pooled,
     };
     Ok(Database::connect(&options).await?)
 }

@@ -16,6 +16,7 @@ mod helpers;
 mod metrics;
 mod outages;
 mod periodic;
+mod pooler;
 mod prefetch;
 mod processes;
 mod prune;

@@ -17,7 +17,7 @@ use crate::{
     archive::{Limits, Workbench},
     chaos,
     clients::{fal::FalClient, object_store::ObjectStore, telegram::TelegramClient},
-    database,
+    database::{self, Single, single},
     domain::{Trainers, WebhookBase},
     prune::Retention,
     queue::{self, Claim, FenceError},
@@ -157,6 +157,11 @@ impl Context {
     /// ([`database::begin`]).
     pub(crate) async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
         database::begin(&self.pool).await
+    }
+
+    /// A connection for reading, or for a single write: then with a commit, which counts behind a pooler.
+    pub(crate) async fn single(&self) -> Result<Single, sqlx::Error> {
+        single(&self.pool).await
     }
 
     /// Fails if this run's claim is lost, and keeps the job from being rescued until `tx` has ended. First in every

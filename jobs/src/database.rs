@@ -2,12 +2,24 @@
 //!
 //! Shells name no sqlx; they hand this to `Producer`, `Reader` and the worker. The pool reconnects by itself, so a
 //! server restart costs the queries that were running and nothing else.
+//!
+//! # Behind a transaction pooler (K9)
+//! PgBouncer in transaction mode gives every transaction a server connection of its own choice. So nothing of a session
+//! survives: no `SET`, no LISTEN, no session lock, no startup option; and a statement that sqlx prepares in one implicit
+//! transaction is not there in the next, where it is executed. Hence: no statement cache, every statement in an
+//! explicit transaction ([`begin`], [`Single`]), and each transaction first forgets what another client of the same
+//! server connection has prepared under the names that sqlx counts up in every process.
 
-use std::{str::FromStr, time::Duration};
+use std::{
+    ops::{Deref, DerefMut},
+    str::FromStr,
+    time::Duration,
+};
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
-    PgPool, Postgres, Transaction,
+    PgConnection, PgPool, Postgres, Transaction,
+    pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -22,6 +34,8 @@ pub struct DatabaseOptions {
     pub acquire_timeout: Duration,
     /// What the server calls us in `pg_stat_activity`, e.g. `aisha worker`.
     pub application_name: String,
+    /// The URL leads to a pooler in transaction mode.
+    pub pooled: bool,
 }
 
 /// A handle; clones share one pool.
@@ -47,6 +61,7 @@ impl Database {
         let connect = PgConnectOptions::from_str(options.url.expose_secret())
             .map_err(DatabaseError::Url)?
             .application_name(&options.application_name);
+        let connect = if options.pooled { pooled(connect) } else { connect };
         let pool = PgPoolOptions::new()
             .max_connections(options.max_connections)
             .acquire_timeout(options.acquire_timeout)
@@ -58,11 +73,13 @@ impl Database {
 
     /// One round trip.
     pub async fn ping(&self) -> Result<(), DatabaseError> {
-        sqlx::query_scalar!("select 1 as \"one!\"")
-            .fetch_one(&self.pool)
-            .await
-            .map_err(DatabaseError::Unreachable)?;
-        Ok(())
+        let ping = async {
+            let mut db = single(&self.pool).await?;
+            sqlx::query_scalar!("select 1 as \"one!\"")
+                .fetch_one(&mut *db)
+                .await
+        };
+        ping.await.map(drop).map_err(DatabaseError::Unreachable)
     }
 
     /// For the constructors of this crate.
@@ -85,6 +102,92 @@ impl Database {
 /// of its own `BEGIN` is never dropped half-way; if nobody waits for the transaction any more, it is rolled back.
 pub(crate) async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
     let pool = pool.clone();
-    let begun = tokio::spawn(async move { pool.begin().await });
+    let begun = tokio::spawn(async move {
+        if is_pooled(&pool) {
+            pool.begin_with(BEGIN_POOLED).await
+        } else {
+            pool.begin().await
+        }
+    });
     begun.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
+}
+
+/// How a transaction begins behind a pooler: see the module.
+pub(crate) const BEGIN_POOLED: &str = "begin; deallocate all";
+/// Ends the name of a pooled connection, by which a pool is known as one.
+const POOLED: &str = " (pooled)";
+
+/// Options for a pooler in transaction mode: nothing that only a session of our own could keep.
+fn pooled(options: PgConnectOptions) -> PgConnectOptions {
+    let name = format!("{}{POOLED}", options.get_application_name().unwrap_or("aisha"));
+    options
+        .application_name(&name)
+        .statement_cache_capacity(0)
+        // A startup parameter that PgBouncer refuses.
+        .extra_float_digits(None)
+}
+
+/// Whether these lead to a pooler in transaction mode.
+pub(crate) fn are_pooled(options: &PgConnectOptions) -> bool {
+    options
+        .get_application_name()
+        .is_some_and(|name| name.ends_with(POOLED))
+}
+
+fn is_pooled(pool: &PgPool) -> bool {
+    are_pooled(&pool.connect_options())
+}
+
+/// The same options under another name.
+pub(crate) fn renamed(options: PgConnectOptions, name: &str) -> PgConnectOptions {
+    let end = if are_pooled(&options) { POOLED } else { "" };
+    options.application_name(&format!("{name}{end}"))
+}
+
+/// A connection for statements that need no transaction. Behind a pooler it is one all the same, so what they write
+/// counts only after [`Single::commit`].
+pub(crate) enum Single {
+    /// Each statement is committed by itself.
+    Own(PoolConnection<Postgres>),
+    /// All of them together.
+    Pooled(Transaction<'static, Postgres>),
+}
+
+/// See [`Single`].
+pub(crate) async fn single(pool: &PgPool) -> Result<Single, sqlx::Error> {
+    if is_pooled(pool) {
+        begin(pool).await.map(Single::Pooled)
+    } else {
+        pool.acquire().await.map(Single::Own)
+    }
+}
+
+impl Single {
+    /// Makes sure that what was written counts.
+    pub(crate) async fn commit(self) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Own(_) => Ok(()),
+            Self::Pooled(tx) => tx.commit().await,
+        }
+    }
+}
+
+impl Deref for Single {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        match self {
+            Self::Own(connection) => connection,
+            Self::Pooled(tx) => tx,
+        }
+    }
+}
+
+impl DerefMut for Single {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        match self {
+            Self::Own(connection) => connection,
+            Self::Pooled(tx) => tx,
+        }
+    }
 }

@@ -67,9 +67,11 @@ impl Job for NotifyUser {
 
 impl Run for NotifyUser {
     async fn run(&self, cx: &Context) -> Result<Done, JobError> {
-        let mut db = cx.pool.acquire().await?;
+        let mut db = cx.single().await?;
         let Some(due) = notifications::due(&mut db, self.notification_id).await? else {
-            return self.make_room(&mut db).await;
+            let done = self.make_room(&mut db).await?;
+            db.commit().await?;
+            return Ok(done);
         };
         if due.unreachable {
             return unreachable(cx, &due, "they left before this message").await;
@@ -85,6 +87,7 @@ impl Run for NotifyUser {
         {
             // Whoever delivers it wakes us. Normally it has its job; one whose job was lost gets a new one here.
             enqueue(&mut db, &Self::new(earlier)).await?;
+            db.commit().await?;
             return Ok(Done::Skipped(
                 "an earlier message of the chat goes first and wakes this one",
             ));
@@ -142,9 +145,10 @@ async fn send(cx: &Context, due: &Due, text: &Rendered) -> Result<Done, JobError
     reach(Point::NotifyBeforeSend);
     match begun {
         None => {
-            return NotifyUser::new(due.id)
-                .make_room(&mut *cx.pool.acquire().await?)
-                .await;
+            let mut db = cx.single().await?;
+            let done = NotifyUser::new(due.id).make_room(&mut db).await?;
+            db.commit().await?;
+            return Ok(done);
         }
         Some(false) => {}
         Some(true) => {
@@ -160,7 +164,9 @@ async fn send(cx: &Context, due: &Due, text: &Rendered) -> Result<Done, JobError
         Err(failure) => {
             // Only an ambiguous failure leaves the mark that makes the next send a possible duplicate.
             if !matches!(failure, Failure::Ambiguous(_)) {
-                notifications::not_sent(&mut *cx.pool.acquire().await?, due.id).await?;
+                let mut db = cx.single().await?;
+                notifications::not_sent(&mut db, due.id).await?;
+                db.commit().await?;
             }
             failed(cx, due, failure).await
         }
@@ -173,7 +179,9 @@ async fn edit(cx: &Context, due: &Due, message_id: i64, text: &Rendered) -> Resu
         Ok(()) | Err(Failure::NotModified | Failure::Done(_)) => delivered(cx, due, Some(message_id)).await,
         Err(Failure::MessageGone(why)) => {
             info!(notification.id = %due.id, "Message {message_id} cannot be edited ({why}); notification {} is sent anew", due.id);
-            notifications::forget_message_id(&mut *cx.pool.acquire().await?, due.id).await?;
+            let mut db = cx.single().await?;
+            notifications::forget_message_id(&mut db, due.id).await?;
+            db.commit().await?;
             send(cx, due, text).await
         }
         Err(failure) => failed(cx, due, failure).await,
@@ -198,7 +206,9 @@ async fn failed(cx: &Context, due: &Due, failure: Failure) -> Result<Done, JobEr
     match failure {
         Failure::Unreachable(why) => unreachable(cx, due, &why).await,
         Failure::Busy(wait) => {
-            users::keep_quiet(&mut *cx.pool.acquire().await?, due.user_id, wait.as_secs_f64()).await?;
+            let mut db = cx.single().await?;
+            users::keep_quiet(&mut db, due.user_id, wait.as_secs_f64()).await?;
+            db.commit().await?;
             metrics::counter!("aisha_telegram_rate_limited_total").increment(1);
             Err(Failure::Busy(wait).into())
         }

@@ -78,7 +78,7 @@ impl Run for PollStatus {
         if sabotaged(Sabotage::NoReconciler) {
             return Ok(Done::Skipped("sabotaged"));
         }
-        let mut db = cx.pool.acquire().await?;
+        let mut db = cx.single().await?;
         let Some(training) = trainings::find(&mut db, self.training_id).await? else {
             return Ok(Done::Skipped("the training is gone"));
         };

@@ -212,7 +212,14 @@ impl Worker {
     fn duties(&self, timetable: Timetable) -> JoinSet<()> {
         let mut duties = JoinSet::new();
         let known = self.registry.known();
-        duties.spawn(listen_forever(Arc::clone(&self.engine)));
+        if self.engine.pooled {
+            info!(
+                "Behind a transaction pooler nobody can wake this worker: it looks for jobs every {:?}",
+                self.options.poll
+            );
+        } else {
+            duties.spawn(listen_forever(Arc::clone(&self.engine)));
+        }
         duties.spawn(promote_forever(Arc::clone(&self.engine)));
         duties.spawn(sample_forever(Arc::clone(&self.engine)));
         duties.spawn(tick_forever(Arc::clone(&self.engine), timetable));

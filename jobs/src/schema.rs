@@ -14,7 +14,7 @@ use sqlx::{
     migrate::{Migrate, MigrateError, Migrator},
 };
 
-use crate::database::Database;
+use crate::database::{Database, single};
 
 static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
     let mut migrator = sqlx::migrate!("../migrations");
@@ -53,7 +53,7 @@ pub enum SchemaError {
 
 /// What is still to be applied; empty when this binary may run.
 pub async fn pending(database: &Database) -> Result<Vec<Migration>, SchemaError> {
-    let mut connection = database.pool().acquire().await?;
+    let mut connection = single(database.pool()).await?;
     pending_on(&mut connection).await
 }
 

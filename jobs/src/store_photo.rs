@@ -69,7 +69,7 @@ impl Job for StorePhoto {
 
 impl Run for StorePhoto {
     async fn run(&self, cx: &Context) -> Result<Done, JobError> {
-        let mut db = cx.pool.acquire().await?;
+        let mut db = cx.single().await?;
         let Some(photo) = photos::find(&mut db, self.photo_id).await? else {
             return Ok(Done::Skipped("the avatar was thrown away"));
         };

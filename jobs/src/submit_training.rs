@@ -75,7 +75,7 @@ impl Job for SubmitTraining {
 
 impl Run for SubmitTraining {
     async fn run(&self, cx: &Context) -> Result<Done, JobError> {
-        let mut db = cx.pool.acquire().await?;
+        let mut db = cx.single().await?;
         let Some(training) = trainings::find(&mut db, self.training_id).await? else {
             return Ok(Done::Skipped("the training is gone"));
         };
@@ -166,7 +166,7 @@ impl Posting {
             .preset
             .parse()
             .map_err(|problem| JobError::give_up("unknown_preset", problem))?;
-        let mut db = cx.pool.acquire().await?;
+        let mut db = cx.single().await?;
         let owner = trainings::owner(&mut db, training.id).await?;
         let token = cx.chance.token();
         let body = trainer.request(&TrainingOrder {
@@ -238,8 +238,9 @@ impl Posting {
                     .await
             }
             SubmitOutcome::Unknown(why) => {
-                let mut db = cx.pool.acquire().await?;
+                let mut db = cx.single().await?;
                 attempts::unknown(&mut db, attempt, &why).await?;
+                db.commit().await?;
                 metrics::counter!("aisha_submit_unknown_outcome_total").increment(1);
                 warn!(training.id = %id, "Nobody knows whether FAL took training {id} ({why}); it is looked for, not repeated");
                 Ok(Done::Applied)

@@ -50,6 +50,9 @@ pub struct Args {
     /// Serve /metrics here.
     #[arg(long)]
     health_listen: Option<SocketAddr>,
+    /// The URL leads to a pooler in transaction mode.
+    #[arg(long)]
+    pooled: bool,
     /// The highest payload version of probes that this worker knows: an older or a newer binary.
     #[arg(long, default_value_t = 1)]
     payload_version: i16,
@@ -68,6 +71,7 @@ pub async fn main(args: Args) -> Result<(), Failure> {
         max_connections: 10,
         acquire_timeout: Duration::from_secs(30),
         application_name: "aisha probes".to_owned(),
+        pooled: args.pooled,
     })
     .await?;
     if let Some(listen) = args.health_listen {

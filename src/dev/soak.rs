@@ -71,6 +71,7 @@ pub async fn main(args: Args) -> Result<(), Failure> {
         max_connections: 10,
         acquire_timeout: Duration::from_secs(60),
         application_name: "aisha soak".to_owned(),
+        pooled: false,
     })
     .await?;
     schema::migrate(&database).await?;

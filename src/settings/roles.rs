@@ -51,7 +51,7 @@ impl Role for BotSettings {
 
     fn read(from: &mut Reader<'_>) -> Option<Self> {
         let log = LogSettings::read(from);
-        let database = DatabaseSettings::read(from);
+        let database = DatabaseSettings::read_direct(from);
         let telegram = TelegramSettings::read(from);
         let updates = TelegramUpdates::read(from);
         let training = TrainingSettings::read(from);
@@ -231,7 +231,7 @@ impl Role for MigrateSettings {
 
     fn read(from: &mut Reader<'_>) -> Option<Self> {
         let log = LogSettings::read(from);
-        let database = DatabaseSettings::read(from);
+        let database = DatabaseSettings::read_direct(from);
         Some(Self {
             log: log?,
             database: database?,
@@ -250,7 +250,7 @@ impl Role for OpsSettings {
     const NAME: &'static str = "avatars";
 
     fn read(from: &mut Reader<'_>) -> Option<Self> {
-        DatabaseSettings::read(from).map(|database| Self { database })
+        DatabaseSettings::read_direct(from).map(|database| Self { database })
     }
 }
 
@@ -268,7 +268,7 @@ impl Role for OperatorSettings {
 
     fn read(from: &mut Reader<'_>) -> Option<Self> {
         let log = LogSettings::read(from);
-        let database = DatabaseSettings::read(from);
+        let database = DatabaseSettings::read_direct(from);
         Some(Self {
             log: log?,
             database: database?,

@@ -64,6 +64,8 @@ pub struct DatabaseSettings {
     pub max_connections: u32,
     /// For a free or a new connection.
     pub acquire_timeout: Duration,
+    /// The URL leads to a pooler in transaction mode.
+    pub pooled: bool,
 }
 
 impl DatabaseSettings {
@@ -82,11 +84,28 @@ impl DatabaseSettings {
         );
         let max_connections = from.number("database.max_connections", 2..=1000);
         let acquire_timeout = from.duration("database.acquire_timeout", 100 * MILLISECOND..=MINUTE);
+        let pooled = from.choice("database.pooler", &[("none", false), ("transaction", true)]);
         Some(Self {
             url: url?,
             max_connections: max_connections?,
             acquire_timeout: acquire_timeout?,
+            pooled: pooled?,
         })
+    }
+}
+
+impl DatabaseSettings {
+    /// For what keeps something in a session: it needs the server itself.
+    pub(super) fn read_direct(from: &mut Reader<'_>) -> Option<Self> {
+        let settings = Self::read(from)?;
+        if settings.pooled {
+            from.refuse(
+                "database.pooler",
+                "is transaction, and this keeps locks or listens in a session of its own.",
+                "Set AISHA__DATABASE__POOLER=none and a DATABASE_URL that leads to the server itself; worker and web may use the pooler.",
+            );
+        }
+        Some(settings)
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::time::sleep;
 use tracing::debug;
 
 use super::{Engine, JobState};
-use crate::job::Queue;
+use crate::{database::single, job::Queue};
 
 /// Between the end of a sample and the next.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -64,9 +64,11 @@ impl Shown {
 }
 
 async fn sample(pool: &PgPool, shown: &mut HashSet<Shown>) -> Result<(), sqlx::Error> {
+    let mut db = single(pool).await?;
     let rows = sqlx::query_file!("src/queue/sql/depth.sql")
-        .fetch_all(pool)
+        .fetch_all(&mut *db)
         .await?;
+    db.commit().await?;
     let mut oldest = Queue::ALL.map(|_| 0.0_f64);
     let mut gone = std::mem::take(shown);
     for row in rows {

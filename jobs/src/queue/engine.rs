@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::{Claim, ClaimId, Interruption, JobId, link::Link};
-use crate::job::Queue;
+use crate::{database, job::Queue};
 
 /// The engine's times; K10's names and defaults.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +42,8 @@ pub(crate) struct Engine {
     /// Something was scheduled here that may be due before the promoter looks again.
     pub due_soon: Notify,
     options: PgConnectOptions,
+    /// Behind a pooler in transaction mode: polls, since nobody can wake it.
+    pub pooled: bool,
     boot: u64,
     claims: AtomicU64,
     signals: [Signals; Queue::ALL.len()],
@@ -61,11 +63,9 @@ impl Engine {
     pub(crate) fn new(name: &str, timing: Timing, pool: &PgPool) -> Self {
         let (boot, _) = Uuid::new_v4().as_u64_pair();
         let worker = format!("{name}-{boot:016x}");
-        let options = pool
-            .connect_options()
-            .as_ref()
-            .clone()
-            .application_name(&format!("aisha {worker}"));
+        let options = pool.connect_options().as_ref().clone();
+        let options = database::renamed(options, &format!("aisha {worker}"));
+        let pooled = database::are_pooled(&options);
         Self {
             timing,
             pool: PgPoolOptions::new()
@@ -74,7 +74,16 @@ impl Engine {
                 .connect_lazy_with(options.clone()),
             held: Held::default(),
             due_soon: Notify::new(),
-            options: steady_plans(options, timing.lease),
+            options: if pooled {
+                options
+            } else {
+                options.options(
+                    steady_plans(timing.lease)
+                        .iter()
+                        .map(|(name, value)| (*name, value)),
+                )
+            },
+            pooled,
             boot,
             claims: AtomicU64::new(0),
             signals: Default::default(),
@@ -84,7 +93,14 @@ impl Engine {
 
     /// A connection for one loop.
     pub(super) fn link(&self) -> Link {
-        Link::new(self.options.clone(), self.timing.lease)
+        let begin = self.pooled.then(|| {
+            let steady = steady_plans(self.timing.lease);
+            let settings = steady
+                .iter()
+                .map(|(name, value)| format!("; set local {name} = '{value}'"));
+            format!("{}{}", database::BEGIN_POOLED, settings.collect::<String>())
+        });
+        Link::new(self.options.clone(), self.timing.lease, begin)
     }
 
     /// A fencing token that was never used.
@@ -105,17 +121,18 @@ impl Engine {
 /// stale statistics, would scan it when a burst comes (Q22); planning anew each time costs more than the statement.
 ///
 /// And an end: a loop that gives a statement up after a lease may rely on it that the server has done so before.
-fn steady_plans(options: PgConnectOptions, lease: Duration) -> PgConnectOptions {
+fn steady_plans(lease: Duration) -> [(&'static str, String); 7] {
     let limit = format!("{}ms", (lease * 4 / 5).as_millis());
-    options.options([
+    [
         ("plan_cache_mode", "force_generic_plan"),
         ("enable_seqscan", "off"),
         ("enable_bitmapscan", "off"),
         ("enable_hashjoin", "off"),
         ("enable_mergejoin", "off"),
         ("enable_sort", "off"),
-        ("statement_timeout", &limit),
-    ])
+        ("statement_timeout", limit.as_str()),
+    ]
+    .map(|(name, value)| (name, value.to_owned()))
 }
 
 /// Claims whose leases the heartbeat keeps alive: from the claim until the outcome is durable.

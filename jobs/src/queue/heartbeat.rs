@@ -106,7 +106,6 @@ async fn beat(engine: &Engine, link: &mut Link) -> Result<(), sqlx::Error> {
         if !dreaming.is_empty() {
             stay_announced(engine, link, &dreaming).await?;
         }
-        link.settled();
         Ok(())
     })
     .await
@@ -122,7 +121,7 @@ async fn renew(engine: &Engine, link: &mut Link, held: &[Claim]) -> Result<(), s
     let rows = sqlx::query_file!("src/queue/sql/renew.sql", &ids, &claims, lease_seconds(lease))
         .fetch_all(db)
         .await?;
-    link.settled();
+    link.settle().await?;
     let mut seen: HashMap<_, _> = rows
         .into_iter()
         .map(|row| ((JobId(row.id), ClaimId(row.claim_id)), row))
@@ -160,6 +159,7 @@ async fn stay_announced(engine: &Engine, link: &mut Link, queues: &[Queue]) -> R
     )
     .fetch_all(db)
     .await?;
+    link.settle().await?;
     for queue in queues
         .iter()
         .filter(|queue| !standing.iter().any(|name| name == queue.as_str()))

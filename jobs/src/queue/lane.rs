@@ -65,12 +65,13 @@ impl Lane {
     async fn exchange(&mut self, order: &Order) -> Result<Exchanged, sqlx::Error> {
         let engine = &order.engine;
         let limit = engine.timing.lease;
-        let db = self.link.get().await?;
         while let Some(claim) = self.unheard.last() {
+            let db = self.link.get().await?;
             let queue = order.queue.as_str();
             let released =
-                sqlx::query_file!("src/queue/sql/release_unheard.sql", queue, claim.0).fetch_one(&mut *db);
+                sqlx::query_file!("src/queue/sql/release_unheard.sql", queue, claim.0).fetch_one(db);
             let released = timeout(limit, released).await.map_err(|_| timed_out())??.released;
+            self.link.settle().await?;
             if released > 0 {
                 info!(
                     queue,
@@ -88,12 +89,13 @@ impl Lane {
             known: &order.known,
             wanted: order.wanted,
         };
+        let db = self.link.get().await?;
         self.unheard.push(exchange.claim);
         let exchanged = timeout(limit, exchange.run(db))
             .await
             .map_err(|_| timed_out())??;
+        self.link.settle().await?;
         self.unheard.pop();
-        self.link.settled();
         Ok(exchanged)
     }
 }

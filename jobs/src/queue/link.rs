@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use sqlx::{ConnectOptions, PgConnection, postgres::PgConnectOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, postgres::PgConnectOptions};
 use tokio::time::timeout;
 
 /// See the module.
@@ -13,20 +13,23 @@ pub(super) struct Link {
     open: Option<PgConnection>,
     clean: bool,
     limit: Duration,
+    /// Behind a pooler: how the transaction begins that each use of the connection has to be.
+    begin: Option<String>,
 }
 
 impl Link {
     /// `limit` bounds the time to connect.
-    pub(super) const fn new(options: PgConnectOptions, limit: Duration) -> Self {
+    pub(super) const fn new(options: PgConnectOptions, limit: Duration, begin: Option<String>) -> Self {
         Self {
             options,
             open: None,
             clean: true,
             limit,
+            begin,
         }
     }
 
-    /// The connection, for one statement or transaction. Unless [`Link::settled`] is called after it, it is closed
+    /// The connection, for one statement or transaction. Unless [`Link::settle`] is called after it, it is closed
     /// before the next: an error or a dropped future leaves a connection in an unknown state.
     pub(super) async fn get(&mut self) -> Result<&mut PgConnection, sqlx::Error> {
         if !self.clean {
@@ -40,12 +43,25 @@ impl Link {
                     .map_err(|_| timed_out())??,
             );
         }
-        self.open.as_mut().ok_or(sqlx::Error::PoolClosed)
+        let open = self.open.as_mut().ok_or(sqlx::Error::PoolClosed)?;
+        if let Some(begin) = &self.begin {
+            let begun = sqlx::raw_sql(AssertSqlSafe(begin.clone())).execute(&mut *open);
+            timeout(self.limit, begun).await.map_err(|_| timed_out())??;
+        }
+        Ok(open)
     }
 
-    /// What [`Link::get`] was for went well.
-    pub(super) const fn settled(&mut self) {
+    /// What [`Link::get`] was for went well. What it wrote counts only when this returns.
+    pub(super) async fn settle(&mut self) -> Result<(), sqlx::Error> {
+        if self.begin.is_some()
+            && !self.clean
+            && let Some(open) = self.open.as_mut()
+        {
+            let committed = sqlx::raw_sql("commit").execute(open);
+            timeout(self.limit, committed).await.map_err(|_| timed_out())??;
+        }
         self.clean = true;
+        Ok(())
     }
 }
 

@@ -23,7 +23,7 @@ use tracing::{info, warn};
 
 use super::{Engine, backoff::Backoff};
 use crate::{
-    database,
+    database::{self, single},
     enqueue::{EnqueueError, Enqueued, enqueue},
     job::Job,
     trace::{self, TraceContext},
@@ -235,12 +235,14 @@ async fn tick_all(engine: &Engine, timetable: &Timetable) -> Result<Duration, En
     let mut rows = seen(engine, &names).await?;
     if rows.len() < names.len() {
         // The first worker that knows an entry starts it.
+        let mut db = single(&engine.pool).await?;
         sqlx::query!(
             "insert into periodic (entry, last_tick) select unnest($1::text[]), now() on conflict do nothing",
             &names
         )
-        .execute(&engine.pool)
+        .execute(&mut *db)
         .await?;
+        db.commit().await?;
         rows = seen(engine, &names).await?;
     }
     let mut next = Duration::MAX;
@@ -268,13 +270,16 @@ struct Seen {
 }
 
 async fn seen(engine: &Engine, names: &[String]) -> Result<Vec<Seen>, sqlx::Error> {
-    sqlx::query_as!(
+    let mut db = single(&engine.pool).await?;
+    let seen = sqlx::query_as!(
         Seen,
         r#"select entry, last_tick, now() as "now!" from periodic where entry = any ($1)"#,
         names
     )
-    .fetch_all(&engine.pool)
-    .await
+    .fetch_all(&mut *db)
+    .await?;
+    db.commit().await?;
+    Ok(seen)
 }
 
 /// Enqueues the ticks of an entry that is due. `false`: another worker is doing so.

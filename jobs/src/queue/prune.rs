@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use sqlx::PgPool;
 
+use crate::database::single;
+
 /// How long ended jobs are kept, by how they ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keep {
@@ -26,6 +28,7 @@ pub struct Stretch {
 
 /// Deletes what is old enough among the `most` jobs after id `after` (0 for the first), in one short transaction.
 pub async fn prune_stretch(pool: &PgPool, keep: Keep, after: i64, most: u16) -> Result<Stretch, sqlx::Error> {
+    let mut db = single(pool).await?;
     let row = sqlx::query_file!(
         "src/queue/sql/prune.sql",
         after,
@@ -34,8 +37,9 @@ pub async fn prune_stretch(pool: &PgPool, keep: Keep, after: i64, most: u16) -> 
         keep.cancelled.as_secs_f64(),
         keep.dead.as_secs_f64()
     )
-    .fetch_one(pool)
+    .fetch_one(&mut *db)
     .await?;
+    db.commit().await?;
     Ok(Stretch {
         pruned: u64::try_from(row.pruned).unwrap_or_default(),
         next: row.last.filter(|_| row.go_on),

@@ -7,7 +7,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::{Claimed, Ending, requeue};
-use crate::job::Queue;
+use crate::{database::single, job::Queue};
 
 /// Gives jobs back. What fails is left to its lease, and rescued uncharged if it was claimed ahead.
 pub(super) async fn release_buffered(pool: &PgPool, queue: Queue, unstarted: &[Claimed]) {
@@ -28,8 +28,9 @@ pub(super) async fn release_buffered(pool: &PgPool, queue: Queue, unstarted: &[C
             continue;
         }
         let requeued = async {
-            let mut db = pool.acquire().await?;
-            requeue(&mut db, claim.job(), claim.id(), &Ending::Released).await
+            let mut db = single(pool).await?;
+            requeue(&mut db, claim.job(), claim.id(), &Ending::Released).await?;
+            db.commit().await
         };
         if let Err(error) = requeued.await {
             warn!(job.id = %claim.job(), "Could not hand back job {}: {error}", claim.job());
@@ -40,8 +41,10 @@ pub(super) async fn release_buffered(pool: &PgPool, queue: Queue, unstarted: &[C
 async fn release_plain(pool: &PgPool, unstarted: &[Claimed]) -> Result<HashSet<i64>, sqlx::Error> {
     let ids: Vec<i64> = unstarted.iter().map(|claimed| claimed.claim.job().0).collect();
     let claims: Vec<Uuid> = unstarted.iter().map(|claimed| claimed.claim.id().0).collect();
+    let mut db = single(pool).await?;
     let released = sqlx::query_file_scalar!("src/queue/sql/release_buffered.sql", &ids, &claims)
-        .fetch_all(pool)
+        .fetch_all(&mut *db)
         .await?;
+    db.commit().await?;
     Ok(released.into_iter().collect())
 }

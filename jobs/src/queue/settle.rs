@@ -12,7 +12,10 @@ use tracing::{error, warn};
 use super::{
     BurialError, Claim, ClaimId, JobId, JobState, Undertaker, backoff::Backoff, bury, link::timed_out,
 };
-use crate::job::DeadReason;
+use crate::{
+    database::{self, single},
+    job::DeadReason,
+};
 
 /// How a claim ended, in `job_attempts`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, sqlx::Type)]
@@ -207,7 +210,7 @@ impl Settler<'_> {
             uncharged,
         } = ending
         {
-            let mut tx = self.pool.begin().await?;
+            let mut tx = database::begin(self.pool).await?;
             let buried = bury(
                 &mut tx,
                 claim.job(),
@@ -221,7 +224,9 @@ impl Settler<'_> {
             tx.commit().await?;
             return Ok(buried.then_some(JobState::Dead));
         }
-        let mut db = self.pool.acquire().await?;
-        Ok(requeue(&mut db, claim.job(), claim.id(), ending).await?)
+        let mut db = single(self.pool).await?;
+        let state = requeue(&mut db, claim.job(), claim.id(), ending).await?;
+        db.commit().await?;
+        Ok(state)
     }
 }

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     chaos::{Sabotage, sabotaged},
+    database::{self, single},
     job::DeadReason,
 };
 
@@ -38,10 +39,11 @@ async fn sweep(engine: &Engine, known: &Known, undertaker: &dyn Undertaker) -> R
     if !sabotaged(Sabotage::NoRescue) {
         rescue_expired(&engine.pool, known, undertaker).await?;
     }
+    let mut db = single(&engine.pool).await?;
     sqlx::query!("delete from queue_sleepers where until < now()")
-        .execute(&engine.pool)
+        .execute(&mut *db)
         .await?;
-    Ok(())
+    db.commit().await
 }
 
 /// Ends every claim whose lease ran out: back to `ready` with the attempt charged (unless it was claimed ahead), or
@@ -73,7 +75,7 @@ async fn rescue_next(
     undertaker: &dyn Undertaker,
     after: &mut i64,
 ) -> Result<bool, BurialError> {
-    let mut tx = pool.begin().await?;
+    let mut tx = database::begin(pool).await?;
     sqlx::query!("set local lock_timeout = '1s'")
         .execute(&mut *tx)
         .await?;
@@ -150,9 +152,11 @@ pub(crate) async fn promote_forever(engine: Arc<Engine>) {
 /// Makes due jobs ready. Returns how long until the next one is due, if any is scheduled.
 async fn promote(pool: &PgPool) -> Result<Option<Duration>, sqlx::Error> {
     loop {
+        let mut db = single(pool).await?;
         let row = sqlx::query_file!("src/queue/sql/promote.sql", PROMOTIONS)
-            .fetch_one(pool)
+            .fetch_one(&mut *db)
             .await?;
+        db.commit().await?;
         if row.promoted > 0 {
             debug!("{} due jobs of {} queues are ready", row.promoted, row.queues);
         }

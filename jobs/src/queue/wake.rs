@@ -47,6 +47,9 @@ impl Sleeper {
     /// There was nothing more to claim and a slot is free: be woken from now on.
     pub(super) fn announce(&mut self) {
         self.idle = Instant::now();
+        if self.engine.pooled {
+            return; // No notification would reach us.
+        }
         if self
             .engine
             .signals(self.queue)
@@ -73,6 +76,9 @@ impl Sleeper {
 
     /// Nobody needs to wake this worker any more. A row that stays after an error is swept when it expires.
     pub(super) async fn withdraw(&self) {
+        if self.engine.pooled {
+            return;
+        }
         let (queue, worker) = (self.queue.as_str(), &self.engine.worker);
         let gone = sqlx::query!(
             "delete from queue_sleepers where queue = $1 and worker = $2",

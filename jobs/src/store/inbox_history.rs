@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use sqlx::PgPool;
 
+use crate::database::single;
+
 /// Deletes at most `most` updates that were handled at least `age` ago, oldest ids first. Telegram repeats an update
 /// for a day at most: until then the row is what makes a second arrival harmless.
 pub(crate) async fn prune_updates(pool: &PgPool, age: Duration, most: u16) -> Result<u64, sqlx::Error> {
+    let mut db = single(pool).await?;
     let pruned = sqlx::query!(
         "delete from telegram_updates where update_id = any (array (
             select update_id from telegram_updates
@@ -14,14 +17,16 @@ pub(crate) async fn prune_updates(pool: &PgPool, age: Duration, most: u16) -> Re
         age.as_secs_f64(),
         i64::from(most)
     )
-    .execute(pool)
+    .execute(&mut *db)
     .await?;
+    db.commit().await?;
     Ok(pruned.rows_affected())
 }
 
 /// Deletes at most `most` deliveries that arrived and were applied at least `age` ago, oldest first. One that was
 /// never applied stays for ever: it is an operator's to look at.
 pub(crate) async fn prune_deliveries(pool: &PgPool, age: Duration, most: u16) -> Result<u64, sqlx::Error> {
+    let mut db = single(pool).await?;
     let pruned = sqlx::query!(
         "delete from fal_deliveries where id = any (array (
             select id from fal_deliveries
@@ -30,7 +35,8 @@ pub(crate) async fn prune_deliveries(pool: &PgPool, age: Duration, most: u16) ->
         age.as_secs_f64(),
         i64::from(most)
     )
-    .execute(pool)
+    .execute(&mut *db)
     .await?;
+    db.commit().await?;
     Ok(pruned.rows_affected())
 }

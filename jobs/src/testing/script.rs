@@ -69,7 +69,7 @@ async fn follow(run: &ProbeRun, step: &str) -> Result<Option<Done>, JobError> {
 }
 
 async fn pass_gate(run: &ProbeRun, gate: i64) -> Result<(), JobError> {
-    let mut tx = run.pool.begin().await?;
+    let mut tx = crate::database::begin(&run.pool).await?;
     sqlx::query!("select pg_advisory_xact_lock_shared($1)", gate)
         .execute(&mut *tx)
         .await?;
@@ -78,7 +78,7 @@ async fn pass_gate(run: &ProbeRun, gate: i64) -> Result<(), JobError> {
 }
 
 async fn effect(run: &ProbeRun, complete: bool) -> Result<(), JobError> {
-    let mut tx = run.pool.begin().await?;
+    let mut tx = crate::database::begin(&run.pool).await?;
     run.fence(&mut tx).await?;
     tell(&mut tx, run.claim.attempt()).await?;
     if complete {

@@ -1,0 +1,200 @@
+//! K9: workers behind PgBouncer in transaction mode, the version that Debian 12 ships. Three server connections for all,
+//! so that the statements of several clients share them.
+
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use jobs::queue::JobState;
+use tempfile::TempDir;
+use url::Url;
+
+use super::{look, outcomes, probe, reaches};
+use crate::support::{Aisha, Db, aisha, eventually, procfile_line};
+
+/// A pooler before a test's database. Dropped, it ends.
+struct Pooler {
+    url: String,
+    process: Aisha,
+    _directory: TempDir,
+}
+
+/// Where Debian and Homebrew put it. `None`, said aloud, where it is not installed; that is a failure under CI.
+fn binary() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/opt/homebrew/bin".into()])
+        .map(|directory| directory.join("pgbouncer"))
+        .find(|program| program.is_file());
+    if found.is_none() {
+        eprintln!("\n!!! SKIPPED: PgBouncer is not installed\n!!! sudo apt-get install pgbouncer\n");
+        let ci = std::env::var_os("CI").is_some_and(|ci| ci == "true");
+        assert!(!ci, "CI=true: a skip is a failure");
+    }
+    found
+}
+
+impl Pooler {
+    async fn before(db: &Db) -> Option<Self> {
+        let program = binary()?;
+        let server = Url::parse(db.url()).unwrap();
+        let parameter = |name: &str| {
+            let mut pairs = server.query_pairs();
+            pairs
+                .find(|(key, _)| key == name)
+                .map(|(_, value)| value.into_owned())
+        };
+        let host = parameter("host").unwrap_or_else(|| server.host_str().unwrap_or("127.0.0.1").to_owned());
+        let port = parameter("port").unwrap_or_else(|| server.port().unwrap_or(5432).to_string());
+        let directory = tempfile::Builder::new()
+            .prefix("pooler")
+            .tempdir_in("/tmp")
+            .unwrap();
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let settings = directory.path().join("pgbouncer.ini");
+        let socket = directory.path().display();
+        fs::write(
+            &settings,
+            format!(
+                "[databases]\n* = host={host} port={port} user={}\n\
+                 [pgbouncer]\nlisten_addr =\nunix_socket_dir = {socket}\nlisten_port = 6432\nauth_type = any\n\
+                 pool_mode = transaction\ndefault_pool_size = 3\nmax_client_conn = 100\n",
+                server.username()
+            ),
+        )
+        .unwrap();
+        // It refuses to be root, and the server's socket may be its user's alone.
+        let user = owner(Path::new(&host))
+            .map(|user| format!("-u {user}"))
+            .unwrap_or_default();
+        let command = format!("{} {user} {}", program.display(), settings.display());
+        let process = procfile_line(&command).start();
+        process.line("process up").await;
+        let database = server.path().trim_start_matches('/');
+        Some(Self {
+            url: format!(
+                "postgres://{}@localhost/{database}?host={socket}&port=6432",
+                server.username()
+            ),
+            process,
+            _directory: directory,
+        })
+    }
+
+    async fn worker(&self, name: &str) -> Aisha {
+        let arguments = [
+            "internal",
+            "run-probes",
+            &self.url,
+            "--pooled",
+            "--poll",
+            "100",
+            "--slots",
+            "3",
+            "--name",
+            name,
+        ];
+        let worker = aisha(arguments).start();
+        worker.line("is claiming jobs").await;
+        worker
+    }
+}
+
+/// The name of the user that a server's socket directory belongs to, if we are root and it is not ours.
+fn owner(directory: &Path) -> Option<String> {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let uid = fs::metadata(directory).map_or(65534, |directory| directory.uid());
+    let names = fs::read_to_string("/etc/passwd").unwrap();
+    let name = names.lines().find_map(|line| {
+        let fields: Vec<_> = line.split(':').collect();
+        (fields.get(2)? == &uid.to_string()).then(|| fields[0].to_owned())
+    });
+    Some(name.unwrap_or_else(|| "nobody".to_owned()))
+}
+
+/// What a statement that relies on its session, or on its name, would bring about.
+fn assert_quiet(process: &Aisha) {
+    let output = process.output();
+    for trouble in [
+        "prepared statement",
+        "the database",
+        "database:",
+        "startup parameter",
+        "trying again",
+    ] {
+        assert!(!output.contains(trouble), "{trouble} in:\n{output}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn q13_behind_a_transaction_pooler_jobs_run_by_polling_alone() {
+    let db = Db::new().await;
+    let Some(pooler) = Pooler::before(&db).await else {
+        return;
+    };
+    let (mut first, mut second) = (pooler.worker("first").await, pooler.worker("second").await);
+    let mut jobs = Vec::new();
+    for round in 0..40 {
+        let script = ["effect", "complete", "first:fail; effect", "first:fail"][round % 4];
+        jobs.push(probe(&db.pool, script).await);
+    }
+    let snoozing = probe(&db.pool, "snooze:3600000").await;
+    let dead = probe(&db.pool, "give_up").await;
+    for job in &jobs {
+        reaches(&db.pool, *job, JobState::Done).await;
+    }
+    reaches(&db.pool, snoozing, JobState::Scheduled).await;
+    assert_eq!(
+        outcomes(&reaches(&db.pool, dead, JobState::Dead).await),
+        ["gave_up"]
+    );
+    assert_eq!(outcomes(&look(&db.pool, jobs[2]).await), ["failed", "done"]);
+    let sleepers: i64 = sqlx::query_scalar("select count(*) from queue_sleepers")
+        .fetch_one(&db.pool)
+        .await
+        .unwrap();
+    assert_eq!(sleepers, 0, "nobody is to be notified");
+    for worker in [&mut first, &mut second] {
+        worker.terminate();
+        assert!(worker.exit().await.success());
+        assert_quiet(worker);
+    }
+    let _ = pooler.process;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn q18_behind_a_transaction_pooler_the_job_of_a_killed_worker_is_rescued() {
+    let db = Db::new().await;
+    let Some(pooler) = Pooler::before(&db).await else {
+        return;
+    };
+    let mut victim = pooler.worker("victim").await;
+    let job = probe(&db.pool, "first:hang; effect").await;
+    reaches(&db.pool, job, JobState::Running).await;
+    // Longer than its lease: heartbeats keep it, through the pooler.
+    let held: String = sqlx::query_scalar("select worker from jobs where id = $1")
+        .bind(job.0)
+        .fetch_one(&db.pool)
+        .await
+        .unwrap();
+    eventually("its lease to be renewed twice", async || {
+        sqlx::query("select from jobs where id = $1 and lease_until > claimed_at + interval '4 seconds'")
+            .bind(job.0)
+            .fetch_optional(&db.pool)
+            .await
+            .unwrap()
+    })
+    .await;
+    assert!(held.starts_with("victim-"));
+    let mut heir = pooler.worker("heir").await;
+    victim.kill();
+    let done = reaches(&db.pool, job, JobState::Done).await;
+    assert_eq!(outcomes(&done), ["lost", "done"]);
+    heir.terminate();
+    assert!(heir.exit().await.success());
+    assert_quiet(&heir);
+}
