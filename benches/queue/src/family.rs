@@ -33,6 +33,7 @@ impl Family {
                     max_connections: 2,
                     acquire_timeout: Duration::from_secs(30),
                     application_name: "queue-bench".to_owned(),
+                    pooled: false,
                 })
                 .await?;
                 jobs::schema::migrate(&database).await?;
