@@ -30,7 +30,7 @@ pub use ends::Unwinnable;
 
 /// A job of a killed worker is claimed again within this: lease 3 s, sweep 1 s, and what outages of Postgres and a
 /// busy machine add.
-pub const RECOVERY_BOUND: Duration = Duration::from_secs(20);
+pub const RECOVERY_BOUND: Duration = Duration::from_secs(30);
 /// Calls to FAL per training: archive, submit, polls, model; and retries under faults.
 const FAL_CALLS_PER_TRAINING: u64 = 60;
 /// Calls to Telegram per training: ten photos of two calls each, the wizard, edits; and retries under faults.
