@@ -262,15 +262,27 @@ impl Injector {
         }
     }
 
+    /// Once the server is up, should it be down right now.
     async fn terminate_backends(&self) -> anyhow::Result<()> {
-        let mut db = self.site.database().await?;
         let query = "select count(pg_terminate_backend(pid)) from (select pid from pg_stat_activity \
                      where application_name like 'aisha%' order by random() limit 6) as chosen";
-        let ended: i64 = sqlx::query_scalar(query).fetch_one(&mut db).await?;
-        if ended > 0 {
-            self.struck(Kind::BackendsTerminated);
+        let until = Instant::now() + AMBUSH;
+        loop {
+            let ended: Result<i64, sqlx::Error> = async {
+                let mut db = self.site.database().await?;
+                sqlx::query_scalar(query).fetch_one(&mut db).await
+            }
+            .await;
+            match ended {
+                Ok(ended) if ended > 0 => {
+                    self.struck(Kind::BackendsTerminated);
+                    return Ok(());
+                }
+                Err(error) if Instant::now() >= until => return Err(error.into()),
+                _ if Instant::now() >= until => return Ok(()),
+                _ => tokio::time::sleep(LOOK).await,
+            }
         }
-        Ok(())
     }
 
     async fn for_a_while(&self, kind: Kind, mode: Mode, millis: u64) {
