@@ -104,9 +104,13 @@ async fn q15_a_retried_dead_letter_may_snooze_again() {
 async fn q15_a_dead_letter_whose_key_is_taken_stays_dead_and_says_so() {
     for until_started in [false, true] {
         let db = Db::new().await;
-        let keyed = || match until_started {
-            true => Probe::new("fail").until_started("photo 7"),
-            false => Probe::new("fail").until_done("photo 7"),
+        let keyed = || {
+            let probe = Probe::new("fail");
+            if until_started {
+                probe.until_started("photo 7")
+            } else {
+                probe.until_done("photo 7")
+            }
         };
         let job = add(&db.pool, &keyed()).await;
         failing(&db.pool).drain_through_time().await;

@@ -17,7 +17,7 @@ use crate::support::{Aisha, Db, aisha, eventually, procfile_line};
 /// A pooler before a test's database. Dropped, it ends.
 struct Pooler {
     url: String,
-    process: Aisha,
+    _process: Aisha,
     _directory: TempDir,
 }
 
@@ -78,7 +78,7 @@ impl Pooler {
                 "postgres://{}@localhost/{database}?host={socket}&port=6432",
                 server.username()
             ),
-            process,
+            _process: process,
             _directory: directory,
         })
     }
@@ -163,7 +163,6 @@ async fn q13_behind_a_transaction_pooler_jobs_run_by_polling_alone() {
         assert!(worker.exit().await.success());
         assert_quiet(worker);
     }
-    let _ = pooler.process;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -57,7 +57,9 @@ pub(crate) async fn run(registry: &Registry, claimed: &Claimed) -> Verdict {
         return Verdict::Settle(Ending::Released);
     };
     // A step of what enqueued the job; a job that nobody traced begins a trace.
-    let context = claimed.trace.map_or_else(TraceContext::new, |cause| cause.child());
+    let context = claimed
+        .trace
+        .map_or_else(TraceContext::new, |cause| cause.child());
     let span = info_span!("job", job.id = %claim.job(), job.kind = kind.name, job.attempt = claim.attempt(), trace.id = %context.id());
     let started = Instant::now();
     let work = trace::scope(context, decide(kind, claim, &claimed.payload));
