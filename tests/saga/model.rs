@@ -146,6 +146,11 @@ async fn a_model_whose_url_has_expired_is_found_through_a_fresh_result() {
         .await
         .expect("FAL's URL of it");
     assert_ne!(url, dead);
+    let key = world
+        .text("select model_key from avatars")
+        .await
+        .expect("a model");
+    assert!(world.s3.get(&key).is_some(), "and it lies in our bucket");
 }
 
 #[tokio::test]

@@ -57,7 +57,7 @@ async fn a_submit_whose_answer_is_lost_is_adopted_and_never_repeated() {
 }
 
 #[tokio::test]
-async fn a_submit_whose_answer_is_lost_is_adopted_by_its_webhooks_token() {
+async fn w04_a_submit_whose_answer_is_lost_is_adopted_by_its_webhooks_token() {
     let world = World::archived().await;
     world
         .fal
