@@ -165,9 +165,9 @@ async fn q19_one_trace_leads_from_a_webhook_through_its_jobs_to_the_logs() {
     let post = delivery.on(post).header("traceparent", begun.to_string());
     assert_eq!(post.send().await.unwrap().status(), StatusCode::OK);
 
-    let kinds = eventually("the user's message to be enqueued", async || {
+    let kinds = eventually("what the delivery causes to be enqueued", async || {
         let kinds: Vec<(String, Option<String>)> =
-            sqlx::query_as("select kind, traceparent from jobs where kind in ('apply_fal_delivery', 'notify_user') order by id")
+            sqlx::query_as("select kind, traceparent from jobs where kind in ('apply_fal_delivery', 'poll_status') order by id")
                 .fetch_all(&db.pool)
                 .await
                 .unwrap();
