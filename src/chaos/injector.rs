@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -32,7 +32,7 @@ pub(super) struct Injected {
     /// How often each kind struck.
     pub count: BTreeMap<Kind, u32>,
     /// Failpoints at which a process was struck.
-    pub failpoints: BTreeMap<&'static str, u32>,
+    pub failpoints: BTreeMap<String, u32>,
     pub forgeries: Vec<Forgery>,
     /// What could not be done, and why.
     pub problems: Vec<String>,
@@ -224,22 +224,22 @@ impl Injector {
         }
     }
 
-    /// Waits at a failpoint for the first process of the role that comes by.
+    /// Waits at a failpoint for the first process of the role that comes by; when nobody does, at all of them.
     async fn ambush(&self, kind: Kind, point: Point, action: &str) {
-        let until = Instant::now() + AMBUSH;
-        let mut orders = Vec::new();
+        let (began, mut orders) = (Instant::now(), Vec::new());
+        let (anywhere, until) = (began + AMBUSH / 3, began + AMBUSH);
         // Where another ambush lies already, this one comes after it.
         while orders.is_empty() && Instant::now() < until {
-            for at in self.fleet.slots(point.role()).await {
-                let Some(control) = self.fleet.control(at).await else {
-                    continue;
-                };
-                let order = control.join(point.name());
-                if !order.exists() && std::fs::write(&order, action).is_ok() {
-                    orders.push((at, order));
-                }
-            }
+            self.order(point, action, &mut orders).await;
             tokio::time::sleep(LOOK).await;
+        }
+        while Instant::now() < anywhere && !orders.iter().any(|(_, order)| was_struck(order)) {
+            tokio::time::sleep(LOOK).await;
+        }
+        if kind == Kind::FailpointKill && !orders.iter().any(|(_, order)| was_struck(order)) {
+            for other in Point::ALL {
+                self.order(other, action, &mut orders).await;
+            }
         }
         while Instant::now() < until && !orders.iter().any(|(_, order)| was_struck(order)) {
             tokio::time::sleep(LOOK).await;
@@ -251,13 +251,30 @@ impl Injector {
         orders.retain(|(_, order)| was_struck(order));
         for (_, order) in &orders {
             self.struck(kind);
-            self.note(|book| *book.injected.failpoints.entry(point.name()).or_default() += 1);
+            let name = order
+                .file_name()
+                .and_then(|name| name.to_str())
+                .unwrap_or_default();
+            self.note(|book| *book.injected.failpoints.entry(name.to_owned()).or_default() += 1);
             drop(std::fs::remove_file(order.with_extension("struck")));
         }
         if action == "stop" && !orders.is_empty() {
             tokio::time::sleep(FROZEN).await;
             for (at, _) in orders {
                 self.fleet.signal(at, Signal::CONT).await;
+            }
+        }
+    }
+
+    /// Puts an order for a failpoint before every process of its role where none lies.
+    async fn order(&self, point: Point, action: &str, orders: &mut Vec<(usize, PathBuf)>) {
+        for at in self.fleet.slots(point.role()).await {
+            let Some(control) = self.fleet.control(at).await else {
+                continue;
+            };
+            let order = control.join(point.name());
+            if !order.exists() && std::fs::write(&order, action).is_ok() {
+                orders.push((at, order));
             }
         }
     }

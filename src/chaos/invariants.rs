@@ -102,7 +102,9 @@ pub fn recoveries(evidence: &Evidence, deeds: &Deeds) -> Vec<f64> {
             .lost_claims
             .iter()
             .filter(|claim| claim.worker.starts_with(&name));
-        seconds.extend(lost.filter_map(|claim| Some((claim.reclaimed_at? - *at).as_seconds_f64().max(0.0))));
+        let taken_over = lost.filter_map(|claim| Some((claim.reclaimed_at? - *at).as_seconds_f64()));
+        // What it had lost before, while it stood still, was not lost by its death.
+        seconds.extend(taken_over.filter(|seconds| *seconds > 0.0));
     }
     seconds.sort_by(f64::total_cmp);
     seconds

@@ -42,7 +42,7 @@ pub struct SeedReport {
     /// How often each kind of fault struck.
     pub faults: BTreeMap<&'static str, u32>,
     /// At which failpoints a process was struck.
-    pub failpoints: BTreeMap<&'static str, u32>,
+    pub failpoints: BTreeMap<String, u32>,
     /// Trainings by final status.
     pub trainings: BTreeMap<String, usize>,
     /// Why trainings failed.
