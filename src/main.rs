@@ -36,6 +36,7 @@ enum Command {
     Jobs(ops::jobs::Verb),
     #[command(subcommand)]
     Dlq(ops::dlq::Verb),
+    Fal(ops::fal::Verb),
     #[command(subcommand)]
     Config(ops::config::Verb),
     #[command(subcommand)]
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
         Command::Avatars(verb) => exit::run(ops::avatars::main(verb, given)),
         Command::Jobs(verb) => exit::run(ops::jobs::main(verb, given)),
         Command::Dlq(verb) => exit::run(ops::dlq::main(verb, given)),
+        Command::Fal(verb) => exit::run(ops::fal::main(verb, given)),
         Command::Config(verb) => exit::run(ops::config::main(verb, given)),
         Command::Webhooks(verb) => exit::run(ops::webhooks::main(verb, given)),
         #[cfg(feature = "simulators")]

@@ -4,6 +4,7 @@
 pub mod avatars;
 pub mod config;
 pub mod dlq;
+pub mod fal;
 pub mod jobs;
 pub mod migrate;
 mod print;

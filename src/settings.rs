@@ -29,7 +29,8 @@ pub use roles::{
     WorkerSettings,
 };
 pub use sections::{
-    DatabaseSettings, LogFormat, LogSettings, PhotoSettings, QueueSettings, S3Settings, TrainingSettings,
+    DatabaseSettings, LogFormat, LogSettings, PhotoSettings, QueueSettings, S3Settings, SagaSettings,
+    TrainingSettings,
 };
 pub use telegram::{TelegramSettings, TelegramUpdates};
 

@@ -14,6 +14,7 @@ use clap::Parser;
 use jobs::{
     archive::Workbench,
     database::Database,
+    domain::Patience,
     fal::{FalClient, FalTimeouts, Multipart},
     objects::{ObjectStore, ObjectStoreSettings, ObjectStoreTimeouts},
     runtime::{Chance, Clock, SagaSettings, Services, Worker, WorkerOptions},
@@ -215,6 +216,26 @@ fn saga(settings: &WorkerSettings) -> SagaSettings {
         poll_every: fal.poll_interval,
         webhook_grace: fal.webhook_grace,
         list_every: fal.list_interval,
+        probe_every: fal.probe_interval,
+        resubmit_unknown: fal.resubmit_unknown,
+        patience: patience(settings),
+        reconcile_every: settings.saga.reconcile_interval,
+        sweep_every: settings.saga.sweep_interval,
+        orphan_age: settings.saga.orphan_age,
+    }
+}
+
+fn patience(settings: &WorkerSettings) -> Patience {
+    let saga = &settings.saga;
+    Patience {
+        prepare: saga.prepare_deadline,
+        submit: saga.submit_deadline,
+        decide: settings.fal.submit_decision_after,
+        queue_alarm: saga.queue_alarm,
+        run: saga.run_deadline,
+        cancel: saga.cancel_deadline,
+        store: saga.store_deadline,
+        archive_lifecycle: settings.fal.archive_lifecycle,
     }
 }
 

@@ -1,10 +1,16 @@
 //! The saga, job by job: real Postgres, real S3 protocol, FAL and Telegram at the wire; the jobs run in the test's own
 //! task (`jobs::testing`), so that a test decides when each runs, dies, and is rescued.
 
+mod account;
 mod archive;
+mod cancel;
+mod decision;
 mod deliveries;
 mod model;
+mod payloads;
 mod poll;
+mod reconcile;
 mod stock;
 mod submit;
+mod sweep;
 pub mod world;

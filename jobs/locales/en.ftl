@@ -124,7 +124,8 @@ other-draft-first = Please finish or cancel the other avatar first: { $avatar }.
 draft-discarded = 🗑 Creation cancelled: { $avatar }.
 nothing-to-cancel = There is nothing to cancel: nothing is being created or trained.
 ask-stop = Stop the training of <b>{ $name }</b>? The photos stay, you can start again.
-too-late-to-stop = The training of <b>{ $name }</b> is already running on the server and can't be stopped now. I will write to you when it ends.
+too-late-to-stop = The training of <b>{ $name }</b> is already done and its model is being saved, so it can't be stopped any more. I will write to you in a moment.
+stop-asked = I am asking the server to stop the training of <b>{ $name }</b>. I will write when it has stopped. Should it finish all the same, the avatar stays yours.
 
 ## /status
 
@@ -159,6 +160,7 @@ stage-queued =
     }
 stage-running = 🧠 Training: { $bar } { $percent }%
 stage-trained = 💾 Training is done, saving the model…
+stage-stopping = ✋ Stopping the training…
 stage-completed = ✅ Done.
 stage-failed = ⚠️ The training was stopped.
 stage-cancelled = ✖️ The training was cancelled.
@@ -201,6 +203,11 @@ training-failed-other =
     😔 <b>The avatar “{ $name }” could not be trained.</b>
 
     Your photos are kept: please try again a little later.
+training-came-late =
+    🎉 <b>The avatar “{ $name }” is ready after all!</b>
+
+    Its training had already been given up here, but the server finished it. The model is verified and stored.
+training-came-too-late = 💾 An earlier training of <b>{ $name }</b> has finished after all. You have gone on since, so I only keep its model; nothing changes for the avatar.
 training-cancelled = ✖️ The training of <b>{ $name }</b> was cancelled. Your photos are kept.
 
 failure-reason-too_few_photos = not enough usable photos

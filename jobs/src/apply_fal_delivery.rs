@@ -5,6 +5,7 @@
 //! answer was lost, adopts the attempt (fal.md 6.3).
 //!
 //! # Must stay true
+//! * what comes after we ended a training ourselves is kept — `a_result_after_the_decision_is_adopted_and_told`
 //! * a delivery has one effect however often it comes   — `a_duplicate_delivery_changes_nothing`
 //! * ERROR after OK and OK after ERROR change nothing    — `the_first_terminal_fact_wins_and_the_rest_is_recorded`
 //! * a delivery that nobody knows is kept, and dead-lettered after 10 minutes — `w05_a_delivery_of_an_unknown_request_is_kept_and_dead_lettered_with_its_reason`
@@ -26,11 +27,12 @@ use crate::{
     chaos::{Point, reach},
     clients::fal::{Delivery, Fact},
     context::Context,
-    domain::{AttemptEvidence, Disposition, TrainingId, TrainingSource, TrainingStatus},
+    database,
+    domain::{AttemptEvidence, Disposition, NextJob, TrainingId, TrainingSource},
     enqueue::enqueue,
     job::{DeadReason, DedupeKey, Done, Job, JobError, Policy, Queue, Run},
     poll_status::PollStatus,
-    saga,
+    saga::{self, Taken},
     store::{
         attempts,
         deliveries::{self, StoredDelivery},
@@ -138,7 +140,7 @@ async fn apply(cx: &Context, tx: &mut PgConnection, stored: &StoredDelivery) -> 
         }
     };
     let Some(training) = find_training(cx, tx, stored).await? else {
-        if cx.clock.now().signed_duration_since(stored.received_at) < UNKNOWN_AFTER {
+        if database::now(tx).await?.signed_duration_since(stored.received_at) < UNKNOWN_AFTER {
             return Err(JobError::snooze(
                 LOOK_AGAIN,
                 "no training has this request id yet",
@@ -149,8 +151,7 @@ async fn apply(cx: &Context, tx: &mut PgConnection, stored: &StoredDelivery) -> 
     };
     if training.request_id.as_deref() != Some(&stored.request_id) {
         // Two requests for one attempt: somebody between us and FAL repeated the POST. The first one counts.
-        error!(training.id = %training.id, fal.request_id = %stored.request_id, "FAL has a second request for training {}: double cost", training.id);
-        metrics::counter!("aisha_fal_duplicate_requests_total").increment(1);
+        saga::report_double_cost(training.id, &stored.request_id);
         return Ok(Applied {
             disposition: Disposition::SecondRequest,
             training: Some(training.id),
@@ -158,11 +159,7 @@ async fn apply(cx: &Context, tx: &mut PgConnection, stored: &StoredDelivery) -> 
         });
     }
     let flags = type_flags(&training, stored);
-    let disposition = if training.status.is_final() || training.status == TrainingStatus::Trained {
-        Disposition::Late
-    } else {
-        take(tx, &training, delivery.fact).await?
-    };
+    let disposition = take(tx, &training, delivery.fact).await?;
     Ok(Applied {
         disposition,
         training: Some(training.id),
@@ -199,10 +196,10 @@ async fn find_training(
 }
 
 async fn take(tx: &mut PgConnection, training: &Training, fact: Fact) -> Result<Disposition, JobError> {
-    let changed = match fact {
-        Fact::Succeeded(output) => saga::trained(tx, training.id, &output, TrainingSource::Webhook).await?,
+    let taken = match fact {
+        Fact::Succeeded(output) => saga::succeeded(tx, training.id, &output, TrainingSource::Webhook).await?,
         Fact::Failed(failure) => {
-            saga::failed(
+            saga::failed_at_fal(
                 tx,
                 training.id,
                 failure.code(),
@@ -211,15 +208,16 @@ async fn take(tx: &mut PgConnection, training: &Training, fact: Fact) -> Result<
             )
             .await?
         }
-        Fact::LookItUp => {
+        Fact::LookItUp if training.saga().carried_by() == Some(NextJob::Poll) => {
             enqueue(tx, &PollStatus::new(training.id)).await?;
             return Ok(Disposition::LookedUp);
         }
+        Fact::LookItUp => Taken::Late,
     };
-    Ok(if changed {
-        Disposition::Applied
-    } else {
-        Disposition::Late
+    Ok(match taken {
+        Taken::Applied => Disposition::Applied,
+        Taken::Kept => Disposition::Kept,
+        Taken::Late => Disposition::Late,
     })
 }
 

@@ -27,7 +27,7 @@ use crate::{
     chaos::{Point, reach},
     clients::object_store::ObjectError,
     context::{ArchiveDelivery, Context},
-    domain::{FailureCode, PhotoId, TrainingId, TrainingSource, TrainingStatus},
+    domain::{FailureCode, PhotoId, TrainingId, TrainingStatus},
     job::{DeadReason, DedupeKey, Done, Job, JobError, Policy, Queue, Run},
     saga,
     store::{
@@ -118,14 +118,7 @@ impl Run for BuildArchive {
     }
 
     async fn on_dead(&self, tx: &mut PgConnection, why: &DeadReason) -> Result<(), JobError> {
-        saga::failed(
-            tx,
-            self.training_id,
-            FailureCode::Internal,
-            &why.message,
-            TrainingSource::Job,
-        )
-        .await?;
+        saga::gave_up(tx, self.training_id, FailureCode::Internal, &why.message).await?;
         Ok(())
     }
 }
@@ -192,14 +185,7 @@ impl BuildArchive {
     ) -> Result<Done, JobError> {
         let mut tx = cx.begin().await?;
         reject(&mut tx, rejected).await?;
-        saga::failed(
-            &mut tx,
-            training.id,
-            FailureCode::TooFewPhotos,
-            detail,
-            TrainingSource::Job,
-        )
-        .await?;
+        saga::gave_up(&mut tx, training.id, FailureCode::TooFewPhotos, detail).await?;
         cx.complete_in(&mut tx).await?;
         tx.commit().await?;
         info!(training.id = %training.id, "Training {} has too few photos: {detail}", training.id);

@@ -18,7 +18,7 @@ use crate::{
     chaos,
     clients::{fal::FalClient, object_store::ObjectStore, telegram::TelegramClient},
     database::{self, Single, single},
-    domain::{Trainers, WebhookBase},
+    domain::{Patience, Trainers, WebhookBase},
     prune::Retention,
     queue::{self, Claim, FenceError},
     texts::Texts,
@@ -70,6 +70,18 @@ pub struct SagaSettings {
     pub webhook_grace: Duration,
     /// Between looks into FAL's request list for an attempt without an answer.
     pub list_every: Duration,
+    /// Between tries whether FAL takes submissions again.
+    pub probe_every: Duration,
+    /// A submit that stayed unknown is posted again, once, at the risk of paying twice (fal.md 6.3).
+    pub resubmit_unknown: bool,
+    /// How long each step may take.
+    pub patience: Patience,
+    /// Between two looks at all trainings.
+    pub reconcile_every: Duration,
+    /// Between two sweeps of the bucket.
+    pub sweep_every: Duration,
+    /// From this age on, an object that no row names is removed from the bucket.
+    pub orphan_age: Duration,
 }
 
 /// How an archive of photos reaches FAL.

@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
     PgConnection, PgPool, Postgres, Transaction,
@@ -91,6 +92,13 @@ impl Database {
     pub async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+/// Now, by the database's clock: what is compared with times that the database wrote. Workers' clocks differ.
+pub(crate) async fn now(db: &mut PgConnection) -> Result<DateTime<Utc>, sqlx::Error> {
+    sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#)
+        .fetch_one(db)
+        .await
 }
 
 /// Opens a transaction. Use this and not `pool.begin()` wherever the caller may be dropped: in a job, which has a

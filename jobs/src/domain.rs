@@ -6,6 +6,7 @@ mod action;
 mod avatar;
 mod delivery;
 mod ids;
+mod saga;
 mod trainer;
 mod training;
 mod trigger;
@@ -15,12 +16,14 @@ pub use action::{Action, MAX_CALLBACK_DATA, Step, UnknownAction};
 pub use avatar::{AvatarStatus, AvatarType, Gender, PhotoStatus, TrainingType, UnknownName};
 pub use delivery::{DeliveryVerdict, Disposition};
 pub use ids::{AvatarId, NotificationId, PhotoId, TrainingId, UserId};
+pub use saga::{AtFal, Fact, NextJob, Patience, Saga, Step as SagaStep, Tell, Times};
 pub use trainer::{
     FinetuneComment, OutputKind, OutputProblem, Preset, TrainedModel, Trainer, TrainerError, Trainers,
     TrainingDefaults, TrainingOrder,
 };
 pub use training::{
-    AttemptEvidence, AttemptOutcome, FailureCode, FalRequest, TrainingSource, TrainingStatus,
+    AttemptEvidence, AttemptOutcome, EndReason, FailureCode, FalRequest, LateModel, TrainingSource,
+    TrainingStatus,
 };
 pub use trigger::{portrait_trigger, style_trigger};
 pub use webhook_url::{BadWebhookUrl, WEBHOOK_PATH, WebhookBase};

@@ -31,7 +31,7 @@ pub mod telegram {
 /// The bucket of photos and models, for workers.
 pub mod objects {
     pub use crate::clients::object_store::{
-        ObjectError, ObjectInfo, ObjectStore, ObjectStoreSettings, ObjectStoreTimeouts,
+        Listed, ObjectError, ObjectInfo, ObjectStore, ObjectStoreSettings, ObjectStoreTimeouts,
     };
 }
 
@@ -40,12 +40,15 @@ pub use context::Clock;
 // Payloads: shells and tests may enqueue them and look for them, but not run them (`Run` is private).
 pub use apply_fal_delivery::ApplyFalDelivery;
 pub use build_archive::BuildArchive;
+pub use cancel_training::CancelTraining;
 pub use notify_user::NotifyUser;
 pub use poll_status::PollStatus;
 pub use prune::{Prune, Retention};
+pub use reconcile_trainings::ReconcileTrainings;
 pub use store_model::StoreModel;
 pub use store_photo::StorePhoto;
 pub use submit_training::SubmitTraining;
+pub use sweep_orphans::SweepOrphans;
 
 // Which jobs in the queue this binary's workers would run: for operators, who run none.
 pub use runtime::Understanding;
@@ -59,6 +62,7 @@ pub mod testing;
 // The pipeline, in the order a training travels. One file each.
 mod apply_fal_delivery;
 mod build_archive;
+mod cancel_training;
 mod notify_user;
 mod poll_status;
 mod store_model;
@@ -67,6 +71,8 @@ mod submit_training;
 
 // By the clock.
 mod prune;
+mod reconcile_trainings;
+mod sweep_orphans;
 
 // Underneath. Nothing here knows Telegram updates or HTTP routes.
 mod clients;

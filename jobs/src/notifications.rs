@@ -9,6 +9,7 @@
 //! | photos         | `photos:<avatar>:<n>`     | edited as photos come in; superseded when shown elsewhere |
 //! | progress       | `progress:<training>`     | edited until the training ends                            |
 //! | final          | `final:<training>`        | sent once                                                 |
+//! | final          | `late:<training>`         | sent once, when a model comes after the end               |
 //!
 //! Read next: `notify_user.rs` (how it is sent), `texts.rs` (in which words).
 
@@ -58,6 +59,8 @@ pub(crate) enum Stage {
     },
     /// The model is being copied and verified.
     Trained,
+    /// FAL is being asked to stop.
+    Stopping,
 }
 
 impl Stage {
@@ -72,12 +75,13 @@ impl Stage {
             },
             Self::Running { percent } => Phrase::running(percent),
             Self::Trained => Phrase::StageTrained {},
+            Self::Stopping => Phrase::StageStopping {},
         }
     }
 
-    /// Whether the user can still call it off: nothing of it is at FAL.
+    /// Whether the user can still call it off.
     const fn can_be_stopped(self) -> bool {
-        matches!(self, Self::Requested | Self::Archived)
+        !matches!(self, Self::Trained | Self::Stopping)
     }
 }
 
@@ -238,6 +242,30 @@ pub(crate) async fn cancelled(tx: &mut PgConnection, training: TrainingId) -> Re
     })
     .button(Phrase::ButtonRetry {}, Action::Retry(subject.avatar_id));
     ended(tx, training, &subject, Phrase::StageCancelled {}, &message).await
+}
+
+/// A model came after the training had ended. Says whether the avatar has it, or had gone on without.
+pub(crate) async fn came_late(tx: &mut PgConnection, training: TrainingId) -> Result<(), EnqueueError> {
+    let Some(subject) = training_requests::subject(tx, training).await? else {
+        return Ok(());
+    };
+    let name = subject.name.clone();
+    let message = if training_requests::was_completed_late(tx, training).await? {
+        Message::new(Phrase::TrainingCameLate { name }).button(Phrase::ButtonCreate {}, Action::Create)
+    } else {
+        Message::new(Phrase::TrainingCameTooLate { name })
+    };
+    let new = New {
+        user_id: subject.user_id,
+        avatar_id: Some(subject.avatar_id),
+        training_id: Some(training),
+        kind: Kind::Final,
+        dedupe_key: &format!("late:{training}"),
+        message: &message,
+        takes_place_of: None,
+        is_last: true,
+    };
+    send(tx, &new).await
 }
 
 /// The progress message says its last word, then the final message goes out.

@@ -5,14 +5,16 @@
 //!
 //! | the training is      | it                                                                        |
 //! |----------------------|---------------------------------------------------------------------------|
-//! | submitting (AMBIGUOUS) | looks for the attempt in FAL's request list and adopts it; never posts     |
+//! | submitting (AMBIGUOUS) | looks for the attempt in FAL's request list and adopts it; never posts. Once its time is up, decides (K13) |
 //! | submitted            | reads status and logs; once COMPLETED, judges by the result's HTTP status  |
+//! | ended by us, watched | goes on with either, more slowly: a model that comes all the same is kept   |
 //! | anything else        | is done: somebody was faster, or the next submit enqueues it anew          |
 //!
 //! # Must stay true
 //! * COMPLETED is no success: the result's HTTP status is — `a_completed_request_with_an_error_result_fails_the_training`
 //! * the poll that first sees COMPLETED leaves the webhook a grace — `a_poll_that_sees_completed_gives_the_webhook_a_moment`
 //! * webhook and poll may race: one effect                  — `webhook_and_poll_together_have_one_effect`
+//! * no decision while FAL's list does not answer           — `a_submit_is_not_decided_while_the_list_is_away`
 //! * without any webhook the training completes             — `a_training_whose_webhooks_are_all_lost_completes_by_polling`
 //!
 //! # If we die
@@ -22,18 +24,22 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::{
     chaos::{Point, Sabotage, reach, sabotaged},
     clients::fal::{ListQuery, RequestStatus, ResultOutcome},
     context::Context,
-    domain::{AttemptEvidence, FailureCode, FalRequest, TrainingId, TrainingSource, TrainingStatus},
+    database,
+    domain::{
+        AtFal, AttemptEvidence, FailureCode, FalRequest, NextJob, TrainingId, TrainingSource, TrainingStatus,
+    },
     enqueue::enqueue_in,
     job::{DeadReason, DedupeKey, Done, Job, JobError, Policy, Queue, Run},
-    saga,
+    saga::{self, Taken},
     store::{
         attempts::{self, Attempt},
         trainings::{self, Observation, Training},
@@ -44,6 +50,8 @@ use crate::{
 const START_OVER_AFTER: Duration = Duration::from_mins(5);
 /// FAL's last status word, for success and failure alike.
 const COMPLETED: &str = "COMPLETED";
+/// Nobody waits for a request that we gave up: it is looked at so many times less often.
+const WATCH_SLOWER: u32 = 4;
 
 /// Persisted as `{"training_id":…}`; golden copy in `tests/payloads/poll_status.v1.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -83,34 +91,54 @@ impl Run for PollStatus {
             return Ok(Done::Skipped("the training is gone"));
         };
         let open = attempts::find_open(&mut db, self.training_id).await?;
+        let now = database::now(&mut db).await?;
         drop(db);
-        match (training.status, open) {
-            (TrainingStatus::Submitting, Some(attempt)) => adopt_from_list(cx, &training, &attempt).await,
-            (TrainingStatus::Submitted, _) => look(cx, &training).await,
-            _ => Ok(Done::Skipped("the training is not at FAL")),
+        let saga = training.saga();
+        if saga.carried_by() != Some(NextJob::Poll) {
+            return Ok(Done::Skipped("the training is not at FAL"));
+        }
+        if saga.is_watch_over(&training.times(), now, &cx.saga.patience) {
+            let mut tx = cx.begin().await?;
+            saga::watch_over(&mut tx, training.id).await?;
+            tx.commit().await?;
+            return Ok(Done::Applied);
+        }
+        match (saga.at_fal, open) {
+            (AtFal::Perhaps, Some(attempt)) => adopt_from_list(cx, &training, &attempt, now).await,
+            (AtFal::Yes, _) => look(cx, &training).await,
+            _ => Ok(Done::Skipped(
+                "the training has no attempt that could be looked for",
+            )),
         }
     }
 
     /// A training that FAL has or may have is never left without a poll: the successor starts with fresh attempts.
     async fn on_dead(&self, tx: &mut PgConnection, _: &DeadReason) -> Result<(), JobError> {
-        let at_fal = trainings::find(tx, self.training_id)
-            .await?
-            .is_some_and(|training| {
-                matches!(
-                    training.status,
-                    TrainingStatus::Submitting | TrainingStatus::Submitted
-                )
-            });
-        if at_fal {
+        let training = trainings::find(tx, self.training_id).await?;
+        if training.is_some_and(|training| training.saga().carried_by() == Some(NextJob::Poll)) {
             enqueue_in(tx, self, START_OVER_AFTER).await?;
         }
         Ok(())
     }
 }
 
+/// Between looks at what is not news to anybody.
+fn pace(training: &Training, every: Duration) -> Duration {
+    if training.status.is_final() {
+        every * WATCH_SLOWER
+    } else {
+        every
+    }
+}
+
 /// Looks for an attempt without an answer in FAL's request list. Its absence proves nothing (fal.md 6.3), so it is
-/// looked for again until it or a delivery with its token turns up.
-async fn adopt_from_list(cx: &Context, training: &Training, attempt: &Attempt) -> Result<Done, JobError> {
+/// looked for again until it or a delivery with its token turns up, or the decision deadline is there.
+async fn adopt_from_list(
+    cx: &Context,
+    training: &Training,
+    attempt: &Attempt,
+    now: DateTime<Utc>,
+) -> Result<Done, JobError> {
     let query = ListQuery {
         endpoint: &attempt.endpoint,
         since: attempt.created_at,
@@ -118,8 +146,14 @@ async fn adopt_from_list(cx: &Context, training: &Training, attempt: &Attempt) -
         archive_url: training.archive_url.as_deref(),
     };
     let Some(request) = cx.fal.find_request(&query).await? else {
+        if training
+            .saga()
+            .is_undecided(attempt.created_at, now, &cx.saga.patience)
+        {
+            return decide(cx, attempt).await;
+        }
         return Err(JobError::snooze(
-            cx.saga.list_every,
+            pace(training, cx.saga.list_every),
             "the attempt is not in FAL's request list yet",
         ));
     };
@@ -136,6 +170,27 @@ async fn adopt_from_list(cx: &Context, training: &Training, attempt: &Attempt) -
     tx.commit().await?;
     if adopted {
         info!(training.id = %training.id, fal.request_id = %request.request_id, "Adopted the lost request of training {}", training.id);
+    }
+    Ok(Done::Applied)
+}
+
+/// The list answers and has no match, and the time that proof was given is over: somebody has to decide (K13).
+async fn decide(cx: &Context, attempt: &Attempt) -> Result<Done, JobError> {
+    let mut tx = cx.begin().await?;
+    let watch_in = cx.saga.list_every * WATCH_SLOWER;
+    let status = saga::submit_undecided(&mut tx, attempt, cx.saga.resubmit_unknown, watch_in).await?;
+    tx.commit().await?;
+    let id = attempt.training_id;
+    if let Some(status) = status {
+        let decision = if status == TrainingStatus::Archived {
+            "resubmitted"
+        } else {
+            "given_up"
+        };
+        metrics::counter!("aisha_submit_undecided_total", "decision" => decision).increment(1);
+        error!(training.id = %id, attempt.id = %attempt.id,
+            "Nobody could find out whether FAL took training {id} within {:?}: {decision}. Look for the token {} in FAL's dashboard",
+            cx.saga.patience.decide, attempt.token);
     }
     Ok(Done::Applied)
 }
@@ -188,11 +243,17 @@ async fn look(cx: &Context, training: &Training) -> Result<Done, JobError> {
         },
         RequestStatus::Unknown(word) => {
             warn!(training.id = %id, fal.status = %word, "FAL answered an unknown status for training {id}; polling goes on");
-            return Err(JobError::snooze(cx.saga.poll_every, "unknown status word"));
+            return Err(JobError::snooze(
+                pace(training, cx.saga.poll_every),
+                "unknown status word",
+            ));
         }
     };
     note(cx, training, &seen).await?;
-    Err(JobError::snooze(cx.saga.poll_every, seen.fal_status))
+    Err(JobError::snooze(
+        pace(training, cx.saga.poll_every),
+        seen.fal_status,
+    ))
 }
 
 /// A poll that sees COMPLETED a moment before the webhook arrives would count every such training as one whose
@@ -215,7 +276,7 @@ async fn judge(cx: &Context, training: &Training) -> Result<Done, JobError> {
     let outcome = cx.fal.result(&at_fal(training)?).await?;
     reach(Point::PollAnswered);
     let mut tx = cx.begin().await?;
-    let changed = match &outcome {
+    let taken = match &outcome {
         ResultOutcome::NotReady => {
             return Err(JobError::snooze(
                 cx.saga.poll_every,
@@ -223,10 +284,10 @@ async fn judge(cx: &Context, training: &Training) -> Result<Done, JobError> {
             ));
         }
         ResultOutcome::Succeeded(output) => {
-            saga::trained(&mut tx, training.id, output, TrainingSource::Poll).await?
+            saga::succeeded(&mut tx, training.id, output, TrainingSource::Poll).await?
         }
         ResultOutcome::Failed(failure) => {
-            saga::failed(
+            saga::failed_at_fal(
                 &mut tx,
                 training.id,
                 failure.code(),
@@ -237,7 +298,7 @@ async fn judge(cx: &Context, training: &Training) -> Result<Done, JobError> {
         }
         ResultOutcome::Gone => {
             let detail = "FAL no longer has the result";
-            saga::failed(
+            saga::failed_at_fal(
                 &mut tx,
                 training.id,
                 FailureCode::ProviderFailed,
@@ -248,8 +309,8 @@ async fn judge(cx: &Context, training: &Training) -> Result<Done, JobError> {
         }
     };
     tx.commit().await?;
-    if changed {
-        metrics::counter!("aisha_reconcile_found_total").increment(1);
+    if taken != Taken::Late && cx.saga.webhook.is_some() {
+        metrics::counter!("aisha_reconcile_found_total", "what" => "webhook_lost").increment(1);
         info!(training.id = %training.id, "Polling learnt the end of training {} before any webhook", training.id);
     }
     Ok(Done::Applied)

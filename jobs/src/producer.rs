@@ -15,6 +15,7 @@
 //! Read next: `producer/turn.rs`, `producer/drafts.rs`, `producer/request_training.rs` (the intents), `src/bot/` (who
 //! has them).
 
+mod cancel;
 mod deliveries;
 mod drafts;
 mod inbox;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 
 use sqlx::PgPool;
 
+pub use cancel::{Cancellation, CancelledTraining};
 pub use deliveries::{Accepted, DeliveryQuery, Replay, Replayed};
 pub use drafts::{Draft, PhotoTaken, Retried};
 pub use inbox::{PollingLead, UpdateSignal};

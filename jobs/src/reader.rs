@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::{AvatarId, AvatarStatus, TrainingStatus, TrainingType},
-    store::views,
+    store::{fal_account, views},
 };
 
 pub use deliveries::{DeliveryDetail, DeliveryFilter, DeliveryView};
@@ -68,6 +68,21 @@ pub struct AvatarView {
     pub created_at: DateTime<Utc>,
 }
 
+/// FAL refuses our key or account, and every submission is parked.
+#[derive(Debug, Clone, Serialize)]
+pub struct FalParked {
+    /// First refusal.
+    pub since: DateTime<Utc>,
+    /// What FAL said last.
+    pub reason: String,
+    /// When a submit tries again.
+    pub next_probe_at: DateTime<Utc>,
+    /// How many have tried.
+    pub probes: i32,
+    /// Trainings that wait to be submitted.
+    pub waiting: i64,
+}
+
 impl Reader {
     /// Over an open pool.
     pub const fn new(pool: PgPool) -> Self {
@@ -89,6 +104,21 @@ impl Reader {
                 created_at,
                 completed_at: None,
             }))
+    }
+
+    /// Whether FAL takes submissions. `None`: as far as we know it does.
+    pub async fn fal_parked(&self) -> Result<Option<FalParked>, sqlx::Error> {
+        let mut db = self.pool.acquire().await?;
+        let Some(parked) = fal_account::parked(&mut db).await? else {
+            return Ok(None);
+        };
+        Ok(Some(FalParked {
+            since: parked.since,
+            reason: parked.reason,
+            next_probe_at: parked.probe_at,
+            probes: parked.probes,
+            waiting: views::waiting_for_fal(&mut db).await?,
+        }))
     }
 
     /// The avatars of the user with this Telegram id, what is at work first. `None`: nobody of that id.
@@ -131,10 +161,14 @@ impl From<views::Training> for TrainingView {
         let message = message(&training);
         let status = match training.status {
             TrainingStatus::Completed => ViewStatus::Completed,
+            _ if training.late_completed_at.is_some() => ViewStatus::Completed,
             TrainingStatus::Failed | TrainingStatus::Cancelled => ViewStatus::Error,
             _ => ViewStatus::InProgress,
         };
-        let completed_at = training.finished_at.filter(|_| status == ViewStatus::Completed);
+        let completed_at = training
+            .late_completed_at
+            .or(training.finished_at)
+            .filter(|_| status == ViewStatus::Completed);
         let progress = u8::try_from(training.progress).unwrap_or(0);
         Self {
             status,
@@ -148,6 +182,10 @@ impl From<views::Training> for TrainingView {
 
 fn message(training: &views::Training) -> String {
     match training.status {
+        _ if training.late_completed_at.is_some() => {
+            "The avatar is ready; its model came after the training had ended here".into()
+        }
+        _ if training.is_to_end && !training.status.is_final() => "FAL is being asked to stop".into(),
         TrainingStatus::Requested => "Photos are being packed".into(),
         TrainingStatus::Archived => "The archive is ready, the submit is next".into(),
         TrainingStatus::Submitting => "Submitted to FAL, its answer is awaited".into(),
@@ -158,7 +196,7 @@ fn message(training: &views::Training) -> String {
         },
         TrainingStatus::Trained => "Trained; the model is being copied and verified".into(),
         TrainingStatus::Completed => "The avatar is ready".into(),
-        TrainingStatus::Cancelled => "Cancelled by the user".into(),
+        TrainingStatus::Cancelled => "Cancelled".into(),
         TrainingStatus::Failed => {
             let code = training.failure_code.as_deref().unwrap_or("internal");
             match &training.failure_detail {

@@ -1,35 +1,120 @@
-//! The training saga: each transition with everything that must commit with it.
+//! The training saga: each fact with everything that must commit with it.
 //!
-//! A function here is one step of [`TrainingStatus`](crate::domain::TrainingStatus): the compare-and-set, the
-//! next job, and the user's message, in the caller's transaction. So there is no state in which a training has
-//! moved but nobody works on it, and none in which its owner was not told. `false` means that another
-//! messenger was first; then nothing was changed.
+//! What a fact causes is decided by the pure [`Saga::after`](crate::domain::Saga::after). A function here locks the
+//! training, asks it, and writes its answer in the caller's transaction: the row, the next job, the owner's message.
+//! So there is no state in which a training has moved but nobody works on it, and none in which its owner was not
+//! told. A fact that comes too late changes nothing, and the function's value says so.
 //!
 //! # Must stay true
-//! * every live training at rest has a live job            — the step that leaves a status enqueues the next job
-//! * every final status has its final message               — [`completed`] and [`failed`] are the only ways there
+//! * every live training at rest has a live job            — `nothing_is_ever_stuck`, and `reconcile_trainings` looks
+//! * every final status has its final message               — [`follow`] is the only way there
 //! * FAL is asked at most once per training without an answer — [`begin_submit`] refuses while an attempt is open
 //!
-//! Read next: `build_archive.rs`, `submit_training.rs`, `poll_status.rs`, `apply_fal_delivery.rs`, `store_model.rs`.
+//! Read next: `domain/saga.rs`, then the jobs: `build_archive.rs`, `submit_training.rs`, `poll_status.rs`,
+//! `apply_fal_delivery.rs`, `cancel_training.rs`, `store_model.rs`, `reconcile_trainings.rs`.
 
 use std::time::Duration;
 
 use sqlx::PgConnection;
+use tracing::{debug, error};
 use uuid::Uuid;
 
 use crate::{
     build_archive::BuildArchive,
-    domain::{AttemptEvidence, AttemptOutcome, FailureCode, FalRequest, TrainingId, TrainingSource},
+    cancel_training::CancelTraining,
+    domain::{
+        AttemptEvidence, AttemptOutcome, Fact, FailureCode, FalRequest, NextJob, SagaStep, Tell, TrainingId,
+        TrainingSource, TrainingStatus,
+    },
     enqueue::{EnqueueError, enqueue, enqueue_in},
     notifications::{self, Stage},
     poll_status::PollStatus,
     store::{
-        attempts::{self, NewAttempt},
+        attempts::{self, Attempt, NewAttempt},
+        training_endings::{self, Ending},
         trainings::{self, Observation, StoredArchive, Training, VerifiedModel},
     },
     store_model::StoreModel,
     submit_training::SubmitTraining,
 };
+
+mod ending;
+
+pub(crate) use ending::{Asked, asked_to_end, gave_up, overdue, stop_signalled, stopped_at_fal, watch_over};
+
+/// What became of a fact that FAL told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// It was the first terminal fact.
+    Applied,
+    /// The training had ended by our own decision; the model that came all the same is kept.
+    Kept,
+    /// Another fact came before.
+    Late,
+}
+
+/// FAL has a second request for a training: somebody between us and FAL repeated the POST, or an operator accepted the risk.
+/// The first one counts.
+pub(crate) fn report_double_cost(id: TrainingId, second: &str) {
+    error!(training.id = %id, fal.request_id = second, "FAL has a second request for training {id}: double cost");
+    metrics::counter!("aisha_double_cost_total").increment(1);
+}
+
+/// Locks a training and asks what `fact` causes. `None`: it is gone, or the fact comes too late.
+async fn decide(
+    tx: &mut PgConnection,
+    id: TrainingId,
+    fact: Fact,
+) -> Result<Option<(Training, SagaStep)>, sqlx::Error> {
+    let Some(training) = trainings::lock(tx, id).await? else {
+        return Ok(None);
+    };
+    let step = training.saga().after(fact);
+    if step.is_none() {
+        debug!(training.id = %id, "{fact:?} changes nothing about training {id}, which is {}", training.status);
+    }
+    Ok(step.map(|step| (training, step)))
+}
+
+/// Enqueues what carries the training on, and tells its owner. `poll_in`: when FAL is asked next, if it is.
+async fn follow(
+    tx: &mut PgConnection,
+    id: TrainingId,
+    step: &SagaStep,
+    poll_in: Duration,
+) -> Result<(), EnqueueError> {
+    for job in step.jobs {
+        carry_on(tx, id, *job, poll_in).await?;
+    }
+    match step.tell {
+        None => Ok(()),
+        Some(Tell::Archived) => notifications::progress(tx, id, Stage::Archived).await,
+        Some(Tell::Submitted) => notifications::progress(tx, id, Stage::Submitted).await,
+        Some(Tell::Trained) => notifications::progress(tx, id, Stage::Trained).await,
+        Some(Tell::Stopping) => notifications::progress(tx, id, Stage::Stopping).await,
+        Some(Tell::Completed) => notifications::completed(tx, id).await,
+        Some(Tell::Failed(code)) => notifications::failed(tx, id, code).await,
+        Some(Tell::Cancelled) => notifications::cancelled(tx, id).await,
+        Some(Tell::CameLate) => notifications::came_late(tx, id).await,
+    }
+}
+
+/// Enqueues one job of the saga; a live one of the training stands for it.
+pub(crate) async fn carry_on(
+    tx: &mut PgConnection,
+    id: TrainingId,
+    job: NextJob,
+    poll_in: Duration,
+) -> Result<(), EnqueueError> {
+    match job {
+        NextJob::Build => enqueue(tx, &BuildArchive::new(id)).await,
+        NextJob::Submit => enqueue(tx, &SubmitTraining::new(id)).await,
+        NextJob::Poll => enqueue_in(tx, &PollStatus::new(id), poll_in).await,
+        NextJob::Cancel => enqueue(tx, &CancelTraining::new(id)).await,
+        NextJob::Store => enqueue(tx, &StoreModel::new(id)).await,
+    }
+    .map(drop)
+}
 
 /// requested → archived: the submit is next.
 pub(crate) async fn archived(
@@ -37,21 +122,22 @@ pub(crate) async fn archived(
     id: TrainingId,
     archive: &StoredArchive,
 ) -> Result<bool, EnqueueError> {
-    if !trainings::archived(tx, id, archive).await? {
+    let Some((_, step)) = decide(tx, id, Fact::Archived).await? else {
         return Ok(false);
-    }
-    enqueue(tx, &SubmitTraining::new(id)).await?;
-    notifications::progress(tx, id, Stage::Archived).await?;
-    Ok(true)
+    };
+    let changed = trainings::archived(tx, id, archive).await?;
+    follow(tx, id, &step, Duration::ZERO).await?;
+    Ok(changed)
 }
 
 /// archived → requested: FAL could not have fetched the archive any more, so it is built again.
 pub(crate) async fn archive_lost(tx: &mut PgConnection, id: TrainingId) -> Result<bool, EnqueueError> {
-    if !trainings::archive_lost(tx, id).await? {
+    let Some((_, step)) = decide(tx, id, Fact::ArchiveLost).await? else {
         return Ok(false);
-    }
-    enqueue(tx, &BuildArchive::new(id)).await?;
-    Ok(true)
+    };
+    let changed = trainings::archive_lost(tx, id).await?;
+    follow(tx, id, &step, Duration::ZERO).await?;
+    Ok(changed)
 }
 
 /// archived → submitting, with the attempt that is going to be posted. From the commit on, the attempt may be at
@@ -63,17 +149,20 @@ pub(crate) async fn begin_submit(
     attempt: &NewAttempt<'_>,
     first_look: Duration,
 ) -> Result<Option<Uuid>, EnqueueError> {
+    let Some((_, step)) = decide(tx, id, Fact::AttemptCommitted).await? else {
+        return Ok(None);
+    };
     if !trainings::submitting(tx, id).await? {
         return Ok(None);
     }
     let attempt = attempts::insert(tx, id, attempt).await?;
-    enqueue_in(tx, &PollStatus::new(id), first_look).await?;
+    follow(tx, id, &step, first_look).await?;
     Ok(Some(attempt))
 }
 
 /// submitting → submitted: FAL has it. The same step whatever told us: the POST's answer, a signed delivery, or
-/// the request list; whoever is first. `false` with an attempt that was accepted under another id means that
-/// FAL has two requests for one attempt; the caller reports the double cost.
+/// the request list; whoever is first. A training that ended meanwhile learns its request and is watched. `false` with
+/// a training that has another request means that FAL has two for one attempt; the caller reports the double cost.
 pub(crate) async fn submit_accepted(
     tx: &mut PgConnection,
     training: TrainingId,
@@ -82,37 +171,85 @@ pub(crate) async fn submit_accepted(
     evidence: AttemptEvidence,
     first_look: Duration,
 ) -> Result<bool, EnqueueError> {
+    let Some((_, step)) = decide(tx, training, Fact::Accepted).await? else {
+        return Ok(false);
+    };
     if !attempts::accepted(tx, attempt, &request.request_id, evidence).await? {
         return Ok(false);
     }
     trainings::submitted(tx, training, request).await?;
-    enqueue_in(tx, &PollStatus::new(training), first_look).await?;
-    notifications::progress(tx, training, Stage::Submitted).await?;
+    follow(tx, training, &step, first_look).await?;
     Ok(true)
 }
 
-/// submitting → archived: this attempt created no request, a later one may be posted. `false`: a delivery or the
-/// list proved otherwise meanwhile, and proof beats our classification of an error.
+/// submitting → archived: this attempt created no request, a later one may be posted; or the end, if that was asked for.
+/// `false`: a delivery or the list proved otherwise meanwhile, and proof beats our classification of an error.
 pub(crate) async fn submit_not_accepted(
     tx: &mut PgConnection,
-    training: TrainingId,
+    id: TrainingId,
     attempt: Uuid,
     outcome: AttemptOutcome,
     error: &str,
 ) -> Result<bool, EnqueueError> {
+    let Some((training, step)) = decide(tx, id, Fact::NotTaken).await? else {
+        return Ok(false);
+    };
     if !attempts::not_accepted(tx, attempt, outcome, error).await? {
         return Ok(false);
     }
-    Ok(trainings::not_submitted(tx, training).await?)
+    if step.saga.status == TrainingStatus::Archived {
+        trainings::not_submitted(tx, id).await?;
+        follow(tx, id, &step, Duration::ZERO).await?;
+    } else {
+        ending::write(
+            tx,
+            &training,
+            &step,
+            "stopped before FAL took it",
+            TrainingSource::Job,
+        )
+        .await?;
+    }
+    Ok(true)
 }
 
-/// FAL is at work on it; tells the user when there is something new to see.
+/// The decision about a submit whose outcome stayed unknown (K13): failed, or posted again at the operator's risk; as it
+/// was wished, if it was to end anyway. `None`: it is decided already. `watch_in`: when it is looked for again.
+pub(crate) async fn submit_undecided(
+    tx: &mut PgConnection,
+    attempt: &Attempt,
+    may_resubmit: bool,
+    watch_in: Duration,
+) -> Result<Option<TrainingStatus>, EnqueueError> {
+    let id = attempt.training_id;
+    // Twice at the most, whatever the operator accepts.
+    let resubmit = may_resubmit && !attempts::has_abandoned(tx, id).await?;
+    let Some((training, step)) = decide(tx, id, Fact::Undecided { resubmit }).await? else {
+        return Ok(None);
+    };
+    let why = "FAL's request list does not have it";
+    if step.saga.status == TrainingStatus::Archived {
+        attempts::not_accepted(tx, attempt.id, AttemptOutcome::Abandoned, why).await?;
+        trainings::not_submitted(tx, id).await?;
+        follow(tx, id, &step, Duration::ZERO).await?;
+    } else {
+        ending::write(tx, &training, &step, why, TrainingSource::Job).await?;
+        follow(tx, id, &step, watch_in).await?;
+    }
+    Ok(Some(step.saga.status))
+}
+
+/// FAL is at work on it; tells the user when there is something new to see. Who asked for its end has heard that FAL is
+/// being told, and hears the end next.
 pub(crate) async fn observed(
     tx: &mut PgConnection,
     before: &Training,
     seen: &Observation<'_>,
 ) -> Result<(), EnqueueError> {
     if !trainings::observed(tx, before.id, seen).await? {
+        return Ok(());
+    }
+    if before.status.is_final() || before.end_asked.is_some() {
         return Ok(());
     }
     let started = before.fal_status.as_deref() != Some(seen.fal_status);
@@ -133,45 +270,63 @@ pub(crate) async fn observed(
     Ok(())
 }
 
-/// submitted → trained: the result is ours, the model is copied next.
-pub(crate) async fn trained(
+/// submitted → trained: the result is ours, the model is copied next. Also of a training that we had ended: then the
+/// model is kept.
+pub(crate) async fn succeeded(
     tx: &mut PgConnection,
     id: TrainingId,
     result: &serde_json::Value,
     source: TrainingSource,
-) -> Result<bool, EnqueueError> {
-    if !trainings::trained(tx, id, result, source).await? {
-        return Ok(false);
-    }
-    enqueue(tx, &StoreModel::new(id)).await?;
-    notifications::progress(tx, id, Stage::Trained).await?;
-    Ok(true)
+) -> Result<Taken, EnqueueError> {
+    let Some((_, step)) = decide(tx, id, Fact::Succeeded).await? else {
+        return Ok(Taken::Late);
+    };
+    let taken = if step.saga.status == TrainingStatus::Trained {
+        trainings::trained(tx, id, result, source).await?;
+        Taken::Applied
+    } else {
+        training_endings::keep_late(tx, id, result).await?;
+        Taken::Kept
+    };
+    follow(tx, id, &step, Duration::ZERO).await?;
+    Ok(taken)
 }
 
-/// trained → completed: the avatar can be used and its owner hears.
-pub(crate) async fn completed(
-    tx: &mut PgConnection,
-    id: TrainingId,
-    model: &VerifiedModel,
-) -> Result<bool, EnqueueError> {
-    if !trainings::completed(tx, id, model).await? {
-        return Ok(false);
-    }
-    notifications::completed(tx, id).await?;
-    Ok(true)
-}
-
-/// Any live status → failed: the avatar may be tried again and its owner hears why.
-pub(crate) async fn failed(
+/// submitted → failed, or cancelled if that was asked for: FAL's request ended without output.
+pub(crate) async fn failed_at_fal(
     tx: &mut PgConnection,
     id: TrainingId,
     code: FailureCode,
     detail: &str,
     source: TrainingSource,
+) -> Result<Taken, EnqueueError> {
+    let Some((training, step)) = decide(tx, id, Fact::FailedAtFal(code)).await? else {
+        return Ok(Taken::Late);
+    };
+    ending::write(tx, &training, &step, detail, source).await?;
+    follow(tx, id, &step, Duration::ZERO).await?;
+    Ok(if training.status.is_final() {
+        Taken::Late
+    } else {
+        Taken::Applied
+    })
+}
+
+/// trained → completed: the avatar can be used and its owner hears. Of a training that had ended, the model is kept, and
+/// taken by the avatar if that has not gone on.
+pub(crate) async fn model_verified(
+    tx: &mut PgConnection,
+    id: TrainingId,
+    model: &VerifiedModel,
 ) -> Result<bool, EnqueueError> {
-    if !trainings::failed(tx, id, code, detail, source).await? {
+    let Some((_, step)) = decide(tx, id, Fact::ModelVerified).await? else {
         return Ok(false);
+    };
+    if step.saga.status == TrainingStatus::Completed {
+        trainings::completed(tx, id, model).await?;
+    } else {
+        training_endings::complete_late(tx, id, model).await?;
     }
-    notifications::failed(tx, id, code).await?;
+    follow(tx, id, &step, Duration::ZERO).await?;
     Ok(true)
 }

@@ -6,9 +6,11 @@
 pub(crate) mod attempts;
 pub(crate) mod avatars;
 pub(crate) mod deliveries;
+pub(crate) mod fal_account;
 pub(crate) mod inbox_history;
 pub(crate) mod notifications;
 pub(crate) mod photos;
+pub(crate) mod training_endings;
 pub(crate) mod training_requests;
 pub(crate) mod trainings;
 pub(crate) mod updates;

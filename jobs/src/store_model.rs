@@ -31,7 +31,7 @@ use crate::{
     chaos::{Point, Sabotage, reach, sabotaged},
     clients::fal::{Download, Error, ResultOutcome},
     context::Context,
-    domain::{FailureCode, TrainedModel, TrainingId, TrainingSource, TrainingStatus},
+    domain::{FailureCode, NextJob, TrainedModel, TrainingId},
     job::{DeadReason, DedupeKey, Done, Job, JobError, Policy, Queue, Run},
     saga,
     store::trainings::{self, Training, VerifiedModel},
@@ -77,7 +77,7 @@ impl Run for StoreModel {
             return Ok(Done::Skipped("the training is gone"));
         };
         drop(db);
-        if training.status != TrainingStatus::Trained {
+        if training.saga().carried_by() != Some(NextJob::Store) {
             return Ok(Done::Skipped("the training has no result to store"));
         }
         let verified = match verified(cx, &training, training.result.as_ref()).await {
@@ -87,22 +87,15 @@ impl Run for StoreModel {
         };
         reach(Point::ModelStored);
         let mut tx = cx.begin().await?;
-        saga::completed(&mut tx, training.id, &verified).await?;
+        saga::model_verified(&mut tx, training.id, &verified).await?;
         cx.complete_in(&mut tx).await?;
         tx.commit().await?;
-        info!(training.id = %training.id, avatar.id = %training.avatar_id, "Avatar {} is completed", training.avatar_id);
+        info!(training.id = %training.id, avatar.id = %training.avatar_id, "The model of avatar {} is verified and stored", training.avatar_id);
         Ok(Done::Committed)
     }
 
     async fn on_dead(&self, tx: &mut PgConnection, why: &DeadReason) -> Result<(), JobError> {
-        saga::failed(
-            tx,
-            self.training_id,
-            FailureCode::ModelInvalid,
-            &why.message,
-            TrainingSource::Job,
-        )
-        .await?;
+        saga::gave_up(tx, self.training_id, FailureCode::ModelInvalid, &why.message).await?;
         Ok(())
     }
 }

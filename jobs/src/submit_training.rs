@@ -7,6 +7,7 @@
 //! # Must stay true
 //! * at most one POST whose fate is unknown or accepted, ever — `a_submit_whose_answer_is_lost_is_adopted_and_never_repeated`
 //! * a worker that slept past its lease does not send          — `a_withheld_submit_puts_no_byte_on_the_wire`
+//! * a refused account parks all submits and fails none         — `a_locked_account_parks_every_submit_until_a_probe_succeeds`
 //! * running out of attempts never fails an open attempt (K12) — `a_dead_submit_leaves_an_ambiguous_attempt_to_the_poll`
 //!
 //! # If we die …
@@ -23,7 +24,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Postgres, Transaction};
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
@@ -33,7 +34,7 @@ use crate::{
     context::Context,
     domain::{
         AttemptEvidence, AttemptOutcome, FailureCode, FinetuneComment, Preset, TrainingId, TrainingOrder,
-        TrainingSource, TrainingStatus,
+        TrainingStatus,
     },
     job::{DeadReason, DedupeKey, Done, Job, JobError, Policy, Queue, Run},
     saga,
@@ -43,8 +44,7 @@ use crate::{
     },
 };
 
-/// How long all submissions stay parked after FAL locked the account or refused the key. Not the user's fault.
-const PARKED: Duration = Duration::from_mins(1);
+mod account;
 
 /// Persisted as `{"training_id":…}`; golden copy in `tests/payloads/submit_training.v1.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -62,11 +62,12 @@ impl SubmitTraining {
 impl Job for SubmitTraining {
     const NAME: &'static str = "submit_training";
     const QUEUE: Queue = Queue::Fal;
-    // The timeout exceeds the POST's own, so that a slow answer is classified and not cut off.
+    // The timeout exceeds the POST's own, so that a slow answer is classified and not cut off. The snooze cap is longer
+    // than `saga.submit_deadline` can be: that one ends it, and tells the user.
     const POLICY: Policy = Policy::attempts(8)
         .backoff(Duration::from_secs(3), Duration::from_mins(5))
         .timeout(Duration::from_mins(2))
-        .snooze_cap(Duration::from_hours(168));
+        .snooze_cap(Duration::from_hours(24 * 31));
 
     fn dedupe_key(&self) -> Option<DedupeKey> {
         Some(DedupeKey::until_done(self.training_id))
@@ -86,6 +87,8 @@ impl Run for SubmitTraining {
             }
             _ => return Ok(Done::Skipped("the training is not waiting to be submitted")),
         }
+        account::admit(&mut db, cx).await?;
+        drop(db);
         if !archive_is_there(cx, &training).await? {
             let mut tx = cx.begin().await?;
             saga::archive_lost(&mut tx, training.id).await?;
@@ -128,7 +131,7 @@ impl Run for SubmitTraining {
         } else {
             FailureCode::Internal
         };
-        saga::failed(tx, self.training_id, code, &why.message, TrainingSource::Job).await?;
+        saga::gave_up(tx, self.training_id, code, &why.message).await?;
         Ok(())
     }
 }
@@ -219,7 +222,8 @@ impl Posting {
         match outcome {
             SubmitOutcome::Accepted(request) => {
                 let mut tx = cx.begin().await?;
-                saga::submit_accepted(
+                account::answered(&mut tx).await?;
+                let accepted = saga::submit_accepted(
                     &mut tx,
                     id,
                     attempt,
@@ -228,7 +232,13 @@ impl Posting {
                     cx.saga.first_poll,
                 )
                 .await?;
+                let known = trainings::find(&mut tx, id)
+                    .await?
+                    .and_then(|training| training.request_id);
                 tx.commit().await?;
+                if !accepted && known.as_deref() != Some(&request.request_id) {
+                    saga::report_double_cost(id, &request.request_id);
+                }
                 info!(training.id = %id, fal.request_id = %request.request_id, "FAL accepted training {id}");
                 Ok(Done::Applied)
             }
@@ -246,49 +256,44 @@ impl Posting {
                 Ok(Done::Applied)
             }
             SubmitOutcome::NotSent(why) => {
-                self.not_taken(cx, attempt, AttemptOutcome::NotSent, &why, JobError::retry(&why))
+                let tx = cx.begin().await?;
+                self.not_taken(tx, attempt, AttemptOutcome::NotSent, &why, JobError::retry(&why))
                     .await
             }
             SubmitOutcome::Busy { retry_after } => {
+                let mut tx = cx.begin().await?;
+                account::answered(&mut tx).await?;
                 let verdict = JobError::snooze(retry_after, "FAL is busy (429)");
-                self.not_taken(cx, attempt, AttemptOutcome::Refused, "429", verdict)
+                self.not_taken(tx, attempt, AttemptOutcome::Refused, "429", verdict)
                     .await
             }
             SubmitOutcome::Locked(why) => {
-                error!(training.id = %id, "FAL refuses all submissions ({why}): they are parked; check key and balance");
-                metrics::counter!("aisha_fal_parked_total").increment(1);
-                self.not_taken(
-                    cx,
-                    attempt,
-                    AttemptOutcome::Refused,
-                    &why,
-                    JobError::snooze(PARKED, &why),
-                )
-                .await
+                let mut tx = cx.begin().await?;
+                account::refused(&mut tx, cx, &why).await?;
+                let verdict = JobError::snooze(cx.saga.probe_every, &why);
+                self.not_taken(tx, attempt, AttemptOutcome::Refused, &why, verdict)
+                    .await
             }
             SubmitOutcome::Refused { status, detail } => {
+                let mut tx = cx.begin().await?;
+                account::answered(&mut tx).await?;
                 let why = format!("{status}: {detail}");
-                self.not_taken(
-                    cx,
-                    attempt,
-                    AttemptOutcome::Refused,
-                    &why,
-                    JobError::give_up(REFUSED, &why),
-                )
-                .await
+                let verdict = JobError::give_up(REFUSED, &why);
+                self.not_taken(tx, attempt, AttemptOutcome::Refused, &why, verdict)
+                    .await
             }
         }
     }
 
+    /// Settles the attempt in `tx`, and commits.
     async fn not_taken(
         &self,
-        cx: &Context,
+        mut tx: Transaction<'static, Postgres>,
         attempt: Uuid,
         outcome: AttemptOutcome,
         why: &str,
         verdict: JobError,
     ) -> Result<Done, JobError> {
-        let mut tx = cx.begin().await?;
         let settled = saga::submit_not_accepted(&mut tx, self.training, attempt, outcome, why).await?;
         tx.commit().await?;
         if settled {

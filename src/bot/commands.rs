@@ -69,6 +69,9 @@ pub(super) async fn cancel(turn: &mut Turn) -> Result<(), ProducerError> {
     let message = match (stoppable, live.first()) {
         (Some(LiveTraining { id, name, .. }), _) => Message::new(Phrase::AskStop { name: name.clone() })
             .button(Phrase::ButtonStop {}, Action::Stop(*id)),
+        (None, Some(training)) if training.is_stopping => Message::new(Phrase::StopAsked {
+            name: training.name.clone(),
+        }),
         (None, Some(training)) => Message::new(Phrase::TooLateToStop {
             name: training.name.clone(),
         }),
@@ -96,8 +99,8 @@ pub(super) async fn discard(
     Ok(None)
 }
 
-/// Stops a training that is not at FAL yet. Its final message says so; the message with the button as well, unless
-/// that is the progress message, which changes by itself.
+/// Stops a training, or has FAL asked to. Its final message says so; the message with the button as well, unless that is
+/// the progress message, which changes by itself.
 pub(super) async fn stop(
     turn: &mut Turn,
     training: TrainingId,
@@ -111,6 +114,11 @@ pub(super) async fn stop(
                 turn.reply(&Message::new(Phrase::StatusCancelled { name }), place)
                     .await?;
             }
+            Ok(None)
+        }
+        Stopped::Asked { name } => {
+            turn.reply(&Message::new(Phrase::StopAsked { name }), Place::New)
+                .await?;
             Ok(None)
         }
         Stopped::TooLate { name } => {

@@ -1,8 +1,12 @@
-//! `aisha avatars`: what the pipeline knows of an avatar.
+//! `aisha avatars`: what the pipeline knows of an avatar, and ending its training.
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::Subcommand;
-use jobs::reader::{Reader, TrainingView};
+use jobs::{
+    producer::{Cancellation, CancelledTraining, Producer},
+    reader::{Reader, TrainingView},
+};
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
@@ -11,7 +15,7 @@ use crate::{
     settings::{Given, OpsSettings},
 };
 
-/// Look at avatars.
+/// Look at avatars, and end their trainings.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Say how the training of an avatar is going.
@@ -29,30 +33,105 @@ Examples:
         #[arg(long)]
         json: bool,
     },
+    /// End the training of an avatar: here, in the queue, and at FAL.
+    ///
+    /// What is not at FAL yet is cancelled at once. Else FAL is asked to stop, and its answer decides: stopped, or finished
+    /// all the same, which completes the avatar. The owner is told either way.
+    #[command(after_long_help = "\
+Needs DATABASE_URL; a worker has to run for what is at FAL. With --json: training_id, avatar_id, was (its status),
+outcome (cancelled, stopping, already_stopping, too_late, over) and dry_run. Exit code 1 for too_late and over.
+
+Examples:
+  aisha avatars cancel 0192f0c1-7e5a-7cc3-8f6e-1f1d5a0b9c11 --dry-run
+  aisha avatars cancel 0192f0c1-7e5a-7cc3-8f6e-1f1d5a0b9c11 --reason \"asked for in support\" --json")]
+    Cancel {
+        /// The avatar's id, or a training's.
+        id: Uuid,
+        /// Kept with the training.
+        #[arg(long, default_value = "an operator")]
+        reason: String,
+        /// Say what would happen, and change nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Runs the verb.
 pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
-    let Verb::Status { id, json } = verb;
     let settings = given.load::<OpsSettings>()?;
     let database = connect::database(&settings.database, "avatars").await?;
-    let view = Reader::new(database.pool().clone())
-        .training_status(id)
-        .await
-        .context("the database failed")?;
-    let view = view.with_context(|| format!("there is no avatar and no training {id}"))?;
+    match verb {
+        Verb::Status { id, json } => {
+            let view = Reader::new(database.pool().clone())
+                .training_status(id)
+                .await
+                .context("the database failed")?;
+            let view = view.with_context(|| format!("there is no avatar and no training {id}"))?;
+            show(&view, json)
+        }
+        Verb::Cancel {
+            id,
+            reason,
+            dry_run,
+            json,
+        } => {
+            let done = Producer::new(database.pool().clone())
+                .cancel_training(id, &reason, dry_run)
+                .await
+                .context("the training could not be cancelled")?;
+            let done =
+                done.with_context(|| format!("there is no training {id}, and none of an avatar {id}"))?;
+            report(&done, dry_run, json)
+        }
+    }
+}
+
+fn report(done: &Cancellation, dry_run: bool, json: bool) -> Result<(), Failure> {
+    let Cancellation {
+        training_id,
+        avatar_id,
+        was,
+        outcome,
+    } = done;
     if json {
         println!(
             "{}",
-            serde_json::to_string(&view).context("the status cannot be written as JSON")?
+            json!({"training_id": training_id, "avatar_id": avatar_id, "was": was, "outcome": outcome, "dry_run": dry_run})
         );
     } else {
-        print(&view);
+        let would = if dry_run { "would be " } else { "" };
+        match outcome {
+            CancelledTraining::Cancelled => {
+                println!("{would}cancelled: training {training_id}, which was {was}")
+            }
+            CancelledTraining::Stopping => {
+                println!("{would}stopping: FAL is asked to stop training {training_id}, which is {was}");
+            }
+            CancelledTraining::AlreadyStopping => {
+                println!("FAL is being asked to stop training {training_id} already")
+            }
+            CancelledTraining::TooLate | CancelledTraining::Over => {}
+        }
     }
-    Ok(())
+    match outcome {
+        CancelledTraining::TooLate | CancelledTraining::Over => {
+            Err(anyhow!("training {training_id} is {was}: there is nothing to cancel").into())
+        }
+        _ => Ok(()),
+    }
 }
 
-fn print(view: &TrainingView) {
+fn show(view: &TrainingView, json: bool) -> Result<(), Failure> {
+    if json {
+        println!(
+            "{}",
+            serde_json::to_string(view).context("the status cannot be written as JSON")?
+        );
+        return Ok(());
+    }
     let status = serde_json::to_value(view.status).unwrap_or_default();
     println!(
         "{} {}%: {}",
@@ -64,4 +143,5 @@ fn print(view: &TrainingView) {
     if let Some(completed_at) = view.completed_at {
         println!("completed {}", completed_at.to_rfc3339());
     }
+    Ok(())
 }

@@ -76,6 +76,10 @@ pub struct FalSettings {
     pub webhook_grace: Duration,
     /// Between looks into the request list.
     pub list_interval: Duration,
+    /// Between tries whether a refused account is in order again.
+    pub probe_interval: Duration,
+    /// A submit that stayed unknown is posted again, once.
+    pub resubmit_unknown: bool,
 }
 
 /// How an archive of photos reaches FAL.
@@ -110,6 +114,8 @@ impl FalSettings {
         let poll_interval = from.duration("fal.poll_interval", 100 * MILLISECOND..=10 * MINUTE);
         let webhook_grace = from.duration("fal.webhook_grace", Duration::ZERO..=HOUR);
         let list_interval = from.duration("fal.list_interval", 100 * MILLISECOND..=HOUR);
+        let probe_interval = from.duration("fal.probe_interval", 100 * MILLISECOND..=HOUR);
+        let resubmit_unknown = from.truth("fal.resubmit_unknown");
         let (hosts, webhook_url) = (hosts?, webhook_url?);
         refuse_unreachable_webhook(from, &hosts, webhook_url.as_ref());
         let webhook = webhook_url.and_then(|url| WebhookBase::from_setting(url.as_str()).ok().flatten());
@@ -132,6 +138,8 @@ impl FalSettings {
             poll_interval: poll_interval?,
             webhook_grace: webhook_grace?,
             list_interval: list_interval?,
+            probe_interval: probe_interval?,
+            resubmit_unknown: resubmit_unknown?,
         })
     }
 }

@@ -10,7 +10,7 @@ use super::{
     reader::Reader,
     sections::{
         DatabaseSettings, LogSettings, MILLISECOND, MINUTE, PhotoSettings, QueueSettings, S3Settings,
-        TrainingSettings, grace, retention,
+        SagaSettings, TrainingSettings, grace, retention,
     },
     telegram::{TelegramSettings, TelegramUpdates},
 };
@@ -132,6 +132,8 @@ pub struct WorkerSettings {
     pub s3: S3Settings,
     /// The trainer.
     pub fal: FalSettings,
+    /// How long its steps may take.
+    pub saga: SagaSettings,
     /// For messages and photos.
     pub telegram: TelegramSettings,
     /// Which trainers new trainings use; checked here too, since it is the worker that posts to them.
@@ -158,6 +160,7 @@ impl Role for WorkerSettings {
         let database = DatabaseSettings::read(from);
         let s3 = S3Settings::read(from);
         let fal = FalSettings::read(from);
+        let saga = SagaSettings::read(from);
         let telegram = TelegramSettings::read(from);
         let training = TrainingSettings::read(from);
         let photos = PhotoSettings::read(from);
@@ -171,6 +174,7 @@ impl Role for WorkerSettings {
             database: database?,
             s3: s3?,
             fal: fal?,
+            saga: saga?,
             telegram: telegram?,
             training: training?,
             photos: photos?,

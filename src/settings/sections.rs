@@ -196,6 +196,56 @@ fn refuse_trainer(from: &mut Reader<'_>, error: &TrainerError, table: &Origin) {
     }
 }
 
+/// `[saga]`
+#[derive(Debug, Clone)]
+pub struct SagaSettings {
+    /// Storing and packing photos.
+    pub prepare_deadline: Duration,
+    /// Waiting to be submitted.
+    pub submit_deadline: Duration,
+    /// In FAL's queue, until operators are alarmed.
+    pub queue_alarm: Duration,
+    /// Running at FAL.
+    pub run_deadline: Duration,
+    /// Between our wish and FAL's end.
+    pub cancel_deadline: Duration,
+    /// Copying the model.
+    pub store_deadline: Duration,
+    /// Between two looks at all trainings.
+    pub reconcile_interval: Duration,
+    /// Between two sweeps of the bucket.
+    pub sweep_interval: Duration,
+    /// Of an object that no row names, before it is removed.
+    pub orphan_age: Duration,
+}
+
+impl SagaSettings {
+    pub(super) fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let mut deadline = |key: &str| from.duration(key, SECOND..=30 * DAY);
+        let prepare_deadline = deadline("saga.prepare_deadline");
+        let submit_deadline = deadline("saga.submit_deadline");
+        let queue_alarm = deadline("saga.queue_alarm");
+        let run_deadline = deadline("saga.run_deadline");
+        let cancel_deadline = deadline("saga.cancel_deadline");
+        let store_deadline = deadline("saga.store_deadline");
+        let reconcile_interval = from.duration("saga.reconcile_interval", SECOND..=HOUR);
+        let sweep_interval = from.duration("saga.sweep_interval", MINUTE..=30 * DAY);
+        // Younger ones may belong to a job that is about to name them.
+        let orphan_age = from.duration("saga.orphan_age", HOUR..=365 * DAY);
+        Some(Self {
+            prepare_deadline: prepare_deadline?,
+            submit_deadline: submit_deadline?,
+            queue_alarm: queue_alarm?,
+            run_deadline: run_deadline?,
+            cancel_deadline: cancel_deadline?,
+            store_deadline: store_deadline?,
+            reconcile_interval: reconcile_interval?,
+            sweep_interval: sweep_interval?,
+            orphan_age: orphan_age?,
+        })
+    }
+}
+
 /// `[photos]`
 #[derive(Debug, Clone, Copy)]
 pub struct PhotoSettings {

@@ -161,7 +161,7 @@ async fn a_training_that_is_not_at_the_trainer_yet_is_called_off_and_tried_again
 }
 
 #[tokio::test]
-async fn a_training_at_the_trainer_is_not_called_off_and_the_user_is_told() {
+async fn a_training_at_the_trainer_is_asked_to_stop_and_the_user_is_told() {
     let stage = Stage::new().await;
     let ann = stage.person("Ann", "en");
     ann.answers_the_questions("Lisa").await;
@@ -174,19 +174,29 @@ async fn a_training_at_the_trainer_is_not_called_off_and_the_user_is_told() {
     .execute(stage.pool())
     .await
     .unwrap();
-    // The button is still there, as it would be when the submit was faster than the edit.
     ann.presses_on(&progress, "Stop the training");
-    ann.hears("is already running on the server and can't be stopped now")
+    ann.hears("I am asking the server to stop the training of Lisa")
         .await;
+    ann.sees(&progress, "Stopping the training").await;
     ann.says("/cancel");
-    let told = MessageFilter::from_bot().containing("can't be stopped now");
+    let told = MessageFilter::from_bot().containing("I am asking the server to stop");
     ann.0.wait_for_many(told, 2, PATIENCE).await.unwrap();
     assert_eq!(
         stage
-            .count("select count(*) from trainings where status = 'submitting'")
+            .count("select count(*) from trainings where status = 'submitting' and end_asked = 'user'")
             .await,
         1
     );
+    // Too late: its model is being stored.
+    sqlx::query(
+        "update trainings set status = 'trained', submitted_at = now(), request_id = 'r', trained_at = now(), result = '{}',
+                result_source = 'poll', end_asked = null, end_asked_at = null",
+    )
+    .execute(stage.pool())
+    .await
+    .unwrap();
+    ann.says("/cancel");
+    ann.hears("its model is being saved").await;
 }
 
 #[tokio::test]

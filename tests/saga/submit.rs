@@ -164,33 +164,6 @@ async fn a_refused_submit_fails_the_training_and_says_so() {
 }
 
 #[tokio::test]
-async fn a_locked_account_parks_the_submit_at_no_charge() {
-    let world = World::archived().await;
-    let locked = json!({"detail": "User is locked. Reason: Exhausted balance."});
-    world
-        .fal
-        .script(Fault::new(Operation::Submit, answer(403, locked)))
-        .unwrap();
-    let ran = world.jobs.run_one::<SubmitTraining>().await.unwrap();
-    assert_eq!(ran.state, JobState::Scheduled);
-    assert_eq!(
-        world
-            .count("select attempt::bigint from jobs where kind = 'submit_training'")
-            .await,
-        0
-    );
-    assert_eq!(
-        world.status().await,
-        "archived",
-        "nobody's training fails for our bill"
-    );
-    let job = world.job::<SubmitTraining>().await;
-    world.jobs.run(job).await;
-    assert_eq!((world.status().await.as_str(), world.submits()), ("submitted", 1));
-    assert_eq!(world.count("select count(*) from training_attempts").await, 2);
-}
-
-#[tokio::test]
 async fn a_busy_fal_is_waited_for_as_long_as_it_says() {
     let world = World::archived().await;
     let busy = Effect::Answer {

@@ -6,10 +6,11 @@ use aisha::simulators::fal::ledger::Event;
 use jobs::{
     ApplyFalDelivery, BuildArchive, Clock, PollStatus, StoreModel, SubmitTraining,
     archive::{Limits, Workbench},
-    domain::{Trainers, TrainingDefaults, TrainingId},
+    domain::{Patience, Trainers, TrainingDefaults, TrainingId},
     enqueue::enqueue,
     fal::{FalClient, FalSettings, FalTimeouts, Multipart},
     objects::{ObjectStore, ObjectStoreSettings, ObjectStoreTimeouts},
+    producer::{CancelledTraining, Producer},
     queue::JobId,
     runtime::{ArchiveDelivery, Chance, SagaSettings, Services},
     telegram::TelegramClient,
@@ -25,6 +26,19 @@ use crate::support::{BOT_TOKEN, BUCKET, Db, Fal, S3, Telegram};
 
 /// Small and quick to pack; the archive's own tests use large ones.
 const PHOTO: &[u8] = include_bytes!("../photos/portrait/18_rocket.jpg");
+
+/// As `config/default.toml` has it, but for the archive's lifecycle.
+pub const PATIENCE: Patience = Patience {
+    prepare: Duration::from_hours(6),
+    submit: Duration::from_hours(168),
+    decide: Duration::from_hours(1),
+    queue_alarm: Duration::from_hours(1),
+    run: Duration::from_hours(12),
+    cancel: Duration::from_mins(10),
+    store: Duration::from_hours(12),
+    archive_lifecycle: LIFECYCLE,
+};
+const LIFECYCLE: Duration = Duration::from_hours(7 * 24);
 
 pub struct World {
     pub db: Db,
@@ -156,6 +170,50 @@ impl World {
         jobs::testing::assert_enqueued::<J>(&mut db, |_| true).await
     }
 
+    /// Changes rows behind the saga's back: time that has passed, jobs that are gone.
+    pub async fn change(&self, statement: &'static str) {
+        sqlx::query(statement).execute(self.pool()).await.unwrap();
+    }
+
+    /// Runs the one live job of a kind now.
+    pub async fn run<J: jobs::job::Job>(&self) -> jobs::testing::Ran {
+        let job = self.job::<J>().await;
+        self.jobs.run(job).await
+    }
+
+    pub async fn enqueue<J: jobs::job::Job>(&self, job: &J) {
+        let mut tx = self.pool().begin().await.unwrap();
+        enqueue(&mut tx, job).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    pub async fn is_live<J: jobs::job::Job>(&self) -> bool {
+        let mut db = self.pool().acquire().await.unwrap();
+        !jobs::testing::enqueued::<J>(&mut db).await.is_empty()
+    }
+
+    /// An operator's wish.
+    pub async fn cancel(&self) -> CancelledTraining {
+        let done = Producer::new(self.pool().clone())
+            .cancel_training(self.training.0, "a test", false)
+            .await;
+        done.unwrap().expect("a training").outcome
+    }
+
+    /// Messages that tell an end.
+    pub async fn endings_told(&self) -> i64 {
+        self.count("select count(*) from notifications where dedupe_key like 'final:%'")
+            .await
+    }
+
+    pub async fn failure(&self) -> Option<String> {
+        self.text("select failure_code from trainings").await
+    }
+
+    pub async fn avatar_status(&self) -> String {
+        self.text("select status::text from avatars").await.unwrap()
+    }
+
     pub async fn status(&self) -> String {
         self.text("select status::text from trainings").await.unwrap()
     }
@@ -181,6 +239,32 @@ impl World {
             .iter()
             .filter(|entry| matches!(entry.event, Event::Submitted { .. }))
             .count()
+    }
+
+    /// FAL's ids of what it accepted.
+    pub fn accepted(&self) -> Vec<String> {
+        let ids = self
+            .fal
+            .ledger()
+            .into_iter()
+            .filter_map(|entry| match entry.event {
+                Event::Submitted { request_id, .. } => Some(request_id.to_string()),
+                _ => None,
+            });
+        ids.collect()
+    }
+
+    /// What FAL answered to cancels.
+    pub fn cancels(&self) -> Vec<u16> {
+        let answers = self
+            .fal
+            .ledger()
+            .into_iter()
+            .filter_map(|entry| match entry.event {
+                Event::Cancelled { http_status, .. } => Some(http_status),
+                _ => None,
+            });
+        answers.collect()
     }
 
     /// Until FAL's run has ended.
@@ -331,12 +415,18 @@ fn services(db: &Db, s3: &S3, fal: &Fal, telegram: &Telegram) -> Services {
                 ..Limits::default()
             },
             archive_delivery: ArchiveDelivery::FalStorage,
-            archive_lifecycle: Duration::from_hours(1),
+            archive_lifecycle: LIFECYCLE,
             webhook: None,
             first_poll: Duration::from_secs(30),
             poll_every: Duration::from_secs(15),
             webhook_grace: Duration::ZERO,
             list_every: Duration::from_mins(1),
+            probe_every: Duration::from_mins(1),
+            resubmit_unknown: false,
+            patience: PATIENCE,
+            reconcile_every: Duration::from_mins(1),
+            sweep_every: Duration::from_hours(6),
+            orphan_age: Duration::from_hours(1),
         }),
         retention: jobs::Retention::default(),
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aisha::simulators::telegram::{NewUser, SimUser};
 use jobs::archive::{Limits, Workbench};
-use jobs::domain::{AvatarId, Gender, Trainers, TrainingDefaults, TrainingType};
+use jobs::domain::{AvatarId, Gender, Patience, Trainers, TrainingDefaults, TrainingType};
 use jobs::fal::{FalClient, FalSettings, FalTimeouts, Multipart};
 use jobs::objects::{ObjectStore, ObjectStoreSettings, ObjectStoreTimeouts};
 use jobs::producer::{Producer, Rules, Sender, Turn};
@@ -223,5 +223,20 @@ fn saga() -> SagaSettings {
         poll_every: Duration::from_secs(1),
         webhook_grace: Duration::ZERO,
         list_every: Duration::from_secs(1),
+        probe_every: Duration::from_secs(1),
+        resubmit_unknown: false,
+        patience: Patience {
+            prepare: Duration::from_hours(6),
+            submit: Duration::from_hours(168),
+            decide: Duration::from_hours(1),
+            queue_alarm: Duration::from_hours(1),
+            run: Duration::from_hours(12),
+            cancel: Duration::from_mins(10),
+            store: Duration::from_hours(12),
+            archive_lifecycle: Duration::from_hours(24),
+        },
+        reconcile_every: Duration::from_mins(1),
+        sweep_every: Duration::from_hours(6),
+        orphan_age: Duration::from_hours(1),
     }
 }

@@ -12,6 +12,7 @@
 use std::{fs::File, future::Future, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
+use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt};
 use minio::s3::{
     MinioClient, MinioClientBuilder,
@@ -98,6 +99,15 @@ pub struct ObjectInfo {
     pub bytes: u64,
     /// Of its content, in the store's own way. Empty where the store gave none.
     pub etag: String,
+}
+
+/// An object in a listing of the whole bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its name.
+    pub key: String,
+    /// When its bytes came, by the store's clock. `None` where the store does not say.
+    pub modified: Option<DateTime<Utc>>,
 }
 
 /// S3's smallest part is 5 MiB; one is held in memory.
@@ -299,6 +309,36 @@ impl ObjectStore {
         }
         found.truncate(max);
         Ok(found)
+    }
+
+    /// One page of the whole bucket in key order: the objects after `after`, at most `max` of 1000.
+    pub async fn page(&self, after: &str, max: u16) -> Result<Vec<Listed>> {
+        const CALL: &str = "list";
+        let list = self
+            .inner
+            .client
+            .list_objects(&self.inner.bucket)
+            .map_err(|error| self.error(CALL, &error.into()))?;
+        let start = (!after.is_empty()).then(|| after.to_owned());
+        let mut pages = list
+            .recursive(true)
+            .use_api_v1(false)
+            .start_after(start)
+            .max_keys(max)
+            .build()
+            .to_stream()
+            .await;
+        let first = self
+            .within(CALL, self.inner.timeouts.call, async { pages.try_next().await })
+            .await?;
+        let objects = first.into_iter().flat_map(|page| page.contents);
+        Ok(objects
+            .filter(|entry| !entry.is_prefix && !entry.is_delete_marker)
+            .map(|entry| Listed {
+                key: entry.name,
+                modified: entry.last_modified,
+            })
+            .collect())
     }
 
     /// Removes an object; one that is not there is removed already.

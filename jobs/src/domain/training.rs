@@ -1,7 +1,4 @@
-//! The training saga's states and what may follow what.
-//!
-//! A status names the step that is finished. The SQL in `store/trainings.rs` enforces the same order by
-//! compare-and-set; [`TrainingStatus::may_become`] is its specification.
+//! The training saga's words. A status names the step that is finished; what may follow what, and why, is `saga.rs`.
 
 use super::avatar::named;
 
@@ -38,6 +35,32 @@ named!(
         Job = "job",
         /// The user.
         User = "user",
+        /// An operator.
+        Operator = "operator",
+    }
+);
+
+named!(
+    /// Who wants a training to end before FAL is done with it.
+    EndReason, "reason to end", "training_end_reason", {
+        /// The user pressed "Stop".
+        User = "user",
+        /// `aisha avatars cancel`.
+        Operator = "operator",
+        /// It took longer than allowed (K14).
+        Deadline = "deadline",
+    }
+);
+
+named!(
+    /// What is expected of a request that FAL may still finish after we ended its training.
+    LateModel, "late model", "training_late_model", {
+        /// `poll_status` goes on looking.
+        Watched = "watched",
+        /// FAL's output is here; `store_model` copies it.
+        Kept = "kept",
+        /// It was copied, or turned out to be none.
+        Settled = "settled",
     }
 );
 
@@ -50,6 +73,8 @@ named!(
         Refused = "refused",
         /// FAL has it.
         Accepted = "accepted",
+        /// Nobody knows, and another was posted at the risk of paying twice (`fal.resubmit_unknown`).
+        Abandoned = "abandoned",
     }
 );
 
@@ -105,8 +130,8 @@ impl TrainingStatus {
     }
 
     /// The order of the saga. `Submitting → Archived` is a POST that surely did not create a request; `Archived →
-    /// Requested` is an archive that was gone before its turn came. A delivery that overtakes the submit's
-    /// answer is two steps: adopted (`Submitted`), then `Trained`.
+    /// Requested` is an archive that was gone before its turn came; `Archived → Submitted` is a proof that such a POST
+    /// did create one. A delivery that overtakes the submit's answer is two steps: adopted (`Submitted`), then `Trained`.
     pub const fn may_become(self, next: Self) -> bool {
         use TrainingStatus::{
             Archived, Cancelled, Completed, Failed, Requested, Submitted, Submitting, Trained,
@@ -114,7 +139,7 @@ impl TrainingStatus {
         match (self, next) {
             (from, Failed | Cancelled) => !from.is_final(),
             (Requested, Archived)
-            | (Archived, Submitting | Requested)
+            | (Archived, Submitting | Submitted | Requested)
             | (Submitting, Archived | Submitted)
             | (Submitted, Trained)
             | (Trained, Completed) => true,

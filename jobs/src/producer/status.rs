@@ -2,8 +2,9 @@
 
 use super::{ProducerError, Turn};
 use crate::{
-    domain::{AvatarStatus, FailureCode, TrainingId, TrainingStatus},
-    notifications::{self, Stage},
+    domain::{AvatarStatus, EndReason, FailureCode, TrainingId, TrainingStatus},
+    notifications::Stage,
+    saga::{self, Asked},
     store::{notifications as outbox, training_requests, views},
     texts::Phrase,
 };
@@ -11,14 +12,19 @@ use crate::{
 /// What became of "Stop the training".
 #[derive(Debug, Clone)]
 pub enum Stopped {
-    /// Nothing of it was at FAL. `progress` is the Telegram message that shows so, if there is one.
+    /// Nothing of it was at FAL, and it is cancelled. `progress` is the Telegram message that shows so, if there is one.
     Yes {
         /// The avatar's name.
         name: String,
         /// Message id of the progress message.
         progress: Option<i64>,
     },
-    /// FAL has it or may have it.
+    /// FAL is being asked to stop; how it ended is told then.
+    Asked {
+        /// The avatar's name.
+        name: String,
+    },
+    /// It is trained, and its model is being stored.
     TooLate {
         /// The avatar's name.
         name: String,
@@ -34,8 +40,10 @@ pub struct LiveTraining {
     pub id: TrainingId,
     /// The avatar's name.
     pub name: String,
-    /// Nothing of it is at FAL yet.
+    /// It is not trained yet, and nobody asked for its end.
     pub can_be_stopped: bool,
+    /// FAL is being asked to stop.
+    pub is_stopping: bool,
 }
 
 /// One avatar in the answer to /status.
@@ -56,29 +64,29 @@ impl Turn {
             .into_iter()
             .map(|training| LiveTraining {
                 id: training.id,
-                can_be_stopped: is_unsent(training.status),
+                is_stopping: training.is_to_end,
+                can_be_stopped: training.status != TrainingStatus::Trained && !training.is_to_end,
                 name: training.name,
             })
             .collect())
     }
 
-    /// Calls a training off while nothing of it is at FAL.
+    /// Calls a training off: at once while nothing of it is at FAL, else FAL is asked to stop.
     pub async fn stop(&mut self, training: TrainingId) -> Result<Stopped, ProducerError> {
         let user = self.user()?;
         let Some(seen) = training_requests::owned(&mut self.tx, user, training).await? else {
             return Ok(Stopped::Stale);
         };
         let name = seen.name;
-        if !training_requests::cancel_unsent(&mut self.tx, user, training).await? {
-            return Ok(if seen.status.is_final() {
-                Stopped::Stale
-            } else {
-                Stopped::TooLate { name }
-            });
-        }
         let progress = outbox::message_of(&mut self.tx, outbox::Kind::Progress, training).await?;
-        notifications::cancelled(&mut self.tx, training).await?;
-        Ok(Stopped::Yes { name, progress })
+        Ok(
+            match saga::asked_to_end(&mut self.tx, training, EndReason::User, None).await? {
+                Asked::Ended => Stopped::Yes { name, progress },
+                Asked::Stopping | Asked::Already => Stopped::Asked { name },
+                Asked::TooLate => Stopped::TooLate { name },
+                Asked::Over => Stopped::Stale,
+            },
+        )
     }
 
     /// The user's avatars, what is at work first.
@@ -87,11 +95,6 @@ impl Turn {
         let avatars = views::avatars_of(&mut self.tx, user).await?;
         Ok(avatars.iter().map(AvatarLine::from).collect())
     }
-}
-
-/// The statuses from which `training_requests::cancel_unsent` cancels.
-const fn is_unsent(status: TrainingStatus) -> bool {
-    matches!(status, TrainingStatus::Requested | TrainingStatus::Archived)
 }
 
 impl From<&views::Avatar> for AvatarLine {
@@ -128,6 +131,9 @@ impl From<&views::Avatar> for AvatarLine {
 
 fn stage_of(avatar: &views::Avatar) -> Stage {
     match (avatar.training_status, avatar.queue_position) {
+        (Some(TrainingStatus::Submitting | TrainingStatus::Submitted), _) if avatar.is_to_end => {
+            Stage::Stopping
+        }
         (None | Some(TrainingStatus::Requested), _) => Stage::Requested,
         (Some(TrainingStatus::Archived | TrainingStatus::Submitting), _) => Stage::Archived,
         (Some(TrainingStatus::Submitted), Some(position)) if avatar.progress == 0 => {

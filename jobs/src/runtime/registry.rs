@@ -12,15 +12,18 @@ use sqlx::PgConnection;
 use crate::{
     apply_fal_delivery::ApplyFalDelivery,
     build_archive::BuildArchive,
+    cancel_training::CancelTraining,
     context::{Context, Services},
     job::{DeadReason, Done, JobError, Policy, Queue, Run},
     notify_user::NotifyUser,
     poll_status::PollStatus,
     prune::Prune,
     queue::{BurialError, Claim, Known, KnownKind, Periodic, Undertaker},
+    reconcile_trainings::ReconcileTrainings,
     store_model::StoreModel,
     store_photo::StorePhoto,
     submit_training::SubmitTraining,
+    sweep_orphans::SweepOrphans,
 };
 
 /// All of ours, in pipeline order, then what runs by the clock. A job that does not stand here is enqueued and never run; a test sees to it.
@@ -30,9 +33,12 @@ const JOBS: &[Entry] = &[
     Entry::of::<SubmitTraining>(),
     Entry::of::<PollStatus>(),
     Entry::of::<ApplyFalDelivery>(),
+    Entry::of::<CancelTraining>(),
     Entry::of::<StoreModel>(),
     Entry::of::<NotifyUser>(),
     Entry::of::<Prune>(),
+    Entry::of::<ReconcileTrainings>(),
+    Entry::of::<SweepOrphans>(),
 ];
 
 /// What this binary can make of a job in the queue (K4).

@@ -1,8 +1,9 @@
 //! `training_attempts`: one row a POST, committed before it.
 //!
 //! A row without an outcome is AMBIGUOUS: FAL may have it (K12). It is settled by the POST's own answer, by a
-//! signed delivery with its token, or by FAL's request list, whichever comes first, and never by time alone.
-//! The partial unique index `training_attempts_one_open` allows one attempt that FAL has or may have.
+//! signed delivery with its token, or by FAL's request list, whichever comes first, and never by time alone: an
+//! operator may accept the risk of a second one (`abandoned`, fal.md 6.3). Proof comes late, but it counts: it beats
+//! what we made of an error, and an abandonment. The partial unique index `training_attempts_one_open` allows one attempt that FAL has or may have.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -91,7 +92,8 @@ pub(crate) async fn find_by_token(
     .await
 }
 
-/// unknown → accepted. `false`: it was settled before.
+/// → accepted, whatever we made of it before: proof beats a classification. `false`: it is known already, or another
+/// attempt of its training is open, which is then the one that counts. The caller has locked the training.
 pub(crate) async fn accepted(
     tx: &mut PgConnection,
     id: Uuid,
@@ -100,9 +102,12 @@ pub(crate) async fn accepted(
 ) -> Result<bool, sqlx::Error> {
     let changed = sqlx::query!(
         r#"
-        update training_attempts
+        update training_attempts a
            set outcome = 'accepted', request_id = $2, evidence = $3, settled_at = now()
-         where id = $1 and outcome is null
+         where id = $1 and outcome is distinct from 'accepted'
+           and not exists (select from training_attempts other
+                            where other.training_id = a.training_id and other.id <> a.id
+                              and (other.outcome is null or other.outcome = 'accepted'))
         "#,
         id,
         request_id,
@@ -113,7 +118,7 @@ pub(crate) async fn accepted(
     Ok(changed.rows_affected() == 1)
 }
 
-/// unknown → `not_sent` | refused. `false`: it was settled before, for instance by a delivery with its token.
+/// unknown → `not_sent` | refused | abandoned. `false`: it was settled before, for instance by a delivery with its token.
 pub(crate) async fn not_accepted(
     tx: &mut PgConnection,
     id: Uuid,
@@ -133,6 +138,16 @@ pub(crate) async fn not_accepted(
     .execute(tx)
     .await?;
     Ok(changed.rows_affected() == 1)
+}
+
+/// Whether an attempt of this training was given up for another before.
+pub(crate) async fn has_abandoned(tx: &mut PgConnection, training: TrainingId) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select exists (select from training_attempts where training_id = $1 and outcome = 'abandoned') as "exists!""#,
+        training.0
+    )
+    .fetch_one(tx)
+    .await
 }
 
 /// Notes why an attempt's fate is unknown, for operators; it stays open.

@@ -159,6 +159,17 @@ pub(crate) async fn list(tx: &mut PgConnection, which: &Which<'_>) -> Result<Vec
         which.request_id,
         which.training.map(|training| training.0),
         which.limit,
+/// Deliveries that were acknowledged and have had no effect for a while, at most `limit`. Usually none: each was stored
+/// with its job.
+pub(crate) async fn unapplied(tx: &mut PgConnection, limit: i64) -> Result<Vec<i64>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        select id from fal_deliveries
+         where applied_at is null and received_at between now() - interval '1 day' and now() - interval '1 minute'
+         order by received_at
+         limit $1
+        "#,
+        limit
     )
     .fetch_all(tx)
     .await

@@ -1,6 +1,7 @@
 //! The user's side of a training: asked for, called off, looked at. The saga's side is `trainings.rs`.
 
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use crate::domain::{AvatarId, TrainingId, TrainingStatus, TrainingType, UserId};
 
@@ -64,32 +65,26 @@ pub(crate) async fn insert(tx: &mut PgConnection, request: &Request<'_>) -> Resu
     .await
 }
 
-/// requested | archived → cancelled, and its avatar with it: nothing of it was ever posted, so nothing is owed.
-/// `false`: it is not the user's, it is over, or an attempt to submit it has begun.
-pub(crate) async fn cancel_unsent(
-    tx: &mut PgConnection,
-    user: UserId,
-    id: TrainingId,
-) -> Result<bool, sqlx::Error> {
-    let changed = sqlx::query!(
-        r#"
-        with training as (
-            update trainings
-               set status = 'cancelled', finished_at = now(), result_source = 'user'
-             where id = $1 and user_id = $2 and status in ('requested', 'archived')
-            returning avatar_id
-        )
-        update avatars
-           set status = 'cancelled', updated_at = now()
-          from training
-         where avatars.id = training.avatar_id
-        "#,
-        id.0,
-        user.0,
+/// Whether the avatar took a model that came after the training had ended.
+pub(crate) async fn was_completed_late(tx: &mut PgConnection, id: TrainingId) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select late_completed_at is not null as "taken!" from trainings where id = $1"#,
+        id.0
     )
-    .execute(tx)
-    .await?;
-    Ok(changed.rows_affected() == 1)
+    .fetch_one(tx)
+    .await
+}
+
+/// The training with this id, or the newest of the avatar with it.
+pub(crate) async fn newest(tx: &mut PgConnection, id: Uuid) -> Result<Option<TrainingId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        select id as "id: TrainingId" from trainings where avatar_id = $1 or id = $1 order by created_at desc limit 1
+        "#,
+        id
+    )
+    .fetch_optional(tx)
+    .await
 }
 
 /// A training as its user sees it.
@@ -98,6 +93,8 @@ pub(crate) struct Seen {
     pub id: TrainingId,
     pub name: String,
     pub status: TrainingStatus,
+    /// Its end was asked for already.
+    pub is_to_end: bool,
 }
 
 /// The user's trainings that are not over, oldest first.
@@ -105,7 +102,8 @@ pub(crate) async fn live_of(tx: &mut PgConnection, user: UserId) -> Result<Vec<S
     sqlx::query_as!(
         Seen,
         r#"
-        select t.id as "id: TrainingId", coalesce(a.name, '') as "name!", t.status as "status: TrainingStatus"
+        select t.id as "id: TrainingId", coalesce(a.name, '') as "name!", t.status as "status: TrainingStatus",
+               t.end_asked is not null as "is_to_end!"
           from trainings t
           join avatars a on a.id = t.avatar_id
          where t.user_id = $1 and t.status not in ('completed', 'failed', 'cancelled')
@@ -126,7 +124,8 @@ pub(crate) async fn owned(
     sqlx::query_as!(
         Seen,
         r#"
-        select t.id as "id: TrainingId", coalesce(a.name, '') as "name!", t.status as "status: TrainingStatus"
+        select t.id as "id: TrainingId", coalesce(a.name, '') as "name!", t.status as "status: TrainingStatus",
+               t.end_asked is not null as "is_to_end!"
           from trainings t
           join avatars a on a.id = t.avatar_id
          where t.user_id = $1 and t.id = $2

@@ -1,16 +1,17 @@
 //! The saga's rows: `trainings`, and the avatar that moves with its training.
 //!
-//! Every transition is a compare-and-set that names the status it expects
-//! ([`TrainingStatus::may_become`](crate::domain::TrainingStatus::may_become) is the specification); `false`
-//! means that somebody else was first, which is a value and no error: webhook and poll race by design.
+//! What may follow what is decided by [`Saga::after`] on the locked row (`jobs/src/saga.rs`); here it is written, and each
+//! write names the status it expects all the same, so that a caller who forgot the lock changes nothing.
 //! A training and its avatar change in one statement, so that neither is ever seen without the other.
+//! How trainings end is in `training_endings.rs`.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgConnection;
 
 use crate::domain::{
-    AvatarId, FailureCode, FalRequest, TrainingId, TrainingSource, TrainingStatus, TrainingType, UserId,
+    AtFal, AvatarId, EndReason, FalRequest, LateModel, Saga, Times, TrainingId, TrainingSource,
+    TrainingStatus, TrainingType, UserId,
 };
 
 /// One row of `trainings`, as the jobs need it. The migration's column comments say who sets what, and when.
@@ -33,6 +34,15 @@ pub(crate) struct Training {
     pub fal_status: Option<String>,
     pub progress: i16,
     pub result: Option<Value>,
+    pub failure_code: Option<String>,
+    pub status_since: DateTime<Utc>,
+    pub started_at: Option<DateTime<Utc>>,
+    pub archive_expires_at: Option<DateTime<Utc>>,
+    pub end_asked: Option<EndReason>,
+    pub end_asked_at: Option<DateTime<Utc>>,
+    pub late_model: Option<LateModel>,
+    /// Of the attempt without a known outcome, if there is one.
+    pub attempted_at: Option<DateTime<Utc>>,
 }
 
 impl Training {
@@ -44,6 +54,31 @@ impl Training {
             response_url: self.response_url.clone()?,
             cancel_url: self.cancel_url.clone()?,
         })
+    }
+
+    /// The row as the state machine sees it.
+    pub(crate) fn saga(&self) -> Saga {
+        Saga {
+            status: self.status,
+            failure: self.failure_code.as_deref().and_then(|code| code.parse().ok()),
+            at_fal: match (&self.request_id, self.attempted_at) {
+                (Some(_), _) => AtFal::Yes,
+                (None, Some(_)) => AtFal::Perhaps,
+                (None, None) => AtFal::No,
+            },
+            end_asked: self.end_asked,
+            late: self.late_model,
+        }
+    }
+
+    /// When its steps began.
+    pub(crate) const fn times(&self) -> Times {
+        Times {
+            status_since: self.status_since,
+            started_at: self.started_at,
+            end_asked_at: self.end_asked_at,
+            archive_expires_at: self.archive_expires_at,
+        }
     }
 }
 
@@ -81,6 +116,36 @@ pub(crate) enum VerifiedModel {
     Finetune { id: String },
 }
 
+impl VerifiedModel {
+    /// Object key, hash, bytes, FAL's URL; or the finetune's id.
+    pub(super) fn columns(&self) -> ModelColumns<'_> {
+        match self {
+            VerifiedModel::Lora {
+                key,
+                sha256,
+                bytes,
+                url,
+            } => (
+                Some(key.as_str()),
+                Some(sha256.as_str()),
+                i64::try_from(*bytes).ok(),
+                Some(url.as_str()),
+                None,
+            ),
+            VerifiedModel::Finetune { id } => (None, None, None, None, Some(id.as_str())),
+        }
+    }
+}
+
+/// As [`VerifiedModel::columns`] says.
+type ModelColumns<'a> = (
+    Option<&'a str>,
+    Option<&'a str>,
+    Option<i64>,
+    Option<&'a str>,
+    Option<&'a str>,
+);
+
 /// Reads one training.
 pub(crate) async fn find(tx: &mut PgConnection, id: TrainingId) -> Result<Option<Training>, sqlx::Error> {
     sqlx::query_as!(
@@ -89,14 +154,58 @@ pub(crate) async fn find(tx: &mut PgConnection, id: TrainingId) -> Result<Option
         select id as "id: TrainingId", avatar_id as "avatar_id: AvatarId", user_id as "user_id: UserId",
                training_type as "training_type: TrainingType", trainer, preset, trigger_phrase,
                status as "status: TrainingStatus", archive_url, request_id, status_url,
-               response_url, cancel_url, fal_status, progress, result
-          from trainings
+               response_url, cancel_url, fal_status, progress, result, failure_code, status_since, started_at,
+               archive_expires_at, end_asked as "end_asked: EndReason", end_asked_at,
+               late_model as "late_model: LateModel",
+               (select a.created_at from training_attempts a where a.training_id = t.id and a.outcome is null) as attempted_at
+          from trainings t
          where id = $1
         "#,
         id.0
     )
     .fetch_optional(tx)
     .await
+}
+
+/// Trainings that are not at rest, at most `limit`, by id from after `after` on: live ones, and those that ended while
+/// FAL may still finish them.
+pub(crate) async fn restless(
+    tx: &mut PgConnection,
+    after: Option<TrainingId>,
+    limit: i64,
+) -> Result<Vec<TrainingId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        -- Two partial indexes, each as small as what it is about.
+        select id as "id!: TrainingId" from (
+            (select id from trainings
+              where status not in ('completed', 'failed', 'cancelled') and ($1::uuid is null or id > $1)
+              order by id limit $2)
+            union all
+            (select id from trainings
+              where late_model in ('watched', 'kept') and ($1::uuid is null or id > $1)
+              order by id limit $2)
+        ) restless
+         order by id
+         limit $2
+        "#,
+        after.map(|id| id.0),
+        limit,
+    )
+    .fetch_all(tx)
+    .await
+}
+
+/// Which of these object keys' trainings or avatars may still need them; see `sweep_orphans`.
+pub(crate) async fn wanted(
+    tx: &mut PgConnection,
+    keys: &[String],
+    avatars: &[uuid::Uuid],
+    names: &[String],
+) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_file_scalar!("src/store/sql/wanted_objects.sql", keys, avatars, names)
+        .fetch_all(tx)
+        .await
 }
 
 /// Reads one training and keeps others from changing it until the transaction ends.
@@ -156,7 +265,7 @@ pub(crate) async fn archived(
     let changed = sqlx::query!(
         r#"
         update trainings
-           set status = 'archived', archived_at = now(), archive_url = $2, archive_sha256 = $3, archive_bytes = $4,
+           set status = 'archived', status_since = now(), archived_at = now(), archive_url = $2, archive_sha256 = $3, archive_bytes = $4,
                archive_photos = $5, archive_expires_at = $6
          where id = $1 and status = 'requested'
         "#,
@@ -175,7 +284,7 @@ pub(crate) async fn archived(
 /// archived → requested: the archive was gone from where FAL would fetch it, so it is built again.
 pub(crate) async fn archive_lost(tx: &mut PgConnection, id: TrainingId) -> Result<bool, sqlx::Error> {
     let changed = sqlx::query!(
-        "update trainings set status = 'requested' where id = $1 and status = 'archived'",
+        "update trainings set status = 'requested', status_since = now() where id = $1 and status = 'archived'",
         id.0
     )
     .execute(tx)
@@ -186,7 +295,7 @@ pub(crate) async fn archive_lost(tx: &mut PgConnection, id: TrainingId) -> Resul
 /// archived → submitting. The caller inserts the attempt in the same transaction.
 pub(crate) async fn submitting(tx: &mut PgConnection, id: TrainingId) -> Result<bool, sqlx::Error> {
     let changed = sqlx::query!(
-        "update trainings set status = 'submitting' where id = $1 and status = 'archived'",
+        "update trainings set status = 'submitting', status_since = now() where id = $1 and status = 'archived'",
         id.0
     )
     .execute(tx)
@@ -197,7 +306,7 @@ pub(crate) async fn submitting(tx: &mut PgConnection, id: TrainingId) -> Result<
 /// submitting → archived: the attempt surely did not reach FAL, or FAL did not take it.
 pub(crate) async fn not_submitted(tx: &mut PgConnection, id: TrainingId) -> Result<bool, sqlx::Error> {
     let changed = sqlx::query!(
-        "update trainings set status = 'archived' where id = $1 and status = 'submitting'",
+        "update trainings set status = 'archived', status_since = now() where id = $1 and status = 'submitting'",
         id.0
     )
     .execute(tx)
@@ -205,8 +314,8 @@ pub(crate) async fn not_submitted(tx: &mut PgConnection, id: TrainingId) -> Resu
     Ok(changed.rows_affected() == 1)
 }
 
-/// submitting → submitted. A training that the user ended meanwhile still learns its request id, so that what
-/// FAL sends for it is recognised.
+/// submitting | archived → submitted. A training that ended meanwhile keeps its status and still learns its request id, so
+/// that what FAL makes of it is recognised; it is watched from now on.
 pub(crate) async fn submitted(
     tx: &mut PgConnection,
     id: TrainingId,
@@ -215,9 +324,11 @@ pub(crate) async fn submitted(
     let changed = sqlx::query!(
         r#"
         update trainings
-           set status = case when status = 'submitting' then 'submitted' else status end, submitted_at = now(),
-               request_id = $2, status_url = $3, response_url = $4, cancel_url = $5
-         where id = $1 and request_id is null and status in ('submitting', 'failed', 'cancelled')
+           set status = case when status in ('archived', 'submitting') then 'submitted' else status end,
+               status_since = case when status in ('archived', 'submitting') then now() else status_since end,
+               late_model = case when status in ('archived', 'submitting') then null else 'watched'::training_late_model end,
+               submitted_at = now(), request_id = $2, status_url = $3, response_url = $4, cancel_url = $5
+         where id = $1 and request_id is null and status in ('archived', 'submitting', 'failed', 'cancelled')
         "#,
         id.0,
         request.request_id,
@@ -242,7 +353,7 @@ pub(crate) async fn observed(
            set fal_status = $2, queue_position = $3, progress = greatest(progress, coalesce($4, progress)),
                progress_message = coalesce($5, progress_message), polled_at = now(),
                started_at = case when $2 = 'IN_PROGRESS' then coalesce(started_at, now()) else started_at end
-         where id = $1 and status = 'submitted'
+         where id = $1 and (status = 'submitted' or late_model = 'watched')
         "#,
         id.0,
         seen.fal_status,
@@ -265,7 +376,7 @@ pub(crate) async fn trained(
     let changed = sqlx::query!(
         r#"
         update trainings
-           set status = 'trained', trained_at = now(), result = $2, result_source = $3, progress = 100
+           set status = 'trained', status_since = now(), trained_at = now(), result = $2, result_source = $3, progress = 100
          where id = $1 and status = 'submitted'
         "#,
         id.0,
@@ -283,21 +394,7 @@ pub(crate) async fn completed(
     id: TrainingId,
     model: &VerifiedModel,
 ) -> Result<bool, sqlx::Error> {
-    let (key, sha256, bytes, url, finetune) = match model {
-        VerifiedModel::Lora {
-            key,
-            sha256,
-            bytes,
-            url,
-        } => (
-            Some(key.as_str()),
-            Some(sha256.as_str()),
-            i64::try_from(*bytes).ok(),
-            Some(url.as_str()),
-            None,
-        ),
-        VerifiedModel::Finetune { id } => (None, None, None, None, Some(id.as_str())),
-    };
+    let (key, sha256, bytes, url, finetune) = model.columns();
     // Two avatars of one user that complete at once must not both find "no main one yet".
     sqlx::query!(
         "select u.id from users u join trainings t on t.user_id = u.id where t.id = $1 for update of u",
@@ -313,38 +410,6 @@ pub(crate) async fn completed(
         bytes,
         url,
         finetune
-    )
-    .execute(tx)
-    .await?;
-    Ok(changed.rows_affected() == 1)
-}
-
-/// Any live status → failed, and its avatar with it.
-pub(crate) async fn failed(
-    tx: &mut PgConnection,
-    id: TrainingId,
-    code: FailureCode,
-    detail: &str,
-    source: TrainingSource,
-) -> Result<bool, sqlx::Error> {
-    let changed = sqlx::query!(
-        r#"
-        with training as (
-            update trainings
-               set status = 'failed', finished_at = now(), failure_code = $2, failure_detail = $3,
-                   result_source = coalesce(result_source, $4)
-             where id = $1 and status not in ('completed', 'failed', 'cancelled')
-            returning avatar_id
-        )
-        update avatars
-           set status = 'failed', updated_at = now()
-          from training
-         where avatars.id = training.avatar_id
-        "#,
-        id.0,
-        code.as_str(),
-        detail,
-        source as TrainingSource,
     )
     .execute(tx)
     .await?;

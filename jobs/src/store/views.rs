@@ -21,6 +21,8 @@ pub(crate) struct Avatar {
     pub progress: i16,
     /// FAL is at work on it.
     pub is_running: bool,
+    /// Its end was asked for.
+    pub is_to_end: bool,
     pub failure_code: Option<String>,
 }
 
@@ -34,7 +36,8 @@ pub(crate) async fn avatars_of(tx: &mut PgConnection, user: UserId) -> Result<Ve
                (select count(*) from avatar_photos p where p.avatar_id = a.id and p.status <> 'rejected') as "photos!",
                t.status as "training_status?: TrainingStatus", t.queue_position as "queue_position?",
                coalesce(t.progress, 0::smallint) as "progress!",
-               coalesce(t.fal_status = 'IN_PROGRESS', false) as "is_running!", t.failure_code as "failure_code?"
+               coalesce(t.fal_status = 'IN_PROGRESS', false) as "is_running!",
+               coalesce(t.end_asked is not null, false) as "is_to_end!", t.failure_code as "failure_code?"
           from avatars a
           left join lateral (select * from trainings where avatar_id = a.id order by created_at desc limit 1) t on true
          where a.user_id = $1
@@ -58,6 +61,10 @@ pub(crate) struct Training {
     pub failure_detail: Option<String>,
     pub created_at: DateTime<Utc>,
     pub finished_at: Option<DateTime<Utc>>,
+    /// Its end was asked for.
+    pub is_to_end: bool,
+    /// When its avatar took the model that came after the end.
+    pub late_completed_at: Option<DateTime<Utc>>,
 }
 
 /// The newest training of the avatar with this id, or the training with it.
@@ -66,7 +73,8 @@ pub(crate) async fn training(tx: &mut PgConnection, id: Uuid) -> Result<Option<T
         Training,
         r#"
         select status as "status: TrainingStatus", progress, progress_message,
-               queue_position, failure_code, failure_detail, created_at, finished_at
+               queue_position, failure_code, failure_detail, created_at, finished_at,
+               end_asked is not null as "is_to_end!", late_completed_at
           from trainings
          where avatar_id = $1 or id = $1
          order by created_at desc
@@ -99,4 +107,11 @@ pub(crate) async fn user_by_telegram_id(
     )
     .fetch_optional(tx)
     .await
+}
+
+/// Trainings whose archive is ready and that FAL has not taken.
+pub(crate) async fn waiting_for_fal(tx: &mut PgConnection) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(r#"select count(*) as "count!" from trainings where status = 'archived'"#)
+        .fetch_one(tx)
+        .await
 }

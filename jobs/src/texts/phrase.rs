@@ -109,6 +109,8 @@ phrases! {
     NothingToCancel {},
     AskStop { name: String },
     TooLateToStop { name: String },
+    /// FAL is asked to stop; the end is told in a message of its own.
+    StopAsked { name: String },
 
     // /status.
 
@@ -128,6 +130,7 @@ phrases! {
     StageQueued { position: u32 },
     StageRunning { bar: String, percent: u32 },
     StageTrained {},
+    StageStopping {},
     StageCompleted {},
     StageFailed {},
     StageCancelled {},
@@ -137,6 +140,10 @@ phrases! {
     TrainingCompleted { name: String },
     TrainingFailed { name: String, code: FailureCode },
     TrainingCancelled { name: String },
+    /// A model came after the end, and the avatar has it.
+    TrainingCameLate { name: String },
+    /// A model came after the end, and the avatar had gone on without.
+    TrainingCameTooLate { name: String },
     /// The same reasons without the name, as a part of other texts.
     FailureReason { code: String },
 

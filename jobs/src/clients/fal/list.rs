@@ -79,7 +79,7 @@ impl FalClient {
         let mut found = found.into_iter();
         let first = found.next()?;
         for second in found.filter(|item| item.request_id != first.request_id) {
-            metrics::counter!("aisha_fal_duplicate_requests_total").increment(1);
+            metrics::counter!("aisha_double_cost_total").increment(1);
             error!(
                 fal.request_id = %second.request_id,
                 "FAL has a second request for the attempt that became {}: {}", first.request_id, second.request_id

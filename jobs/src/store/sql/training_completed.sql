@@ -1,7 +1,7 @@
 -- The compare-and-set that decides: only a trained one completes, once.
 with training as (
     update trainings
-       set status = 'completed', finished_at = now()
+       set status = 'completed', status_since = now(), finished_at = now()
      where id = $1 and status = 'trained'
     returning avatar_id, user_id
 )

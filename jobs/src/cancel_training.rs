@@ -1,0 +1,124 @@
+//! Tell FAL that a training is to stop: its user or an operator wishes it, or its time is up.
+//!
+//! Enqueued in the transaction that records the wish, or, if FAL's request was not known then, in the one that learns it
+//! (`saga.rs`). What FAL answers decides, and not the wish: what runs at FAL costs money, and its result is the user's.
+//!
+//! | FAL says                       | then                                                                    |
+//! |--------------------------------|-------------------------------------------------------------------------|
+//! | 200, taken out of the queue    | the training is cancelled                                               |
+//! | 404, there is no such request  | the same                                                                |
+//! | 202, told to stop              | `poll_status` learns the end: stopped, or finished all the same. After `saga.cancel_deadline` without either it is cancelled, and watched |
+//! | 400, it has ended already      | `poll_status` fetches the result, which decides                         |
+//!
+//! # Must stay true
+//! * a result that comes in spite of it is kept and told   — `a_training_that_finishes_in_spite_of_the_cancel_is_completed`
+//! * a wish that came too early is acted on later          — `a_cancel_of_an_ambiguous_submit_is_resolved_once_the_request_is_known`
+//! * FAL being away loses no wish                          — `cancel_training_that_dies_anywhere_is_done_all_the_same`
+//!
+//! # If we die
+//! After the PUT, before the commit: the next run tells FAL once more, which changes nothing there.
+//!
+//! Read next: `saga/ending.rs`, `domain/saga.rs`.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+use tracing::{error, info};
+
+use crate::{
+    clients::fal::CancelOutcome,
+    context::Context,
+    domain::{LateModel, TrainingId, TrainingStatus},
+    enqueue::enqueue,
+    job::{DeadReason, DedupeKey, Done, Job, JobError, Policy, Queue, Run},
+    poll_status::PollStatus,
+    saga,
+    store::trainings::{self, Training},
+};
+
+/// Persisted as `{"training_id":…}`; golden copy in `tests/payloads/cancel_training.v1.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CancelTraining {
+    training_id: TrainingId,
+}
+
+impl CancelTraining {
+    /// For a training that is to end while FAL has it.
+    pub const fn new(training_id: TrainingId) -> Self {
+        Self { training_id }
+    }
+}
+
+impl Job for CancelTraining {
+    const NAME: &'static str = "cancel_training";
+    const QUEUE: Queue = Queue::Poll;
+    const POLICY: Policy = Policy::attempts(10)
+        .backoff(Duration::from_secs(1), Duration::from_mins(1))
+        .timeout(Duration::from_mins(1));
+
+    fn dedupe_key(&self) -> Option<DedupeKey> {
+        Some(DedupeKey::until_started(self.training_id))
+    }
+}
+
+impl Run for CancelTraining {
+    async fn run(&self, cx: &Context) -> Result<Done, JobError> {
+        let mut db = cx.pool.acquire().await?;
+        let Some(training) = trainings::find(&mut db, self.training_id).await? else {
+            return Ok(Done::Skipped("the training is gone"));
+        };
+        drop(db);
+        if !is_to_stop(&training) {
+            return Ok(Done::Skipped("nothing of the training is to be stopped at FAL"));
+        }
+        let request = training
+            .request()
+            .ok_or_else(|| JobError::retry("a training at FAL has no request"))?;
+        let outcome = cx.fal.cancel(&request).await?;
+        info!(training.id = %training.id, fal.request_id = %request.request_id, "FAL was told to stop training {}: {outcome:?}", training.id);
+        metrics::counter!("aisha_fal_cancels_total", "outcome" => word(outcome)).increment(1);
+        let mut tx = cx.begin().await?;
+        match outcome {
+            CancelOutcome::Dequeued => {
+                saga::stopped_at_fal(&mut tx, training.id, "FAL took it out of its queue").await?;
+            }
+            CancelOutcome::Gone => {
+                saga::stopped_at_fal(&mut tx, training.id, "FAL does not have it").await?;
+            }
+            CancelOutcome::Requested => {
+                saga::stop_signalled(&mut tx, training.id, cx.saga.poll_every).await?;
+            }
+            // The first terminal fact is at FAL already.
+            CancelOutcome::TooLate => {
+                enqueue(&mut tx, &PollStatus::new(training.id)).await?;
+            }
+        }
+        tx.commit().await?;
+        Ok(Done::Applied)
+    }
+
+    /// The wish stands, and the poll goes on; when `saga.cancel_deadline` is over, the training ends without FAL's word.
+    async fn on_dead(&self, _: &mut PgConnection, why: &DeadReason) -> Result<(), JobError> {
+        error!(training.id = %self.training_id, "FAL could not be told to stop training {}: {}", self.training_id, why.message);
+        Ok(())
+    }
+}
+
+/// Somebody wishes its end; or it had ended as somebody wished, and its request became known afterwards.
+fn is_to_stop(training: &Training) -> bool {
+    match training.status {
+        TrainingStatus::Submitted => training.end_asked.is_some(),
+        TrainingStatus::Cancelled => training.late_model == Some(LateModel::Watched),
+        _ => false,
+    }
+}
+
+const fn word(outcome: CancelOutcome) -> &'static str {
+    match outcome {
+        CancelOutcome::Dequeued => "dequeued",
+        CancelOutcome::Requested => "requested",
+        CancelOutcome::TooLate => "too_late",
+        CancelOutcome::Gone => "gone",
+    }
+}

@@ -1,0 +1,371 @@
+//! The training saga as values: where a training is, what may happen to it, and what follows.
+//!
+//! [`Saga::after`] is the whole rule. It takes one [`Fact`] and answers the [`Step`] that it causes, or `None`: then
+//! the fact comes too late, or contradicts an earlier one, and is recorded and nothing else. `jobs/src/saga.rs` reads
+//! the row under its lock, asks here, and writes the answer with its jobs and messages in one transaction.
+//!
+//! ```text
+//! requested ⇄ archived ⇄ submitting ─▶ submitted ─▶ trained ─▶ completed
+//!     └──────────┴───────────┴────────────┴────────────┴─────▶ failed | cancelled  (─▶ a model that comes late is kept)
+//! ```
+//!
+//! # Must stay true
+//! * nothing follows a final status, the first one stands          — `a_final_status_is_never_left`
+//! * one ending, told once                                         — `a_training_ends_once_and_its_owner_is_told_once`
+//! * what is not final has a job that carries it on and a deadline — `nothing_is_ever_stuck`
+//! * no attempt is committed while FAL has or may have one         — `no_attempt_begins_while_another_may_be_at_fal`
+//! * a model that was paid for is kept, whatever we decided before  — `a_model_that_comes_late_is_kept_once`
+
+use super::{EndReason, FailureCode, LateModel, TrainingStatus};
+
+mod deadlines;
+
+pub use deadlines::{Patience, Times};
+
+/// Where one training is: what decisions are made from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Saga {
+    /// The step that is finished.
+    pub status: TrainingStatus,
+    /// Why it failed. `None` unless it did.
+    pub failure: Option<FailureCode>,
+    /// Whether FAL has it.
+    pub at_fal: AtFal,
+    /// Somebody wants it to end, and FAL has to be told first. `None`: nobody does, or it ended at once.
+    pub end_asked: Option<EndReason>,
+    /// What is still expected of a training that we ended ourselves. `None`: nothing.
+    pub late: Option<LateModel>,
+}
+
+/// Whether FAL has a request for a training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AtFal {
+    /// Surely not: it was never posted, or FAL did not take it.
+    No,
+    /// An attempt without a known outcome is open: AMBIGUOUS (K12).
+    Perhaps,
+    /// Under a request id that we know.
+    Yes,
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fact {
+    /// The archive lies where FAL can fetch it.
+    Archived,
+    /// It no longer does.
+    ArchiveLost,
+    /// An attempt row is committed; the POST comes next.
+    AttemptCommitted,
+    /// FAL has the attempt: its answer, a signed delivery or the request list says so.
+    Accepted,
+    /// The attempt surely created no request.
+    NotTaken,
+    /// The decision deadline has passed with the request list answering and no match (K13).
+    Undecided {
+        /// The operator accepts the risk of paying twice, and it was not taken yet (fal.md 6.3).
+        resubmit: bool,
+    },
+    /// FAL's output is here.
+    Succeeded,
+    /// FAL's request ended without output.
+    FailedAtFal(FailureCode),
+    /// FAL took the request out of its queue, or does not have it.
+    StoppedAtFal,
+    /// FAL will try to stop it; it may complete all the same.
+    StopSignalled,
+    /// The model is verified and ours.
+    ModelVerified,
+    /// A job of ours cannot carry it on.
+    GaveUp(FailureCode),
+    /// The user or an operator wants it to end.
+    EndAsked(EndReason),
+    /// Its deadline has passed.
+    Overdue,
+    /// Nothing is expected any more of a request that we gave up.
+    WatchOver,
+}
+
+/// What a fact causes: the new state, the jobs that carry it on, and what the owner hears.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// The state afterwards.
+    pub saga: Saga,
+    /// To be enqueued.
+    pub jobs: &'static [NextJob],
+    /// To be told. `None`: nothing new for the owner.
+    pub tell: Option<Tell>,
+}
+
+/// The jobs of the saga.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NextJob {
+    /// `build_archive`
+    Build,
+    /// `submit_training`
+    Submit,
+    /// `poll_status`
+    Poll,
+    /// `cancel_training`
+    Cancel,
+    /// `store_model`
+    Store,
+}
+
+/// What the owner hears.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tell {
+    /// The photos are packed.
+    Archived,
+    /// FAL has it.
+    Submitted,
+    /// The model is being copied.
+    Trained,
+    /// FAL is being asked to stop.
+    Stopping,
+    /// The end, well.
+    Completed,
+    /// The end, for this reason.
+    Failed(FailureCode),
+    /// The end, as it was wished.
+    Cancelled,
+    /// After the end: the model came all the same.
+    CameLate,
+}
+
+impl Saga {
+    /// A training that was just requested.
+    pub const REQUESTED: Self = Self {
+        status: TrainingStatus::Requested,
+        failure: None,
+        at_fal: AtFal::No,
+        end_asked: None,
+        late: None,
+    };
+
+    /// What `fact` causes; `None`: nothing, it is only recorded.
+    pub fn after(self, fact: Fact) -> Option<Step> {
+        use TrainingStatus as S;
+        match (self.status, fact) {
+            (S::Requested, Fact::Archived) => {
+                self.on(S::Archived, AtFal::No, &[NextJob::Submit], Some(Tell::Archived))
+            }
+            (S::Archived, Fact::ArchiveLost) => self.on(S::Requested, AtFal::No, &[NextJob::Build], None),
+            (S::Archived, Fact::AttemptCommitted) => {
+                self.on(S::Submitting, AtFal::Perhaps, &[NextJob::Poll], None)
+            }
+            (S::Archived | S::Submitting, Fact::Accepted) => {
+                let jobs = self
+                    .end_asked
+                    .map_or(&[NextJob::Poll][..], |_| &[NextJob::Poll, NextJob::Cancel]);
+                let tell = self.end_asked.map_or(Tell::Submitted, |_| Tell::Stopping);
+                self.on(S::Submitted, AtFal::Yes, jobs, Some(tell))
+            }
+            (S::Submitting, Fact::NotTaken) => match self.end_asked {
+                Some(reason) => Self {
+                    at_fal: AtFal::No,
+                    ..self
+                }
+                .ended_by(reason),
+                // The submit that learnt it goes on by itself, and stands for this one; unless its claim is lost.
+                None => self.on(S::Archived, AtFal::No, &[NextJob::Submit], None),
+            },
+            (S::Submitting, Fact::Undecided { resubmit }) => match self.end_asked {
+                Some(reason) => self.ended_by(reason),
+                None if resubmit => self.on(S::Archived, AtFal::No, &[NextJob::Submit], None),
+                None => self.failed(FailureCode::SubmitOutcomeUnknown),
+            },
+            (S::Submitted, Fact::Succeeded) => {
+                self.on(S::Trained, AtFal::Yes, &[NextJob::Store], Some(Tell::Trained))
+            }
+            (S::Submitted, Fact::FailedAtFal(code)) => self.unwatched(match self.end_asked {
+                Some(reason) => self.ended_by(reason),
+                None => self.failed(code),
+            }),
+            (S::Submitted, Fact::StoppedAtFal) => self.unwatched(self.ended_by(self.end_asked?)),
+            (S::Submitted, Fact::StopSignalled) => match self.end_asked? {
+                EndReason::Deadline => self.ended_by(EndReason::Deadline),
+                EndReason::User | EndReason::Operator => {
+                    self.on(S::Submitted, AtFal::Yes, &[NextJob::Poll], None)
+                }
+            },
+            (S::Trained, Fact::ModelVerified) => {
+                self.on(S::Completed, AtFal::Yes, &[], Some(Tell::Completed))
+            }
+            // Attempts that ran out never fail what FAL has or may have (K12).
+            (S::Requested | S::Archived | S::Trained, Fact::GaveUp(code)) => self.failed(code),
+            (S::Requested | S::Archived | S::Submitting | S::Submitted, Fact::EndAsked(reason)) => {
+                self.end_asked(reason)
+            }
+            (_, Fact::Overdue) => self.overdue(),
+            (S::Failed | S::Cancelled, _) => self.afterwards(fact),
+            _ => None,
+        }
+    }
+
+    /// The job that must be live for a training to go on. `None`: it is at rest.
+    pub const fn carried_by(&self) -> Option<NextJob> {
+        use TrainingStatus as S;
+        match (self.status, self.late) {
+            (S::Requested, _) => Some(NextJob::Build),
+            (S::Archived, _) => Some(NextJob::Submit),
+            (S::Submitting | S::Submitted, _) | (S::Failed | S::Cancelled, Some(LateModel::Watched)) => {
+                Some(NextJob::Poll)
+            }
+            (S::Trained, _) | (S::Failed | S::Cancelled, Some(LateModel::Kept)) => Some(NextJob::Store),
+            (S::Completed, _) | (S::Failed | S::Cancelled, Some(LateModel::Settled) | None) => None,
+        }
+    }
+
+    /// Ended by our own patience or the user's wish, and not by what FAL said: a model may still come, and is kept.
+    pub const fn may_come_late(&self) -> bool {
+        match (self.status, self.failure) {
+            (TrainingStatus::Cancelled, _) => true,
+            (_, Some(FailureCode::SubmitOutcomeUnknown | FailureCode::TimedOut)) => true,
+            _ => false,
+        }
+    }
+
+    fn on(
+        self,
+        status: TrainingStatus,
+        at_fal: AtFal,
+        jobs: &'static [NextJob],
+        tell: Option<Tell>,
+    ) -> Option<Step> {
+        Some(Step {
+            saga: Self {
+                status,
+                at_fal,
+                ..self
+            },
+            jobs,
+            tell,
+        })
+    }
+
+    fn failed(self, code: FailureCode) -> Option<Step> {
+        self.end(TrainingStatus::Failed, Some(code), Tell::Failed(code))
+    }
+
+    fn ended_by(self, reason: EndReason) -> Option<Step> {
+        match reason {
+            EndReason::User | EndReason::Operator => {
+                self.end(TrainingStatus::Cancelled, None, Tell::Cancelled)
+            }
+            EndReason::Deadline => self.failed(FailureCode::TimedOut),
+        }
+    }
+
+    /// Whatever FAL may still make of it is watched for.
+    fn end(self, status: TrainingStatus, failure: Option<FailureCode>, tell: Tell) -> Option<Step> {
+        let ended = Self {
+            status,
+            failure,
+            ..self
+        };
+        let is_watched = ended.may_come_late() && self.at_fal != AtFal::No;
+        let (late, jobs): (_, &[NextJob]) = match is_watched {
+            true => (Some(LateModel::Watched), &[NextJob::Poll]),
+            false => (None, &[]),
+        };
+        Some(Step {
+            saga: Self { late, ..ended },
+            jobs,
+            tell: Some(tell),
+        })
+    }
+
+    /// FAL itself said that nothing will come.
+    fn unwatched(self, step: Option<Step>) -> Option<Step> {
+        step.map(|step| Step {
+            saga: Self {
+                late: None,
+                ..step.saga
+            },
+            jobs: &[],
+            ..step
+        })
+    }
+
+    fn end_asked(self, reason: EndReason) -> Option<Step> {
+        use TrainingStatus as S;
+        let asked = Self {
+            end_asked: Some(reason),
+            ..self
+        };
+        match (self.status, self.end_asked) {
+            (S::Requested | S::Archived, _) => self.ended_by(reason),
+            (_, Some(_)) => None,
+            (S::Submitted, None) => {
+                asked.on(S::Submitted, AtFal::Yes, &[NextJob::Cancel], Some(Tell::Stopping))
+            }
+            // Told to FAL as soon as there is a request to stop; ended by the decision deadline otherwise.
+            (S::Submitting, None) => asked.on(S::Submitting, AtFal::Perhaps, &[], Some(Tell::Stopping)),
+            _ => None,
+        }
+    }
+
+    fn overdue(self) -> Option<Step> {
+        use TrainingStatus as S;
+        match (self.status, self.end_asked) {
+            (S::Submitting | S::Submitted, Some(reason)) => self.ended_by(reason),
+            (S::Submitting, None) => self.failed(FailureCode::SubmitOutcomeUnknown),
+            // FAL is told before the owner is, so that it does not go on at our cost.
+            (S::Submitted, None) => Self {
+                end_asked: Some(EndReason::Deadline),
+                ..self
+            }
+            .on(S::Submitted, AtFal::Yes, &[NextJob::Cancel], None),
+            (S::Requested | S::Archived | S::Trained, _) => self.failed(FailureCode::TimedOut),
+            (S::Completed | S::Failed | S::Cancelled, _) => None,
+        }
+    }
+
+    /// What may still happen to a training that failed or was cancelled.
+    fn afterwards(self, fact: Fact) -> Option<Step> {
+        if !self.may_come_late() {
+            return None;
+        }
+        let late = |late, jobs, tell| {
+            Some(Step {
+                saga: Self { late, ..self },
+                jobs,
+                tell,
+            })
+        };
+        match (fact, self.late) {
+            (Fact::Accepted, Some(LateModel::Watched) | None) if self.at_fal != AtFal::Yes => {
+                let jobs: &[NextJob] = match self.status {
+                    TrainingStatus::Cancelled => &[NextJob::Poll, NextJob::Cancel],
+                    _ => &[NextJob::Poll],
+                };
+                let saga = Self {
+                    at_fal: AtFal::Yes,
+                    late: Some(LateModel::Watched),
+                    ..self
+                };
+                Some(Step {
+                    saga,
+                    jobs,
+                    tell: None,
+                })
+            }
+            (Fact::Succeeded, Some(LateModel::Watched) | None) if self.at_fal == AtFal::Yes => {
+                late(Some(LateModel::Kept), &[NextJob::Store], None)
+            }
+            (Fact::ModelVerified, Some(LateModel::Kept)) => {
+                late(Some(LateModel::Settled), &[], Some(Tell::CameLate))
+            }
+            (Fact::GaveUp(_), Some(LateModel::Kept))
+            | (Fact::FailedAtFal(_) | Fact::StoppedAtFal, Some(LateModel::Watched)) => {
+                late(Some(LateModel::Settled), &[], None)
+            }
+            (Fact::WatchOver, Some(LateModel::Watched)) => late(None, &[], None),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,226 @@
+//! Compare every training that is not at rest with what must be true of it, and put it back on its rails.
+//!
+//! Periodic, and takes no input: it looks at everything, so a run that is lost costs nothing but its interval. In a system
+//! without bugs and without operators it finds nothing but deadlines, since each step enqueues the next job in its own
+//! transaction. What it finds is counted (`aisha_reconcile_found_total`) and is something to be looked into.
+//!
+//! | it finds                                                     | it                                             |
+//! |--------------------------------------------------------------|------------------------------------------------|
+//! | a training whose job is not live (it is dead, or was deleted) | enqueues the job that carries its status on    |
+//! | one past its deadline                                        | ends it; at FAL, asks FAL to stop first (K14)   |
+//! | an AMBIGUOUS one, or one finished at FAL and not here         | has `poll_status` look: that job must be live  |
+//! | an acknowledged delivery without effect                      | enqueues `apply_fal_delivery`                  |
+//! | one that waits in FAL's queue for long                        | shows it (`aisha_trainings_long_in_queue`)     |
+//!
+//! # Must stay true
+//! * a training that lost its job goes on                  — `a_training_that_lost_its_job_is_put_back_on_its_rails`
+//! * each live status ends at its deadline, and is told     — `every_status_has_a_deadline_that_ends_it`
+//! * time is the database's, not a worker's                — [`database::now`]
+//!
+//! # If we die
+//! Each training is a transaction of its own; the next run looks at all of them again.
+//!
+//! Read next: `domain/saga.rs`, `domain/saga/deadlines.rs`, `saga/ending.rs`.
+
+use std::{collections::HashSet, time::Duration};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+use tracing::{error, warn};
+
+use crate::{
+    apply_fal_delivery::ApplyFalDelivery,
+    build_archive::BuildArchive,
+    context::Context,
+    database,
+    domain::{AtFal, NextJob, TrainingId},
+    enqueue::enqueue,
+    job::{DeadReason, DedupeKey, Done, Job, JobError, Policy, Queue, Run},
+    poll_status::PollStatus,
+    queue, saga,
+    store::{
+        deliveries, fal_account,
+        trainings::{self, Training},
+    },
+    store_model::StoreModel,
+    submit_training::SubmitTraining,
+};
+
+/// Trainings looked at between two looks at the queue.
+const PAGE: i64 = 200;
+/// Deliveries put back in one run.
+const DELIVERIES: i64 = 500;
+/// The kinds that carry a training on.
+const KINDS: [&str; 4] = [
+    BuildArchive::NAME,
+    SubmitTraining::NAME,
+    PollStatus::NAME,
+    StoreModel::NAME,
+];
+
+/// Persisted as `{}`; golden copy in `tests/payloads/reconcile_trainings.v1.json`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct ReconcileTrainings {}
+
+impl Job for ReconcileTrainings {
+    const NAME: &'static str = "reconcile_trainings";
+    const QUEUE: Queue = Queue::Upkeep;
+    const POLICY: Policy = Policy::attempts(3).timeout(Duration::from_mins(10));
+
+    fn dedupe_key(&self) -> Option<DedupeKey> {
+        Some(DedupeKey::until_done("all"))
+    }
+}
+
+/// What one run saw.
+#[derive(Debug, Default)]
+struct Seen {
+    ambiguous: u32,
+    long_in_queue: u32,
+    /// Past their deadline, and still live after this run.
+    overdue: u32,
+}
+
+impl Run for ReconcileTrainings {
+    async fn run(&self, cx: &Context) -> Result<Done, JobError> {
+        let mut seen = Seen::default();
+        let mut after = None;
+        loop {
+            let mut db = cx.pool.acquire().await?;
+            let now = database::now(&mut db).await?;
+            let page = trainings::restless(&mut db, after, PAGE).await?;
+            let keys: Vec<String> = page.iter().map(ToString::to_string).collect();
+            let live = queue::live_by_key(&mut db, &KINDS, &keys).await?;
+            drop(db);
+            for id in &page {
+                // One that fails must not keep the others from being looked at.
+                if let Err(error) = reconcile(cx, *id, now, &live, &mut seen).await {
+                    error!(training.id = %id, "Training {id} cannot be reconciled: {error}");
+                }
+            }
+            after = page.last().copied();
+            if page.len() < usize::try_from(PAGE).unwrap_or(usize::MAX) {
+                break;
+            }
+        }
+        put_deliveries_back(cx).await?;
+        let mut db = cx.pool.acquire().await?;
+        let parked = fal_account::parked(&mut db).await?;
+        metrics::gauge!("aisha_avatars_overdue").set(seen.overdue);
+        metrics::gauge!("aisha_trainings_ambiguous").set(seen.ambiguous);
+        metrics::gauge!("aisha_trainings_long_in_queue").set(seen.long_in_queue);
+        metrics::gauge!("aisha_fal_parked").set(u32::from(parked.is_some()));
+        if seen.long_in_queue > 0 {
+            warn!(
+                "{} trainings have waited in FAL's queue for longer than {:?}",
+                seen.long_in_queue, cx.saga.patience.queue_alarm
+            );
+        }
+        Ok(Done::Applied)
+    }
+
+    /// The next tick enqueues another.
+    async fn on_dead(&self, _: &mut PgConnection, why: &DeadReason) -> Result<(), JobError> {
+        error!("Trainings could not be reconciled: {}", why.message);
+        Ok(())
+    }
+}
+
+/// The job's kind.
+const fn kind(job: NextJob) -> &'static str {
+    match job {
+        NextJob::Build => BuildArchive::NAME,
+        NextJob::Submit => SubmitTraining::NAME,
+        NextJob::Poll => PollStatus::NAME,
+        NextJob::Cancel => crate::cancel_training::CancelTraining::NAME,
+        NextJob::Store => StoreModel::NAME,
+    }
+}
+
+async fn reconcile(
+    cx: &Context,
+    id: TrainingId,
+    now: DateTime<Utc>,
+    live: &HashSet<(String, String)>,
+    seen: &mut Seen,
+) -> Result<(), JobError> {
+    let mut db = cx.pool.acquire().await?;
+    let Some(training) = trainings::find(&mut db, id).await? else {
+        return Ok(());
+    };
+    drop(db);
+    let (saga, times) = (training.saga(), training.times());
+    let is_overdue = |training: &Training| {
+        let deadline = training.saga().deadline(&training.times(), &cx.saga.patience);
+        deadline.is_some_and(|deadline| deadline <= now)
+    };
+    seen.ambiguous += u32::from(saga.at_fal == AtFal::Perhaps);
+    seen.long_in_queue += u32::from(saga.is_long_in_queue(&times, now, &cx.saga.patience));
+    if is_overdue(&training) {
+        found("overdue");
+        seen.overdue += 1;
+        let mut tx = cx.begin().await?;
+        // Looked at again under its lock: it may have moved since.
+        if trainings::lock(&mut tx, id)
+            .await?
+            .as_ref()
+            .is_some_and(is_overdue)
+        {
+            saga::overdue(&mut tx, id, cx.saga.poll_every).await?;
+        }
+        tx.commit().await?;
+        seen.overdue -= 1;
+        return Ok(());
+    }
+    let has_job = |job| live.contains(&(kind(job).to_owned(), id.to_string()));
+    if saga.carried_by().is_some_and(|job| !has_job(job)) {
+        put_back(cx, id).await?;
+    }
+    Ok(())
+}
+
+/// Enqueues the job that is missing, unless that has been done, or is no longer necessary, since it was found missing.
+async fn put_back(cx: &Context, id: TrainingId) -> Result<(), JobError> {
+    let mut tx = cx.begin().await?;
+    let Some(job) = trainings::lock(&mut tx, id)
+        .await?
+        .and_then(|training| training.saga().carried_by())
+    else {
+        return Ok(());
+    };
+    let live = queue::live_by_key(&mut tx, &[kind(job)], &[id.to_string()]).await?;
+    if live.is_empty() {
+        saga::carry_on(&mut tx, id, job, Duration::ZERO).await?;
+        tx.commit().await?;
+        found("no_job");
+        warn!(training.id = %id, "Training {id} had no live {}; it has one now", kind(job));
+    }
+    Ok(())
+}
+
+/// A delivery that was answered 200 has an effect, whatever became of its job (I9).
+async fn put_deliveries_back(cx: &Context) -> Result<(), JobError> {
+    let mut tx = cx.begin().await?;
+    let open = deliveries::unapplied(&mut tx, DELIVERIES).await?;
+    if open.is_empty() {
+        return Ok(());
+    }
+    let keys: Vec<String> = open.iter().map(ToString::to_string).collect();
+    let live = queue::live_by_key(&mut tx, &[ApplyFalDelivery::NAME], &keys).await?;
+    for id in open {
+        if !live.contains(&(ApplyFalDelivery::NAME.to_owned(), id.to_string())) {
+            found("delivery");
+            warn!(
+                fal.delivery_id = id,
+                "FAL delivery {id} had no effect and no job; it has one now"
+            );
+            enqueue(&mut tx, &ApplyFalDelivery::new(id)).await?;
+        }
+    }
+    Ok(tx.commit().await?)
+}
+
+fn found(what: &'static str) {
+    metrics::counter!("aisha_reconcile_found_total", "what" => what).increment(1);
+}

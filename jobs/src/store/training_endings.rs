@@ -1,0 +1,155 @@
+//! How trainings end other than well, and what is made of a model that comes afterwards.
+//!
+//! A training and its avatar change in one statement. What is decided here is nothing: see `jobs/src/domain/saga.rs`.
+
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use super::trainings::VerifiedModel;
+use crate::domain::{EndReason, FailureCode, LateModel, TrainingId, TrainingSource};
+
+/// How a live training ends.
+#[derive(Debug)]
+pub(crate) struct Ending<'a> {
+    /// `None`: as it was wished, cancelled.
+    pub failure: Option<FailureCode>,
+    /// For operators.
+    pub detail: &'a str,
+    /// Who brought the terminal fact.
+    pub source: TrainingSource,
+    /// What is still expected of FAL.
+    pub late: Option<LateModel>,
+}
+
+/// Any live status → failed | cancelled, and its avatar with it.
+pub(crate) async fn end(
+    tx: &mut PgConnection,
+    id: TrainingId,
+    ending: &Ending<'_>,
+) -> Result<bool, sqlx::Error> {
+    let changed = sqlx::query!(
+        r#"
+        with training as (
+            update trainings
+               set status = case when $2::text is null then 'cancelled' else 'failed' end::training_status,
+                   status_since = now(), finished_at = now(), failure_code = $2, failure_detail = $3,
+                   result_source = coalesce(result_source, $4), late_model = $5
+             where id = $1 and status not in ('completed', 'failed', 'cancelled')
+            returning avatar_id, status
+        )
+        update avatars
+           set status = training.status::text::avatar_status, updated_at = now()
+          from training
+         where avatars.id = training.avatar_id
+        "#,
+        id.0,
+        ending.failure.map(FailureCode::as_str),
+        ending.detail,
+        ending.source as TrainingSource,
+        ending.late as Option<LateModel>,
+    )
+    .execute(tx)
+    .await?;
+    Ok(changed.rows_affected() == 1)
+}
+
+/// Notes that a training is to end, and FAL to be told. The first wish stands.
+pub(crate) async fn ask(
+    tx: &mut PgConnection,
+    id: TrainingId,
+    reason: EndReason,
+    by: Option<&str>,
+) -> Result<bool, sqlx::Error> {
+    let changed = sqlx::query!(
+        r#"
+        update trainings
+           set end_asked = $2, end_asked_at = now(), end_asked_by = $3
+         where id = $1 and end_asked is null and status in ('submitting', 'submitted')
+        "#,
+        id.0,
+        reason as EndReason,
+        by,
+    )
+    .execute(tx)
+    .await?;
+    Ok(changed.rows_affected() == 1)
+}
+
+/// Changes what is still expected of an ended training.
+pub(crate) async fn expect_late(
+    tx: &mut PgConnection,
+    id: TrainingId,
+    late: Option<LateModel>,
+) -> Result<bool, sqlx::Error> {
+    let changed = sqlx::query!(
+        "update trainings set late_model = $2 where id = $1 and status in ('failed', 'cancelled')",
+        id.0,
+        late as Option<LateModel>,
+    )
+    .execute(tx)
+    .await?;
+    Ok(changed.rows_affected() == 1)
+}
+
+/// FAL's output of a training that had ended: it is kept.
+pub(crate) async fn keep_late(
+    tx: &mut PgConnection,
+    id: TrainingId,
+    result: &Value,
+) -> Result<bool, sqlx::Error> {
+    let changed = sqlx::query!(
+        r#"
+        update trainings
+           set late_model = 'kept', result = $2, progress = 100
+         where id = $1 and status in ('failed', 'cancelled') and result is null
+        "#,
+        id.0,
+        result,
+    )
+    .execute(tx)
+    .await?;
+    Ok(changed.rows_affected() == 1)
+}
+
+/// The late model is verified. Its avatar takes it, unless its owner has gone on without: then it is only kept. `true`:
+/// taken.
+pub(crate) async fn complete_late(
+    tx: &mut PgConnection,
+    id: TrainingId,
+    model: &VerifiedModel,
+) -> Result<bool, sqlx::Error> {
+    let (key, sha256, bytes, url, finetune) = model.columns();
+    // As for any completion: two avatars of one user must not both find "no main one yet".
+    sqlx::query!(
+        "select u.id from users u join trainings t on t.user_id = u.id where t.id = $1 for update of u",
+        id.0
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    let taken = sqlx::query_file!(
+        "src/store/sql/training_completed_late.sql",
+        id.0,
+        key,
+        sha256,
+        bytes,
+        url,
+        finetune
+    )
+    .execute(&mut *tx)
+    .await?
+    .rows_affected()
+        == 1;
+    sqlx::query!(
+        r#"
+        update trainings
+           set late_model = 'settled', late_model_key = $2, late_completed_at = case when $3 then now() end
+         where id = $1 and late_model = 'kept'
+        "#,
+        id.0,
+        key,
+        taken,
+    )
+    .execute(tx)
+    .await?;
+    Ok(taken)
+}

@@ -1,0 +1,158 @@
+//! Remove objects from the bucket that no row names: what a discarded draft, a replaced archive or a crash between an
+//! upload and its commit left behind.
+//!
+//! One page of the bucket a run, in key order; a full page enqueues the next. Only our own shape of key is touched
+//! (`{user}/{avatar}/{name}.{jpg|zip|safetensors}`), only above `saga.orphan_age`, and only if no row names it or may come to
+//! name it (`store/sql/wanted_objects.sql`). Archives at FAL need no sweep: they expire by their lifecycle.
+//!
+//! # Must stay true
+//! * nothing that a row names is removed, however old  — `the_sweep_removes_only_what_no_row_names`
+//! * nothing young is removed                          — the same
+//!
+//! # If we die
+//! What was removed is removed; the next tick begins at the first page again.
+//!
+//! Read next: `clients/object_store.rs`.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+use tracing::{error, info};
+use uuid::Uuid;
+
+use crate::{
+    context::Context,
+    enqueue::enqueue,
+    job::{DeadReason, DedupeKey, Done, Job, JobError, Policy, Queue, Run},
+    store::trainings,
+};
+
+/// S3's own largest page.
+const PAGE: u16 = 1000;
+
+/// Persisted as `{"after":…}`; golden copy in `tests/payloads/sweep_orphans.v1.json`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct SweepOrphans {
+    /// The last key of the page before. Empty: the first page.
+    after: String,
+}
+
+impl Job for SweepOrphans {
+    const NAME: &'static str = "sweep_orphans";
+    const QUEUE: Queue = Queue::Upkeep;
+    const POLICY: Policy = Policy::attempts(5).timeout(Duration::from_mins(10));
+
+    fn dedupe_key(&self) -> Option<DedupeKey> {
+        // One sweep at a time: a tick that comes while one is under way waits for nothing and adds nothing.
+        Some(DedupeKey::until_started("bucket"))
+    }
+}
+
+/// An object of ours, by its key.
+#[derive(Debug, PartialEq, Eq)]
+struct Object {
+    key: String,
+    avatar: Uuid,
+    name: String,
+}
+
+impl Object {
+    /// `None`: the key is not of our shape, and none of our business.
+    fn parse(key: &str) -> Option<Self> {
+        let mut parts = key.split('/');
+        let (user, avatar, file) = (parts.next()?, parts.next()?, parts.next()?);
+        let (name, extension) = file.rsplit_once('.')?;
+        if parts.next().is_some() || !matches!(extension, "jpg" | "zip" | "safetensors") || name.is_empty() {
+            return None;
+        }
+        user.parse::<Uuid>().ok()?;
+        Some(Self {
+            key: key.to_owned(),
+            avatar: avatar.parse().ok()?,
+            name: name.to_owned(),
+        })
+    }
+}
+
+impl Run for SweepOrphans {
+    async fn run(&self, cx: &Context) -> Result<Done, JobError> {
+        let page = cx.objects.page(&self.after, PAGE).await?;
+        let age = TimeDelta::from_std(cx.saga.orphan_age).unwrap_or(TimeDelta::MAX);
+        // The store's clock and ours may differ by far less than the hour that the setting has at least.
+        let young = cx.clock.now() - age;
+        let old: Vec<Object> = page
+            .iter()
+            .filter(|listed| listed.modified.is_some_and(|modified| modified < young))
+            .filter_map(|listed| Object::parse(&listed.key))
+            .collect();
+        let removed = self.remove_unwanted(cx, old).await?;
+        if removed > 0 {
+            info!("Removed {removed} objects that no row names");
+            metrics::counter!("aisha_orphans_removed_total").increment(removed);
+        }
+        let mut tx = cx.begin().await?;
+        cx.complete_in(&mut tx).await?;
+        if let Some(last) = page.last().filter(|_| page.len() >= usize::from(PAGE)) {
+            let after = last.key.clone();
+            enqueue(&mut tx, &Self { after }).await?;
+        }
+        tx.commit().await?;
+        Ok(Done::Committed)
+    }
+
+    /// The next tick begins anew.
+    async fn on_dead(&self, _: &mut PgConnection, why: &DeadReason) -> Result<(), JobError> {
+        error!("The bucket could not be swept: {}", why.message);
+        Ok(())
+    }
+}
+
+impl SweepOrphans {
+    async fn remove_unwanted(&self, cx: &Context, objects: Vec<Object>) -> Result<u64, JobError> {
+        if objects.is_empty() {
+            return Ok(0);
+        }
+        let keys: Vec<String> = objects.iter().map(|object| object.key.clone()).collect();
+        let avatars: Vec<Uuid> = objects.iter().map(|object| object.avatar).collect();
+        let names: Vec<String> = objects.iter().map(|object| object.name.clone()).collect();
+        let mut db = cx.pool.acquire().await?;
+        let wanted = trainings::wanted(&mut db, &keys, &avatars, &names).await?;
+        drop(db);
+        let mut removed = 0;
+        for key in keys.iter().filter(|key| !wanted.contains(key)) {
+            cx.objects.delete(key).await?;
+            removed += 1;
+        }
+        Ok(removed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_keys_of_our_shape_are_ours() {
+        let (user, avatar) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        for file in ["a.jpg", "photos-12ab.zip", "m.safetensors"] {
+            let object = Object::parse(&format!("{user}/{avatar}/{file}")).expect("ours");
+            assert_eq!(
+                (object.avatar, object.name.as_str()),
+                (avatar, file.rsplit_once('.').expect("a dot").0)
+            );
+        }
+        for key in [
+            "backup.zip".to_owned(),
+            format!("{user}/{avatar}"),
+            format!("{user}/{avatar}/a.txt"),
+            format!("{user}/{avatar}/.jpg"),
+            format!("{user}/{avatar}/deeper/a.jpg"),
+            format!("people/{avatar}/a.jpg"),
+            format!("{user}/lisa/a.jpg"),
+        ] {
+            assert_eq!(Object::parse(&key), None, "{key}");
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! `sweep_orphans`: what no row names leaves the bucket, and nothing else does.
+
+use std::{sync::Arc, time::Duration};
+
+use jobs::{SweepOrphans, queue::JobState, runtime::SagaSettings, testing::Fate};
+use uuid::Uuid;
+
+use super::world::World;
+
+/// A training that is completed, in a world where everything in the bucket is old enough to be swept.
+async fn old_world() -> World {
+    let world = World::with(|services| {
+        services.saga = Arc::new(SagaSettings {
+            orphan_age: Duration::ZERO,
+            ..(*services.saga).clone()
+        });
+    })
+    .await
+    .archive()
+    .await
+    .submit()
+    .await;
+    world.fal_is_done().await;
+    world.jobs.drain_through_time().await;
+    assert_eq!(world.status().await, "completed");
+    world
+}
+
+async fn sweep(world: &World) {
+    world.enqueue(&SweepOrphans::default()).await;
+    while world.is_live::<SweepOrphans>().await {
+        assert_eq!(world.run::<SweepOrphans>().await.state, JobState::Done);
+    }
+}
+
+#[tokio::test]
+async fn the_sweep_removes_only_what_no_row_names() {
+    let world = old_world().await;
+    let named: Vec<String> = sqlx::query_scalar(
+        "select storage_key from avatar_photos union select model_key from avatars where model_key is not null",
+    )
+    .fetch_all(world.pool())
+    .await
+    .unwrap();
+    assert_eq!(named.len(), 5, "four photos and a model");
+    let (user, avatar) = (Uuid::now_v7(), Uuid::now_v7());
+    let ours = named[0].rsplit_once('/').unwrap().0;
+    let orphans = [
+        format!("{user}/{avatar}/{}.jpg", Uuid::now_v7()),
+        format!("{ours}/{}.jpg", Uuid::now_v7()),
+        format!("{ours}/photos-0123.zip"),
+        format!("{ours}/{}.safetensors", Uuid::now_v7()),
+    ];
+    let foreign = ["backup/2026.zip".to_owned(), format!("{ours}/notes.txt")];
+    for key in orphans.iter().chain(&foreign) {
+        world.s3.put(key, b"bytes");
+    }
+    sweep(&world).await;
+    for key in named.iter().chain(&foreign) {
+        assert!(world.s3.get(key).is_some(), "{key} was removed");
+    }
+    for key in &orphans {
+        assert!(world.s3.get(key).is_none(), "{key} is still there");
+    }
+    sweep(&world).await;
+}
+
+#[tokio::test]
+async fn what_is_young_or_may_be_named_soon_stays() {
+    // As configured, everything in a test is young.
+    let world = World::requested().await;
+    let orphan = format!("{}/{}/{}.jpg", Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
+    world.s3.put(&orphan, b"bytes");
+    sweep(&world).await;
+    assert!(world.s3.get(&orphan).is_some());
+
+    // A photo that is on its way, and the archive of a training that is at work.
+    let world = World::with(|services| {
+        services.saga = Arc::new(SagaSettings {
+            orphan_age: Duration::ZERO,
+            ..(*services.saga).clone()
+        });
+    })
+    .await;
+    let late = world.announce_photo().await;
+    let key = world
+        .text("select storage_key from avatar_photos where status = 'stored' limit 1")
+        .await
+        .unwrap();
+    let ours = key.rsplit_once('/').unwrap().0;
+    let soon = [format!("{ours}/{late}.jpg"), format!("{ours}/photos-0123.zip")];
+    for key in &soon {
+        world.s3.put(key, b"bytes");
+    }
+    sweep(&world).await;
+    for key in &soon {
+        assert!(world.s3.get(key).is_some(), "{key} was removed");
+    }
+}
+
+#[tokio::test]
+async fn sweep_orphans_that_dies_anywhere_is_done_all_the_same() {
+    let world = old_world().await;
+    for k in 0..200 {
+        let orphan = format!("{}/{}/{}.jpg", Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
+        world.s3.put(&orphan, b"bytes");
+        world.enqueue(&SweepOrphans::default()).await;
+        let job = world.job::<SweepOrphans>().await;
+        let fate = world.jobs.die_at_await(job, k).await;
+        world.jobs.rescue().await;
+        while world.is_live::<SweepOrphans>().await {
+            world.run::<SweepOrphans>().await;
+        }
+        assert!(world.s3.get(&orphan).is_none(), "died at await {k}");
+        if matches!(fate, Fate::Ended(_)) {
+            return;
+        }
+    }
+    panic!("sweep_orphans has more than 200 awaits");
+}
+
+#[tokio::test]
+async fn a_last_sweep_that_fails_leaves_the_next_one_free() {
+    let world = World::requested().await;
+    world.s3.remove_bucket();
+    world.enqueue(&SweepOrphans::default()).await;
+    let job = world.job::<SweepOrphans>().await;
+    assert_eq!(world.jobs.run_last_attempt(job).await.state, JobState::Dead);
+    world.enqueue(&SweepOrphans::default()).await;
+    world.job::<SweepOrphans>().await;
+}
