@@ -1,7 +1,7 @@
 //! `submit_training`: one paid request, whatever happens to its answer.
 
 use aisha::simulators::fal::faults::{Effect, Fault, Operation, When};
-use jobs::{PollStatus, SubmitTraining, queue::JobState};
+use jobs::{PollStatus, SubmitTraining};
 use serde_json::json;
 
 use super::world::World;
