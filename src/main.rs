@@ -36,6 +36,7 @@ enum Command {
     Jobs(ops::jobs::Verb),
     #[command(subcommand)]
     Dlq(ops::dlq::Verb),
+    #[command(subcommand)]
     Fal(ops::fal::Verb),
     #[command(subcommand)]
     Config(ops::config::Verb),

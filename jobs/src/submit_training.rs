@@ -243,8 +243,9 @@ impl Posting {
                 Ok(Done::Applied)
             }
             SubmitOutcome::Unknown(why) if sabotaged(Sabotage::BlindResubmit) => {
+                let tx = cx.begin().await?;
                 let again = JobError::retry(&why);
-                self.not_taken(cx, attempt, AttemptOutcome::NotSent, &why, again)
+                self.not_taken(tx, attempt, AttemptOutcome::NotSent, &why, again)
                     .await
             }
             SubmitOutcome::Unknown(why) => {

@@ -14,7 +14,7 @@
 //!
 //! Read next: `clients/object_store.rs`.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
@@ -87,7 +87,7 @@ impl Run for SweepOrphans {
             .filter(|listed| listed.modified.is_some_and(|modified| modified < young))
             .filter_map(|listed| Object::parse(&listed.key))
             .collect();
-        let removed = self.remove_unwanted(cx, old).await?;
+        let removed = remove_unwanted(cx, old).await?;
         if removed > 0 {
             info!("Removed {removed} objects that no row names");
             metrics::counter!("aisha_orphans_removed_total").increment(removed);
@@ -109,24 +109,25 @@ impl Run for SweepOrphans {
     }
 }
 
-impl SweepOrphans {
-    async fn remove_unwanted(&self, cx: &Context, objects: Vec<Object>) -> Result<u64, JobError> {
-        if objects.is_empty() {
-            return Ok(0);
-        }
-        let keys: Vec<String> = objects.iter().map(|object| object.key.clone()).collect();
-        let avatars: Vec<Uuid> = objects.iter().map(|object| object.avatar).collect();
-        let names: Vec<String> = objects.iter().map(|object| object.name.clone()).collect();
-        let mut db = cx.pool.acquire().await?;
-        let wanted = trainings::wanted(&mut db, &keys, &avatars, &names).await?;
-        drop(db);
-        let mut removed = 0;
-        for key in keys.iter().filter(|key| !wanted.contains(key)) {
-            cx.objects.delete(key).await?;
-            removed += 1;
-        }
-        Ok(removed)
+async fn remove_unwanted(cx: &Context, objects: Vec<Object>) -> Result<u64, JobError> {
+    if objects.is_empty() {
+        return Ok(0);
     }
+    let keys: Vec<String> = objects.iter().map(|object| object.key.clone()).collect();
+    let avatars: Vec<Uuid> = objects.iter().map(|object| object.avatar).collect();
+    let names: Vec<String> = objects.iter().map(|object| object.name.clone()).collect();
+    let mut db = cx.pool.acquire().await?;
+    let wanted: HashSet<String> = trainings::wanted(&mut db, &keys, &avatars, &names)
+        .await?
+        .into_iter()
+        .collect();
+    drop(db);
+    let mut removed = 0;
+    for key in keys.iter().filter(|key| !wanted.contains(*key)) {
+        cx.objects.delete(key).await?;
+        removed += 1;
+    }
+    Ok(removed)
 }
 
 #[cfg(test)]

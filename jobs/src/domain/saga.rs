@@ -219,11 +219,11 @@ impl Saga {
 
     /// Ended by our own patience or the user's wish, and not by what FAL said: a model may still come, and is kept.
     pub const fn may_come_late(&self) -> bool {
-        match (self.status, self.failure) {
-            (TrainingStatus::Cancelled, _) => true,
-            (_, Some(FailureCode::SubmitOutcomeUnknown | FailureCode::TimedOut)) => true,
-            _ => false,
-        }
+        matches!(
+            (self.status, self.failure),
+            (TrainingStatus::Cancelled, _)
+                | (_, Some(FailureCode::SubmitOutcomeUnknown | FailureCode::TimedOut))
+        )
     }
 
     fn on(
@@ -265,9 +265,10 @@ impl Saga {
             ..self
         };
         let is_watched = ended.may_come_late() && self.at_fal != AtFal::No;
-        let (late, jobs): (_, &[NextJob]) = match is_watched {
-            true => (Some(LateModel::Watched), &[NextJob::Poll]),
-            false => (None, &[]),
+        let (late, jobs): (_, &[NextJob]) = if is_watched {
+            (Some(LateModel::Watched), &[NextJob::Poll])
+        } else {
+            (None, &[])
         };
         Some(Step {
             saga: Self { late, ..ended },
