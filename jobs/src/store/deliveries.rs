@@ -159,6 +159,11 @@ pub(crate) async fn list(tx: &mut PgConnection, which: &Which<'_>) -> Result<Vec
         which.request_id,
         which.training.map(|training| training.0),
         which.limit,
+    )
+    .fetch_all(tx)
+    .await
+}
+
 /// Deliveries that were acknowledged and have had no effect for a while, at most `limit`. Usually none: each was stored
 /// with its job.
 pub(crate) async fn unapplied(tx: &mut PgConnection, limit: i64) -> Result<Vec<i64>, sqlx::Error> {
