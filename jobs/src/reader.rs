@@ -185,7 +185,9 @@ fn message(training: &views::Training) -> String {
         _ if training.late_completed_at.is_some() => {
             "The avatar is ready; its model came after the training had ended here".into()
         }
-        _ if training.is_to_end && !training.status.is_final() => "FAL is being asked to stop".into(),
+        TrainingStatus::Submitting | TrainingStatus::Submitted if training.is_to_end => {
+            "FAL is being asked to stop".into()
+        }
         TrainingStatus::Requested => "Photos are being packed".into(),
         TrainingStatus::Archived => "The archive is ready, the submit is next".into(),
         TrainingStatus::Submitting => "Submitted to FAL, its answer is awaited".into(),

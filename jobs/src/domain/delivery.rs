@@ -9,10 +9,10 @@ named!(
     Disposition, "disposition", "text", {
         /// It brought the terminal fact.
         Applied = "applied",
-        /// Its training had ended by our own decision; the model that came all the same is kept.
-        Kept = "kept",
         /// Somebody else had brought one before.
         Late = "late",
+        /// Its training had ended by our own decision; the model that came all the same is kept.
+        Kept = "kept",
         /// It had nothing to say; the result is fetched instead.
         LookedUp = "looked_up",
         /// Its training has another request: FAL was asked twice.

@@ -64,7 +64,7 @@ impl Turn {
             .into_iter()
             .map(|training| LiveTraining {
                 id: training.id,
-                is_stopping: training.is_to_end,
+                is_stopping: training.is_to_end && training.status != TrainingStatus::Trained,
                 can_be_stopped: training.status != TrainingStatus::Trained && !training.is_to_end,
                 name: training.name,
             })

@@ -102,8 +102,8 @@ pub(crate) async fn asked_to_end(
 ) -> Result<Asked, EnqueueError> {
     let Some((training, step)) = decide(tx, id, Fact::EndAsked(reason)).await? else {
         return Ok(match trainings::find(tx, id).await? {
-            Some(training) if training.end_asked.is_some() && !training.status.is_final() => Asked::Already,
             Some(training) if training.status == TrainingStatus::Trained => Asked::TooLate,
+            Some(training) if !training.status.is_final() => Asked::Already,
             _ => Asked::Over,
         });
     };
