@@ -105,13 +105,13 @@ fn report(done: &Cancellation, dry_run: bool, json: bool) -> Result<(), Failure>
         let would = if dry_run { "would be " } else { "" };
         match outcome {
             CancelledTraining::Cancelled => {
-                println!("{would}cancelled: training {training_id}, which was {was}")
+                println!("{would}cancelled: training {training_id}, which was {was}");
             }
             CancelledTraining::Stopping => {
                 println!("{would}stopping: FAL is asked to stop training {training_id}, which is {was}");
             }
             CancelledTraining::AlreadyStopping => {
-                println!("FAL is being asked to stop training {training_id} already")
+                println!("FAL is being asked to stop training {training_id} already");
             }
             CancelledTraining::TooLate | CancelledTraining::Over => {}
         }

@@ -16,7 +16,7 @@ use crate::{
 pub enum Verb {
     /// Say whether FAL takes submissions, or refuses our account and everything is parked.
     ///
-    /// Parked submissions resume by themselves: one of them tries again every fal.probe_interval.
+    /// Parked submissions resume by themselves: one of them tries again from time to time.
     #[command(after_long_help = "\
 Needs DATABASE_URL. With --json: parked, and if so since, reason, next_probe_at, probes and waiting (trainings).
 

@@ -178,11 +178,11 @@ impl Saga {
             (S::Submitted, Fact::Succeeded) => {
                 self.on(S::Trained, AtFal::Yes, &[NextJob::Store], Some(Tell::Trained))
             }
-            (S::Submitted, Fact::FailedAtFal(code)) => self.unwatched(match self.end_asked {
+            (S::Submitted, Fact::FailedAtFal(code)) => Self::unwatched(match self.end_asked {
                 Some(reason) => self.ended_by(reason),
                 None => self.failed(code),
             }),
-            (S::Submitted, Fact::StoppedAtFal) => self.unwatched(self.ended_by(self.end_asked?)),
+            (S::Submitted, Fact::StoppedAtFal) => Self::unwatched(self.ended_by(self.end_asked?)),
             (S::Submitted, Fact::StopSignalled) => match self.end_asked? {
                 EndReason::Deadline => self.ended_by(EndReason::Deadline),
                 EndReason::User | EndReason::Operator => {
@@ -226,6 +226,10 @@ impl Saga {
         )
     }
 
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "a whole arm of `after`, which answers an Option"
+    )]
     fn on(
         self,
         status: TrainingStatus,
@@ -258,6 +262,10 @@ impl Saga {
     }
 
     /// Whatever FAL may still make of it is watched for.
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "a whole arm of `after`, which answers an Option"
+    )]
     fn end(self, status: TrainingStatus, failure: Option<FailureCode>, tell: Tell) -> Option<Step> {
         let ended = Self {
             status,
@@ -278,7 +286,7 @@ impl Saga {
     }
 
     /// FAL itself said that nothing will come.
-    fn unwatched(self, step: Option<Step>) -> Option<Step> {
+    fn unwatched(step: Option<Step>) -> Option<Step> {
         step.map(|step| Step {
             saga: Self {
                 late: None,
@@ -297,7 +305,6 @@ impl Saga {
         };
         match (self.status, self.end_asked) {
             (S::Requested | S::Archived, _) => self.ended_by(reason),
-            (_, Some(_)) => None,
             (S::Submitted, None) => {
                 asked.on(S::Submitted, AtFal::Yes, &[NextJob::Cancel], Some(Tell::Stopping))
             }
