@@ -64,7 +64,7 @@ impl Job for CancelTraining {
 
 impl Run for CancelTraining {
     async fn run(&self, cx: &Context) -> Result<Done, JobError> {
-        let mut db = cx.pool.acquire().await?;
+        let mut db = cx.single().await?;
         let Some(training) = trainings::find(&mut db, self.training_id).await? else {
             return Ok(Done::Skipped("the training is gone"));
         };

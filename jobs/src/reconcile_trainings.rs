@@ -87,7 +87,7 @@ impl Run for ReconcileTrainings {
         let mut seen = Seen::default();
         let mut after = None;
         loop {
-            let mut db = cx.pool.acquire().await?;
+            let mut db = cx.single().await?;
             let now = database::now(&mut db).await?;
             let page = trainings::restless(&mut db, after, PAGE).await?;
             let keys: Vec<String> = page.iter().map(ToString::to_string).collect();
@@ -105,7 +105,7 @@ impl Run for ReconcileTrainings {
             }
         }
         put_deliveries_back(cx).await?;
-        let mut db = cx.pool.acquire().await?;
+        let mut db = cx.single().await?;
         let parked = fal_account::parked(&mut db).await?;
         metrics::gauge!("aisha_avatars_overdue").set(seen.overdue);
         metrics::gauge!("aisha_trainings_ambiguous").set(seen.ambiguous);
@@ -145,7 +145,7 @@ async fn reconcile(
     live: &HashSet<(String, String)>,
     seen: &mut Seen,
 ) -> Result<(), JobError> {
-    let mut db = cx.pool.acquire().await?;
+    let mut db = cx.single().await?;
     let Some(training) = trainings::find(&mut db, id).await? else {
         return Ok(());
     };

@@ -87,8 +87,8 @@ impl Run for SubmitTraining {
             }
             _ => return Ok(Done::Skipped("the training is not waiting to be submitted")),
         }
-        account::admit(&mut db, cx).await?;
         drop(db);
+        account::admit(cx).await?;
         if !archive_is_there(cx, &training).await? {
             let mut tx = cx.begin().await?;
             saga::archive_lost(&mut tx, training.id).await?;

@@ -19,8 +19,11 @@ const SPREAD_MS: std::ops::Range<u64> = 500..3_000;
 ///
 /// # Errors
 /// A snooze while FAL refuses us.
-pub(super) async fn admit(db: &mut PgConnection, cx: &Context) -> Result<(), JobError> {
-    match fal_account::admit(db, cx.saga.probe_every).await? {
+pub(super) async fn admit(cx: &Context) -> Result<(), JobError> {
+    let mut tx = cx.begin().await?;
+    let admission = fal_account::admit(&mut tx, cx.saga.probe_every).await?;
+    tx.commit().await?;
+    match admission {
         Admission::Open => Ok(()),
         Admission::Probe => {
             info!("This submit tries whether FAL takes submissions again");
