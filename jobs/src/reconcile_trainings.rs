@@ -32,6 +32,7 @@ use tracing::{error, warn};
 use crate::{
     apply_fal_delivery::ApplyFalDelivery,
     build_archive::BuildArchive,
+    chaos::{Sabotage, sabotaged},
     context::Context,
     database,
     domain::{AtFal, NextJob, TrainingId},
@@ -84,6 +85,9 @@ struct Seen {
 
 impl Run for ReconcileTrainings {
     async fn run(&self, cx: &Context) -> Result<Done, JobError> {
+        if sabotaged(Sabotage::NoReconciler) {
+            return Ok(Done::Skipped("sabotaged"));
+        }
         let mut seen = Seen::default();
         let mut after = None;
         loop {
