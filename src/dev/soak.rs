@@ -58,7 +58,7 @@ pub struct Args {
 pub async fn main(args: Args) -> Result<(), Failure> {
     telemetry::start_logging(&LogSettings {
         format: LogFormat::Text,
-        filter: "warn".to_owned(),
+        filter: "warn,sqlx=error".to_owned(),
     })?;
     let aisha = std::env::current_exe().context("where this program is")?;
     let cluster = tokio::task::spawn_blocking(move || PrivateCluster::start(Options::durable(aisha)));
