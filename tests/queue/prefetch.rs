@@ -141,9 +141,11 @@ async fn q03_every_job_of_prefetching_workers_runs_once() {
     for worker in workers {
         worker.stop().await;
     }
-    let runs = runs.lock().unwrap();
-    let different: BTreeSet<&String> = runs.iter().collect();
-    assert_eq!((runs.len(), different.len()), (1000, 1000));
+    let (all, different) = {
+        let runs = runs.lock().unwrap();
+        (runs.len(), runs.iter().collect::<BTreeSet<_>>().len())
+    };
+    assert_eq!((all, different), (1000, 1000));
     let charged: i64 = sqlx::query_scalar("select count(*) from jobs where attempt <> 1 or state <> 'done'")
         .fetch_one(&db.pool)
         .await
