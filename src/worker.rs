@@ -257,6 +257,7 @@ fn options(settings: &WorkerSettings) -> WorkerOptions {
         prefetch: settings
             .prefetch
             .iter()
+            .filter(|(queue, _)| settings.slots.contains_key(queue))
             .map(|(queue, jobs)| (*queue, *jobs))
             .collect(),
         lease,

@@ -35,6 +35,7 @@ async fn all_problems_are_listed_at_once_with_their_fixes() {
         ("AISHA__PHOTOS__MIN", "15"),
         ("AISHA__PHOTOS__MAX", "12"),
         ("AISHA__WORKER__SLOTS__FAL", "0"),
+        ("AISHA__QUEUE__PREFETCH__UPKEEP", "5001"),
         ("AISHA__TRAINING__PRESET", "best"),
         ("FAL_QUEUE_URL", "queue.fal.run"),
     ];
@@ -55,9 +56,10 @@ async fn all_problems_are_listed_at_once_with_their_fixes() {
         "Did you mean queue.beat?",
         "photos.min is 15, more than photos.max (12)",
         "worker.slots.fal is \"0\"",
+        "queue.prefetch.upkeep is \"5001\"",
         "training.preset is \"best\"",
         "fal.queue_url is \"queue.fal.run\" (from FAL_QUEUE_URL)",
-        "12 problems",
+        "13 problems",
     ];
     for part in expected {
         assert!(output.contains(part), "{part:?} is not in:\n{output}");

@@ -146,7 +146,7 @@ pub struct WorkerSettings {
     pub retention: Retention,
     /// Jobs that run here at once, for each queue that is taken from.
     pub slots: BTreeMap<Queue, usize>,
-    /// Claims beyond the slots, for the same queues; 0: strict.
+    /// Claims beyond the slots, for each queue that there is; 0: strict.
     pub prefetch: BTreeMap<Queue, usize>,
     /// Where health is served.
     pub health_listen: Option<SocketAddr>,
@@ -167,7 +167,7 @@ impl Role for WorkerSettings {
         let queue = QueueSettings::read(from);
         let retention = retention(from);
         let slots = read_slots(from);
-        let prefetch = slots.as_ref().and_then(|slots| read_prefetch(from, slots));
+        let prefetch = read_prefetch(from);
         let health_listen = from.optional("health.listen", "127.0.0.1:9001");
         Some(Self {
             log: log?,
@@ -211,14 +211,13 @@ fn read_slots(from: &mut Reader<'_>) -> Option<BTreeMap<Queue, usize>> {
     all_known.then_some(slots)
 }
 
-/// `[queue.prefetch]` of the queues that are taken from.
-fn read_prefetch(from: &mut Reader<'_>, slots: &BTreeMap<Queue, usize>) -> Option<BTreeMap<Queue, usize>> {
-    let mut prefetch = BTreeMap::new();
-    for &queue in slots.keys() {
+/// `[queue.prefetch]`, also of queues that are not taken from here: a mistake is told before they are.
+fn read_prefetch(from: &mut Reader<'_>) -> Option<BTreeMap<Queue, usize>> {
+    let read = Queue::ALL.map(|queue| {
         let jobs = from.number(&format!("queue.prefetch.{queue}"), 0..=Worker::MOST_PREFETCHED);
-        prefetch.extend(jobs.map(|jobs| (queue, jobs)));
-    }
-    (prefetch.len() == slots.len()).then_some(prefetch)
+        jobs.map(|jobs| (queue, jobs))
+    });
+    read.into_iter().collect()
 }
 
 /// `aisha migrate`
