@@ -35,6 +35,9 @@ impl Queue {
     /// All of them, in pipeline order.
     pub const ALL: [Self; 5] = [Self::Media, Self::Fal, Self::Poll, Self::Notify, Self::Upkeep];
 
+    /// Most jobs of one queue that a worker may claim beyond its slots: their leases are renewed in one statement.
+    pub const MOST_PREFETCHED: usize = 5000;
+
     /// The name stored in `jobs.queue`, used on the command line and in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {

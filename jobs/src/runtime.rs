@@ -95,8 +95,6 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Most claims of one queue beyond its slots.
-    pub const MOST_PREFETCHED: usize = 5000;
     /// How long a hard stop may take to hand jobs back.
     const HAND_BACK: Duration = Duration::from_secs(5);
 
@@ -131,7 +129,7 @@ impl Worker {
         if options
             .prefetch
             .iter()
-            .any(|(_, jobs)| *jobs > Self::MOST_PREFETCHED)
+            .any(|(_, jobs)| *jobs > Queue::MOST_PREFETCHED)
         {
             return Err(WorkerError::Options(
                 "a queue may prefetch at most 5000 jobs: their leases are renewed in one statement",

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
-use jobs::{Retention, job::Queue, runtime::Worker};
+use jobs::{Retention, job::Queue};
 use secrecy::SecretString;
 
 use super::{
@@ -214,7 +214,7 @@ fn read_slots(from: &mut Reader<'_>) -> Option<BTreeMap<Queue, usize>> {
 /// `[queue.prefetch]`, also of queues that are not taken from here: a mistake is told before they are.
 fn read_prefetch(from: &mut Reader<'_>) -> Option<BTreeMap<Queue, usize>> {
     let read = Queue::ALL.map(|queue| {
-        let jobs = from.number(&format!("queue.prefetch.{queue}"), 0..=Worker::MOST_PREFETCHED);
+        let jobs = from.number(&format!("queue.prefetch.{queue}"), 0..=Queue::MOST_PREFETCHED);
         jobs.map(|jobs| (queue, jobs))
     });
     read.into_iter().collect()

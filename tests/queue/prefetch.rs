@@ -353,7 +353,7 @@ async fn q03_a_prefetch_that_cannot_work_is_refused() {
     for (options, says) in [
         (without_slots, "a queue that prefetches must have slots as well"),
         (
-            ahead(Worker::MOST_PREFETCHED + 1, options(1)),
+            ahead(Queue::MOST_PREFETCHED + 1, options(1)),
             "a queue may prefetch at most 5000 jobs: their leases are renewed in one statement",
         ),
     ] {
