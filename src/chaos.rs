@@ -30,7 +30,7 @@ mod site;
 mod wire;
 pub mod workload;
 
-use std::{io::Write as _, ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{fmt::Write as _, io::Write as _, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, anyhow};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -175,10 +175,10 @@ impl RunArgs {
             profile.name()
         );
         if self.arrivals != workload::ARRIVALS_PER_MINUTE {
-            command += &format!(" --arrivals {}", self.arrivals);
+            let _ = write!(command, " --arrivals {}", self.arrivals);
         }
         if let Some(sabotage) = self.sabotage {
-            command += &format!(" --sabotage {}", sabotage.name());
+            let _ = write!(command, " --sabotage {}", sabotage.name());
         }
         command
     }

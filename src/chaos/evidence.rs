@@ -1,7 +1,7 @@
 //! What is known when all is at rest: the simulators' ledgers, SQL, the bucket. Read once, into plain values, so that
 //! the invariants are functions that a test can call.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
@@ -89,6 +89,8 @@ pub struct DeliveryRow {
 pub struct LostClaim {
     /// `pid-<pid>-<boot>`.
     pub worker: String,
+    /// Taken back, ready for anybody.
+    pub rescued_at: DateTime<Utc>,
     /// The next claim of the job; `None`: there was none.
     pub reclaimed_at: Option<DateTime<Utc>>,
 }
@@ -250,7 +252,7 @@ pub(super) async fn unrest(site: &Site, db: &mut PgConnection) -> anyhow::Result
         .context("the database cannot be looked into")?;
     let pending = site.telegram.control().pending_updates().len();
     if pending > 0 {
-        open += &format!(", {pending} updates not fetched");
+        let _ = write!(open, ", {pending} updates not fetched");
     }
     Ok((!open.is_empty()).then_some(open))
 }

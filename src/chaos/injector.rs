@@ -22,7 +22,7 @@ use super::{
 /// Longer than any other worker needs to take over what a stopped one holds.
 const FROZEN: Duration = LEASE.saturating_add(SWEEP.saturating_mul(2));
 /// How long a failpoint waits for somebody to come by.
-const AMBUSH: Duration = Duration::from_secs(20);
+const AMBUSH: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(50);
 const TEN_MINUTES: i64 = 600;
 

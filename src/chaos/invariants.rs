@@ -11,7 +11,7 @@
 //! | I7 | dead letters are only what the faults made unwinnable | |
 //! | I8 | two holders of one lease never both commit; a final status stays | yes |
 //! | I9 | a delivery that was acknowledged is stored and has its disposition; a forged one is neither | yes |
-//! | I11 | a job of a killed worker is claimed again within the bound | |
+//! | I11 | a job of a killed worker is taken back within the bound | |
 //! | I12 | no retry storm: calls per training to FAL and Telegram stay in their budget, and work that waits is not enqueued again | |
 //!
 //! I10 (erasure) has no subject yet: users' data cannot be deleted through the bot.
@@ -26,10 +26,11 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 pub use super::evidence::Evidence;
+use super::evidence::LostClaim;
 pub use ends::Unwinnable;
 
-/// A job of a killed worker is claimed again within this: lease 3 s, sweep 1 s, and what outages of Postgres and a
-/// busy machine add.
+/// A job of a killed worker is taken back within this: lease 3 s, sweep 1 s, and what outages of Postgres and a busy
+/// machine add.
 pub const RECOVERY_BOUND: Duration = Duration::from_secs(30);
 /// Calls to FAL per training: archive, submit, polls, model; and retries under faults.
 const FAL_CALLS_PER_TRAINING: u64 = 60;
@@ -95,6 +96,14 @@ pub fn check_at_rest(evidence: &Evidence, deeds: &Deeds) -> Vec<Violation> {
 
 /// Seconds from each SIGKILL to each re-claim of what the worker held.
 pub fn recoveries(evidence: &Evidence, deeds: &Deeds) -> Vec<f64> {
+    seconds_from_death(evidence, deeds, |claim| claim.reclaimed_at)
+}
+
+fn seconds_from_death(
+    evidence: &Evidence,
+    deeds: &Deeds,
+    to: impl Fn(&LostClaim) -> Option<DateTime<Utc>>,
+) -> Vec<f64> {
     let mut seconds = Vec::new();
     for (pid, at) in &deeds.killed {
         let name = format!("pid-{pid}-");
@@ -102,24 +111,24 @@ pub fn recoveries(evidence: &Evidence, deeds: &Deeds) -> Vec<f64> {
             .lost_claims
             .iter()
             .filter(|claim| claim.worker.starts_with(&name));
-        let taken_over = lost.filter_map(|claim| Some((claim.reclaimed_at? - *at).as_seconds_f64()));
+        let after = lost.filter_map(|claim| Some((to(claim)? - *at).as_seconds_f64()));
         // What it had lost before, while it stood still, was not lost by its death.
-        seconds.extend(taken_over.filter(|seconds| *seconds > 0.0));
+        seconds.extend(after.filter(|seconds| *seconds > 0.0));
     }
     seconds.sort_by(f64::total_cmp);
     seconds
 }
 
+/// By the rescue and not by the next claim, which may wait for its turn behind what an overloaded machine has to do.
 fn recovers(evidence: &Evidence, deeds: &Deeds) -> Vec<Violation> {
-    let late = recoveries(evidence, deeds)
+    let late = seconds_from_death(evidence, deeds, |claim| Some(claim.rescued_at))
         .into_iter()
         .filter(|seconds| *seconds > RECOVERY_BOUND.as_secs_f64());
     late.map(|seconds| {
         let bound = RECOVERY_BOUND.as_secs();
-        Violation::new(
-            "I11",
-            format!("a job was claimed again {seconds:.1} s after its worker was killed, {bound} s at most"),
-        )
+        let what =
+            format!("a job was taken back {seconds:.1} s after its worker was killed, {bound} s at most");
+        Violation::new("I11", what)
     })
     .collect()
 }

@@ -122,24 +122,21 @@ impl Person<'_> {
             "new:portrait"
         };
         for message in chat.iter().rev() {
-            if self.plan.stops && self.press(message, "stop:")? {
+            if self.plan.stops && self.press(message, "stop:") {
                 return Ok(true);
             }
             if self.started {
                 continue;
             }
-            if self.press(message, "start:")? {
+            if self.press(message, "start:") {
                 self.started = true;
                 if self.plan.double_tap {
                     self.answered.clear();
-                    self.press(message, "start:")?;
+                    self.press(message, "start:");
                 }
                 return Ok(true);
             }
-            if self.press(message, kind)?
-                || self.press(message, "gender:")?
-                || self.press(message, "create")?
-            {
+            if self.press(message, kind) || self.press(message, "gender:") || self.press(message, "create") {
                 return Ok(true);
             }
             if asks(message, ":gender") && self.answered.insert((message.message_id, "name")) {
@@ -166,17 +163,17 @@ impl Person<'_> {
     }
 
     /// Presses the first button of this message that does this, once.
-    fn press(&mut self, message: &MessageView, action: &'static str) -> anyhow::Result<bool> {
+    fn press(&mut self, message: &MessageView, action: &'static str) -> bool {
         let mut offered = message
             .buttons
             .iter()
             .flatten()
             .filter_map(|button| button.data.as_deref());
         let Some(data) = offered.find(|data| data.starts_with(action)) else {
-            return Ok(false);
+            return false;
         };
         if !self.answered.insert((message.message_id, action)) {
-            return Ok(false);
+            return false;
         }
         // The bot may have changed the message in this moment; then the next look finds what it says now.
         let pressed = self.user.press_button(&ButtonChoice {
@@ -184,7 +181,7 @@ impl Person<'_> {
             data: Some(data.to_owned()),
             label: None,
         });
-        Ok(pressed.is_ok())
+        pressed.is_ok()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
+    fmt::{self, Write as _},
     time::Duration,
 };
 
@@ -243,7 +243,8 @@ impl Report {
     pub fn markdown(&self) -> String {
         let mut text =
             String::from("# Fault-injection report\n\nWritten by the command, not by hand:\n\n```sh\n");
-        text += &format!(
+        let _ = write!(
+            text,
             "cargo run --features chaos -- {}\n```\n\n",
             self.command.trim_start_matches("aisha ")
         );
@@ -254,8 +255,9 @@ impl Report {
         text += "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";
         for seed in &self.seeds {
             let ended = |status: &str| seed.trainings.get(status).copied().unwrap_or_default();
-            text += &format!(
-                "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {:.1} s | {} |\n",
+            let _ = writeln!(
+                text,
+                "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {:.1} s | {} |",
                 seed.seed,
                 seed.trainings(),
                 ended("completed"),
@@ -280,7 +282,7 @@ impl Report {
                 .iter()
                 .filter_map(|seed| seed.faults.get(kind.name()))
                 .sum();
-            text += &format!("| {} | {times} |\n", kind.name());
+            let _ = writeln!(text, "| {} | {times} |", kind.name());
         }
         text += "\nFailpoints, by the call and the commit they stand between:\n\n| failpoint | times |\n|---|---|\n";
         let mut failpoints: BTreeMap<&str, u32> = BTreeMap::new();
@@ -288,15 +290,15 @@ impl Report {
             *failpoints.entry(point).or_default() += times;
         }
         for (point, times) in failpoints {
-            text += &format!("| {point} | {times} |\n");
+            let _ = writeln!(text, "| {point} | {times} |");
         }
         for seed in self.seeds.iter().filter(|seed| !seed.holds()) {
-            text += &format!("\n## Seed {} did not hold\n\n", seed.seed);
+            let _ = write!(text, "\n## Seed {} did not hold\n\n", seed.seed);
             for violation in &seed.violations {
-                text += &format!("* {}: {}\n", violation.invariant, violation.what);
+                let _ = writeln!(text, "* {}: {}", violation.invariant, violation.what);
             }
             for line in &seed.shortfalls {
-                text += &format!("* too little: {line}\n");
+                let _ = writeln!(text, "* too little: {line}");
             }
         }
         text

@@ -185,8 +185,10 @@ async fn bucket(home: &Path, given: &Given) -> anyhow::Result<(Option<S3Server>,
             .filter(|value| !value.is_empty())
             .cloned()
     };
-    let (own, endpoint, region, access_key, secret_key, bucket) = match variable("S3_ENDPOINT") {
-        Some(endpoint) => (
+    let (own, endpoint, region, access_key, secret_key, bucket) = if let Some(endpoint) =
+        variable("S3_ENDPOINT")
+    {
+        (
             None,
             endpoint,
             variable("S3_REGION").unwrap_or_else(|| "us-east-1".to_owned()),
@@ -195,14 +197,12 @@ async fn bucket(home: &Path, given: &Given) -> anyhow::Result<(Option<S3Server>,
                 .context("S3_ENDPOINT is set: set S3_SECRET_KEY as well")?
                 .into(),
             variable("S3_BUCKET_AVATARS").unwrap_or_else(|| BUCKET.to_owned()),
-        ),
-        None => {
-            let server = S3Server::start(&home.join("s3"), &[BUCKET]).await?;
-            let (endpoint, region) = (server.endpoint.clone(), server.region.clone());
-            let (access, secret): (String, SecretString) =
-                (server.access_key.clone(), server.secret_key.clone());
-            (Some(server), endpoint, region, access, secret, BUCKET.to_owned())
-        }
+        )
+    } else {
+        let server = S3Server::start(&home.join("s3"), &[BUCKET]).await?;
+        let (endpoint, region) = (server.endpoint.clone(), server.region.clone());
+        let (access, secret): (String, SecretString) = (server.access_key.clone(), server.secret_key.clone());
+        (Some(server), endpoint, region, access, secret, BUCKET.to_owned())
     };
     let endpoint: url::Url = endpoint.parse().context("S3_ENDPOINT is no URL")?;
     let settings = ObjectStoreSettings {

@@ -69,7 +69,7 @@ fn fal_fault(kind: Kind, pick: u64) -> Option<Fault> {
             submit(answer(403, &[], body), When::Before)
         }
         Kind::FalLosesAnswer => submit(Effect::Close {}, When::After),
-        Kind::FalGarbage if pick % 2 == 0 => submit(Effect::Truncate { bytes: 20 }, When::After),
+        Kind::FalGarbage if pick.is_multiple_of(2) => submit(Effect::Truncate { bytes: 20 }, When::After),
         Kind::FalGarbage => submit(answer(200, &[], json!("{\"request_id\": 7")), When::After),
         Kind::FalStuck => Fault::new(Operation::Execution, Effect::StuckInQueue {}),
         Kind::FalFails => {
@@ -137,7 +137,7 @@ fn telegram_fault(kind: Kind, pick: u64) -> Option<telegram::Fault> {
         _ => return None,
     };
     // Of all messages the last one matters most: a lost answer waits for one, of other faults every second does.
-    let last_word = kind == Kind::TelegramLosesAnswer || pick % 2 == 0;
+    let last_word = kind == Kind::TelegramLosesAnswer || pick.is_multiple_of(2);
     Some(if last_word {
         fault.containing(person::ENDINGS[0])
     } else {
@@ -184,7 +184,7 @@ pub(super) async fn forge(site: &Site, pick: u64) -> anyhow::Result<Option<Forge
     let Some((request_id, Some(webhook))) = latest else {
         return Ok(None);
     };
-    let body = if pick % 2 == 0 {
+    let body = if pick.is_multiple_of(2) {
         json!({"request_id": request_id, "status": "ERROR", "error": FORGED, "payload": {"detail": FORGED}})
     } else {
         json!({"request_id": request_id, "status": "OK", "payload": {

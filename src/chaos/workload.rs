@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn a_seed_gives_one_crowd_of_the_size_asked_for() {
-        let minute = Duration::from_secs(60);
+        let minute = Duration::from_mins(1);
         let crowd = visits(7, minute, 120);
         assert_eq!(crowd, visits(7, minute, 120));
         assert_ne!(crowd, visits(8, minute, 120));

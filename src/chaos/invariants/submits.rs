@@ -91,7 +91,7 @@ pub(super) fn results_are_their_own(evidence: &Evidence) -> Vec<Violation> {
                         "FAL ended request {request:?} well, and training {id} failed ({:?})",
                         training.failure_code
                     ),
-                ))
+                ));
             }
             _ => {}
         }
@@ -116,7 +116,7 @@ pub(super) fn completed_means_verified(evidence: &Evidence) -> Vec<Violation> {
             found.push(Violation::new(
                 "I6",
                 format!("training {id} is completed, {what}"),
-            ))
+            ));
         };
         if training.avatar_status != "completed" {
             wrong(format!("its avatar is {}", training.avatar_status));

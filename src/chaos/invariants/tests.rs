@@ -266,7 +266,8 @@ fn i11_finds_a_job_that_nobody_took_over_in_time() {
         let (mut evidence, _) = in_order();
         evidence.lost_claims.push(LostClaim {
             worker: "pid-42-cafe".to_owned(),
-            reclaimed_at: Some(killed_at + chrono::TimeDelta::seconds(seconds)),
+            rescued_at: killed_at + chrono::TimeDelta::seconds(seconds),
+            reclaimed_at: None,
         });
         let deeds = Deeds {
             killed: vec![(42, killed_at)],
