@@ -81,14 +81,14 @@ async fn an_undecided_submit_fails_at_its_deadline_and_its_owner_is_told() {
 #[tokio::test]
 async fn an_attempt_that_died_before_its_first_byte_ends_by_the_same_rule() {
     let world = World::archived().await;
-    let hold = Effect::Hold {
+    let withheld = Effect::Hold {
         until_delivered: false,
     };
     world
         .fal
         .script(Fault {
             when: Some(When::Before),
-            ..Fault::new(Operation::Submit, hold)
+            ..Fault::new(Operation::Submit, withheld)
         })
         .unwrap();
     let job = world.job::<SubmitTraining>().await;
