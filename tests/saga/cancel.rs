@@ -212,7 +212,7 @@ async fn a_cancel_of_a_submit_that_is_never_found_ends_with_the_decision() {
 #[tokio::test]
 async fn fal_that_does_not_stop_is_given_up_and_its_result_is_kept() {
     let world = at_fal(Effect::StuckInProgress {}).await;
-    runs(&world).await;
+    world.fal.held(1).await.unwrap();
     world.fal.script(answers(202, "CANCELLATION_REQUESTED")).unwrap();
     world.cancel().await;
     world.run::<CancelTraining>().await;
