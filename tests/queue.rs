@@ -19,6 +19,7 @@ mod periodic;
 mod pooler;
 mod prefetch;
 mod processes;
+mod property;
 mod prune;
 mod rescue;
 mod stopping;

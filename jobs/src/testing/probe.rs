@@ -9,7 +9,7 @@ use sqlx::{PgConnection, PgPool};
 
 use crate::{
     job::{DeadReason, DedupeKey, DedupeScope, Done, Job, JobError, Policy, Queue},
-    queue::{self, Claim, FenceError},
+    queue::{self, Claim, FenceError, Interruption},
     runtime::{Behaviour, Handler, Kind, Meters, Registry, Undecodable},
 };
 
@@ -76,6 +76,16 @@ impl ProbeRun {
     /// As [`crate::job`]'s runs do it with their context.
     pub async fn complete_in(&self, tx: &mut PgConnection) -> Result<(), FenceError> {
         queue::complete_in(tx, &self.claim).await
+    }
+
+    /// Ends this run as a worker does that must stop: handed back, uncharged.
+    pub fn release(&self) {
+        self.claim.interrupt(Interruption::Released);
+    }
+
+    /// Ends this run as the heartbeat does that saw a cancellation.
+    pub fn see_cancelled(&self) {
+        self.claim.interrupt(Interruption::Cancelled);
     }
 }
 
