@@ -39,6 +39,8 @@ enum Command {
     #[command(subcommand)]
     Fal(ops::fal::Verb),
     #[command(subcommand)]
+    Queues(ops::queues::Verb),
+    #[command(subcommand)]
     Config(ops::config::Verb),
     #[command(subcommand)]
     Webhooks(ops::webhooks::Verb),
@@ -74,6 +76,7 @@ fn main() -> ExitCode {
         Command::Jobs(verb) => exit::run(ops::jobs::main(verb, given)),
         Command::Dlq(verb) => exit::run(ops::dlq::main(verb, given)),
         Command::Fal(verb) => exit::run(ops::fal::main(verb, given)),
+        Command::Queues(verb) => exit::run(ops::queues::main(verb, given)),
         Command::Config(verb) => exit::run(ops::config::main(verb, given)),
         Command::Webhooks(verb) => exit::run(ops::webhooks::main(verb, given)),
         #[cfg(feature = "simulators")]

@@ -8,6 +8,7 @@ pub mod fal;
 pub mod jobs;
 pub mod migrate;
 mod print;
+pub mod queues;
 #[cfg(feature = "simulators")]
 pub mod simulators;
 pub mod webhooks;

@@ -13,6 +13,7 @@
 mod fal;
 mod layers;
 mod problems;
+mod rates;
 mod reader;
 mod roles;
 mod sections;
@@ -23,6 +24,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 pub use fal::{ArchiveDelivery, FalSettings, WebhookVerification};
 pub use layers::{Layers, Origin};
 pub use problems::{Problem, Problems};
+pub use rates::RateSettings;
 pub use reader::parse_duration;
 pub use roles::{
     BotSettings, MigrateSettings, OperatorSettings, OpsSettings, Role, SimulatorSettings, WebSettings,

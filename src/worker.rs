@@ -265,5 +265,6 @@ fn options(settings: &WorkerSettings) -> WorkerOptions {
         sweep,
         poll,
         grace,
+        rates: settings.rates.of_queues(),
     }
 }

@@ -54,6 +54,11 @@ fn every_verb_has_an_example_in_its_help() {
         "dlq show",
         "dlq retry",
         "dlq drop",
+        "queues list",
+        "queues pause",
+        "queues resume",
+        "queues limit",
+        "queues log",
         "config check",
         "config show",
     ];

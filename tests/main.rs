@@ -27,6 +27,7 @@ mod object_store;
 mod private_cluster;
 mod procfile;
 mod queue;
+mod queues;
 mod saga;
 mod settings;
 mod store_photo;

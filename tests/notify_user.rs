@@ -15,6 +15,7 @@ use jobs::texts::{Message, Phrase};
 use crate::support::{Core, PATIENCE};
 
 mod killed;
+mod rates;
 mod refusals;
 
 /// A reply that waits in the outbox; its job.

@@ -12,6 +12,7 @@ mod dedupe;
 mod enqueueing;
 mod failures;
 mod fencing;
+mod governed;
 mod helpers;
 mod metrics;
 mod outages;
@@ -21,9 +22,11 @@ mod prefetch;
 mod processes;
 mod property;
 mod prune;
+mod rates;
 mod rescue;
 mod stopping;
 mod traces;
+mod turns;
 mod versions;
 mod wake_ups;
 
@@ -36,7 +39,7 @@ use std::{
 };
 
 use jobs::{
-    enqueue::{Enqueued, enqueue},
+    enqueue::{Enqueued, enqueue, enqueue_for},
     job::{Done, Job, JobError, Queue},
     queue::{JobHistory, JobId, JobState, Operator},
     runtime::{Registry, Worker, WorkerError, WorkerOptions},
@@ -68,6 +71,7 @@ fn options(slots: usize) -> WorkerOptions {
         sweep: Duration::from_millis(200),
         poll: NEVER,
         grace: NEVER,
+        rates: Vec::new(),
     }
 }
 
@@ -214,6 +218,19 @@ async fn add<J: Job>(pool: &PgPool, job: &J) -> JobId {
 /// Commits a probe.
 async fn probe(pool: &PgPool, says: &str) -> JobId {
     add(pool, &Probe::new(says)).await
+}
+
+/// Commits a probe for somebody.
+async fn probe_for(pool: &PgPool, key: &str, says: &str) -> JobId {
+    let mut tx = pool.begin().await.expect("begin");
+    let added = enqueue_for(&mut tx, key, &Probe::new(says))
+        .await
+        .expect("enqueue");
+    tx.commit().await.expect("commit");
+    match added {
+        Enqueued::New(id) => id,
+        Enqueued::AlreadyLive => panic!("a probe without a dedupe key is always new"),
+    }
 }
 
 /// What is known of a job.

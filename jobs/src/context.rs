@@ -19,6 +19,7 @@ use crate::{
     clients::{fal::FalClient, object_store::ObjectStore, telegram::TelegramClient},
     database::{self, Single, single},
     domain::{Patience, Trainers, WebhookBase},
+    job::Queue,
     prune::Retention,
     queue::{self, Claim, FenceError},
     texts::Texts,
@@ -180,6 +181,20 @@ impl Context {
     /// transaction that a stale runner must not commit.
     pub async fn fence(&self, tx: &mut PgConnection) -> Result<(), FenceError> {
         queue::fence(tx, &self.claim).await
+    }
+
+    /// The other side asked for silence (429): no job of this fairness key starts in `queue` for so long, on any
+    /// worker; without a key, no job of the queue. Several keys within seconds mean everybody: answers whether so.
+    pub(crate) async fn hold_back(
+        &self,
+        queue: Queue,
+        key: Option<&str>,
+        silence: Duration,
+    ) -> Result<bool, sqlx::Error> {
+        let mut db = self.single().await?;
+        let everybody = queue::hold_back(&mut db, queue, key, silence).await?;
+        db.commit().await?;
+        Ok(everybody)
     }
 
     /// Ends the job in `tx`, so that its effect and its end are one commit; the run then returns

@@ -11,7 +11,7 @@
 //!   our enqueue and our commit, read the old state, and the news would be lost.
 //! * One statement, however many jobs; at most one NOTIFY a statement and queue, none while nobody sleeps.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, fmt, time::Duration};
 
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
@@ -73,6 +73,14 @@ pub enum EnqueueError {
         /// Its size.
         bytes: usize,
     },
+    /// A fairness key that is empty, or longer than [`MAX_KEY_BYTES`].
+    #[error("fairness key of {kind} has {bytes} bytes: use 1 to {MAX_KEY_BYTES}, such as a user's id")]
+    UnfitFairKey {
+        /// [`Job::NAME`].
+        kind: &'static str,
+        /// Its size.
+        bytes: usize,
+    },
     /// The database refused or did not answer; the transaction is lost.
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
@@ -88,10 +96,11 @@ impl From<EnqueueError> for JobError {
 }
 
 /// When a job may start, and how it ranks.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     when: When,
     priority: Option<i16>,
+    fair_key: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -124,6 +133,14 @@ impl Options {
         self
     }
 
+    /// Who the job is for, e.g. a user: the keys of a queue take turns, and each has a limit and a rate of its own
+    /// (`queue/governed.rs`). Without one, all such jobs of the queue share a turn.
+    #[must_use]
+    pub fn fair_key(mut self, key: impl fmt::Display) -> Self {
+        self.fair_key = Some(key.to_string());
+        self
+    }
+
     const fn delay_seconds(&self) -> f64 {
         match self.when {
             When::In(delay) => delay.as_secs_f64(),
@@ -153,6 +170,15 @@ pub async fn enqueue_in<J: Job>(
     enqueue_with(tx, job, Options::default().delay(delay)).await
 }
 
+/// Enqueues one job that is for somebody, e.g. a user: it waits for their turn ([`Options::fair_key`]).
+pub async fn enqueue_for<J: Job>(
+    tx: &mut PgConnection,
+    key: impl fmt::Display,
+    job: &J,
+) -> Result<Enqueued, EnqueueError> {
+    enqueue_with(tx, job, Options::default().fair_key(key)).await
+}
+
 /// Enqueues one job with [`Options`].
 pub async fn enqueue_with<J: Job>(
     tx: &mut PgConnection,
@@ -161,6 +187,7 @@ pub async fn enqueue_with<J: Job>(
 ) -> Result<Enqueued, EnqueueError> {
     let payload = payload(job)?;
     let key = checked_key(job)?;
+    check_fair_key::<J>(options.fair_key.as_deref())?;
     loop {
         let id = sqlx::query_file_scalar!(
             "src/queue/sql/enqueue.sql",
@@ -174,6 +201,7 @@ pub async fn enqueue_with<J: Job>(
             key.as_ref().map(|key| key.key.as_str()),
             key.as_ref().map(|key| key.scope) as _,
             traceparent(),
+            options.fair_key.as_deref(),
         )
         .fetch_optional(&mut *tx)
         .await?;
@@ -319,5 +347,14 @@ fn checked_key<J: Job>(job: &J) -> Result<Option<DedupeKey>, EnqueueError> {
             bytes: key.key.len(),
         }),
         key => Ok(key),
+    }
+}
+
+fn check_fair_key<J: Job>(key: Option<&str>) -> Result<(), EnqueueError> {
+    match key.map(str::len) {
+        Some(bytes) if bytes == 0 || bytes > MAX_KEY_BYTES => {
+            Err(EnqueueError::UnfitFairKey { kind: J::NAME, bytes })
+        }
+        _ => Ok(()),
     }
 }

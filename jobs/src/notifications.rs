@@ -19,8 +19,8 @@ use sqlx::PgConnection;
 
 use crate::{
     archive::Limits,
-    domain::{Action, AvatarId, FailureCode, Step, TrainingId, UserId},
-    enqueue::{EnqueueError, enqueue, enqueue_in},
+    domain::{Action, AvatarId, FailureCode, NotificationId, Step, TrainingId, UserId},
+    enqueue::{EnqueueError, Options, enqueue_with},
     notify_user::NotifyUser,
     store::{
         avatars,
@@ -136,10 +136,7 @@ pub(crate) async fn progress(
     };
     let message = progress_message(tx, training, &subject, stage).await?;
     match notifications::raise(tx, Kind::Progress, About::Training(training), &message, false).await? {
-        Raised::Changed(id) => {
-            enqueue_in(tx, &NotifyUser::new(id), GATHER).await?;
-            Ok(())
-        }
+        Raised::Changed(id) => bring(tx, subject.user_id, id, GATHER).await,
         Raised::Unchanged => Ok(()),
         Raised::NoneOpen => start_progress(tx, training, &subject, &message, Place::New).await,
     }
@@ -280,7 +277,7 @@ async fn ended(
     if let Raised::Changed(id) =
         notifications::raise(tx, Kind::Progress, About::Training(training), &last, true).await?
     {
-        enqueue(tx, &NotifyUser::new(id)).await?;
+        bring(tx, subject.user_id, id, Duration::ZERO).await?;
     }
     let new = New {
         user_id: subject.user_id,
@@ -298,7 +295,7 @@ async fn ended(
 /// The user is back: how their trainings ended while nothing could reach them is told now.
 pub(crate) async fn resume_finals(tx: &mut PgConnection, user: UserId) -> Result<(), EnqueueError> {
     for id in notifications::reopen_finals(tx, user).await? {
-        enqueue(tx, &NotifyUser::new(id)).await?;
+        bring(tx, user, id, Duration::ZERO).await?;
     }
     Ok(())
 }
@@ -311,12 +308,12 @@ pub(crate) async fn photos_changed(
     avatar: AvatarId,
     limits: &Limits,
 ) -> Result<(), EnqueueError> {
-    let Some((_, message)) = photos_message(tx, avatar, limits).await? else {
+    let Some((user, message)) = photos_message(tx, avatar, limits).await? else {
         return Ok(());
     };
     match notifications::raise(tx, Kind::Photos, About::Avatar(avatar), &message, false).await? {
         Raised::Changed(id) => {
-            enqueue_in(tx, &NotifyUser::new(id), GATHER).await?;
+            bring(tx, user, id, GATHER).await?;
         }
         Raised::Unchanged => {}
         Raised::NoneOpen => show_photos(tx, avatar, limits, Place::New).await?,
@@ -426,8 +423,20 @@ async fn rejected(tx: &mut PgConnection, avatar: AvatarId) -> Result<Option<Phra
 /// Outbox row and job, unless the key was used before.
 async fn send(tx: &mut PgConnection, new: &New<'_>) -> Result<(), EnqueueError> {
     if let Some(id) = notifications::insert(tx, new).await? {
-        enqueue(tx, &NotifyUser::new(id)).await?;
+        bring(tx, new.user_id, id, Duration::ZERO).await?;
     }
+    Ok(())
+}
+
+/// Enqueues the delivery of an outbox row. Readers take turns, and each chat has a rate of its own.
+async fn bring(
+    tx: &mut PgConnection,
+    reader: UserId,
+    id: NotificationId,
+    after: Duration,
+) -> Result<(), EnqueueError> {
+    let options = Options::default().fair_key(reader).delay(after);
+    enqueue_with(tx, &NotifyUser::new(id), options).await?;
     Ok(())
 }
 

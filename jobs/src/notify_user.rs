@@ -29,7 +29,7 @@ use crate::{
     clients::telegram::Failure,
     context::Context,
     domain::{NotificationId, UserId},
-    enqueue::enqueue,
+    enqueue::enqueue_for,
     job::{DeadReason, DedupeKey, Done, Job, JobError, Policy, Queue, Run},
     store::{
         notifications::{self, Due},
@@ -86,7 +86,7 @@ impl Run for NotifyUser {
             && let Some(earlier) = notifications::before(&mut db, &due).await?
         {
             // Whoever delivers it wakes us. Normally it has its job; one whose job was lost gets a new one here.
-            enqueue(&mut db, &Self::new(earlier)).await?;
+            enqueue_for(&mut db, due.user_id, &Self::new(earlier)).await?;
             db.commit().await?;
             return Ok(Done::Skipped(
                 "an earlier message of the chat goes first and wakes this one",
@@ -209,6 +209,13 @@ async fn failed(cx: &Context, due: &Due, failure: Failure) -> Result<Done, JobEr
             let mut db = cx.single().await?;
             users::keep_quiet(&mut db, due.user_id, wait.as_secs_f64()).await?;
             db.commit().await?;
+            // The row above stays with the user; this keeps what else waits for them from being claimed at all.
+            if cx
+                .hold_back(NotifyUser::QUEUE, Some(&due.user_id.to_string()), wait)
+                .await?
+            {
+                warn!("Telegram asks several chats at once to wait: no message goes out for {wait:?}");
+            }
             metrics::counter!("aisha_telegram_rate_limited_total").increment(1);
             Err(Failure::Busy(wait).into())
         }
@@ -235,7 +242,7 @@ async fn unreachable(cx: &Context, due: &Due, why: &str) -> Result<Done, JobErro
 
 async fn wake_next(tx: &mut PgConnection, user: UserId) -> Result<(), JobError> {
     if let Some(next) = notifications::next_waiting(tx, user).await? {
-        enqueue(tx, &NotifyUser::new(next)).await?;
+        enqueue_for(tx, user, &NotifyUser::new(next)).await?;
     }
     Ok(())
 }

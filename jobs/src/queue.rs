@@ -15,7 +15,8 @@
 //! Its running jobs keep their lease, then any worker's sweep makes them ready again with the attempt charged.
 //!
 //! Read next: `migrations/*_create_jobs.sql`, then `pump.rs` (claims and acks), `slots.rs`, `settle.rs` (every other end),
-//! `heartbeat.rs`, `sweep.rs` (rescue and promotion), `wake.rs` (no lost wake-up), `periodic.rs`, `apalis.rs`.
+//! `governed.rs` (pauses, limits, rates, turns), `heartbeat.rs`, `sweep.rs` (rescue and promotion), `wake.rs` (no
+//! lost wake-up), `periodic.rs`, `apalis.rs`.
 
 use std::fmt;
 
@@ -25,11 +26,13 @@ mod apalis;
 mod backoff;
 mod bury;
 mod claim;
+mod controls;
 mod dead_letters;
 mod depth;
 mod engine;
 mod exchange;
 mod fence;
+mod governed;
 mod heartbeat;
 mod inspect;
 mod keys;
@@ -45,8 +48,10 @@ mod sweep;
 mod wake;
 
 pub use claim::Claim;
+pub use controls::{ControlChange, Controls, Limits, QueueControl};
 pub use dead_letters::{DeadReasonCount, Retried, Retry};
 pub use fence::FenceError;
+pub use governed::{Rate, Rates};
 pub use inspect::{Cancelled, JobFilter, JobHistory, JobRow, Operator, PastClaim, QueueCount};
 pub use periodic::{BadPeriodic, CatchUp, Periodic, Schedule};
 pub use prune::{Keep, Stretch, prune_stretch};
@@ -60,6 +65,7 @@ pub(crate) use depth::sample_forever;
 pub(crate) use engine::{Engine, Timing};
 pub(crate) use exchange::{Claimed, Known, KnownKind, claim_one};
 pub(crate) use fence::{complete_in, complete_in as complete, fence};
+pub(crate) use governed::hold_back;
 pub(crate) use heartbeat::Heartbeat;
 pub(crate) use keys::{live_by_key, withdraw};
 pub(crate) use periodic::{Timetable, tick_forever};

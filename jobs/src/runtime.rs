@@ -17,8 +17,8 @@ use tracing::{info, warn};
 use crate::{
     job::Queue,
     queue::{
-        Assignment, Ending, Engine, Heartbeat, Interruption, Pump, Room, Settler, Timetable, Timing, attend,
-        listen_forever, promote_forever, sample_forever, sweep_forever, tick_forever,
+        Assignment, Ending, Engine, Heartbeat, Interruption, Pump, Rates, Room, Settler, Timetable, Timing,
+        attend, listen_forever, promote_forever, sample_forever, sweep_forever, tick_forever,
     },
 };
 
@@ -52,6 +52,8 @@ pub struct WorkerOptions {
     pub poll: Duration,
     /// After the soft stop, how long running jobs may go on before they are handed back.
     pub grace: Duration,
+    /// How fast jobs of some queues may start, over all workers: each must be given the same.
+    pub rates: Vec<(Queue, Rates)>,
 }
 
 impl Default for WorkerOptions {
@@ -65,6 +67,7 @@ impl Default for WorkerOptions {
             sweep: Duration::from_secs(5),
             poll: Duration::from_secs(1),
             grace: Duration::from_secs(25),
+            rates: Vec::new(),
         }
     }
 }
@@ -113,6 +116,18 @@ impl Worker {
         if options.lease < options.beat * 3 {
             return Err(WorkerError::Options(
                 "queue.lease must be at least three times queue.beat",
+            ));
+        }
+        let rates = options
+            .rates
+            .iter()
+            .flat_map(|(_, rates)| [rates.queue, rates.key]);
+        if rates
+            .flatten()
+            .any(|rate| rate.burst == 0 || !rate.per_second.is_normal() || rate.per_second < 0.0)
+        {
+            return Err(WorkerError::Options(
+                "a rate must be more than nothing, and its burst at least 1",
             ));
         }
         if [options.beat, options.sweep, options.poll].contains(&Duration::ZERO) {
@@ -240,7 +255,16 @@ impl Worker {
                 slots,
                 prefetch: ahead.map_or(0, |(_, jobs)| *jobs),
             };
-            let (pump, slots) = Pump::new(Arc::clone(&self.engine), queue, room, known.clone(), soft.clone());
+            let rates = self.options.rates.iter().find(|(here, _)| *here == queue);
+            let rates = rates.map_or_else(Rates::default, |(_, rates)| *rates);
+            let (pump, slots) = Pump::new(
+                Arc::clone(&self.engine),
+                queue,
+                room,
+                known.clone(),
+                rates,
+                soft.clone(),
+            );
             queues.spawn(pump.run());
             let (registry, engine) = (Arc::clone(&self.registry), Arc::clone(&self.engine));
             let handler = move |job| handle(Arc::clone(&registry), Arc::clone(&engine), job).boxed();

@@ -26,12 +26,14 @@ use crate::{
         AttemptEvidence, AttemptOutcome, Fact, FailureCode, FalRequest, NextJob, SagaStep, Tell, TrainingId,
         TrainingSource, TrainingStatus,
     },
-    enqueue::{EnqueueError, enqueue, enqueue_in},
+    enqueue::{EnqueueError, Enqueued, enqueue, enqueue_for, enqueue_in},
+    job::Job,
     notifications::{self, Stage},
     poll_status::PollStatus,
     store::{
         attempts::{self, Attempt, NewAttempt},
         training_endings::{self, Ending},
+        training_requests,
         trainings::{self, Observation, StoredArchive, Training, VerifiedModel},
     },
     store_model::StoreModel,
@@ -107,13 +109,25 @@ pub(crate) async fn carry_on(
     poll_in: Duration,
 ) -> Result<(), EnqueueError> {
     match job {
-        NextJob::Build => enqueue(tx, &BuildArchive::new(id)).await,
+        NextJob::Build => enqueue_for_owner(tx, id, &BuildArchive::new(id)).await,
         NextJob::Submit => enqueue(tx, &SubmitTraining::new(id)).await,
         NextJob::Poll => enqueue_in(tx, &PollStatus::new(id), poll_in).await,
         NextJob::Cancel => enqueue(tx, &CancelTraining::new(id)).await,
-        NextJob::Store => enqueue(tx, &StoreModel::new(id)).await,
+        NextJob::Store => enqueue_for_owner(tx, id, &StoreModel::new(id)).await,
     }
     .map(drop)
+}
+
+/// Work on a training's bytes waits for its owner's turn.
+async fn enqueue_for_owner<J: Job>(
+    tx: &mut PgConnection,
+    id: TrainingId,
+    job: &J,
+) -> Result<Enqueued, EnqueueError> {
+    match training_requests::subject(tx, id).await? {
+        Some(subject) => enqueue_for(tx, subject.user_id, job).await,
+        None => enqueue(tx, job).await,
+    }
 }
 
 /// requested → archived: the submit is next.

@@ -28,7 +28,7 @@ use crate::{
     clients::telegram::{DownloadError, Failure},
     context::Context,
     domain::{PhotoId, PhotoStatus},
-    enqueue::enqueue,
+    enqueue::enqueue_for,
     job::{DeadReason, DedupeKey, Done, Job, JobError, Policy, Queue, Run},
     notifications,
     store::{
@@ -105,7 +105,7 @@ impl Run for StorePhoto {
         avatars::lock_draft(tx, photo.avatar_id).await?;
         if photos::reject(tx, photo.id, photos::UNAVAILABLE).await? {
             // It finds the photo settled and brings the counter up to date, for which it has the limits.
-            enqueue(tx, &Self::new(photo.id)).await?;
+            enqueue_for(tx, photo.user_id, &Self::new(photo.id)).await?;
         }
         Ok(())
     }

@@ -98,6 +98,7 @@ pub async fn main(args: Args) -> Result<(), Failure> {
         sweep: Duration::from_millis(args.sweep),
         poll: Duration::from_millis(args.poll),
         grace,
+        rates: Vec::new(),
     };
     let worker = Worker::with_registry(&pool, registry, options).context("the worker cannot be started")?;
     worker

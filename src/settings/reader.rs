@@ -165,6 +165,21 @@ impl<'a> Reader<'a> {
         Some(duration)
     }
 
+    /// A rate, such as `25/s`, as so many a second.
+    pub(super) fn per_second(&mut self, key: &str) -> Option<f64> {
+        let value = self.required(key, "25/s")?;
+        let rate = parse_rate(&value.text);
+        if rate.is_none() {
+            self.wrong(
+                key,
+                value,
+                "it is no rate",
+                "Write a whole number from 1 to 100000 and a unit, such as 25/s, 20/m or 100/h.",
+            );
+        }
+        rate
+    }
+
     /// An http or https URL.
     pub(super) fn url(&mut self, key: &str, example: &str) -> Option<Url> {
         let value = self.required(key, example)?;
@@ -248,9 +263,37 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
         .map(Duration::from_millis)
 }
 
+/// `25/s` and the like, as so many a second.
+fn parse_rate(text: &str) -> Option<f64> {
+    let (count, unit) = text.split_once('/')?;
+    let seconds = match unit {
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return None,
+    };
+    let count = count
+        .parse::<u32>()
+        .ok()
+        .filter(|count| (1..=100_000).contains(count))?;
+    Some(f64::from(count) / seconds)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rate_is_a_count_and_a_unit_and_nothing_else() {
+        for (text, per_second) in [("25/s", 25.0), ("30/m", 0.5), ("36/h", 0.01)] {
+            assert_eq!(parse_rate(text), Some(per_second), "{text}");
+        }
+        for text in [
+            "", "25", "/s", "0/s", "-1/s", "1.5/s", "25/sec", "25 /s", "100001/s",
+        ] {
+            assert_eq!(parse_rate(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn a_duration_is_a_number_and_a_unit_and_nothing_else() {

@@ -7,6 +7,7 @@ use secrecy::SecretString;
 
 use super::{
     fal::{FalSettings, WebhookVerification},
+    rates::RateSettings,
     reader::Reader,
     sections::{
         DatabaseSettings, LogSettings, MILLISECOND, MINUTE, PhotoSettings, QueueSettings, S3Settings,
@@ -144,6 +145,8 @@ pub struct WorkerSettings {
     pub queue: QueueSettings,
     /// How long what has ended is kept.
     pub retention: Retention,
+    /// How fast it may ask Telegram and FAL, together with all others.
+    pub rates: RateSettings,
     /// Jobs that run here at once, for each queue that is taken from.
     pub slots: BTreeMap<Queue, usize>,
     /// Claims beyond the slots, for each queue that there is; 0: strict.
@@ -166,6 +169,7 @@ impl Role for WorkerSettings {
         let photos = PhotoSettings::read(from);
         let queue = QueueSettings::read(from);
         let retention = retention(from);
+        let rates = RateSettings::read(from);
         let slots = read_slots(from);
         let prefetch = read_prefetch(from);
         let health_listen = from.optional("health.listen", "127.0.0.1:9001");
@@ -180,6 +184,7 @@ impl Role for WorkerSettings {
             photos: photos?,
             queue: queue?,
             retention: retention?,
+            rates: rates?,
             slots: slots?,
             prefetch: prefetch?,
             health_listen: health_listen?,

@@ -5,7 +5,8 @@ use std::{os::unix::process::ExitStatusExt as _, time::Duration};
 use aisha::dev::postgres::{Options, PrivateCluster};
 use jobs::{
     enqueue::enqueue_many,
-    queue::{JobId, JobState},
+    job::Queue,
+    queue::{Controls, JobId, JobState, Limits},
     runtime::WorkerOptions,
     testing::Probe,
 };
@@ -80,6 +81,30 @@ async fn q06_the_job_of_a_killed_worker_runs_again_on_another() {
         lost_after.to_std().unwrap() < Duration::from_secs(20),
         "{lost_after}"
     );
+    drop((gate, heir));
+}
+
+/// What the dead one held counts until it is rescued; then the place is free, for it and for what waited.
+#[tokio::test(flavor = "multi_thread")]
+async fn q14_a_limit_survives_a_kill_and_frees_the_place_at_the_rescue() {
+    let db = Db::new().await;
+    let limits = Limits {
+        max_running: Some(1),
+        max_running_per_key: None,
+    };
+    let controls = Controls::new(db.pool.clone());
+    controls.limit(Queue::Upkeep, limits, "test", None).await.unwrap();
+    let gate = SharedGate::closed(&db, 1).await;
+    let mut victim = claiming(&db, &["--name", "victim", "--lease", "1500"]).await;
+    let held = probe(&db.pool, "first:gate:1; effect").await;
+    held_by(&db.pool, held).await;
+    let heir = claiming(&db, &["--name", "heir", "--slots", "4"]).await;
+    let waiting = probe(&db.pool, "effect").await;
+    victim.kill();
+    let held = reaches(&db.pool, held, JobState::Done).await;
+    let waiting = reaches(&db.pool, waiting, JobState::Done).await.job;
+    assert_eq!(outcomes(&held), ["lost", "done"]);
+    assert!(waiting.claimed_at.unwrap() >= held.claims[0].ended_at);
     drop((gate, heir));
 }
 

@@ -3,7 +3,7 @@
 use super::{ProducerError, Turn};
 use crate::{
     domain::{AvatarId, AvatarStatus, Gender, Step, TrainingType},
-    enqueue::enqueue,
+    enqueue::enqueue_for,
     notifications::{self, Place},
     store::{avatars, notifications as outbox, photos},
     store_photo::StorePhoto,
@@ -130,7 +130,8 @@ impl Turn {
             let refused = photos::refusal(&mut self.tx, draft.id, unique_id).await?;
             return Ok(refused.map_or(PhotoTaken::Known, PhotoTaken::Refused));
         };
-        enqueue(&mut self.tx, &StorePhoto::new(photo)).await?;
+        let user = self.user()?;
+        enqueue_for(&mut self.tx, user, &StorePhoto::new(photo)).await?;
         notifications::photos_changed(&mut self.tx, draft.id, &self.rules.photos).await?;
         Ok(PhotoTaken::Yes)
     }

@@ -6,7 +6,7 @@ use super::{ProducerError, Turn};
 use crate::{
     build_archive::BuildArchive,
     domain::{AvatarId, AvatarStatus, TrainingId, TrainingType, portrait_trigger, style_trigger},
-    enqueue::enqueue,
+    enqueue::enqueue_for,
     notifications::{self, Place},
     store::{
         avatars, photos,
@@ -83,7 +83,7 @@ impl Turn {
             },
         )
         .await?;
-        enqueue(&mut self.tx, &BuildArchive::new(training)).await?;
+        enqueue_for(&mut self.tx, user, &BuildArchive::new(training)).await?;
         notifications::training_requested(&mut self.tx, training, place).await?;
         info!(training.id = %training, avatar.id = %avatar, user.id = %user, training.r#type = %draft.training_type,
             "Training {training} of avatar {avatar} was requested");

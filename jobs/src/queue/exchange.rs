@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
-use super::{Claim, ClaimId, JobId, claim::Grant};
+use super::{Claim, ClaimId, JobId, claim::Grant, governed::Governed};
 use crate::{
     chaos::lease_seconds,
     job::{DedupeScope, Queue},
@@ -31,7 +31,7 @@ pub(crate) struct KnownKind {
 pub(crate) struct Known {
     kinds: Vec<KnownKind>,
     pub(super) names: Vec<String>,
-    versions: Vec<i16>,
+    pub(super) versions: Vec<i16>,
     pub(super) max_attempts: Vec<i32>,
 }
 
@@ -48,7 +48,7 @@ impl FromIterator<KnownKind> for Known {
 }
 
 impl Known {
-    fn find(&self, name: &str) -> Option<KnownKind> {
+    pub(super) fn find(&self, name: &str) -> Option<KnownKind> {
         self.kinds.iter().find(|kind| kind.name == name).copied()
     }
 }
@@ -107,13 +107,18 @@ pub(super) struct Exchanged {
     pub waits: Vec<Duration>,
     /// There are jobs that must run alone.
     pub suspects: bool,
+    /// Nothing was claimed, because that is `governed.rs`'s in this queue now.
+    pub is_governed: bool,
+    /// What a governed claim, if there was one, learnt.
+    pub governed: Option<Governed>,
 }
 
-/// A row of the answer; all but the first three are those of a claimed job.
+/// A row of the answer; all but the first four are those of a claimed job.
 struct Row {
     acked: i64,
     now: DateTime<Utc>,
     suspects: bool,
+    governed: bool,
     id: Option<i64>,
     kind: Option<String>,
     payload: Option<Json<Box<RawValue>>>,
@@ -139,6 +144,7 @@ impl Exchange<'_> {
         if let Some(row) = rows.first() {
             exchanged.acked = usize::try_from(row.acked).unwrap_or(0);
             exchanged.suspects = row.suspects;
+            exchanged.is_governed = row.governed;
         }
         exchanged.claimed.reserve(rows.len());
         exchanged.waits.reserve(rows.len());
@@ -257,6 +263,6 @@ pub(crate) async fn claim_one(
 }
 
 /// A span that the database measured; a clock that was set back makes none.
-fn seconds(seconds: f64) -> Duration {
+pub(super) fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or(Duration::ZERO)
 }

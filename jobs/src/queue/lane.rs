@@ -8,6 +8,7 @@ use tracing::info;
 use super::{
     Claim, ClaimId, Engine, Known,
     exchange::{Exchange, Exchanged, Wanted},
+    governed::Rules,
     link::{Link, timed_out},
 };
 use crate::job::Queue;
@@ -28,6 +29,8 @@ pub(super) struct Order {
     /// Among the acks are some that may free a key which another job waits for.
     pub coalesced: bool,
     pub wanted: Wanted,
+    /// What there is to keep to.
+    pub rules: Rules,
     /// How many wake-ups the pump had heard when it gave the order.
     pub heard: u64,
 }
@@ -91,7 +94,7 @@ impl Lane {
         };
         let db = self.link.get().await?;
         self.unheard.push(exchange.claim);
-        let exchanged = timeout(limit, exchange.run(db))
+        let exchanged = timeout(limit, order.rules.claim(db, exchange))
             .await
             .map_err(|_| timed_out())??;
         self.link.settle().await?;

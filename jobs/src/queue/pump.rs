@@ -28,6 +28,7 @@ use super::{
     Claim, Claimed, Engine, Known, Slots,
     backoff::{Backoff, jittered},
     exchange::{Exchanged, Wanted},
+    governed::{Governor, Rates},
     lane::{Lane, Order, Trip},
     release::release_buffered,
     wake::Sleeper,
@@ -78,6 +79,7 @@ pub(crate) struct Pump {
     known: Arc<Known>,
     slots: Arc<Slots>,
     sleeper: Sleeper,
+    governor: Governor,
     meters: Meters,
     stop: CancellationToken,
     idle: Vec<Lane>,
@@ -120,12 +122,14 @@ impl Pump {
         queue: Queue,
         room: Room,
         known: Known,
+        rates: Rates,
         stop: CancellationToken,
     ) -> (Self, Arc<Slots>) {
         let slots = Slots::new(room.slots);
         let name = queue.as_str();
         let pump = Self {
             sleeper: Sleeper::new(Arc::clone(&engine), queue),
+            governor: Governor::new(queue, rates),
             idle: (0..room.lanes()).map(|_| Lane::new(&engine)).collect(),
             engine,
             queue,
@@ -161,7 +165,8 @@ impl Pump {
             self.gather().await;
             if self.stop.is_cancelled() {
                 self.hand_back().await;
-                if self.held == 0 && self.under_way.is_empty() && !self.idle.iter().any(Lane::owes) {
+                let owes = self.governor.owes_a_look() || self.idle.iter().any(Lane::owes);
+                if self.held == 0 && self.under_way.is_empty() && !owes {
                     break;
                 }
             }
@@ -200,7 +205,7 @@ impl Pump {
             } else {
                 self.engine.held.remove([&returned.claim]);
                 self.held -= 1;
-                self.look |= returned.coalesces;
+                self.look |= returned.coalesces | self.governor.ended();
             }
         }
     }
@@ -228,7 +233,7 @@ impl Pump {
         let wanted = self.wanted();
         let owing = self.idle.iter().position(Lane::owes);
         let worth = match self.under_way.len() {
-            0 => self.acks.len() + wanted.count() > 0,
+            0 => self.acks.len() + wanted.count() > 0 || self.governor.owes_a_look(),
             _ => self.acks.len() >= self.room.batch(),
         };
         if !worth && owing.is_none() {
@@ -240,6 +245,11 @@ impl Pump {
         else {
             return false;
         };
+        let places = if self.stop.is_cancelled() {
+            0
+        } else {
+            (self.room.slots + self.acks.len()).saturating_sub(self.held + self.asked)
+        };
         let order = Order {
             engine: Arc::clone(&self.engine),
             queue: self.queue,
@@ -247,6 +257,7 @@ impl Pump {
             acks: std::mem::take(&mut self.acks),
             coalesced: std::mem::take(&mut self.coalesced),
             wanted,
+            rules: self.governor.rules(places),
             heard: self.heard,
         };
         self.asked += wanted.count();
@@ -270,6 +281,12 @@ impl Pump {
         });
         let resume = self.not_before.unwrap_or_else(Instant::now);
         let signals = self.engine.signals(self.queue);
+        let poll = jittered(self.engine.timing.poll);
+        let patience = if free > 0 {
+            self.governor.patience(poll)
+        } else {
+            poll
+        };
         tokio::select! {
             biased;
             Some(trip) = self.under_way.next() => self.accept(trip).await,
@@ -277,7 +294,7 @@ impl Pump {
             () = self.stop.cancelled(), if !stopping => {}
             () = self.slots.returned.notified() => {}
             () = signals.look.notified() => self.hear(),
-            () = sleep(jittered(self.engine.timing.poll)) => {
+            () = sleep(patience) => {
                 self.hear();
                 if free == 0 {
                     self.sleeper.is_busy().await;
@@ -315,6 +332,7 @@ impl Pump {
                     queue = self.queue.as_str(),
                     "Queue {} cannot claim or ack, trying again: {error}", self.queue
                 );
+                self.governor.unheard(order.rules);
                 self.acks.extend(order.acks);
                 self.coalesced |= order.coalesced;
                 self.hear();
@@ -333,6 +351,7 @@ impl Pump {
                 "{late} outcomes of {} changed nothing", self.queue
             );
         }
+        self.governor.learn(exchanged.governed);
         self.engine.held.remove(&order.acks);
         self.held -= order.acks.len();
         let (wanted, claimed) = (order.wanted, exchanged.claimed.len());

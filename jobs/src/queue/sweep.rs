@@ -11,7 +11,9 @@ use tracing::{debug, warn};
 use super::{
     BurialError, ClaimId, ClaimOutcome, Ending, Engine, JobId, Known, Undertaker,
     backoff::{Backoff, jittered},
-    bury, requeue,
+    bury,
+    governed::sweep_buckets,
+    requeue,
     wake::is_lock_timeout,
 };
 use crate::{
@@ -43,6 +45,7 @@ async fn sweep(engine: &Engine, known: &Known, undertaker: &dyn Undertaker) -> R
     sqlx::query!("delete from queue_sleepers where until < now()")
         .execute(&mut *db)
         .await?;
+    sweep_buckets(&mut db).await?;
     db.commit().await
 }
 

@@ -5,9 +5,12 @@ with buried as (
        set state = 'dead', finished_at = now(), lease_until = null, cancel_requested = false,
            attempt = attempt - case when $3 then 1 else 0 end, error_code = $5, error = $6
      where id = $1 and claim_id = $2 and state = 'running'
-    returning id, claim_id, attempt, worker, claimed_at, kind, payload, traceparent
+    returning id, claim_id, attempt, worker, claimed_at, kind, payload, queue, traceparent
 ), history as (
     insert into job_attempts (job_id, claim_id, attempt, worker, started_at, outcome, error_code, error)
     select id, claim_id, attempt, worker, claimed_at, $4::claim_outcome, $5, $6 from buried
 )
-select kind, payload as "payload: Json<Box<RawValue>>", traceparent from buried
+select kind, payload as "payload: Json<Box<RawValue>>", traceparent,
+       -- A dead worker's last attempt gives a place free that nobody else tells of.
+       (exists (select from queue_controls c where c.queue = buried.queue and c.governed) and queue_wake(queue)) as "woken!"
+  from buried

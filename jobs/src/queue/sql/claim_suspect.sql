@@ -8,6 +8,8 @@ update jobs
     select j.id
       from jobs j
      where j.queue = $4 and j.state = 'ready' and j.suspect
+       -- A governed queue's suspects have their turn like all others, none of which is claimed ahead.
+       and not exists (select from queue_controls c where c.queue = $4 and c.governed) and j.fair_key is null
        and j.version <= ($6::smallint[])[array_position($5::text[], j.kind)]
        and (j.dedupe_scope is distinct from 'until_started'
             or not exists (select from jobs r
@@ -16,7 +18,7 @@ update jobs
      order by j.priority desc, j.run_at, j.id
      limit 1
        for update of j skip locked))
-returning 0::bigint as "acked!", now() as "now!", true as "suspects!", id as "id?", kind as "kind?",
+returning 0::bigint as "acked!", now() as "now!", true as "suspects!", false as "governed!", id as "id?", kind as "kind?",
           payload as "payload?: Json<Box<RawValue>>", attempt as "attempt?", priority as "priority?",
           run_at as "run_at?", created_at as "created_at?", dedupe_scope as "dedupe_scope?: DedupeScope",
           traceparent as "traceparent?"

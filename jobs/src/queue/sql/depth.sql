@@ -5,7 +5,9 @@ select queue as "queue!", kind as "kind!", state as "state!: JobState", reason a
   from (
     select queue, kind, state, null::text as reason, null::float8 as age from jobs where state = 'scheduled'
     union all
-    select queue, kind, state, null, extract(epoch from now() - run_at)::float8 from jobs where state = 'ready'
+    select queue, kind, state, null, extract(epoch from now() - run_at)::float8 from jobs where state = 'ready' and fair_key is null
+    union all
+    select queue, kind, state, null, extract(epoch from now() - run_at)::float8 from jobs where state = 'ready' and fair_key is not null
     union all
     select queue, kind, state, null, null from jobs where state = 'running'
     union all

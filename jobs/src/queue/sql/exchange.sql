@@ -15,6 +15,10 @@ with finished as (
     -- A success at the first attempt is told by the job's own row.
     insert into job_attempts (job_id, claim_id, attempt, worker, started_at, outcome)
     select id, claim_id, attempt, worker, claimed_at, 'done' from finished where attempt > 1
+), governed as (
+    -- Somebody decided something for the queue, or there are keys that take turns: claimed by queue_claim() instead.
+    select exists (select from queue_controls c where c.queue = $6 and c.governed)
+           or exists (select from jobs k where k.queue = $6 and k.state = 'ready' and k.fair_key is not null) as yes
 ), claimed as (
     update jobs
        set state = 'running', attempt = attempt + 1, claim_id = $3, worker = $4, prefetched = $10,
@@ -23,7 +27,8 @@ with finished as (
      where id = any (array (
         select j.id
           from jobs j
-         where j.queue = $6 and j.state = 'ready' and not ($10 and j.suspect)
+         where j.queue = $6 and j.state = 'ready' and j.fair_key is null and not ($10 and j.suspect)
+           and not (select yes from governed)
            -- NULL, hence no, for a kind that is not in the list (K4).
            and j.version <= ($8::smallint[])[array_position($7::text[], j.kind)]
            -- One of an until_started key runs at a time (K6). A waiting one that our own ack just made free is still
@@ -37,7 +42,7 @@ with finished as (
            for update of j skip locked))
     returning id, kind, payload, attempt, priority, run_at, created_at, dedupe_scope, traceparent
 )
-select acked.count as "acked!", now() as "now!",
+select acked.count as "acked!", now() as "now!", (select yes from governed) as "governed!",
        ($10 and exists (select from jobs s
                          where s.queue = $6 and s.state = 'ready' and s.suspect
                            and s.version <= ($8::smallint[])[array_position($7::text[], s.kind)])) as "suspects!",

@@ -1,0 +1,280 @@
+//! Claims from a queue that is paused, limited, held to a rate, or whose jobs take turns (Q14, K7).
+//!
+//! The fast claim (`exchange.rs`) looks whether its queue is governed, claims nothing if so, and says it; then this
+//! claim follows, under the same token. What it does stands at `queue_claim()` in `migrations/*_govern_queues.sql`:
+//! one call, serialised per queue by the row lock of `queue_controls`.
+//!
+//! # Must stay true
+//! * never more run than the limit, whoever races           — `q14_two_workers_never_run_more_than_the_limit`
+//! * a pause holds from the next claim statement on         — `q14_a_pause_stops_claims_on_all_workers_and_what_runs_goes_on`
+//! * keys take turns; one that must wait delays no other    — `q14_a_key_out_of_its_rate_delays_no_other`
+//! * and is skipped whatever waits in it                    — `q14_a_key_at_its_limit_is_skipped_without_walking_its_jobs`
+//! * waiting for a limit, a rate or a turn costs no attempt: such a job is not claimed
+//! * who was refused looks again when a place is free: the worker whose job ended claims again, and wakes the others
+//!   if it leaves a place; who waits for a rate knows how long
+//!
+//! # If the process dies here
+//! Its running jobs count against the limit until they are rescued. What a rate granted them is used up.
+
+use std::time::{Duration, Instant};
+
+use serde_json::value::RawValue;
+use sqlx::{PgConnection, types::Json};
+
+use super::{
+    Claim, Claimed, JobId,
+    claim::Grant,
+    exchange::{Exchange, Exchanged, Wanted, seconds},
+};
+use crate::{
+    job::{DedupeScope, Queue},
+    trace::TraceContext,
+};
+
+/// So many starts a second on average, and so many at once after a rest.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rate {
+    /// More than zero.
+    pub per_second: f64,
+    /// At least 1. In any span of time no more start than `burst`, plus `per_second` for each second of it.
+    pub burst: u16,
+}
+
+/// How fast jobs of a queue may start, over all workers. [`Default`]: as fast as they can.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Rates {
+    /// All jobs of the queue together.
+    pub queue: Option<Rate>,
+    /// The jobs of each fairness key.
+    pub key: Option<Rate>,
+}
+
+/// What a pump knows of the rules for its queue.
+pub(super) struct Governor {
+    queue: Queue,
+    rates: Rates,
+    /// The last claim was governed.
+    active: bool,
+    /// A job ended since then.
+    freed: bool,
+    /// When a rate allows the next start.
+    allowed_at: Option<Instant>,
+}
+
+impl Governor {
+    pub(super) const fn new(queue: Queue, rates: Rates) -> Self {
+        Self {
+            queue,
+            rates,
+            active: false,
+            freed: false,
+            allowed_at: None,
+        }
+    }
+
+    /// A job of ours has ended without an ack of the pump's. Says whether that makes another look worth it.
+    pub(super) const fn ended(&mut self) -> bool {
+        self.freed |= self.active;
+        self.active
+    }
+
+    /// Others may wait for a place that we have to tell of.
+    pub(super) const fn owes_a_look(&self) -> bool {
+        self.freed
+    }
+
+    /// How long to wait for a wake-up: at most `poll`, and not beyond the moment at which a rate allows a start.
+    pub(super) fn patience(&self, poll: Duration) -> Duration {
+        self.allowed_at.map_or(poll, |at| {
+            poll.min(at.saturating_duration_since(Instant::now()) + Duration::from_millis(1))
+        })
+    }
+
+    /// For the next statement, which may claim so many if its claim is governed: nothing is claimed ahead then.
+    pub(super) const fn rules(&mut self, places: usize) -> Rules {
+        let freed = self.freed;
+        self.freed = false;
+        Rules {
+            rates: self.rates,
+            places,
+            freed,
+        }
+    }
+
+    /// The statement's answer never came.
+    pub(super) const fn unheard(&mut self, rules: Rules) {
+        self.freed |= rules.freed;
+    }
+
+    /// What the statement learnt. `None`: it was not governed.
+    pub(super) fn learn(&mut self, governed: Option<Governed>) {
+        let was_active = self.active;
+        self.active = governed.is_some();
+        self.allowed_at = governed.and_then(|governed| Some(Instant::now() + governed.next_in?));
+        if was_active || self.active {
+            let paused = governed.is_some_and(|governed| governed.paused);
+            metrics::gauge!("aisha_queue_paused", "queue" => self.queue.as_str())
+                .set(f64::from(u8::from(paused)));
+        }
+    }
+}
+
+/// What one statement has to keep to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rules {
+    rates: Rates,
+    /// Free slots.
+    places: usize,
+    /// A job of ours has ended since the last governed claim.
+    freed: bool,
+}
+
+/// What a governed claim learnt.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Governed {
+    paused: bool,
+    /// When a rate allows more than was claimed.
+    next_in: Option<Duration>,
+}
+
+impl Rules {
+    /// Acks and claims as the exchange says; what is governed is claimed by the rules instead.
+    pub(super) async fn claim(
+        &self,
+        db: &mut PgConnection,
+        exchange: Exchange<'_>,
+    ) -> Result<Exchanged, sqlx::Error> {
+        let has_rates = self.rates != Rates::default();
+        let plain = Exchange {
+            wanted: if has_rates {
+                Wanted::Strict(0)
+            } else {
+                exchange.wanted
+            },
+            ..exchange
+        };
+        let mut exchanged = if has_rates && plain.acks.is_empty() {
+            Exchanged::default()
+        } else {
+            plain.run(db).await?
+        };
+        if has_rates || exchanged.is_governed {
+            self.claim_governed(db, &plain, exchange.wanted.count(), &mut exchanged)
+                .await?;
+        }
+        Ok(exchanged)
+    }
+
+    async fn claim_governed(
+        &self,
+        db: &mut PgConnection,
+        exchange: &Exchange<'_>,
+        wanted: usize,
+        exchanged: &mut Exchanged,
+    ) -> Result<(), sqlx::Error> {
+        let sent = Instant::now();
+        let answer = sqlx::query_file!(
+            "src/queue/sql/claim_governed.sql",
+            exchange.queue.as_str(),
+            exchange.claim.0,
+            exchange.worker,
+            exchange.lease.as_secs_f64(),
+            &exchange.known.names,
+            &exchange.known.versions,
+            i32::try_from(wanted.min(self.places)).unwrap_or(i32::MAX),
+            self.freed || !exchange.acks.is_empty(),
+            self.rates.queue.map(|rate| rate.per_second),
+            self.rates.queue.map(|rate| i32::from(rate.burst)),
+            self.rates.key.map(|rate| rate.per_second),
+            self.rates.key.map(|rate| i32::from(rate.burst)),
+        )
+        .fetch_one(&mut *db)
+        .await?;
+        exchanged.governed = Some(Governed {
+            paused: answer.paused,
+            next_in: answer.next_in.map(seconds),
+        });
+        // Whoever is suspected is claimed in turn, strictly, as all here are.
+        exchanged.suspects = false;
+        if answer.claimed > 0 {
+            read_claimed(db, exchange, sent, exchanged).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn read_claimed(
+    db: &mut PgConnection,
+    exchange: &Exchange<'_>,
+    sent: Instant,
+    exchanged: &mut Exchanged,
+) -> Result<(), sqlx::Error> {
+    let mut rows = sqlx::query_file!(
+        "src/queue/sql/claimed.sql",
+        exchange.queue.as_str(),
+        exchange.claim.0
+    )
+    .fetch_all(db)
+    .await?;
+    rows.sort_by_key(|row| (std::cmp::Reverse(row.priority), row.run_at, row.id));
+    for row in rows {
+        // Every one of them is: the claim was told so.
+        let Some(kind) = exchange.known.find(&row.kind) else {
+            continue;
+        };
+        let grant = Grant {
+            job: JobId(row.id),
+            id: exchange.claim,
+            attempt: u16::try_from(row.attempt).unwrap_or(u16::MAX),
+            max_attempts: kind.max_attempts,
+            age: seconds(row.age),
+            claimed: sent,
+            lease: exchange.lease,
+        };
+        exchanged.waits.push(seconds(row.waited));
+        exchanged.claimed.push(Claimed {
+            claim: Claim::new(&grant),
+            kind: kind.name,
+            payload: row.payload.0,
+            coalesces: row.dedupe_scope == Some(DedupeScope::UntilStarted),
+            trace: row.traceparent.as_deref().and_then(TraceContext::parse),
+        });
+    }
+    Ok(())
+}
+
+/// How many keys that were told to be silent within [`SOON`] mean that everybody was: Telegram's 429 does not say.
+const EVERYBODY: i64 = 3;
+/// See [`EVERYBODY`].
+const SOON: Duration = Duration::from_secs(5);
+
+/// The other side asked for silence (429): for so long no job of `key` starts in `queue`, on any worker; without a key,
+/// no job at all. Jobs of other keys go on, unless several keys were told so within seconds: then it was meant for all.
+/// Answers whether it was.
+pub(crate) async fn hold_back(
+    db: &mut PgConnection,
+    queue: Queue,
+    key: Option<&str>,
+    silence: Duration,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_file_scalar!(
+        "src/queue/sql/hold_back.sql",
+        queue.as_str(),
+        key.unwrap_or_default(),
+        silence.as_secs_f64(),
+        EVERYBODY,
+        SOON.as_secs_f64(),
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// Forgets buckets that are full again.
+pub(super) async fn sweep_buckets(db: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "delete from queue_buckets where greatest(full_at, quiet_until, held_at) < now() - interval '1 min'"
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,320 @@
+//! `aisha queues`: what each queue holds, and what an operator may decide for it. Rules: `jobs::queue::Controls`.
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use jobs::{
+    job::Queue,
+    queue::{ControlChange, Controls, Limits, QueueControl},
+};
+use serde::Serialize;
+
+use crate::{
+    connect,
+    exit::Failure,
+    settings::{Given, OpsSettings},
+};
+
+/// Look at queues, pause, resume and limit them.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Say for each queue what it holds, and whether it is paused or limited.
+    #[command(after_long_help = "\
+Needs DATABASE_URL. With --json: an array of objects with queue, paused_at, paused_by, pause_reason, max_running,
+max_running_per_key, ready, scheduled and running.
+
+Examples:
+  aisha queues list
+  aisha queues list --json | jq '.[] | select(.paused_at)'")]
+    List {
+        /// A JSON array.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let no worker claim from a queue any more. What runs goes on; nothing is lost, and no attempt is charged.
+    #[command(after_long_help = "\
+Needs DATABASE_URL. Holds from the next claim of every worker on, and across restarts, until `aisha queues resume`.
+Pausing a paused queue changes nothing.
+
+Examples:
+  aisha queues pause fal --reason 'FAL is down, ticket 4711'
+  aisha queues pause notify --dry-run")]
+    Pause {
+        /// media, fal, poll, notify or upkeep.
+        queue: Queue,
+        /// How.
+        #[command(flatten)]
+        change: Change,
+    },
+    /// Let workers claim from a paused queue again, at once.
+    #[command(after_long_help = "\
+Needs DATABASE_URL. Resuming a queue that is not paused changes nothing.
+
+Examples:
+  aisha queues resume fal --reason 'FAL is back'")]
+    Resume {
+        /// media, fal, poll, notify or upkeep.
+        queue: Queue,
+        /// How.
+        #[command(flatten)]
+        change: Change,
+    },
+    /// Limit how many jobs of a queue run at once, over all workers. A limit that is not named stays.
+    #[command(after_long_help = "\
+Needs DATABASE_URL. Holds from the next claim on; what runs above a lowered limit goes on. Slots (worker.slots) limit
+each worker, this limits all of them together.
+
+Examples:
+  aisha queues limit fal --running 4
+  aisha queues limit media --per-user 2 --reason 'one user fills all slots'
+  aisha queues limit fal --running none --dry-run")]
+    Limit {
+        /// media, fal, poll, notify or upkeep.
+        queue: Queue,
+        /// Jobs at once over all workers: a number, or none.
+        #[arg(long, value_name = "N|none", value_parser = most)]
+        running: Option<Most>,
+        /// Jobs at once for one user: a number, or none.
+        #[arg(long, value_name = "N|none", value_parser = most)]
+        per_user: Option<Most>,
+        /// How.
+        #[command(flatten)]
+        change: Change,
+    },
+    /// Say who changed what, newest first.
+    #[command(after_long_help = "\
+Needs DATABASE_URL. With --json: an array of objects with queue, changed_at, changed_by, change and reason.
+
+Examples:
+  aisha queues log
+  aisha queues log --queue fal --limit 5 --json")]
+    Log {
+        /// Only this one.
+        #[arg(long)]
+        queue: Option<Queue>,
+        /// At most so many.
+        #[arg(long, default_value_t = 20)]
+        limit: u16,
+        /// A JSON array.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// How a change is made.
+#[derive(Debug, Args)]
+pub struct Change {
+    /// Why, for those who come later.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Who. Default: USER of the environment.
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
+    /// Say what would change, and change nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// One JSON object: whether it changed, whether it was a dry run, and the queue as it is after it.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A number of at least 1, or no limit.
+#[derive(Debug, Clone, Copy)]
+pub struct Most(Option<u16>);
+
+fn most(text: &str) -> Result<Most, String> {
+    match (text, text.parse()) {
+        ("none", _) => Ok(Most(None)),
+        (_, Ok(limit @ 1..)) => Ok(Most(Some(limit))),
+        _ => Err(
+            "write a whole number from 1 to 65535, or none; to let nothing run, pause the queue".to_owned(),
+        ),
+    }
+}
+
+/// What is to be done to a queue.
+enum Action {
+    Pause,
+    Resume,
+    Limit(Option<Most>, Option<Most>),
+}
+
+#[derive(Serialize)]
+struct Outcome<'a> {
+    changed: bool,
+    dry_run: bool,
+    #[serde(flatten)]
+    queue: &'a QueueControl,
+}
+
+/// Runs the verb.
+pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
+    let settings = given.load::<OpsSettings>()?;
+    let user = given.environment.get("USER").cloned();
+    let database = connect::database(&settings.database, "queues").await?;
+    let controls = Controls::new(database.pool().clone());
+    match verb {
+        Verb::List { json } => list(&controls, json).await,
+        Verb::Log { queue, limit, json } => log(&controls, queue, limit, json).await,
+        Verb::Pause { queue, change } => apply(&controls, queue, &Action::Pause, change, user).await,
+        Verb::Resume { queue, change } => apply(&controls, queue, &Action::Resume, change, user).await,
+        Verb::Limit {
+            queue,
+            running,
+            per_user,
+            change,
+        } => apply(&controls, queue, &Action::Limit(running, per_user), change, user).await,
+    }
+}
+
+async fn list(controls: &Controls, json: bool) -> Result<(), Failure> {
+    let queues = controls.list().await.context("the database failed")?;
+    if json {
+        return print_json(&queues);
+    }
+    println!(
+        "{:<8} {:>8} {:>9} {:>8} {:>6} {:>8}  state",
+        "queue", "ready", "scheduled", "running", "limit", "per user"
+    );
+    for queue in &queues {
+        println!(
+            "{:<8} {:>8} {:>9} {:>8} {:>6} {:>8}  {}",
+            queue.queue,
+            queue.ready,
+            queue.scheduled,
+            queue.running,
+            or_dash(queue.max_running),
+            or_dash(queue.max_running_per_key),
+            state(queue)
+        );
+    }
+    Ok(())
+}
+
+async fn log(controls: &Controls, queue: Option<Queue>, limit: u16, json: bool) -> Result<(), Failure> {
+    let changes = controls
+        .changes(queue, limit)
+        .await
+        .context("the database failed")?;
+    if json {
+        return print_json(&changes);
+    }
+    for ControlChange {
+        queue,
+        changed_at,
+        changed_by,
+        change,
+        reason,
+    } in &changes
+    {
+        let reason = reason
+            .as_ref()
+            .map(|reason| format!(": {reason}"))
+            .unwrap_or_default();
+        println!(
+            "{} {queue} {change} by {changed_by}{reason}",
+            changed_at.to_rfc3339()
+        );
+    }
+    Ok(())
+}
+
+async fn apply(
+    controls: &Controls,
+    queue: Queue,
+    action: &Action,
+    change: Change,
+    user: Option<String>,
+) -> Result<(), Failure> {
+    let by = change.by.or(user).unwrap_or_else(|| "unknown".to_owned());
+    let reason = change.reason.as_deref();
+    let before = find(controls, queue).await?;
+    let limits = match action {
+        Action::Limit(running, per_user) => Limits {
+            max_running: running.map_or_else(|| stored(before.max_running), |most| most.0),
+            max_running_per_key: per_user.map_or_else(|| stored(before.max_running_per_key), |most| most.0),
+        },
+        Action::Pause | Action::Resume => Limits::default(),
+    };
+    let changed = if change.dry_run {
+        match action {
+            Action::Pause => before.paused_at.is_none(),
+            Action::Resume => before.paused_at.is_some(),
+            Action::Limit(..) => {
+                (stored(before.max_running), stored(before.max_running_per_key))
+                    != (limits.max_running, limits.max_running_per_key)
+            }
+        }
+    } else {
+        match action {
+            Action::Pause => controls.pause(queue, &by, reason).await,
+            Action::Resume => controls.resume(queue, &by, reason).await,
+            Action::Limit(..) => controls.limit(queue, limits, &by, reason).await,
+        }
+        .context("the database failed")?
+    };
+    let after = find(controls, queue).await?;
+    if change.json {
+        return print_json(&Outcome {
+            changed,
+            dry_run: change.dry_run,
+            queue: &after,
+        });
+    }
+    let done = match (action, change.dry_run) {
+        (Action::Pause, false) => format!("{queue} is paused, {} jobs run on", after.running),
+        (Action::Pause, true) => format!("{queue} would be paused, {} jobs would run on", after.running),
+        (Action::Resume, false) => format!("{queue} goes on, {} jobs are ready", after.ready),
+        (Action::Resume, true) => format!("{queue} would go on, {} jobs are ready", after.ready),
+        (Action::Limit(..), dry_run) => format!(
+            "{queue} {} limited to {} jobs in all and {} a user, {} run",
+            if dry_run { "would be" } else { "is" },
+            or_dash(limits.max_running),
+            or_dash(limits.max_running_per_key),
+            after.running
+        ),
+    };
+    if changed {
+        println!("{done}");
+    } else {
+        println!(
+            "{queue} is so already, nothing {}",
+            if change.dry_run { "would change" } else { "changed" }
+        );
+    }
+    Ok(())
+}
+
+async fn find(controls: &Controls, queue: Queue) -> Result<QueueControl, Failure> {
+    let queues = controls.list().await.context("the database failed")?;
+    let found = queues.into_iter().find(|control| control.queue == queue.as_str());
+    Ok(found.context("the queue is missing in the list of all")?)
+}
+
+fn stored(limit: Option<i32>) -> Option<u16> {
+    limit.and_then(|limit| u16::try_from(limit).ok())
+}
+
+fn or_dash(limit: Option<impl ToString>) -> String {
+    limit.map_or_else(|| "-".to_owned(), |limit| limit.to_string())
+}
+
+fn state(queue: &QueueControl) -> String {
+    let Some(paused_at) = queue.paused_at else {
+        return "open".to_owned();
+    };
+    let by = queue.paused_by.as_deref().unwrap_or("unknown");
+    let reason = queue
+        .pause_reason
+        .as_ref()
+        .map(|reason| format!(": {reason}"))
+        .unwrap_or_default();
+    format!("paused since {} by {by}{reason}", paused_at.to_rfc3339())
+}
+
+fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+    println!(
+        "{}",
+        serde_json::to_string(value).context("it cannot be written as JSON")?
+    );
+    Ok(())
+}
