@@ -3,13 +3,13 @@
 //! Enqueued by the clock (`runtime/periodic.rs`). Small batches, each a transaction of its own, and never a row that is
 //! still wanted:
 //!
-//! | table            | goes                                              | stays                                          |
-//! |------------------|---------------------------------------------------|------------------------------------------------|
-//! | jobs             | ended, older than the age of how it ended         | everything live, and dead letters for longest  |
-//! | job_attempts     | with its job                                      |                                                |
-//! | telegram_updates | handled, older than Telegram's repetitions        | what was not handled                           |
-//! | fal_deliveries   | applied, old                                      | what was never applied                         |
-//! | trainings, training_attempts, notifications, photos | –              | all: the user's, and the proof of what was paid |
+//! | table                                 | goes                                       | stays                                    |
+//! |---------------------------------------|--------------------------------------------|------------------------------------------|
+//! | `jobs`                                | ended, older than the age of how it ended  | everything live; dead letters longest    |
+//! | `job_attempts`                        | with its job                               |                                          |
+//! | `telegram_updates`                    | handled, older than Telegram's repetitions | what was not handled                     |
+//! | `fal_deliveries`                      | applied, old                               | what was never applied                   |
+//! | `trainings`, `training_attempts`, `notifications`, photos | –                      | all: the user's, and proof of what was paid |
 //!
 //! # Must stay true
 //! * Each state has its own age, and live jobs have none — `q17_each_state_has_its_age_and_live_jobs_have_none`

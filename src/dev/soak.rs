@@ -69,7 +69,7 @@ pub async fn main(args: Args) -> Result<(), Failure> {
     let database = Database::connect(&DatabaseOptions {
         url: SecretString::from(cluster.url("postgres")),
         max_connections: 10,
-        acquire_timeout: Duration::from_secs(60),
+        acquire_timeout: Duration::from_mins(1),
         application_name: "aisha soak".to_owned(),
         pooled: false,
     })

@@ -88,10 +88,10 @@ Examples:
 /// Which dead letters.
 #[derive(Debug, Args)]
 pub struct Which {
-    /// Dead for this reason, such as attempts_exhausted.
+    /// Dead for this reason, such as `attempts_exhausted`.
     #[arg(long, value_name = "CODE")]
     reason: Option<String>,
-    /// Of this kind, such as store_photo.
+    /// Of this kind, such as `store_photo`.
     #[arg(long)]
     kind: Option<String>,
     /// Dead for at least so long: 30m, 12h, 7d.

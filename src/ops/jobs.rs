@@ -31,7 +31,7 @@ Examples:
         /// media, fal, poll, notify or upkeep.
         #[arg(long)]
         queue: Option<Queue>,
-        /// A kind, such as build_archive.
+        /// A kind, such as `build_archive`.
         #[arg(long)]
         kind: Option<String>,
         /// At most so many.

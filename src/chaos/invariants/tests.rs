@@ -127,7 +127,7 @@ fn i1_finds_what_has_no_end() {
 fn i2_finds_a_second_submit_unless_the_first_ended_in_an_error() {
     let again = Uuid::new_v4();
     let twice = found_in(|books, request| {
-        books.fal = ledger([submitted(request), submitted(again), ended(request, 200)])
+        books.fal = ledger([submitted(request), submitted(again), ended(request, 200)]);
     });
     assert_eq!(twice, ["I2"]);
     let after_an_error = found_in(|books, request| {
