@@ -24,14 +24,14 @@ fn paced(slots: usize, rates: Rates) -> WorkerOptions {
 fn keeps(starts: &[DateTime<Utc>], rate: Rate) {
     let burst = usize::from(rate.burst);
     for (first, start) in starts.iter().enumerate() {
-        for (n, later) in starts.iter().skip(first + burst).enumerate() {
-            let least = Duration::from_secs_f64((n + 1) as f64 / rate.per_second);
+        for (n, later) in (0_u32..).zip(starts.iter().skip(first + burst)) {
+            let least = Duration::from_secs_f64(f64::from(n + 1) / rate.per_second);
             // A microsecond a start is lost to rounding.
-            let least = TimeDelta::from_std(least).unwrap() - TimeDelta::microseconds(n as i64 + 2);
+            let least = TimeDelta::from_std(least).unwrap() - TimeDelta::microseconds(i64::from(n) + 2);
             assert!(
                 *later - start >= least,
                 "{rate:?}: start {first} and {} of {starts:?}",
-                first + burst + n
+                first + burst + n as usize
             );
         }
     }

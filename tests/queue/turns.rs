@@ -25,8 +25,7 @@ async fn order_of(pool: &PgPool) -> Vec<String> {
     let worker = Running::start(pool, registry.registry(), options(1));
     all_ended(pool).await;
     worker.stop().await;
-    let order = order.lock().unwrap().clone();
-    order
+    order.lock().unwrap().split_off(0)
 }
 
 #[tokio::test(flavor = "multi_thread")]
