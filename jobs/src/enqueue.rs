@@ -189,7 +189,7 @@ pub async fn enqueue_with<J: Job>(
     let key = checked_key(job)?;
     check_fair_key::<J>(options.fair_key.as_deref())?;
     loop {
-        let id = sqlx::query_file_scalar!(
+        let added = sqlx::query_file!(
             "src/queue/sql/enqueue.sql",
             J::NAME,
             J::VERSION,
@@ -205,8 +205,8 @@ pub async fn enqueue_with<J: Job>(
         )
         .fetch_optional(&mut *tx)
         .await?;
-        match (id, &key) {
-            (Some(id), _) => return Ok(Enqueued::New(JobId(id))),
+        match (added, &key) {
+            (Some(added), _) => return Ok(Enqueued::New(JobId(added.id))),
             (
                 None,
                 Some(DedupeKey {
@@ -235,6 +235,9 @@ pub async fn enqueue_many<J: Job>(tx: &mut PgConnection, jobs: &[J]) -> Result<V
             payload: payload(job)?,
             key: checked_key(job)?,
         });
+    }
+    if batch.iter().all(|pending| pending.key.is_none()) {
+        return insert_keyless::<J>(tx, &batch).await;
     }
     while !batch.is_empty() {
         let inserted = insert_batch::<J>(tx, &batch).await?;
@@ -281,6 +284,27 @@ struct Pending {
 struct Inserted {
     id: i64,
     dedupe_key: Option<String>,
+}
+
+/// The common case, and the fast one: every job is new.
+async fn insert_keyless<J: Job>(
+    tx: &mut PgConnection,
+    batch: &[Pending],
+) -> Result<Vec<Enqueued>, EnqueueError> {
+    let payloads: Vec<Json<&RawValue>> = batch.iter().map(|pending| Json(&*pending.payload)).collect();
+    let mut ids = sqlx::query_file_scalar!(
+        "src/queue/sql/enqueue_many_keyless.sql",
+        J::NAME,
+        J::VERSION,
+        J::QUEUE.as_str(),
+        J::POLICY.priority,
+        payloads as _,
+        traceparent(),
+    )
+    .fetch_all(tx)
+    .await?;
+    ids.sort_unstable();
+    Ok(ids.into_iter().map(|id| Enqueued::New(JobId(id))).collect())
 }
 
 async fn insert_batch<J: Job>(

@@ -204,6 +204,10 @@ async fn q22_a_burst_into_an_empty_analysed_queue_is_never_scanned() {
     .execute(&db.pool)
     .await
     .unwrap();
+    sqlx::query("select queue_wake('upkeep')")
+        .execute(&db.pool)
+        .await
+        .unwrap();
     let mut watcher = PgConnection::connect_with(&db.pool.connect_options())
         .await
         .unwrap();

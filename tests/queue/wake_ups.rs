@@ -196,10 +196,9 @@ async fn q13_a_listener_whose_connection_is_cut_misses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn q13_without_any_notification_the_poll_finds_the_job() {
     let db = Db::new().await;
-    sqlx::raw_sql("drop trigger jobs_wake on jobs")
-        .execute(&db.pool)
-        .await
-        .unwrap();
+    let silence =
+        "create or replace function queue_wake(queue text) returns boolean language sql as 'select false'";
+    sqlx::raw_sql(silence).execute(&db.pool).await.unwrap();
     let worker = Running::start(
         &db.pool,
         done_at_once(&db.pool),
