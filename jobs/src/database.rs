@@ -62,7 +62,11 @@ impl Database {
         let connect = PgConnectOptions::from_str(options.url.expose_secret())
             .map_err(DatabaseError::Url)?
             .application_name(&options.application_name);
-        let connect = if options.pooled { pooled(connect) } else { connect };
+        let connect = if options.pooled {
+            pooled(connect)
+        } else {
+            connect.options([(IDLE_LIMIT.0, IDLE_LIMIT.1)])
+        };
         let pool = PgPoolOptions::new()
             .max_connections(options.max_connections)
             .acquire_timeout(options.acquire_timeout)
@@ -120,8 +124,14 @@ pub(crate) async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres
     begun.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
 }
 
-/// How a transaction begins behind a pooler: see the module.
-pub(crate) const BEGIN_POOLED: &str = "begin; deallocate all";
+/// A transaction whose client says nothing for so long (a lease, by default) is ended by the server. Its process is
+/// frozen or out of reach; the server would keep its row locks for as long as it believes in the connection, two
+/// hours as TCP has it, and rescue skips what is locked. `q06_a_worker_frozen_in_a_transaction_does_not_keep_its_job`
+const IDLE_LIMIT: (&str, &str) = ("idle_in_transaction_session_timeout", "15s");
+
+/// How a transaction begins behind a pooler: see the module, and [`IDLE_LIMIT`].
+pub(crate) const BEGIN_POOLED: &str =
+    "begin; deallocate all; set local idle_in_transaction_session_timeout = '15s'";
 /// Ends the name of a pooled connection, by which a pool is known as one.
 const POOLED: &str = " (pooled)";
 

@@ -145,6 +145,26 @@ async fn q06_a_job_that_kills_its_worker_is_dead_after_exactly_its_attempts() {
     assert!(survivor.exit().await.success());
 }
 
+/// The server believes in the connection of a process that stands still, and keeps what its transaction has locked.
+#[tokio::test(flavor = "multi_thread")]
+async fn q06_a_worker_frozen_in_a_transaction_does_not_keep_its_job() {
+    let db = Db::new().await;
+    let mut frozen = claiming(&db, &["--name", "frozen"]).await;
+    let job = probe(&db.pool, "first:freeze; effect").await;
+    eventually("its transaction to be open", async || {
+        let open = "select exists (select from pg_stat_activity where datname = current_database()
+                                   and state = 'idle in transaction' and application_name like '%probes')";
+        let open: bool = sqlx::query_scalar(open).fetch_one(&db.pool).await.unwrap();
+        open.then_some(())
+    })
+    .await;
+    frozen.pause();
+    let _other = claiming(&db, &["--name", "other"]).await;
+    let after = reaches(&db.pool, job, JobState::Done).await;
+    assert_eq!(outcomes(&after), ["lost", "done"]);
+    frozen.resume();
+}
+
 /// Stopped past its lease and continued: whatever it does then, it changes nothing, and it stops.
 #[tokio::test(flavor = "multi_thread")]
 async fn q04_a_worker_that_slept_past_its_lease_changes_nothing() {

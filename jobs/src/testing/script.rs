@@ -7,6 +7,7 @@
 //! | `gate:N`     | waits until nobody holds advisory lock N: the test does, for as long as the job is to run |
 //! | `effect`     | a fenced transaction that enqueues a probe saying `effect of attempt A`, for tomorrow     |
 //! | `complete`   | the same, with the end of the job in it, then ends                                        |
+//! | `freeze`     | opens a fenced transaction and says nothing more in it                                    |
 //! | `first:STEP` | STEP, but only in the first attempt                                                       |
 //! | `fail`, `give_up`, `panic`, `snooze:MS`, `hang`, `abort` (kills the process)  | what they say            |
 
@@ -51,6 +52,11 @@ async fn follow(run: &ProbeRun, step: &str) -> Result<Option<Done>, JobError> {
         "complete" => {
             effect(run, true).await?;
             return Ok(Some(Done::Committed));
+        }
+        "freeze" => {
+            let mut tx = crate::database::begin(&run.pool).await?;
+            run.fence(&mut tx).await?;
+            std::future::pending::<()>().await;
         }
         "fail" => return Err(JobError::retry("as the script says")),
         "give_up" => return Err(JobError::give_up("scripted", "as the script says")),
