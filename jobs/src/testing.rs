@@ -3,7 +3,7 @@
 //! Everything goes through the engine's own statements: what is seen here is what a worker would do, without its
 //! processes, slots and waiting. These functions panic, with what they found, as tests do.
 //!
-//! ```ignore
+//! ```text
 //! let jobs = TestWorker::new(&services);
 //! jobs.drain().await;                                             // everything that is due, and what that enqueues
 //! assert_enqueued::<NotifyUser>(&mut db, |_| true).await;
