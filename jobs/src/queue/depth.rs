@@ -2,7 +2,8 @@
 //!
 //! Each worker samples all queues, so that any one of them tells everything. A sample costs a walk through what is
 //! live; the pause after it is at least twenty times as long, so a queue of millions costs no more than a twentieth of
-//! one connection, and is sampled more rarely.
+//! one connection, and is sampled more rarely. The first comes after a pause as well: many workers that start before
+//! a long queue would all count it first instead of working it off.
 
 use std::{
     collections::HashSet,
@@ -15,7 +16,7 @@ use sqlx::PgPool;
 use tokio::time::sleep;
 use tracing::debug;
 
-use super::{Engine, JobState};
+use super::{Engine, JobState, backoff::jittered};
 use crate::{database::single, job::Queue};
 
 /// Between the end of a sample and the next.
@@ -26,12 +27,14 @@ const AT_LEAST: u32 = 20;
 /// Samples for ever.
 pub(crate) async fn sample_forever(engine: Arc<Engine>) {
     let mut shown = HashSet::new();
+    let mut pause = PAUSE;
     loop {
+        sleep(jittered(pause)).await;
         let begun = Instant::now();
         if let Err(error) = sample(&engine.pool, &mut shown).await {
             debug!("The depth of the queues could not be sampled: {error}");
         }
-        sleep(PAUSE.max(begun.elapsed() * AT_LEAST)).await;
+        pause = PAUSE.max(begun.elapsed() * AT_LEAST);
     }
 }
 
