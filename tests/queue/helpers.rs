@@ -91,7 +91,7 @@ async fn q21_one_job_of_a_kind_is_run_and_only_that() {
 async fn q21_a_job_can_be_made_to_die_at_each_of_its_awaits() {
     let db = Db::new().await;
     let registry = Probes::new(&db.pool, |run| async move {
-        let mut tx = run.pool.begin().await?;
+        let mut tx = run.begin().await?;
         enqueue_in(
             &mut tx,
             &Probe::new("effect").until_done(run.probe.says.as_str()),

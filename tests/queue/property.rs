@@ -219,6 +219,11 @@ impl World {
     }
 
     async fn end(&mut self, held: Held, end: End) {
+        // The heartbeat sees a cancellation only where somebody asked for one.
+        let end = match end {
+            End::SeeCancelled if !self.model.is_to_be_cancelled(held.job) => End::Release,
+            end => end,
+        };
         held.end.send(end).expect("the run waits");
         held.run.await.expect("no panic");
         self.model.end(held.job, held.claim, end);

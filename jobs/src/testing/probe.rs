@@ -5,9 +5,10 @@ use std::sync::Arc;
 use futures::{FutureExt, future::BoxFuture};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use sqlx::{PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 use crate::{
+    database,
     job::{DeadReason, DedupeKey, DedupeScope, Done, Job, JobError, Policy, Queue},
     queue::{self, Claim, FenceError, Interruption},
     runtime::{Behaviour, Handler, Kind, Meters, Registry, Undecodable},
@@ -68,6 +69,11 @@ pub struct ProbeRun {
 }
 
 impl ProbeRun {
+    /// As [`crate::job`]'s runs do it with their context: a run that dies here leaves no open transaction in the pool.
+    pub async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        database::begin(&self.pool).await
+    }
+
     /// As [`crate::job`]'s runs do it with their context.
     pub async fn fence(&self, tx: &mut PgConnection) -> Result<(), FenceError> {
         queue::fence(tx, &self.claim).await

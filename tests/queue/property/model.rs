@@ -140,7 +140,7 @@ impl Model {
                 job.attempt -= 1;
                 self.put_back(id, JobState::Ready, false);
             }
-            End::SeeCancelled => self.put_back(id, JobState::Ready, false),
+            End::SeeCancelled => job.finish(JobState::Cancelled),
         }
     }
 
@@ -190,6 +190,10 @@ impl Model {
         }
         job.cancel_requested = job.state == JobState::Running;
         job.cancel_requested.then_some(JobState::Running)
+    }
+
+    pub fn is_to_be_cancelled(&self, id: JobId) -> bool {
+        self.jobs.get(&id).is_some_and(|job| job.cancel_requested)
     }
 
     pub fn keeps_the_invariants(&self) {

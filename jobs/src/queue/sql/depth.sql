@@ -4,7 +4,7 @@
 select queue as "queue!", kind as "kind!", state as "state!: JobState", reason as "reason?",
        count(*) as "jobs!", extract(epoch from now() - min(ready_at))::float8 as "oldest?"
   from (
-    select queue, kind, state, null::text as reason, null::timestamptz as ready_at from jobs where state = 'scheduled'
+    select queue, kind, state, null::text as reason, null as ready_at from jobs where state = 'scheduled'
     union all
     select queue, kind, state, null, run_at from jobs where state = 'ready' and fair_key is null
     union all
