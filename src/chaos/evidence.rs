@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{person, site::Site, wire};
 use crate::simulators::{
     fal::ledger::{Entry, Event},
-    telegram::LedgerFilter,
+    telegram::{LedgerEntry, LedgerFilter},
 };
 
 /// Larger than any model that the simulator makes.
@@ -102,6 +102,23 @@ pub struct FinalMessage {
     pub chat_id: i64,
 }
 
+/// What FAL and Telegram were asked. A value of its own because it is taken before any row is read: a submit that FAL
+/// took has an attempt that was committed earlier, so rows that are read later must show it. The other way round, a
+/// submit that comes between the two reads looks like one that nobody of ours made (I2), and a green run turned red.
+pub(super) struct Ledgers {
+    fal: Vec<Entry>,
+    telegram: Vec<LedgerEntry>,
+}
+
+impl Ledgers {
+    pub(super) fn of(site: &Site) -> Self {
+        Self {
+            fal: site.fal.ledger(),
+            telegram: site.telegram.control().ledger(&LedgerFilter::default()),
+        }
+    }
+}
+
 /// Everything.
 #[derive(Debug, Clone, Default)]
 pub struct Evidence {
@@ -144,7 +161,8 @@ const LEFT_OVER: &str = "kind not in ('reconcile_trainings', 'sweep_orphans', 'p
 
 impl Evidence {
     /// What can be known while the system runs; rows that are about to change are none of it.
-    pub(super) async fn gather(site: &Site, db: &mut PgConnection) -> anyhow::Result<Self> {
+    pub(super) async fn gather(ledgers: Ledgers, db: &mut PgConnection) -> anyhow::Result<Self> {
+        let Ledgers { fal, telegram } = ledgers;
         let trainings = sqlx::query_as(include_str!("evidence/trainings.sql"))
             .fetch_all(&mut *db)
             .await?;
@@ -174,8 +192,6 @@ impl Evidence {
         let lost_updates =
             "select update_id, error from telegram_updates where handled_at is null or error is not null";
         let same_work = "select kind, count(*) from chaos.same_work group by kind";
-        let fal = site.fal.ledger();
-        let telegram = site.telegram.control().ledger(&LedgerFilter::default());
         let finals = telegram
             .iter()
             .filter(|call| call.accepted && call.method.eq_ignore_ascii_case("sendMessage"))

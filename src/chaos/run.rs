@@ -8,7 +8,7 @@ use tokio::{task::JoinSet, time::Instant};
 
 use super::{
     RunArgs,
-    evidence::{Evidence, unrest},
+    evidence::{Evidence, Ledgers, unrest},
     injector::{Injected, Injector},
     invariants::{self, Deeds, Unwinnable, Violation},
     person,
@@ -104,7 +104,7 @@ async fn play(
     people.shutdown().await;
 
     let mut db = site.database().await?;
-    let mut evidence = Evidence::gather(site, &mut db).await?;
+    let mut evidence = Evidence::gather(Ledgers::of(site), &mut db).await?;
     evidence.read_models(site).await?;
     let chronicle = fleet.chronicle().await;
     let injected = injector.injected();
@@ -165,7 +165,7 @@ async fn watch(site: &Site, seen: &mut BTreeSet<Violation>) {
         let Ok(mut db) = site.database().await else {
             continue;
         };
-        if let Ok(evidence) = Evidence::gather(site, &mut db).await {
+        if let Ok(evidence) = Evidence::gather(Ledgers::of(site), &mut db).await {
             seen.extend(invariants::check_running(&evidence));
         }
     }
