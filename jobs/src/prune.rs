@@ -69,7 +69,9 @@ pub struct Prune {}
 impl Job for Prune {
     const NAME: &'static str = "prune";
     const QUEUE: Queue = Queue::Upkeep;
-    const POLICY: Policy = Policy::attempts(3).timeout(Duration::from_mins(30)).priority(-10);
+    const POLICY: Policy = Policy::attempts(10)
+        .timeout(Duration::from_mins(30))
+        .priority(-10);
 
     fn dedupe_key(&self) -> Option<DedupeKey> {
         Some(DedupeKey::until_done("everything"))

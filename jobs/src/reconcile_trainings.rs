@@ -67,7 +67,9 @@ pub struct ReconcileTrainings {}
 impl Job for ReconcileTrainings {
     const NAME: &'static str = "reconcile_trainings";
     const QUEUE: Queue = Queue::Upkeep;
-    const POLICY: Policy = Policy::attempts(3).timeout(Duration::from_mins(10));
+    // A worker that dies takes an attempt with it, and a crash of Postgres or a bad deployment kills several in a row: three
+    // were once not enough, and a dead letter of the one job that finds what is stuck wakes an operator for nothing.
+    const POLICY: Policy = Policy::attempts(10).timeout(Duration::from_mins(10));
 
     fn dedupe_key(&self) -> Option<DedupeKey> {
         Some(DedupeKey::until_done("all"))

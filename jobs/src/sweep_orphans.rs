@@ -42,7 +42,7 @@ pub struct SweepOrphans {
 impl Job for SweepOrphans {
     const NAME: &'static str = "sweep_orphans";
     const QUEUE: Queue = Queue::Upkeep;
-    const POLICY: Policy = Policy::attempts(5).timeout(Duration::from_mins(10));
+    const POLICY: Policy = Policy::attempts(10).timeout(Duration::from_mins(10));
 
     fn dedupe_key(&self) -> Option<DedupeKey> {
         // One sweep at a time: a tick that comes while one is under way waits for nothing and adds nothing.

@@ -43,6 +43,10 @@ pub struct TrainingRow {
     pub model_sha256: Option<String>,
     /// As recorded.
     pub model_bytes: Option<i64>,
+    /// What is expected of a request that outlived its training: `watched`, `kept` or `settled`.
+    pub late_model: Option<String>,
+    /// Our copy of a model that came after its training had failed.
+    pub late_model_key: Option<String>,
     /// Sends of the final message that we counted as perhaps twice.
     pub possible_duplicates: i64,
 }
@@ -228,7 +232,8 @@ impl Evidence {
         for key in self
             .trainings
             .iter()
-            .filter_map(|training| training.model_key.clone())
+            .flat_map(|training| [training.model_key.clone(), training.late_model_key.clone()])
+            .flatten()
         {
             // A key without an object is what the invariant is about, and no failure to read.
             if let Ok(bytes) = site.objects.get(&key, LARGEST_MODEL).await {
@@ -252,6 +257,17 @@ impl Evidence {
     }
 }
 
+/// The request that FAL ended with a result.
+pub(super) fn ended_well(entry: &Entry) -> Option<String> {
+    match &entry.event {
+        Event::RunEnded {
+            request_id,
+            http_status: 200,
+        } => Some(request_id.to_string()),
+        _ => None,
+    }
+}
+
 /// Whether nothing is under way any more; else what is.
 pub(super) async fn unrest(site: &Site, db: &mut PgConnection) -> anyhow::Result<Option<String>> {
     let query = format!(
@@ -260,9 +276,13 @@ pub(super) async fn unrest(site: &Site, db: &mut PgConnection) -> anyhow::Result
          union all select count(*) || ' trainings ' || status::text from trainings where status not in ('completed', 'failed', 'cancelled') group by status \
          union all select count(*) || ' updates not handled' from telegram_updates where handled_at is null having count(*) > 0 \
          union all select count(*) || ' deliveries not applied' from fal_deliveries where applied_at is null having count(*) > 0 \
+         union all select count(*) || ' late results not had' from trainings \
+                   where late_model in ('watched', 'kept') and request_id = any($1) having count(*) > 0 \
          ) as open"
     );
+    let ended: Vec<String> = site.fal.ledger().iter().filter_map(ended_well).collect();
     let mut open: String = sqlx::query_scalar(sqlx::AssertSqlSafe(query))
+        .bind(ended)
         .fetch_one(db)
         .await
         .context("the database cannot be looked into")?;

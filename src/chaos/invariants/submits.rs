@@ -1,11 +1,14 @@
 //! I2, I3 and I6: what FAL was asked for, what it made, and what we have of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
 use super::{Evidence, Violation};
-use crate::simulators::fal::ledger::Event;
+use crate::{
+    chaos::evidence::{TrainingRow, ended_well},
+    simulators::fal::ledger::Event,
+};
 
 /// I2. Every submit that FAL accepted belongs to an attempt of ours, and a training has a second one only after the
 /// first had ended in an error.
@@ -57,41 +60,30 @@ pub(in crate::chaos) fn doubles(evidence: &Evidence) -> usize {
 }
 
 /// I3. A completed training has the result of its own request, which FAL ended well; a request that FAL ended well
-/// is had, or its training was cancelled, or its model was spoilt.
+/// is had, or its training was cancelled, or its model was spoilt. A result that came after its training had failed is
+/// had too: we paid for it (K13).
 pub(super) fn results_are_their_own(evidence: &Evidence) -> Vec<Violation> {
     let mut found = Vec::new();
-    let well: BTreeMap<String, bool> = evidence
-        .fal
-        .iter()
-        .filter_map(|entry| match &entry.event {
-            Event::RunEnded {
-                request_id,
-                http_status,
-            } => Some((request_id.to_string(), *http_status == 200)),
-            _ => None,
-        })
-        .collect();
+    let well: BTreeSet<String> = evidence.fal.iter().filter_map(ended_well).collect();
     for training in &evidence.trainings {
-        let id = training.id;
-        let request = training.request_id.as_deref();
-        match (
-            training.status.as_str(),
-            request.and_then(|request| well.get(request)),
-        ) {
-            ("completed", Some(true)) => {}
-            ("completed", _) => found.push(Violation::new(
+        let TrainingRow {
+            id,
+            request_id: request,
+            failure_code: code,
+            ..
+        } = training;
+        let is_well = request.as_ref().is_some_and(|request| well.contains(request));
+        match (training.status.as_str(), is_well) {
+            ("completed", false) => found.push(Violation::new(
                 "I3",
                 format!("training {id} is completed by request {request:?}, which FAL did not end well"),
             )),
-            // Its result may have expired, or its model have been spoilt for good: both have codes of their own.
-            ("failed", Some(true)) if !is_lost_result(training.failure_code.as_deref()) => {
-                found.push(Violation::new(
-                    "I3",
-                    format!(
-                        "FAL ended request {request:?} well, and training {id} failed ({:?})",
-                        training.failure_code
-                    ),
-                ));
+            ("failed", true) if !is_lost_result(code.as_deref()) && !has_late_model(evidence, training) => {
+                let what = format!(
+                    "FAL ended request {request:?} well, and training {id} failed ({code:?}) without its model: {:?} in {:?}",
+                    training.late_model, training.late_model_key
+                );
+                found.push(Violation::new("I3", what));
             }
             _ => {}
         }
@@ -99,8 +91,18 @@ pub(super) fn results_are_their_own(evidence: &Evidence) -> Vec<Violation> {
     found
 }
 
+/// It may have expired, or its model have been spoilt for good: both have codes of their own.
 fn is_lost_result(code: Option<&str>) -> bool {
-    matches!(code, Some("model_invalid" | "provider_failed" | "timed_out"))
+    matches!(code, Some("model_invalid" | "provider_failed"))
+}
+
+/// By what lies in the bucket.
+fn has_late_model(evidence: &Evidence, training: &TrainingRow) -> bool {
+    let copy = training
+        .late_model_key
+        .as_ref()
+        .and_then(|key| evidence.objects.get(key));
+    training.late_model.as_deref() == Some("settled") && copy.is_some_and(|(bytes, _)| *bytes > 0)
 }
 
 /// I6. By size and hash of what really lies there.

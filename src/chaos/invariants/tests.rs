@@ -56,6 +56,8 @@ fn in_order() -> (Evidence, Uuid) {
         model_key: Some("u/a/t.safetensors".to_owned()),
         model_sha256: Some("ab".to_owned()),
         model_bytes: Some(5),
+        late_model: None,
+        late_model_key: None,
         possible_duplicates: 0,
     };
     let evidence = Evidence {
@@ -163,6 +165,31 @@ fn i3_finds_a_result_of_nothing_and_a_result_thrown_away() {
         books.trainings[0].failure_code = Some("internal".to_owned());
     });
     assert_eq!(thrown_away, ["I3"]);
+}
+
+#[test]
+fn i3_wants_the_model_of_a_failed_training_whose_result_came_late() {
+    let failed_with = |late: Option<&str>, key: Option<&str>, bytes: u64| {
+        found_in(|books, _| {
+            let training = &mut books.trainings[0];
+            training.status = "failed".to_owned();
+            training.avatar_status = "failed".to_owned();
+            training.failure_code = Some("submit_outcome_unknown".to_owned());
+            training.late_model = late.map(str::to_owned);
+            training.late_model_key = key.map(str::to_owned);
+            books
+                .objects
+                .insert("u/a/late.safetensors".to_owned(), (bytes, "ef".to_owned()));
+        })
+    };
+    let key = Some("u/a/late.safetensors");
+    assert!(failed_with(Some("settled"), key, 5).is_empty());
+    assert_eq!(failed_with(None, None, 5), ["I3"]);
+    assert_eq!(failed_with(Some("watched"), None, 5), ["I3"]);
+    assert_eq!(failed_with(Some("kept"), key, 5), ["I3"]);
+    assert_eq!(failed_with(Some("settled"), None, 5), ["I3"]);
+    assert_eq!(failed_with(Some("settled"), Some("u/a/gone"), 5), ["I3"]);
+    assert_eq!(failed_with(Some("settled"), key, 0), ["I3"]);
 }
 
 #[test]
