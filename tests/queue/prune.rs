@@ -6,7 +6,7 @@ use jobs::{
     Prune, Retention,
     enqueue::enqueue_many,
     queue::{JobState, Keep, prune_stretch},
-    testing::Probe,
+    testing::{Fate, Probe},
 };
 use sqlx::PgPool;
 
@@ -138,11 +138,8 @@ async fn q17_pruning_waits_for_no_claim_and_no_claim_waits_for_it() {
     worker.stop().await;
 }
 
-/// The job itself, over all its tables, and enqueued by the clock of the shipped registry.
-#[tokio::test]
-async fn q17_the_job_forgets_old_jobs_updates_and_deliveries_and_keeps_what_had_no_effect_yet() {
-    let core = Core::new().await;
-    let pool = core.pool();
+/// Of each table one row that is to be forgotten, and those that are not.
+async fn old_and_new(pool: &PgPool) {
     jobs(pool, JobState::Done, 60 * 24 * 8, 1).await;
     jobs(pool, JobState::Dead, 60 * 24 * 8, 1).await;
     let rows = "insert into telegram_updates (update_id, body, received_at, handled_at) values
@@ -153,19 +150,77 @@ async fn q17_the_job_forgets_old_jobs_updates_and_deliveries_and_keeps_what_had_
                     ('parked', 'b', '', 'u', now(), now() - interval '100 days', null, null),
                     ('new', 'c', '', 'u', now(), now(), now(), 'applied')";
     sqlx::raw_sql(rows).execute(pool).await.unwrap();
-    let prune = add(pool, &Prune::default()).await;
-    assert_eq!(core.worker().run(prune).await.state, JobState::Done);
-    assert_eq!(left(pool).await, [("done".to_owned(), 1), ("dead".to_owned(), 1)]);
+}
+
+/// Of [`old_and_new`], only the old is gone.
+async fn assert_forgotten(pool: &PgPool, when: &str) {
     let updates: Vec<i64> = sqlx::query_scalar("select update_id from telegram_updates order by 1")
         .fetch_all(pool)
         .await
         .unwrap();
-    assert_eq!(updates, [2, 3]);
+    assert_eq!(updates, [2, 3], "{when}");
     let deliveries: Vec<String> = sqlx::query_scalar("select request_id from fal_deliveries order by id")
         .fetch_all(pool)
         .await
         .unwrap();
-    assert_eq!(deliveries, ["parked", "new"]);
+    assert_eq!(deliveries, ["parked", "new"], "{when}");
+    let probes: Vec<String> = sqlx::query_scalar("select state::text from jobs where kind = 'probe'")
+        .fetch_all(pool)
+        .await
+        .unwrap();
+    assert_eq!(probes, ["dead"], "{when}");
+}
+
+/// The job itself, over all its tables, and enqueued by the clock of the shipped registry.
+#[tokio::test]
+async fn q17_the_job_forgets_old_jobs_updates_and_deliveries_and_keeps_what_had_no_effect_yet() {
+    let core = Core::new().await;
+    let pool = core.pool();
+    old_and_new(pool).await;
+    let prune = add(pool, &Prune::default()).await;
+    assert_eq!(core.worker().run(prune).await.state, JobState::Done);
+    assert_forgotten(pool, "after one run").await;
+    let again = add(pool, &Prune::default()).await;
+    assert_eq!(core.worker().run(again).await.state, JobState::Done);
+    assert_forgotten(pool, "after a second run").await;
+}
+
+#[tokio::test]
+async fn prune_that_dies_anywhere_is_done_all_the_same() {
+    for k in 0..200 {
+        let core = Core::new().await;
+        let (pool, worker) = (core.pool(), core.worker());
+        old_and_new(pool).await;
+        let prune = add(pool, &Prune::default()).await;
+        let fate = worker.die_at_await(prune, k).await;
+        worker.rescue().await;
+        worker.drain().await;
+        assert_forgotten(pool, &format!("died at await {k}")).await;
+        if matches!(fate, Fate::Ended(_)) {
+            return;
+        }
+    }
+    panic!("prune has more than 200 awaits");
+}
+
+#[tokio::test]
+async fn a_last_prune_that_fails_leaves_the_next_one_free() {
+    let core = Core::new().await;
+    let (pool, worker) = (core.pool(), core.worker());
+    old_and_new(pool).await;
+    sqlx::raw_sql("alter table fal_deliveries rename to fal_deliveries_gone")
+        .execute(pool)
+        .await
+        .unwrap();
+    let prune = add(pool, &Prune::default()).await;
+    assert_eq!(worker.run_last_attempt(prune).await.state, JobState::Dead);
+    sqlx::raw_sql("alter table fal_deliveries_gone rename to fal_deliveries")
+        .execute(pool)
+        .await
+        .unwrap();
+    let next = add(pool, &Prune::default()).await;
+    assert_eq!(worker.run(next).await.state, JobState::Done);
+    assert_forgotten(pool, "by the next one").await;
 }
 
 #[test]
