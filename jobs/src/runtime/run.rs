@@ -108,7 +108,18 @@ fn concluded(kind: &Kind, claim: &Claim, end: Run) -> Verdict {
             info!("Job {} had nothing to do: {why}", claim.job());
             Verdict::Done
         }
-        Run::Returned(Err(JobError::Lost)) | Run::Interrupted(Interruption::Lost) => Verdict::Nothing,
+        Run::Returned(Err(JobError::Lost)) => {
+            // Nobody has told it yet if the run itself was the first to find out, at its fence.
+            if claim.interrupt(Interruption::Lost) {
+                metrics::counter!("aisha_lease_lost_total", "why" => "fenced").increment(1);
+                warn!(
+                    "Another worker has job {}: the transaction of our run of it is rolled back",
+                    claim.job()
+                );
+            }
+            Verdict::Nothing
+        }
+        Run::Interrupted(Interruption::Lost) => Verdict::Nothing,
         // An error that the interruption itself provoked tells nothing about the job.
         Run::Returned(Err(_)) if claim.interruption() == Some(Interruption::Released) => {
             Verdict::Settle(Ending::Released)
