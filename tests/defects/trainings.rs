@@ -15,7 +15,7 @@ use jobs::{
 use serde_json::{Value, json};
 
 use crate::{
-    saga::world::World,
+    saga::world::{PHOTO, World},
     support::{Db, S3, aisha},
 };
 
@@ -131,7 +131,12 @@ async fn d13_every_trainer_is_asked_in_words_of_its_schema() {
         ("flux-lora-portrait-trainer", "portrait"),
     ] {
         for preset in ["fast", "balanced", "quality"] {
-            let world = World::archived().await;
+            let world = World::requested().await;
+            // As many as the most demanding of them wants.
+            for _ in 4..10 {
+                world.store_photo(PHOTO).await;
+            }
+            let world = world.archive().await;
             sqlx::query("update trainings set trainer = $1, preset = $2, training_type = $3::training_type")
                 .bind(trainer)
                 .bind(preset)
@@ -144,6 +149,13 @@ async fn d13_every_trainer_is_asked_in_words_of_its_schema() {
             let inputs = inputs(&world);
             assert_eq!(inputs.len(), 1);
             assert!(inputs[0].0.ends_with(trainer), "{inputs:?}");
+            // FAL takes any input in, and looks at it when it runs.
+            world.fal_is_done().await;
+            let ended = world.fal.ledger().into_iter().find_map(|entry| match entry.event {
+                Event::RunEnded { http_status, .. } => Some(http_status),
+                _ => None,
+            });
+            assert_eq!(ended, Some(200), "{trainer} {preset} cannot run with {inputs:?}");
         }
     }
 }

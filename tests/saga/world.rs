@@ -25,7 +25,8 @@ use uuid::Uuid;
 use crate::support::{BOT_TOKEN, BUCKET, Db, Fal, S3, Telegram};
 
 /// Small and quick to pack; the archive's own tests use large ones.
-const PHOTO: &[u8] = include_bytes!("../photos/portrait/18_rocket.jpg");
+/// A photo that every check passes.
+pub const PHOTO: &[u8] = include_bytes!("../photos/portrait/18_rocket.jpg");
 
 /// As `config/default.toml` has it, but for the archive's lifecycle.
 pub const PATIENCE: Patience = Patience {
