@@ -14,8 +14,8 @@ use super::{
     schedule::Kind,
 };
 
-/// Violations of one run that are printed.
-const SHOWN: usize = 25;
+/// Violations of one invariant that are printed: one that is broken everywhere must not hide the others.
+const SHOWN: usize = 8;
 
 /// What is told beside the books.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -187,11 +187,13 @@ impl fmt::Display for SeedReport {
         for (kind, times) in &self.faults {
             writeln!(f, "  {times:>3} × {kind}")?;
         }
-        for violation in self.violations.iter().take(SHOWN) {
-            writeln!(f, "  RED {}: {}", violation.invariant, violation.what)?;
-        }
-        if self.violations.len() > SHOWN {
-            writeln!(f, "  RED … and {} more", self.violations.len() - SHOWN)?;
+        for broken in self.violations.chunk_by(|one, next| one.invariant == next.invariant) {
+            for violation in broken.iter().take(SHOWN) {
+                writeln!(f, "  RED {}: {}", violation.invariant, violation.what)?;
+            }
+            if broken.len() > SHOWN {
+                writeln!(f, "  RED … and {} more", broken.len() - SHOWN)?;
+            }
         }
         for line in &self.shortfalls {
             writeln!(f, "  RED too little: {line}")?;
