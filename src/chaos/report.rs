@@ -187,7 +187,10 @@ impl fmt::Display for SeedReport {
         for (kind, times) in &self.faults {
             writeln!(f, "  {times:>3} × {kind}")?;
         }
-        for broken in self.violations.chunk_by(|one, next| one.invariant == next.invariant) {
+        for broken in self
+            .violations
+            .chunk_by(|one, next| one.invariant == next.invariant)
+        {
             for violation in broken.iter().take(SHOWN) {
                 writeln!(f, "  RED {}: {}", violation.invariant, violation.what)?;
             }

@@ -151,10 +151,14 @@ async fn d13_every_trainer_is_asked_in_words_of_its_schema() {
             assert!(inputs[0].0.ends_with(trainer), "{inputs:?}");
             // FAL takes any input in, and looks at it when it runs.
             world.fal_is_done().await;
-            let ended = world.fal.ledger().into_iter().find_map(|entry| match entry.event {
-                Event::RunEnded { http_status, .. } => Some(http_status),
-                _ => None,
-            });
+            let ended = world
+                .fal
+                .ledger()
+                .into_iter()
+                .find_map(|entry| match entry.event {
+                    Event::RunEnded { http_status, .. } => Some(http_status),
+                    _ => None,
+                });
             assert_eq!(ended, Some(200), "{trainer} {preset} cannot run with {inputs:?}");
         }
     }

@@ -193,6 +193,9 @@ async fn w12_a_delivery_and_a_poll_that_race_have_one_effect() {
         assert_eq!(line.world.status().await, "completed", "{order}");
         assert_eq!((line.models().await, line.finals().await), (1, 1), "{order}");
         let verdict = line.verdicts().await.join(" ");
-        assert!(matches!(verdict.as_str(), "applied" | "late"), "{order}: {verdict}");
+        assert!(
+            matches!(verdict.as_str(), "applied" | "late"),
+            "{order}: {verdict}"
+        );
     }
 }
