@@ -61,6 +61,14 @@ async fn how_many(pool: &PgPool, state: JobState) -> usize {
     usize::try_from(count).unwrap()
 }
 
+/// Statements that wait for a transaction.
+async fn blocked(pool: &PgPool) -> i64 {
+    sqlx::query_scalar("select count(*) from pg_locks where not granted and locktype = 'transactionid'")
+        .fetch_one(pool)
+        .await
+        .unwrap()
+}
+
 async fn settles_at(pool: &PgPool, state: JobState, count: usize) {
     eventually(&format!("{count} jobs to be {state}"), async || {
         (how_many(pool, state).await == count).then_some(())
@@ -90,6 +98,47 @@ async fn q03_a_prefetching_queue_holds_its_slots_and_its_buffer_and_no_more() {
     .await;
     assert!(most.load(Ordering::SeqCst) <= 8, "{most:?} claims");
     assert_eq!(gate.most(), 3, "handlers at once");
+    worker.stop().await;
+}
+
+/// Two statements overlap: the second one takes the places that its own acks free, and not those that the first one,
+/// which waits here for another job of its key, is about to take.
+#[tokio::test(flavor = "multi_thread")]
+async fn q03_a_claim_under_way_counts_before_it_is_answered() {
+    let db = Db::new().await;
+    let mut jobs: Vec<Probe> = (0..20).map(|n| Probe::new(n.to_string())).collect();
+    jobs[4] = Probe::new("fifth").until_started("taken");
+    let mut tx = db.pool.begin().await.unwrap();
+    enqueue_many(&mut tx, &jobs).await.unwrap();
+    tx.commit().await.unwrap();
+    let mut rival = db.pool.begin().await.unwrap();
+    sqlx::query(
+        "insert into jobs (run_at, claimed_at, lease_until, state, dedupe_scope, dedupe_key, version, priority,
+                           claim_id, kind, queue, worker, payload)
+         select now(), now(), now() + interval '1 min', 'running', dedupe_scope, dedupe_key, version, priority,
+                gen_random_uuid(), kind, queue, 'rival', payload from jobs where dedupe_key is not null",
+    )
+    .execute(&mut *rival)
+    .await
+    .unwrap();
+    let gate = Gate::closed();
+    let worker = Running::start(&db.pool, gated(&db.pool, &gate), ahead(6, options(2)));
+    gate.holds(2).await;
+    eventually("the second claim to wait for the rival", async || {
+        (blocked(&db.pool).await > 0).then_some(())
+    })
+    .await;
+    gate.open(2);
+    settles_at(&db.pool, JobState::Done, 2).await;
+    assert_eq!(
+        how_many(&db.pool, JobState::Running).await,
+        4,
+        "and four under way"
+    );
+    rival.rollback().await.unwrap();
+    settles_at(&db.pool, JobState::Running, 8).await;
+    gate.stay_open();
+    all_ended(&db.pool).await;
     worker.stop().await;
 }
 
@@ -179,15 +228,7 @@ async fn q10_a_prefetching_queue_has_no_more_outcomes_in_memory_than_it_says() {
     gate.stay_open();
     eventually(
         "everything claimed to have run, and its acks to wait",
-        async || {
-            let waiting: i64 = sqlx::query_scalar(
-                "select count(*) from pg_locks where not granted and locktype = 'transactionid'",
-            )
-            .fetch_one(&db.pool)
-            .await
-            .unwrap();
-            (waiting > 0 && runs.load(Ordering::SeqCst) >= 8).then_some(())
-        },
+        async || (blocked(&db.pool).await > 0 && runs.load(Ordering::SeqCst) >= 8).then_some(()),
     )
     .await;
     assert_eq!(how_many(&db.pool, JobState::Running).await, 8);

@@ -35,6 +35,13 @@ pub(super) struct Order {
     pub heard: u64,
 }
 
+impl Order {
+    /// By how much it may raise the number of claims that are held: what it acks makes room in the same commit.
+    pub(super) const fn growth(&self) -> usize {
+        self.wanted.count().saturating_sub(self.acks.len())
+    }
+}
+
 /// A statement that has come to its end.
 pub(super) struct Trip {
     pub lane: Lane,

@@ -1,8 +1,8 @@
 //! One queue of one worker: claims what its slots and its buffer can take, and acks what came back.
 //!
 //! One statement does both (`exchange.rs`). A strict queue has one lane and no buffer: a slot is free when its outcome
-//! is durable. A prefetching queue (K3) has a buffer and two lanes, whose statements overlap: while one is under way,
-//! handlers go on with what is buffered.
+//! is durable. A prefetching queue (K3) has a buffer and two lanes, whose statements overlap: while both are under way,
+//! handlers go on with what is buffered. What a statement acks makes room for what it claims, since both are one commit.
 //!
 //! # Must stay true
 //! * Never more claims than slots and buffer together, outcomes that are not durable yet included: the most that a
@@ -86,7 +86,7 @@ pub(crate) struct Pump {
     under_way: FuturesUnordered<BoxFuture<'static, Trip>>,
     /// Claims that are not given back yet, acks included.
     held: usize,
-    /// Claims that statements under way may bring.
+    /// By how much statements under way may raise that: what they claim beyond what they ack.
     asked: usize,
     /// Done, and not yet told to the database.
     acks: Vec<Claim>,
@@ -260,7 +260,7 @@ impl Pump {
             rules: self.governor.rules(places),
             heard: self.heard,
         };
-        self.asked += wanted.count();
+        self.asked += order.growth();
         self.telling += order.acks.len();
         self.under_way.push(Box::pin(lane.carry_out(order)));
         true
@@ -312,7 +312,7 @@ impl Pump {
     async fn accept(&mut self, trip: Trip) {
         let Trip { lane, order, result } = trip;
         self.idle.push(lane);
-        self.asked -= order.wanted.count();
+        self.asked -= order.growth();
         self.telling -= order.acks.len();
         match result {
             Ok(exchanged) => {

@@ -42,12 +42,14 @@ with finished as (
            for update of j skip locked))
     returning id, kind, payload, attempt, priority, run_at, created_at, dedupe_scope, traceparent
 )
-select acked.count as "acked!", now() as "now!", (select yes from governed) as "governed!",
+-- The claim comes first, while this statement's snapshot is fresh: what another lane or worker claims and commits
+-- after it would have to be looked at anew, row by row and with all of the conditions above.
+select (select count(*) from finished) as "acked!", now() as "now!", (select yes from governed) as "governed!",
        ($10 and exists (select from jobs s
                          where s.queue = $6 and s.state = 'ready' and s.suspect
                            and s.version <= ($8::smallint[])[array_position($7::text[], s.kind)])) as "suspects!",
        c.id as "id?", c.kind as "kind?", c.payload as "payload?: Json<Box<RawValue>>", c.attempt as "attempt?",
        c.priority as "priority?", c.run_at as "run_at?", c.created_at as "created_at?",
        c.dedupe_scope as "dedupe_scope?: DedupeScope", c.traceparent as "traceparent?"
-  from (select count(*) as count from finished) as acked
+  from (values (true)) as answer
   left join claimed c on true
