@@ -191,10 +191,7 @@ impl Context {
         key: Option<&str>,
         silence: Duration,
     ) -> Result<bool, sqlx::Error> {
-        let mut db = self.single().await?;
-        let everybody = queue::hold_back(&mut db, queue, key, silence).await?;
-        db.commit().await?;
-        Ok(everybody)
+        queue::hold_back(&self.pool, queue, key, silence).await
     }
 
     /// Ends the job in `tx`, so that its effect and its end are one commit; the run then returns

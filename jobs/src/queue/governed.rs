@@ -19,7 +19,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
-use sqlx::{PgConnection, types::Json};
+use sqlx::{PgConnection, PgPool, types::Json};
 
 use super::{
     Claim, Claimed, JobId,
@@ -27,6 +27,7 @@ use super::{
     exchange::{Exchange, Exchanged, Wanted, seconds},
 };
 use crate::{
+    database::single,
     job::{DedupeScope, Queue},
     trace::TraceContext,
 };
@@ -251,22 +252,41 @@ const SOON: Duration = Duration::from_secs(5);
 /// The other side asked for silence (429): for so long no job of `key` starts in `queue`, on any worker; without a key,
 /// no job at all. Jobs of other keys go on, unless several keys were told so within seconds: then it was meant for all.
 /// Answers whether it was.
+///
+/// Two commits: keys that are told at the same moment see each other only if each is committed before it looks. In one
+/// statement each saw all but the others of its moment, and nobody was the third. Whoever dies in between leaves the
+/// look to the next.
 pub(crate) async fn hold_back(
-    db: &mut PgConnection,
+    pool: &PgPool,
     queue: Queue,
     key: Option<&str>,
     silence: Duration,
 ) -> Result<bool, sqlx::Error> {
-    sqlx::query_file_scalar!(
+    let mut db = single(pool).await?;
+    sqlx::query_file!(
         "src/queue/sql/hold_back.sql",
         queue.as_str(),
         key.unwrap_or_default(),
         silence.as_secs_f64(),
+    )
+    .execute(&mut *db)
+    .await?;
+    db.commit().await?;
+    if key.is_none() {
+        return Ok(false);
+    }
+    let mut db = single(pool).await?;
+    let everybody = sqlx::query_file!(
+        "src/queue/sql/hold_everybody_back.sql",
+        queue.as_str(),
+        silence.as_secs_f64(),
         EVERYBODY,
         SOON.as_secs_f64(),
     )
-    .fetch_one(db)
-    .await
+    .execute(&mut *db)
+    .await?;
+    db.commit().await?;
+    Ok(everybody.rows_affected() > 0)
 }
 
 /// Forgets buckets that are full again.
