@@ -15,8 +15,8 @@
 //! Its running jobs keep their lease, then any worker's sweep makes them ready again with the attempt charged.
 //!
 //! Read next: `migrations/*_create_jobs.sql`, then `pump.rs` (claims and acks), `slots.rs`, `settle.rs` (every other end),
-//! `governed.rs` (pauses, limits, rates, turns), `heartbeat.rs`, `sweep.rs` (rescue and promotion), `wake.rs` (no
-//! lost wake-up), `periodic.rs`, `apalis.rs`.
+//! `governed.rs` (pauses, limits, rates, turns), `heartbeat.rs`, `sweep.rs` (rescue and promotion), `vacuum.rs`,
+//! `wake.rs` (no lost wake-up), `periodic.rs`, `apalis.rs`.
 
 use std::fmt;
 
@@ -45,6 +45,7 @@ mod release;
 mod settle;
 mod slots;
 mod sweep;
+mod vacuum;
 mod wake;
 
 pub use claim::Claim;
@@ -73,6 +74,7 @@ pub(crate) use pump::{Pump, Room};
 pub(crate) use settle::{Ending, Settler, requeue};
 pub(crate) use slots::{Assignment, Slots};
 pub(crate) use sweep::{promote_forever, rescue_expired, sweep_forever};
+pub(crate) use vacuum::vacuum_forever;
 pub(crate) use wake::listen_forever;
 
 /// `jobs.id`.

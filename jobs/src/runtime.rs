@@ -18,7 +18,7 @@ use crate::{
     job::Queue,
     queue::{
         Assignment, Ending, Engine, Heartbeat, Interruption, Pump, Rates, Room, Settler, Timetable, Timing,
-        attend, listen_forever, promote_forever, sample_forever, sweep_forever, tick_forever,
+        attend, listen_forever, promote_forever, sample_forever, sweep_forever, tick_forever, vacuum_forever,
     },
 };
 
@@ -236,6 +236,7 @@ impl Worker {
         duties.spawn(promote_forever(Arc::clone(&self.engine)));
         duties.spawn(sample_forever(Arc::clone(&self.engine)));
         duties.spawn(tick_forever(Arc::clone(&self.engine), timetable));
+        duties.spawn(vacuum_forever(Arc::clone(&self.engine)));
         duties.spawn(sweep_forever(
             Arc::clone(&self.engine),
             known,

@@ -5,7 +5,7 @@
 //! (`log_min_duration_statement`), and of all others every hundredth, from which their number is estimated.
 #![expect(clippy::print_stdout, reason = "printing is what it is for")]
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use jobs::{
@@ -19,7 +19,10 @@ use jobs::{
 };
 use secrecy::SecretString;
 use sqlx::PgPool;
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, sleep},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::postgres::{Options, PrivateCluster};
@@ -31,8 +34,8 @@ use crate::{
 
 /// Enqueued in one statement.
 const BATCH: usize = 1000;
-/// The producer waits while more than so many jobs are live.
-const BACKLOG: i64 = 50_000;
+/// So many jobs are enqueued and have not run, at the most.
+const BACKLOG: usize = 50_000;
 /// Every statement that takes so long is in the server's log.
 const LOGGED_MS: f64 = 1.0;
 /// Of the shorter ones, one in so many.
@@ -100,7 +103,15 @@ async fn log_durations(pool: &PgPool) -> Result<(), sqlx::Error> {
 }
 
 async fn soak(pool: &PgPool, args: &Args) -> anyhow::Result<()> {
-    let registry = Probes::new(pool, |_| async { Ok(Done::Applied) }).registry();
+    // Who has run makes room for another. The producer once counted the ready jobs to see how far it was ahead: that
+    // took more of the server than all claims did, and each count held up the sweeping of dead index entries.
+    let room = Arc::new(Semaphore::new(BACKLOG));
+    let ran = room.clone();
+    let registry = Probes::new(pool, move |_| {
+        ran.add_permits(1);
+        async { Ok(Done::Applied) }
+    })
+    .registry();
     let options = WorkerOptions {
         name: "soak".to_owned(),
         slots: vec![(Queue::Upkeep, args.slots)],
@@ -113,7 +124,7 @@ async fn soak(pool: &PgPool, args: &Args) -> anyhow::Result<()> {
     let pruner = tokio::spawn(prune_forever(pool.clone(), keep, soft.clone()));
     let begun = Instant::now();
     println!("seconds\tenqueued\tlive\tkept\tpruned\ttable MB\tindexes MB\tdead rows");
-    let producer = tokio::spawn(produce(pool.clone(), args.jobs));
+    let producer = tokio::spawn(produce(pool.clone(), room, args.jobs));
     let mut first = None;
     loop {
         let seen = look(pool).await?;
@@ -154,24 +165,16 @@ async fn soak(pool: &PgPool, args: &Args) -> anyhow::Result<()> {
 }
 
 /// Enqueues them all, and never gets far ahead of the worker.
-async fn produce(pool: PgPool, jobs: usize) -> anyhow::Result<()> {
+async fn produce(pool: PgPool, room: Arc<Semaphore>, jobs: usize) -> anyhow::Result<()> {
     let batch: Vec<Probe> = (0..BATCH).map(|_| Probe::new("soak")).collect();
     let mut left = jobs;
     while left > 0 {
-        let live: i64 = sqlx::query_scalar("select count(*) from jobs where state = 'ready'")
-            .fetch_one(&pool)
-            .await?;
-        if live > BACKLOG {
-            sleep(Duration::from_millis(100)).await;
-            continue;
-        }
-        for _ in 0..10 {
-            let now = left.min(BATCH);
-            let mut tx = pool.begin().await?;
-            enqueue_many(&mut tx, &batch[..now]).await?;
-            tx.commit().await?;
-            left -= now;
-        }
+        let now = left.min(BATCH);
+        room.acquire_many(u32::try_from(now)?).await?.forget();
+        let mut tx = pool.begin().await?;
+        enqueue_many(&mut tx, &batch[..now]).await?;
+        tx.commit().await?;
+        left -= now;
     }
     Ok(())
 }

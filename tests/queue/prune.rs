@@ -253,3 +253,30 @@ async fn q17_the_clock_enqueues_it() {
     .await;
     worker.stop().await;
 }
+
+/// The server's own autovacuum is off for the table, so it cannot be the one.
+#[tokio::test(flavor = "multi_thread")]
+async fn q17_a_worker_vacuums_when_many_rows_are_dead_instead_of_waiting_for_the_server() {
+    let db = Db::new().await;
+    sqlx::raw_sql("alter table jobs set (autovacuum_enabled = off)")
+        .execute(&db.pool)
+        .await
+        .unwrap();
+    jobs(&db.pool, JobState::Done, 1, 101_000).await;
+    sqlx::raw_sql("delete from jobs; select pg_stat_force_next_flush()")
+        .execute(&db.pool)
+        .await
+        .unwrap();
+    let worker = Running::start(&db.pool, done_at_once(&db.pool), options(1));
+    eventually("the table is vacuumed", async || {
+        sqlx::query_scalar::<_, bool>(
+            "select vacuum_count = 1 and n_dead_tup = 0 from pg_stat_user_tables where relname = 'jobs'",
+        )
+        .fetch_one(&db.pool)
+        .await
+        .unwrap()
+        .then_some(())
+    })
+    .await;
+    worker.stop().await;
+}

@@ -1,0 +1,65 @@
+//! Dead rows are taken out as often as a fast queue needs it (Q17).
+//!
+//! A claim walks past the index entries of what was claimed before it until a vacuum takes them out. Autovacuum knows
+//! when that is due, by the settings in the table's migration, but looks only once in `autovacuum_naptime`, by default
+//! a minute: at ten thousand jobs a second a million rows are dead by then, and a claim takes three times as long as
+//! after a vacuum. So every worker looks as well, and does not wait.
+//!
+//! A slow queue never comes here: up to [`DEAD_ROWS`] the server's own pace is good enough. If the process dies in a
+//! vacuum, the server ends it one way or the other, and nothing depends on it.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::time::sleep;
+use tracing::debug;
+
+use super::{Engine, backoff::jittered};
+use crate::database::single;
+
+/// So many are walked past in about half a millisecond.
+const DEAD_ROWS: f64 = 100_000.0;
+/// The pause in vacuums, at least: a table that takes long, or whose dead rows some old snapshot holds, is not vacuumed
+/// again and again.
+const AT_LEAST: u32 = 20;
+
+/// Looks for ever, as often as for expired leases.
+pub(crate) async fn vacuum_forever(engine: Arc<Engine>) {
+    let mut pause = Duration::ZERO;
+    loop {
+        sleep(jittered(pause.max(engine.timing.sweep))).await;
+        let begun = Instant::now();
+        match vacuum_if_due(&engine).await {
+            Ok(false) => pause = Duration::ZERO,
+            Ok(true) => {
+                pause = begun.elapsed() * AT_LEAST;
+                debug!("Vacuumed the table of jobs in {:?}", begun.elapsed());
+            }
+            Err(error) => {
+                pause = begun.elapsed() * AT_LEAST;
+                debug!("The table of jobs could not be vacuumed: {error}");
+            }
+        }
+    }
+}
+
+async fn vacuum_if_due(engine: &Engine) -> Result<bool, sqlx::Error> {
+    let mut db = single(&engine.pool).await?;
+    let due = sqlx::query_file_scalar!("src/queue/sql/vacuum_due.sql", DEAD_ROWS)
+        .fetch_optional(&mut *db)
+        .await?;
+    db.commit().await?;
+    if due != Some(true) {
+        return Ok(false);
+    }
+    let mut db = engine.pool.acquire().await?;
+    // A worker that stops does not wait for the end of it.
+    db.close_on_drop();
+    // Never cut off at the end: that asks for a lock against everybody.
+    sqlx::raw_sql("vacuum (skip_locked, index_cleanup on, truncate off) jobs")
+        .execute(&mut *db)
+        .await?;
+    Ok(true)
+}
