@@ -23,7 +23,7 @@ use crate::database::single;
 const DEAD_ROWS: f64 = 100_000.0;
 /// The pause in vacuums, at least: a table that takes long, or whose dead rows some old snapshot holds, is not vacuumed
 /// again and again.
-const AT_LEAST: u32 = 20;
+const AT_LEAST: u32 = 10;
 
 /// Looks for ever, as often as for expired leases.
 pub(crate) async fn vacuum_forever(engine: Arc<Engine>) {
