@@ -29,7 +29,11 @@ pub(super) enum Layout {
 
 /// Side of the squares in which a picture is turned: two blocks, which 4:2:0 makes one of.
 const TILE: usize = 16;
-type Tile = [[u8; TILE]; TILE];
+/// Rows of pairs.
+type LumaTile = [[[u8; 2]; TILE / 2]; TILE];
+/// A row for two of the picture, each mean twice: the encoder then picks one, which costs less than its own averaging.
+type ChromaTile = [[[u8; 2]; TILE / 2]; TILE / 2];
+
 /// The picture as it is meant to be seen, row by row, in YCbCr with chroma averaged over 2×2 pixels.
 pub(super) struct Upright<'a> {
     pixels: &'a Pixels<'a>,
@@ -54,6 +58,7 @@ struct Walk {
 struct Strip {
     rows: Range<usize>,
     luma: Vec<u8>,
+    /// Of chroma, a row stands for two.
     blue: Vec<u8>,
     red: Vec<u8>,
 }
@@ -66,12 +71,11 @@ impl<'a> Upright<'a> {
         } else {
             (pixels.width, pixels.height)
         };
-        let plane = || vec![0; TILE * width];
         let strip = RefCell::new(Strip {
             rows: 0..0,
-            luma: plane(),
-            blue: plane(),
-            red: plane(),
+            luma: vec![0; TILE * width],
+            blue: vec![0; TILE / 2 * width],
+            red: vec![0; TILE / 2 * width],
         });
         Self {
             pixels,
@@ -107,20 +111,27 @@ impl<'a> Upright<'a> {
         for x in (0..self.width).step_by(TILE) {
             // All sixteen first: in a turned picture each misses the cache, and the misses then overlap.
             let runs: [_; TILE] = std::array::from_fn(|line| self.run(source, x, strip.rows.start, line));
-            let [mut luma, mut blue, mut red] = [Tile::default(); 3];
-            for (line, run) in runs.into_iter().enumerate() {
-                for (at, pixel) in run.into_iter().enumerate() {
-                    let (column, row) = if self.walk.sideways {
-                        (line, at)
+            let mut luma = LumaTile::default();
+            let [mut blue, mut red] = [ChromaTile::default(); 2];
+            for (pair, [near, far]) in runs.as_chunks::<2>().0.iter().enumerate() {
+                let squares = near.as_chunks::<2>().0.iter().zip(far.as_chunks::<2>().0);
+                for (at, (near, far)) in squares.enumerate() {
+                    let square = [near[0], near[1], far[0], far[1]].map(&convert);
+                    let [a, b, c, d] = square.map(|(luma, _, _)| luma);
+                    let (across, down, upper, lower) = if self.walk.sideways {
+                        (pair, at, [a, c], [b, d])
                     } else {
-                        (at, line)
+                        (at, pair, [a, b], [c, d])
                     };
-                    (luma[row][column], blue[row][column], red[row][column]) = convert(pixel);
+                    (luma[2 * down][across], luma[2 * down + 1][across]) = (upper, lower);
+                    blue[down][across] = [mean(square.map(|(_, blue, _)| blue)); 2];
+                    red[down][across] = [mean(square.map(|(_, _, red)| red)); 2];
                 }
             }
-            average(&mut blue);
-            average(&mut red);
-            strip.put(x, self.width, [&luma, &blue, &red]);
+            let length = TILE.min(self.width - x);
+            put(&mut strip.luma[x..], self.width, length, &luma);
+            put(&mut strip.blue[x..], self.width, length, &blue);
+            put(&mut strip.red[x..], self.width, length, &red);
         }
     }
 
@@ -161,18 +172,10 @@ impl<'a> Upright<'a> {
     }
 }
 
-impl Strip {
-    /// Copies the columns of a tile that lie within the picture.
-    fn put(&mut self, x: usize, width: usize, tiles: [&Tile; 3]) {
-        let length = TILE.min(width - x);
-        for (plane, tile) in [&mut self.luma, &mut self.blue, &mut self.red]
-            .into_iter()
-            .zip(tiles)
-        {
-            for (row, samples) in plane.chunks_exact_mut(width).zip(tile) {
-                row[x..x + length].copy_from_slice(&samples[..length]);
-            }
-        }
+/// Copies the columns of a tile that lie within the picture.
+fn put(plane: &mut [u8], width: usize, length: usize, tile: &[[[u8; 2]; TILE / 2]]) {
+    for (row, samples) in plane.chunks_mut(width).zip(tile) {
+        row[..length].copy_from_slice(&samples.as_flattened()[..length]);
     }
 }
 
@@ -199,26 +202,9 @@ impl Walk {
     }
 }
 
-/// Gives each square of 2×2 samples their mean. The encoder then picks one of them, which costs less than
-/// its own averaging.
-fn average(tile: &mut Tile) {
-    for rows in tile.as_chunks_mut::<2>().0 {
-        let [upper, lower] = rows;
-        for (upper, lower) in upper
-            .as_chunks_mut::<2>()
-            .0
-            .iter_mut()
-            .zip(lower.as_chunks_mut::<2>().0)
-        {
-            let sum: u16 = upper
-                .iter()
-                .chain(lower.iter())
-                .map(|&sample| u16::from(sample))
-                .sum();
-            let mean = u8::try_from((sum + 2) / 4).unwrap_or(u8::MAX);
-            (*upper, *lower) = ([mean; 2], [mean; 2]);
-        }
-    }
+fn mean(square: [u8; 4]) -> u8 {
+    let sum: u16 = square.map(u16::from).iter().sum();
+    u8::try_from((sum + 2) / 4).unwrap_or(u8::MAX)
 }
 
 impl ImageBuffer for Upright<'_> {
@@ -240,9 +226,10 @@ impl ImageBuffer for Upright<'_> {
         if !strip.rows.contains(&row) {
             self.gather(strip, row);
         }
-        let start = (row - strip.rows.start) * self.width;
-        for (buffer, plane) in buffers.iter_mut().zip([&strip.luma, &strip.blue, &strip.red]) {
-            buffer.extend_from_slice(&plane[start..start + self.width]);
+        let row = row - strip.rows.start;
+        let planes = [(&strip.luma, row), (&strip.blue, row / 2), (&strip.red, row / 2)];
+        for (buffer, (plane, row)) in buffers.iter_mut().zip(planes) {
+            buffer.extend_from_slice(&plane[row * self.width..][..self.width]);
         }
     }
 }
