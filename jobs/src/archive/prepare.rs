@@ -57,7 +57,11 @@ impl Plan {
                 passed_through: true,
             })
         } else {
-            reencode::jpeg(&jpeg, &file, samples)
+            let stripped = jpeg.for_decoder(&file);
+            let header = jpeg.header;
+            // As large as the copy; the samples need the memory more.
+            drop(file);
+            reencode::jpeg(&header, stripped, samples)
         }
     }
 }

@@ -18,7 +18,7 @@ use zune_jpeg::JpegDecoder;
 use super::{
     PhotoProblem,
     inspect::PhotoFormat,
-    jpeg::{Colour, Jpeg},
+    jpeg::{Colour, Header},
     prepare::Prepared,
     upright::{Layout, Pixels, Upright},
 };
@@ -26,10 +26,9 @@ use super::{
 /// The incumbent's (M6).
 const QUALITY: u8 = 95;
 
-/// Re-encodes a JPEG that was verified but is turned, grey or made of four inks.
-pub(super) fn jpeg(jpeg: &Jpeg<'_>, file: &Bytes, samples: &mut Vec<u8>) -> Result<Prepared, PhotoProblem> {
-    let header = &jpeg.header;
-    let file = jpeg.for_decoder(file);
+/// Re-encodes a JPEG that was verified but is turned, grey or made of four inks. `file` is what
+/// `Jpeg::for_decoder` made of it.
+pub(super) fn jpeg(header: &Header, file: Vec<u8>, samples: &mut Vec<u8>) -> Result<Prepared, PhotoProblem> {
     let options = DecoderOptions::default()
         .set_strict_mode(true)
         .set_max_width(header.frame.width.into())

@@ -11,6 +11,7 @@ use super::*;
 use crate::archive::{
     Limits,
     fixtures::{self, Make, decode, difference, photo, picture, profile, with_orientation, with_segment},
+    jpeg::Jpeg,
     prepare::Plan,
 };
 
