@@ -49,10 +49,11 @@ use sqlx::PgPool;
 use tokio::{
     sync::{Notify, Semaphore},
     task::JoinHandle,
+    time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::support::eventually;
+use crate::support::{PATIENCE, eventually};
 
 /// Short enough for a test to see it end. A machine that stands still for so long costs an attempt, as it should; a
 /// test that counts attempts takes a longer one.
@@ -107,7 +108,8 @@ impl Running {
     }
 
     async fn ended(mut self) {
-        (&mut self.task).await.expect("no panic").expect("a clean end");
+        let ended = timeout(PATIENCE, &mut self.task).await;
+        ended.expect("an end").expect("no panic").expect("a clean end");
     }
 }
 

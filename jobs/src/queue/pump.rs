@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{
-    Claim, Claimed, Engine, Known, Slots,
+    Claim, Claimed, Engine, Known, Room, Slots,
     backoff::{Backoff, jittered},
     exchange::{Exchanged, Wanted},
     governed::{Governor, Rates},
@@ -34,42 +34,6 @@ use super::{
     wake::Sleeper,
 };
 use crate::job::Queue;
-
-/// What a queue of a worker can take.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Room {
-    /// Jobs that run at once.
-    pub slots: usize,
-    /// Claims beyond them. 0: strict.
-    pub prefetch: usize,
-}
-
-impl Room {
-    /// Overlapping statements of a prefetching queue.
-    const LANES: usize = 2;
-
-    const fn capacity(self) -> usize {
-        self.slots + self.prefetch
-    }
-
-    const fn lanes(self) -> usize {
-        if self.prefetch == 0 { 1 } else { Self::LANES }
-    }
-
-    /// Most that one statement claims: each lane is to have its share.
-    const fn share(self) -> usize {
-        self.capacity().div_ceil(self.lanes())
-    }
-
-    /// A second statement is sent beside one under way only for so many acks: it costs as much as the first, and what
-    /// is less goes with that one's successor.
-    const fn batch(self) -> usize {
-        match self.prefetch {
-            0 => self.slots,
-            _ => self.share().div_ceil(2),
-        }
-    }
-}
 
 /// See the module.
 pub(crate) struct Pump {
@@ -81,7 +45,7 @@ pub(crate) struct Pump {
     sleeper: Sleeper,
     governor: Governor,
     meters: Meters,
-    stop: CancellationToken,
+    stop: Stop,
     idle: Vec<Lane>,
     under_way: FuturesUnordered<BoxFuture<'static, Trip>>,
     /// Claims that are not given back yet, acks included.
@@ -105,6 +69,20 @@ pub(crate) struct Pump {
     backoff: Backoff,
     /// No statement before: the database is away.
     not_before: Option<Instant>,
+}
+
+/// The stop as the turn has seen it, which looks once. A wait that looked again would take a stop that has come
+/// meanwhile for one that the turn has heeded, and sleep on.
+struct Stop {
+    token: CancellationToken,
+    seen: bool,
+}
+
+impl Stop {
+    fn look(&mut self) -> bool {
+        self.seen = self.token.is_cancelled();
+        self.seen
+    }
 }
 
 /// Of one queue, looked up once.
@@ -142,7 +120,10 @@ impl Pump {
                 unacked: metrics::gauge!("aisha_queue_unacked_jobs", "queue" => name),
                 waited: metrics::histogram!("aisha_job_wait_seconds", "queue" => name),
             },
-            stop,
+            stop: Stop {
+                token: stop,
+                seen: false,
+            },
             under_way: FuturesUnordered::new(),
             held: 0,
             asked: 0,
@@ -163,7 +144,7 @@ impl Pump {
     pub(crate) async fn run(mut self) {
         loop {
             self.gather().await;
-            if self.stop.is_cancelled() {
+            if self.stop.look() {
                 self.hand_back().await;
                 let owes = self.governor.owes_a_look() || self.idle.iter().any(Lane::owes);
                 if self.held == 0 && self.under_way.is_empty() && !owes {
@@ -178,7 +159,7 @@ impl Pump {
 
     /// How many more may be claimed by a statement that takes the acks along.
     fn free(&self) -> usize {
-        if self.stop.is_cancelled() {
+        if self.stop.seen {
             return 0;
         }
         (self.room.capacity() + self.acks.len()).saturating_sub(self.held + self.asked)
@@ -245,7 +226,7 @@ impl Pump {
         else {
             return false;
         };
-        let places = if self.stop.is_cancelled() {
+        let places = if self.stop.seen {
             0
         } else {
             (self.room.slots + self.acks.len()).saturating_sub(self.held + self.asked)
@@ -268,7 +249,6 @@ impl Pump {
 
     /// Waits for anything to do.
     async fn wait(&mut self) {
-        let stopping = self.stop.is_cancelled();
         let free = self.free();
         if free > 0 && !self.look && !self.suspects {
             self.sleeper.announce();
@@ -291,7 +271,7 @@ impl Pump {
             biased;
             Some(trip) = self.under_way.next() => self.accept(trip).await,
             () = sleep_until(resume), if self.not_before.is_some() => {}
-            () = self.stop.cancelled(), if !stopping => {}
+            () = self.stop.token.cancelled(), if !self.stop.seen => {}
             () = self.slots.returned.notified() => {}
             () = signals.look.notified() => self.hear(),
             () = sleep(patience) => {
@@ -409,3 +389,6 @@ impl Pump {
         self.gather().await;
     }
 }
+
+#[cfg(test)]
+mod tests;

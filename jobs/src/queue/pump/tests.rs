@@ -1,0 +1,46 @@
+//! What no test from outside can aim at: the moments between two steps of one turn.
+
+use futures::FutureExt;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+use super::*;
+use crate::queue::Timing;
+
+const HOUR: Duration = Duration::from_hours(1);
+
+/// Never connects to anything: the pump has nothing to claim and, behind a pooler, nobody to announce itself to.
+fn engine() -> Arc<Engine> {
+    let timing = Timing {
+        lease: HOUR,
+        beat: HOUR,
+        sweep: HOUR,
+        poll: HOUR,
+    };
+    let nowhere = PgPoolOptions::new().connect_lazy_with(PgConnectOptions::new());
+    let mut engine = Engine::new("test", timing, &nowhere);
+    engine.pooled = true;
+    Arc::new(engine)
+}
+
+/// An idle worker that a SIGTERM found between these two steps slept on until its next poll, or for its whole grace time.
+#[tokio::test]
+async fn a_stop_that_comes_after_a_turn_has_looked_for_it_ends_the_wait_of_that_turn() {
+    let room = Room {
+        slots: 1,
+        prefetch: 0,
+    };
+    let stop = CancellationToken::new();
+    let known = Known::default();
+    let (mut pump, _slots) = Pump::new(
+        engine(),
+        Queue::Upkeep,
+        room,
+        known,
+        Rates::default(),
+        stop.clone(),
+    );
+    // There is nothing that it could claim, as far as it knows.
+    pump.look = false;
+    stop.cancel();
+    assert_eq!(pump.wait().now_or_never(), Some(()), "it waits on");
+}
