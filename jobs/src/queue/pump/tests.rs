@@ -22,7 +22,8 @@ fn engine() -> Arc<Engine> {
     Arc::new(engine)
 }
 
-/// An idle worker that a SIGTERM found between these two steps slept on until its next poll, or for its whole grace time.
+/// An idle worker that a SIGTERM found between these two steps slept on until its next poll, or to the end of its grace
+/// time if that was sooner.
 #[tokio::test]
 async fn a_stop_that_comes_after_a_turn_has_looked_for_it_ends_the_wait_of_that_turn() {
     let room = Room {
