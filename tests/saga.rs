@@ -6,6 +6,7 @@ mod archive;
 mod cancel;
 mod decision;
 mod deliveries;
+mod late;
 mod model;
 mod payloads;
 mod poll;

@@ -81,7 +81,7 @@ impl Run for ApplyFalDelivery {
             return Ok(Done::Skipped("the delivery was applied before"));
         }
         let applied = apply(cx, &mut tx, &stored).await?;
-        deliveries::settle(
+        deliveries::settle_locked(
             &mut tx,
             stored.id,
             applied.disposition,
@@ -105,7 +105,9 @@ impl Run for ApplyFalDelivery {
         } else {
             Disposition::GivenUp
         };
-        deliveries::settle(tx, self.delivery_id, disposition, None, &[]).await?;
+        if !deliveries::settle(tx, self.delivery_id, disposition, None, &[]).await? {
+            return Ok(());
+        }
         metrics::counter!("aisha_fal_deliveries_total", "disposition" => disposition.as_str()).increment(1);
         error!(
             fal.delivery_id = self.delivery_id,
@@ -183,7 +185,7 @@ async fn find_training(
         return Ok(None);
     };
     let request = cx.fal.request_urls(&attempt.endpoint, &stored.request_id);
-    saga::submit_accepted(
+    let adopted = saga::submit_accepted(
         tx,
         attempt.training_id,
         attempt.id,
@@ -192,6 +194,10 @@ async fn find_training(
         cx.saga.first_poll,
     )
     .await?;
+    if adopted.happened() {
+        info!(training.id = %attempt.training_id, fal.request_id = %request.request_id,
+            "The request of training {} is known by its delivery", attempt.training_id);
+    }
     Ok(trainings::lock(tx, attempt.training_id).await?)
 }
 

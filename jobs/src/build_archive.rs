@@ -20,7 +20,7 @@ use std::{collections::HashMap, time::Duration};
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
-use tracing::info;
+use tracing::{error, info};
 
 use crate::{
     archive::{Archive, BuildError, Fetched, PhotoProblem},
@@ -38,6 +38,8 @@ use crate::{
 
 /// Between looks while photos are still being stored.
 const PHOTOS_ON_THEIR_WAY: Duration = Duration::from_secs(1);
+/// What was found in its photos is not written down either: they may be in somebody's draft again.
+const ENDED_MEANWHILE: &str = "the training ended while its archive was built";
 /// The content type that FAL and presigned URLs name.
 const ZIP: &str = "application/zip";
 
@@ -118,7 +120,12 @@ impl Run for BuildArchive {
     }
 
     async fn on_dead(&self, tx: &mut PgConnection, why: &DeadReason) -> Result<(), JobError> {
-        saga::gave_up(tx, self.training_id, FailureCode::Internal, &why.message).await?;
+        if saga::gave_up(tx, self.training_id, FailureCode::Internal, &why.message)
+            .await?
+            .happened()
+        {
+            error!(training.id = %self.training_id, "Training {} failed: its archive could not be built: {}", self.training_id, why.message);
+        }
         Ok(())
     }
 }
@@ -168,7 +175,9 @@ impl BuildArchive {
         };
         let mut tx = cx.begin().await?;
         reject(&mut tx, &archive.rejected).await?;
-        saga::archived(&mut tx, training.id, &stored).await?;
+        if !saga::archived(&mut tx, training.id, &stored).await?.happened() {
+            return Ok(Done::Skipped(ENDED_MEANWHILE));
+        }
         cx.complete_in(&mut tx).await?;
         tx.commit().await?;
         info!(training.id = %training.id, archive.photos = photos, archive.bytes = bytes, archive.sha256 = %stored.sha256,
@@ -185,7 +194,12 @@ impl BuildArchive {
     ) -> Result<Done, JobError> {
         let mut tx = cx.begin().await?;
         reject(&mut tx, rejected).await?;
-        saga::gave_up(&mut tx, training.id, FailureCode::TooFewPhotos, detail).await?;
+        if !saga::gave_up(&mut tx, training.id, FailureCode::TooFewPhotos, detail)
+            .await?
+            .happened()
+        {
+            return Ok(Done::Skipped(ENDED_MEANWHILE));
+        }
         cx.complete_in(&mut tx).await?;
         tx.commit().await?;
         info!(training.id = %training.id, "Training {} has too few photos: {detail}", training.id);
@@ -195,8 +209,10 @@ impl BuildArchive {
 
 async fn reject(tx: &mut PgConnection, rejected: &[(PhotoId, PhotoProblem)]) -> Result<(), JobError> {
     for (photo, problem) in rejected {
-        info!(photo.id = %photo, problem = problem.code(), "Photo {photo} is left out: {problem}");
-        photos::reject(tx, *photo, problem.code()).await?;
+        // A photo that is gone, or was refused by an earlier run, has its verdict.
+        if photos::reject(tx, *photo, problem.code()).await? {
+            info!(photo.id = %photo, problem = problem.code(), "Photo {photo} is left out: {problem}");
+        }
     }
     Ok(())
 }

@@ -33,7 +33,7 @@ use crate::{
     enqueue::enqueue,
     job::{DeadReason, DedupeKey, Done, Job, JobError, Policy, Queue, Run},
     poll_status::PollStatus,
-    saga,
+    saga::{self, Effect},
     store::trainings::{self, Training},
 };
 
@@ -79,23 +79,25 @@ impl Run for CancelTraining {
         info!(training.id = %training.id, fal.request_id = %request.request_id, "FAL was told to stop training {}: {outcome:?}", training.id);
         metrics::counter!("aisha_fal_cancels_total", "outcome" => word(outcome)).increment(1);
         let mut tx = cx.begin().await?;
-        match outcome {
+        let effect = match outcome {
             CancelOutcome::Dequeued => {
-                saga::stopped_at_fal(&mut tx, training.id, "FAL took it out of its queue").await?;
+                saga::stopped_at_fal(&mut tx, training.id, "FAL took it out of its queue").await?
             }
-            CancelOutcome::Gone => {
-                saga::stopped_at_fal(&mut tx, training.id, "FAL does not have it").await?;
-            }
+            CancelOutcome::Gone => saga::stopped_at_fal(&mut tx, training.id, "FAL does not have it").await?,
             CancelOutcome::Requested => {
-                saga::stop_signalled(&mut tx, training.id, cx.saga.poll_every).await?;
+                saga::stop_signalled(&mut tx, training.id, cx.saga.poll_every).await?
             }
             // The first terminal fact is at FAL already.
             CancelOutcome::TooLate => {
                 enqueue(&mut tx, &PollStatus::new(training.id)).await?;
+                Effect::Happened
             }
-        }
+        };
         tx.commit().await?;
-        Ok(Done::Applied)
+        Ok(match effect {
+            Effect::Happened => Done::Applied,
+            Effect::TooLate => Done::Skipped("the training's end was learnt while FAL was told to stop it"),
+        })
     }
 
     /// The wish stands, and the poll goes on; when `saga.cancel_deadline` is over, the training ends without FAL's word.

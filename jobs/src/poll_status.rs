@@ -39,7 +39,7 @@ use crate::{
     },
     enqueue::enqueue_in,
     job::{DeadReason, DedupeKey, Done, Job, JobError, Policy, Queue, Run},
-    saga::{self, Taken},
+    saga::{self, Effect, Taken},
     store::{
         attempts::{self, Attempt},
         trainings::{self, Observation, Training},
@@ -99,9 +99,12 @@ impl Run for PollStatus {
         }
         if saga.is_watch_over(&training.times(), now, &cx.saga.patience) {
             let mut tx = cx.begin().await?;
-            saga::watch_over(&mut tx, training.id).await?;
+            let effect = saga::watch_over(&mut tx, training.id).await?;
             tx.commit().await?;
-            return Ok(Done::Applied);
+            return Ok(match effect {
+                Effect::Happened => Done::Applied,
+                Effect::TooLate => Done::Skipped("the training's model came at the last moment"),
+            });
         }
         match (saga.at_fal, open) {
             (AtFal::Perhaps, Some(attempt)) => adopt_from_list(cx, &training, &attempt, now).await,
@@ -168,7 +171,7 @@ async fn adopt_from_list(
     )
     .await?;
     tx.commit().await?;
-    if adopted {
+    if adopted.happened() {
         info!(training.id = %training.id, fal.request_id = %request.request_id, "Adopted the lost request of training {}", training.id);
     }
     Ok(Done::Applied)
@@ -309,7 +312,8 @@ async fn judge(cx: &Context, training: &Training) -> Result<Done, JobError> {
         }
     };
     tx.commit().await?;
-    if taken != Taken::Late && cx.saga.webhook.is_some() {
+    // A training that ended while its model was being copied had its result, and its webhook.
+    if taken != Taken::Late && training.result.is_none() && cx.saga.webhook.is_some() {
         metrics::counter!("aisha_reconcile_found_total", "what" => "webhook_lost").increment(1);
         info!(training.id = %training.id, "Polling learnt the end of training {} before any webhook", training.id);
     }

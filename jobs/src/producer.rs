@@ -36,8 +36,9 @@ pub use status::{AvatarLine, LiveTraining, Stopped};
 pub use turn::{Sender, Turn};
 
 pub use crate::notifications::Place;
+pub use crate::store::StoreError;
 
-use crate::{archive::Limits, context::Chance, domain::Trainers, enqueue::EnqueueError};
+use crate::{archive::Limits, context::Chance, domain::Trainers, enqueue::EnqueueError, saga::SagaError};
 
 /// Writes what users and the outside world want. Clones share one pool.
 #[derive(Debug, Clone)]
@@ -84,6 +85,27 @@ pub enum ProducerError {
     /// A job that cannot be enqueued: a bug, since payloads are ids.
     #[error(transparent)]
     Enqueue(EnqueueError),
+    /// A row was not in the state in which it had been locked: a bug; nothing was changed.
+    #[error(transparent)]
+    Store(StoreError),
+}
+
+impl From<StoreError> for ProducerError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Database(error) => Self::Database(error),
+            bug @ StoreError::NotOneRow { .. } => Self::Store(bug),
+        }
+    }
+}
+
+impl From<SagaError> for ProducerError {
+    fn from(error: SagaError) -> Self {
+        match error {
+            SagaError::Store(error) => error.into(),
+            SagaError::Enqueue(error) => error.into(),
+        }
+    }
 }
 
 impl From<EnqueueError> for ProducerError {

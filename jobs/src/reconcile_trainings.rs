@@ -164,18 +164,16 @@ async fn reconcile(
     seen.ambiguous += u32::from(saga.at_fal == AtFal::Perhaps);
     seen.long_in_queue += u32::from(saga.is_long_in_queue(&times, now, &cx.saga.patience));
     if is_overdue(&training) {
-        found("overdue");
         seen.overdue += 1;
         let mut tx = cx.begin().await?;
         // Looked at again under its lock: it may have moved since.
-        if trainings::lock(&mut tx, id)
-            .await?
-            .as_ref()
-            .is_some_and(is_overdue)
+        let still = trainings::lock(&mut tx, id).await?;
+        if still.as_ref().is_some_and(is_overdue)
+            && saga::overdue(&mut tx, id, cx.saga.poll_every).await?.happened()
         {
-            saga::overdue(&mut tx, id, cx.saga.poll_every).await?;
+            tx.commit().await?;
+            found("overdue");
         }
-        tx.commit().await?;
         seen.overdue -= 1;
         return Ok(());
     }

@@ -7,6 +7,7 @@
 //!
 //! # Must stay true
 //! * every live training at rest has a live job            — `nothing_is_ever_stuck`, and `reconcile_trainings` looks
+//! * nothing is told or enqueued of a write that changed nothing — `a_write_that_finds_another_row_than_was_locked_is_undone_with_all_that_was_told`
 //! * every final status has its final message               — [`follow`] is the only way there
 //! * FAL is asked at most once per training without an answer — [`begin_submit`] refuses while an attempt is open
 //!
@@ -27,10 +28,11 @@ use crate::{
         TrainingSource, TrainingStatus,
     },
     enqueue::{EnqueueError, Enqueued, enqueue, enqueue_for, enqueue_in},
-    job::Job,
+    job::{Job, JobError},
     notifications::{self, Stage},
     poll_status::PollStatus,
     store::{
+        StoreError,
         attempts::{self, Attempt, NewAttempt},
         training_endings::{self, Ending},
         training_requests,
@@ -44,7 +46,51 @@ mod ending;
 
 pub(crate) use ending::{Asked, asked_to_end, gave_up, overdue, stop_signalled, stopped_at_fal, watch_over};
 
+/// Why a fact could not be written. All of it is rolled back with its caller's transaction.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SagaError {
+    /// The row.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A job or a message that follows.
+    #[error(transparent)]
+    Enqueue(#[from] EnqueueError),
+}
+
+impl From<sqlx::Error> for SagaError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl From<SagaError> for JobError {
+    fn from(error: SagaError) -> Self {
+        match error {
+            SagaError::Store(error) => error.into(),
+            SagaError::Enqueue(error) => error.into(),
+        }
+    }
+}
+
+/// Whether a fact moved its training.
+#[must_use = "a fact that came too late changed nothing, and nothing may be said as if it had"]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// The row is written, and what follows from it.
+    Happened,
+    /// Another fact came before; nothing was written.
+    TooLate,
+}
+
+impl Effect {
+    /// Of the two, the first.
+    pub(crate) const fn happened(self) -> bool {
+        matches!(self, Self::Happened)
+    }
+}
+
 /// What became of a fact that FAL told.
+#[must_use = "a fact that came too late changed nothing, and nothing may be said as if it had"]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Taken {
     /// It was the first terminal fact.
@@ -135,23 +181,23 @@ pub(crate) async fn archived(
     tx: &mut PgConnection,
     id: TrainingId,
     archive: &StoredArchive,
-) -> Result<bool, EnqueueError> {
+) -> Result<Effect, SagaError> {
     let Some((_, step)) = decide(tx, id, Fact::Archived).await? else {
-        return Ok(false);
+        return Ok(Effect::TooLate);
     };
-    let changed = trainings::archived(tx, id, archive).await?;
+    trainings::archived(tx, id, archive).await?;
     follow(tx, id, &step, Duration::ZERO).await?;
-    Ok(changed)
+    Ok(Effect::Happened)
 }
 
 /// archived → requested: FAL could not have fetched the archive any more, so it is built again.
-pub(crate) async fn archive_lost(tx: &mut PgConnection, id: TrainingId) -> Result<bool, EnqueueError> {
+pub(crate) async fn archive_lost(tx: &mut PgConnection, id: TrainingId) -> Result<Effect, SagaError> {
     let Some((_, step)) = decide(tx, id, Fact::ArchiveLost).await? else {
-        return Ok(false);
+        return Ok(Effect::TooLate);
     };
-    let changed = trainings::archive_lost(tx, id).await?;
+    trainings::archive_lost(tx, id).await?;
     follow(tx, id, &step, Duration::ZERO).await?;
-    Ok(changed)
+    Ok(Effect::Happened)
 }
 
 /// archived → submitting, with the attempt that is going to be posted. From the commit on, the attempt may be at
@@ -162,20 +208,18 @@ pub(crate) async fn begin_submit(
     id: TrainingId,
     attempt: &NewAttempt<'_>,
     first_look: Duration,
-) -> Result<Option<Uuid>, EnqueueError> {
+) -> Result<Option<Uuid>, SagaError> {
     let Some((_, step)) = decide(tx, id, Fact::AttemptCommitted).await? else {
         return Ok(None);
     };
-    if !trainings::submitting(tx, id).await? {
-        return Ok(None);
-    }
+    trainings::submitting(tx, id).await?;
     let attempt = attempts::insert(tx, id, attempt).await?;
     follow(tx, id, &step, first_look).await?;
     Ok(Some(attempt))
 }
 
 /// submitting → submitted: FAL has it. The same step whatever told us: the POST's answer, a signed delivery, or
-/// the request list; whoever is first. A training that ended meanwhile learns its request and is watched. `false` with
+/// the request list; whoever is first. A training that ended meanwhile learns its request and is watched. Too late with
 /// a training that has another request means that FAL has two for one attempt; the caller reports the double cost.
 pub(crate) async fn submit_accepted(
     tx: &mut PgConnection,
@@ -184,32 +228,32 @@ pub(crate) async fn submit_accepted(
     request: &FalRequest,
     evidence: AttemptEvidence,
     first_look: Duration,
-) -> Result<bool, EnqueueError> {
+) -> Result<Effect, SagaError> {
     let Some((_, step)) = decide(tx, training, Fact::Accepted).await? else {
-        return Ok(false);
+        return Ok(Effect::TooLate);
     };
     if !attempts::accepted(tx, attempt, &request.request_id, evidence).await? {
-        return Ok(false);
+        return Ok(Effect::TooLate);
     }
     trainings::submitted(tx, training, request).await?;
     follow(tx, training, &step, first_look).await?;
-    Ok(true)
+    Ok(Effect::Happened)
 }
 
 /// submitting → archived: this attempt created no request, a later one may be posted; or the end, if that was asked for.
-/// `false`: a delivery or the list proved otherwise meanwhile, and proof beats our classification of an error.
+/// Too late: a delivery or the list proved otherwise meanwhile, and proof beats our classification of an error.
 pub(crate) async fn submit_not_accepted(
     tx: &mut PgConnection,
     id: TrainingId,
     attempt: Uuid,
     outcome: AttemptOutcome,
     error: &str,
-) -> Result<bool, EnqueueError> {
+) -> Result<Effect, SagaError> {
     let Some((training, step)) = decide(tx, id, Fact::NotTaken).await? else {
-        return Ok(false);
+        return Ok(Effect::TooLate);
     };
     if !attempts::not_accepted(tx, attempt, outcome, error).await? {
-        return Ok(false);
+        return Ok(Effect::TooLate);
     }
     if step.saga.status == TrainingStatus::Archived {
         trainings::not_submitted(tx, id).await?;
@@ -224,7 +268,7 @@ pub(crate) async fn submit_not_accepted(
         )
         .await?;
     }
-    Ok(true)
+    Ok(Effect::Happened)
 }
 
 /// The decision about a submit whose outcome stayed unknown (K13): failed, or posted again at the operator's risk; as it
@@ -234,16 +278,24 @@ pub(crate) async fn submit_undecided(
     attempt: &Attempt,
     may_resubmit: bool,
     watch_in: Duration,
-) -> Result<Option<TrainingStatus>, EnqueueError> {
+) -> Result<Option<TrainingStatus>, SagaError> {
     let id = attempt.training_id;
     // Twice at the most, whatever the operator accepts.
     let resubmit = may_resubmit && !attempts::has_abandoned(tx, id).await?;
     let Some((training, step)) = decide(tx, id, Fact::Undecided { resubmit }).await? else {
         return Ok(None);
     };
+    // The attempt was read before the list was asked, which takes its time: meanwhile it may have been refused and another
+    // begun, about which nothing is known yet.
+    let open = attempts::find_open(tx, id).await?;
+    if open.is_none_or(|open| open.id != attempt.id) {
+        return Ok(None);
+    }
     let why = "FAL's request list does not have it";
     if step.saga.status == TrainingStatus::Archived {
-        attempts::not_accepted(tx, attempt.id, AttemptOutcome::Abandoned, why).await?;
+        if !attempts::not_accepted(tx, attempt.id, AttemptOutcome::Abandoned, why).await? {
+            return Ok(None);
+        }
         trainings::not_submitted(tx, id).await?;
         follow(tx, id, &step, Duration::ZERO).await?;
     } else {
@@ -259,7 +311,7 @@ pub(crate) async fn observed(
     tx: &mut PgConnection,
     before: &Training,
     seen: &Observation<'_>,
-) -> Result<(), EnqueueError> {
+) -> Result<(), SagaError> {
     if !trainings::observed(tx, before.id, seen).await? {
         return Ok(());
     }
@@ -291,7 +343,7 @@ pub(crate) async fn succeeded(
     id: TrainingId,
     result: &serde_json::Value,
     source: TrainingSource,
-) -> Result<Taken, EnqueueError> {
+) -> Result<Taken, SagaError> {
     let Some((_, step)) = decide(tx, id, Fact::Succeeded).await? else {
         return Ok(Taken::Late);
     };
@@ -313,7 +365,7 @@ pub(crate) async fn failed_at_fal(
     code: FailureCode,
     detail: &str,
     source: TrainingSource,
-) -> Result<Taken, EnqueueError> {
+) -> Result<Taken, SagaError> {
     let Some((training, step)) = decide(tx, id, Fact::FailedAtFal(code)).await? else {
         return Ok(Taken::Late);
     };
@@ -332,9 +384,9 @@ pub(crate) async fn model_verified(
     tx: &mut PgConnection,
     id: TrainingId,
     model: &VerifiedModel,
-) -> Result<bool, EnqueueError> {
+) -> Result<Effect, SagaError> {
     let Some((_, step)) = decide(tx, id, Fact::ModelVerified).await? else {
-        return Ok(false);
+        return Ok(Effect::TooLate);
     };
     if step.saga.status == TrainingStatus::Completed {
         trainings::completed(tx, id, model).await?;
@@ -342,5 +394,5 @@ pub(crate) async fn model_verified(
         training_endings::complete_late(tx, id, model).await?;
     }
     follow(tx, id, &step, Duration::ZERO).await?;
-    Ok(true)
+    Ok(Effect::Happened)
 }

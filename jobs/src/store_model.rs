@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgConnection;
 use tokio::task::spawn_blocking;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::{
     chaos::{Point, Sabotage, reach, sabotaged},
@@ -87,7 +87,12 @@ impl Run for StoreModel {
         };
         reach(Point::ModelStored);
         let mut tx = cx.begin().await?;
-        saga::model_verified(&mut tx, training.id, &verified).await?;
+        if !saga::model_verified(&mut tx, training.id, &verified)
+            .await?
+            .happened()
+        {
+            return Ok(Done::Skipped("the model was verified by another run"));
+        }
         cx.complete_in(&mut tx).await?;
         tx.commit().await?;
         info!(training.id = %training.id, avatar.id = %training.avatar_id, "The model of avatar {} is verified and stored", training.avatar_id);
@@ -95,7 +100,12 @@ impl Run for StoreModel {
     }
 
     async fn on_dead(&self, tx: &mut PgConnection, why: &DeadReason) -> Result<(), JobError> {
-        saga::gave_up(tx, self.training_id, FailureCode::ModelInvalid, &why.message).await?;
+        if saga::gave_up(tx, self.training_id, FailureCode::ModelInvalid, &why.message)
+            .await?
+            .happened()
+        {
+            error!(training.id = %self.training_id, "The model of training {}, which is paid for, could not be had: {}", self.training_id, why.message);
+        }
         Ok(())
     }
 }

@@ -119,9 +119,12 @@ async fn store(cx: &Context, photo: &Photo, bytes: Bytes, info: PhotoInfo) -> Re
     let mut tx = cx.begin().await?;
     // First the avatar, then the photo: the order of everybody who takes both.
     avatars::lock_draft(&mut tx, photo.avatar_id).await?;
-    if photos::stored(&mut tx, photo.id, &key, content_type, length).await? {
-        notifications::photos_changed(&mut tx, photo.avatar_id, &cx.saga.photos).await?;
+    if !photos::stored(&mut tx, photo.id, &key, content_type, length).await? {
+        return Ok(Done::Skipped(
+            "the photo was thrown away, or settled by another run",
+        ));
     }
+    notifications::photos_changed(&mut tx, photo.avatar_id, &cx.saga.photos).await?;
     cx.complete_in(&mut tx).await?;
     tx.commit().await?;
     info!(photo.id = %photo.id, avatar.id = %photo.avatar_id, photo.bytes = length, "Stored photo {}", photo.id);

@@ -91,7 +91,9 @@ impl Run for SubmitTraining {
         account::admit(cx).await?;
         if !archive_is_there(cx, &training).await? {
             let mut tx = cx.begin().await?;
-            saga::archive_lost(&mut tx, training.id).await?;
+            if !saga::archive_lost(&mut tx, training.id).await?.happened() {
+                return Ok(Done::Skipped("somebody else took the training meanwhile"));
+            }
             // Ends here and not in an ack: the rebuilt archive enqueues this kind and key again, perhaps before that.
             cx.complete_in(&mut tx).await?;
             tx.commit().await?;
@@ -131,11 +133,18 @@ impl Run for SubmitTraining {
         } else {
             FailureCode::Internal
         };
-        saga::gave_up(tx, self.training_id, code, &why.message).await?;
+        if saga::gave_up(tx, self.training_id, code, &why.message)
+            .await?
+            .happened()
+        {
+            error!(training.id = %self.training_id, "Training {} failed: it could not be submitted: {}", self.training_id, why.message);
+        }
         Ok(())
     }
 }
 
+/// Proof beats what we make of an error.
+const PROVEN: &str = "a delivery proved meanwhile that FAL has it";
 /// Dead reason of a submit that FAL refused for what is in it.
 const REFUSED: &str = "fal_refused";
 
@@ -236,7 +245,7 @@ impl Posting {
                     .await?
                     .and_then(|training| training.request_id);
                 tx.commit().await?;
-                if !accepted && known.as_deref() != Some(&request.request_id) {
+                if !accepted.happened() && known.as_deref() != Some(&request.request_id) {
                     saga::report_double_cost(id, &request.request_id);
                 }
                 info!(training.id = %id, fal.request_id = %request.request_id, "FAL accepted training {id}");
@@ -250,8 +259,11 @@ impl Posting {
             }
             SubmitOutcome::Unknown(why) => {
                 let mut db = cx.single().await?;
-                attempts::unknown(&mut db, attempt, &why).await?;
+                let is_unknown = attempts::unknown(&mut db, attempt, &why).await?;
                 db.commit().await?;
+                if !is_unknown {
+                    return Ok(Done::Skipped(PROVEN));
+                }
                 metrics::counter!("aisha_submit_unknown_outcome_total").increment(1);
                 warn!(training.id = %id, "Nobody knows whether FAL took training {id} ({why}); it is looked for, not repeated");
                 Ok(Done::Applied)
@@ -297,10 +309,10 @@ impl Posting {
     ) -> Result<Done, JobError> {
         let settled = saga::submit_not_accepted(&mut tx, self.training, attempt, outcome, why).await?;
         tx.commit().await?;
-        if settled {
+        if settled.happened() {
             Err(verdict)
         } else {
-            Ok(Done::Skipped("a delivery proved meanwhile that FAL has it"))
+            Ok(Done::Skipped(PROVEN))
         }
     }
 }

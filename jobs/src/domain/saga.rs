@@ -261,7 +261,7 @@ impl Saga {
         }
     }
 
-    /// Whatever FAL may still make of it is watched for.
+    /// Whatever FAL may still make of it is watched for; what it has made already is kept.
     #[expect(
         clippy::unnecessary_wraps,
         reason = "a whole arm of `after`, which answers an Option"
@@ -272,11 +272,10 @@ impl Saga {
             failure,
             ..self
         };
-        let is_watched = ended.may_come_late() && self.at_fal != AtFal::No;
-        let (late, jobs): (_, &[NextJob]) = if is_watched {
-            (Some(LateModel::Watched), &[NextJob::Poll])
-        } else {
-            (None, &[])
+        let (late, jobs): (_, &[NextJob]) = match (ended.may_come_late(), self.status, self.at_fal) {
+            (false, ..) | (true, _, AtFal::No) => (None, &[]),
+            (true, TrainingStatus::Trained, _) => (Some(LateModel::Kept), &[NextJob::Store]),
+            (true, ..) => (Some(LateModel::Watched), &[NextJob::Poll]),
         };
         Some(Step {
             saga: Self { late, ..ended },

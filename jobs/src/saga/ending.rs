@@ -5,11 +5,10 @@ use std::time::Duration;
 use sqlx::PgConnection;
 use tracing::{info, warn};
 
-use super::{Ending, decide, follow};
+use super::{Effect, Ending, SagaError, decide, follow};
 use crate::{
     build_archive::BuildArchive,
     domain::{EndReason, Fact, FailureCode, SagaStep, TrainingId, TrainingSource, TrainingStatus},
-    enqueue::EnqueueError,
     job::Job,
     queue,
     store::{
@@ -42,7 +41,7 @@ pub(super) async fn write(
     step: &SagaStep,
     detail: &str,
     source: TrainingSource,
-) -> Result<(), EnqueueError> {
+) -> Result<(), SagaError> {
     let (id, after) = (before.id, &step.saga);
     if after.status.is_final() && !before.status.is_final() {
         let ending = Ending {
@@ -78,19 +77,19 @@ async fn withdraw_jobs(
     Ok(())
 }
 
-/// A job of ours cannot carry the training on. `false`: it is over, or FAL has or may have it (K12).
+/// A job of ours cannot carry the training on. Too late: it is over, or FAL has or may have it (K12).
 pub(crate) async fn gave_up(
     tx: &mut PgConnection,
     id: TrainingId,
     code: FailureCode,
     detail: &str,
-) -> Result<bool, EnqueueError> {
+) -> Result<Effect, SagaError> {
     let Some((training, step)) = decide(tx, id, Fact::GaveUp(code)).await? else {
-        return Ok(false);
+        return Ok(Effect::TooLate);
     };
     write(tx, &training, &step, detail, TrainingSource::Job).await?;
     follow(tx, id, &step, Duration::ZERO).await?;
-    Ok(true)
+    Ok(Effect::Happened)
 }
 
 /// The user or an operator wants it to end. `by`: the operator's reason.
@@ -99,7 +98,7 @@ pub(crate) async fn asked_to_end(
     id: TrainingId,
     reason: EndReason,
     by: Option<&str>,
-) -> Result<Asked, EnqueueError> {
+) -> Result<Asked, SagaError> {
     let Some((training, step)) = decide(tx, id, Fact::EndAsked(reason)).await? else {
         return Ok(match trainings::find(tx, id).await? {
             Some(training) if training.status == TrainingStatus::Trained => Asked::TooLate,
@@ -124,18 +123,18 @@ pub(crate) async fn asked_to_end(
     Ok(asked)
 }
 
-/// FAL took it out of its queue at our wish, or does not have it. `false`: nobody wished that any more.
+/// FAL took it out of its queue at our wish, or does not have it. Too late: nobody wished that any more.
 pub(crate) async fn stopped_at_fal(
     tx: &mut PgConnection,
     id: TrainingId,
     detail: &str,
-) -> Result<bool, EnqueueError> {
+) -> Result<Effect, SagaError> {
     let Some((training, step)) = decide(tx, id, Fact::StoppedAtFal).await? else {
-        return Ok(false);
+        return Ok(Effect::TooLate);
     };
     write(tx, &training, &step, detail, TrainingSource::Job).await?;
     follow(tx, id, &step, Duration::ZERO).await?;
-    Ok(true)
+    Ok(Effect::Happened)
 }
 
 /// FAL will try to stop it. A training whose time was up ends now; one that somebody wished to end waits for FAL's word,
@@ -144,9 +143,9 @@ pub(crate) async fn stop_signalled(
     tx: &mut PgConnection,
     id: TrainingId,
     poll_in: Duration,
-) -> Result<bool, EnqueueError> {
+) -> Result<Effect, SagaError> {
     let Some((training, step)) = decide(tx, id, Fact::StopSignalled).await? else {
-        return Ok(false);
+        return Ok(Effect::TooLate);
     };
     write(
         tx,
@@ -157,17 +156,17 @@ pub(crate) async fn stop_signalled(
     )
     .await?;
     follow(tx, id, &step, poll_in).await?;
-    Ok(true)
+    Ok(Effect::Happened)
 }
 
-/// Its deadline has passed: it ends, or FAL is told first. `None`: it is over. `poll_in`: when FAL is asked next what became of it.
+/// Its deadline has passed: it ends, or FAL is told first. Too late: it is over. `poll_in`: when FAL is asked next what became of it.
 pub(crate) async fn overdue(
     tx: &mut PgConnection,
     id: TrainingId,
     poll_in: Duration,
-) -> Result<Option<TrainingStatus>, EnqueueError> {
+) -> Result<Effect, SagaError> {
     let Some((training, step)) = decide(tx, id, Fact::Overdue).await? else {
-        return Ok(None);
+        return Ok(Effect::TooLate);
     };
     warn!(training.id = %id, "Training {id} has been {} for longer than allowed", training.status);
     if let (Some(reason), None) = (step.saga.end_asked, training.end_asked) {
@@ -177,15 +176,15 @@ pub(crate) async fn overdue(
         write(tx, &training, &step, &detail, TrainingSource::Job).await?;
     }
     follow(tx, id, &step, poll_in).await?;
-    Ok(Some(step.saga.status))
+    Ok(Effect::Happened)
 }
 
 /// Nothing is expected any more of a request that we gave up.
-pub(crate) async fn watch_over(tx: &mut PgConnection, id: TrainingId) -> Result<bool, EnqueueError> {
+pub(crate) async fn watch_over(tx: &mut PgConnection, id: TrainingId) -> Result<Effect, SagaError> {
     let Some((training, step)) = decide(tx, id, Fact::WatchOver).await? else {
-        return Ok(false);
+        return Ok(Effect::TooLate);
     };
     write(tx, &training, &step, "", TrainingSource::Job).await?;
     follow(tx, id, &step, Duration::ZERO).await?;
-    Ok(true)
+    Ok(Effect::Happened)
 }

@@ -150,14 +150,15 @@ pub(crate) async fn has_abandoned(tx: &mut PgConnection, training: TrainingId) -
     .await
 }
 
-/// Notes why an attempt's fate is unknown, for operators; it stays open.
-pub(crate) async fn unknown(tx: &mut PgConnection, id: Uuid, error: &str) -> Result<(), sqlx::Error> {
-    sqlx::query!(
+/// Notes why an attempt's fate is unknown, for operators; it stays open. `false`: it has become known, for instance by a
+/// delivery with its token.
+pub(crate) async fn unknown(tx: &mut PgConnection, id: Uuid, error: &str) -> Result<bool, sqlx::Error> {
+    let noted = sqlx::query!(
         "update training_attempts set error = $2 where id = $1 and outcome is null",
         id,
         error
     )
     .execute(tx)
     .await?;
-    Ok(())
+    Ok(noted.rows_affected() == 1)
 }

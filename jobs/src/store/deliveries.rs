@@ -6,6 +6,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
+use super::StoreError;
 use crate::domain::{DeliveryVerdict, Disposition, TrainingId};
 
 /// A verified delivery, about to be stored.
@@ -91,7 +92,23 @@ pub(crate) async fn lock(tx: &mut PgConnection, id: i64) -> Result<Option<Stored
     .await
 }
 
+/// As [`settle`], of a delivery that the caller has locked and found open.
+pub(crate) async fn settle_locked(
+    tx: &mut PgConnection,
+    id: i64,
+    disposition: Disposition,
+    training: Option<TrainingId>,
+    flags: &[String],
+) -> Result<(), StoreError> {
+    if settle(tx, id, disposition, training, flags).await? {
+        Ok(())
+    } else {
+        Err(StoreError::not_one_row("the end of a delivery", &id, 0))
+    }
+}
+
 /// Records what became of a delivery, once; what a replay may still change is changed. `flags` join those that it has.
+/// `false`: it was settled before, or is gone.
 pub(crate) async fn settle(
     tx: &mut PgConnection,
     id: i64,

@@ -5,7 +5,7 @@
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use super::trainings::VerifiedModel;
+use super::{StoreError, one_row, trainings::VerifiedModel};
 use crate::domain::{EndReason, FailureCode, LateModel, TrainingId, TrainingSource};
 
 /// How a live training ends.
@@ -26,7 +26,7 @@ pub(crate) async fn end(
     tx: &mut PgConnection,
     id: TrainingId,
     ending: &Ending<'_>,
-) -> Result<bool, sqlx::Error> {
+) -> Result<(), StoreError> {
     let changed = sqlx::query!(
         r#"
         with training as (
@@ -50,7 +50,7 @@ pub(crate) async fn end(
     )
     .execute(tx)
     .await?;
-    Ok(changed.rows_affected() == 1)
+    one_row("an ending", id, &changed)
 }
 
 /// Notes that a training is to end, and FAL to be told. The first wish stands.
@@ -59,7 +59,7 @@ pub(crate) async fn ask(
     id: TrainingId,
     reason: EndReason,
     by: Option<&str>,
-) -> Result<bool, sqlx::Error> {
+) -> Result<(), StoreError> {
     let changed = sqlx::query!(
         r#"
         update trainings
@@ -72,7 +72,7 @@ pub(crate) async fn ask(
     )
     .execute(tx)
     .await?;
-    Ok(changed.rows_affected() == 1)
+    one_row("a wish to end", id, &changed)
 }
 
 /// Changes what is still expected of an ended training.
@@ -80,7 +80,7 @@ pub(crate) async fn expect_late(
     tx: &mut PgConnection,
     id: TrainingId,
     late: Option<LateModel>,
-) -> Result<bool, sqlx::Error> {
+) -> Result<(), StoreError> {
     let changed = sqlx::query!(
         "update trainings set late_model = $2 where id = $1 and status in ('failed', 'cancelled')",
         id.0,
@@ -88,36 +88,36 @@ pub(crate) async fn expect_late(
     )
     .execute(tx)
     .await?;
-    Ok(changed.rows_affected() == 1)
+    one_row("what is still expected", id, &changed)
 }
 
-/// FAL's output of a training that had ended: it is kept.
+/// FAL's output of a training that had ended: it is kept. The row has a result already if the training ended while its
+/// model was being copied; the newer one names the file by an address that is not older.
 pub(crate) async fn keep_late(
     tx: &mut PgConnection,
     id: TrainingId,
     result: &Value,
-) -> Result<bool, sqlx::Error> {
+) -> Result<(), StoreError> {
     let changed = sqlx::query!(
         r#"
         update trainings
            set late_model = 'kept', result = $2, progress = 100
-         where id = $1 and status in ('failed', 'cancelled') and result is null
+         where id = $1 and status in ('failed', 'cancelled') and (late_model is null or late_model = 'watched')
         "#,
         id.0,
         result,
     )
     .execute(tx)
     .await?;
-    Ok(changed.rows_affected() == 1)
+    one_row("a late result", id, &changed)
 }
 
-/// The late model is verified. Its avatar takes it, unless its owner has gone on without: then it is only kept. `true`:
-/// taken.
+/// The late model is verified. Its avatar takes it, unless its owner has gone on without: then it is only kept.
 pub(crate) async fn complete_late(
     tx: &mut PgConnection,
     id: TrainingId,
     model: &VerifiedModel,
-) -> Result<bool, sqlx::Error> {
+) -> Result<(), StoreError> {
     let (key, sha256, bytes, url, finetune) = model.columns();
     // As for any completion: two avatars of one user must not both find "no main one yet".
     sqlx::query!(
@@ -139,7 +139,7 @@ pub(crate) async fn complete_late(
     .await?
     .rows_affected()
         == 1;
-    sqlx::query!(
+    let settled = sqlx::query!(
         r#"
         update trainings
            set late_model = 'settled', late_model_key = $2, late_completed_at = case when $3 then now() end
@@ -151,5 +151,5 @@ pub(crate) async fn complete_late(
     )
     .execute(tx)
     .await?;
-    Ok(taken)
+    one_row("the end of a late model", id, &settled)
 }

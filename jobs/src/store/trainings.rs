@@ -1,7 +1,8 @@
 //! The saga's rows: `trainings`, and the avatar that moves with its training.
 //!
 //! What may follow what is decided by [`Saga::after`] on the locked row (`jobs/src/saga.rs`); here it is written, and each
-//! write names the status it expects all the same, so that a caller who forgot the lock changes nothing.
+//! write names the status it expects all the same: one that finds another is an error, which rolls back whatever was
+//! to be told or enqueued with it.
 //! A training and its avatar change in one statement, so that neither is ever seen without the other.
 //! How trainings end is in `training_endings.rs`.
 
@@ -9,6 +10,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgConnection;
 
+use super::{StoreError, one_row};
 use crate::domain::{
     AtFal, AvatarId, EndReason, FalRequest, LateModel, Saga, Times, TrainingId, TrainingSource,
     TrainingStatus, TrainingType, UserId,
@@ -261,7 +263,7 @@ pub(crate) async fn archived(
     tx: &mut PgConnection,
     id: TrainingId,
     archive: &StoredArchive,
-) -> Result<bool, sqlx::Error> {
+) -> Result<(), StoreError> {
     let changed = sqlx::query!(
         r#"
         update trainings
@@ -278,40 +280,40 @@ pub(crate) async fn archived(
     )
     .execute(tx)
     .await?;
-    Ok(changed.rows_affected() == 1)
+    one_row("requested to archived", id, &changed)
 }
 
 /// archived → requested: the archive was gone from where FAL would fetch it, so it is built again.
-pub(crate) async fn archive_lost(tx: &mut PgConnection, id: TrainingId) -> Result<bool, sqlx::Error> {
+pub(crate) async fn archive_lost(tx: &mut PgConnection, id: TrainingId) -> Result<(), StoreError> {
     let changed = sqlx::query!(
         "update trainings set status = 'requested', status_since = now() where id = $1 and status = 'archived'",
         id.0
     )
     .execute(tx)
     .await?;
-    Ok(changed.rows_affected() == 1)
+    one_row("archived to requested", id, &changed)
 }
 
 /// archived → submitting. The caller inserts the attempt in the same transaction.
-pub(crate) async fn submitting(tx: &mut PgConnection, id: TrainingId) -> Result<bool, sqlx::Error> {
+pub(crate) async fn submitting(tx: &mut PgConnection, id: TrainingId) -> Result<(), StoreError> {
     let changed = sqlx::query!(
         "update trainings set status = 'submitting', status_since = now() where id = $1 and status = 'archived'",
         id.0
     )
     .execute(tx)
     .await?;
-    Ok(changed.rows_affected() == 1)
+    one_row("archived to submitting", id, &changed)
 }
 
 /// submitting → archived: the attempt surely did not reach FAL, or FAL did not take it.
-pub(crate) async fn not_submitted(tx: &mut PgConnection, id: TrainingId) -> Result<bool, sqlx::Error> {
+pub(crate) async fn not_submitted(tx: &mut PgConnection, id: TrainingId) -> Result<(), StoreError> {
     let changed = sqlx::query!(
         "update trainings set status = 'archived', status_since = now() where id = $1 and status = 'submitting'",
         id.0
     )
     .execute(tx)
     .await?;
-    Ok(changed.rows_affected() == 1)
+    one_row("submitting to archived", id, &changed)
 }
 
 /// submitting | archived → submitted. A training that ended meanwhile keeps its status and still learns its request id, so
@@ -320,7 +322,7 @@ pub(crate) async fn submitted(
     tx: &mut PgConnection,
     id: TrainingId,
     request: &FalRequest,
-) -> Result<bool, sqlx::Error> {
+) -> Result<(), StoreError> {
     let changed = sqlx::query!(
         r#"
         update trainings
@@ -338,10 +340,11 @@ pub(crate) async fn submitted(
     )
     .execute(tx)
     .await?;
-    Ok(changed.rows_affected() == 1)
+    one_row("a request of FAL", id, &changed)
 }
 
-/// Notes what a status call learnt while the training is at FAL. Progress never goes down.
+/// Notes what a status call learnt while the training is at FAL. Progress never goes down. `false`: its end was learnt
+/// while FAL was being asked; nobody has locked the row.
 pub(crate) async fn observed(
     tx: &mut PgConnection,
     id: TrainingId,
@@ -372,7 +375,7 @@ pub(crate) async fn trained(
     id: TrainingId,
     result: &Value,
     source: TrainingSource,
-) -> Result<bool, sqlx::Error> {
+) -> Result<(), StoreError> {
     let changed = sqlx::query!(
         r#"
         update trainings
@@ -385,7 +388,7 @@ pub(crate) async fn trained(
     )
     .execute(tx)
     .await?;
-    Ok(changed.rows_affected() == 1)
+    one_row("submitted to trained", id, &changed)
 }
 
 /// trained → completed, and its avatar with it: the first completed avatar of a user becomes the main one.
@@ -393,7 +396,7 @@ pub(crate) async fn completed(
     tx: &mut PgConnection,
     id: TrainingId,
     model: &VerifiedModel,
-) -> Result<bool, sqlx::Error> {
+) -> Result<(), StoreError> {
     let (key, sha256, bytes, url, finetune) = model.columns();
     // Two avatars of one user that complete at once must not both find "no main one yet".
     sqlx::query!(
@@ -413,5 +416,5 @@ pub(crate) async fn completed(
     )
     .execute(tx)
     .await?;
-    Ok(changed.rows_affected() == 1)
+    one_row("trained to completed", id, &changed)
 }

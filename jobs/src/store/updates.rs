@@ -3,6 +3,8 @@
 use serde_json::Value;
 use sqlx::PgConnection;
 
+use super::{StoreError, one_row};
+
 /// Who drains the inbox listens here. Delivered when the storing transaction commits.
 pub(crate) const CHANNEL: &str = "telegram_updates";
 
@@ -72,20 +74,20 @@ pub(crate) async fn take(tx: &mut PgConnection) -> Result<Option<Stored>, sqlx::
     .await
 }
 
-/// The update has had its effect, in this transaction; or never will, for the reason in `error`.
+/// The update has had its effect, in this transaction; or never will, for the reason in `error`. The caller has taken it.
 pub(crate) async fn handled(
     tx: &mut PgConnection,
     update_id: i64,
     error: Option<&str>,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
+) -> Result<(), StoreError> {
+    let handled = sqlx::query!(
         "update telegram_updates set handled_at = now(), error = $2 where update_id = $1",
         update_id,
         error
     )
     .execute(tx)
     .await?;
-    Ok(())
+    one_row("the end of an update", update_id, &handled)
 }
 
 /// What became of an update whose handling failed and was rolled back.
