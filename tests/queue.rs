@@ -24,6 +24,7 @@ mod property;
 mod prune;
 mod rates;
 mod rescue;
+mod settling;
 mod stopping;
 mod traces;
 mod turns;

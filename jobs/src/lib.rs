@@ -79,4 +79,5 @@ mod clients;
 mod context;
 mod notifications;
 mod saga;
+mod storable;
 mod store;

@@ -31,6 +31,7 @@ use crate::{
     domain::{NotificationId, UserId},
     enqueue::enqueue_for,
     job::{DeadReason, DedupeKey, Done, Job, JobError, Policy, Queue, Run},
+    storable,
     store::{
         notifications::{self, Due},
         users,
@@ -206,6 +207,7 @@ async fn failed(cx: &Context, due: &Due, failure: Failure) -> Result<Done, JobEr
     match failure {
         Failure::Unreachable(why) => unreachable(cx, due, &why).await,
         Failure::Busy(wait) => {
+            let wait = storable::delay(wait);
             let mut db = cx.single().await?;
             users::keep_quiet(&mut db, due.user_id, wait.as_secs_f64()).await?;
             db.commit().await?;

@@ -9,7 +9,8 @@
 //! * The attempt is charged at the claim and given back by a snooze or a release, never charged afterwards; a claim
 //!   ahead of the slots also by a crash, after which the job is under suspicion and runs alone (K3).
 //! * A `done` is durable before its slot is free.
-//! * No error of the database ends a loop (Q18): it is waited out with backoff.
+//! * No error of the database ends a loop (Q18): it is waited out with backoff. Only what may pass is: an ending that
+//!   the database refuses is mended, then reworded, then left to its lease (Q23).
 //!
 //! # If the process dies here
 //! Its running jobs keep their lease, then any worker's sweep makes them ready again with the attempt charged.
@@ -41,6 +42,7 @@ mod link;
 mod periodic;
 mod prune;
 mod pump;
+mod refusal;
 mod release;
 mod room;
 mod settle;

@@ -209,3 +209,49 @@ async fn an_ending_that_could_not_reach_a_user_is_told_when_they_are_back() {
         ["Lisa", "Max"].map(|name| format!("✅ {name}: the avatar is ready."))
     );
 }
+
+/// One character that Postgres cannot store, in a proxy's error, held the slot of its job for ever.
+#[tokio::test]
+async fn q23_an_answer_with_a_nul_character_ends_one_attempt() {
+    let core = Core::new().await;
+    let ann = core.person();
+    core.telegram.control().inject(Fault::on(
+        "sendMessage",
+        FaultAction::Error {
+            code: 502,
+            description: "Bad Gateway: upstream said x\0y".to_owned(),
+            parameters: None,
+        },
+    ));
+    let job = say(&core, &ann, "Lisa").await;
+    let worker = core.worker();
+    assert_eq!(worker.run(job).await.state, JobState::Scheduled);
+    let error: String = core.look("select error from jobs").await;
+    assert!(error.ends_with("upstream said x\u{fffd}y"), "{error}");
+    worker.drain_through_time().await;
+    assert_eq!(heard(&core, &ann), ["✅ Lisa: the avatar is ready."]);
+}
+
+#[tokio::test]
+async fn q23_a_wait_longer_than_any_calendar_is_a_long_silence_of_that_chat() {
+    let core = Core::new().await;
+    let ann = core.person();
+    core.telegram.control().inject(Fault::on(
+        "sendMessage",
+        FaultAction::Error {
+            code: 429,
+            description: "Too Many Requests: retry after 99999999999999999".to_owned(),
+            parameters: None,
+        },
+    ));
+    let job = say(&core, &ann, "Lisa").await;
+    core.worker().run(job).await;
+    let silence: f64 = core
+        .look("select extract(epoch from quiet_until - now())::float8 from users")
+        .await;
+    assert!(silence > 1e9, "{silence}");
+    assert_ne!(
+        core.look::<String>("select state::text from jobs").await,
+        "running"
+    );
+}

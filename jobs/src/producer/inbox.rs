@@ -11,6 +11,7 @@ use crate::{
     chaos::{Point, reach},
     database,
     notifications::{self, Place},
+    storable,
     store::{
         updates::{self, Incoming},
         users,
@@ -81,8 +82,9 @@ impl Producer {
     /// Notes that a turn failed and was rolled back. It will be taken again; after [`MAX_ATTEMPTS`] it is given up
     /// and its sender is told.
     pub async fn turn_failed(&self, update_id: i64, why: &str) -> Result<(), ProducerError> {
+        let why = storable::error_text(why);
         let mut tx = database::begin(&self.pool).await?;
-        let Some(failed) = updates::failed(&mut tx, update_id, why, MAX_ATTEMPTS).await? else {
+        let Some(failed) = updates::failed(&mut tx, update_id, &why, MAX_ATTEMPTS).await? else {
             return Ok(());
         };
         if failed.given_up {
@@ -108,7 +110,8 @@ impl Producer {
 
 /// What the inbox needs to know of an update. `None`: it has no `update_id`.
 fn incoming(mut body: Value) -> Option<Incoming> {
-    replace_nul(&mut body);
+    // One update that cannot be stored must not keep Telegram from handing out the others.
+    storable::mend_json(&mut body);
     let update_id = body.get("update_id")?.as_i64()?;
     // An update has its id and one further field: a message, something with a message, or something with a sender,
     // whose private chat has the sender's id.
@@ -121,25 +124,6 @@ fn incoming(mut body: Value) -> Option<Incoming> {
         chat_id,
         body,
     })
-}
-
-/// `jsonb` has no NUL character. One update with it must not keep Telegram from handing out the others, so it becomes
-/// the sign for what could not be read.
-fn replace_nul(value: &mut Value) {
-    match value {
-        Value::String(text) if text.contains('\0') => *text = text.replace('\0', "\u{fffd}"),
-        Value::Array(items) => items.iter_mut().for_each(replace_nul),
-        Value::Object(fields) => {
-            if fields.keys().any(|name| name.contains('\0')) {
-                *fields = std::mem::take(fields)
-                    .into_iter()
-                    .map(|(name, value)| (name.replace('\0', "\u{fffd}"), value))
-                    .collect();
-            }
-            fields.values_mut().for_each(replace_nul);
-        }
-        _ => {}
-    }
 }
 
 /// The right to poll, for as long as the session behind it lives.

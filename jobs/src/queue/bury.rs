@@ -8,6 +8,7 @@ use tracing::error;
 use super::{ClaimId, ClaimOutcome, JobId};
 use crate::{
     job::{DeadReason, JobError},
+    storable,
     trace::{self, TraceContext},
 };
 
@@ -47,6 +48,11 @@ pub(crate) async fn bury(
     uncharged: bool,
     undertaker: &dyn Undertaker,
 ) -> Result<bool, BurialError> {
+    // Also for `on_dead`, which may store it elsewhere.
+    let reason = &DeadReason {
+        code: storable::code(&reason.code).into_owned().into(),
+        message: storable::error_text(&reason.message).into_owned(),
+    };
     let code = reason.code.as_ref();
     let buried = sqlx::query_file!(
         "src/queue/sql/bury.sql",

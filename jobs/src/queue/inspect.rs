@@ -8,6 +8,7 @@ use serde::Serialize;
 use sqlx::PgPool;
 
 use super::{ClaimOutcome, JobId, JobState};
+use crate::storable;
 
 /// Reads the queue, and cancels jobs.
 #[derive(Debug, Clone)]
@@ -34,7 +35,7 @@ pub struct JobFilter {
 
 impl JobFilter {
     pub(super) fn seconds_old(&self) -> Option<f64> {
-        self.older_than.map(|age| age.as_secs_f64())
+        self.older_than.map(|age| storable::delay(age).as_secs_f64())
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::PgPool;
 
-use crate::database::single;
+use crate::{database::single, storable};
 
 /// How long ended jobs are kept, by how they ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,9 +33,9 @@ pub async fn prune_stretch(pool: &PgPool, keep: Keep, after: i64, most: u16) -> 
         "src/queue/sql/prune.sql",
         after,
         i64::from(most),
-        keep.done.as_secs_f64(),
-        keep.cancelled.as_secs_f64(),
-        keep.dead.as_secs_f64()
+        storable::delay(keep.done).as_secs_f64(),
+        storable::delay(keep.cancelled).as_secs_f64(),
+        storable::delay(keep.dead).as_secs_f64()
     )
     .fetch_one(&mut *db)
     .await?;

@@ -3,7 +3,10 @@
 //! `done` takes the fast lane (`pump.rs`), since most jobs end so. What is here may wait for others (a newer job of
 //! the same key that is just being enqueued, the burial's own statements) and must not hold up the acks.
 
-use std::time::Duration;
+use std::{
+    borrow::Cow,
+    time::{Duration, Instant},
+};
 
 use sqlx::{PgConnection, PgPool};
 use tokio::time::{sleep, timeout};
@@ -11,10 +14,12 @@ use tracing::{error, warn};
 
 use super::{
     BurialError, Claim, ClaimId, JobId, JobState, Undertaker, backoff::Backoff, bury, link::timed_out,
+    refusal::may_pass,
 };
 use crate::{
     database::{self, single},
     job::DeadReason,
+    storable,
 };
 
 /// How a claim ended, in `job_attempts`.
@@ -56,7 +61,10 @@ impl ClaimOutcome {
     }
 }
 
-/// What becomes of a running job that is not done.
+/// See [`Ending::reworded`].
+const REWORDED: &str = "how it ended cannot be stored; the worker's log has it";
+
+/// What becomes of a running job that is not done. Its texts and delays are made storable where they are written.
 #[derive(Debug, Clone)]
 pub(crate) enum Ending {
     /// Later, at no charge.
@@ -95,9 +103,9 @@ pub(crate) enum Ending {
 }
 
 impl Ending {
-    const fn delay(&self) -> Duration {
+    fn delay(&self) -> Duration {
         match self {
-            Self::Snoozed { after, .. } | Self::Failed { after, .. } => *after,
+            Self::Snoozed { after, .. } | Self::Failed { after, .. } => storable::delay(*after),
             Self::Released | Self::Lost | Self::LostAhead | Self::Cancelled | Self::Dead { .. } => {
                 Duration::ZERO
             }
@@ -113,17 +121,33 @@ impl Ending {
         }
     }
 
-    fn message(&self) -> Option<&str> {
-        match self {
-            Self::Snoozed { why, .. } | Self::Failed { why, .. } => Some(why),
-            Self::Released => None,
-            Self::Lost => Some("the worker went silent and its lease ran out"),
+    fn message(&self) -> Option<Cow<'_, str>> {
+        let message = match self {
+            Self::Snoozed { why, .. } | Self::Failed { why, .. } => why,
+            Self::Released => return None,
+            Self::Lost => "the worker went silent and its lease ran out",
             Self::LostAhead => {
-                Some("the worker went silent while it had this job in its buffer, or was just running it")
+                "the worker went silent while it had this job in its buffer, or was just running it"
             }
-            Self::Cancelled => Some("cancelled by request while it ran"),
-            Self::Dead { reason, .. } => Some(&reason.message),
+            Self::Cancelled => "cancelled by request while it ran",
+            Self::Dead { reason, .. } => &reason.message,
+        };
+        Some(storable::error_text(message))
+    }
+
+    /// The same end in words of ours: the database refused it in its own.
+    fn reworded(mut self) -> Self {
+        match &mut self {
+            Self::Snoozed { why, .. } | Self::Failed { why, .. } => REWORDED.clone_into(why),
+            Self::Dead { reason, .. } => {
+                *reason = DeadReason {
+                    code: "unstorable".into(),
+                    message: REWORDED.to_owned(),
+                }
+            }
+            Self::Released | Self::Lost | Self::LostAhead | Self::Cancelled => {}
         }
+        self
     }
 }
 
@@ -138,6 +162,7 @@ pub(crate) async fn requeue(
     ending: &Ending,
 ) -> Result<Option<JobState>, sqlx::Error> {
     let outcome = ending.outcome();
+    let message = ending.message();
     let row = sqlx::query_file!(
         "src/queue/sql/requeue.sql",
         job.0,
@@ -150,7 +175,7 @@ pub(crate) async fn requeue(
         matches!(ending, Ending::Snoozed { .. }),
         outcome as _,
         outcome.map(ClaimOutcome::as_str),
-        ending.message(),
+        message.as_deref(),
         matches!(ending, Ending::Lost | Ending::LostAhead),
     )
     .fetch_optional(db)
@@ -158,11 +183,11 @@ pub(crate) async fn requeue(
     Ok(row.map(|row| row.state))
 }
 
-/// Writes endings, however long the database is away, for as long as somebody could still care.
+/// Writes endings, for as long as waiting can help.
 pub(crate) struct Settler<'a> {
     pub pool: &'a PgPool,
     pub undertaker: &'a dyn Undertaker,
-    /// Longest wait for one try.
+    /// Longest wait for one try: a lease.
     pub limit: Duration,
 }
 
@@ -170,33 +195,58 @@ impl Settler<'_> {
     /// How often a burial whose `on_dead` fails is tried before the job is put back with a delay.
     const BURIALS: u32 = 5;
     /// That delay.
-    const BURY_AGAIN_AFTER: Duration = Duration::from_secs(30);
+    pub(super) const BURY_AGAIN_AFTER: Duration = Duration::from_secs(30);
+    /// How often the database may refuse an ending before it is reworded, and how often again before it is left.
+    const REFUSALS: u32 = 3;
+    /// For how many leases an ending is tried. The heartbeat would renew the lease for ever, if it reaches the database
+    /// and we do not.
+    const LEASES: u32 = 20;
 
-    /// Writes the ending of a run. `None`: the claim is lost, or nobody could be told before it was.
+    /// Writes the ending of a run. `None`: the claim is lost, or the ending could not be written. Then the lease runs
+    /// out, and a sweep ends the claim as that of a silent worker.
     pub(crate) async fn settle(&self, claim: &Claim, ending: Ending) -> Option<JobState> {
+        let begun = Instant::now();
         let mut backoff = Backoff::new();
         let mut ending = ending;
-        let mut failed_burials = 0;
+        let (mut failed_burials, mut refusals) = (0, 0);
         loop {
             let error = match timeout(self.limit, self.write(claim, &ending)).await {
                 Ok(Ok(state)) => return state,
                 Ok(Err(error)) => error,
                 Err(_) => timed_out().into(),
             };
-            if let BurialError::OnDead(why) = &error {
-                failed_burials += 1;
-                if failed_burials >= Self::BURIALS {
-                    error!(job.id = %claim.job(), "Burial of job {} fails ({why}); it is tried again later", claim.job());
-                    // Not charged: the next claim finds the attempts used up and comes back here.
-                    ending = Ending::Snoozed {
-                        after: Self::BURY_AGAIN_AFTER,
-                        why: format!("burial failed: {why}"),
-                    };
-                    continue;
+            let job = claim.job();
+            match &error {
+                BurialError::OnDead(why) => {
+                    failed_burials += 1;
+                    if failed_burials >= Self::BURIALS {
+                        error!(job.id = %job, "Burial of job {job} fails ({why}); it is tried again later");
+                        // Not charged: the next claim finds the attempts used up and comes back here.
+                        ending = Ending::Snoozed {
+                            after: Self::BURY_AGAIN_AFTER,
+                            why: format!("burial failed: {why}"),
+                        };
+                        continue;
+                    }
                 }
+                BurialError::Database(refusal) if !may_pass(refusal) => {
+                    refusals += 1;
+                    if refusals == Self::REFUSALS {
+                        error!(job.id = %job, "How job {job} ended is refused by the database ({refusal}) and is written without its text: {ending:?}");
+                        ending = ending.reworded();
+                    } else if refusals >= 2 * Self::REFUSALS {
+                        error!(job.id = %job, "How job {job} ended is refused by the database ({refusal}): it is left to its lease");
+                        return None;
+                    }
+                }
+                BurialError::Database(_) | BurialError::Nobody(_) => {}
             }
             if !claim.holds_lease() {
-                warn!(job.id = %claim.job(), "Could not write how job {} ended before its lease ran out: {error}", claim.job());
+                warn!(job.id = %job, "Could not write how job {job} ended before its lease ran out: {error}");
+                return None;
+            }
+            if begun.elapsed() > self.limit * Self::LEASES {
+                error!(job.id = %job, "Could not write how job {job} ended in {} leases: it is left to the one that runs: {error}", Self::LEASES);
                 return None;
             }
             sleep(backoff.next()).await;

@@ -6,20 +6,21 @@ use std::{sync::Arc, time::Duration};
 
 use sqlx::PgPool;
 use tokio::time::sleep;
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 use super::{
-    BurialError, ClaimId, ClaimOutcome, Ending, Engine, JobId, Known, Undertaker,
+    BurialError, ClaimId, ClaimOutcome, Ending, Engine, JobId, Known, Settler, Undertaker,
     backoff::{Backoff, jittered},
     bury,
     governed::sweep_buckets,
+    refusal::may_pass,
     requeue,
     wake::is_lock_timeout,
 };
 use crate::{
     chaos::{Sabotage, sabotaged},
     database::{self, single},
-    job::DeadReason,
+    job::{DeadReason, JobError},
 };
 
 /// Most rows that are promoted in one statement.
@@ -63,7 +64,9 @@ pub(crate) async fn rescue_expired(
         match rescue_next(pool, known, undertaker, &mut after).await {
             Ok(true) => rescued += 1,
             Ok(false) => return Ok(rescued),
-            Err(BurialError::Database(error)) if !is_contention(&error) => return Err(error),
+            Err(BurialError::Database(error)) if may_pass(&error) && !is_contention(&error) => {
+                return Err(error);
+            }
             Err(error) => warn!(
                 job.id = after,
                 "Job {after} could not be rescued, the next sweep tries again: {error}"
@@ -99,7 +102,7 @@ async fn rescue_next(
             code: "worker_lost".into(),
             message,
         };
-        bury(
+        let buried = bury(
             &mut tx,
             job,
             claim,
@@ -108,7 +111,12 @@ async fn rescue_next(
             false,
             undertaker,
         )
-        .await?;
+        .await;
+        if let Err(BurialError::OnDead(why)) = buried {
+            tx.rollback().await?;
+            return put_back(pool, job, claim, &why).await;
+        }
+        buried?;
     } else {
         let ending = if row.prefetched {
             Ending::LostAhead
@@ -121,6 +129,21 @@ async fn rescue_next(
     metrics::counter!("aisha_jobs_rescued_total", "queue" => row.queue, "kind" => row.kind).increment(1);
     warn!(job.id = %job, job.attempt = row.attempt, "Rescued job {job}: its worker went silent in attempt {}", row.attempt);
     Ok(true)
+}
+
+/// A job that cannot be buried must not stand as running for ever, where it counts against its queue's limit. Its
+/// attempts stay used up, so that whoever claims it next does nothing but bury it.
+async fn put_back(pool: &PgPool, job: JobId, claim: ClaimId, why: &JobError) -> Result<bool, BurialError> {
+    error!(job.id = %job, "Burial of job {job}, whose worker went silent, fails ({why}); it is tried again later");
+    let ending = Ending::Failed {
+        after: Settler::BURY_AGAIN_AFTER,
+        how: ClaimOutcome::Lost,
+        why: format!("burial failed: {why}"),
+    };
+    let mut db = single(pool).await?;
+    let put_back = requeue(&mut db, job, claim, &ending).await?;
+    db.commit().await?;
+    Ok(put_back.is_some())
 }
 
 /// Somebody was faster or holds a lock: not a reason to doubt the database.

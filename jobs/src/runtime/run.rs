@@ -1,6 +1,6 @@
 //! One run of one job: decode, run under timeout and panic guard, and decide what its end means.
 
-use std::{panic::AssertUnwindSafe, time::Duration, time::Instant};
+use std::{borrow::Cow, panic::AssertUnwindSafe, time::Duration, time::Instant};
 
 use futures::FutureExt;
 use serde_json::value::RawValue;
@@ -11,6 +11,7 @@ use super::{Registry, registry::Kind};
 use crate::{
     job::{DeadReason, Done, JobError},
     queue::{Claim, ClaimOutcome, Claimed, Ending, Interruption, jittered},
+    storable,
     trace::{self, TraceContext},
 };
 
@@ -101,7 +102,7 @@ async fn decide(kind: &Kind, claim: &Claim, payload: &RawValue) -> Verdict {
 }
 
 fn concluded(kind: &Kind, claim: &Claim, end: Run) -> Verdict {
-    match end {
+    match bounded(end) {
         Run::Returned(Ok(Done::Applied)) => Verdict::Done,
         Run::Returned(Ok(Done::Committed)) => Verdict::Committed,
         Run::Returned(Ok(Done::Skipped(why))) => {
@@ -157,6 +158,20 @@ fn concluded(kind: &Kind, claim: &Claim, end: Run) -> Verdict {
     }
 }
 
+/// Other systems' texts at the length at which they are logged and stored.
+fn bounded(mut end: Run) -> Run {
+    let text = match &mut end {
+        Run::Returned(Err(JobError::Snooze { why, .. } | JobError::Retry { why, .. }))
+        | Run::Panicked(why) => why,
+        Run::Returned(Err(JobError::GiveUp(reason))) => &mut reason.message,
+        Run::Returned(_) | Run::TimedOut | Run::Interrupted(_) => return end,
+    };
+    if let Cow::Owned(fit) = storable::error_text(text) {
+        *text = fit;
+    }
+    end
+}
+
 /// Waits for the handler, its timeout, or its claim's end. A result that is there counts before all else.
 async fn guard(handler: impl Future<Output = Result<Done, JobError>>, claim: &Claim, limit: Duration) -> Run {
     let handler = timeout(limit, AssertUnwindSafe(handler).catch_unwind());
@@ -182,7 +197,7 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
 
 fn snooze(kind: &Kind, claim: &Claim, after: Duration, why: String) -> Verdict {
     let cap = kind.policy.snooze_cap;
-    if claim.age() + after > cap {
+    if claim.age().saturating_add(after) > cap {
         let message = format!("snoozed for longer than {cap:?}; last because: {why}");
         error!("Job {} of kind {} is dead: {message}", claim.job(), kind.name);
         return dead("snoozed_too_long", message, ClaimOutcome::GaveUp, false);
@@ -207,7 +222,8 @@ fn failed(
         );
         return dead("attempts_exhausted", why, how, false);
     }
-    let after = jittered(kind.policy.delay_after(attempt)).max(not_before.unwrap_or_default());
+    let after = jittered(storable::delay(kind.policy.delay_after(attempt)));
+    let after = storable::delay(after.max(not_before.unwrap_or_default()));
     warn!(
         "Attempt {attempt} of {max} of job {} failed, again in {after:?}: {why}",
         claim.job()

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::PgPool;
 
-use crate::database::single;
+use crate::{database::single, storable};
 
 /// Deletes at most `most` updates that were handled at least `age` ago, oldest ids first. Telegram repeats an update
 /// for a day at most: until then the row is what makes a second arrival harmless.
@@ -14,7 +14,7 @@ pub(crate) async fn prune_updates(pool: &PgPool, age: Duration, most: u16) -> Re
         "delete from telegram_updates where update_id = any (array (
             select update_id from telegram_updates
              where handled_at < now() - make_interval(secs => $1) order by update_id limit $2))",
-        age.as_secs_f64(),
+        storable::delay(age).as_secs_f64(),
         i64::from(most)
     )
     .execute(&mut *db)
@@ -32,7 +32,7 @@ pub(crate) async fn prune_deliveries(pool: &PgPool, age: Duration, most: u16) ->
             select id from fal_deliveries
              where received_at < now() - make_interval(secs => $1) and applied_at < now() - make_interval(secs => $1)
              order by id limit $2))",
-        age.as_secs_f64(),
+        storable::delay(age).as_secs_f64(),
         i64::from(most)
     )
     .execute(&mut *db)

@@ -1,0 +1,167 @@
+//! What is refused before any SQL: a statement that the database refuses costs the caller the whole transaction.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::value::RawValue;
+
+use super::{Options, When};
+use crate::{
+    chaos::{Sabotage, sabotaged},
+    job::{DedupeKey, Job, JobError},
+    storable::{self, MAX_DELAY, Unstorable},
+};
+
+/// Largest payload, as JSON text, in bytes. Payloads are ids; what is big belongs in a table or the bucket.
+pub const MAX_PAYLOAD_BYTES: usize = 256 * 1024;
+/// Longest dedupe key in bytes: it must fit an index entry with room to spare.
+pub const MAX_KEY_BYTES: usize = 512;
+
+/// Why a job could not be enqueued.
+#[derive(Debug, thiserror::Error)]
+pub enum EnqueueError {
+    /// See [`MAX_PAYLOAD_BYTES`].
+    #[error(
+        "payload of {kind} has {bytes} bytes, the limit is {MAX_PAYLOAD_BYTES}: store the data and enqueue its id"
+    )]
+    PayloadTooLarge {
+        /// [`Job::NAME`].
+        kind: &'static str,
+        /// Its size as JSON.
+        bytes: usize,
+    },
+    /// The payload's type cannot be written as JSON.
+    #[error("payload of {kind} cannot be written as JSON: {source}")]
+    Unserializable {
+        /// [`Job::NAME`].
+        kind: &'static str,
+        /// What serde says.
+        source: serde_json::Error,
+    },
+    /// A key that is empty would make all jobs of the kind the same.
+    #[error("dedupe key of {kind} is empty: return None for jobs that are never the same")]
+    EmptyKey {
+        /// [`Job::NAME`].
+        kind: &'static str,
+    },
+    /// See [`MAX_KEY_BYTES`].
+    #[error("dedupe key of {kind} has {bytes} bytes, the limit is {MAX_KEY_BYTES}: hash it")]
+    KeyTooLong {
+        /// [`Job::NAME`].
+        kind: &'static str,
+        /// Its size.
+        bytes: usize,
+    },
+    /// A fairness key that is empty, or longer than [`MAX_KEY_BYTES`].
+    #[error("fairness key of {kind} has {bytes} bytes: use 1 to {MAX_KEY_BYTES}, such as a user's id")]
+    UnfitFairKey {
+        /// [`Job::NAME`].
+        kind: &'static str,
+        /// Its size.
+        bytes: usize,
+    },
+    /// Neither Postgres nor a reader could make anything of it.
+    #[error("{field} of {kind} holds {problem}")]
+    Unstorable {
+        /// [`Job::NAME`].
+        kind: &'static str,
+        /// Payload, dedupe key or fairness key.
+        field: &'static str,
+        /// What it holds.
+        problem: Unstorable,
+    },
+    /// Longer than [`MAX_DELAY`].
+    #[error(
+        "delay of {kind} is {delay:?}, the limit is 100 years: a job that shall never run is not enqueued"
+    )]
+    DelayTooLong {
+        /// [`Job::NAME`].
+        kind: &'static str,
+        /// As it was asked for.
+        delay: Duration,
+    },
+    /// A moment that Postgres or its readers cannot count to.
+    #[error(
+        "start of {kind} is {at}: use a moment in the years 1970 to 9999, or no moment for a job that may run now"
+    )]
+    MomentOutOfRange {
+        /// [`Job::NAME`].
+        kind: &'static str,
+        /// As it was asked for.
+        at: DateTime<Utc>,
+    },
+    /// The database refused or did not answer; the transaction is lost.
+    #[error("database: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+impl From<EnqueueError> for JobError {
+    fn from(error: EnqueueError) -> Self {
+        match error {
+            EnqueueError::Database(error) => error.into(),
+            unfit => Self::give_up("unenqueueable", unfit),
+        }
+    }
+}
+
+/// The payload as it goes into its row.
+pub(super) fn payload<J: Job>(job: &J) -> Result<Box<RawValue>, EnqueueError> {
+    let raw = serde_json::value::to_raw_value(job).map_err(|source| EnqueueError::Unserializable {
+        kind: J::NAME,
+        source,
+    })?;
+    let bytes = raw.get().len();
+    if bytes > MAX_PAYLOAD_BYTES {
+        return Err(EnqueueError::PayloadTooLarge { kind: J::NAME, bytes });
+    }
+    storable::check_json(raw.get()).map_err(unstorable::<J>("payload"))?;
+    Ok(raw)
+}
+
+/// The job's dedupe key, if it has one.
+pub(super) fn key<J: Job>(job: &J) -> Result<Option<DedupeKey>, EnqueueError> {
+    match job.dedupe_key() {
+        _ if sabotaged(Sabotage::NoDedupe) => Ok(None),
+        Some(key) if key.key.is_empty() => Err(EnqueueError::EmptyKey { kind: J::NAME }),
+        Some(key) if key.key.len() > MAX_KEY_BYTES => Err(EnqueueError::KeyTooLong {
+            kind: J::NAME,
+            bytes: key.key.len(),
+        }),
+        Some(key) => {
+            storable::check_text(&key.key).map_err(unstorable::<J>("dedupe key"))?;
+            Ok(Some(key))
+        }
+        None => Ok(None),
+    }
+}
+
+/// Options that can be carried out.
+pub(super) fn options<J: Job>(options: &Options) -> Result<(), EnqueueError> {
+    match options.when {
+        When::In(delay) if delay > MAX_DELAY => {
+            return Err(EnqueueError::DelayTooLong { kind: J::NAME, delay });
+        }
+        When::At(at) if !storable::is_storable(at) => {
+            return Err(EnqueueError::MomentOutOfRange { kind: J::NAME, at });
+        }
+        When::Now | When::In(_) | When::At(_) => {}
+    }
+    let Some(key) = &options.fair_key else {
+        return Ok(());
+    };
+    if key.is_empty() || key.len() > MAX_KEY_BYTES {
+        return Err(EnqueueError::UnfitFairKey {
+            kind: J::NAME,
+            bytes: key.len(),
+        });
+    }
+    storable::check_text(key).map_err(unstorable::<J>("fairness key"))
+}
+
+fn unstorable<J: Job>(field: &'static str) -> impl FnOnce(Unstorable) -> EnqueueError {
+    move |problem| EnqueueError::Unstorable {
+        kind: J::NAME,
+        field,
+        problem,
+    }
+}
