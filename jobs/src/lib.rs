@@ -19,7 +19,8 @@ pub mod fal {
     pub use crate::clients::fal::{
         CancelOutcome, Delivery, Download, Error, Fact, Failure, FailureClass, FalClient, FalSettings,
         FalTimeouts, ListQuery, Multipart, NotSigned, Request, RequestStatus, Result, ResultOutcome,
-        SubmitOutcome, Unreadable, Verdict, VerifiedDelivery, VerifierSettings, VerifyError, WebhookVerifier,
+        SignedHeaders, SubmitOutcome, Unreadable, Verdict, VerifiedDelivery, VerifierSettings, VerifyError,
+        WebhookVerifier,
     };
 }
 

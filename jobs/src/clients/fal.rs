@@ -44,7 +44,7 @@ pub use error::{Error, Result};
 pub use failure::{Failure, FailureClass};
 pub use list::ListQuery;
 pub use requests::{CancelOutcome, RequestStatus, ResultOutcome};
-pub use signature::NotSigned;
+pub use signature::{NotSigned, SignedHeaders};
 pub use storage::Download;
 pub use submit::SubmitOutcome;
 pub use verifier::{Verdict, VerifiedDelivery, VerifierSettings, VerifyError, WebhookVerifier};

@@ -51,7 +51,7 @@ pub enum NotSigned {
 
 /// The four headers, in form and in time; the signature is still to be checked.
 #[derive(Debug)]
-pub(super) struct SignedHeaders {
+pub struct SignedHeaders {
     pub(super) request_id: String,
     pub(super) user_id: String,
     pub(super) signed_at: DateTime<Utc>,

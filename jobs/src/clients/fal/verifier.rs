@@ -56,7 +56,7 @@ pub enum VerifyError {
     /// Not FAL's, not from now, or changed.
     #[error(transparent)]
     NotSigned(#[from] NotSigned),
-    /// FAL's, but for another customer.
+    /// For another customer of FAL's, as its header says.
     #[error("the delivery is for FAL's user {0:?}, not for ours")]
     OtherUser(String),
     /// The signed header speaks of one request, the body of another.
@@ -111,11 +111,31 @@ impl WebhookVerifier {
         body: &Bytes,
         now: DateTime<Utc>,
     ) -> Result<VerifiedDelivery, VerifyError> {
+        self.check_body(self.check_headers(headers, now)?, body, now)
+            .await
+    }
+
+    /// The half that needs no body: a stranger's need not be read. Whether FAL made the signature is still open.
+    pub fn check_headers(
+        &self,
+        headers: &HeaderMap,
+        now: DateTime<Utc>,
+    ) -> Result<SignedHeaders, VerifyError> {
         let signed = SignedHeaders::read(headers, now)?;
-        self.check(&signed, body, now).await?;
         if self.user_id.as_ref().is_some_and(|ours| *ours != signed.user_id) {
             return Err(VerifyError::OtherUser(signed.user_id.chars().take(100).collect()));
         }
+        Ok(signed)
+    }
+
+    /// The other half.
+    pub async fn check_body(
+        &self,
+        signed: SignedHeaders,
+        body: &Bytes,
+        now: DateTime<Utc>,
+    ) -> Result<VerifiedDelivery, VerifyError> {
+        self.check(&signed, body, now).await?;
         if Delivery::parse(body)?.request_id != signed.request_id {
             return Err(VerifyError::OtherRequest);
         }
