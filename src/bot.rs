@@ -24,6 +24,7 @@ use crate::{
     connect,
     exit::Failure,
     lifecycle::Stop,
+    open_files,
     settings::{BotSettings, Given, TelegramUpdates},
     telemetry,
     web::health::Health,
@@ -73,6 +74,7 @@ pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
         .load::<BotSettings>()?;
     telemetry::start_logging(&settings.log)?;
     let metrics = telemetry::start_metrics("bot")?;
+    open_files::raise();
     let stop = Stop::at_signals(settings.grace).context("signals cannot be listened to")?;
     let database = connect::database(&settings.database, "bot").await?;
     if let Some(listen) = settings.health_listen {

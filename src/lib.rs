@@ -11,6 +11,7 @@ pub mod web;
 pub mod worker;
 
 mod connect;
+mod open_files;
 
 #[cfg(feature = "chaos")]
 pub mod chaos;

@@ -1,12 +1,13 @@
 //! `aisha web`: what the internet may post to us, and the probes. Any number of them may run behind a balancer.
 //!
-//! Handlers verify, store and answer; they hold no state and call nobody but FAL's key set. Read next:
-//! [`fal_webhook`], [`telegram_webhook`], [`health`].
+//! Handlers verify, store and answer; they hold no state and call nobody but FAL's key set. Whoever knocks is a stranger
+//! until then, so each step is bounded before it: [`server`] and [`connections`] for connections, [`bodies`] for memory,
+//! [`refusals`] for the log. Read next: [`fal_webhook`], [`telegram_webhook`], [`health`].
 
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
-use axum::{Router, extract::DefaultBodyLimit, http::StatusCode, middleware::from_fn, routing::post};
+use axum::{Router, http::StatusCode, middleware::from_fn, routing::post};
 use clap::Parser;
 use jobs::{
     Clock,
@@ -15,21 +16,35 @@ use jobs::{
 };
 use secrecy::SecretString;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tower_http::{catch_panic::CatchPanicLayer, timeout::TimeoutLayer};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::{
     connect,
     exit::Failure,
     lifecycle::Stop,
+    open_files,
     settings::{Given, WebSettings, WebhookVerification},
     telemetry,
 };
 
+use bodies::Bodies;
+use connections::{Connections, Limits};
+use refusals::Refusals;
+
+mod bodies;
+mod connections;
 pub mod fal_webhook;
 pub mod health;
+mod refusals;
 mod request_log;
+mod server;
+mod summary;
 pub mod telegram_webhook;
+
+/// Files that are no connection of a caller's: the log, the listener, FAL's key set; the database's come on top.
+const OTHER_FILES: u64 = 64;
 
 /// Receive FAL's and Telegram's webhooks.
 ///
@@ -55,6 +70,8 @@ pub(crate) struct Web {
     verifier: Arc<WebhookVerifier>,
     clock: Clock,
     telegram_secret: Option<Arc<SecretString>>,
+    bodies: Bodies,
+    refusals: Refusals,
 }
 
 /// Runs the role to its end.
@@ -67,6 +84,7 @@ pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
     let stop = Stop::at_signals(settings.grace).context("signals cannot be listened to")?;
     let database = connect::database(&settings.database, "web").await?;
     let health = health::Health::new(database.clone(), stop.clone(), metrics);
+    let connections = Connections::new(limits(&settings, open_files::raise()));
     let web = Web {
         producer: Producer::new(database.pool().clone()),
         verifier: Arc::new(
@@ -74,6 +92,12 @@ pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
         ),
         clock: Clock::system(),
         telegram_secret: settings.telegram_secret.clone().map(Arc::new),
+        bodies: Bodies::new(
+            settings.max_body_bytes,
+            settings.body_memory_bytes,
+            connections.clone(),
+        ),
+        refusals: Refusals::default(),
     };
     let listener = TcpListener::bind(settings.listen).await.map_err(|error| {
         Failure::unavailable(format_args!("cannot listen on {}: {error}", settings.listen))
@@ -82,10 +106,29 @@ pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
         "Web is listening on {}",
         listener.local_addr().context("the listener has no address")?
     );
-    serve(listener, router(web, health, &settings), &stop, settings.linger).await?;
+    let router = router(web, health, &settings);
+    serve(listener, router, connections, &stop, settings.linger).await;
     database.close().await;
     info!("Web has stopped");
     Ok(())
+}
+
+/// As many connections as are set, and no more than files are left for.
+fn limits(settings: &WebSettings, open_files: u64) -> Limits {
+    let others = OTHER_FILES + u64::from(settings.database.max_connections);
+    let left = usize::try_from(open_files.saturating_sub(others)).unwrap_or(usize::MAX);
+    let wanted = settings.max_connections;
+    let connections = wanted.min(left.max(1));
+    if connections < wanted {
+        warn!(
+            "At most {connections} connections are taken instead of {wanted} (web.max_connections): {open_files} files may be open"
+        );
+    }
+    Limits {
+        connections,
+        head_timeout: settings.head_timeout,
+        idle_timeout: settings.idle_timeout,
+    }
 }
 
 fn verification(settings: &WebSettings) -> VerifierSettings {
@@ -109,7 +152,6 @@ fn router(web: Web, health: health::Health, settings: &WebSettings) -> Router {
     }
     inbound
         .with_state(web)
-        .layer(DefaultBodyLimit::max(settings.max_body_bytes))
         // A database that hangs is as good as one that is down: the sender shall come again.
         .layer(TimeoutLayer::with_status_code(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -121,16 +163,24 @@ fn router(web: Web, health: health::Health, settings: &WebSettings) -> Router {
 }
 
 /// Until the soft stop and a little longer; then until the last answer is out, or the hard stop.
-async fn serve(listener: TcpListener, router: Router, stop: &Stop, linger: Duration) -> Result<(), Failure> {
-    let (soft, hard) = (stop.soft().clone(), stop.hard().clone());
-    let shutdown = async move {
-        soft.cancelled().await;
+async fn serve(
+    listener: TcpListener,
+    router: Router,
+    connections: Connections,
+    stop: &Stop,
+    linger: Duration,
+) {
+    let closing = CancellationToken::new();
+    let server = server::serve(listener, router, connections, closing.clone());
+    let told = async {
+        stop.soft().cancelled().await;
         tokio::time::sleep(linger).await;
+        closing.cancel();
+        std::future::pending::<()>().await;
     };
-    let server = axum::serve(listener, router).with_graceful_shutdown(shutdown);
     tokio::select! {
-        ended = server => ended.context("the server broke down")?,
-        () = hard.cancelled() => {}
+        () = server => {}
+        () = told => {}
+        () = stop.hard().cancelled() => {}
     }
-    Ok(())
 }

@@ -27,6 +27,7 @@ use crate::{
     connect,
     exit::Failure,
     lifecycle::Stop,
+    open_files,
     settings::{ArchiveDelivery, FalSettings, Given, QueueSettings, S3Settings, WorkerSettings},
     telemetry,
     web::health::Health,
@@ -84,6 +85,7 @@ pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
     let settings = given.load::<WorkerSettings>()?;
     telemetry::start_logging(&settings.log)?;
     let metrics = telemetry::start_metrics("worker")?;
+    open_files::raise();
     let stop = Stop::at_signals(settings.queue.grace).context("signals cannot be listened to")?;
 
     let database = connect::database(&settings.database, "worker").await?;

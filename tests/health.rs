@@ -165,9 +165,12 @@ async fn a_worker_serves_its_health_where_it_is_told_to() {
     );
 
     s3.remove_bucket();
-    let answer = get("/readyz").await;
-    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
-    let body = answer.text().await.unwrap();
+    let body = eventually("the role to look again", async || {
+        let answer = get("/readyz").await;
+        let is_unready = answer.status() == StatusCode::SERVICE_UNAVAILABLE;
+        is_unready.then_some(answer.text().await.unwrap())
+    })
+    .await;
     assert!(body.contains("bucket: it does not exist"), "{body}");
 
     worker.terminate();

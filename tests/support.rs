@@ -33,7 +33,7 @@ pub use core::{Core, bucket_out_of_reach};
 pub use db::Db;
 pub use fal::Fal;
 pub use fal_signer::{Delivery, FAL_USER, FalSigner};
-pub use process::{Aisha, aisha, procfile_line};
+pub use process::{Aisha, Launch, aisha, procfile_line};
 pub use s3::{BUCKET, S3};
 pub use telegram::{BOT_TOKEN, Telegram};
 pub use web::Web;

@@ -10,7 +10,7 @@ use super::{
     rates::RateSettings,
     reader::Reader,
     sections::{
-        DatabaseSettings, LogSettings, MILLISECOND, MINUTE, PhotoSettings, QueueSettings, S3Settings,
+        DatabaseSettings, HOUR, LogSettings, MILLISECOND, MINUTE, PhotoSettings, QueueSettings, S3Settings,
         SagaSettings, TrainingSettings, grace, retention,
     },
     telegram::{TelegramSettings, TelegramUpdates},
@@ -85,8 +85,16 @@ pub struct WebSettings {
     pub telegram_secret: Option<SecretString>,
     /// Where it listens.
     pub listen: SocketAddr,
+    /// Connections at a time, as far as the limit of open files allows.
+    pub max_connections: usize,
+    /// From a connection's beginning to the end of its first request's head.
+    pub head_timeout: Duration,
+    /// From an answer to the end of the next request's head.
+    pub idle_timeout: Duration,
     /// Larger bodies are refused.
     pub max_body_bytes: usize,
+    /// All bodies at a time together.
+    pub body_memory_bytes: usize,
     /// Slower requests are cut off.
     pub request_timeout: Duration,
     /// How long it still accepts after the stop signal.
@@ -104,22 +112,45 @@ impl Role for WebSettings {
         let fal = WebhookVerification::read(from);
         let telegram_secret = TelegramUpdates::read_secret(from);
         let listen = from.parse("web.listen", "0.0.0.0:8000");
-        let max_body_bytes = from.number("web.max_body_bytes", 1_024..=104_857_600);
+        let max_connections = from.number("web.max_connections", 16..=100_000);
+        let head_timeout = from.duration("web.head_timeout", 100 * MILLISECOND..=MINUTE);
+        let idle_timeout = from.duration("web.idle_timeout", 100 * MILLISECOND..=HOUR);
+        let bodies = read_bodies(from);
         let request_timeout = from.duration("web.request_timeout", 100 * MILLISECOND..=MINUTE);
         let linger = from.duration("web.linger", Duration::ZERO..=MINUTE);
         let grace = grace(from);
+        let (max_body_bytes, body_memory_bytes) = bodies?;
         Some(Self {
             log: log?,
             database: database?,
             fal: fal?,
             telegram_secret: telegram_secret?,
             listen: listen?,
-            max_body_bytes: max_body_bytes?,
+            max_connections: max_connections?,
+            head_timeout: head_timeout?,
+            idle_timeout: idle_timeout?,
+            max_body_bytes,
+            body_memory_bytes,
             request_timeout: request_timeout?,
             linger: linger?,
             grace: grace?,
         })
     }
+}
+
+/// `web.max_body_bytes` and `web.body_memory_bytes`.
+fn read_bodies(from: &mut Reader<'_>) -> Option<(usize, usize)> {
+    let each = from.number("web.max_body_bytes", 1_024..=104_857_600);
+    let all = from.number("web.body_memory_bytes", 1_024..=1_073_741_824);
+    let (each, all) = (each?, all?);
+    if each > all {
+        from.refuse(
+            "web.max_body_bytes",
+            format!("is {each}, more than web.body_memory_bytes ({all}): such a body could never be read."),
+            "Lower the one or raise the other.",
+        );
+    }
+    Some((each, all))
 }
 
 /// `aisha worker`

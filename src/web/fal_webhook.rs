@@ -11,16 +11,21 @@
 //! | 413    | larger than `web.max_body_bytes`                             | `w09_a_huge_delivery_is_refused`                           |
 //! | 503    | could not be stored, or no key of FAL's is known: send again | `w08_a_database_that_is_down_is_never_answered_200`        |
 //!
+//! What its headers alone decide is answered before a byte of the body is read
+//! (proven by `w01_a_delivery_without_a_plausible_signature_is_answered_before_its_body`).
+//!
 //! The incumbent's body (`status: completed`, `result`) passes under the same verification; what a body means is read
 //! by the job. A delivery for a request that we do not know is kept: it may have overtaken our own commit.
 //!
 //! # If we die
 //! Before the commit: FAL has no 200 and sends again. After it: the job is there.
 
+use std::sync::Arc;
+
 use axum::{
-    body::Bytes,
-    extract::{RawQuery, State},
-    http::{HeaderMap, StatusCode},
+    Extension,
+    extract::{Request, State},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use jobs::{
@@ -28,31 +33,65 @@ use jobs::{
     producer::{DeliveryQuery, ProducerError},
 };
 use metrics::counter;
-use tracing::{error, info, warn};
+use tracing::info;
 use url::form_urlencoded;
 
-use super::Web;
+use super::{
+    Web,
+    bodies::{self, NotReceived},
+    connections::Connection,
+    refusals::Door,
+};
 
 /// Where FAL and the incumbent's callers post to (K15).
 pub const PATH: &str = "/api/v1/avatar/status_update";
 
+const DOOR: Door = Door {
+    plural: "FAL deliveries",
+    sender: "FAL",
+};
+
 /// One delivery.
 pub(super) async fn receive(
     State(web): State<Web>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<StatusCode, Refusal> {
+    Extension(connection): Extension<Arc<Connection>>,
+    request: Request,
+) -> Response {
+    match take(&web, &connection, request).await {
+        Ok(()) => {
+            counter!("aisha_webhook_total", "verdict" => "stored").increment(1);
+            StatusCode::OK.into_response()
+        }
+        Err(refusal) => {
+            let (status, verdict) = refusal.answer();
+            counter!("aisha_webhook_total", "verdict" => verdict).increment(1);
+            web.refusals.refuse(DOOR, status, verdict, &refusal)
+        }
+    }
+}
+
+async fn take(web: &Web, connection: &Connection, request: Request) -> Result<(), Refusal> {
+    let (head, body) = request.into_parts();
+    let signed = match web.verifier.check_headers(&head.headers, web.clock.now()) {
+        Ok(signed) => signed,
+        Err(error) => {
+            bodies::discard(&head.headers, body);
+            return Err(error.into());
+        }
+    };
     // Raw bytes on purpose: the signature covers them, and JSON written anew would not match.
-    let delivery = web.verifier.verify(&headers, &body, web.clock.now()).await?;
+    let body = web.bodies.read(&head.headers, connection, body).await?;
+    let delivery = web
+        .verifier
+        .check_body(signed, &body.bytes, web.clock.now())
+        .await?;
     let request_id = delivery.request_id.clone();
     let accepted = web
         .producer
-        .accept_fal_delivery(delivery, read_query(query.as_deref()))
+        .accept_fal_delivery(delivery, read_query(head.uri.query()))
         .await?;
-    counter!("aisha_webhook_total", "verdict" => "stored").increment(1);
     info!(fal.request_id = %request_id, duplicate = accepted.was_known, "Stored a FAL delivery for request {request_id}");
-    Ok(StatusCode::OK)
+    Ok(())
 }
 
 /// Lenient on purpose: a signed delivery is never lost for the form of its URL (K15).
@@ -70,29 +109,25 @@ fn read_query(query: Option<&str>) -> DeliveryQuery {
 
 /// Why nothing was promised. What exactly was wrong goes to the log, never to the caller.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Refusal {
+enum Refusal {
     #[error(transparent)]
     NotVerified(#[from] VerifyError),
+    #[error(transparent)]
+    NotReceived(#[from] NotReceived),
     #[error(transparent)]
     NotStored(#[from] ProducerError),
 }
 
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let (status, verdict) = match &self {
+impl Refusal {
+    fn answer(&self) -> (StatusCode, &'static str) {
+        match self {
             Self::NotVerified(error) => match error.verdict() {
                 Verdict::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorised"),
                 Verdict::BadRequest => (StatusCode::BAD_REQUEST, "garbage"),
                 Verdict::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "no_keys"),
             },
+            Self::NotReceived(why) => why.answer(),
             Self::NotStored(_) => (StatusCode::SERVICE_UNAVAILABLE, "not_stored"),
-        };
-        counter!("aisha_webhook_total", "verdict" => verdict).increment(1);
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            error!("A FAL delivery was not accepted, FAL will send it again: {self}");
-        } else {
-            warn!("A FAL delivery was refused: {self}");
         }
-        (status, format!("{verdict}\n")).into_response()
     }
 }

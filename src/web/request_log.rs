@@ -1,5 +1,7 @@
 //! One log line and one observation a request: method, route, status, duration. No bodies, and no token: what
-//! stands in the query is shown with the token's value masked.
+//! stands in the query is shown with the token's value masked, and not for longer than [`QUERY_CHARS`].
+//!
+//! What was refused has no line of its own at the usual level, since anybody can be refused: see [`super::refusals`].
 
 use std::time::Instant;
 
@@ -12,6 +14,9 @@ use jobs::trace::{self, TraceContext};
 use metrics::{counter, histogram};
 use tracing::{Instrument, debug, info, info_span};
 use url::form_urlencoded;
+
+/// Ours have about a hundred.
+const QUERY_CHARS: usize = 256;
 
 /// The middleware. A request is a step of the trace that its `traceparent` header names, or begins one.
 pub(super) async fn log(request: Request, next: Next) -> Response {
@@ -37,21 +42,27 @@ async fn observe(request: Request, next: Next) -> Response {
 
     let response = next.run(request).await;
 
+    let is_refused = response.status().is_client_error();
     let status = response.status().as_u16();
     let duration = begun.elapsed();
     counter!("aisha_http_requests_total", "route" => route.clone(), "status" => status.to_string())
         .increment(1);
     histogram!("aisha_http_request_seconds", "route" => route.clone()).record(duration);
     let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    if route.starts_with("/api/") {
+    if route.starts_with("/api/") && !is_refused {
         info!(http.method = %method, http.query = query, http.status = status, duration_ms, "{method} {route} was answered {status}");
     } else {
-        debug!(http.method = %method, http.status = status, duration_ms, "{method} {route} was answered {status}");
+        debug!(http.method = %method, http.query = query, http.status = status, duration_ms, "{method} {route} was answered {status}");
     }
     response
 }
 
 fn masked(query: &str) -> String {
+    // Cut before it is taken apart: a value that is left half is still the masked one's.
+    let cut = query.len() > QUERY_CHARS;
+    let query = query
+        .get(..query.floor_char_boundary(QUERY_CHARS))
+        .unwrap_or_default();
     let pairs = form_urlencoded::parse(query.as_bytes());
     let pairs = pairs.map(|(name, value)| {
         if name == "token" {
@@ -60,9 +71,15 @@ fn masked(query: &str) -> String {
             (name, value)
         }
     });
-    form_urlencoded::Serializer::new(String::new())
+    let mut shown = form_urlencoded::Serializer::new(String::new())
         .extend_pairs(pairs)
-        .finish()
+        .finish();
+    // One byte of a query may be three of an escape.
+    shown.truncate(shown.floor_char_boundary(QUERY_CHARS));
+    if cut {
+        shown.push('…');
+    }
+    shown
 }
 
 #[cfg(test)]
@@ -77,5 +94,18 @@ mod tests {
         );
         assert_eq!(masked("%74oken=0123abc"), "token=***");
         assert_eq!(masked(""), "");
+    }
+
+    #[test]
+    fn a_query_is_cut_and_its_token_masked_all_the_same() {
+        let long = masked(&format!("token={}", "0".repeat(60_000)));
+        assert_eq!(long, "token=***…");
+        for filler in ["a", "%00", "ф", "+"] {
+            let long = masked(&format!("a={}&token=0123abc", filler.repeat(60_000)));
+            assert!(
+                long.len() < 2 * super::QUERY_CHARS && !long.contains("0123abc"),
+                "{long}"
+            );
+        }
     }
 }

@@ -11,9 +11,11 @@
 //! | 413    | larger than `web.max_body_bytes`       |
 //! | 503    | could not be stored                    |
 
+use std::sync::Arc;
+
 use axum::{
-    body::Bytes,
-    extract::State,
+    Extension,
+    extract::{Request, State},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
@@ -21,30 +23,65 @@ use jobs::producer::ProducerError;
 use metrics::counter;
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
-use tracing::{debug, error, warn};
+use tracing::debug;
 
-use super::Web;
+use super::{
+    Web,
+    bodies::{self, NotReceived},
+    connections::Connection,
+    refusals::Door,
+};
 
 /// Where Telegram posts to (K28).
 pub const PATH: &str = "/api/v1/telegram/update";
 const SECRET_HEADER: &str = "x-telegram-bot-api-secret-token";
 
+const DOOR: Door = Door {
+    plural: "Telegram's updates",
+    sender: "Telegram",
+};
+
 /// One update.
 pub(super) async fn receive(
     State(web): State<Web>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<StatusCode, Refusal> {
-    let secret = web.telegram_secret.as_ref().ok_or(Refusal::NoSecret)?;
-    let sent = headers.get(SECRET_HEADER).ok_or(Refusal::NoSecret)?;
-    if !is_same(sent.as_bytes(), secret) {
-        return Err(Refusal::WrongSecret);
+    Extension(connection): Extension<Arc<Connection>>,
+    request: Request,
+) -> Response {
+    match take(&web, &connection, request).await {
+        Ok(()) => {
+            counter!("aisha_telegram_updates_total", "verdict" => "stored").increment(1);
+            StatusCode::OK.into_response()
+        }
+        Err(refusal) => {
+            let (status, verdict) = refusal.answer();
+            counter!("aisha_telegram_updates_total", "verdict" => verdict).increment(1);
+            web.refusals.refuse(DOOR, status, verdict, &refusal)
+        }
     }
-    let update = serde_json::from_slice(&body).map_err(|error| Refusal::Garbage(error.to_string()))?;
+}
+
+async fn take(web: &Web, connection: &Connection, request: Request) -> Result<(), Refusal> {
+    let (head, body) = request.into_parts();
+    // Before the body: whoever does not know the secret has nothing to tell us.
+    if let Err(refusal) = check_secret(web, &head.headers) {
+        bodies::discard(&head.headers, body);
+        return Err(refusal);
+    }
+    let body = web.bodies.read(&head.headers, connection, body).await?;
+    let update = serde_json::from_slice(&body.bytes).map_err(|error| Refusal::Garbage(error.to_string()))?;
     let is_new = web.producer.accept_telegram_update(update).await?;
-    counter!("aisha_telegram_updates_total", "verdict" => "stored").increment(1);
     debug!(duplicate = !is_new, "Stored an update of Telegram's");
-    Ok(StatusCode::OK)
+    Ok(())
+}
+
+fn check_secret(web: &Web, headers: &HeaderMap) -> Result<(), Refusal> {
+    let secret = web.telegram_secret.as_ref().ok_or(Refusal::NoSecret)?;
+    let mut sent = headers.get_all(SECRET_HEADER).iter();
+    match (sent.next(), sent.next()) {
+        (Some(sent), None) if is_same(sent.as_bytes(), secret) => Ok(()),
+        (Some(_), _) => Err(Refusal::WrongSecret),
+        (None, _) => Err(Refusal::NoSecret),
+    }
 }
 
 /// Takes as long for a secret that is right at the start as for one that is wrong from it.
@@ -54,32 +91,28 @@ fn is_same(sent: &[u8], secret: &SecretString) -> bool {
 
 /// Why nothing was stored.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Refusal {
+enum Refusal {
     #[error("it came without a secret")]
     NoSecret,
     #[error("its secret is not ours")]
     WrongSecret,
+    #[error(transparent)]
+    NotReceived(#[from] NotReceived),
     #[error("it is no update: {0}")]
     Garbage(String),
     #[error(transparent)]
     NotStored(#[from] ProducerError),
 }
 
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let (status, verdict) = match &self {
+impl Refusal {
+    const fn answer(&self) -> (StatusCode, &'static str) {
+        match self {
             Self::NoSecret | Self::WrongSecret => (StatusCode::UNAUTHORIZED, "unauthorised"),
+            Self::NotReceived(why) => why.answer(),
             Self::Garbage(_) | Self::NotStored(ProducerError::NotAnUpdate) => {
                 (StatusCode::BAD_REQUEST, "garbage")
             }
             Self::NotStored(_) => (StatusCode::SERVICE_UNAVAILABLE, "not_stored"),
-        };
-        counter!("aisha_telegram_updates_total", "verdict" => verdict).increment(1);
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            error!("A Telegram update was not stored, Telegram will send it again: {self}");
-        } else {
-            warn!("A Telegram update was refused: {self}");
         }
-        (status, format!("{verdict}\n")).into_response()
     }
 }

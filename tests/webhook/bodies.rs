@@ -45,7 +45,7 @@ async fn w09_a_huge_delivery_is_refused() {
             &format!("\"padding\":\"{}\"", "x".repeat(bytes - body.len())),
         )
     };
-    let limit = 1 << 20;
+    let limit = 1 << 18;
     assert_eq!(
         post(&web, "", &signer.sign(REQUEST, padded(limit + 1))).await,
         StatusCode::PAYLOAD_TOO_LARGE

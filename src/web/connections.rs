@@ -1,0 +1,303 @@
+//! Who is connected, what they are doing, and who has to go when there is no room.
+//!
+//! Anybody may open a connection, before anything is known of them. So there is a largest number, well below the
+//! process's limit of open files, and at that number the newcomer is let in for the one that has waited longest
+//! without giving us anything to do. A probe or a delivery takes milliseconds from its first byte to its answer;
+//! whoever holds connections for longer loses to it (proven by
+//! `silent_connections_up_to_the_limit_of_files_do_not_keep_a_probe_waiting`).
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use metrics::{counter, gauge};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use super::summary::Summary;
+
+/// What one listener allows.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Connections at a time.
+    pub connections: usize,
+    /// From a connection's beginning to the end of its first request's head.
+    pub head_timeout: Duration,
+    /// From an answer to the end of the next request's head.
+    pub idle_timeout: Duration,
+}
+
+/// What a connection is doing. The order is the one in which they have to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Doing {
+    /// Has never sent a whole head.
+    Arriving,
+    /// Was answered.
+    Idle,
+    /// Sends the body of a request.
+    Sending,
+    /// Waits for our answer: never closed for somebody else.
+    Answered,
+}
+
+/// One connection. Its task holds it, and each of its requests has it as an extension.
+#[derive(Debug)]
+pub struct Connection {
+    doing: Mutex<(Doing, Instant)>,
+    evicted: CancellationToken,
+}
+
+impl Connection {
+    fn new() -> Self {
+        Self {
+            doing: Mutex::new((Doing::Arriving, Instant::now())),
+            evicted: CancellationToken::new(),
+        }
+    }
+
+    /// A request's head is here.
+    pub fn request_began(&self) {
+        self.set(Doing::Answered);
+    }
+
+    /// Its answer is on its way.
+    pub fn request_ended(&self) {
+        self.set(Doing::Idle);
+    }
+
+    /// We wait for the body of its request.
+    pub fn body_began(&self) {
+        self.set(Doing::Sending);
+    }
+
+    /// The body is here.
+    pub fn body_ended(&self) {
+        self.set(Doing::Answered);
+    }
+
+    /// Whether it has never sent a whole head.
+    pub fn is_arriving(&self) -> bool {
+        self.look().0 == Doing::Arriving
+    }
+
+    /// Whether it still sends its request's body.
+    pub fn is_sending(&self) -> bool {
+        self.look().0 == Doing::Sending
+    }
+
+    /// Whether it waits for our answer.
+    pub fn is_answered(&self) -> bool {
+        self.look().0 == Doing::Answered
+    }
+
+    /// When it is closed unless it does something until then. `None`: the request's own limits count.
+    pub fn deadline(&self, limits: &Limits) -> Option<Instant> {
+        match self.look() {
+            (Doing::Arriving, since) => Some(since + limits.head_timeout),
+            (Doing::Idle, since) => Some(since + limits.idle_timeout),
+            (Doing::Sending | Doing::Answered, _) => None,
+        }
+    }
+
+    /// Ends when the connection has to go.
+    pub async fn evicted(&self) {
+        self.evicted.cancelled().await;
+    }
+
+    fn look(&self) -> (Doing, Instant) {
+        *self.doing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, doing: Doing) {
+        *self.doing.lock().unwrap_or_else(PoisonError::into_inner) = (doing, Instant::now());
+    }
+}
+
+/// All connections of one listener. Clones share one state.
+#[derive(Debug, Clone)]
+pub struct Connections {
+    limits: Limits,
+    open: Arc<Mutex<HashMap<u64, Arc<Connection>>>>,
+    next: Arc<AtomicU64>,
+    full: Arc<Summary>,
+    failed: Arc<Summary>,
+}
+
+impl Connections {
+    /// None yet.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            open: Arc::default(),
+            next: Arc::default(),
+            full: Arc::default(),
+            failed: Arc::default(),
+        }
+    }
+
+    /// What is allowed here.
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Lets one more in, if need be for another. `None`: each of the others waits for an answer of ours.
+    pub fn admit(&self) -> Option<Admitted> {
+        let most = self.limits.connections;
+        if self.open().len() >= most {
+            let had_to_go = self.make_room();
+            self.full.add(
+                || {
+                    let who = if had_to_go { "an idle one" } else { "the newcomer, since all wait for answers" };
+                    who.to_owned()
+                },
+                move |who, times| {
+                    warn!(times, "All {most} connections are taken; {times} had to go within a second, the first was {who}");
+                },
+            );
+            if !had_to_go {
+                counter!("aisha_connections_closed_total", "reason" => "refused").increment(1);
+                return None;
+            }
+        }
+        let (number, connection) = (
+            self.next.fetch_add(1, Ordering::Relaxed),
+            Arc::new(Connection::new()),
+        );
+        let mut open = self.open();
+        open.insert(number, Arc::clone(&connection));
+        gauge_of(open.len());
+        drop(open);
+        Some(Admitted {
+            connection,
+            number,
+            all: self.clone(),
+        })
+    }
+
+    /// Closes the connection that has been sending a body for longest. `false`: none does.
+    pub fn evict_a_sender(&self) -> bool {
+        let found = self.oldest(Connection::is_sending);
+        self.close(found)
+    }
+
+    /// `accept` has failed, mostly for want of files: makes room, and says so.
+    pub fn accept_failed(&self, error: &io::Error) {
+        counter!("aisha_accept_errors_total").increment(1);
+        self.make_room();
+        let open = self.open().len();
+        self.failed.add(
+            || error.to_string(),
+            move |error, times| {
+                warn!(
+                    times,
+                    "A connection could not be accepted: {error}. {open} are open; is the limit of open files too low?"
+                );
+            },
+        );
+    }
+
+    /// Closes the one that comes first in the order of [`Doing`], the oldest of its kind.
+    fn make_room(&self) -> bool {
+        let found = self.oldest(|connection| connection.look().0 < Doing::Answered);
+        self.close(found)
+    }
+
+    fn oldest(&self, may_go: impl Fn(&Connection) -> bool) -> Option<u64> {
+        let open = self.open();
+        let candidates = open.iter().filter(|(_, connection)| may_go(connection));
+        candidates
+            .min_by_key(|(_, connection)| connection.look())
+            .map(|(number, _)| *number)
+    }
+
+    fn close(&self, number: Option<u64>) -> bool {
+        let closed = number.and_then(|number| self.open().remove(&number));
+        let Some(connection) = closed else { return false };
+        connection.evicted.cancel();
+        counter!("aisha_connections_closed_total", "reason" => "evicted").increment(1);
+        true
+    }
+
+    fn open(&self) -> MutexGuard<'_, HashMap<u64, Arc<Connection>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A place among the connections, given back when dropped.
+#[derive(Debug)]
+pub struct Admitted {
+    /// What has it.
+    pub connection: Arc<Connection>,
+    number: u64,
+    all: Connections,
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        let mut open = self.all.open();
+        open.remove(&self.number);
+        gauge_of(open.len());
+    }
+}
+
+fn gauge_of(open: usize) {
+    gauge!("aisha_connections_open").set(f64::from(u32::try_from(open).unwrap_or(u32::MAX)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connections(most: usize) -> Connections {
+        Connections::new(Limits {
+            connections: most,
+            head_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+        })
+    }
+
+    fn is_evicted(admitted: &Admitted) -> bool {
+        admitted.connection.evicted.is_cancelled()
+    }
+
+    #[tokio::test]
+    async fn who_has_sent_nothing_goes_first_and_who_waits_for_us_never() {
+        let all = connections(4);
+        let admit = || all.admit().expect("room");
+        let (answered, sending, idle, silent) = (admit(), admit(), admit(), admit());
+        answered.connection.request_began();
+        sending.connection.body_began();
+        idle.connection.request_ended();
+        let order = [&silent, &idle, &sending];
+        for (number, next) in order.into_iter().enumerate() {
+            assert!(!is_evicted(next), "{number}");
+            let newcomer = admit();
+            newcomer.connection.request_began();
+            assert!(is_evicted(next), "{number}");
+            // It stays, as one that waits for us.
+            std::mem::forget(newcomer);
+        }
+        assert!(!is_evicted(&answered));
+        assert!(all.admit().is_none(), "everybody waits for an answer");
+        drop(answered);
+        assert!(all.admit().is_some(), "a place was given back");
+    }
+
+    #[tokio::test]
+    async fn the_oldest_of_a_kind_goes_first() {
+        let all = connections(2);
+        let (first, second) = (all.admit().expect("room"), all.admit().expect("room"));
+        let third = all.admit().expect("room");
+        assert!(is_evicted(&first) && !is_evicted(&second) && !is_evicted(&third));
+        second.connection.body_began();
+        third.connection.body_began();
+        assert!(all.evict_a_sender());
+        assert!(is_evicted(&second) && !is_evicted(&third));
+    }
+}

@@ -1,0 +1,145 @@
+//! The accept loop of every listener: HTTP/1.1, with an end to each wait.
+//!
+//! `axum::serve` waits for a request's head for ever, has no largest number of connections, and at a stop waits for
+//! everybody who is connected: a thousand silent connections kept FAL and the probes out (tokio-rs/axum#2741), and one of
+//! them made a stop last the whole of its grace. Here a head, an idle connection and a stop each have a deadline;
+//! bodies have theirs by the routes' own timeout.
+//!
+//! Read next: [`super::connections`].
+
+use std::{convert::Infallible, io, pin::pin, time::Duration};
+
+use axum::{Router, extract::Request, response::Response};
+use hyper::{body::Incoming, server::conn::http1, service::Service};
+use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+use metrics::counter;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::{Instant, sleep_until, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::debug;
+
+use super::connections::{Admitted, Connections};
+
+/// A request's head, and what is read of a body at once. Nginx allows as much for a head.
+const BUFFER_BYTES: usize = 32 << 10;
+/// What a request that is still being sent is given once we stop. Whoever is cut off sends it again elsewhere.
+const LAST_BODY: Duration = Duration::from_secs(1);
+/// After `accept` has failed: the connection that had to make room is closed by then.
+const BREATH: Duration = Duration::from_millis(20);
+
+/// Serves until `stop`, then until each request that had begun is answered.
+pub async fn serve(listener: TcpListener, router: Router, connections: Connections, stop: CancellationToken) {
+    let conversations = TaskTracker::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => break,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                // Otherwise dropped, which closes it.
+                if let Some(admitted) = connections.admit() {
+                    let conversation = converse(
+                        stream,
+                        router.clone(),
+                        admitted,
+                        connections.clone(),
+                        stop.clone(),
+                    );
+                    conversations.spawn(conversation);
+                }
+            }
+            Err(error) if is_the_callers(&error) => {}
+            Err(error) => {
+                connections.accept_failed(&error);
+                tokio::time::sleep(BREATH).await;
+            }
+        }
+    }
+    drop(listener);
+    conversations.close();
+    conversations.wait().await;
+}
+
+/// The caller was gone before we took the connection: nothing is wrong here.
+fn is_the_callers(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset
+    )
+}
+
+/// One connection from its beginning to its end.
+async fn converse(
+    stream: TcpStream,
+    router: Router,
+    admitted: Admitted,
+    connections: Connections,
+    stop: CancellationToken,
+) {
+    // An answer is one small packet; it need not wait for another.
+    if let Err(error) = stream.set_nodelay(true) {
+        debug!("A connection cannot be told not to wait: {error}");
+    }
+    let connection = &admitted.connection;
+    let routes = TowerToHyperService::new(router);
+    let service = hyper::service::service_fn(|mut request: Request<Incoming>| {
+        connection.request_began();
+        request.extensions_mut().insert(connection.clone());
+        let answer = routes.call(request);
+        async move {
+            let answer: Result<Response, Infallible> = answer.await;
+            connection.request_ended();
+            answer
+        }
+    });
+    let mut http = http1::Builder::new();
+    http.max_buf_size(BUFFER_BYTES);
+    let mut conversation = pin!(http.serve_connection(TokioIo::new(stream), service));
+    let mut cut_off = None;
+    loop {
+        let deadline = connection.deadline(connections.limits()).map(Instant::from_std);
+        // While it asks, only the request's own limits count; but it may be answered meanwhile.
+        let look_again = cut_off.or(deadline).unwrap_or_else(|| Instant::now() + LAST_BODY);
+        tokio::select! {
+            ended = &mut conversation => return said(ended),
+            () = connection.evicted() => {
+                conversation.as_mut().graceful_shutdown();
+                if !connection.is_arriving() && !connection.is_sending() {
+                    // Its last answer may still be on its way out.
+                    let _ = timeout(BREATH, conversation).await;
+                }
+                return;
+            }
+            () = stop.cancelled(), if cut_off.is_none() => {
+                if connection.is_arriving() {
+                    return;
+                }
+                cut_off = Some(Instant::now() + LAST_BODY);
+                conversation.as_mut().graceful_shutdown();
+            }
+            () = sleep_until(look_again) => {
+                // Who waits for our answer gets it, within the limits of its route.
+                let is_late = if cut_off.is_some() {
+                    !connection.is_answered()
+                } else {
+                    connection.deadline(connections.limits()).is_some_and(|deadline| deadline <= std::time::Instant::now())
+                };
+                if is_late {
+                    counter!("aisha_connections_closed_total", "reason" => "timeout").increment(1);
+                    return;
+                }
+                cut_off = cut_off.map(|_| Instant::now() + LAST_BODY);
+            }
+        }
+    }
+}
+
+fn said(ended: Result<(), hyper::Error>) {
+    if let Err(error) = ended {
+        debug!("A connection ended badly: {error}");
+    }
+}

@@ -1,0 +1,99 @@
+//! Says the same thing once a second at most, with how often it happened: what strangers can cause must not be able to
+//! fill a disk with log lines.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+/// Between two lines.
+const WINDOW: Duration = Duration::from_secs(1);
+
+/// One kind of event. The first is said at once, those of the next second together, and so on.
+#[derive(Debug, Default)]
+pub struct Summary {
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    /// A window is open: somebody will say what is counted.
+    is_open: bool,
+    times: u64,
+    /// The first of the window.
+    example: String,
+}
+
+impl Summary {
+    /// It happened once more. `describe` is asked for the example that a line gives; `say` writes the line.
+    pub fn add(
+        self: &Arc<Self>,
+        describe: impl FnOnce() -> String,
+        say: impl Fn(&str, u64) + Send + 'static,
+    ) {
+        let mut held = self.held();
+        if held.is_open {
+            if held.times == 0 {
+                held.example = describe();
+            }
+            held.times += 1;
+            return;
+        }
+        held.is_open = true;
+        drop(held);
+        say(&describe(), 1);
+        let summary = Arc::clone(self);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(WINDOW).await;
+                let Some((example, times)) = summary.take() else {
+                    break;
+                };
+                say(&example, times);
+            }
+        });
+    }
+
+    /// What the window has counted; closes it when that is nothing.
+    fn take(&self) -> Option<(String, u64)> {
+        let mut held = self.held();
+        let times = std::mem::take(&mut held.times);
+        held.is_open = times > 0;
+        (times > 0).then(|| (std::mem::take(&mut held.example), times))
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_first_is_said_at_once_and_the_rest_once_a_second_with_its_number() {
+        let (said, mut lines) = mpsc::unbounded_channel();
+        let summary = Arc::new(Summary::default());
+        let add = |what: &'static str| {
+            let said = said.clone();
+            let say = move |example: &str, times| said.send((example.to_owned(), times)).expect("a reader");
+            summary.add(|| what.to_owned(), say);
+        };
+        add("a");
+        assert_eq!(lines.try_recv(), Ok(("a".to_owned(), 1)));
+        for what in ["b", "c", "d"] {
+            add(what);
+        }
+        assert!(lines.try_recv().is_err(), "nothing more within the second");
+        assert_eq!(lines.recv().await, Some(("b".to_owned(), 3)));
+        add("e");
+        assert_eq!(
+            lines.recv().await,
+            Some(("e".to_owned(), 1)),
+            "counting began anew"
+        );
+    }
+}
