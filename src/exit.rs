@@ -15,6 +15,7 @@ Exit codes:
   2   wrong usage
   69  something it depends on is not there: database, bucket, migrations
   78  wrong settings; all of them are listed
+  128 + N: `aisha demo` was ended by signal N, and has tidied up
 
 Examples:
   aisha migrate
@@ -32,6 +33,14 @@ pub enum Failure {
     /// 69.
     #[error("{0}")]
     Unavailable(String),
+    /// 128 and the signal's number, as a shell reports a process that a signal ended.
+    #[error("{words}")]
+    Interrupted {
+        /// The signal's number, the same on every Unix.
+        number: u8,
+        /// Its name, and what became of what was begun.
+        words: String,
+    },
     /// 1.
     #[error("{0:#}")]
     Other(#[from] anyhow::Error),
@@ -45,6 +54,7 @@ impl Failure {
 
     const fn code(&self) -> u8 {
         match self {
+            Self::Interrupted { number, .. } => 128 + *number,
             Self::Settings(_) => 78,
             Self::Unavailable(_) => 69,
             Self::Other(_) => 1,

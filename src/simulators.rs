@@ -4,4 +4,7 @@
 //! agree with each other. Their judges are the official clients, run unmodified (`tests/official_clients/run`).
 
 pub mod fal;
+mod journal;
 pub mod telegram;
+
+pub use journal::JournalError;

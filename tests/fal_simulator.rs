@@ -17,6 +17,7 @@ mod access;
 mod archives;
 mod control;
 mod faults;
+mod memory;
 mod platform;
 mod queue;
 mod schemas;

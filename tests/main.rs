@@ -17,6 +17,7 @@ mod avatars;
 mod bot;
 mod cli;
 mod defects;
+mod dev;
 mod doors;
 mod embedded_s3;
 mod fal_client;

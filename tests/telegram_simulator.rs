@@ -16,6 +16,7 @@ mod faults;
 mod files;
 mod http;
 mod markup;
+mod memory;
 mod messages;
 mod people;
 mod updates;

@@ -21,8 +21,9 @@ use std::{
 
 use anyhow::Context as _;
 use clap::{Args as ClapArgs, ValueEnum};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::stack::{Stack, StackOptions, ignored_variables, millis};
+use super::stack::{Stack, StackOptions, did_not_start, ignored_variables, millis, postgres_of};
 use crate::{
     exit::Failure,
     settings::Given,
@@ -91,7 +92,8 @@ const POLL: Duration = Duration::from_secs(1);
 const WEBHOOK_GRACE: Duration = Duration::from_secs(8);
 
 /// Runs the demo; an error says why it did not pass.
-pub async fn main(args: Args, _: Given) -> Result<(), Failure> {
+pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
+    let mut end = Ended::listen().context("signals cannot be listened to")?;
     let show = Show {
         json: args.json,
         began: Instant::now(),
@@ -114,14 +116,23 @@ pub async fn main(args: Args, _: Given) -> Result<(), Failure> {
         "Lease 3 s, sweep 1 s (defaults: 15 s, 5 s), so that a killed worker is replaced while you watch.",
     );
     let began = Instant::now();
-    let mut stack = Stack::start(options(&args, home.path().to_owned()))
-        .await
-        .context("the system did not start")?;
+    let stack = Stack::start(options(&args, &given, home.path().to_owned()));
+    let mut stack = tokio::select! {
+        started = stack => started.context("the system did not start").map_err(did_not_start)?,
+        ended = end.told() => return Err(tidy_up(ended, home)),
+    };
     show.line(&format!(
         "Started Postgres, S3, simulators and roles in {:.1} s.",
         began.elapsed().as_secs_f64()
     ));
-    let outcome = play(&args, &mut stack, photos, &show).await;
+    let outcome = tokio::select! {
+        outcome = play(&args, &mut stack, photos, &show) => outcome,
+        ended = end.told() => {
+            // Not in order: nobody wants the rest of it, and Ctrl-C should not take as long as draining may.
+            drop(tokio::task::spawn_blocking(move || drop(stack)).await);
+            return Err(tidy_up(ended, home));
+        }
+    };
     let casualty = stack.casualty();
     if outcome.is_err() {
         // Beside the roles' logs; that it cannot be written matters less than why the demo did not pass.
@@ -154,6 +165,45 @@ pub async fn main(args: Args, _: Given) -> Result<(), Failure> {
     }
 }
 
+/// Removes the demo's directory; the process ends with saying so.
+fn tidy_up((name, number): (&'static str, u8), home: tempfile::TempDir) -> Failure {
+    let path = home.path().to_owned();
+    // A write that was under way may have made a file behind the first removal's back.
+    let removed = home.close().or_else(|_| std::fs::remove_dir_all(&path));
+    let words = match removed {
+        Ok(()) => format!("{name}: the demo's processes and files are gone."),
+        Err(error) => format!(
+            "{name}: the demo's processes are gone; its files in {} are not: {error}",
+            path.display()
+        ),
+    };
+    Failure::Interrupted { number, words }
+}
+
+/// The signals by which a person, a terminal or a service manager ends a demo.
+struct Ended([(Signal, &'static str, u8); 4]);
+
+impl Ended {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self([
+            (signal(SignalKind::interrupt())?, "SIGINT", 2),
+            (signal(SignalKind::terminate())?, "SIGTERM", 15),
+            (signal(SignalKind::hangup())?, "SIGHUP", 1),
+            (signal(SignalKind::quit())?, "SIGQUIT", 3),
+        ]))
+    }
+
+    async fn told(&mut self) -> (&'static str, u8) {
+        let Self([interrupt, terminate, hangup, quit]) = self;
+        tokio::select! {
+            _ = interrupt.0.recv() => (interrupt.1, interrupt.2),
+            _ = terminate.0.recv() => (terminate.1, terminate.2),
+            _ = hangup.0.recv() => (hangup.1, hangup.2),
+            _ = quit.0.recv() => (quit.1, quit.2),
+        }
+    }
+}
+
 async fn play(args: &Args, stack: &mut Stack, photos: Vec<person::Photo>, show: &Show) -> anyhow::Result<()> {
     let count = photos.len();
     let person = person::Person::new(&stack.telegram, args.kind, *show);
@@ -174,7 +224,7 @@ async fn play(args: &Args, stack: &mut Stack, photos: Vec<person::Photo>, show: 
     evidence.check(args, &killed)
 }
 
-fn options(args: &Args, home: PathBuf) -> StackOptions {
+fn options(args: &Args, given: &Given, home: PathBuf) -> StackOptions {
     let grace = if args.drop_webhooks {
         Duration::ZERO
     } else {
@@ -192,7 +242,8 @@ fn options(args: &Args, home: PathBuf) -> StackOptions {
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
     StackOptions {
         home,
-        keep: false,
+        rows: None,
+        postgres: postgres_of(given),
         fal: FalSimulatorConfig {
             listen: any_port,
             request_duration: TRAINING,

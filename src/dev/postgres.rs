@@ -86,10 +86,15 @@ impl Options {
     }
 }
 
-/// The directory of a cluster that `project` keeps between runs: inside the project, or, for root, under `/var/tmp`,
-/// because the user that the server drops to cannot enter root's directories.
-pub fn kept_directory(project: &Path) -> PathBuf {
-    home::kept_directory(project)
+/// Where a cluster is kept between runs for those who work in `home`: inside it, or, for root, under `/var/tmp`, because
+/// the user that the server drops to cannot enter root's directories.
+pub fn kept_directory(home: &Path) -> PathBuf {
+    home::kept_directory(home)
+}
+
+/// Removes a kept cluster with all its rows; says whether there was one. Refused while another process uses it.
+pub fn forget(directory: &Path) -> Result<bool, PostgresError> {
+    home::forget(directory)
 }
 
 /// Why there is no private cluster.

@@ -41,7 +41,7 @@ pub enum RoleError {
         source: std::io::Error,
     },
     /// It ended, or said nothing, where it should have said a certain thing.
-    #[error("`aisha {role}` never said {waited_for:?}; it ended with:\n{tail}")]
+    #[error("`aisha {role}` did not start (it never said {waited_for:?}); its last lines:\n{tail}")]
     Silent {
         /// Name of the role.
         role: String,
@@ -51,7 +51,7 @@ pub enum RoleError {
         tail: String,
     },
     /// It ended with an error where it should have succeeded.
-    #[error("`aisha {role}` ended with {status}:\n{tail}")]
+    #[error("`aisha {role}` ended with {status}; its last lines:\n{tail}")]
     Failed {
         /// Name of the role.
         role: String,

@@ -1,19 +1,32 @@
 //! `aisha dev`: the whole system, staying up, with a page on which a person plays the Telegram user.
 //!
-//! Data are kept in `.dev` between runs. With `--real` there is no simulator and no private database: the roles run
+//! Everything is kept in `.dev` between runs, the simulators' side as well: Telegram's ids rise for the life of a bot,
+//! so a simulator that began again beside kept rows would be taken for a repetition of itself and never be answered.
+//! `--fresh` forgets both sides. With `--real` there is no simulator and no private database: the roles run
 //! with the environment's database, bucket, keys and tokens, and trainings cost money.
 
-use std::{io::Write as _, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    io::Write as _,
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use clap::Args as ClapArgs;
 
-use super::stack::{Launch, Roles, Stack, StackOptions, ignored_variables};
+use super::{
+    postgres,
+    stack::{Launch, Roles, Stack, StackOptions, did_not_start, ignored_variables, postgres_of},
+};
 use crate::{
     exit::Failure,
     lifecycle::Stop,
     settings::Given,
-    simulators::{fal::FalSimulatorConfig, telegram::TelegramSimulatorConfig},
+    simulators::{
+        fal::FalSimulatorConfig,
+        telegram::{Memory, TelegramSimulatorConfig},
+    },
 };
 
 /// How long a simulated training takes: long enough to watch its progress.
@@ -22,21 +35,39 @@ const TRAINING: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_secs(1);
 /// What the roles are given to drain; as `queue.grace`.
 const GRACE: Duration = Duration::from_secs(25);
+/// What a run leaves in `.dev`, the rows apart. Nothing else in there is ours to remove; `.dev` is where earlier versions
+/// had the rows.
+const LEFT: [&str; 7] = [
+    "s3",
+    "simulators",
+    "web.log",
+    "bot.log",
+    "worker.log",
+    "migrate.log",
+    ".dev",
+];
 
 /// Run everything on this machine until Ctrl-C, with a page on which you play the Telegram user.
 ///
-/// Starts a private Postgres (kept in .dev), an S3 server, simulators of FAL and Telegram, and every role. Uses none
-/// of the environment's databases, buckets, keys and tokens unless --real is given.
+/// Starts a private Postgres, an S3 server, simulators of FAL and Telegram, and every role. Rows, photos, chats and
+/// requests are kept in .dev for the next start (the rows of root in /var/tmp: its first lines say where). Uses none of
+/// the environment's databases, buckets, keys and tokens unless --real is given.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "\
+Exit code 69: an address to listen on is taken, or there is no PostgreSQL (PG_BIN_DIR says where it is).
+
 Examples:
   aisha dev
+  aisha dev --fresh
   aisha dev --telegram-listen 127.0.0.1:8081
   DATABASE_URL=… FAL_KEY=… TELEGRAM_BOT_TOKEN=… aisha dev --real")]
 pub struct Args {
     /// The roles alone, with the environment's database, bucket, keys and tokens. Trainings cost money
     #[arg(long)]
     real: bool,
+    /// Forget what earlier runs left first: rows, photos, chats, requests and logs
+    #[arg(long, conflicts_with = "real")]
+    fresh: bool,
     /// Where the Telegram simulator and its page listen
     #[arg(
         long,
@@ -63,31 +94,72 @@ pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
     let home = std::env::current_dir()
         .context("there is no current directory")?
         .join(".dev");
-    std::fs::create_dir_all(&home).with_context(|| format!("cannot make {}", home.display()))?;
     let stop = Stop::at_signals(GRACE).context("signals cannot be listened to")?;
     if args.real {
+        listenable(&[(args.listen, "--listen")])?;
+        make(&home)?;
         real(&args, given, home, &stop).await
     } else {
-        simulated(&args, home, &stop).await
+        simulated(&args, &given, home, &stop).await
     }
 }
 
-async fn simulated(args: &Args, home: PathBuf, stop: &Stop) -> Result<(), Failure> {
+async fn simulated(args: &Args, given: &Given, home: PathBuf, stop: &Stop) -> Result<(), Failure> {
     let ignored = ignored_variables();
     if !ignored.is_empty() {
         say(&format!("Ignored without --real: {}.", ignored.join(", ")));
     }
-    let options = StackOptions {
-        home: home.clone(),
-        keep: true,
+    listenable(&[
+        (args.telegram_listen, "--telegram-listen"),
+        (args.fal_listen, "--fal-listen"),
+        (args.listen, "--listen"),
+    ])?;
+    let rows = postgres::kept_directory(&home);
+    // Whoever removed `.dev` meant all of it, and cannot know that the rows of root are elsewhere.
+    if args.fresh || !home.exists() {
+        forget(&home, &rows)?;
+    }
+    make(&home)?;
+    let stack = Stack::start(options(args, given, &home, &rows));
+    let mut stack = tokio::select! {
+        started = stack => started.context("the system did not start").map_err(did_not_start)?,
+        () = stop.soft().cancelled() => return Ok(()),
+    };
+    say(&format!("Play the user:  {}/", stack.telegram.url()));
+    say(&format!("FAL's ledger:   {}/__sim/ledger", stack.fal.url()));
+    say(&format!("Metrics:        http://{}/metrics", stack.web));
+    say(&format!(
+        "Database:       export DATABASE_URL='{}'",
+        stack.database_url()
+    ));
+    say(&format!("Logs:           {}/*.log", home.display()));
+    say(&format!("Rows:           {}", rows.display()));
+    say(&format!(
+        "All else:       {} (s3: photos and models; simulators: chats and requests)",
+        home.display()
+    ));
+    say("Ctrl-C stops everything, and the next start goes on from here; `aisha dev --fresh` forgets it.");
+    let casualty = until_stopped(stop, || stack.casualty()).await;
+    stack.stop().await;
+    casualty
+}
+
+fn options(args: &Args, given: &Given, home: &Path, rows: &Path) -> StackOptions {
+    let simulators = home.join("simulators");
+    StackOptions {
+        home: home.to_owned(),
+        rows: Some(rows.to_owned()),
+        postgres: postgres_of(given),
         fal: FalSimulatorConfig {
             listen: args.fal_listen,
             request_duration: TRAINING,
+            state: Some(simulators.join("fal")),
             ..FalSimulatorConfig::default()
         },
         telegram: TelegramSimulatorConfig {
             listen: args.telegram_listen,
             page: true,
+            memory: Memory::Directory(simulators.join("telegram")),
             ..TelegramSimulatorConfig::default()
         },
         settings: vec![
@@ -95,17 +167,55 @@ async fn simulated(args: &Args, home: PathBuf, stop: &Stop) -> Result<(), Failur
             ("AISHA__FAL__POLL_INTERVAL", "2s".to_owned()),
         ],
         web: args.listen,
-    };
-    let mut stack = Stack::start(options).await.context("the system did not start")?;
-    say(&format!("Play the user:  {}/", stack.telegram.url()));
-    say(&format!("FAL's ledger:   {}/__sim/ledger", stack.fal.url()));
-    say(&format!("Metrics:        http://{}/metrics", stack.web));
-    say(&format!("Database:       {}", stack.database_url()));
-    say(&format!("Logs:           {}/*.log", home.display()));
-    say("Ctrl-C stops everything; the data stay in .dev.");
-    let casualty = until_stopped(stop, || stack.casualty()).await;
-    stack.stop().await;
-    casualty
+    }
+}
+
+/// Whether each of these addresses can be had, all at the same time, before anything is started for them.
+fn listenable(wanted: &[(SocketAddr, &str)]) -> Result<(), Failure> {
+    let mut listeners = Vec::new();
+    let mut refused = Vec::new();
+    for (address, option) in wanted {
+        match TcpListener::bind(address) {
+            Ok(listener) => listeners.push(listener),
+            Err(error) => refused.push(format!(
+                "cannot listen on {address} ({error}): name another address with {option}"
+            )),
+        }
+    }
+    if refused.is_empty() {
+        return Ok(());
+    }
+    refused.push("Another `aisha dev` may be running.".to_owned());
+    Err(Failure::unavailable(refused.join("\n")))
+}
+
+/// Removes what earlier runs left, and says so.
+fn forget(home: &Path, rows: &Path) -> Result<(), Failure> {
+    let had_rows = postgres::forget(rows).context("the rows of earlier runs cannot be removed")?;
+    let mut removed: Vec<PathBuf> = had_rows.then(|| rows.to_owned()).into_iter().collect();
+    for left in LEFT.map(|name| home.join(name)) {
+        let gone = if left.is_dir() {
+            std::fs::remove_dir_all(&left)
+        } else {
+            std::fs::remove_file(&left)
+        };
+        match gone {
+            Ok(()) => removed.push(left),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => {
+                return Err(anyhow::anyhow!("cannot remove {}: {error}", left.display()).into());
+            }
+        }
+    }
+    let removed: Vec<String> = removed.iter().map(|path| path.display().to_string()).collect();
+    if !removed.is_empty() {
+        say(&format!("Forgotten: {}.", removed.join(", ")));
+    }
+    Ok(())
+}
+
+fn make(home: &Path) -> Result<(), Failure> {
+    Ok(std::fs::create_dir_all(home).with_context(|| format!("cannot make {}", home.display()))?)
 }
 
 async fn real(args: &Args, given: Given, home: PathBuf, stop: &Stop) -> Result<(), Failure> {

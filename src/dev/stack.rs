@@ -14,13 +14,17 @@ use anyhow::Context as _;
 use secrecy::ExposeSecret as _;
 
 use super::{
-    postgres::{Durability, Keep, Options, PrivateCluster},
+    postgres::{Durability, Keep, Options, PostgresError, PrivateCluster},
     role::{Role, RoleError},
     s3::S3Server,
 };
-use crate::simulators::{
-    fal::{self, FalSimulator, FalSimulatorConfig},
-    telegram::{self, TelegramSimulator, TelegramSimulatorConfig},
+use crate::{
+    exit::Failure,
+    settings::Given,
+    simulators::{
+        fal::{self, FalSimulator, FalSimulatorConfig},
+        telegram::{self, TelegramSimulator, TelegramSimulatorConfig},
+    },
 };
 
 /// The bucket of photos and models.
@@ -35,8 +39,10 @@ const FAL_KEY: &str = "simulated:key";
 pub struct StackOptions {
     /// Where files go: the bucket, the roles' logs, kept Postgres data.
     pub home: PathBuf,
-    /// Whether Postgres and the bucket outlive us.
-    pub keep: bool,
+    /// Where Postgres keeps its data; `None`: nowhere for longer than we live.
+    pub rows: Option<PathBuf>,
+    /// `PG_BIN_DIR`.
+    pub postgres: Option<PathBuf>,
     /// FAL's behaviour.
     pub fal: FalSimulatorConfig,
     /// Telegram's behaviour.
@@ -141,7 +147,8 @@ impl Roles {
 }
 
 impl Stack {
-    /// Starts everything in the order of dependence; returns when each role said that it works.
+    /// Starts everything in the order of dependence; returns when each role said that it works. Dropped on the way, it ends
+    /// what it has started, except that a Postgres which is about to start does so first.
     pub async fn start(options: StackOptions) -> anyhow::Result<Self> {
         let aisha = std::env::current_exe().context("this binary cannot be found")?;
         let cluster = start_cluster(&options, &aisha).await?;
@@ -219,14 +226,10 @@ const WORKER_IS_READY: &str = "is claiming jobs";
 const BOT_IS_READY: &str = "The bot is running";
 
 async fn start_cluster(options: &StackOptions, aisha: &Path) -> anyhow::Result<PrivateCluster> {
-    let keep = if options.keep {
-        Keep::Directory(super::postgres::kept_directory(&options.home))
-    } else {
-        Keep::Nothing
-    };
+    let keep = options.rows.clone().map_or(Keep::Nothing, Keep::Directory);
     let cluster = Options {
         aisha: aisha.to_owned(),
-        bin_dir: None,
+        bin_dir: options.postgres.clone(),
         keep,
         durability: Durability::Durable,
     };
@@ -292,6 +295,27 @@ pub fn ignored_variables() -> Vec<&'static str> {
     REAL.into_iter()
         .filter(|name| std::env::var_os(name).is_some())
         .collect()
+}
+
+/// `PG_BIN_DIR`, if the environment has it: an empty variable counts as not set.
+pub fn postgres_of(given: &Given) -> Option<PathBuf> {
+    let directory = given.environment.get("PG_BIN_DIR")?;
+    (!directory.is_empty()).then(|| directory.into())
+}
+
+/// What did not start, as the process's end: a missing Postgres is a dependency that is not there.
+pub fn did_not_start(error: anyhow::Error) -> Failure {
+    let missing = error.chain().any(|cause| {
+        matches!(
+            cause.downcast_ref(),
+            Some(PostgresError::NotFound { .. } | PostgresError::NoUser)
+        )
+    });
+    if missing {
+        Failure::unavailable(format_args!("{error:#}"))
+    } else {
+        Failure::Other(error)
+    }
 }
 
 /// Milliseconds as a setting.

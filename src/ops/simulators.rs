@@ -1,6 +1,6 @@
 //! `aisha fal-simulator`, `aisha telegram-simulator`: the outside world, each on a port of its own.
 
-use std::time::Duration;
+use std::{io, net::SocketAddr, time::Duration};
 
 use anyhow::Context;
 
@@ -8,27 +8,40 @@ use crate::{
     exit::Failure,
     lifecycle::Stop,
     settings::{Given, SimulatorSettings},
-    simulators::{fal, telegram},
+    simulators::{
+        fal::{self, FalSimulatorError},
+        telegram::{self, StartError},
+    },
     telemetry,
 };
 
-/// What they hold is in memory: there is nothing to finish.
+/// What they keep is written when it happens: there is nothing to finish.
 const GRACE: Duration = Duration::ZERO;
 
 /// Simulates FAL until a signal.
 pub async fn fal(args: fal::Args, given: Given) -> Result<(), Failure> {
     let stop = start(&given)?;
-    Ok(fal::run(args, stop.soft().cancelled())
-        .await
-        .context("the FAL simulator cannot run")?)
+    let ran = fal::run(args, stop.soft().cancelled()).await;
+    ran.map_err(|error| match error {
+        FalSimulatorError::Listen { address, source } => taken(address, &source),
+        error => Failure::Other(error.into()),
+    })
 }
 
 /// Simulates Telegram until a signal.
 pub async fn telegram(args: telegram::Args, given: Given) -> Result<(), Failure> {
     let stop = start(&given)?;
-    Ok(telegram::run(args, stop.soft().cancelled())
-        .await
-        .context("the Telegram simulator cannot run")?)
+    let ran = telegram::run(args, stop.soft().cancelled()).await;
+    ran.map_err(|error| match error {
+        StartError::Listen(address, source) => taken(address, &source),
+        error => Failure::Other(error.into()),
+    })
+}
+
+fn taken(address: SocketAddr, why: &io::Error) -> Failure {
+    Failure::unavailable(format_args!(
+        "cannot listen on {address} ({why}): name another address with --listen"
+    ))
 }
 
 fn start(given: &Given) -> Result<Stop, Failure> {

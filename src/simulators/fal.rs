@@ -13,7 +13,8 @@
 //! | `/proxy` | – | `call.rs`: what the JS client calls `proxyUrl` |
 //! | `/__sim` | – | `control.rs`: ledger, faults, holds |
 //!
-//! Start reading at `routes.rs`. Everything is in memory: when the simulator dies, its requests and files are gone.
+//! Start reading at `routes.rs`. Everything is in memory, and gone when the simulator dies, unless `state` names a directory
+//! for it (`memory.rs`).
 
 mod archive;
 mod call;
@@ -23,6 +24,7 @@ pub mod faults;
 mod holds;
 pub mod ledger;
 mod line;
+mod memory;
 mod origin;
 mod platform;
 mod products;
@@ -40,6 +42,7 @@ mod webhooks;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +52,7 @@ use tokio::task::JoinHandle;
 pub use archive::Facts;
 pub use holds::Held;
 
+use super::JournalError;
 use faults::Fault;
 use holds::Release;
 use ledger::Entry;
@@ -76,6 +80,8 @@ pub struct FalSimulatorConfig {
     pub drop_webhooks: bool,
     /// Deliver to loopback and private addresses, as FAL never does.
     pub allow_private_webhooks: bool,
+    /// Where requests, files, keys and the ledger are kept; `None`: they end with the process.
+    pub state: Option<PathBuf>,
 }
 
 impl Default for FalSimulatorConfig {
@@ -90,6 +96,7 @@ impl Default for FalSimulatorConfig {
             webhook_user_id: "github|simulated".to_owned(),
             drop_webhooks: false,
             allow_private_webhooks: true,
+            state: None,
         }
     }
 }
@@ -98,7 +105,7 @@ impl Default for FalSimulatorConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum FalSimulatorError {
     /// The address is taken, or is not ours.
-    #[error("the FAL simulator cannot listen on {address}: choose another --listen address")]
+    #[error("the FAL simulator cannot listen on {address}")]
     Listen {
         /// As configured.
         address: SocketAddr,
@@ -108,6 +115,9 @@ pub enum FalSimulatorError {
     /// No HTTP client could be built.
     #[error("the FAL simulator cannot build its HTTP client")]
     HttpClient(#[from] reqwest::Error),
+    /// What an earlier life left cannot be read, or is in use.
+    #[error("the FAL simulator cannot remember: {0}")]
+    Memory(#[from] JournalError),
     /// A fault cannot happen to the operation it names.
     #[error("this fault makes no sense: {0}")]
     Fault(String),
@@ -131,7 +141,13 @@ impl FalSimulator {
         let failed = |source| FalSimulatorError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let sim = Arc::new(Simulation::new(config, address)?);
+        let recalled = memory::recall(config.state.as_deref())?;
+        let sim = Arc::new(Simulation::new(config, address, recalled)?);
+        for request in sim.requests.all() {
+            if !request.progress.borrow().delivered {
+                sim.spawn(runner::run(Arc::clone(&sim), request));
+            }
+        }
         let service = routes::router(Arc::clone(&sim)).into_make_service_with_connect_info::<Cord>();
         let server = axum::serve(Exchange(listener), service)
             .with_graceful_shutdown(sim.stop.clone().cancelled_owned())
@@ -301,6 +317,9 @@ pub struct Args {
     /// Drop webhooks to loopback and private addresses, as FAL does
     #[arg(long)]
     refuse_private_webhooks: bool,
+    /// Keep requests, files, keys and the ledger in this directory; without it they end with the process
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
 }
 
 impl From<Args> for FalSimulatorConfig {
@@ -315,6 +334,7 @@ impl From<Args> for FalSimulatorConfig {
             webhook_user_id: args.webhook_user_id,
             drop_webhooks: args.drop_webhooks,
             allow_private_webhooks: !args.refuse_private_webhooks,
+            state: args.state,
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Clients use it as they use `https://api.telegram.org`: `/bot<token>/<method>` with any case of the method's
 //! name, parameters in a query, a form, JSON or multipart, and downloads at `/file/bot<token>/<path>`. It keeps the
 //! chats, refuses what the real server refuses with the real server's words, and pushes or long-polls updates. One
-//! simulator is one bot; all its chats are private ones. Nothing is stored on disk: when the process ends, all ends.
+//! simulator is one bot; all its chats are private ones. What outlives the process is told by [`Memory`].
 //!
 //! # The other side: `/sim`
 //!
@@ -43,11 +43,14 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+
+use super::JournalError;
 
 mod callbacks;
 mod calls;
@@ -63,6 +66,7 @@ mod ledger;
 mod listener;
 mod markdown;
 mod markup;
+mod memory;
 mod methods;
 mod refusal;
 mod render;
@@ -81,6 +85,7 @@ pub use files::{Document, PhotoSize};
 pub use handle::{Control, SimUser};
 pub use ledger::{LedgerEntry, LedgerFilter, Outcome};
 pub use markup::Button;
+pub use memory::Memory;
 pub use refusal::Known;
 pub use text::Entity;
 pub use user_side::{ButtonChoice, MediaOptions, NewUser, SimError};
@@ -105,6 +110,8 @@ pub struct TelegramSimulatorConfig {
     pub time_scale: f64,
     /// Whether `/` serves the page on which a person plays the user.
     pub page: bool,
+    /// What it knows of its earlier lives.
+    pub memory: Memory,
 }
 
 impl Default for TelegramSimulatorConfig {
@@ -116,6 +123,7 @@ impl Default for TelegramSimulatorConfig {
             bot_username: "aisha_simulated_bot".to_owned(),
             time_scale: 1.0,
             page: false,
+            memory: Memory::None,
         }
     }
 }
@@ -140,6 +148,9 @@ pub enum StartError {
     /// No TLS roots, no entropy.
     #[error("the Telegram simulator cannot build its HTTP client")]
     Client(#[source] reqwest::Error),
+    /// What an earlier life left cannot be read, or is in use.
+    #[error("the Telegram simulator cannot remember: {0}")]
+    Memory(#[from] JournalError),
 }
 
 impl TelegramSimulator {
@@ -149,10 +160,11 @@ impl TelegramSimulator {
             .no_proxy()
             .build()
             .map_err(StartError::Client)?;
+        let (state, keeper) = memory::recall(&config)?;
         let cannot_listen = |error| StartError::Listen(config.listen, error);
         let socket = TcpListener::bind(config.listen).await.map_err(cannot_listen)?;
         let addr = socket.local_addr().map_err(cannot_listen)?;
-        let core = Arc::new(core::Core::new(config, http));
+        let core = Arc::new(core::Core::new(config, http, state, keeper));
         let service =
             routes::router(Arc::clone(&core)).into_make_service_with_connect_info::<listener::Switch>();
         let stopping = core.stopping.clone();
@@ -212,6 +224,7 @@ impl Drop for Running {
 #[command(after_help = "Examples:\n  \
     aisha telegram-simulator\n  \
     aisha telegram-simulator --listen 127.0.0.1:9701 --token 1:secret\n  \
+    aisha telegram-simulator --state telegram.state\n  \
     curl http://127.0.0.1:9701/bot1:secret/getMe")]
 pub struct Args {
     /// Address to listen on
@@ -226,6 +239,9 @@ pub struct Args {
     /// Factor on the webhook's retry delays
     #[arg(long, default_value_t = 1.0)]
     time_scale: f64,
+    /// Keep people, chats, files and ids in this directory. Without it they are forgotten at the end, and ids go on rising with the clock
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
 }
 
 impl From<Args> for TelegramSimulatorConfig {
@@ -236,6 +252,7 @@ impl From<Args> for TelegramSimulatorConfig {
             bot_username: args.bot_username,
             time_scale: args.time_scale,
             page: true,
+            memory: args.state.map_or(Memory::Ids, Memory::Directory),
             ..Self::default()
         }
     }

@@ -74,6 +74,12 @@ impl Launch {
         self
     }
 
+    /// In this directory, instead of the project's.
+    pub fn dir(mut self, directory: &Path) -> Self {
+        self.0.current_dir(directory);
+        self
+    }
+
     /// Starts it.
     pub fn start(mut self) -> Aisha {
         // What comes before belongs to `parent::following`.
@@ -205,6 +211,21 @@ impl Aisha {
     /// SIGTERM: asks it to drain and end.
     pub fn terminate(&mut self) {
         self.signal(Signal::TERM);
+    }
+
+    /// SIGINT: Ctrl-C in a terminal.
+    pub fn interrupt(&mut self) {
+        self.signal(Signal::INT);
+    }
+
+    /// SIGHUP: its terminal was closed.
+    pub fn hang_up(&mut self) {
+        self.signal(Signal::HUP);
+    }
+
+    /// SIGQUIT: Ctrl-\ in a terminal.
+    pub fn quit(&mut self) {
+        self.signal(Signal::QUIT);
     }
 
     /// SIGSTOP: it holds what it holds and does nothing.

@@ -14,6 +14,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Write as _;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
@@ -79,22 +80,7 @@ impl Home {
         let path = path
             .canonicalize()
             .map_err(PostgresError::io(format!("finding {}", path.display())))?;
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(path.join("lock"));
-        let lock = lock.map_err(PostgresError::io(format!(
-            "opening the lock in {}",
-            path.display()
-        )))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(PostgresError::InUse { directory: path }),
-            Err(TryLockError::Error(error)) => {
-                return Err(PostgresError::io(format!("locking {}", path.display()))(error));
-            }
-        }
+        let lock = lock_kept(&path)?;
         stop_stray_server(&path, &[Signal::INT, Signal::QUIT]);
         Self::lay_out(path, false, lock, identity)
     }
@@ -212,13 +198,64 @@ impl Drop for Home {
     }
 }
 
-/// See [`super::kept_directory`].
-pub(super) fn kept_directory(project: &Path) -> PathBuf {
-    if rustix::process::geteuid().is_root() {
-        Path::new(TEMPORARY_PARENT).join(format!("{PREFIX}dev-{}", digest(project)))
-    } else {
-        project.join(".dev").join("postgres")
+/// Takes the lock of a kept home. Its owner writes its pid into it: while that process lives, the home is in use; when it is
+/// dead, the lock is held by a sweeper that stops the server it left, and soon free.
+fn lock_kept(home: &Path) -> Result<File, PostgresError> {
+    let failed = || PostgresError::io(format!("locking {}", home.display()));
+    let path = home.join("lock");
+    let mut lock = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(&path)
+        .map_err(failed())?;
+    let deadline = Instant::now() + 3 * STOP_PATIENCE;
+    loop {
+        match lock.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline && !owner_lives(&path) => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            Err(TryLockError::WouldBlock) => {
+                let directory = home.to_owned();
+                return Err(PostgresError::InUse { directory });
+            }
+            Err(TryLockError::Error(error)) => return Err(failed()(error)),
+        }
     }
+    lock.set_len(0).map_err(failed())?;
+    lock.write_all(std::process::id().to_string().as_bytes())
+        .map_err(failed())?;
+    Ok(lock)
+}
+
+/// No pid: the owner has only just locked it.
+fn owner_lives(lock: &Path) -> bool {
+    let text = std::fs::read_to_string(lock).unwrap_or_default();
+    let pid = text.trim().parse().ok().and_then(Pid::from_raw);
+    pid.is_none_or(|pid| test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
+}
+
+/// See [`super::kept_directory`].
+pub(super) fn kept_directory(home: &Path) -> PathBuf {
+    if rustix::process::geteuid().is_root() {
+        Path::new(TEMPORARY_PARENT).join(format!("{PREFIX}dev-{}", digest(home)))
+    } else {
+        home.join("postgres")
+    }
+}
+
+/// See [`super::forget`].
+pub(super) fn forget(directory: &Path) -> Result<bool, PostgresError> {
+    if !directory.exists() {
+        return Ok(false);
+    }
+    let home = Home::kept(directory, None)?;
+    remove(&home.socket_dir);
+    std::fs::remove_dir_all(&home.path)
+        .map_err(PostgresError::io(format!("removing {}", home.path.display())))?;
+    Ok(true)
 }
 
 /// Removes the temporary clusters that killed processes left. Only our own user's can be locked, so only they go.

@@ -10,44 +10,85 @@ use axum::http::header::{
 };
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
+use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
-use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::call::{Call, detail};
 use super::ledger::Event;
-use super::simulation::{Simulation, locked};
+use super::memory::{KeptFile, Memory};
+use super::simulation::{Simulation, locked, now};
 
 #[derive(Clone)]
 pub(super) struct File {
     pub content_type: String,
     pub bytes: Bytes,
     pub sha256: String,
-    dies_at: Option<Instant>,
+    dies_at: Option<DateTime<Utc>>,
+}
+
+impl File {
+    fn kept(&self, path: &str) -> KeptFile {
+        KeptFile {
+            path: path.to_owned(),
+            content_type: self.content_type.clone(),
+            sha256: self.sha256.clone(),
+            dies_at: self.dies_at,
+        }
+    }
 }
 
 #[derive(Default)]
 pub(super) struct Files {
     by_path: Mutex<HashMap<String, File>>,
+    memory: Memory,
 }
 
 impl Files {
+    pub(super) fn new(memory: Memory) -> Self {
+        Self {
+            by_path: Mutex::default(),
+            memory,
+        }
+    }
+
+    pub(super) fn put_back(&self, kept: KeptFile, bytes: Bytes) {
+        let file = File {
+            content_type: kept.content_type,
+            bytes,
+            sha256: kept.sha256,
+            dies_at: kept.dies_at,
+        };
+        locked(&self.by_path).insert(kept.path, file);
+    }
+
+    pub(super) fn forget(&self, path: &str) {
+        locked(&self.by_path).remove(path);
+    }
+
+    pub(super) fn kept(&self) -> Vec<KeptFile> {
+        let files = locked(&self.by_path);
+        files.iter().map(|(path, file)| file.kept(path)).collect()
+    }
+
     /// Serves these bytes at `path` from now on.
     pub(super) fn put(&self, path: &str, content_type: &str, bytes: Bytes, life: Option<Duration>) -> File {
         let file = File {
             content_type: content_type.to_owned(),
             sha256: hex::encode(Sha256::digest(&bytes)),
             bytes,
-            dies_at: life.map(|life| Instant::now() + life),
+            dies_at: life.map(|life| now() + life),
         };
+        self.memory.file(file.kept(path), &file.bytes);
         locked(&self.by_path).insert(path.to_owned(), file.clone());
         file
     }
 
     fn get(&self, path: &str) -> Option<File> {
         let mut files = locked(&self.by_path);
-        if files.get(path)?.dies_at.is_some_and(|at| at <= Instant::now()) {
+        if files.get(path)?.dies_at.is_some_and(|at| at <= now()) {
             files.remove(path);
+            self.memory.expired(path);
         }
         files.get(path).cloned()
     }
@@ -56,7 +97,13 @@ impl Files {
     pub(super) fn expire(&self, text: &str) -> usize {
         let mut files = locked(&self.by_path);
         let before = files.len();
-        files.retain(|path, _| !path.contains(text));
+        files.retain(|path, _| {
+            let lives = !path.contains(text);
+            if !lives {
+                self.memory.expired(path);
+            }
+            lives
+        });
         before - files.len()
     }
 }

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::archive::Facts;
 use super::faults::Operation;
+use super::memory::Memory;
 use super::simulation::{locked, now};
 
 /// One line of the ledger.
@@ -186,13 +187,22 @@ pub enum Event {
 pub(super) struct Ledger {
     entries: Mutex<Vec<Entry>>,
     length: watch::Sender<usize>,
+    memory: Memory,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self::new(Vec::new(), Memory::default())
+    }
 }
 
 impl Ledger {
-    pub(super) fn new() -> Self {
+    /// Goes on after the entries of an earlier life.
+    pub(super) fn new(entries: Vec<Entry>, memory: Memory) -> Self {
         Self {
-            entries: Mutex::default(),
-            length: watch::Sender::new(0),
+            length: watch::Sender::new(entries.len()),
+            entries: Mutex::new(entries),
+            memory,
         }
     }
 
@@ -200,11 +210,13 @@ impl Ledger {
         let mut entries = locked(&self.entries);
         tracing::debug!(?event, "The FAL simulator noted an event");
         let seq = entries.len() as u64 + 1;
-        entries.push(Entry {
+        let entry = Entry {
             seq,
             at: now(),
             event,
-        });
+        };
+        self.memory.entry(&entry);
+        entries.push(entry);
         self.length.send_replace(entries.len());
     }
 

@@ -3,8 +3,11 @@
 //! Canonical routing is one port with a path prefix a service. A `Host` header that is one of FAL's own names wins
 //! over the prefix, so that the same port works behind a TLS terminator or a hosts-file override.
 
+use std::borrow::Cow;
+
 use axum::http::HeaderMap;
 use axum::http::header::HOST;
+use serde::{Deserialize, Serialize};
 
 /// FAL's services, and our two additions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,13 +76,14 @@ impl Service {
 }
 
 /// How the caller reaches us.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Origin {
     /// Base URL without a trailing slash; services are path prefixes.
     Prefixed(String),
     /// By FAL's own names.
     Hosted {
-        scheme: &'static str,
+        scheme: Cow<'static, str>,
         /// With its colon, or empty.
         port: String,
     },
@@ -122,7 +126,7 @@ pub(super) fn locate<'a>(
         // FAL's names without a port mean that somebody terminates TLS in front of us.
         let https = forwarded.map_or(port.is_empty(), |proto| proto == "https");
         let hosted = Origin::Hosted {
-            scheme: if https { "https" } else { "http" },
+            scheme: Cow::Borrowed(if https { "https" } else { "http" }),
             port,
         };
         return Some((service, path, configured.unwrap_or(hosted)));

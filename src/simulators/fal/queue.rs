@@ -114,7 +114,8 @@ fn accept(
         key,
         sync,
     });
-    let request = Arc::new(Request::new(order));
+    let request = Arc::new(Request::new(order, sim.memory.clone()));
+    sim.memory.order(&request);
     sim.requests.add(Arc::clone(&request));
     sim.spawn(runner::run(Arc::clone(sim), Arc::clone(&request)));
     Ok(request)
@@ -263,7 +264,7 @@ fn status(
     if let Some(outcome) = &progress.outcome {
         body["metrics"] = json!({ "inference_time": request.duration() });
         // A model error shows in the result only, as has been seen at FAL: a client must look there.
-        if let Some(error_type) = outcome.error_type {
+        if let Some(error_type) = &outcome.error_type {
             body["error"] = outcome.body["detail"].clone();
             body["error_type"] = json!(error_type);
         }
@@ -356,7 +357,7 @@ fn outcome_of(request: &Request) -> Response {
         header("x-fal-needs-retry", "0");
     }
     if let Some(error_type) = outcome.error_type {
-        header("x-fal-error-type", error_type);
+        header("x-fal-error-type", &error_type);
         if error_type == "request_timeout" && request.order.start_timeout.is_some() {
             header("x-fal-request-timeout-type", "user");
         }

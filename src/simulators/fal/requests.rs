@@ -3,22 +3,24 @@
 //! `IN_QUEUE → IN_PROGRESS → COMPLETED`, nothing else: failure and cancellation are COMPLETED with a result that is
 //! no 200. Only the runner moves a request; everybody else watches.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::faults::Effect;
+use super::memory::Memory;
 use super::origin::Origin;
 use super::simulation::{locked, now};
-use super::trainers::Endpoint;
+use super::trainers::{self, Endpoint};
 
 /// What was ordered; never changes.
 pub(super) struct Order {
@@ -41,7 +43,60 @@ pub(super) struct Order {
     pub script: Vec<Effect>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// An order in the journal.
+#[derive(Serialize, Deserialize)]
+pub(super) struct KeptOrder {
+    id: Uuid,
+    gateway_id: Uuid,
+    endpoint: String,
+    input: Value,
+    webhook: Option<String>,
+    origin: Origin,
+    submitted_at: DateTime<Utc>,
+    start_timeout: Option<Duration>,
+    store_io: bool,
+    output_lifetime: Option<Duration>,
+    script: Vec<Effect>,
+}
+
+impl Order {
+    pub(super) fn kept(&self) -> KeptOrder {
+        KeptOrder {
+            id: self.id,
+            gateway_id: self.gateway_id,
+            endpoint: self.endpoint.id.to_owned(),
+            input: self.input.clone(),
+            webhook: self.webhook.clone(),
+            origin: self.origin.clone(),
+            submitted_at: self.submitted_at,
+            start_timeout: self.start_timeout,
+            store_io: self.store_io,
+            output_lifetime: self.output_lifetime,
+            script: self.script.clone(),
+        }
+    }
+}
+
+impl KeptOrder {
+    /// `None` for an endpoint that this version does not have.
+    pub(super) fn again(self) -> Option<Order> {
+        Some(Order {
+            id: self.id,
+            gateway_id: self.gateway_id,
+            endpoint: trainers::endpoint(&self.endpoint)?,
+            input: self.input,
+            webhook: self.webhook,
+            origin: self.origin,
+            submitted_at: self.submitted_at,
+            start_timeout: self.start_timeout,
+            store_io: self.store_io,
+            output_lifetime: self.output_lifetime,
+            script: self.script,
+        })
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub(super) enum Phase {
     InQueue,
@@ -60,7 +115,7 @@ impl Phase {
 }
 
 /// How far it is.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Progress {
     pub phase: Phase,
     pub logs: Vec<LogLine>,
@@ -71,21 +126,21 @@ pub(super) struct Progress {
     pub delivered: bool,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct LogLine {
     pub message: String,
-    pub level: &'static str,
-    pub source: &'static str,
+    pub level: Cow<'static, str>,
+    pub source: Cow<'static, str>,
     pub timestamp: String,
 }
 
 /// What the result answers.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Outcome {
     pub status: u16,
     pub body: Value,
     /// Of an infrastructure failure; model errors name their type in the body only.
-    pub error_type: Option<&'static str>,
+    pub error_type: Option<Cow<'static, str>>,
 }
 
 impl Outcome {
@@ -112,7 +167,7 @@ impl Outcome {
         Self {
             status: status.as_u16(),
             body,
-            error_type: Some(error_type),
+            error_type: Some(error_type.into()),
         }
     }
 }
@@ -121,10 +176,11 @@ pub(super) struct Request {
     pub order: Order,
     pub progress: watch::Sender<Progress>,
     pub cancel: CancellationToken,
+    memory: Memory,
 }
 
 impl Request {
-    pub(super) fn new(order: Order) -> Self {
+    pub(super) fn new(order: Order, memory: Memory) -> Self {
         let progress = Progress {
             phase: Phase::InQueue,
             logs: Vec::new(),
@@ -137,6 +193,7 @@ impl Request {
             order,
             progress: watch::Sender::new(progress),
             cancel: CancellationToken::new(),
+            memory,
         }
     }
 
@@ -144,27 +201,34 @@ impl Request {
         self.progress.borrow().phase
     }
 
-    pub(super) fn start(&self) {
+    fn change(&self, change: impl FnOnce(&mut Progress)) {
         self.progress.send_modify(|progress| {
+            change(progress);
+            self.memory.progress(self.order.id, progress);
+        });
+    }
+
+    pub(super) fn start(&self) {
+        self.change(|progress| {
             progress.phase = Phase::InProgress;
-            progress.started_at = Some(now());
+            progress.started_at.get_or_insert_with(now);
         });
     }
 
     pub(super) fn log(&self, message: String) {
         let timestamp = now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
-        self.progress.send_modify(|progress| {
+        self.change(|progress| {
             progress.logs.push(LogLine {
                 message,
-                level: "INFO",
-                source: "USER",
+                level: "INFO".into(),
+                source: "USER".into(),
                 timestamp,
             });
         });
     }
 
     pub(super) fn end(&self, outcome: Outcome) {
-        self.progress.send_modify(|progress| {
+        self.change(|progress| {
             progress.phase = Phase::Completed;
             progress.ended_at = Some(now());
             progress.outcome = Some(outcome);
@@ -172,7 +236,7 @@ impl Request {
     }
 
     pub(super) fn mark_delivered(&self) {
-        self.progress.send_modify(|progress| progress.delivered = true);
+        self.change(|progress| progress.delivered = true);
     }
 
     /// Waits for a state of the request.
@@ -213,7 +277,10 @@ impl Requests {
     }
 
     pub(super) fn find(&self, id: &str) -> Option<Arc<Request>> {
-        let id = id.parse().ok()?;
+        self.of(id.parse().ok()?)
+    }
+
+    pub(super) fn of(&self, id: Uuid) -> Option<Arc<Request>> {
         locked(&self.book).by_id.get(&id).cloned()
     }
 

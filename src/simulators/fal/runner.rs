@@ -20,7 +20,7 @@ use super::faults::{Effect, Operation};
 use super::ledger::Event;
 use super::origin::Service;
 use super::products;
-use super::requests::{Outcome, Request};
+use super::requests::{Outcome, Phase, Request};
 use super::schema::{IMAGE_SIZES, Problem};
 use super::simulation::Simulation;
 use super::trainers::{Makes, Output, Training};
@@ -29,10 +29,18 @@ use super::webhooks;
 /// How many times a run reports its progress.
 const REPORTS: u32 = 20;
 
-/// From submit to the last delivery attempt of the webhook.
+/// From submit, or from where an earlier life left it, to the last delivery attempt of the webhook.
 pub(super) async fn run(sim: Arc<Simulation>, request: Arc<Request>) {
-    let (outcome, runner) = match leave_queue(&sim, &request).await {
-        Ok(runner) => (perform(&sim, &request).await, runner),
+    if request.phase() != Phase::Completed {
+        work_off(&sim, &request).await;
+    }
+    webhooks::deliver(&sim, &request).await;
+    request.mark_delivered();
+}
+
+async fn work_off(sim: &Simulation, request: &Request) {
+    let (outcome, runner) = match leave_queue(sim, request).await {
+        Ok(runner) => (perform(sim, request).await, runner),
         Err(outcome) => (outcome, None),
     };
     let event = Event::RunEnded {
@@ -43,8 +51,6 @@ pub(super) async fn run(sim: Arc<Simulation>, request: Arc<Request>) {
     sim.ledger.record(event);
     // Only now may the next one start: the ledger never shows more of them running than there are runners.
     drop(runner);
-    webhooks::deliver(&sim, &request).await;
-    request.mark_delivered();
 }
 
 async fn leave_queue<'a>(
@@ -73,9 +79,11 @@ async fn perform(sim: &Simulation, request: &Request) -> Outcome {
 
 /// The waiting time in the queue is a tenth of the whole, and longer when all runners are busy.
 async fn wait_for_runner<'a>(sim: &'a Simulation, request: &Request) -> Option<SemaphorePermit<'a>> {
-    tokio::time::sleep(total_duration(sim) / 10).await;
-    if request.has(&Effect::StuckInQueue {}) {
-        hold(sim, request).await;
+    if request.phase() == Phase::InQueue {
+        tokio::time::sleep(total_duration(sim) / 10).await;
+        if request.has(&Effect::StuckInQueue {}) {
+            hold(sim, request).await;
+        }
     }
     match &sim.runners {
         // The semaphore is never closed.
@@ -220,7 +228,7 @@ fn scripted_failure(effect: &Effect) -> Option<Outcome> {
     Some(Outcome {
         status: *status,
         body: body.clone(),
-        error_type,
+        error_type: error_type.map(Into::into),
     })
 }
 

@@ -12,11 +12,19 @@ use ed25519_dalek::{Signer, SigningKey};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::memory::Memory;
 use super::simulation::locked;
 
 pub(super) struct SigningKeys {
     /// Newest last; the last one signs.
     published: Mutex<Vec<SigningKey>>,
+    memory: Memory,
+}
+
+impl Default for SigningKeys {
+    fn default() -> Self {
+        Self::new(Memory::default())
+    }
 }
 
 /// What a delivery attempt claims to be; the four headers are made of it.
@@ -28,10 +36,29 @@ pub(super) struct Claims<'a> {
 }
 
 impl SigningKeys {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(memory: Memory) -> Self {
         Self {
             published: Mutex::new(vec![fresh_key()]),
+            memory,
         }
+    }
+
+    /// The keys of an earlier life; `None` when they are none.
+    pub(super) fn again(kept: &[String], memory: Memory) -> Option<Self> {
+        let key = |text: &String| {
+            let bytes: [u8; 32] = hex::decode(text).ok()?.try_into().ok()?;
+            Some(SigningKey::from_bytes(&bytes))
+        };
+        let keys: Vec<SigningKey> = kept.iter().map(key).collect::<Option<_>>()?;
+        (!keys.is_empty()).then_some(Self {
+            published: Mutex::new(keys),
+            memory,
+        })
+    }
+
+    pub(super) fn kept(&self) -> Vec<String> {
+        let keys = locked(&self.published);
+        keys.iter().map(|key| hex::encode(key.to_bytes())).collect()
     }
 
     /// The key set as it is served.
@@ -59,6 +86,8 @@ impl SigningKeys {
             keys.clear();
         }
         keys.push(fresh_key());
+        drop(keys);
+        self.memory.keys(self.kept());
     }
 
     /// Signs with the newest published key, or with one that nobody has ever seen.

@@ -1,7 +1,7 @@
 //! What all services of the simulator share: settings, ledger, faults, requests, files and keys.
 //!
-//! Everything lives in memory. A simulator that dies takes its requests with it, as FAL's would not: restart tests
-//! restart the system under test, never this.
+//! Everything lives in memory. A simulator that dies takes its requests with it, as FAL's would not, unless it has a
+//! directory to write them to ([`super::memory`]).
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +18,7 @@ use super::cdn::Files;
 use super::faults::Faults;
 use super::holds::Holds;
 use super::ledger::{Event, Ledger};
+use super::memory::{Memory, Recalled};
 use super::requests::Requests;
 use super::signing::SigningKeys;
 use super::storage::Uploads;
@@ -35,6 +36,7 @@ pub(super) struct Simulation {
     pub files: Files,
     pub uploads: Uploads,
     pub keys: SigningKeys,
+    pub memory: Memory,
     /// Downloads archives and delivers webhooks. Follows no redirect and uses no proxy.
     pub http: reqwest::Client,
     pub stop: CancellationToken,
@@ -58,7 +60,11 @@ pub(super) struct Settings {
 }
 
 impl Simulation {
-    pub(super) fn new(config: FalSimulatorConfig, address: SocketAddr) -> Result<Self, reqwest::Error> {
+    pub(super) fn new(
+        config: FalSimulatorConfig,
+        address: SocketAddr,
+        recalled: Recalled,
+    ) -> Result<Self, reqwest::Error> {
         let settings = Settings {
             request_duration_ms: millis(config.request_duration),
             listing_delay_ms: millis(config.listing_delay),
@@ -76,13 +82,14 @@ impl Simulation {
             runners: config.concurrency.map(Semaphore::new),
             config,
             settings: Mutex::new(settings),
-            ledger: Ledger::new(),
+            ledger: recalled.ledger,
             faults: Faults::default(),
             holds: Holds::default(),
-            requests: Requests::default(),
-            files: Files::default(),
+            requests: recalled.requests,
+            files: recalled.files,
             uploads: Uploads::default(),
-            keys: SigningKeys::new(),
+            keys: recalled.keys,
+            memory: recalled.memory,
             http,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),

@@ -7,9 +7,10 @@ use super::refusal::{Known, Refusal};
 /// After this the person's client has stopped waiting.
 const ANSWER_SECONDS: i64 = 15;
 
-#[derive(Default)]
 pub(super) struct Callbacks {
     all: Vec<Callback>,
+    /// Presses of this life and of those before it.
+    pub next: u64,
 }
 
 /// One press of an inline button.
@@ -41,9 +42,17 @@ pub struct CallbackAnswer {
 }
 
 impl Callbacks {
+    pub fn new(next: u64) -> Self {
+        Self {
+            all: Vec::new(),
+            next,
+        }
+    }
+
     pub fn press(&mut self, chat_id: i64, message_id: i64, data: &str, now: i64) -> &Callback {
         // Shaped like the real ones, which are long numbers kept in strings.
-        let id = format!("{}", 4_380_000_000_000_000_000 + self.all.len());
+        let id = format!("{}", 4_380_000_000_000_000_000 + self.next);
+        self.next += 1;
         let at = self.all.len();
         self.all.push(Callback {
             id,

@@ -1,7 +1,8 @@
 //! Private chats between the bot and its users: the messages, and the rules for changing them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::files::Media;
@@ -12,7 +13,7 @@ use super::text::FormattedText;
 const DELETABLE_SECONDS: i64 = 48 * 3600;
 
 /// A person, or another bot.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct User {
     pub id: i64,
     pub is_bot: bool,
@@ -34,9 +35,11 @@ pub(super) struct Chat {
     pub keyboard: Option<Value>,
     /// `sendChatAction`, and the second it was sent in.
     pub action: Option<(String, i64)>,
+    /// Messages that were posted or changed since the memory was last told.
+    pub changed: BTreeSet<i64>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Message {
     pub id: i64,
     pub from_bot: bool,
@@ -54,14 +57,15 @@ pub(super) struct Message {
 }
 
 /// What an edit replaced.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Revision {
     pub date: i64,
     pub content: Content,
     pub markup: Option<Value>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Content {
     Text(FormattedText),
     Media { media: Media, caption: FormattedText },
@@ -128,6 +132,7 @@ impl Chat {
             deactivated: false,
             keyboard: None,
             action: None,
+            changed: BTreeSet::new(),
         }
     }
 
@@ -155,6 +160,7 @@ impl Chat {
         let found = self.messages.get_mut(&id).filter(|message| !message.deleted);
         let message = found.ok_or(Known::MessageToEditNotFound)?;
         if message.from_bot {
+            self.changed.insert(id);
             Ok(message)
         } else {
             Err(Known::MessageCantBeEdited.into())
@@ -168,6 +174,7 @@ impl Chat {
             return Err(Known::CantDeleteForEveryone.into());
         }
         message.deleted = true;
+        self.changed.insert(id);
         Ok(())
     }
 }

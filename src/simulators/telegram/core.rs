@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::TelegramSimulatorConfig;
+use super::memory::Keeper;
 use super::state::State;
 
 pub(super) struct Core {
@@ -20,15 +21,20 @@ pub(super) struct Core {
     pub http: reqwest::Client,
     /// Cancelled by `Running::stop`: long polls answer what they have, senders end.
     pub stopping: CancellationToken,
-    state: Mutex<State>,
+    state: Mutex<(State, Option<Keeper>)>,
     /// Counts the changes; the page and `/sim/chats/{id}?since=` compare it.
     version: watch::Sender<u64>,
 }
 
 impl Core {
-    pub fn new(config: TelegramSimulatorConfig, http: reqwest::Client) -> Self {
+    pub fn new(
+        config: TelegramSimulatorConfig,
+        http: reqwest::Client,
+        state: State,
+        keeper: Option<Keeper>,
+    ) -> Self {
         Self {
-            state: Mutex::new(State::new(&config)),
+            state: Mutex::new((state, keeper)),
             config,
             http,
             stopping: CancellationToken::new(),
@@ -36,17 +42,17 @@ impl Core {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, (State, Option<Keeper>)> {
         // A panic in a test's closure must not turn every later call into a second panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
-        look(&self.lock())
+        look(&self.lock().0)
     }
 
     pub fn write<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
-        let result = change(&mut self.lock());
+        let result = self.quietly(change);
         self.version.send_modify(|version| *version += 1);
         result
     }
@@ -54,7 +60,14 @@ impl Core {
     /// A change that nobody waits for: the bell stays silent. The webhook sender, which wakes at each ring, takes its
     /// work this way and so does not wake itself.
     pub fn quietly<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
-        change(&mut self.lock())
+        let mut locked = self.lock();
+        let (state, keeper) = &mut *locked;
+        let result = change(state);
+        match keeper {
+            Some(keeper) => keeper.note(state),
+            None => drop(state.take_changes()),
+        }
+        result
     }
 
     pub fn version(&self) -> u64 {

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use axum::body::Bytes;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -26,7 +26,7 @@ const PATH_SECONDS: i64 = 3600;
 const THUMBNAILS: [u32; 2] = [320, 800];
 
 /// Bot API's `PhotoSize`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PhotoSize {
     /// For `getFile` and for sending again.
     pub file_id: String,
@@ -41,7 +41,7 @@ pub struct PhotoSize {
 }
 
 /// Bot API's `Document`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Document {
     /// For `getFile` and for sending again.
     pub file_id: String,
@@ -66,15 +66,51 @@ pub(super) struct StoredFile {
     pub media: Media,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Media {
     Photo(Vec<PhotoSize>),
     Document(Document),
 }
 
+/// A file in the journal; its bytes lie beside it.
+#[derive(Serialize, Deserialize)]
+pub(super) struct KeptFile {
+    pub sha256: String,
+    mime: String,
+    unique_id: String,
+    path: String,
+    media: Media,
+}
+
+impl StoredFile {
+    pub fn kept(&self, sha256: String) -> KeptFile {
+        KeptFile {
+            sha256,
+            mime: self.mime.clone(),
+            unique_id: self.unique_id.clone(),
+            path: self.path.clone(),
+            media: self.media.clone(),
+        }
+    }
+
+    pub fn again(kept: KeptFile, bytes: Bytes) -> Self {
+        Self {
+            bytes,
+            mime: kept.mime,
+            unique_id: kept.unique_id,
+            path: kept.path,
+            granted_at: None,
+            media: kept.media,
+        }
+    }
+}
+
 #[derive(Default)]
 pub(super) struct Files {
     by_id: HashMap<String, StoredFile>,
+    /// Ids that the memory has not been told of.
+    pub added: Vec<String>,
 }
 
 impl Files {
@@ -182,7 +218,18 @@ impl Files {
             media,
         };
         // The first sender's name and path stay: the content is the same.
-        self.by_id.entry(id.to_owned()).or_insert(file);
+        self.by_id.entry(id.to_owned()).or_insert_with(|| {
+            self.added.push(id.to_owned());
+            file
+        });
+    }
+
+    pub fn put_back(&mut self, id: String, file: StoredFile) {
+        self.by_id.insert(id, file);
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = (&String, &StoredFile)> {
+        self.by_id.iter()
     }
 
     pub fn get(&self, id: &str) -> Option<&StoredFile> {

@@ -1,6 +1,6 @@
 //! Everything the simulator knows, behind [`Core`](super::core::Core)'s one lock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
@@ -12,7 +12,7 @@ use super::faults::Faults;
 use super::files::Files;
 use super::ledger::Ledger;
 use super::refusal::{Known, Refusal};
-use super::updates::Updates;
+use super::updates::{Change, Updates};
 use super::webhook::{Delivery, Webhook};
 
 pub(super) struct State {
@@ -21,8 +21,10 @@ pub(super) struct State {
     /// By user id, which is the chat id of a private chat.
     pub chats: BTreeMap<i64, Chat>,
     /// One counter for all chats, as every account of the real server has.
-    last_message_id: i64,
-    last_media_group: u64,
+    pub last_message_id: i64,
+    pub last_media_group: u64,
+    /// The highest id that a person was given, not chose.
+    pub last_person: i64,
     pub updates: Updates,
     pub webhook: Option<Webhook>,
     /// Every attempt at pushing an update, in order.
@@ -33,6 +35,16 @@ pub(super) struct State {
     pub commands: BTreeMap<String, Value>,
     pub faults: Faults,
     pub ledger: Ledger,
+    /// Chats that somebody may have changed since the memory was last told.
+    pub touched: BTreeSet<i64>,
+}
+
+/// What the memory is to be told.
+pub(super) struct Changes {
+    /// And which messages of each.
+    pub chats: Vec<(i64, BTreeSet<i64>)>,
+    pub updates: Vec<Change>,
+    pub files: Vec<String>,
 }
 
 /// The wall clock, shifted: a test moves it instead of waiting for 48 hours.
@@ -57,6 +69,8 @@ impl Clock {
 
 impl State {
     pub fn new(config: &TelegramSimulatorConfig) -> Self {
+        let above = config.memory.first_ids();
+        let above_signed = i64::try_from(above).unwrap_or_default();
         let id = config.token.as_deref().and_then(bot_id).unwrap_or(7_000_000_001);
         let bot = User {
             id,
@@ -70,16 +84,18 @@ impl State {
             clock: Clock::default(),
             bot,
             chats: BTreeMap::new(),
-            last_message_id: 0,
-            last_media_group: 13_000_000_000_000_000,
-            updates: Updates::default(),
+            last_message_id: above_signed,
+            last_media_group: 13_000_000_000_000_000 + above,
+            last_person: 5_000_000 + above_signed,
+            updates: Updates::new(above),
             webhook: None,
             deliveries: Vec::new(),
             files: Files::default(),
-            callbacks: Callbacks::default(),
+            callbacks: Callbacks::new(above),
             commands: BTreeMap::new(),
             faults: Faults::default(),
             ledger: Ledger::default(),
+            touched: BTreeSet::new(),
         }
     }
 
@@ -105,9 +121,26 @@ impl State {
             return Err(Refusal::bad_request("chat_id is empty"));
         }
         let id = chat_id.parse::<i64>().ok();
-        Ok(id
-            .and_then(|id| self.chats.get_mut(&id))
-            .ok_or(Known::ChatNotFound)?)
+        Ok(id.and_then(|id| self.chat_of(id)).ok_or(Known::ChatNotFound)?)
+    }
+
+    /// The chat of this person, to be changed.
+    pub fn chat_of(&mut self, id: i64) -> Option<&mut Chat> {
+        self.touched.insert(id);
+        self.chats.get_mut(&id)
+    }
+
+    pub fn take_changes(&mut self) -> Changes {
+        let touched = std::mem::take(&mut self.touched);
+        let of_chat = |id| {
+            let chat = self.chats.get_mut(&id)?;
+            Some((id, std::mem::take(&mut chat.changed)))
+        };
+        Changes {
+            chats: touched.into_iter().filter_map(of_chat).collect(),
+            updates: std::mem::take(&mut self.updates.changes),
+            files: std::mem::take(&mut self.files.added),
+        }
     }
 
     /// Stores a message with the next id and the present time.
@@ -115,7 +148,8 @@ impl State {
         self.last_message_id += 1;
         message.id = self.last_message_id;
         message.date = self.clock.now();
-        if let Some(chat) = self.chats.get_mut(&chat_id) {
+        if let Some(chat) = self.chat_of(chat_id) {
+            chat.changed.insert(message.id);
             chat.messages.insert(message.id, message);
         }
         self.last_message_id

@@ -12,7 +12,7 @@ pub(super) const MAX_CAPTION: usize = 1024;
 /// Longest text, markup included, in bytes.
 const MAX_RAW_BYTES: usize = 1 << 15;
 
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct FormattedText {
     pub text: String,
     pub entities: Vec<Entity>,

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -24,12 +25,45 @@ pub(super) struct Updates {
     pub queue: VecDeque<Pending>,
     /// Every update ever made, confirmed or not.
     issued: Vec<(i64, Value)>,
-    next_id: i64,
-    next_key: u64,
+    pub next_id: i64,
+    pub next_key: u64,
     /// `None`: the default set.
     pub allowed: Option<Vec<String>>,
     /// Grows with each poll that starts to wait; an older poll then gives up with 409.
     poller: u64,
+    /// What the memory has not been told of.
+    pub changes: Vec<Change>,
+}
+
+/// Of the queue.
+pub(super) enum Change {
+    Queued(KeptUpdate),
+    /// Confirmed, delivered or dropped: the update of this key.
+    Left(u64),
+}
+
+/// An update in the journal. What a webhook did to it before is forgotten: it is tried at once.
+#[derive(Serialize, Deserialize)]
+pub(super) struct KeptUpdate {
+    key: u64,
+    chat_id: i64,
+    update: Value,
+    resent: bool,
+}
+
+impl KeptUpdate {
+    pub fn again(self) -> Pending {
+        Pending {
+            key: self.key,
+            chat_id: self.chat_id,
+            update: self.update,
+            resent: self.resent,
+            fails: 0,
+            delay: Duration::from_secs(1),
+            not_before: Instant::now(),
+            in_flight: false,
+        }
+    }
 }
 
 /// An update that the bot has not confirmed.
@@ -49,15 +83,17 @@ pub(super) struct Pending {
     pub in_flight: bool,
 }
 
-impl Default for Updates {
-    fn default() -> Self {
+impl Updates {
+    /// `above`: by how much the first id is higher than the lowest one.
+    pub fn new(above: u64) -> Self {
         Self {
             queue: VecDeque::new(),
             issued: Vec::new(),
-            next_id: FIRST_UPDATE_ID,
+            next_id: FIRST_UPDATE_ID.saturating_add_unsigned(above),
             next_key: 0,
             allowed: None,
             poller: 0,
+            changes: Vec::new(),
         }
     }
 }
@@ -65,6 +101,15 @@ impl Default for Updates {
 impl Pending {
     pub fn id(&self) -> i64 {
         self.update["update_id"].as_i64().unwrap_or_default()
+    }
+
+    pub fn kept(&self) -> KeptUpdate {
+        KeptUpdate {
+            key: self.key,
+            chat_id: self.chat_id,
+            update: self.update.clone(),
+            resent: self.resent,
+        }
     }
 }
 
@@ -93,16 +138,15 @@ impl Updates {
 
     fn enqueue(&mut self, chat_id: i64, update: Value, resent: bool) {
         self.next_key += 1;
-        self.queue.push_back(Pending {
+        let update = KeptUpdate {
             key: self.next_key,
             chat_id,
             update,
             resent,
-            fails: 0,
-            delay: Duration::from_secs(1),
-            not_before: Instant::now(),
-            in_flight: false,
-        });
+        };
+        let pending = update.again();
+        self.changes.push(Change::Queued(pending.kept()));
+        self.queue.push_back(pending);
     }
 
     /// Sends an earlier update again (the latest, when none is named); returns the id it now carries.
@@ -130,10 +174,26 @@ impl Updates {
     fn confirm(&mut self, offset: i64) {
         if offset < 0 {
             let keep = usize::try_from(offset.unsigned_abs()).unwrap_or(usize::MAX);
-            self.queue.drain(..self.queue.len().saturating_sub(keep));
+            let mut older = self.queue.len().saturating_sub(keep);
+            self.keep_those(|_| {
+                let kept = older == 0;
+                older = older.saturating_sub(1);
+                kept
+            });
         }
-        self.queue
-            .retain(|pending| pending.resent || pending.id() >= offset);
+        self.keep_those(|pending| pending.resent || pending.id() >= offset);
+    }
+
+    /// The others leave the queue.
+    pub fn keep_those(&mut self, mut stays: impl FnMut(&Pending) -> bool) {
+        let changes = &mut self.changes;
+        self.queue.retain(|pending| {
+            let stays = stays(pending);
+            if !stays {
+                changes.push(Change::Left(pending.key));
+            }
+            stays
+        });
     }
 
     fn ready(&self, limit: usize) -> Vec<Value> {
@@ -147,7 +207,7 @@ impl Updates {
     /// What was sent again by request counts as confirmed once a poll has returned it.
     fn forget_resent(&mut self, returned: usize) {
         let mut position = 0;
-        self.queue.retain(|pending| {
+        self.keep_those(|pending| {
             position += 1;
             position > returned || !pending.resent
         });

@@ -100,8 +100,12 @@ pub(super) enum As {
 
 impl State {
     pub fn create_user(&mut self, new: NewUser) -> UserView {
-        let free = self.chats.keys().next_back().map_or(5_000_001, |last| last + 1);
-        let id = new.id.unwrap_or(free);
+        let id = new.id.unwrap_or_else(|| {
+            let highest = self.chats.keys().next_back().copied().unwrap_or_default();
+            self.last_person = self.last_person.max(highest) + 1;
+            self.last_person
+        });
+        self.touched.insert(id);
         let chat = self.chats.entry(id).or_insert_with(|| {
             Chat::new(User {
                 id,
@@ -122,10 +126,7 @@ impl State {
 
     /// The chat, for a person who may write in it.
     fn writer(&mut self, user_id: i64) -> Result<&mut Chat, SimError> {
-        let chat = self
-            .chats
-            .get_mut(&user_id)
-            .ok_or(SimError::NoSuchUser(user_id))?;
+        let chat = self.chat_of(user_id).ok_or(SimError::NoSuchUser(user_id))?;
         if chat.blocked {
             Err(SimError::Blocked(user_id))
         } else {
@@ -225,10 +226,7 @@ impl State {
     pub fn user_sets_blocked(&mut self, user_id: i64, blocked: bool) -> Result<(), SimError> {
         let date = self.clock.now();
         let bot = render::user(&self.bot);
-        let chat = self
-            .chats
-            .get_mut(&user_id)
-            .ok_or(SimError::NoSuchUser(user_id))?;
+        let chat = self.chat_of(user_id).ok_or(SimError::NoSuchUser(user_id))?;
         if std::mem::replace(&mut chat.blocked, blocked) == blocked {
             return Ok(());
         }
@@ -252,8 +250,7 @@ impl State {
 
     /// Deletes the person's account.
     pub fn user_leaves(&mut self, user_id: i64) -> Result<(), SimError> {
-        self.chats
-            .get_mut(&user_id)
+        self.chat_of(user_id)
             .ok_or(SimError::NoSuchUser(user_id))?
             .deactivated = true;
         Ok(())

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, StatusCode, header};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -35,6 +35,36 @@ pub(super) struct Webhook {
     last_error: Option<(i64, String)>,
     /// When the receiver began to answer nothing but 410.
     gone_since: Option<i64>,
+}
+
+/// A webhook in the journal.
+#[derive(Serialize, Deserialize)]
+pub(super) struct KeptWebhook {
+    url: String,
+    secret_token: String,
+    max_connections: usize,
+}
+
+impl Webhook {
+    pub fn kept(&self) -> KeptWebhook {
+        KeptWebhook {
+            url: self.url.to_string(),
+            secret_token: self.secret_token.clone(),
+            max_connections: self.max_connections,
+        }
+    }
+}
+
+impl KeptWebhook {
+    pub fn again(self) -> Option<Webhook> {
+        Some(Webhook {
+            url: self.url.parse().ok()?,
+            secret_token: self.secret_token,
+            max_connections: self.max_connections,
+            last_error: None,
+            gone_since: None,
+        })
+    }
 }
 
 /// One attempt at pushing an update.
@@ -71,7 +101,7 @@ pub(super) fn set(state: &mut State, call: &Call) -> Result<Value, Refusal> {
     let url = receiver(call.text("url"))?;
     state.updates.allow(call.text("allowed_updates"));
     if call.flag("drop_pending_updates") {
-        state.updates.queue.clear();
+        state.updates.keep_those(|_| false);
     }
     let max_connections = match call.integer("max_connections") {
         0 => 40,
@@ -124,7 +154,7 @@ fn address(url: &url::Url) -> Option<IpAddr> {
 
 pub(super) fn delete(state: &mut State, call: &Call) -> Value {
     if call.flag("drop_pending_updates") {
-        state.updates.queue.clear();
+        state.updates.keep_those(|_| false);
     }
     for pending in &mut state.updates.queue {
         pending.in_flight = false;
@@ -280,7 +310,7 @@ fn settle(
     });
     pending.in_flight = false;
     if status.is_some_and(|status| status.is_success()) {
-        state.updates.queue.remove(at);
+        state.updates.keep_those(|pending| pending.key != parcel.key);
         if let Some(webhook) = &mut state.webhook {
             webhook.gone_since = None;
         }
