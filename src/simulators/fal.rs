@@ -50,6 +50,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 pub use archive::Facts;
+pub use cdn::Acl;
 pub use holds::Held;
 
 use super::JournalError;
@@ -82,6 +83,8 @@ pub struct FalSimulatorConfig {
     pub allow_private_webhooks: bool,
     /// Where requests, files, keys and the ledger are kept; `None`: they end with the process.
     pub state: Option<PathBuf>,
+    /// The account's rule for files whose upload or submit brings none: who may read them.
+    pub initial_acl: Acl,
 }
 
 impl Default for FalSimulatorConfig {
@@ -97,6 +100,7 @@ impl Default for FalSimulatorConfig {
             drop_webhooks: false,
             allow_private_webhooks: true,
             state: None,
+            initial_acl: Acl::Allow,
         }
     }
 }
@@ -248,6 +252,11 @@ impl Running {
         self.sim.holds.release(Release::Close, Held::is_an_answer)
     }
 
+    /// Who may read files that are made from now on, where their upload or submit does not say so.
+    pub fn set_initial_acl(&self, acl: Acl) {
+        simulation::locked(&self.sim.settings).initial_acl = acl;
+    }
+
     /// Signs with a new key from now on.
     pub fn rotate_keys(&self, keep_old: bool) {
         self.sim.rotate_keys(keep_old);
@@ -320,6 +329,9 @@ pub struct Args {
     /// Keep requests, files, keys and the ledger in this directory; without it they end with the process
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
+    /// Who may read files whose upload or submit does not say so: everybody, nobody (403), nobody (404)
+    #[arg(long, value_enum, default_value_t = Acl::Allow)]
+    initial_acl: Acl,
 }
 
 impl From<Args> for FalSimulatorConfig {
@@ -335,6 +347,7 @@ impl From<Args> for FalSimulatorConfig {
             drop_webhooks: args.drop_webhooks,
             allow_private_webhooks: !args.refuse_private_webhooks,
             state: args.state,
+            initial_acl: args.initial_acl,
         }
     }
 }

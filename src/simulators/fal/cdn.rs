@@ -1,4 +1,4 @@
-//! `v3.fal.media`: files, public to anyone who has the URL, until their life ends.
+//! `v3.fal.media`: files, public to anyone who has the URL unless their account or upload says otherwise, until their life ends.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -11,6 +11,7 @@ use axum::http::header::{
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -19,12 +20,34 @@ use super::ledger::Event;
 use super::memory::{KeptFile, Memory};
 use super::simulation::{Simulation, locked, now};
 
+/// Whether those who have a file's URL may read it. Nobody needs the key for it, FAL's own runners included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Acl {
+    /// They may.
+    #[default]
+    Allow,
+    /// They are told that they may not: 403.
+    Forbid,
+    /// They are told that there is no such file: 404.
+    Hide,
+}
+
+/// What the lifecycle headers say of a file.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Lifecycle {
+    /// `None`: it stays.
+    pub expires_after: Option<Duration>,
+    pub acl: Acl,
+}
+
 #[derive(Clone)]
 pub(super) struct File {
     pub content_type: String,
     pub bytes: Bytes,
     pub sha256: String,
     dies_at: Option<DateTime<Utc>>,
+    acl: Acl,
 }
 
 impl File {
@@ -34,6 +57,7 @@ impl File {
             content_type: self.content_type.clone(),
             sha256: self.sha256.clone(),
             dies_at: self.dies_at,
+            acl: self.acl,
         }
     }
 }
@@ -58,6 +82,7 @@ impl Files {
             bytes,
             sha256: kept.sha256,
             dies_at: kept.dies_at,
+            acl: kept.acl,
         };
         locked(&self.by_path).insert(kept.path, file);
     }
@@ -72,12 +97,13 @@ impl Files {
     }
 
     /// Serves these bytes at `path` from now on.
-    pub(super) fn put(&self, path: &str, content_type: &str, bytes: Bytes, life: Option<Duration>) -> File {
+    pub(super) fn put(&self, path: &str, content_type: &str, bytes: Bytes, life: Lifecycle) -> File {
         let file = File {
             content_type: content_type.to_owned(),
             sha256: hex::encode(Sha256::digest(&bytes)),
             bytes,
-            dies_at: life.map(|life| now() + life),
+            dies_at: life.expires_after.map(|life| now() + life),
+            acl: life.acl,
         };
         self.memory.file(file.kept(path), &file.bytes);
         locked(&self.by_path).insert(path.to_owned(), file.clone());
@@ -129,8 +155,9 @@ pub(super) fn new_path(file_name: &str) -> String {
 /// `GET` and `HEAD /files/…`, with at most one range.
 pub(super) fn download(sim: &Simulation, call: &Call) -> Response {
     let response = match sim.files.get(&call.path) {
-        Some(file) => serve(&file, call),
-        None => detail(StatusCode::NOT_FOUND, "File not found"),
+        Some(file) if file.acl == Acl::Allow => serve(&file, call),
+        Some(file) if file.acl == Acl::Forbid => detail(StatusCode::FORBIDDEN, "Access denied"),
+        _ => detail(StatusCode::NOT_FOUND, "File not found"),
     };
     sim.ledger.record(Event::Downloaded {
         path: call.path.clone(),

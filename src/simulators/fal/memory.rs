@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::cdn::Files;
+use super::cdn::{Acl, Files};
 use super::ledger::{Entry, Ledger};
 use super::requests::{KeptOrder, Progress, Request, Requests};
 use super::signing::SigningKeys;
@@ -37,6 +37,8 @@ pub(super) struct KeptFile {
     pub sha256: String,
     /// `None`: never.
     pub dies_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub acl: Acl,
 }
 
 /// Writes down what changes, if anything is to be kept; clones write to the same journal.

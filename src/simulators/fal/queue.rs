@@ -20,7 +20,7 @@ use super::origin::{Origin, Service};
 use super::requests::{Order, Phase, Progress, Request};
 use super::runner;
 use super::simulation::{Simulation, now};
-use super::storage::lifetime;
+use super::storage::lifecycle;
 use super::trainers::{Endpoint, endpoint};
 
 /// `POST /{full endpoint id}`. Whatever the model may say later, a submit that gets here is accepted, and billed.
@@ -98,7 +98,7 @@ fn accept(
         submitted_at: now(),
         start_timeout: start_timeout(call),
         store_io: call.header("x-fal-store-io") != Some("0"),
-        output_lifetime: lifetime(call, &["x-fal-object-lifecycle-preference"])?,
+        output_life: lifecycle(sim, call, &["x-fal-object-lifecycle-preference"])?,
         script: sim
             .faults
             .strike_all(Operation::Execution, &target)

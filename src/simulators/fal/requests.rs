@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::cdn::Lifecycle;
 use super::faults::Effect;
 use super::memory::Memory;
 use super::origin::Origin;
@@ -38,7 +39,7 @@ pub(super) struct Order {
     /// `X-Fal-Store-IO: 0`: the request list shows no payloads.
     pub store_io: bool,
     /// Life of generated files (`X-Fal-Object-Lifecycle-Preference`).
-    pub output_lifetime: Option<Duration>,
+    pub output_life: Lifecycle,
     /// Execution faults that were scripted for it.
     pub script: Vec<Effect>,
 }
@@ -55,7 +56,7 @@ pub(super) struct KeptOrder {
     submitted_at: DateTime<Utc>,
     start_timeout: Option<Duration>,
     store_io: bool,
-    output_lifetime: Option<Duration>,
+    output_life: Lifecycle,
     script: Vec<Effect>,
 }
 
@@ -71,7 +72,7 @@ impl Order {
             submitted_at: self.submitted_at,
             start_timeout: self.start_timeout,
             store_io: self.store_io,
-            output_lifetime: self.output_lifetime,
+            output_life: self.output_life,
             script: self.script.clone(),
         }
     }
@@ -90,7 +91,7 @@ impl KeptOrder {
             submitted_at: self.submitted_at,
             start_timeout: self.start_timeout,
             store_io: self.store_io,
-            output_lifetime: self.output_lifetime,
+            output_life: self.output_life,
             script: self.script,
         })
     }

@@ -257,7 +257,7 @@ fn publish(sim: &Simulation, request: &Request, name: &str, content_type: &str, 
     let path = new_path(name);
     let file = sim
         .files
-        .put(&path, content_type, bytes, request.order.output_lifetime);
+        .put(&path, content_type, bytes, request.order.output_life);
     json!({
         "url": request.order.origin.url(Service::Cdn, &path),
         "content_type": content_type,

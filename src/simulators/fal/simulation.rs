@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::FalSimulatorConfig;
-use super::cdn::Files;
+use super::cdn::{Acl, Files};
 use super::faults::Faults;
 use super::holds::Holds;
 use super::ledger::{Event, Ledger};
@@ -57,6 +57,8 @@ pub(super) struct Settings {
     pub revoked_key_ids: Vec<String>,
     /// The account is locked for this reason: submits answer 403, reading goes on.
     pub locked: Option<String>,
+    /// Who may read files whose upload or submit does not say so.
+    pub initial_acl: Acl,
 }
 
 impl Simulation {
@@ -71,6 +73,7 @@ impl Simulation {
             drop_webhooks: config.drop_webhooks,
             revoked_key_ids: Vec::new(),
             locked: None,
+            initial_acl: config.initial_acl,
         };
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())

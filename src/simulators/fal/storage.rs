@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::call::{Answer, Call, Refused, detail, json_answer, refusal};
-use super::cdn::new_path;
+use super::cdn::{Lifecycle, new_path};
 use super::ledger::Event;
 use super::origin::Service;
 use super::simulation::{Simulation, locked, now};
@@ -38,7 +38,7 @@ struct Ticket {
     /// Where the file will be served.
     path: String,
     content_type: String,
-    life: Option<Duration>,
+    life: Lifecycle,
     good_until: DateTime<Utc>,
     multipart: bool,
     parts: BTreeMap<u32, Part>,
@@ -80,7 +80,13 @@ pub(super) fn initiate(sim: &Simulation, call: &Call, multipart: bool) -> Answer
     }
     let announced: Announced = serde_json::from_value(call.json()?)
         .map_err(|error| refusal(StatusCode::UNPROCESSABLE_ENTITY, &error.to_string()))?;
-    let ticket = Ticket::new(call, &announced.file_name, &announced.content_type, multipart)?;
+    let ticket = Ticket::new(
+        sim,
+        call,
+        &announced.file_name,
+        &announced.content_type,
+        multipart,
+    )?;
     let file_url = call.origin.url(Service::Cdn, &ticket.path);
     let id = open(sim, call, ticket);
     let upload_url = call.origin.url(
@@ -138,7 +144,7 @@ pub(super) fn complete_signed(sim: &Simulation, call: &Call, id: &str) -> Answer
 /// `POST /files/upload`, by token.
 pub(super) fn upload(sim: &Simulation, call: &Call) -> Answer {
     check_token(sim, call)?;
-    let ticket = Ticket::of_headers(call, false)?;
+    let ticket = Ticket::of_headers(sim, call, false)?;
     store(sim, call, &ticket, call.body.clone(), 1);
     let access_url = call.origin.url(Service::Cdn, &ticket.path);
     Ok(json_answer(StatusCode::OK, &json!({ "access_url": access_url })))
@@ -147,7 +153,7 @@ pub(super) fn upload(sim: &Simulation, call: &Call) -> Answer {
 /// `POST /files/upload/multipart`, by token.
 pub(super) fn start_multipart(sim: &Simulation, call: &Call) -> Answer {
     check_token(sim, call)?;
-    let ticket = Ticket::of_headers(call, true)?;
+    let ticket = Ticket::of_headers(sim, call, true)?;
     let access_url = call.origin.url(Service::Cdn, &ticket.path);
     let id = open(sim, call, ticket);
     Ok(json_answer(
@@ -221,11 +227,18 @@ fn complete(sim: &Simulation, call: &Call, id: &str) -> Answer {
 }
 
 impl Ticket {
-    fn new(call: &Call, file_name: &str, content_type: &str, multipart: bool) -> Result<Self, Refused> {
+    fn new(
+        sim: &Simulation,
+        call: &Call,
+        file_name: &str,
+        content_type: &str,
+        multipart: bool,
+    ) -> Result<Self, Refused> {
         Ok(Self {
             path: new_path(file_name),
             content_type: content_type.to_owned(),
-            life: lifetime(
+            life: lifecycle(
+                sim,
                 call,
                 &["x-fal-object-lifecycle", "x-fal-object-lifecycle-preference"],
             )?,
@@ -235,19 +248,23 @@ impl Ticket {
         })
     }
 
-    fn of_headers(call: &Call, multipart: bool) -> Result<Self, Refused> {
+    fn of_headers(sim: &Simulation, call: &Call, multipart: bool) -> Result<Self, Refused> {
         let name = call.header("x-fal-file-name").unwrap_or("upload.bin");
         let content_type = call
             .header(CONTENT_TYPE.as_str())
             .unwrap_or("application/octet-stream");
-        Self::new(call, name, content_type, multipart)
+        Self::new(sim, call, name, content_type, multipart)
     }
 }
 
-/// `expiration_duration_seconds` of the first of these headers that is there.
-pub(super) fn lifetime(call: &Call, headers: &[&str]) -> Result<Option<Duration>, Refused> {
+/// What the first of these headers that is there says; what it does not say is the account's to say.
+pub(super) fn lifecycle(sim: &Simulation, call: &Call, headers: &[&str]) -> Result<Lifecycle, Refused> {
+    let mut life = Lifecycle {
+        expires_after: None,
+        acl: sim.settings().initial_acl,
+    };
     let Some(header) = headers.iter().find_map(|name| call.header(name)) else {
-        return Ok(None);
+        return Ok(life);
     };
     let wrong = |_| {
         detail(
@@ -256,10 +273,19 @@ pub(super) fn lifetime(call: &Call, headers: &[&str]) -> Result<Option<Duration>
         )
     };
     let lifecycle: Value = serde_json::from_str(header).map_err(wrong)?;
-    Ok(lifecycle
+    life.expires_after = lifecycle
         .get("expiration_duration_seconds")
         .and_then(Value::as_u64)
-        .map(Duration::from_secs))
+        .map(Duration::from_secs);
+    if let Some(word) = lifecycle.pointer("/initial_acl/default") {
+        life.acl = serde_json::from_value(word.clone()).map_err(|_| {
+            detail(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "initial_acl.default is allow, forbid or hide",
+            )
+        })?;
+    }
+    Ok(life)
 }
 
 fn open(sim: &Simulation, call: &Call, ticket: Ticket) -> String {
@@ -268,7 +294,7 @@ fn open(sim: &Simulation, call: &Call, ticket: Ticket) -> String {
         file_url: call.origin.url(Service::Cdn, &ticket.path),
         content_type: ticket.content_type.clone(),
         multipart: ticket.multipart,
-        expires_in_seconds: ticket.life.map(|life| life.as_secs()),
+        expires_in_seconds: ticket.life.expires_after.map(|life| life.as_secs()),
     });
     locked(&sim.uploads.tickets).insert(id.clone(), ticket);
     id

@@ -31,9 +31,9 @@ use reqwest::{
     Body, ClientBuilder, Response,
     header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{FalClient, Request, body, describe, detail, retry_after, wire};
+use super::{FalClient, Request, body, describe, detail, retry_after, storage::readable, wire};
 
 /// What became of a submit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,6 +90,10 @@ impl FalClient {
             .header(CONTENT_TYPE, "application/json")
             // Known to us, not to a streamed body; without it the POST would be chunked.
             .header(CONTENT_LENGTH, input.len())
+            .header(
+                "X-Fal-Object-Lifecycle-Preference",
+                json!({"initial_acl": readable()}).to_string(),
+            )
             .body(gate.guard(input, may_send))
             .send()
             .await;
