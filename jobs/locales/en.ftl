@@ -175,6 +175,10 @@ training-failed-too_few_photos =
     😔 <b>Not enough photos for the avatar “{ $name }”.</b>
 
     Some of the pictures did not work. Add others and try again: the rest are kept.
+training-failed-archive_unreachable =
+    😔 <b>The avatar “{ $name }” could not be trained.</b>
+
+    The training server could not read the photos. That is our fault and not theirs: they are kept, please try again a little later.
 training-failed-rejected_by_provider =
     😔 <b>The avatar “{ $name }” could not be trained.</b>
 
@@ -211,6 +215,7 @@ training-came-too-late = 💾 An earlier training of <b>{ $name }</b> has finish
 training-cancelled = ✖️ The training of <b>{ $name }</b> was cancelled. Your photos are kept.
 
 failure-reason-too_few_photos = not enough usable photos
+failure-reason-archive_unreachable = the training server could not read the photos
 failure-reason-rejected_by_provider = the training server did not accept the photos
 failure-reason-provider_failed = a failure of the training server
 failure-reason-submit_outcome_unknown = the training server did not confirm the order

@@ -193,6 +193,10 @@ training-failed-too_few_photos =
     😔 <b>Не хватило фотографий для аватара «{ $name }».</b>
 
     Часть снимков не подошла. Добавьте другие и попробуйте снова — остальные сохранены.
+training-failed-archive_unreachable =
+    😔 <b>Аватар «{ $name }» обучить не удалось.</b>
+
+    Сервер обучения не смог прочитать фотографии. Дело не в них, а в нас: они сохранены, попробуйте ещё раз чуть позже.
 training-failed-rejected_by_provider =
     😔 <b>Аватар «{ $name }» обучить не удалось.</b>
 
@@ -229,6 +233,7 @@ training-came-too-late = 💾 Прежнее обучение аватара <b>
 training-cancelled = ✖️ Обучение аватара <b>{ $name }</b> отменено. Фотографии сохранены.
 
 failure-reason-too_few_photos = не хватило подходящих фотографий
+failure-reason-archive_unreachable = сервер обучения не смог прочитать фотографии
 failure-reason-rejected_by_provider = сервер обучения не принял фотографии
 failure-reason-provider_failed = сбой на сервере обучения
 failure-reason-submit_outcome_unknown = сервер обучения не подтвердил заявку

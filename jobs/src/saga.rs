@@ -9,6 +9,7 @@
 //! * every live training at rest has a live job            — `nothing_is_ever_stuck`, and `reconcile_trainings` looks
 //! * nothing is told or enqueued of a write that changed nothing — `a_write_that_finds_another_row_than_was_locked_is_undone_with_all_that_was_told`
 //! * every final status has its final message               — [`follow`] is the only way there
+//! * no loop restarts its own deadline, and archives are lost a counted number of times — `an_archive_that_fal_never_finds_fails_the_training_after_three`
 //! * FAL is asked at most once per training without an answer — [`begin_submit`] refuses while an attempt is open
 //!
 //! Read next: `domain/saga.rs`, then the jobs: `build_archive.rs`, `submit_training.rs`, `poll_status.rs`,
@@ -190,14 +191,42 @@ pub(crate) async fn archived(
     Ok(Effect::Happened)
 }
 
-/// archived → requested: FAL could not have fetched the archive any more, so it is built again.
-pub(crate) async fn archive_lost(tx: &mut PgConnection, id: TrainingId) -> Result<Effect, SagaError> {
-    let Some((_, step)) = decide(tx, id, Fact::ArchiveLost).await? else {
-        return Ok(Effect::TooLate);
+/// Archives that may be lost: the last one ends its training. An archive that ended with its life is one a week; a storage
+/// that hides what we upload loses each.
+const MOST_ARCHIVES_LOST: i16 = 3;
+
+/// What became of an archive that FAL could not have fetched.
+#[must_use = "a fact that came too late changed nothing, and nothing may be said as if it had"]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ArchiveLost {
+    /// It is built again.
+    BuiltAgain,
+    /// That was done often enough: the training has failed, its owner is told.
+    GivenUp,
+    /// The training is no longer waiting to be submitted.
+    TooLate,
+}
+
+/// archived → requested: FAL could not fetch the archive, so it is built again; or failed, after so many of them.
+pub(crate) async fn archive_lost(
+    tx: &mut PgConnection,
+    id: TrainingId,
+    why: &str,
+) -> Result<ArchiveLost, SagaError> {
+    let Some((training, step)) = decide(tx, id, Fact::ArchiveLost).await? else {
+        return Ok(ArchiveLost::TooLate);
     };
-    trainings::archive_lost(tx, id).await?;
-    follow(tx, id, &step, Duration::ZERO).await?;
-    Ok(Effect::Happened)
+    if training.archives_lost + 1 < MOST_ARCHIVES_LOST {
+        trainings::archive_lost(tx, id).await?;
+        follow(tx, id, &step, Duration::ZERO).await?;
+        return Ok(ArchiveLost::BuiltAgain);
+    }
+    Ok(
+        match gave_up(tx, id, FailureCode::ArchiveUnreachable, why).await? {
+            Effect::Happened => ArchiveLost::GivenUp,
+            Effect::TooLate => ArchiveLost::TooLate,
+        },
+    )
 }
 
 /// archived → submitting, with the attempt that is going to be posted. From the commit on, the attempt may be at

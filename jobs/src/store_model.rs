@@ -3,12 +3,14 @@
 //! FAL's URLs are caches that expire. `completed` therefore means: a LoRA of the promised size whose safetensors
 //! header fits its bytes, hashed, in our bucket; or a finetune id of the right shape. There is no fallback model.
 //!
-//! A file that is gone or is no model may be FAL's storage having a moment, or a URL that has expired: the result,
+//! A file that is no model may be FAL's storage having a moment, or a URL that has expired: the result,
 //! which names the file anew, is fetched again from FAL, and the file is looked at a few times before it is believed.
-//! A storage that does not answer, FAL's or ours, is waited for through a night: the training is paid for.
+//! A storage that does not answer, FAL's or ours, is waited for through a night: the training is paid for. So is one that has no
+//! such file for us, or forbids it: an account's storage settings can hide its files (404, 403), and an operator can open them.
 //!
 //! # Must stay true
 //! * 404, an empty, truncated or foreign file never completes — `a_model_that_is_no_model_never_completes_an_avatar`
+//! * a model that FAL's storage hides is waited for            — `a_model_that_fals_storage_hides_is_waited_for_until_it_can_be_read`
 //! * an expired URL is replaced from FAL's result             — `a_model_whose_url_has_expired_is_found_through_a_fresh_result`
 //! * the avatar is completed and its owner told once           — `store_model_run_twice_completes_once`
 //!
@@ -39,7 +41,7 @@ use crate::{
 
 /// A FLUX LoRA has 20–700 MB; anything above this is no model of ours.
 const MAX_MODEL_BYTES: u64 = 2 * 1024 * 1024 * 1024;
-/// Runs, about a minute and a half of them, before a file that is gone or no model is believed to be so.
+/// Runs, about a minute and a half of them, before a file that is no model is believed to be so.
 const LOOKS: u16 = 6;
 /// Dead reason of a file that was there and is no model.
 const INVALID: &str = "model_invalid";
@@ -81,9 +83,9 @@ impl Run for StoreModel {
             return Ok(Done::Skipped("the training has no result to store"));
         }
         let verified = match verified(cx, &training, training.result.as_ref()).await {
-            Err(Problem::Model(why)) => verified_anew(cx, &training, &why).await?,
-            Err(Problem::Job(error)) => return Err(error),
             Ok(model) => model,
+            Err(Problem::Job(error)) => return Err(error),
+            Err(problem) => verified_anew(cx, &training, problem).await?,
         };
         reach(Point::ModelStored);
         let mut tx = cx.begin().await?;
@@ -114,6 +116,8 @@ impl Run for StoreModel {
 enum Problem {
     /// The result, or the file that it names, is no model.
     Model(String),
+    /// The file is not there for us. Whether it is gone or hidden, FAL's storage does not say.
+    Hidden(String),
     /// Anything else, which says nothing about the model.
     Job(JobError),
 }
@@ -136,21 +140,34 @@ async fn verified(
     }
 }
 
-/// What the stored result named was no model, `why` says how: FAL is asked for the result once more.
-async fn verified_anew(cx: &Context, training: &Training, why: &str) -> Result<VerifiedModel, JobError> {
-    warn!(training.id = %training.id, "The model of training {} cannot be used: {why}; its result is fetched again", training.id);
-    let again = |why: &str| {
-        if cx.claim().attempt() < LOOKS {
-            JobError::retry(why)
-        } else {
-            JobError::give_up(INVALID, why)
-        }
+/// What the stored result named was no model, or not there: FAL is asked for the result once more.
+async fn verified_anew(
+    cx: &Context,
+    training: &Training,
+    problem: Problem,
+) -> Result<VerifiedModel, JobError> {
+    let problem = match fresh_result(cx, training).await? {
+        None => problem,
+        Some(fresh) => match verified(cx, training, Some(&fresh)).await {
+            Ok(model) => return Ok(model),
+            Err(problem) => problem,
+        },
     };
-    let fresh = fresh_result(cx, training).await?.ok_or_else(|| again(why))?;
-    match verified(cx, training, Some(&fresh)).await {
-        Ok(model) => Ok(model),
-        Err(Problem::Model(why)) => Err(again(&why)),
-        Err(Problem::Job(error)) => Err(error),
+    let is_believed = cx.claim().attempt() >= LOOKS;
+    match problem {
+        Problem::Job(error) => Err(error),
+        Problem::Model(why) if is_believed => Err(JobError::give_up(INVALID, why)),
+        Problem::Model(why) => {
+            warn!(training.id = %training.id, "The model of training {} cannot be used: {why}; it is looked at again", training.id);
+            Err(JobError::retry(why))
+        }
+        Problem::Hidden(why) => {
+            if is_believed {
+                error!(training.id = %training.id, "FAL's storage hides the model of training {}, or has lost it ({why}): \
+                    make outputs readable in the account's storage settings", training.id);
+            }
+            Err(JobError::retry(why))
+        }
     }
 }
 
@@ -207,9 +224,12 @@ async fn copy_lora(
         .await
         .map_err(|error| match error {
             Error::Missing { .. }
-            | Error::Refused { .. }
-            | Error::TooLarge { .. }
-            | Error::Garbled { .. } => Problem::Model(error.to_string()),
+            | Error::Refused {
+                status: 401 | 403, ..
+            } => Problem::Hidden(error.to_string()),
+            Error::Refused { .. } | Error::TooLarge { .. } | Error::Garbled { .. } => {
+                Problem::Model(error.to_string())
+            }
             other => Problem::Job(other.into()),
         })?;
     if let Some(promised) = promised.filter(|promised| *promised != bytes) {

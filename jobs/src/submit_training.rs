@@ -7,6 +7,7 @@
 //! # Must stay true
 //! * at most one POST whose fate is unknown or accepted, ever — `a_submit_whose_answer_is_lost_is_adopted_and_never_repeated`
 //! * a worker that slept past its lease does not send          — `a_withheld_submit_puts_no_byte_on_the_wire`
+//! * an archive that FAL cannot fetch is not submitted, and not built for ever — `an_archive_that_fal_never_finds_fails_the_training_after_three`
 //! * a refused account parks all submits and fails none         — `a_locked_account_parks_every_submit_until_a_probe_succeeds`
 //! * running out of attempts never fails an open attempt (K12) — `a_dead_submit_leaves_an_ambiguous_attempt_to_the_poll`
 //!
@@ -21,6 +22,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -31,13 +33,14 @@ use uuid::Uuid;
 use crate::{
     chaos::{Point, Sabotage, reach, sabotaged},
     clients::fal::SubmitOutcome,
-    context::Context,
+    context::{ArchiveDelivery, Context},
+    database,
     domain::{
         AttemptEvidence, AttemptOutcome, FailureCode, FinetuneComment, Preset, TrainingId, TrainingOrder,
         TrainingStatus,
     },
     job::{DeadReason, DedupeKey, Done, Job, JobError, Policy, Queue, Run},
-    saga,
+    saga::{self, ArchiveLost},
     store::{
         attempts::{self, NewAttempt},
         trainings::{self, Training},
@@ -87,17 +90,11 @@ impl Run for SubmitTraining {
             }
             _ => return Ok(Done::Skipped("the training is not waiting to be submitted")),
         }
+        let now = database::now(&mut db).await?;
         drop(db);
         account::admit(cx).await?;
-        if !archive_is_there(cx, &training).await? {
-            let mut tx = cx.begin().await?;
-            if !saga::archive_lost(&mut tx, training.id).await?.happened() {
-                return Ok(Done::Skipped("somebody else took the training meanwhile"));
-            }
-            // Ends here and not in an ack: the rebuilt archive enqueues this kind and key again, perhaps before that.
-            cx.complete_in(&mut tx).await?;
-            tx.commit().await?;
-            return Ok(Done::Committed);
+        if let Some(loss) = archive_loss(cx, &training, now).await? {
+            return archive_lost(cx, &training, loss).await;
         }
         let posting = Posting::prepare(cx, &training).await?;
         reach(Point::SubmitBeforeAttempt);
@@ -148,12 +145,58 @@ const PROVEN: &str = "a delivery proved meanwhile that FAL has it";
 /// Dead reason of a submit that FAL refused for what is in it.
 const REFUSED: &str = "fal_refused";
 
-/// HEAD of the archive as FAL will fetch it (K21): a lost or expired one would cost a failed training.
-async fn archive_is_there(cx: &Context, training: &Training) -> Result<bool, JobError> {
+/// Why FAL could not train on the archive that a training has: a lost or expired one would cost a failed training (K21).
+async fn archive_loss(
+    cx: &Context,
+    training: &Training,
+    now: DateTime<Utc>,
+) -> Result<Option<&'static str>, JobError> {
     let Some(url) = &training.archive_url else {
-        return Ok(false);
+        return Ok(Some("it was never stored"));
     };
-    Ok(cx.fal.exists(url).await?)
+    if training
+        .saga()
+        .is_archive_too_old(&training.times(), now, &cx.saga.patience)
+    {
+        return Ok(Some(
+            "it would be gone before FAL's queue has to be through with it",
+        ));
+    }
+    if cx.fal.exists(url).await? {
+        return Ok(None);
+    }
+    Ok(Some(match cx.saga.archive_delivery {
+        ArchiveDelivery::FalStorage => {
+            "FAL's storage hides our files: make uploads readable in the account's storage settings"
+        }
+        ArchiveDelivery::Presigned => {
+            "our store does not hand it out at s3.public_endpoint: check that address, the bucket's policy and the clocks"
+        }
+    }))
+}
+
+/// Has the archive built again, or gives the training up after too many of them.
+async fn archive_lost(cx: &Context, training: &Training, loss: &'static str) -> Result<Done, JobError> {
+    let mut tx = cx.begin().await?;
+    let lost = saga::archive_lost(
+        &mut tx,
+        training.id,
+        &format!("FAL cannot fetch the archive: {loss}"),
+    )
+    .await?;
+    if lost == ArchiveLost::TooLate {
+        return Ok(Done::Skipped("somebody else took the training meanwhile"));
+    }
+    // Ends here and not in an ack: the rebuilt archive enqueues this kind and key again, perhaps before that.
+    cx.complete_in(&mut tx).await?;
+    tx.commit().await?;
+    metrics::counter!("aisha_archives_lost_total").increment(1);
+    if lost == ArchiveLost::GivenUp {
+        error!(training.id = %training.id, "Training {} failed: FAL cannot fetch its archive, which was built again and again: {loss}", training.id);
+    } else {
+        warn!(training.id = %training.id, "The archive of training {} is built again, since FAL cannot fetch it: {loss}", training.id);
+    }
+    Ok(Done::Committed)
 }
 
 /// One POST, ready to be committed and sent.

@@ -1,6 +1,14 @@
 //! `build_archive`: what becomes of photos.
 
-use jobs::{BuildArchive, SubmitTraining, queue::JobState};
+use std::sync::Arc;
+
+use aisha::simulators::fal::{
+    Acl,
+    faults::{Effect, Fault, Operation},
+    ledger::Event,
+};
+use jobs::{BuildArchive, ReconcileTrainings, SubmitTraining, queue::JobState, runtime::ArchiveDelivery};
+use serde_json::json;
 
 use super::world::{World, photo};
 
@@ -112,4 +120,160 @@ async fn an_archive_that_is_gone_from_fal_is_built_again_before_the_submit() {
     assert_eq!(world.submits(), 0);
     let world = world.archive().await.submit().await;
     assert_eq!((world.status().await.as_str(), world.submits()), ("submitted", 1));
+}
+
+/// FAL's storage answers this for every archive, whatever was said at its upload.
+fn no_archive(status: u16) -> Fault {
+    let answer = Effect::Answer {
+        status,
+        headers: Default::default(),
+        body: json!({"detail": "no"}),
+    };
+    Fault {
+        contains: Some(".zip".to_owned()),
+        times: 0,
+        ..Fault::new(Operation::Download, answer)
+    }
+}
+
+fn uploads(world: &World) -> usize {
+    world
+        .fal
+        .ledger()
+        .iter()
+        .filter(|entry| matches!(entry.event, Event::Uploaded { .. }))
+        .count()
+}
+
+#[tokio::test]
+async fn an_archive_that_fal_never_finds_fails_the_training_after_three() {
+    for status in [403, 404, 410] {
+        let world = World::requested().await;
+        world.fal.script(no_archive(status)).unwrap();
+        world.jobs.drain_through_time().await;
+        assert_eq!(uploads(&world), 3, "{status}");
+        assert_eq!(world.failure().await.as_deref(), Some("archive_unreachable"));
+        assert_eq!(world.endings_told().await, 1, "{status}");
+        assert_eq!(world.submits(), 0, "{status}");
+        let why = world.text("select failure_detail from trainings").await.unwrap();
+        assert!(why.contains("FAL's storage hides our files"), "{why}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_repeated_before_the_submit_does_not_restart_the_deadline() {
+    let world = World::archived().await;
+    world
+        .change("update trainings set archived_at = now() - interval '167 hours', status_since = now() - interval '167 hours'")
+        .await;
+    let hours = "select round(extract(epoch from now() - status_since) / 3600)::bigint from trainings";
+    let busy = Effect::Answer {
+        status: 429,
+        headers: Default::default(),
+        body: json!({"detail": "busy"}),
+    };
+    world.fal.script(Fault::new(Operation::Submit, busy)).unwrap();
+    assert_eq!(world.run::<SubmitTraining>().await.state, JobState::Scheduled);
+    assert_eq!(
+        (world.status().await.as_str(), world.count(hours).await),
+        ("archived", 167)
+    );
+
+    world
+        .fal
+        .script(Fault {
+            times: 1,
+            ..no_archive(404)
+        })
+        .unwrap();
+    world.run::<SubmitTraining>().await;
+    assert_eq!(
+        (world.status().await.as_str(), world.count(hours).await),
+        ("requested", 167)
+    );
+    world.run::<BuildArchive>().await;
+    assert_eq!(
+        (world.status().await.as_str(), world.count(hours).await),
+        ("archived", 167)
+    );
+
+    world
+        .change("update trainings set status = 'requested', status_since = now() - interval '169 hours'")
+        .await;
+    world.enqueue(&ReconcileTrainings::default()).await;
+    world.run::<ReconcileTrainings>().await;
+    assert_eq!(
+        world.failure().await.as_deref(),
+        Some("timed_out"),
+        "rebuilding is no way round it"
+    );
+}
+
+#[tokio::test]
+async fn an_archive_that_would_not_outlive_fals_queue_is_built_again_before_the_submit() {
+    let world = World::archived().await;
+    world
+        .change("update trainings set archive_expires_at = now() + interval '23 hours'")
+        .await;
+    let world = world.submit().await;
+    assert_eq!((world.status().await.as_str(), world.submits()), ("requested", 0));
+    let world = world.archive().await.submit().await;
+    assert_eq!((world.status().await.as_str(), world.submits()), ("submitted", 1));
+}
+
+#[tokio::test]
+async fn an_account_whose_storage_hides_files_trains_all_the_same() {
+    for acl in [Acl::Hide, Acl::Forbid] {
+        let world = World::requested().await;
+        world.fal.set_initial_acl(acl);
+        world.jobs.drain_through_time().await;
+        assert_eq!(world.status().await, "completed", "{acl:?}");
+        assert_eq!(uploads(&world), 1, "{acl:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_archive_in_our_own_store_is_fetched_by_fal_through_its_presigned_url() {
+    let world = World::with(|services| {
+        Arc::make_mut(&mut services.saga).archive_delivery = ArchiveDelivery::Presigned;
+    })
+    .await;
+    world.jobs.drain_through_time().await;
+    assert_eq!(world.status().await, "completed");
+    assert_eq!(
+        (world.submits(), uploads(&world)),
+        (1, 0),
+        "nothing was uploaded to FAL"
+    );
+    let checked = world
+        .fal
+        .ledger()
+        .into_iter()
+        .find_map(|entry| match entry.event {
+            Event::ArchiveChecked { url, facts, .. } => Some((url, facts)),
+            _ => None,
+        });
+    let (url, facts) = checked.expect("FAL fetched the archive");
+    assert!(url.contains("X-Amz-Signature"), "{url}");
+    assert_eq!(facts.map(|facts| facts.images), Some(4));
+}
+
+#[tokio::test]
+async fn an_archive_that_our_own_store_does_not_hand_out_fails_the_training_after_three() {
+    let world = World::with(|services| {
+        Arc::make_mut(&mut services.saga).archive_delivery = ArchiveDelivery::Presigned;
+    })
+    .await;
+    for _ in 0..3 {
+        world.run::<BuildArchive>().await;
+        // Signed for a time that is over.
+        world
+            .change("update trainings set archive_url = regexp_replace(archive_url, 'X-Amz-Date=2', 'X-Amz-Date=1')")
+            .await;
+        world.run::<SubmitTraining>().await;
+    }
+    assert_eq!(world.failure().await.as_deref(), Some("archive_unreachable"));
+    let why = world.text("select failure_detail from trainings").await.unwrap();
+    assert!(why.contains("s3.public_endpoint"), "{why}");
+    assert_eq!(world.submits(), 0);
 }

@@ -101,6 +101,32 @@ async fn a_model_that_is_gone_for_a_moment_is_not_given_up() {
 }
 
 #[tokio::test]
+async fn a_model_that_fals_storage_hides_is_waited_for_until_it_can_be_read() {
+    for status in [403, 404] {
+        let world = World::trained().await;
+        let hidden = Effect::Answer {
+            status,
+            headers: Default::default(),
+            body: json!({"detail": "no"}),
+        };
+        world.fal.script(weights(hidden)).unwrap();
+        let job = world.job::<jobs::StoreModel>().await;
+        for look in 1..=8 {
+            assert_eq!(
+                world.jobs.run(job).await.state,
+                JobState::Scheduled,
+                "look {look}"
+            );
+        }
+        assert_eq!(world.status().await, "trained", "it is paid for");
+        // An operator opens the storage.
+        world.fal.clear_faults();
+        assert_eq!(world.jobs.run(job).await.state, JobState::Done);
+        assert_eq!(world.status().await, "completed");
+    }
+}
+
+#[tokio::test]
 async fn a_model_that_stays_a_web_page_is_believed_to_be_none_after_six_looks() {
     let world = World::trained().await;
     let page = Effect::Answer {

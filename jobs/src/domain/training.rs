@@ -95,6 +95,8 @@ named!(
     FailureCode, "failure code", "failure_code", {
         /// Fewer usable photos than the minimum are left.
         TooFewPhotos = "too_few_photos",
+        /// FAL could not have read the archive, however often it was built: its storage, or our store, hides our files.
+        ArchiveUnreachable = "archive_unreachable",
         /// FAL refused the input (422) or could not read the archive.
         RejectedByProvider = "rejected_by_provider",
         /// FAL failed on its side, more than once.

@@ -38,6 +38,8 @@ pub(crate) struct Training {
     pub result: Option<Value>,
     pub failure_code: Option<String>,
     pub status_since: DateTime<Utc>,
+    pub archived_at: Option<DateTime<Utc>>,
+    pub archives_lost: i16,
     pub started_at: Option<DateTime<Utc>>,
     pub archive_expires_at: Option<DateTime<Utc>>,
     pub end_asked: Option<EndReason>,
@@ -77,6 +79,7 @@ impl Training {
     pub(crate) const fn times(&self) -> Times {
         Times {
             status_since: self.status_since,
+            archived_at: self.archived_at,
             started_at: self.started_at,
             end_asked_at: self.end_asked_at,
             archive_expires_at: self.archive_expires_at,
@@ -156,8 +159,8 @@ pub(crate) async fn find(tx: &mut PgConnection, id: TrainingId) -> Result<Option
         select id as "id: TrainingId", avatar_id as "avatar_id: AvatarId", user_id as "user_id: UserId",
                training_type as "training_type: TrainingType", trainer, preset, trigger_phrase,
                status as "status: TrainingStatus", archive_url, request_id, status_url,
-               response_url, cancel_url, fal_status, progress, result, failure_code, status_since, started_at,
-               archive_expires_at, end_asked as "end_asked: EndReason", end_asked_at,
+               response_url, cancel_url, fal_status, progress, result, failure_code, status_since, archived_at,
+               archives_lost, started_at, archive_expires_at, end_asked as "end_asked: EndReason", end_asked_at,
                late_model as "late_model: LateModel",
                (select a.created_at from training_attempts a where a.training_id = t.id and a.outcome is null) as attempted_at
           from trainings t
@@ -258,7 +261,7 @@ pub(crate) async fn find_by_request(
     .await
 }
 
-/// requested → archived.
+/// requested → archived. An archive that takes the place of a lost one does not give the training more time.
 pub(crate) async fn archived(
     tx: &mut PgConnection,
     id: TrainingId,
@@ -267,8 +270,8 @@ pub(crate) async fn archived(
     let changed = sqlx::query!(
         r#"
         update trainings
-           set status = 'archived', status_since = now(), archived_at = now(), archive_url = $2, archive_sha256 = $3, archive_bytes = $4,
-               archive_photos = $5, archive_expires_at = $6
+           set status = 'archived', status_since = coalesce(archived_at, now()), archived_at = coalesce(archived_at, now()),
+               archive_url = $2, archive_sha256 = $3, archive_bytes = $4, archive_photos = $5, archive_expires_at = $6
          where id = $1 and status = 'requested'
         "#,
         id.0,
@@ -283,10 +286,11 @@ pub(crate) async fn archived(
     one_row("requested to archived", id, &changed)
 }
 
-/// archived → requested: the archive was gone from where FAL would fetch it, so it is built again.
+/// archived → requested: the archive was gone from where FAL would fetch it, so it is built again, and counted. Its time to
+/// be submitted goes on.
 pub(crate) async fn archive_lost(tx: &mut PgConnection, id: TrainingId) -> Result<(), StoreError> {
     let changed = sqlx::query!(
-        "update trainings set status = 'requested', status_since = now() where id = $1 and status = 'archived'",
+        "update trainings set status = 'requested', archives_lost = archives_lost + 1 where id = $1 and status = 'archived'",
         id.0
     )
     .execute(tx)
@@ -305,10 +309,11 @@ pub(crate) async fn submitting(tx: &mut PgConnection, id: TrainingId) -> Result<
     one_row("archived to submitting", id, &changed)
 }
 
-/// submitting → archived: the attempt surely did not reach FAL, or FAL did not take it.
+/// submitting → archived: the attempt surely did not reach FAL, or FAL did not take it. It has waited since its archive was there,
+/// however often it was tried.
 pub(crate) async fn not_submitted(tx: &mut PgConnection, id: TrainingId) -> Result<(), StoreError> {
     let changed = sqlx::query!(
-        "update trainings set status = 'archived', status_since = now() where id = $1 and status = 'submitting'",
+        "update trainings set status = 'archived', status_since = archived_at where id = $1 and status = 'submitting'",
         id.0
     )
     .execute(tx)

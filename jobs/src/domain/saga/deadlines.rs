@@ -13,8 +13,10 @@ use crate::domain::{LateModel, TrainingStatus};
 /// When the steps of one training began.
 #[derive(Debug, Clone, Copy)]
 pub struct Times {
-    /// Since when it has its status.
+    /// Since when it is at this step, however often that was repeated.
     pub status_since: DateTime<Utc>,
+    /// When its first archive was ready. `None`: it never had one.
+    pub archived_at: Option<DateTime<Utc>>,
     /// When FAL was first seen at work on it.
     pub started_at: Option<DateTime<Utc>>,
     /// When the end was asked for.
@@ -28,7 +30,7 @@ pub struct Times {
 pub struct Patience {
     /// Storing and packing the photos.
     pub prepare: Duration,
-    /// Waiting to be submitted: FAL is busy, or the account is locked.
+    /// Waiting to be submitted: FAL is busy, the account is locked, or the archive has to be built again.
     pub submit: Duration,
     /// A submit whose outcome is unknown (K13).
     pub decide: Duration,
@@ -63,8 +65,10 @@ impl Saga {
         let since = |start, patience| later(start, span(patience));
         let end_asked = times.end_asked_at.filter(|_| self.end_asked.is_some());
         match (self.status, end_asked, times.started_at) {
-            (S::Requested, ..) => Some(since(times.status_since, patience.prepare)),
-            (S::Archived, ..) => Some(since(times.status_since, patience.submit)),
+            (S::Requested, ..) if times.archived_at.is_none() => {
+                Some(since(times.status_since, patience.prepare))
+            }
+            (S::Requested | S::Archived, ..) => Some(since(times.status_since, patience.submit)),
             (S::Submitting, ..) => Some(
                 patience
                     .queue_end(times)
@@ -81,6 +85,12 @@ impl Saga {
     /// Whether a submit whose outcome is unknown has had its time (K13). `attempted_at`: when its attempt was committed.
     pub fn is_undecided(&self, attempted_at: DateTime<Utc>, now: DateTime<Utc>, patience: &Patience) -> bool {
         self.status == TrainingStatus::Submitting && later(attempted_at, span(patience.decide)) <= now
+    }
+
+    /// Whether its archive has waited for so long that FAL, submitted to now, would be asked to stop at once: what is left of
+    /// the archive's life is less than FAL's queue may take.
+    pub fn is_archive_too_old(&self, times: &Times, now: DateTime<Utc>, patience: &Patience) -> bool {
+        self.status == TrainingStatus::Archived && patience.queue_end(times) <= now
     }
 
     /// Whether it has waited in FAL's queue for so long that somebody should look.

@@ -83,6 +83,7 @@ const PATIENCE: Patience = Patience {
 fn times() -> Times {
     Times {
         status_since: at(0),
+        archived_at: None,
         started_at: None,
         end_asked_at: None,
         archive_expires_at: Some(at(168)),
