@@ -43,6 +43,7 @@ Examples:
   aisha demo
   aisha demo --type style --photos ~/Pictures/lisa
   aisha demo --drop-webhooks
+  aisha demo --presigned
   aisha demo --kill-worker
   aisha demo --json | jq .timeline")]
 pub struct Args {
@@ -55,6 +56,9 @@ pub struct Args {
     /// FAL never calls back: polling alone must finish the training
     #[arg(long)]
     drop_webhooks: bool,
+    /// The archive stays in our own store, and FAL fetches it by a presigned URL
+    #[arg(long)]
+    presigned: bool,
     /// SIGKILL the worker while it holds a job of each kind in turn
     #[arg(long)]
     kill_worker: bool,
@@ -230,7 +234,13 @@ fn options(args: &Args, given: &Given, home: PathBuf) -> StackOptions {
     } else {
         WEBHOOK_GRACE
     };
+    let delivery = if args.presigned {
+        "presigned"
+    } else {
+        "fal_storage"
+    };
     let settings = vec![
+        ("AISHA__FAL__ARCHIVE_DELIVERY", delivery.to_owned()),
         ("AISHA__QUEUE__LEASE", millis(LEASE)),
         ("AISHA__QUEUE__BEAT", millis(BEAT)),
         ("AISHA__QUEUE__SWEEP", millis(SWEEP)),

@@ -138,6 +138,7 @@ impl Evidence {
     pub(super) fn check(&self, args: &Args, killed: &[&str]) -> anyhow::Result<()> {
         self.check_end()?;
         self.check_fal()?;
+        self.check_delivery(args)?;
         self.check_messenger(args)?;
         for kind in killed {
             let row = self
@@ -209,6 +210,24 @@ impl Evidence {
             "FAL fetched another archive ({}) than was built ({:?})",
             facts.sha256,
             self.training.archive_sha256
+        );
+        Ok(())
+    }
+
+    /// The archive went the way that was asked for: by FAL's storage, or by a signed URL of our own store.
+    fn check_delivery(&self, args: &Args) -> anyhow::Result<()> {
+        let uploads = self
+            .ledger
+            .iter()
+            .filter(|entry| matches!(entry.event, Event::Uploaded { .. }))
+            .count();
+        let is_presigned = self.ledger.iter().any(|entry| {
+            matches!(&entry.event, Event::ArchiveChecked { url, .. } if url.contains("X-Amz-Signature="))
+        });
+        ensure!(
+            is_presigned == args.presigned && (uploads == 0) == args.presigned,
+            "{uploads} uploads to FAL, and a presigned URL was {}used",
+            if is_presigned { "" } else { "not " }
         );
         Ok(())
     }
