@@ -1,23 +1,21 @@
-//! Telegram's Bot API: the worker's side here (send, edit, download), the bot's in [`intake`]. teloxide is the typed
-//! client; its Throttle adaptor is not used, since it keeps a job waiting inside of an await where the queue cannot
-//! see it.
+//! Telegram's Bot API: the worker's side here (send, edit, download), the bot's in [`intake`]. teloxide types what we
+//! send; its Throttle adaptor is not used, since it keeps a job waiting inside of an await where the queue cannot
+//! see it, and its own transport is not, since it sleeps in a call and reads answers of any size ([`wire`]).
 //!
 //! What each failure means is decided in [`error`], once. File URLs contain the bot's token: they never leave
-//! this file, and errors are stripped of them.
+//! [`wire`], and errors are stripped of them.
 
 mod error;
 mod intake;
+mod wire;
 
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use teloxide::{
-    Bot,
-    net::Download,
-    payloads::{EditMessageTextSetters, SendMessageSetters},
-    requests::Requester,
+    payloads::{EditMessageText, EditMessageTextSetters, GetFile, SendMessage, SendMessageSetters},
     types::{
         ChatId, FileId, InlineKeyboardButton, InlineKeyboardMarkup, LinkPreviewOptions, MessageId, ParseMode,
     },
@@ -27,22 +25,13 @@ use url::Url;
 pub use error::Failure;
 pub use intake::{Command, Intake};
 
+use self::wire::Wire;
 use crate::texts::Rendered;
-
-/// For a connection to Telegram.
-const CONNECT: Duration = Duration::from_secs(5);
-/// teloxide sleeps so long after a 5xx, inside of the call; a shorter timeout would hide what Telegram answered.
-const LEAST_TIMEOUT: Duration = Duration::from_secs(17);
-/// Longer than any long poll may wait.
-const LONGEST_SILENCE: Duration = Duration::from_secs(90);
 
 /// One bot at one server.
 #[derive(Debug, Clone)]
 pub struct TelegramClient {
-    calls: Bot,
-    /// Without a limit on the whole: a photo of 20 MB may take its time as long as bytes come, and a long poll has
-    /// a limit of its own.
-    patient: Bot,
+    wire: Wire,
 }
 
 /// A file that could not be had.
@@ -60,84 +49,80 @@ pub(crate) enum DownloadError {
 }
 
 impl TelegramClient {
-    /// `timeout` is for a whole call; it is raised to 17 s where it is shorter.
+    /// `timeout` is for a whole call, but for a long poll and a download, which have their own.
     pub fn new(token: &SecretString, api_url: &Url, timeout: Duration) -> Result<Self, reqwest::Error> {
-        let timeout = timeout.max(LEAST_TIMEOUT);
-        let client = || {
-            reqwest::Client::builder()
-                .connect_timeout(CONNECT)
-                .tcp_nodelay(true)
-        };
-        let bot = |client| Bot::with_client(token.expose_secret(), client).set_api_url(api_url.clone());
         Ok(Self {
-            calls: bot(client().timeout(timeout).build()?),
-            patient: bot(client().read_timeout(timeout.max(LONGEST_SILENCE)).build()?),
+            wire: Wire::new(token, api_url, timeout)?,
         })
     }
 
     /// Sends a new message and answers its id.
     pub(crate) async fn send(&self, chat: i64, text: &Rendered) -> Result<i64, Failure> {
-        match self.send_to(ChatId(chat), text).await {
-            Err(Failure::Migrated(new_chat)) => self.send_to(ChatId(new_chat), text).await,
-            sent => sent,
-        }
-    }
-
-    async fn send_to(&self, chat: ChatId, text: &Rendered) -> Result<i64, Failure> {
-        let message = self
-            .calls
-            .send_message(chat, text.html.clone())
+        let call = SendMessage::new(ChatId(chat), text.html.clone())
             .parse_mode(ParseMode::Html)
             .link_preview_options(no_preview())
-            .reply_markup(keyboard(text))
-            .await?;
-        Ok(i64::from(message.id.0))
+            .reply_markup(keyboard(text));
+        let message = self.wire.call(&call).await?;
+        message["message_id"].as_i64().ok_or(Failure::Done(None))
     }
 
     /// Replaces a message of ours. Repeating it does no harm.
     pub(crate) async fn edit(&self, chat: i64, message: i64, text: &Rendered) -> Result<(), Failure> {
         let message =
             i32::try_from(message).map_err(|_| Failure::MessageGone("no message has such an id".into()))?;
-        self.calls
-            .edit_message_text(ChatId(chat), MessageId(message), text.html.clone())
+        let call = EditMessageText::new(ChatId(chat), MessageId(message), text.html.clone())
             .parse_mode(ParseMode::Html)
             .link_preview_options(no_preview())
-            .reply_markup(keyboard(text))
-            .await?;
+            .reply_markup(keyboard(text));
+        self.wire.call(&call).await?;
         Ok(())
     }
 
     /// Downloads a file of at most `limit` bytes.
     pub(crate) async fn download(&self, file_id: &str, limit: u64) -> Result<Bytes, DownloadError> {
-        let file = match self
-            .calls
-            .get_file(FileId(file_id.to_owned()))
-            .await
-            .map_err(Failure::from)
-        {
+        let file = match self.wire.call(&GetFile::new(FileId(file_id.to_owned()))).await {
             Ok(file) => file,
             Err(failure) if failure.says("file is too big") => return Err(DownloadError::TooLarge),
             Err(failure) => return Err(failure.into()),
         };
-        // 0 is Telegram's word for "not known".
-        let announced = u64::from(file.size);
-        if announced > limit {
+        // Telegram need not say.
+        let announced = file["file_size"].as_u64();
+        if announced.is_some_and(|announced| announced > limit) {
             return Err(DownloadError::TooLarge);
         }
-        let mut chunks = Box::pin(self.patient.download_file_stream(&file.path));
+        let Some(path) = file["file_path"].as_str().filter(|path| !path.is_empty()) else {
+            return Err(DownloadError::Incomplete("Telegram gave no path for it".into()));
+        };
+        if path.starts_with('/') {
+            let why = "the Bot API server runs with --local, and its files are not served over HTTP";
+            return Err(Failure::Misconfigured(why.into()).into());
+        }
+        let bytes = self.fetch(path, limit).await?;
+        match announced {
+            Some(announced) if bytes.len() as u64 != announced => Err(DownloadError::Incomplete(format!(
+                "{} of {announced} bytes",
+                bytes.len()
+            ))),
+            _ => Ok(bytes),
+        }
+    }
+
+    async fn fetch(&self, path: &str, limit: u64) -> Result<Bytes, DownloadError> {
+        let mut chunks = match self.wire.file(path).await? {
+            Ok(chunks) => Box::pin(chunks),
+            Err(status @ 300..=399) => {
+                let why = format!("HTTP {status}: the server redirects downloads");
+                return Err(Failure::Misconfigured(why).into());
+            }
+            Err(status) => return Err(DownloadError::Incomplete(format!("HTTP {status}"))),
+        };
         let mut bytes = BytesMut::new();
         while let Some(chunk) = chunks.next().await {
-            let chunk = chunk.map_err(|error| DownloadError::Incomplete(error.without_url().to_string()))?;
+            let chunk = chunk.map_err(DownloadError::Incomplete)?;
             if (bytes.len() + chunk.len()) as u64 > limit {
                 return Err(DownloadError::TooLarge);
             }
             bytes.extend_from_slice(&chunk);
-        }
-        if announced != 0 && bytes.len() as u64 != announced {
-            return Err(DownloadError::Incomplete(format!(
-                "{} of {announced} bytes",
-                bytes.len()
-            )));
         }
         Ok(bytes.freeze())
     }

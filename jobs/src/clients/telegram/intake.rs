@@ -6,8 +6,11 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::Value;
 use teloxide::{
-    payloads::{AnswerCallbackQuerySetters, SetMyCommandsSetters, SetWebhookSetters},
-    requests::{JsonRequest, Payload, Request, Requester},
+    payloads::{
+        AnswerCallbackQuery, AnswerCallbackQuerySetters, DeleteWebhook, SetMyCommands, SetMyCommandsSetters,
+        SetWebhook, SetWebhookSetters,
+    },
+    requests::Payload,
     types::{AllowedUpdate, BotCommand, CallbackQueryId},
 };
 use url::Url;
@@ -41,8 +44,7 @@ pub struct Command {
     pub description: String,
 }
 
-/// getUpdates, answered with the raw updates: teloxide's own types know fewer fields than Telegram sends, and the
-/// inbox keeps all of them.
+/// getUpdates. teloxide's has an offset of 32 bits, which a bot's own server may leave behind.
 #[derive(Debug, Clone, Serialize)]
 struct GetRawUpdates {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -57,30 +59,29 @@ impl Payload for GetRawUpdates {
 }
 
 impl TelegramClient {
-    /// Waits up to `wait` for updates from `offset` on; asking for an offset acknowledges everything before it.
+    /// Waits up to `wait` for updates from `offset` on; asking for an offset acknowledges everything before it. The
+    /// updates are as they came: the inbox keeps all of them, and all of their fields.
     pub async fn updates(&self, offset: Option<i64>, wait: Duration) -> Result<Vec<Value>, Failure> {
         let payload = GetRawUpdates {
             offset,
             timeout: wait.as_secs(),
             allowed_updates: handled_updates(),
         };
-        let request = JsonRequest::new(self.patient.clone(), payload).send();
-        match tokio::time::timeout(wait + POLL_MARGIN, request).await {
-            Ok(answer) => Ok(answer?),
-            Err(_) => Err(Failure::Ambiguous("no answer to getUpdates in time".into())),
+        match self.wire.call_for(wait + POLL_MARGIN, &payload).await? {
+            Value::Array(updates) => Ok(updates),
+            _ => Err(Failure::Ambiguous("the answer to getUpdates is no list".into())),
         }
     }
 
     /// Tells Telegram how updates are taken.
     pub async fn take_updates_by(&self, intake: &Intake) -> Result<(), Failure> {
         match intake {
-            Intake::Polling => self.calls.delete_webhook().await?,
+            Intake::Polling => self.wire.call(&DeleteWebhook::new()).await?,
             Intake::Webhook { url, secret } => {
-                self.calls
-                    .set_webhook(url.clone())
+                let call = SetWebhook::new(url.clone())
                     .secret_token(secret.expose_secret().to_owned())
-                    .allowed_updates(handled_updates())
-                    .await?
+                    .allowed_updates(handled_updates());
+                self.wire.call(&call).await?
             }
         };
         Ok(())
@@ -88,13 +89,11 @@ impl TelegramClient {
 
     /// Ends the spinner on a pressed button, with a short text if there is something to say.
     pub async fn answer_tap(&self, query_id: &str, text: Option<String>) -> Result<(), Failure> {
-        let mut answer = self
-            .calls
-            .answer_callback_query(CallbackQueryId(query_id.to_owned()));
+        let mut answer = AnswerCallbackQuery::new(CallbackQueryId(query_id.to_owned()));
         if let Some(text) = text {
             answer = answer.text(text);
         }
-        answer.await?;
+        self.wire.call(&answer).await?;
         Ok(())
     }
 
@@ -103,11 +102,11 @@ impl TelegramClient {
         let commands = commands
             .iter()
             .map(|command| BotCommand::new(command.name, command.description.clone()));
-        let mut call = self.calls.set_my_commands(commands);
+        let mut call = SetMyCommands::new(commands);
         if let Some(locale) = locale {
             call = call.language_code(locale.as_str());
         }
-        call.await?;
+        self.wire.call(&call).await?;
         Ok(())
     }
 }
@@ -116,6 +115,7 @@ impl TelegramClient {
 fn handled_updates() -> Vec<AllowedUpdate> {
     vec![
         AllowedUpdate::Message,
+        AllowedUpdate::EditedMessage,
         AllowedUpdate::CallbackQuery,
         AllowedUpdate::MyChatMember,
     ]

@@ -64,13 +64,21 @@ async fn editing(answer: String) -> Failure {
 }
 
 #[tokio::test]
-async fn whoever_cannot_be_reached_is_unreachable_whatever_teloxide_makes_of_the_text() {
+async fn whoever_cannot_be_reached_is_unreachable_in_whatever_words_telegram_says_so() {
     for (status, text) in [
         (403, "Forbidden: bot was blocked by the user"),
         (403, "Forbidden: user is deactivated"),
         (403, "Forbidden: bot can't initiate conversation with a user"),
         (403, "Forbidden: bots can't send messages to bots"),
         (400, "Bad Request: chat not found"),
+        (400, "Bad Request: USER_IS_BLOCKED"),
+        (400, "Bad Request: PEER_ID_INVALID"),
+        (400, "Bad Request: INPUT_USER_DEACTIVATED"),
+        (400, "Bad Request: USER_DEACTIVATED_BAN"),
+        (400, "Bad Request: invalid user_id specified"),
+        (400, "Bad Request: bot was blocked by the user"),
+        (400, "USER_IS_BLOCKED"),
+        (403, "USER_IS_BLOCKED"),
     ] {
         let failure = sending(refusal(status, text)).await;
         assert!(matches!(failure, Failure::Unreachable(_)), "{text}: {failure:?}");
@@ -110,11 +118,47 @@ async fn what_is_refused_for_its_content_is_refused_for_good() {
 #[tokio::test]
 async fn a_429_is_waited_for_exactly_and_costs_no_attempt() {
     let body = r#"{"ok":false,"error_code":429,"description":"Too Many Requests: retry after 3","parameters":{"retry_after":3}}"#;
-    for answer in [http(429, body), refusal(429, "Too Many Requests: retry after 3")] {
+    for answer in [
+        http(429, body),
+        refusal(429, "Too Many Requests: retry after 3"),
+        refusal(400, "Bad Request: FLOOD_WAIT_3"),
+        refusal(420, "FLOOD_WAIT_3"),
+        refusal(400, "Bad Request: SLOWMODE_WAIT_3"),
+        http(
+            429,
+            r#"{"ok":false,"error_code":429,"description":"","parameters":{"retry_after":"3"}}"#,
+        ),
+        http(
+            429,
+            r#"{"ok":false,"error_code":429,"description":"","parameters":{"retry_after":2.5}}"#,
+        ),
+        "HTTP/1.1 429 X\r\nretry-after: 3\r\ncontent-length: 4\r\nconnection: close\r\n\r\nslow".to_owned(),
+    ] {
         let failure = sending(answer).await;
         assert_eq!(failure, Failure::Busy(Duration::from_secs(3)));
         assert!(
             matches!(JobError::from(failure), JobError::Snooze { after, .. } if after == Duration::from_secs(3))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_429_without_a_sane_number_is_waited_for_a_moment_and_never_for_ever() {
+    for (number, seconds) in [
+        ("null", 1),
+        ("0", 1),
+        ("-5", 1),
+        ("[]", 1),
+        ("1e300", 604_800),
+        ("99999999999", 604_800),
+    ] {
+        let body = format!(
+            r#"{{"ok":false,"error_code":429,"description":"x","parameters":{{"retry_after":{number}}}}}"#
+        );
+        assert_eq!(
+            sending(http(429, &body)).await,
+            Failure::Busy(Duration::from_secs(seconds)),
+            "{number}"
         );
     }
 }
@@ -156,30 +200,54 @@ async fn an_answer_that_is_lost_is_ambiguous_and_an_unreachable_server_is_not() 
 
 #[tokio::test]
 async fn a_server_error_is_transient() {
-    // These sleep for ten seconds inside of teloxide, so they wait together.
-    let (json, html) = tokio::join!(
-        sending(refusal(500, "Internal Server Error")),
-        sending(http(502, "<html>Bad Gateway</html>"))
-    );
+    let json = sending(refusal(500, "Internal Server Error")).await;
+    let html = sending(http(502, "<html>Bad Gateway</html>")).await;
     assert!(matches!(json, Failure::Ambiguous(_)), "{json:?}");
     assert!(matches!(html, Failure::Ambiguous(_)), "{html:?}");
 }
 
 #[tokio::test]
 async fn a_message_that_was_taken_is_not_sent_again_for_an_unreadable_answer() {
-    let strange = http(
-        200,
-        r#"{"ok":true,"result":{"message_id":41,"shape":"of the future"}}"#,
-    );
-    assert_eq!(sending(strange).await, Failure::Done(Some(41)));
+    let strange = r#"{"ok":true,"result":{"message_id":41,"shape":"of the future"}}"#;
+    let telegram = telegram_that_answers(http(200, strange)).await;
+    assert_eq!(telegram.send(7, &hello()).await, Ok(41));
+    for without_an_id in [r#"{"ok":true}"#, r#"{"ok":true,"result":{"message_id":"?"}}"#] {
+        assert_eq!(sending(http(200, without_an_id)).await, Failure::Done(None));
+    }
     let cut_off = http(200, r#"{"ok":true,"result":{"message_id":4"#);
     assert_eq!(sending(cut_off).await, Failure::Done(None));
 }
 
 #[tokio::test]
-async fn a_chat_that_moved_is_written_to_at_its_new_place() {
+async fn what_is_meant_for_a_person_follows_no_move_to_a_group() {
     let moved = r#"{"ok":false,"error_code":400,"description":"Bad Request: group chat was upgraded to a supergroup chat","parameters":{"migrate_to_chat_id":-1001}}"#;
-    assert_eq!(editing(http(400, moved)).await, Failure::Migrated(-1001));
+    // The server answers one call: a second one to the group would find nobody.
+    let failure = sending(http(400, moved)).await;
+    assert!(matches!(failure, Failure::Rejected(_)), "{failure:?}");
+}
+
+#[tokio::test]
+async fn a_redirect_is_followed_nowhere_and_named() {
+    let elsewhere =
+        "HTTP/1.1 302 X\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    let failure = sending(elsewhere.to_owned()).await;
+    assert!(
+        matches!(&failure, Failure::Misconfigured(why) if why.contains("302")),
+        "{failure:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_answer_without_an_end_is_not_read_to_it() {
+    let huge = http(
+        200,
+        &format!(r#"{{"ok":true,"result":"{}"}}"#, "x".repeat(33 << 20)),
+    );
+    let failure = sending(huge).await;
+    assert!(
+        matches!(&failure, Failure::Ambiguous(why) if why.contains("longer")),
+        "{failure:?}"
+    );
 }
 
 #[tokio::test]

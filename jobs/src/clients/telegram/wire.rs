@@ -1,0 +1,147 @@
+//! One call to the Bot API: typed on its way out, read by hand on its way back.
+//!
+//! teloxide says what a method takes. What it answers is more than any typed client of last year knows, and of it
+//! we need a number, a path or nothing; so an answer is JSON of a limited size, and a refusal its code, text and
+//! parameters ([`error`](super::error)).
+//!
+//! The token is part of every URL. No redirect is followed and no `Referer` is sent, so that nobody but the server
+//! of `telegram.api_url` is shown one; errors are stripped of their URLs.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures::{Stream, StreamExt};
+use reqwest::{Response, header::RETRY_AFTER, redirect::Policy};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+use serde_json::Value;
+use teloxide::requests::Payload;
+use url::Url;
+
+use super::{
+    Failure,
+    error::{self, Answer},
+};
+use crate::clients::cause::describe;
+
+/// For a connection to Telegram.
+const CONNECT: Duration = Duration::from_secs(5);
+/// Between two pieces of a file.
+const LONGEST_SILENCE: Duration = Duration::from_secs(30);
+/// A hundred updates with all that Telegram allows in each come to a few megabytes.
+const LARGEST_ANSWER: usize = 32 << 20;
+
+/// One bot at one server.
+#[derive(Debug, Clone)]
+pub(super) struct Wire {
+    http: reqwest::Client,
+    api_url: Url,
+    token: SecretString,
+    timeout: Duration,
+}
+
+impl Wire {
+    pub(super) fn new(
+        token: &SecretString,
+        api_url: &Url,
+        timeout: Duration,
+    ) -> Result<Self, reqwest::Error> {
+        let http = reqwest::Client::builder()
+            .connect_timeout(CONNECT)
+            .read_timeout(timeout.max(LONGEST_SILENCE).saturating_mul(3))
+            .redirect(Policy::none())
+            .referer(false)
+            .tcp_nodelay(true)
+            .build()?;
+        Ok(Self {
+            http,
+            api_url: api_url.clone(),
+            token: token.clone(),
+            timeout,
+        })
+    }
+
+    /// Calls a method; answers its `result`.
+    pub(super) async fn call<P: Payload + Serialize>(&self, payload: &P) -> Result<Value, Failure> {
+        self.call_for(self.timeout, payload).await
+    }
+
+    /// The same, with another limit on the whole.
+    pub(super) async fn call_for<P: Payload + Serialize>(
+        &self,
+        limit: Duration,
+        payload: &P,
+    ) -> Result<Value, Failure> {
+        let call = self
+            .http
+            .post(self.url(&[], [P::NAME]))
+            .timeout(limit)
+            .json(payload);
+        let response = call.send().await.map_err(lost)?;
+        let status = response.status().as_u16();
+        let retry_after = response
+            .headers()
+            .get(RETRY_AFTER)
+            .and_then(|value| value.to_str().ok()?.parse().ok());
+        let body = read(response, LARGEST_ANSWER).await?;
+        error::result(&Answer {
+            status,
+            retry_after,
+            body: &body,
+        })
+    }
+
+    /// The bytes of a file, by the path that Telegram gave for it. A refusal is its HTTP status.
+    pub(super) async fn file(
+        &self,
+        path: &str,
+    ) -> Result<Result<impl Stream<Item = Result<Bytes, String>> + use<>, u16>, Failure> {
+        let url = self.url(&["file"], path.split('/'));
+        let response = self.http.get(url).send().await.map_err(lost)?;
+        if !response.status().is_success() {
+            return Ok(Err(response.status().as_u16()));
+        }
+        let chunks = response.bytes_stream();
+        Ok(Ok(chunks.map(|chunk| chunk.map_err(|error| describe(&error)))))
+    }
+
+    /// `<api url>[/<before>]/bot<token>/<after>`. A path's slashes stay slashes: a server of one's own need not
+    /// take `%2F` for one. `.` and `..` are left out, so that no path leads out of the bot's own.
+    fn url<'a>(&self, before: &[&str], after: impl IntoIterator<Item = &'a str>) -> Url {
+        let mut url = self.api_url.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty()
+                .extend(before)
+                .push(&format!("bot{}", self.token.expose_secret()))
+                .extend(after);
+        }
+        url
+    }
+}
+
+/// A call whose answer did not come.
+fn lost(error: reqwest::Error) -> Failure {
+    let error = error.without_url();
+    if error.is_connect() {
+        Failure::NotSent(describe(&error))
+    } else {
+        Failure::Ambiguous(describe(&error))
+    }
+}
+
+/// The whole body, as long as it is no longer than `limit`.
+async fn read(mut response: Response, limit: usize) -> Result<Bytes, Failure> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response.chunk().await.map_err(lost)? {
+        if body.len() + chunk.len() > limit {
+            return Err(Failure::Ambiguous(format!(
+                "the answer is longer than {limit} bytes"
+            )));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}
+
+#[cfg(test)]
+mod tests;
