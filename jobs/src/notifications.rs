@@ -38,6 +38,9 @@ const GATHER: Duration = Duration::from_millis(1500);
 /// Refused photos that a message names one by one.
 const MOST_REJECTED: usize = 12;
 
+/// The same reply, waiting to be sent to the same chat.
+const MOST_REPEATS: i64 = 3;
+
 /// How far a training has come, in the user's terms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
@@ -104,7 +107,8 @@ impl Place {
 }
 
 /// Answers an update, once however often it is handled. `key` is the update's, or that of several updates which
-/// get one answer together (an album).
+/// get one answer together (an album). Behind [`MOST_REPEATS`] that say exactly this and wait to be sent nothing is put:
+/// whoever asks ten thousand times is not written to once a second for hours.
 pub(crate) async fn reply(
     tx: &mut PgConnection,
     user: UserId,
@@ -112,6 +116,9 @@ pub(crate) async fn reply(
     message: &Message,
     place: Place,
 ) -> Result<(), EnqueueError> {
+    if place == Place::New && notifications::replies_waiting(tx, user, message).await? >= MOST_REPEATS {
+        return Ok(());
+    }
     let new = New {
         user_id: user,
         avatar_id: None,

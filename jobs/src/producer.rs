@@ -18,6 +18,7 @@
 mod cancel;
 mod deliveries;
 mod drafts;
+mod guard;
 mod inbox;
 mod request_training;
 mod status;
@@ -30,6 +31,7 @@ use sqlx::PgPool;
 pub use cancel::{Cancellation, CancelledTraining};
 pub use deliveries::{Accepted, DeliveryQuery, Replay, Replayed};
 pub use drafts::{Draft, PhotoTaken, Retried};
+pub use guard::Handled;
 pub use inbox::{PollingLead, UpdateSignal};
 pub use request_training::Started;
 pub use status::{AvatarLine, LiveTraining, Stopped};

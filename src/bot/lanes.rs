@@ -1,10 +1,10 @@
 //! Lanes: each takes the next update of some chat, handles it, commits. Several in a process, several processes.
 
-use std::{panic::AssertUnwindSafe, time::Duration};
+use std::time::Duration;
 
-use futures::{FutureExt, future::join_all};
+use futures::future::join_all;
 use jobs::{
-    producer::{ProducerError, Turn, UpdateSignal},
+    producer::{Turn, UpdateSignal},
     trace::{self, TraceContext},
 };
 use metrics::{counter, histogram};
@@ -39,11 +39,13 @@ async fn listen(mut signal: UpdateSignal, ring: watch::Sender<()>) {
 }
 
 async fn lane(bot: &Bot, mut bell: watch::Receiver<()>, stop: &Stop) {
+    let mut chat = None;
     while !stop.is_draining() {
         // What rings from here on is heard below, so nothing falls between the look and the wait.
         bell.mark_unchanged();
-        match bot.producer.next_turn(&bot.rules).await {
+        match bot.producer.next_turn(&bot.rules, chat).await {
             Ok(Some(turn)) => {
+                chat = turn.chat_id().or(chat);
                 // A tap begins a trace: all that comes of it carries its id.
                 let context = TraceContext::new();
                 let span =
@@ -67,58 +69,14 @@ async fn wait(bell: &mut watch::Receiver<()>, stop: &Stop) {
 }
 
 /// One turn. Whatever goes wrong in it is rolled back and noted, and this lane goes on.
-async fn take(bot: &Bot, mut turn: Turn) {
-    let update_id = turn.update_id();
+async fn take(bot: &Bot, turn: Turn) {
     let begun = Instant::now();
-    let outcome = AssertUnwindSafe(handle(&mut turn)).catch_unwind().await;
-    let outcome = match outcome {
-        Ok(Ok(Handled::Done(tap))) => turn
-            .finish()
-            .await
-            .map(|()| tap)
-            .map_err(|problem| problem.to_string()),
-        Ok(Ok(Handled::Unreadable(why))) => {
-            warn!(
-                telegram.update_id = update_id,
-                "Update {update_id} cannot be read: {why}"
-            );
-            turn.finish_unreadable(&why)
-                .await
-                .map(|()| None)
-                .map_err(|problem| problem.to_string())
-        }
-        Ok(Err(problem)) => Err(problem.to_string()),
-        Err(_) => Err("its handling panicked".to_owned()),
-    };
+    let outcome = bot.producer.conclude(turn, dialogue::handle).await;
     histogram!("aisha_turn_seconds").record(begun.elapsed().as_secs_f64());
-    match outcome {
-        Ok(tap) => {
-            counter!("aisha_turns_total", "outcome" => "done").increment(1);
-            if let Some(tap) = tap {
-                answer(bot, tap);
-            }
-        }
-        Err(why) => {
-            counter!("aisha_turns_total", "outcome" => "failed").increment(1);
-            if let Err(problem) = bot.producer.turn_failed(update_id, &why).await {
-                warn!(
-                    telegram.update_id = update_id,
-                    "Handling update {update_id} failed ({why}), and so did noting it: {problem}"
-                );
-            }
-        }
-    }
-}
-
-enum Handled {
-    Done(Option<Tap>),
-    Unreadable(String),
-}
-
-async fn handle(turn: &mut Turn) -> Result<Handled, ProducerError> {
-    match dialogue::read(turn.body()) {
-        Ok(update) => Ok(Handled::Done(dialogue::handle(turn, update).await?)),
-        Err(why) => Ok(Handled::Unreadable(why)),
+    let word = if outcome.is_some() { "done" } else { "failed" };
+    counter!("aisha_turns_total", "outcome" => word).increment(1);
+    if let Some(Some(tap)) = outcome {
+        answer(bot, tap);
     }
 }
 

@@ -1,6 +1,6 @@
 //! What Telegram's refusals mean for a message, for its chat and for its job.
 
-use aisha::simulators::telegram::{Fault, FaultAction, Known};
+use aisha::simulators::telegram::{Fault, FaultAction, Known, SimUser};
 use jobs::NotifyUser;
 use jobs::enqueue::enqueue;
 use jobs::producer::Place;
@@ -249,9 +249,82 @@ async fn q23_a_wait_longer_than_any_calendar_is_a_long_silence_of_that_chat() {
     let silence: f64 = core
         .look("select extract(epoch from quiet_until - now())::float8 from users")
         .await;
-    assert!(silence > 1e9, "{silence}");
+    // A week: no wait of Telegram's own comes near it.
+    assert!((600_000.0..=604_800.0).contains(&silence), "{silence}");
     assert_ne!(
         core.look::<String>("select state::text from jobs").await,
         "running"
     );
+}
+
+/// The news that a training ended, and what became of it after one look at Telegram.
+async fn final_that_meets(core: &Core, name: &str, code: u16, description: &str) -> (SimUser, String) {
+    let person = core.person();
+    let job = say(core, &person, name).await;
+    sqlx::query("update notifications set kind = 'final' where outcome is null")
+        .execute(core.pool())
+        .await
+        .unwrap();
+    let action = FaultAction::Error {
+        code,
+        description: description.to_owned(),
+        parameters: None,
+    };
+    core.telegram
+        .control()
+        .inject(Fault::on("sendMessage", action).in_chat(person.id()));
+    let worker = core.worker();
+    worker.run_last_attempt(job).await;
+    let outcome = core
+        .look("select outcome from notifications where kind = 'final' order by seq desc limit 1")
+        .await;
+    (person, outcome)
+}
+
+#[tokio::test]
+async fn an_ending_that_never_arrived_is_told_when_its_reader_writes_whatever_kept_it() {
+    let core = Core::new().await;
+    for (code, description, outcome) in [
+        (400, "Bad Request: USER_IS_BLOCKED", "unreachable"),
+        (400, "Bad Request: PEER_ID_INVALID", "unreachable"),
+        (400, "Bad Request: INPUT_USER_DEACTIVATED", "unreachable"),
+        (400, "Bad Request: invalid user_id specified", "unreachable"),
+        (400, "Bad Request: a rule of next year", "rejected"),
+        (500, "Internal Server Error", "undeliverable"),
+    ] {
+        let (ann, became) = final_that_meets(&core, "Lisa", code, description).await;
+        assert_eq!(became, outcome, "{description}");
+        assert_eq!(heard(&core, &ann).len(), 0, "{description}");
+        core.turn_of(&ann).await.finish().await.unwrap();
+        core.worker().drain_through_time().await;
+        assert_eq!(
+            heard(&core, &ann),
+            ["✅ Lisa: the avatar is ready."],
+            "{description}"
+        );
+        core.turn_of(&ann).await.finish().await.unwrap();
+        core.worker().drain_through_time().await;
+        assert_eq!(heard(&core, &ann).len(), 1, "told once: {description}");
+    }
+}
+
+#[tokio::test]
+async fn an_ending_that_is_refused_twice_is_not_brought_at_every_word() {
+    let core = Core::new().await;
+    let (ann, became) = final_that_meets(&core, "Lisa", 400, "Bad Request: a rule of next year").await;
+    assert_eq!(became, "rejected");
+    let action = FaultAction::Error {
+        code: 400,
+        description: "Bad Request: a rule of next year".to_owned(),
+        parameters: None,
+    };
+    core.telegram.control().inject(Fault {
+        times: None,
+        ..Fault::on("sendMessage", action)
+    });
+    for _ in 0..3 {
+        core.turn_of(&ann).await.finish().await.unwrap();
+        core.worker().drain_through_time().await;
+    }
+    assert_eq!(attempts(&core, "sendMessage"), 2);
 }

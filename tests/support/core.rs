@@ -86,7 +86,7 @@ impl Core {
         );
         let mut turn = self
             .producer
-            .next_turn(&self.rules)
+            .next_turn(&self.rules, None)
             .await
             .expect("take")
             .expect("a turn");
@@ -114,7 +114,7 @@ impl Core {
                 .await
                 .expect("the gender")
         );
-        assert!(turn.name(draft, "Lisa").await.expect("the name"));
+        assert!(turn.name(draft, "Lisa", None).await.expect("the name"));
         turn.finish().await.expect("commit");
         draft
     }

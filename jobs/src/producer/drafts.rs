@@ -86,10 +86,27 @@ impl Turn {
         Ok(avatars::set_gender(&mut self.tx, user, avatar, Some(gender)).await?)
     }
 
-    /// Answers the third question.
-    pub async fn name(&mut self, avatar: AvatarId, name: &str) -> Result<bool, ProducerError> {
+    /// Answers the third question, by the user's message of this number.
+    pub async fn name(
+        &mut self,
+        avatar: AvatarId,
+        name: &str,
+        message: Option<i64>,
+    ) -> Result<bool, ProducerError> {
         let user = self.user()?;
-        Ok(avatars::set_name(&mut self.tx, user, avatar, Some(name)).await?)
+        Ok(avatars::set_name(&mut self.tx, user, avatar, Some(name), message).await?)
+    }
+
+    /// Whether the draft has its name from the user's message of this number.
+    pub async fn is_named_by(&mut self, avatar: AvatarId, message: i64) -> Result<bool, ProducerError> {
+        let user = self.user()?;
+        Ok(avatars::is_named_by(&mut self.tx, user, avatar, message).await?)
+    }
+
+    /// The draft's name was corrected: the photo step says the new one, where it stands.
+    pub async fn show_new_name(&mut self, draft: &Draft) -> Result<(), ProducerError> {
+        notifications::photos_changed(&mut self.tx, draft.id, &self.rules.photos).await?;
+        Ok(())
     }
 
     /// Takes an answer back. The type has no "open" in the database: it is asked again and keeps its answer until
@@ -101,7 +118,7 @@ impl Turn {
                 .await?
                 .is_some_and(|draft| draft.id == avatar),
             Step::Gender => avatars::set_gender(&mut self.tx, user, avatar, None).await?,
-            Step::Name => avatars::set_name(&mut self.tx, user, avatar, None).await?,
+            Step::Name => avatars::set_name(&mut self.tx, user, avatar, None, None).await?,
         };
         if taken_back {
             // The photo counter must not come back over the question that takes its place.
@@ -134,6 +151,11 @@ impl Turn {
         enqueue_for(&mut self.tx, user, &StorePhoto::new(photo)).await?;
         notifications::photos_changed(&mut self.tx, draft.id, &self.rules.photos).await?;
         Ok(PhotoTaken::Yes)
+    }
+
+    /// Whether the draft has had this photo, whatever became of it.
+    pub async fn has_photo(&mut self, draft: &Draft, unique_id: &str) -> Result<bool, ProducerError> {
+        Ok(photos::is_known(&mut self.tx, draft.id, unique_id).await?)
     }
 
     /// Shows the photo step, which counts from now on.

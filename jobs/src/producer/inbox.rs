@@ -69,11 +69,16 @@ impl Producer {
         }
     }
 
-    /// The oldest update that is the next of its chat. Different chats can be taken at the same time, by any
-    /// number of processes; of one chat only one update is out at a time.
-    pub async fn next_turn(&self, rules: &Arc<Rules>) -> Result<Option<Turn>, ProducerError> {
+    /// The next update of some chat. Different chats can be taken at the same time, by any number of processes; of
+    /// one chat only one update is out at a time. `after` is the chat that the caller had last: the others come
+    /// before it, so that no chat keeps a caller to itself.
+    pub async fn next_turn(
+        &self,
+        rules: &Arc<Rules>,
+        after: Option<i64>,
+    ) -> Result<Option<Turn>, ProducerError> {
         let mut tx = database::begin(&self.pool).await?;
-        match updates::take(&mut tx).await? {
+        match updates::take(&mut tx, after.unwrap_or(i64::MIN)).await? {
             Some(update) => Ok(Some(Turn::new(tx, update, Arc::clone(rules)))),
             None => Ok(None),
         }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use sqlx::{Postgres, Transaction};
+use tracing::warn;
 
 use super::{ProducerError, Rules};
 use crate::{
@@ -23,6 +24,7 @@ pub struct Turn {
     pub(super) tx: Transaction<'static, Postgres>,
     pub(super) rules: Arc<Rules>,
     update_id: i64,
+    chat_id: Option<i64>,
     body: Value,
     user: Option<UserId>,
     replies: u32,
@@ -51,6 +53,7 @@ impl Turn {
             tx,
             rules,
             update_id: update.update_id,
+            chat_id: update.chat_id,
             body: update.body,
             user: None,
             replies: 0,
@@ -60,6 +63,11 @@ impl Turn {
     /// Telegram's id of the update.
     pub const fn update_id(&self) -> i64 {
         self.update_id
+    }
+
+    /// The chat in whose order it is; `None`: in nobody's.
+    pub const fn chat_id(&self) -> Option<i64> {
+        self.chat_id
     }
 
     /// The update as it came.
@@ -72,8 +80,9 @@ impl Turn {
         &self.rules
     }
 
-    /// Notes who is speaking; every intent acts for them. Who was away hears how their trainings ended meanwhile.
-    pub async fn sender(&mut self, sender: &Sender) -> Result<(), ProducerError> {
+    /// Notes who is speaking; every intent acts for them. Who could not be told how a training ended is told now.
+    /// Answers their language.
+    pub async fn sender(&mut self, sender: &Sender) -> Result<Locale, ProducerError> {
         let seen = users::Seen {
             telegram_id: sender.telegram_id,
             username: sender.username.as_deref(),
@@ -81,11 +90,9 @@ impl Turn {
             locale: sender.locale,
         };
         let known = users::seen(&mut self.tx, &seen).await?;
-        if known.was_unreachable {
-            notifications::resume_finals(&mut self.tx, known.id).await?;
-        }
+        notifications::resume_finals(&mut self.tx, known.id).await?;
         self.user = Some(known.id);
-        Ok(())
+        Ok(Locale::from_code(&known.language))
     }
 
     /// The user blocked the bot or deleted the chat: nothing more is sent until they come back.
@@ -130,10 +137,23 @@ impl Turn {
         Ok(())
     }
 
-    /// Commits that the update cannot be read and is left at that.
-    pub async fn finish_unreadable(mut self, why: &str) -> Result<(), ProducerError> {
-        updates::handled(&mut self.tx, self.update_id, Some(why)).await?;
+    /// Commits everything, and what of the update was not understood.
+    pub async fn finish_noting(mut self, not_understood: &str) -> Result<(), ProducerError> {
+        updates::handled(&mut self.tx, self.update_id, Some(not_understood)).await?;
+        reach(Point::TurnBeforeCommit);
         self.tx.commit().await?;
         Ok(())
+    }
+
+    /// Undoes everything, and returns when the locks of this turn are gone.
+    pub async fn abandon(self) {
+        let update_id = self.update_id;
+        if let Err(problem) = self.tx.rollback().await {
+            // The connection is broken: its end is the rollback.
+            warn!(
+                telegram.update_id = update_id,
+                "The turn of update {update_id} was not rolled back in order: {problem}"
+            );
+        }
     }
 }

@@ -131,22 +131,48 @@ pub(crate) async fn set_gender(
     Ok(changed.rows_affected() == 1)
 }
 
-/// Answers the third question; `None` takes the answer back.
+/// Answers the third question, by a message of the user's; `None` takes the answer back.
 pub(crate) async fn set_name(
     tx: &mut PgConnection,
     user: UserId,
     id: AvatarId,
     name: Option<&str>,
+    message: Option<i64>,
 ) -> Result<bool, sqlx::Error> {
     let changed = sqlx::query!(
-        "update avatars set name = $3, updated_at = now() where id = $1 and user_id = $2 and status = 'draft'",
+        r#"
+        update avatars set name = $3, name_message_id = $4, updated_at = now()
+         where id = $1 and user_id = $2 and status = 'draft'
+        "#,
         id.0,
         user.0,
         name,
+        message,
     )
     .execute(tx)
     .await?;
     Ok(changed.rows_affected() == 1)
+}
+
+/// Whether this message of the user's gave their draft its name.
+pub(crate) async fn is_named_by(
+    tx: &mut PgConnection,
+    user: UserId,
+    id: AvatarId,
+    message: i64,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        select exists (select from avatars
+                        where id = $1 and user_id = $2 and status = 'draft' and name is not null
+                          and name_message_id = $3) as "is_named!"
+        "#,
+        id.0,
+        user.0,
+        message,
+    )
+    .fetch_one(tx)
+    .await
 }
 
 /// Throws a draft away, its photo rows with it. `None`: there was no such draft; else its name, if it had one.

@@ -75,6 +75,25 @@ pub(crate) async fn insert(
     .await
 }
 
+/// How many replies that say exactly this wait for their first send.
+pub(crate) async fn replies_waiting(
+    tx: &mut PgConnection,
+    user: UserId,
+    message: &Message,
+) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        select count(*) as "count!" from notifications
+         where user_id = $1 and closed_at is null and kind = 'reply' and delivered_revision = 0
+           and message_id is null and sending_since is null and message = $2
+        "#,
+        user.0,
+        Json(message) as _,
+    )
+    .fetch_one(tx)
+    .await
+}
+
 /// What an open message is about: `avatar_photos` counters are about an avatar, progress about a training.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum About {
@@ -359,7 +378,9 @@ pub(crate) async fn close_all(tx: &mut PgConnection, user: UserId) -> Result<(),
     Ok(())
 }
 
-/// Opens the user's final messages again that never reached them because they were away; oldest first.
+/// Opens the user's final messages again that never reached them; oldest first. What was lost because they were away
+/// comes as often as they return. What Telegram refused, or could not take for too long, comes once more: refused
+/// again, it would be refused at each of their messages.
 pub(crate) async fn reopen_finals(
     tx: &mut PgConnection,
     user: UserId,
@@ -368,8 +389,11 @@ pub(crate) async fn reopen_finals(
         r#"
         with reopened as (
             update notifications
-               set closed_at = null, outcome = null, sending_since = null, updated_at = now()
-             where user_id = $1 and kind = 'final' and outcome = 'unreachable' and delivered_revision = 0
+               set closed_at = null, outcome = null, sending_since = null, updated_at = now(),
+                   reopened_at = case when outcome = 'unreachable' then reopened_at else now() end
+             where user_id = $1 and kind = 'final' and delivered_revision = 0
+               and outcome in ('unreachable', 'rejected', 'undeliverable')
+               and (outcome = 'unreachable' or reopened_at is null)
             returning id, seq
         )
         select id as "id!: NotificationId" from reopened order by seq

@@ -68,6 +68,23 @@ pub(crate) async fn rejected(tx: &mut PgConnection, avatar: AvatarId) -> Result<
     .await
 }
 
+/// Whether the avatar knows this photo, whatever became of it.
+pub(crate) async fn is_known(
+    tx: &mut PgConnection,
+    avatar: AvatarId,
+    file_unique_id: &str,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        select exists (select from avatar_photos where avatar_id = $1 and file_unique_id = $2) as "is_known!"
+        "#,
+        avatar.0,
+        file_unique_id
+    )
+    .fetch_one(tx)
+    .await
+}
+
 /// Why the avatar refused this photo. `None`: it did not, or does not know it.
 pub(crate) async fn refusal(
     tx: &mut PgConnection,

@@ -47,31 +47,17 @@ pub(crate) async fn store(tx: &mut PgConnection, updates: &[Incoming]) -> Result
 #[derive(Debug)]
 pub(crate) struct Stored {
     pub update_id: i64,
+    /// `None`: it belongs to no chat.
+    pub chat_id: Option<i64>,
     pub body: Value,
 }
 
-/// Takes the oldest update that is the first open one of its chat, and locks it until the transaction ends.
-///
-/// No further lock is needed for the order: while somebody holds a chat's first open row, it is skipped as
-/// locked, and the chat's later rows are not its first.
-pub(crate) async fn take(tx: &mut PgConnection) -> Result<Option<Stored>, sqlx::Error> {
-    sqlx::query_as!(
-        Stored,
-        r#"
-        select update_id, body
-          from telegram_updates u
-         where handled_at is null
-           and (retry_at is null or retry_at <= now())
-           and not exists (select from telegram_updates earlier
-                            where earlier.chat_id = u.chat_id and earlier.update_id < u.update_id
-                              and earlier.handled_at is null)
-         order by update_id
-         limit 1
-           for update of u skip locked
-        "#
-    )
-    .fetch_optional(tx)
-    .await
+/// Takes the first open update of a chat that nobody holds, and locks it until the transaction ends. Chats take
+/// turns: those after `chat` come first.
+pub(crate) async fn take(tx: &mut PgConnection, chat: i64) -> Result<Option<Stored>, sqlx::Error> {
+    sqlx::query_file_as!(Stored, "src/store/sql/take_update.sql", chat)
+        .fetch_optional(tx)
+        .await
 }
 
 /// The update has had its effect, in this transaction; or never will, for the reason in `error`. The caller has taken it.

@@ -18,23 +18,25 @@ pub(crate) struct Seen<'a> {
 #[derive(Debug)]
 pub(crate) struct Known {
     pub id: UserId,
-    /// Until this moment nothing could be sent to them.
-    pub was_unreachable: bool,
+    /// What they are spoken to in.
+    pub language: String,
 }
 
 /// Notes that somebody is there: made at the first contact, refreshed at each. Who writes to us can be reached.
+///
+/// The language is the first that Telegram tells of them: a person with two devices has two, and a wizard that
+/// changes its language between two questions is worse than one that keeps the wrong one.
 pub(crate) async fn seen(tx: &mut PgConnection, user: &Seen<'_>) -> Result<Known, sqlx::Error> {
     sqlx::query_as!(
         Known,
         r#"
-        with before as (select unreachable_at from users where telegram_id = $1)
-        insert into users (telegram_id, username, first_name, language)
-        values ($1, $2, $3, coalesce($4, 'en'))
+        insert into users (telegram_id, username, first_name, language, language_is_told)
+        values ($1, $2, $3, coalesce($4, 'en'), $4::text is not null)
         on conflict (telegram_id) do update
-           set username = excluded.username, first_name = excluded.first_name,
-               language = coalesce($4, users.language), unreachable_at = null, updated_at = now()
-        returning id as "id: UserId",
-                  coalesce((select unreachable_at is not null from before), false) as "was_unreachable!"
+           set username = excluded.username, first_name = excluded.first_name, unreachable_at = null, updated_at = now(),
+               language = case when users.language_is_told then users.language else excluded.language end,
+               language_is_told = users.language_is_told or excluded.language_is_told
+        returning id as "id: UserId", language
         "#,
         user.telegram_id,
         user.username,

@@ -190,12 +190,9 @@ fn unreadable(answer: &Answer<'_>) -> Failure {
     }
 }
 
-/// The beginning of a foreign text, on one line.
+/// The beginning of a foreign text.
 fn clipped(text: &str) -> String {
-    text.chars()
-        .take(LONGEST_TEXT)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
+    text.chars().take(LONGEST_TEXT).collect()
 }
 
 /// The verdict for jobs that have no better idea.
