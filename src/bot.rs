@@ -20,6 +20,7 @@ use jobs::{
 };
 use tracing::{info, warn};
 
+use self::hearing::Hearing;
 use crate::{
     connect,
     exit::Failure,
@@ -32,9 +33,12 @@ use crate::{
 
 mod commands;
 mod dialogue;
+mod hearing;
+mod incoming;
 mod intake;
 mod lanes;
 mod photos;
+mod visible;
 mod wizard;
 
 /// Chats that one bot process handles at the same moment. A turn takes milliseconds.
@@ -65,6 +69,7 @@ struct Bot {
     rules: Arc<Rules>,
     telegram: TelegramClient,
     texts: Texts,
+    hearing: Hearing,
 }
 
 /// Runs the role to its end.
@@ -77,8 +82,13 @@ pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
     open_files::raise();
     let stop = Stop::at_signals(settings.grace).context("signals cannot be listened to")?;
     let database = connect::database(&settings.database, "bot").await?;
+    let hearing = Hearing::new(settings.updates.longest_question());
     if let Some(listen) = settings.health_listen {
+        let ears = hearing.clone();
         Health::new(database.clone(), stop.clone(), metrics)
+            .and("telegram", move || {
+                std::future::ready(ears.problem().map_or(Ok(()), Err))
+            })
             .serve_on(listen)
             .await?;
     }
@@ -89,12 +99,14 @@ pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
         telegram: TelegramClient::new(token, api, settings.telegram.timeout)
             .context("no HTTP client can be made")?,
         texts: Texts::load().context("the texts are broken")?,
+        hearing,
     };
     info!("The bot is running");
     let work = async {
         tokio::join!(
             announce(&bot, &settings.updates, &stop),
-            lanes::run(&bot, LANES, &stop)
+            lanes::run(&bot, LANES, &stop),
+            bot.hearing.show(&stop)
         )
     };
     tokio::select! {
@@ -116,11 +128,14 @@ async fn announce(bot: &Bot, updates: &TelegramUpdates, stop: &Stop) {
                 url: url.clone(),
                 secret: secret.clone(),
             };
-            until_done("register the webhook", stop, || {
+            bot.hearing.begin();
+            until_done(bot, "register the webhook", stop, || {
                 bot.telegram.take_updates_by(&intake)
             })
             .await;
-            until_done("set the menu", stop, || menu(bot)).await;
+            // From here on Telegram speaks to `aisha web`.
+            bot.hearing.end();
+            until_done(bot, "set the menu", stop, || menu(bot)).await;
         }
     }
 }
@@ -147,13 +162,14 @@ async fn menu(bot: &Bot) -> Result<(), jobs::telegram::Failure> {
 }
 
 /// Tries until it works or the role stops: Telegram may be away while we start.
-async fn until_done<F>(what: &str, stop: &Stop, call: impl Fn() -> F)
+async fn until_done<F>(bot: &Bot, what: &str, stop: &Stop, call: impl Fn() -> F)
 where
     F: Future<Output = Result<(), jobs::telegram::Failure>>,
 {
     let mut pause = Duration::from_secs(1);
     while !stop.is_draining() {
         let Err(failure) = call().await else { return };
+        bot.hearing.failed(&failure);
         warn!("Telegram did not let us {what}, next try in {pause:?}: {failure}");
         pause_unless_stopped(pause, stop).await;
         pause = (pause * 2).min(Duration::from_mins(1));

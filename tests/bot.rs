@@ -1,8 +1,11 @@
 //! The bot as its users know it: real processes (`aisha bot`, `aisha worker`) between a person played at the
 //! Telegram simulator and a real Postgres and S3 server.
 
+mod cases;
+mod hearing;
 mod inbox;
 mod photos;
 mod stage;
 mod training;
+mod turns;
 mod wizard;

@@ -7,7 +7,12 @@ welcome =
     👋 Hello, <b>{ $first_name }</b>!
 
     I train your personal AI avatar from { $min }–{ $max } photos. A few questions, your photos, and I do the rest and write to you when the avatar is ready.
+welcome-nameless =
+    👋 <b>Hello!</b>
+
+    I train your personal AI avatar from { $min }–{ $max } photos. A few questions, your photos, and I do the rest and write to you when the avatar is ready.
 welcome-back = 👋 Welcome back, <b>{ $first_name }</b>!
+welcome-back-nameless = 👋 <b>Welcome back!</b>
 draft-waits = An unfinished avatar is waiting for you: { $avatar }.
 help =
     I train AI avatars from photos.

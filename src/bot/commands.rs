@@ -8,11 +8,51 @@ use jobs::{
 
 use super::{photos::small, wizard};
 
+/// What one can ask for at any moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Command {
+    Start,
+    Status,
+    Cancel,
+    Help,
+    /// Looks like a command and is none.
+    Unknown,
+}
+
+impl Command {
+    /// The command in `/start`, `/Start@our_bot` and `/start payload`; phones begin words with a capital, and people
+    /// type the word alone, in their language. `None`: it is no command.
+    pub(super) fn of(text: &str) -> Option<Self> {
+        let (word, is_marked) = match text.trim().strip_prefix('/') {
+            Some(rest) => (rest.split_whitespace().next().unwrap_or_default(), true),
+            None => (text.trim(), false),
+        };
+        let word = word.split('@').next().unwrap_or(word).to_lowercase();
+        match word.as_str() {
+            "start" | "старт" => Some(Self::Start),
+            "status" | "статус" => Some(Self::Status),
+            "cancel" | "отмена" | "отменить" => Some(Self::Cancel),
+            "help" | "помощь" | "справка" => Some(Self::Help),
+            _ => is_marked.then_some(Self::Unknown),
+        }
+    }
+}
+
+/// Does what was asked for.
+pub(super) async fn run(turn: &mut Turn, command: Command, first_name: &str) -> Result<(), ProducerError> {
+    match command {
+        Command::Start => start(turn, first_name).await,
+        Command::Status => status(turn, Place::New).await,
+        Command::Cancel => cancel(turn).await,
+        Command::Help => help(turn).await,
+        Command::Unknown => unknown(turn).await,
+    }
+}
+
 /// Greets, and offers to go on or to begin; a newcomer gets the first question at once.
-pub(super) async fn start(turn: &mut Turn, first_name: &str) -> Result<(), ProducerError> {
-    let first_name = first_name.to_owned();
+async fn start(turn: &mut Turn, first_name: &str) -> Result<(), ProducerError> {
     let message = if let Some(draft) = turn.draft().await? {
-        Message::new(Phrase::WelcomeBack { first_name })
+        Message::new(welcome_back(first_name))
             .and(Phrase::DraftWaits {
                 avatar: Phrase::avatar(draft.name.as_deref()),
             })
@@ -23,13 +63,30 @@ pub(super) async fn start(turn: &mut Turn, first_name: &str) -> Result<(), Produ
     } else if turn.avatars().await?.is_empty() {
         let photos = &turn.rules().photos().photos;
         let (min, max) = (small(*photos.start()), small(*photos.end()));
-        wizard::ask_type(None).after([Phrase::Welcome { first_name, min, max }])
+        let welcome = if first_name.is_empty() {
+            Phrase::WelcomeNameless { min, max }
+        } else {
+            let first_name = first_name.to_owned();
+            Phrase::Welcome { first_name, min, max }
+        };
+        wizard::ask_type(None).after([welcome])
     } else {
-        Message::new(Phrase::WelcomeBack { first_name })
+        Message::new(welcome_back(first_name))
             .button(Phrase::ButtonCreate {}, Action::Create)
             .button(Phrase::ButtonStatus {}, Action::Status)
     };
     turn.reply(&message, Place::New).await
+}
+
+/// A name may be empty: an account that is being deleted, or one of marks that nobody sees.
+fn welcome_back(first_name: &str) -> Phrase {
+    if first_name.is_empty() {
+        Phrase::WelcomeBackNameless {}
+    } else {
+        Phrase::WelcomeBack {
+            first_name: first_name.to_owned(),
+        }
+    }
 }
 
 /// How the user's avatars are doing.
@@ -60,7 +117,7 @@ pub(super) async fn status(turn: &mut Turn, place: Place) -> Result<(), Producer
 }
 
 /// Throws the draft away; without one, offers to stop a training as long as that is possible.
-pub(super) async fn cancel(turn: &mut Turn) -> Result<(), ProducerError> {
+async fn cancel(turn: &mut Turn) -> Result<(), ProducerError> {
     if let Some(draft) = turn.draft().await? {
         return discard(turn, draft.id, Place::New).await.map(drop);
     }
@@ -131,7 +188,7 @@ pub(super) async fn stop(
 }
 
 /// What the bot does.
-pub(super) async fn help(turn: &mut Turn) -> Result<(), ProducerError> {
+async fn help(turn: &mut Turn) -> Result<(), ProducerError> {
     let limits = turn.rules().photos();
     let (min, max) = (small(*limits.photos.start()), small(*limits.photos.end()));
     let megabytes = small(limits.bytes / 1_000_000);
@@ -140,7 +197,38 @@ pub(super) async fn help(turn: &mut Turn) -> Result<(), ProducerError> {
 }
 
 /// A command that nobody knows.
-pub(super) async fn unknown(turn: &mut Turn) -> Result<(), ProducerError> {
+async fn unknown(turn: &mut Turn) -> Result<(), ProducerError> {
     turn.reply(&Message::new(Phrase::UnknownCommand {}), Place::New)
         .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_its_word_however_it_is_written_and_whatever_follows() {
+        let cases = [
+            ("/start", Command::Start),
+            ("/start abc", Command::Start),
+            ("/start@aisha_bot", Command::Start),
+            ("/START", Command::Start),
+            ("/Start ", Command::Start),
+            ("Старт", Command::Start),
+            ("/старт", Command::Start),
+            ("статус", Command::Status),
+            (" Отмена\n", Command::Cancel),
+            ("CANCEL", Command::Cancel),
+            ("/Help@aisha_bot please", Command::Help),
+            ("помощь", Command::Help),
+            ("/", Command::Unknown),
+            ("/frobnicate", Command::Unknown),
+        ];
+        for (text, command) in cases {
+            assert_eq!(Command::of(text), Some(command), "{text:?}");
+        }
+        for text in ["Anna", "start now", "", "старт!", "Helpful", "1/2"] {
+            assert_eq!(Command::of(text), None, "{text:?}");
+        }
+    }
 }

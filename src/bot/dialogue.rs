@@ -4,23 +4,30 @@
 //! message ─┬─ /start /status /cancel /help ─▶ commands.rs
 //!          ├─ photo, image file ────────────▶ photos.rs
 //!          └─ text ─────────────────────────▶ wizard.rs: the name, else a hint
+//! edited ──── the name, a command ──────────▶ the same
 //! tap ─────── Action ──────────────────────▶ wizard.rs, commands.rs
 //! block ───── the user cannot be reached any more
 //! ```
 //!
 //! There is no state but the draft avatar: what it lacks is what the wizard asks next. Taps carry the avatar that
 //! they are about, so one on an old message acts on that or on nothing.
+//!
+//! Whoever writes in their private chat gets an answer, also when nobody understands what they sent; that is then
+//! logged, counted, and kept with the update.
 
 use jobs::{
     domain::Action,
-    producer::{Place, ProducerError, Sender, Turn},
+    producer::{Handled, Place, ProducerError, Turn},
     texts::{Locale, Phrase},
 };
-use serde::Deserialize;
-use serde_json::Value;
-use teloxide::types::{CallbackQuery, ChatMemberKind, ChatMemberUpdated, Message, Update, UpdateKind, User};
+use metrics::counter;
+use tracing::warn;
 
-use super::{commands, photos, wizard};
+use super::{
+    commands::{self, Command},
+    incoming::{self, Content, Incoming, Message, TapPlace},
+    photos, wizard,
+};
 
 /// A pressed button that waits for its answer.
 #[derive(Debug)]
@@ -31,134 +38,118 @@ pub(super) struct Tap {
     pub toast: Option<Phrase>,
 }
 
-/// The raw update as one of Telegram's types, or why it is none.
-pub(super) fn read(body: &Value) -> Result<Update, String> {
-    // From the borrowed value: teloxide wants to borrow the name of the update's kind.
-    let update = Update::deserialize(body).map_err(|problem| problem.to_string())?;
-    match &update.kind {
-        UpdateKind::Error(_) => Err("its kind is unknown, or a field of it is".to_owned()),
-        _ => Ok(update),
-    }
-}
-
 /// Handles one update. Groups, channels and everything that is not spoken to us are left alone.
-pub(super) async fn handle(turn: &mut Turn, update: Update) -> Result<Option<Tap>, ProducerError> {
-    match update.kind {
-        UpdateKind::Message(message) if message.chat.is_private() => {
-            on_message(turn, &message).await?;
-            Ok(None)
+pub(super) async fn handle(turn: &mut Turn) -> Result<Handled<Option<Tap>>, ProducerError> {
+    let (after, not_understood) = match incoming::read(turn.body()) {
+        Incoming::Message(message) => (None, on_message(turn, &message).await?),
+        Incoming::Edited(message) => {
+            on_edit(turn, &message).await?;
+            (None, None)
         }
-        UpdateKind::CallbackQuery(query) => on_tap(turn, query).await.map(Some),
-        UpdateKind::MyChatMember(change) if change.chat.is_private() => {
-            on_membership(turn, &change).await?;
-            Ok(None)
+        Incoming::Tap(tap) => (on_tap(turn, &tap).await?, None),
+        Incoming::Membership {
+            sender,
+            is_gone: true,
+        } => {
+            turn.sender_left(sender.telegram_id).await?;
+            (None, None)
         }
-        _ => Ok(None),
-    }
-}
-
-async fn on_message(turn: &mut Turn, message: &Message) -> Result<(), ProducerError> {
-    let Some(from) = &message.from else { return Ok(()) };
-    turn.sender(&sender(from)).await?;
-    if let Some(sizes) = message.photo() {
-        return photos::on_photo(turn, message, sizes).await;
-    }
-    if let Some(file) = message.document() {
-        return photos::on_file(turn, message, file).await;
-    }
-    match message.text() {
-        Some(text) => match command(text) {
-            Some("start") => commands::start(turn, &from.first_name).await,
-            Some("status") => commands::status(turn, Place::New).await,
-            Some("cancel") => commands::cancel(turn).await,
-            Some("help") => commands::help(turn).await,
-            Some(_) => commands::unknown(turn).await,
-            None => wizard::on_text(turn, text).await,
-        },
-        None => photos::on_something_else(turn, message).await,
-    }
-}
-
-async fn on_tap(turn: &mut Turn, query: CallbackQuery) -> Result<Tap, ProducerError> {
-    turn.sender(&sender(&query.from)).await?;
-    // Instead of the message with the button, so that a question makes room for the next one. Of a message that is
-    // too old Telegram says too little to know that it is ours and can be edited.
-    let place = query
-        .regular_message()
-        .map_or(Place::New, |message| Place::InsteadOf(i64::from(message.id.0)));
-    let action = query.data.as_deref().unwrap_or_default().parse();
-    let toast = match action {
-        Ok(Action::Create) => wizard::open(turn, place).await?,
-        Ok(Action::NewDraft(kind)) => wizard::new_draft(turn, kind, place).await?,
-        Ok(Action::ChooseType(avatar, kind)) => wizard::choose_type(turn, avatar, kind, place).await?,
-        Ok(Action::ChooseGender(avatar, gender)) => {
-            wizard::choose_gender(turn, avatar, gender, place).await?
+        Incoming::Membership {
+            sender,
+            is_gone: false,
+        } => {
+            turn.sender(&sender).await?;
+            (None, None)
         }
-        Ok(Action::Back(avatar, step)) => wizard::back(turn, avatar, step, place).await?,
-        Ok(Action::Discard(avatar)) => commands::discard(turn, avatar, place).await?,
-        Ok(Action::Start(avatar)) => wizard::start_training(turn, avatar, place).await?,
-        Ok(Action::Retry(avatar)) => wizard::retry(turn, avatar).await?,
-        Ok(Action::Stop(training)) => commands::stop(turn, training, place).await?,
-        Ok(Action::Status) => {
-            commands::status(turn, place).await?;
-            None
-        }
-        Err(_) => wizard::stale(turn).await?,
+        Incoming::Elsewhere => (None, None),
+        Incoming::Unknown(what) => (None, Some(what)),
     };
-    Ok(Tap {
-        query_id: query.id.0,
-        locale: locale(&query.from).unwrap_or(Locale::En),
-        toast,
+    if let Some(what) = &not_understood {
+        let update_id = turn.update_id();
+        counter!("aisha_telegram_updates_total", "verdict" => "not_understood").increment(1);
+        warn!(
+            telegram.update_id = update_id,
+            "Update {update_id} is not understood: {what}"
+        );
+    }
+    Ok(Handled {
+        after,
+        not_understood,
     })
 }
 
-async fn on_membership(turn: &mut Turn, change: &ChatMemberUpdated) -> Result<(), ProducerError> {
-    match change.new_chat_member.kind {
-        ChatMemberKind::Banned(_) | ChatMemberKind::Left => turn.sender_left(change.chat.id.0).await,
-        _ => turn.sender(&sender(&change.from)).await,
-    }
-}
-
-fn sender(user: &User) -> Sender {
-    Sender {
-        // Telegram's ids have at most 52 bits.
-        telegram_id: i64::try_from(user.id.0).unwrap_or(i64::MAX),
-        username: user.username.clone(),
-        first_name: user.first_name.clone(),
-        locale: locale(user),
-    }
-}
-
-fn locale(user: &User) -> Option<Locale> {
-    user.language_code.as_deref().map(Locale::from_code)
-}
-
-/// `start` of `/start`, `/start@our_bot` and `/start payload`.
-fn command(text: &str) -> Option<&str> {
-    let word = text
-        .strip_prefix('/')?
-        .split_whitespace()
-        .next()
-        .unwrap_or_default();
-    Some(word.split('@').next().unwrap_or(word))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_command_is_its_word_whatever_follows() {
-        let cases = [
-            ("/start", "start"),
-            ("/start abc", "start"),
-            ("/start@aisha_bot", "start"),
-            ("/", ""),
-            ("/СТАТУС", "СТАТУС"),
-        ];
-        for (text, word) in cases {
-            assert_eq!(command(text), Some(word), "{text:?}");
+/// Answers with what was not understood.
+async fn on_message(turn: &mut Turn, message: &Message) -> Result<Option<String>, ProducerError> {
+    turn.sender(&message.sender).await?;
+    match &message.content {
+        Content::Photo(photo) => photos::on_photo(turn, message, photo).await?,
+        Content::File(file) => photos::on_file(turn, message, file).await?,
+        Content::Text(text) => match Command::of(text) {
+            Some(command) => commands::run(turn, command, &message.sender.first_name).await?,
+            None => wizard::on_text(turn, text, message.id).await?,
+        },
+        Content::Unusable(kind) => {
+            counter!("aisha_messages_unusable_total", "kind" => *kind).increment(1);
+            photos::on_something_else(turn, message).await?;
         }
-        assert_eq!(command("Anna"), None);
+        // Pinned messages and the like, which nobody said and nobody needs an answer to.
+        Content::Service => {}
+        Content::Unknown(what) => {
+            photos::on_something_else(turn, message).await?;
+            return Ok(Some(what.clone()));
+        }
+    }
+    Ok(None)
+}
+
+/// A correction counts where what it corrects counted: a command, the avatar's name, the picture itself. Everything
+/// else was answered as it was; a shared location alone is edited every few seconds.
+async fn on_edit(turn: &mut Turn, message: &Message) -> Result<(), ProducerError> {
+    turn.sender(&message.sender).await?;
+    match &message.content {
+        Content::Text(text) => match Command::of(text) {
+            Some(command) => commands::run(turn, command, &message.sender.first_name).await,
+            None => wizard::on_edited_text(turn, text, message.id).await,
+        },
+        Content::Photo(photo) => photos::on_edited_photo(turn, message, photo).await,
+        _ => Ok(()),
+    }
+}
+
+async fn on_tap(turn: &mut Turn, tap: &incoming::Tap) -> Result<Option<Tap>, ProducerError> {
+    let locale = turn.sender(&tap.sender).await?;
+    // Instead of the message with the button, so that a question makes room for the next one.
+    let place = match tap.place {
+        TapPlace::On(message) => Some(Place::InsteadOf(message)),
+        TapPlace::Lost => Some(Place::New),
+        TapPlace::Elsewhere => None,
+    };
+    let toast = match place {
+        Some(place) => act(turn, tap.data.parse().ok(), place).await?,
+        // Its message is not in the private chat, where a message of the same number may be something else.
+        None => None,
+    };
+    Ok(tap.query_id.clone().map(|query_id| Tap {
+        query_id,
+        locale,
+        toast,
+    }))
+}
+
+async fn act(turn: &mut Turn, action: Option<Action>, place: Place) -> Result<Option<Phrase>, ProducerError> {
+    match action {
+        Some(Action::Create) => wizard::open(turn, place).await,
+        Some(Action::NewDraft(kind)) => wizard::new_draft(turn, kind, place).await,
+        Some(Action::ChooseType(avatar, kind)) => wizard::choose_type(turn, avatar, kind, place).await,
+        Some(Action::ChooseGender(avatar, gender)) => {
+            wizard::choose_gender(turn, avatar, gender, place).await
+        }
+        Some(Action::Back(avatar, step)) => wizard::back(turn, avatar, step, place).await,
+        Some(Action::Discard(avatar)) => commands::discard(turn, avatar, place).await,
+        Some(Action::Start(avatar)) => wizard::start_training(turn, avatar, place).await,
+        Some(Action::Retry(avatar)) => wizard::retry(turn, avatar).await,
+        Some(Action::Stop(training)) => commands::stop(turn, training, place).await,
+        Some(Action::Status) => commands::status(turn, place).await.map(|()| None),
+        None => wizard::stale(turn).await,
     }
 }

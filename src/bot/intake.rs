@@ -19,8 +19,9 @@ use crate::lifecycle::Stop;
 
 /// Between attempts to become the one who polls.
 const STANDBY: Duration = Duration::from_secs(2);
-/// After a failure of Telegram or the database.
+/// After a failure of Telegram or the database, and twice as long after each that follows it, up to the longest.
 const RECOVER: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Polls whenever nobody else does, until the stop.
 pub(super) async fn poll(bot: &Bot, wait: Duration, stop: &Stop) {
@@ -28,7 +29,8 @@ pub(super) async fn poll(bot: &Bot, wait: Duration, stop: &Stop) {
         match bot.producer.lead_polling().await {
             Ok(Some(lead)) => {
                 info!("This bot polls Telegram for updates");
-                until_done("switch to polling", stop, || {
+                bot.hearing.begin();
+                until_done(bot, "switch to polling", stop, || {
                     bot.telegram.take_updates_by(&Intake::Polling)
                 })
                 .await;
@@ -36,6 +38,7 @@ pub(super) async fn poll(bot: &Bot, wait: Duration, stop: &Stop) {
                     warn!("The menu of commands could not be set: {failure}");
                 }
                 poll_while_leading(bot, lead, wait, stop).await;
+                bot.hearing.end();
             }
             Ok(None) => {
                 debug!("Another bot polls Telegram");
@@ -51,36 +54,73 @@ pub(super) async fn poll(bot: &Bot, wait: Duration, stop: &Stop) {
 
 async fn poll_while_leading(bot: &Bot, mut lead: PollingLead, wait: Duration, stop: &Stop) {
     let mut offset = None;
+    let mut pause = RECOVER;
     while lead.is_held().await {
         let batch = tokio::select! {
             batch = bot.telegram.updates(offset, wait) => batch,
             // What the call would have brought is not acknowledged: it comes again.
             () = stop.soft().cancelled() => return lead.release().await,
         };
-        match batch {
-            Ok(batch) if batch.is_empty() => {}
+        let moved_on = match batch {
             Ok(batch) => {
-                counter!("aisha_telegram_updates_total", "verdict" => "stored").increment(batch.len() as u64);
-                match bot.producer.accept_telegram_updates(batch).await {
-                    Ok(highest) => offset = highest.map(|id| id + 1).or(offset),
-                    Err(problem) => {
-                        error!("Updates could not be stored, Telegram keeps them: {problem}");
-                        pause_unless_stopped(RECOVER, stop).await;
-                    }
-                }
+                bot.hearing.good();
+                take_in(bot, batch, &mut offset).await
             }
-            Err(failure) => pause_after(failure, stop).await,
+            Err(failure) => {
+                bot.hearing.failed(&failure);
+                pause = pause.max(least_pause(&failure));
+                warn!("No updates from Telegram, next try in {pause:?}: {failure}");
+                if failure.is_active_webhook() {
+                    end_webhook(bot).await;
+                }
+                false
+            }
+        };
+        if moved_on {
+            pause = RECOVER;
+        } else {
+            pause_unless_stopped(pause, stop).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
     warn!("The right to poll is lost with its database session");
 }
 
-async fn pause_after(failure: Failure, stop: &Stop) {
-    let pause = match &failure {
-        Failure::Busy(wait) => *wait,
-        Failure::Misconfigured(_) => Duration::from_secs(30),
+/// Stores a batch and moves the offset beyond it. `false`: asked again at once, Telegram would only repeat itself.
+async fn take_in(bot: &Bot, batch: Vec<serde_json::Value>, offset: &mut Option<i64>) -> bool {
+    if batch.is_empty() {
+        return true;
+    }
+    let count = batch.len() as u64;
+    match bot.producer.accept_telegram_updates(batch).await {
+        Ok(highest) => {
+            counter!("aisha_telegram_updates_total", "verdict" => "stored").increment(count);
+            *offset = highest.map(|id| id + 1).or(*offset);
+            highest.is_some()
+        }
+        Err(problem) => {
+            error!("Updates could not be stored, Telegram keeps them: {problem}");
+            false
+        }
+    }
+}
+
+fn least_pause(failure: &Failure) -> Duration {
+    match failure {
+        // Asking too early costs another refusal; believing ten hours costs ten hours.
+        Failure::Busy(wait) => (*wait).min(LONGEST_PAUSE * 2),
+        Failure::Misconfigured(_) => LONGEST_PAUSE,
         _ => RECOVER,
-    };
-    warn!("No updates from Telegram, next try in {pause:?}: {failure}");
-    pause_unless_stopped(pause, stop).await;
+    }
+}
+
+/// Somebody registered a webhook since we began to poll. Two ways cannot be had at once, and the setting says which.
+async fn end_webhook(bot: &Bot) {
+    match bot.telegram.take_updates_by(&Intake::Polling).await {
+        Ok(()) => warn!(
+            "A webhook had been registered for this bot and is deleted again: telegram.mode is polling. If another \
+             installation has this token, give it a bot of its own"
+        ),
+        Err(failure) => warn!("The webhook that takes this bot's updates could not be deleted: {failure}"),
+    }
 }

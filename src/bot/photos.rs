@@ -6,54 +6,55 @@ use jobs::{
     producer::{PhotoTaken, Place, ProducerError, Turn},
     texts::{Message, Phrase},
 };
-use teloxide::types::{Document, Message as Incoming, PhotoSize};
 
-use super::wizard;
+use super::{
+    incoming::{File, Message as Incoming, Photo},
+    wizard,
+};
 
-/// A photo that Telegram made of a picture, in several sizes: the largest counts.
+/// A photo that Telegram made of a picture.
 pub(super) async fn on_photo(
     turn: &mut Turn,
     message: &Incoming,
-    sizes: &[PhotoSize],
+    photo: &Photo,
 ) -> Result<(), ProducerError> {
-    match sizes
-        .iter()
-        .max_by_key(|size| u64::from(size.width) * u64::from(size.height))
-    {
-        Some(best) => take(turn, message, &best.file.id.0, &best.file.unique_id.0).await,
-        None => Ok(()),
+    take(turn, message, &photo.file_id, &photo.unique_id).await
+}
+
+/// A message whose picture was replaced brings a new photo; one whose caption was changed brings nothing new.
+pub(super) async fn on_edited_photo(
+    turn: &mut Turn,
+    message: &Incoming,
+    photo: &Photo,
+) -> Result<(), ProducerError> {
+    match turn.draft().await? {
+        Some(draft) if !turn.has_photo(&draft, &photo.unique_id).await? => {
+            on_photo(turn, message, photo).await
+        }
+        _ => Ok(()),
     }
 }
 
 /// A picture sent as a file keeps its quality, and may be something that we cannot read or must not fetch. What
-/// its label gives away is said at once; the rest is found when its bytes are looked at.
-pub(super) async fn on_file(
-    turn: &mut Turn,
-    message: &Incoming,
-    file: &Document,
-) -> Result<(), ProducerError> {
+/// its label gives away for sure is said at once; the rest is found when its bytes are looked at.
+pub(super) async fn on_file(turn: &mut Turn, message: &Incoming, file: &File) -> Result<(), ProducerError> {
     let limit = turn.rules().photos().bytes as u64;
     let refusal = match Label::of(file) {
         Label::Heic => Phrase::FileHeic {},
-        Label::NoImage => Phrase::FileNoImage {},
-        Label::Image if u64::from(file.file.size) > limit => Phrase::FileTooLarge {
+        Label::Foreign => Phrase::FileNoImage {},
+        Label::PerhapsImage if file.size.is_some_and(|size| size > limit) => Phrase::FileTooLarge {
             megabytes: megabytes(limit),
         },
-        Label::Image => return take(turn, message, &file.file.id.0, &file.file.unique_id.0).await,
+        Label::PerhapsImage => return take(turn, message, &file.file_id, &file.unique_id).await,
     };
     turn.reply(&Message::new(refusal), Place::New).await
 }
 
-/// Stickers, voices, locations; also pinned messages and the like, which nobody said and nobody needs an answer to.
+/// Stickers, voices, locations, and what nobody understands.
 pub(super) async fn on_something_else(turn: &mut Turn, message: &Incoming) -> Result<(), ProducerError> {
-    use teloxide::types::MessageKind;
-    match &message.kind {
-        MessageKind::Common(_) => {
-            turn.reply_once(&subject("unusable", message), &Message::new(Phrase::NotAPhoto {}))
-                .await
-        }
-        _ => Ok(()),
-    }
+    let subject = subject(turn.update_id(), "unusable", message);
+    turn.reply_once(&subject, &Message::new(Phrase::NotAPhoto {}))
+        .await
 }
 
 async fn take(
@@ -64,17 +65,18 @@ async fn take(
 ) -> Result<(), ProducerError> {
     let Some(draft) = turn.draft().await? else {
         let hint = Message::new(Phrase::PhotoWithoutDraft {}).button(Phrase::ButtonCreate {}, Action::Create);
-        return turn.reply_once(&subject("no-draft", message), &hint).await;
+        let subject = subject(turn.update_id(), "no-draft", message);
+        return turn.reply_once(&subject, &hint).await;
     };
+    let update_id = turn.update_id();
+    let subject = |what| subject(update_id, what, message);
     match turn.add_photo(&draft, file_id, unique_id).await? {
         PhotoTaken::Yes if draft.gender.is_some() && draft.name.is_some() => Ok(()),
         // The photo came before its question: it is kept, and the open question is asked again.
-        PhotoTaken::Yes => {
-            wizard::ask_again_once(turn, &draft, &subject("kept", message), Phrase::PhotoKept {}).await
-        }
+        PhotoTaken::Yes => wizard::ask_again_once(turn, &draft, &subject("kept"), Phrase::PhotoKept {}).await,
         PhotoTaken::Known => {
             let known = Message::new(Phrase::PhotoKnown {});
-            turn.reply_once(&subject("known", message), &known).await
+            turn.reply_once(&subject("known"), &known).await
         }
         PhotoTaken::Refused(code) => {
             let problem = Box::new(Phrase::PhotoProblem { code });
@@ -83,54 +85,79 @@ async fn take(
         }
         PhotoTaken::Full => {
             let max = small(*turn.rules().photos().photos.end());
-            turn.reply_once(
-                &subject("full", message),
-                &Message::new(Phrase::TooManyPhotos { max }),
-            )
-            .await
+            turn.reply_once(&subject("full"), &Message::new(Phrase::TooManyPhotos { max }))
+                .await
         }
     }
 }
 
 /// What the photos of one album have in common, so that they are answered once.
-fn subject(what: &str, message: &Incoming) -> String {
-    match message.media_group_id() {
-        Some(album) => format!("{what}:album:{}", album.0),
-        None => format!("{what}:message:{}", message.id.0),
+fn subject(update_id: i64, what: &str, message: &Incoming) -> String {
+    match (&message.album, message.id) {
+        (Some(album), _) => format!("{what}:album:{album}"),
+        (None, Some(id)) => format!("{what}:message:{id}"),
+        (None, None) => format!("{what}:update:{update_id}"),
     }
 }
 
 /// What a file says of itself.
 #[derive(Debug, PartialEq, Eq)]
 enum Label {
-    Image,
+    /// Its bytes will tell.
+    PerhapsImage,
     Heic,
-    NoImage,
+    /// Surely no picture.
+    Foreign,
 }
 
+/// Types that are no pictures, whatever follows.
+const FOREIGN: [&str; 6] = ["audio/", "video/", "text/", "font/", "message/", "multipart/"];
+/// Types of this sort are programs' own; most say nothing of what is inside (`octet-stream` is what a phone calls a
+/// JPEG that is sent as a file), these do.
+const FOREIGN_APPLICATIONS: [&str; 17] = [
+    "epub",
+    "gzip",
+    "json",
+    "java-archive",
+    "msword",
+    "pdf",
+    "rar",
+    "rtf",
+    "vnd.",
+    "x-7z-compressed",
+    "x-bittorrent",
+    "x-msdownload",
+    "x-rar-compressed",
+    "x-tar",
+    "x-zip-compressed",
+    "xml",
+    "zip",
+];
+
 impl Label {
-    fn of(file: &Document) -> Self {
-        let mime = file
-            .mime_type
-            .as_ref()
-            .map(|mime| mime.essence_str().to_lowercase())
-            .unwrap_or_default();
-        Self::by(
-            &mime,
-            &file.file_name.as_deref().unwrap_or_default().to_lowercase(),
-        )
+    fn of(file: &File) -> Self {
+        Self::by(&file.mime, &file.name)
     }
 
+    /// The type is "as defined by the sender": empty, `jpg`, `application/octet-stream`. Only one that says for sure
+    /// that this is something else counts against the file, and its name counts only where there is no type.
     fn by(mime: &str, name: &str) -> Self {
-        let named = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
-        if matches!(mime, "image/heic" | "image/heif") || named(&[".heic", ".heif"]) {
-            Self::Heic
-        } else if mime.starts_with("image/")
-            || (mime.is_empty() && named(&[".jpg", ".jpeg", ".png", ".webp"]))
-        {
-            Self::Image
-        } else {
-            Self::NoImage
+        let mime = mime.split(';').next().unwrap_or_default().trim().to_lowercase();
+        let name = name.to_lowercase();
+        let is_heic = |text: &str| matches!(text, "heic" | "heif" | "heic-sequence" | "heif-sequence");
+        match mime.split_once('/') {
+            Some(("image", kind)) if is_heic(kind) => Self::Heic,
+            Some(("image", _)) => Self::PerhapsImage,
+            Some(("application", kind))
+                if FOREIGN_APPLICATIONS
+                    .iter()
+                    .any(|foreign| kind.starts_with(foreign)) =>
+            {
+                Self::Foreign
+            }
+            _ if FOREIGN.iter().any(|foreign| mime.starts_with(foreign)) => Self::Foreign,
+            _ if name.rsplit_once('.').is_some_and(|(_, ending)| is_heic(ending)) => Self::Heic,
+            _ => Self::PerhapsImage,
         }
     }
 }
@@ -149,17 +176,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_judged_by_its_type_and_by_its_name_where_it_has_none() {
+    fn only_a_type_that_is_surely_something_else_counts_against_a_file() {
         let cases = [
-            ("image/jpeg", "a.jpg", Label::Image),
-            ("image/png", "", Label::Image),
-            ("", "a.webp", Label::Image),
+            ("image/jpeg", "a.jpg", Label::PerhapsImage),
+            ("image/png", "", Label::PerhapsImage),
+            ("IMAGE/JPEG; charset=binary", "", Label::PerhapsImage),
+            ("image/jpeg", "IMG_1.HEIC", Label::PerhapsImage),
+            ("", "a.webp", Label::PerhapsImage),
+            ("", "", Label::PerhapsImage),
+            ("", "IMG_1", Label::PerhapsImage),
+            ("jpg", "a", Label::PerhapsImage),
+            ("application/octet-stream", "IMG_1.JPG", Label::PerhapsImage),
+            ("application/octet-stream", "", Label::PerhapsImage),
+            ("binary/octet-stream", "x.bin", Label::PerhapsImage),
+            ("application/x-download", "a.jpg", Label::PerhapsImage),
+            ("unknown/unknown", "a.jpg", Label::PerhapsImage),
             ("image/heic", "img_1.heic", Label::Heic),
-            ("application/octet-stream", "img_1.heic", Label::Heic),
+            ("application/octet-stream", "IMG_1.HEIC", Label::Heic),
+            ("", "img.heif", Label::Heic),
             ("image/heif", "", Label::Heic),
-            ("application/pdf", "a.jpg", Label::NoImage),
-            ("video/mp4", "a.mp4", Label::NoImage),
-            ("", "", Label::NoImage),
+            ("application/pdf", "a.jpg", Label::Foreign),
+            ("video/mp4", "a.mp4", Label::Foreign),
+            ("audio/ogg", "", Label::Foreign),
+            ("text/plain", "a.txt", Label::Foreign),
+            ("application/zip", "photos.zip", Label::Foreign),
+            ("application/x-zip-compressed", "photos.zip", Label::Foreign),
+            ("application/vnd.android.package-archive", "a.apk", Label::Foreign),
         ];
         for (mime, name, label) in cases {
             assert_eq!(Label::by(mime, name), label, "{mime:?} {name:?}");

@@ -9,7 +9,7 @@ use jobs::{
     texts::{Message, Phrase},
 };
 
-use super::{commands, photos::small};
+use super::{commands, photos::small, visible::visible};
 
 /// As the database allows, in characters.
 const MAX_NAME: usize = 64;
@@ -128,7 +128,7 @@ pub(super) async fn back(
 }
 
 /// Text is the third answer, when that is asked; else a hint and the open question once more.
-pub(super) async fn on_text(turn: &mut Turn, text: &str) -> Result<(), ProducerError> {
+pub(super) async fn on_text(turn: &mut Turn, text: &str, message: Option<i64>) -> Result<(), ProducerError> {
     let Some(draft) = turn.draft().await? else {
         let hint = Message::new(Phrase::NotUnderstood {}).button(Phrase::ButtonCreate {}, Action::Create);
         return turn.reply(&hint, Place::New).await;
@@ -139,20 +139,52 @@ pub(super) async fn on_text(turn: &mut Turn, text: &str) -> Result<(), ProducerE
     if draft.name.is_some() {
         return ask_next(turn, &draft, Place::New, [Phrase::TextInsteadOfPhotos {}]).await;
     }
-    let name = tidy(text);
-    let problem = match name.chars().count() {
-        0 => Phrase::NameEmpty {},
-        count if count > MAX_NAME => Phrase::NameTooLong { max: small(MAX_NAME) },
-        _ => {
-            turn.name(draft.id, &name).await?;
-            return open(turn, Place::New).await.map(drop);
+    match name_in(text) {
+        Ok(name) => {
+            turn.name(draft.id, &name, message).await?;
+            open(turn, Place::New).await.map(drop)
         }
+        Err(problem) => refuse_name(turn, &draft, problem).await,
+    }
+}
+
+/// A corrected message: the name, if this message gave it or if it is what is asked for; else nothing new.
+pub(super) async fn on_edited_text(
+    turn: &mut Turn,
+    text: &str,
+    message: Option<i64>,
+) -> Result<(), ProducerError> {
+    let Some(draft) = turn.draft().await? else {
+        return Ok(());
     };
-    turn.reply(
-        &with_way_out(Message::new(problem), draft.id, Step::Gender),
-        Place::New,
-    )
-    .await
+    if draft.name.is_none() && draft.gender.is_some() {
+        return on_text(turn, text, message).await;
+    }
+    let Some(message) = message else { return Ok(()) };
+    if !turn.is_named_by(draft.id, message).await? {
+        return Ok(());
+    }
+    match name_in(text) {
+        Ok(name) => {
+            turn.name(draft.id, &name, Some(message)).await?;
+            turn.show_new_name(&draft).await
+        }
+        Err(problem) => turn.reply(&Message::new(problem), Place::New).await,
+    }
+}
+
+fn name_in(text: &str) -> Result<String, Phrase> {
+    let name = visible(text);
+    match name.chars().count() {
+        0 => Err(Phrase::NameEmpty {}),
+        count if count > MAX_NAME => Err(Phrase::NameTooLong { max: small(MAX_NAME) }),
+        _ => Ok(name),
+    }
+}
+
+async fn refuse_name(turn: &mut Turn, draft: &Draft, problem: Phrase) -> Result<(), ProducerError> {
+    let message = with_way_out(Message::new(problem), draft.id, Step::Gender);
+    turn.reply(&message, Place::New).await
 }
 
 /// "Start": the one tap that costs something.
@@ -246,29 +278,4 @@ fn with_way_out(question: Message, draft: AvatarId, back_to: Step) -> Message {
         (Phrase::ButtonBack {}, Action::Back(draft, back_to)),
         (Phrase::ButtonDiscard {}, Action::Discard(draft)),
     ])
-}
-
-/// One line without control characters: what people paste holds line breaks and invisible marks.
-fn tidy(text: &str) -> String {
-    let visible: String = text
-        .chars()
-        .map(|c| if c.is_whitespace() { ' ' } else { c })
-        .filter(|c| !c.is_control())
-        .collect();
-    visible
-        .split(' ')
-        .filter(|word| !word.is_empty())
-        .collect::<Vec<_>>()
-        .join(" ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pasted_name_becomes_one_tidy_line() {
-        assert_eq!(tidy("  Anna\n Maria\u{0}\t von  B. "), "Anna Maria von B.");
-        assert_eq!(tidy("\n \t"), "");
-    }
 }

@@ -72,6 +72,14 @@ impl TelegramUpdates {
         Some(Self::Polling { timeout })
     }
 
+    /// How long Telegram may be silent when all is well: the length of a long poll.
+    pub const fn longest_question(&self) -> Duration {
+        match self {
+            Self::Polling { timeout } => *timeout,
+            Self::Webhook { .. } => Duration::ZERO,
+        }
+    }
+
     /// What the web role needs: the secret, when Telegram posts to it.
     #[expect(
         clippy::option_option,

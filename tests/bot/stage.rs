@@ -6,7 +6,7 @@ use aisha::simulators::telegram::{
     ButtonChoice, ChatView, MediaOptions, MessageFilter, MessageView, NewUser, SimUser,
 };
 use bytes::Bytes;
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use crate::support::{Aisha, Db, PATIENCE, S3, Telegram, Web, aisha};
@@ -76,13 +76,31 @@ impl Stage {
         let id = person.0.id();
         let from = json!({"id": id, "is_bot": false, "first_name": "Eve", "language_code": "en"});
         let message = json!({"message_id": message_id, "date": 1, "chat": {"id": id, "type": "private", "first_name": "Eve"}});
+        let query = json!({"id": "1", "from": from, "message": message, "chat_instance": "1", "data": data});
+        self.forge_update(person, json!({"callback_query": query})).await;
+    }
+
+    /// A correction of what the person said in this message.
+    pub async fn forge_edit(&self, person: &Person, message_id: i64, text: &str) {
+        let id = person.0.id();
+        let message = json!({
+            "message_id": message_id, "date": 1, "edit_date": 2, "text": text,
+            "chat": {"id": id, "type": "private", "first_name": "Ann"},
+            "from": {"id": id, "is_bot": false, "first_name": "Ann", "language_code": "en"},
+        });
+        self.forge_update(person, json!({"edited_message": message}))
+            .await;
+    }
+
+    /// An update of this person's that the simulator does not know how to make.
+    async fn forge_update(&self, person: &Person, body: Value) {
         sqlx::query(
             "insert into telegram_updates (update_id, chat_id, body)
              select next, $1, jsonb_set($2, '{update_id}', to_jsonb(next))
                from (select max(update_id) + 1000 as next from telegram_updates) ids",
         )
-        .bind(id)
-        .bind(json!({"callback_query": {"id": "1", "from": from, "message": message, "chat_instance": "1", "data": data}}))
+        .bind(person.0.id())
+        .bind(body)
         .execute(self.pool())
         .await
         .unwrap();

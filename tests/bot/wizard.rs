@@ -191,3 +191,48 @@ async fn a_button_of_another_time_says_so_and_shows_where_we_are() {
     });
     assert!(toast.await.is_some());
 }
+
+#[tokio::test]
+async fn a_name_is_corrected_by_editing_the_message_that_gave_it() {
+    let stage = Stage::new().await;
+    let ann = stage.person("Ann", "en");
+    ann.says("/start");
+    ann.presses("Portrait").await;
+    ann.presses("Woman").await;
+    ann.hears("call the avatar").await;
+    let too_long = ann.0.send_text(&"x".repeat(65)).unwrap();
+    ann.hears("a name can have up to 64 characters").await;
+    stage.forge_edit(&ann, too_long, "Lsia").await;
+    let photos = ann.hears("📸 Lsia · portrait · woman").await;
+    stage.forge_edit(&ann, too_long, "Lisa").await;
+    ann.sees(&photos, "📸 Lisa · portrait · woman").await;
+    // Another message is no name, however it is edited.
+    stage.forge_edit(&ann, too_long - 1, "Max").await;
+    stage.forge_edit(&ann, too_long, &"y".repeat(65)).await;
+    ann.hears_what(
+        MessageFilter::from_bot()
+            .containing("a name can have up to 64 characters")
+            .after(photos.message_id),
+    )
+    .await;
+    assert_eq!(
+        stage
+            .count("select count(*) from avatars where name = 'Lisa'")
+            .await,
+        1
+    );
+}
+
+#[tokio::test]
+async fn somebody_without_a_visible_name_is_greeted_without_one() {
+    let stage = Stage::new().await;
+    let nobody = stage.person("\u{2060}\u{3164}", "en");
+    nobody.says("/Start");
+    let greeting = nobody.hears("Which kind of avatar").await;
+    assert!(greeting.text.starts_with("👋 Hello!\n"), "{}", greeting.text);
+    nobody.presses("Portrait").await;
+    nobody.hears("Whose avatar").await;
+    nobody.says("start");
+    let again = nobody.hears("An unfinished avatar").await;
+    assert!(again.text.starts_with("👋 Welcome back!\n"), "{}", again.text);
+}

@@ -29,8 +29,12 @@ phrases! {
 
     /// First words to somebody without avatars.
     Welcome { first_name: String, min: u32, max: u32 },
+    /// The same to somebody without a name.
+    WelcomeNameless { min: u32, max: u32 },
     /// First words to somebody who has been here.
     WelcomeBack { first_name: String },
+    /// The same to somebody without a name.
+    WelcomeBackNameless {},
     /// There is something to go on with.
     DraftWaits { avatar: Box<Phrase> },
     /// What the bot does and which commands it knows.
