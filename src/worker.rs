@@ -190,6 +190,7 @@ fn fal_client(settings: &FalSettings) -> Result<FalClient, Failure> {
         run_url: settings.run_url.clone(),
         rest_url: settings.rest_url.clone(),
         cdn_url: settings.cdn_url.clone(),
+        file_hosts: settings.file_hosts.clone(),
         api_url: settings.api_url.clone(),
         key: settings.key.clone(),
         timeouts: FalTimeouts {

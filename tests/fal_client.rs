@@ -8,7 +8,9 @@ mod wire;
 use std::time::Duration;
 
 use aisha::simulators::fal::{FalSimulator, FalSimulatorConfig, Running};
-use jobs::fal::{FalClient, FalSettings, FalTimeouts, Multipart, Request, RequestStatus, SubmitOutcome};
+use jobs::fal::{
+    FalClient, FalSettings, FalTimeouts, FileHosts, Multipart, Request, RequestStatus, SubmitOutcome,
+};
 use serde_json::{Value, json};
 use url::Url;
 
@@ -28,6 +30,7 @@ fn settings(base: &str) -> FalSettings {
         run_url: parsed(&format!("{base}/run")),
         rest_url: parsed(&format!("{base}/rest")),
         cdn_url: parsed(&format!("{base}/cdn")),
+        file_hosts: FileHosts::default(),
         api_url: parsed(&format!("{base}/api")),
         key: "key-id:key-secret".into(),
         timeouts: FalTimeouts::default(),

@@ -18,9 +18,9 @@ pub mod trace;
 pub mod fal {
     pub use crate::clients::fal::{
         CancelOutcome, Delivery, Download, Error, Fact, Failure, FailureClass, FalClient, FalSettings,
-        FalTimeouts, ListQuery, Multipart, NotSigned, Request, RequestStatus, Result, ResultOutcome,
-        SignedHeaders, SubmitOutcome, Unreadable, Verdict, VerifiedDelivery, VerifierSettings, VerifyError,
-        WebhookVerifier,
+        FalTimeouts, FileHosts, ListQuery, Multipart, NotSigned, Request, RequestStatus, Result,
+        ResultOutcome, SignedHeaders, SubmitOutcome, Unreadable, Verdict, VerifiedDelivery, VerifierSettings,
+        VerifyError, WebhookVerifier,
     };
 }
 

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use jobs::domain::WebhookBase;
+use jobs::{domain::WebhookBase, fal::FileHosts};
 use secrecy::SecretString;
 use url::Url;
 
@@ -50,6 +50,8 @@ pub struct FalSettings {
     pub rest_url: Url,
     /// Files.
     pub cdn_url: Url,
+    /// Hosts that may have files of FAL's.
+    pub file_hosts: FileHosts,
     /// The platform API: the request list.
     pub api_url: Url,
     /// Where FAL is told to deliver. `None`: polling alone.
@@ -94,6 +96,7 @@ pub enum ArchiveDelivery {
 impl FalSettings {
     pub(super) fn read(from: &mut Reader<'_>) -> Option<Self> {
         let hosts = FalHosts::read(from);
+        let file_hosts = from.parse("fal.file_hosts", "*.fal.media,storage.googleapis.com");
         let key = fal_key(from);
         let webhook_url = from.optional_url("fal.webhook_url", "https://aisha.example.org");
         let connect_timeout = from.duration("fal.connect_timeout", 100 * MILLISECOND..=MINUTE);
@@ -125,6 +128,7 @@ impl FalSettings {
             run_url: hosts.run,
             rest_url: hosts.rest,
             cdn_url: hosts.cdn,
+            file_hosts: file_hosts?,
             api_url: hosts.api,
             webhook,
             connect_timeout: connect_timeout?,

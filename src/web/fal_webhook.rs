@@ -58,9 +58,9 @@ pub(super) async fn receive(
     request: Request,
 ) -> Response {
     match take(&web, &connection, request).await {
-        Ok(()) => {
+        Ok(status) => {
             counter!("aisha_webhook_total", "verdict" => "stored").increment(1);
-            StatusCode::OK.into_response()
+            status.into_response()
         }
         Err(refusal) => {
             let (status, verdict) = refusal.answer();
@@ -70,7 +70,7 @@ pub(super) async fn receive(
     }
 }
 
-async fn take(web: &Web, connection: &Connection, request: Request) -> Result<(), Refusal> {
+async fn take(web: &Web, connection: &Connection, request: Request) -> Result<StatusCode, Refusal> {
     let (head, body) = request.into_parts();
     let signed = match web.verifier.check_headers(&head.headers, web.clock.now()) {
         Ok(signed) => signed,
@@ -91,7 +91,7 @@ async fn take(web: &Web, connection: &Connection, request: Request) -> Result<()
         .accept_fal_delivery(delivery, read_query(head.uri.query()))
         .await?;
     info!(fal.request_id = %request_id, duplicate = accepted.was_known, "Stored a FAL delivery for request {request_id}");
-    Ok(())
+    Ok(StatusCode::OK)
 }
 
 /// Lenient on purpose: a signed delivery is never lost for the form of its URL (K15).

@@ -20,7 +20,7 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
-use super::{accepted, client, completed, settings, simulator};
+use super::{accepted, client, completed, settings, simulator, wire::Wire};
 use crate::trainers::trainers;
 
 const DAY: Duration = Duration::from_hours(24);
@@ -226,6 +226,70 @@ async fn a_download_is_whole_and_within_its_limit_or_an_error() {
         fal.download("file:///etc/passwd", 5000).await,
         Err(Error::Garbled { .. })
     ));
+}
+
+/// FAL's storage stands at one address, something else at another; nobody but the operator says which one is FAL's.
+#[tokio::test]
+async fn nothing_is_sent_to_a_host_that_only_an_answer_names() {
+    let inside = Wire::answering("200 OK", "Content-Type: text/plain\r\n", "internal-secret").await;
+    let there = format!("{}/latest/meta-data", inside.base());
+    let redirecting = Wire::answering("302 Found", &format!("Location: {there}\r\n"), "").await;
+    let fal = client(settings(&redirecting.base()));
+    let redirected = format!("{}/cdn/lora.safetensors", redirecting.base());
+    for url in [&there, &redirected] {
+        let error = fal.download(url, 1000).await.expect_err("an error");
+        assert!(matches!(error, Error::ForeignHost { .. }), "{url}: {error}");
+        let said = error.to_string();
+        assert!(
+            said.contains(&inside.base()) && said.contains("fal.file_hosts"),
+            "{said}"
+        );
+        assert!(!said.contains("meta-data"), "{said}");
+    }
+
+    let initiated = json!({"upload_url": there, "file_url": there}).to_string();
+    let initiating = Wire::answering("200 OK", "Content-Type: application/json\r\n", &initiated).await;
+    let fal = client(settings(&initiating.base()));
+    let error = fal.upload(file_of(b"PK"), 2, ZIP, "photos.zip", DAY).await;
+    let error = error.expect_err("an error");
+    assert!(matches!(error, Error::ForeignHost { .. }), "{error}");
+    assert_eq!(
+        inside.heard().len(),
+        0,
+        "somebody called the inside of the network"
+    );
+}
+
+#[tokio::test]
+async fn what_a_server_of_files_says_stands_in_no_error_and_no_referer_is_sent() {
+    for (status, headers) in [
+        ("403 Forbidden", ""),
+        ("404 Not Found", ""),
+        ("500 Internal Server Error", ""),
+        ("429 Too Many Requests", ""),
+        ("418 I'm a teapot", ""),
+    ] {
+        let wire = Wire::answering(status, headers, "AWS_SECRET_ACCESS_KEY=wJalr").await;
+        let fal = client(settings(&wire.base()));
+        let url = format!("{}/cdn/a?signature=s3cret", wire.base());
+        let error = fal.download(&url, 1000).await.expect_err("an error").to_string();
+        assert!(!error.contains("wJalr") && !error.contains("s3cret"), "{error}");
+        let heard = wire.heard()[0].text.to_lowercase();
+        assert!(
+            !heard.contains("referer") && !heard.contains("authorization"),
+            "{heard}"
+        );
+    }
+    let end = Wire::answering("200 OK", "", "x").await;
+    let location = format!("Location: {}/cdn/b\r\n", end.base());
+    let begin = Wire::answering("302 Found", &location, "").await;
+    let mut settings = settings(&begin.base());
+    settings.rest_url = format!("{}/rest", end.base()).parse().unwrap();
+    let fal = client(settings);
+    let url = format!("{}/cdn/a?signature=s3cret", begin.base());
+    assert_eq!(fal.download(&url, 1000).await.expect("within FAL's").bytes, 1);
+    let heard = end.heard()[0].text.to_lowercase();
+    assert!(!heard.contains("referer") && !heard.contains("s3cret"), "{heard}");
 }
 
 /// The whole road: what the trainer table writes, the simulator's portrait trainer takes.

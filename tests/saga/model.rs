@@ -179,6 +179,36 @@ async fn a_model_whose_url_has_expired_is_found_through_a_fresh_result() {
     assert!(world.s3.get(&key).is_some(), "and it lies in our bucket");
 }
 
+/// A result that names the inside of our network: nobody calls it, nothing of it is stored, and the paid training waits.
+#[tokio::test]
+async fn a_model_at_a_foreign_host_is_not_fetched_and_its_training_waits() {
+    let world = World::trained().await;
+    let inside = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/meta-data/s3cret", inside.local_addr().unwrap());
+    sqlx::query(
+        "update trainings set result = jsonb_set(result, '{diffusers_lora_file,url}', to_jsonb($1::text))",
+    )
+    .bind(&url)
+    .execute(world.pool())
+    .await
+    .unwrap();
+    let job = world.job::<jobs::StoreModel>().await;
+    for _ in 0..8 {
+        assert_eq!(world.jobs.run(job).await.state, JobState::Scheduled);
+    }
+    assert_eq!(world.status().await, "trained");
+    let error = world
+        .text("select string_agg(error, ' ') from job_attempts")
+        .await
+        .expect("errors");
+    assert!(
+        error.contains("fal.file_hosts") && !error.contains("s3cret"),
+        "{error}"
+    );
+    let nobody = tokio::time::timeout(std::time::Duration::from_millis(1), inside.accept()).await;
+    assert!(nobody.is_err(), "somebody called");
+}
+
 #[tokio::test]
 async fn a_finetune_completes_only_with_an_id_of_the_right_shape() {
     let finetune = async |id: &str| {

@@ -8,7 +8,7 @@ use jobs::{
     archive::{Limits, Workbench},
     domain::{Patience, Trainers, TrainingDefaults, TrainingId},
     enqueue::enqueue,
-    fal::{FalClient, FalSettings, FalTimeouts, Multipart},
+    fal::{FalClient, FalSettings, FalTimeouts, FileHosts, Multipart},
     objects::{ObjectStore, ObjectStoreSettings, ObjectStoreTimeouts},
     producer::{CancelledTraining, Producer},
     queue::JobId,
@@ -380,6 +380,7 @@ fn services(db: &Db, s3: &S3, fal: &Fal, telegram: &Telegram) -> Services {
             run_url: url("run"),
             rest_url: url("rest"),
             cdn_url: url("cdn"),
+            file_hosts: FileHosts::default(),
             api_url: url("api"),
             key: SecretString::from("test-key:test-secret"),
             timeouts: FalTimeouts {

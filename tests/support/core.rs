@@ -7,7 +7,7 @@ use std::time::Duration;
 use aisha::simulators::telegram::{NewUser, SimUser};
 use jobs::archive::{Limits, Workbench};
 use jobs::domain::{AvatarId, Gender, Patience, Trainers, TrainingDefaults, TrainingType};
-use jobs::fal::{FalClient, FalSettings, FalTimeouts, Multipart};
+use jobs::fal::{FalClient, FalSettings, FalTimeouts, FileHosts, Multipart};
 use jobs::objects::{ObjectStore, ObjectStoreSettings, ObjectStoreTimeouts};
 use jobs::producer::{Producer, Rules, Sender, Turn};
 use jobs::queue::JobId;
@@ -175,6 +175,7 @@ fn fal_client() -> FalClient {
         run_url: nowhere(),
         rest_url: nowhere(),
         cdn_url: nowhere(),
+        file_hosts: FileHosts::default(),
         api_url: nowhere(),
         key: SecretString::from("test-key:test-secret"),
         timeouts: FalTimeouts::default(),

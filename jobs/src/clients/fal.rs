@@ -4,6 +4,7 @@
 //! * the key goes to the configured queue, run, rest and api URLs and nowhere else: never to a CDN or upload URL,
 //!   and to a URL that FAL returned only after it was found to lie under the queue's   — `the_key_is_never_sent_to_a_foreign_host`
 //! * a submit is sent at most once, and only while its sender may send (K12)          — `submit.rs`
+//! * files are fetched from FAL's hosts and put to them, whatever a URL says             — `hosts.rs`
 //! * COMPLETED is no success: the result's HTTP status is                               — `requests.rs`
 //! * every call ends: each has a deadline, and each answer a largest size
 //!
@@ -12,7 +13,7 @@
 //!
 //! Read next: `fal/submit.rs`, `fal/requests.rs`, `fal/storage.rs`, `fal/verifier.rs`, `fal/delivery.rs`.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use reqwest::{
     Client, Method, RequestBuilder, Response, StatusCode,
@@ -23,10 +24,12 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::cause::describe;
+use hosts::FileRule;
 
 mod delivery;
 mod error;
 mod failure;
+mod hosts;
 mod keys;
 mod list;
 mod progress;
@@ -42,6 +45,7 @@ pub use crate::domain::FalRequest as Request;
 pub use delivery::{Delivery, Fact, Unreadable};
 pub use error::{Error, Result};
 pub use failure::{Failure, FailureClass};
+pub use hosts::FileHosts;
 pub use list::ListQuery;
 pub use requests::{CancelOutcome, RequestStatus, ResultOutcome};
 pub use signature::{NotSigned, SignedHeaders};
@@ -58,8 +62,11 @@ pub struct FalSettings {
     pub run_url: Url,
     /// Starts uploads: `https://rest.fal.ai`.
     pub rest_url: Url,
-    /// Files: `https://v3.fal.media`. Their URLs come from FAL; listed so that nobody takes it for one that gets the key.
+    /// Files: `https://v3.fal.media`. Their URLs come from FAL; this one's host may have them also over plain http, or within
+    /// our network. It never gets the key.
     pub cdn_url: Url,
+    /// Hosts that may have FAL's files.
+    pub file_hosts: FileHosts,
     /// The platform, for the request list: `https://api.fal.ai`.
     pub api_url: Url,
     /// `<key id>:<key secret>`.
@@ -125,13 +132,15 @@ pub struct FalClient {
     calls: Client,
     /// One connection a submit; see `submit.rs`.
     submits: Client,
-    /// Has no key: CDN and upload URLs.
+    /// Has no key: CDN and upload URLs, vetted by `file_rule`.
     files: Client,
+    file_rule: Arc<FileRule>,
+    /// Has no key: an archive's URL, which is FAL's, vetted when it was stored, or that of our own store.
+    archives: Client,
     queue_url: Url,
     rest_url: Url,
     api_url: Url,
     authorization: HeaderValue,
-    timeouts: FalTimeouts,
     multipart: Multipart,
 }
 
@@ -142,12 +151,15 @@ impl FalClient {
         let FalSettings {
             queue_url,
             rest_url,
+            cdn_url,
+            file_hosts,
             api_url,
             key,
             timeouts,
             multipart,
             ..
         } = settings;
+        let file_rule = FileRule::new(file_hosts, &[&cdn_url, &rest_url]);
         let mut authorization =
             HeaderValue::from_str(&format!("Key {}", key.expose_secret())).map_err(|_| {
                 Error::Settings(
@@ -161,6 +173,8 @@ impl FalClient {
                 .connect_timeout(timeouts.connect)
                 // A redirect would carry the key, or repeat a POST, where nobody said it should go.
                 .redirect(redirect::Policy::none())
+                // A signed URL is a key to what it names.
+                .referer(false)
         };
         let build = |builder: reqwest::ClientBuilder| {
             builder.build().map_err(|error| Error::Settings(describe(&error)))
@@ -170,15 +184,21 @@ impl FalClient {
             submits: build(submit::configure(base()).timeout(timeouts.submit))?,
             files: build(
                 base()
-                    .redirect(redirect::Policy::limited(5))
+                    .redirect(file_rule.redirects())
+                    .dns_resolver(Arc::clone(&file_rule))
                     .timeout(timeouts.transfer)
                     .read_timeout(timeouts.stall),
+            )?,
+            file_rule,
+            archives: build(
+                base()
+                    .redirect(redirect::Policy::limited(5))
+                    .timeout(timeouts.call),
             )?,
             queue_url,
             rest_url,
             api_url,
             authorization,
-            timeouts,
             multipart,
         })
     }
@@ -301,6 +321,7 @@ mod tests {
             run_url: url("https://fal.run"),
             rest_url: url("https://rest.fal.ai"),
             cdn_url: url("https://v3.fal.media"),
+            file_hosts: FileHosts::default(),
             api_url: url("https://api.fal.ai"),
             key: "id:secret".into(),
             timeouts: FalTimeouts::default(),

@@ -90,6 +90,17 @@ pub enum Error {
     /// A stored URL lies under no configured one, and holds no request that could be looked for there. Permanent.
     #[error("the URL {0:?} is not FAL's as configured: the key is not sent there")]
     ForeignUrl(String),
+    /// An answer names a file where no file of FAL's may be. As good as permanent, but it is tried again: FAL may have moved
+    /// to a host that the setting does not have yet, and a training that is paid for waits for the operator to add it.
+    #[error(
+        "FAL {call}: {origin} may have no files of FAL's: nothing was sent there. If it is FAL's, add it to fal.file_hosts"
+    )]
+    ForeignHost {
+        /// Which call.
+        call: &'static str,
+        /// Scheme, host and port.
+        origin: String,
+    },
     /// Our own disk. Transient.
     #[error("FAL {call}: {source}")]
     File {
@@ -119,6 +130,10 @@ impl From<Error> for JobError {
             Error::Unauthorized { .. } | Error::Locked { .. } => {
                 error!("FAL jobs are parked: {error}");
                 Self::snooze(PARKED, error)
+            }
+            Error::ForeignHost { .. } => {
+                error!("{error}");
+                Self::retry(error)
             }
             Error::Unreachable { .. } | Error::Server { .. } | Error::Garbled { .. } | Error::File { .. } => {
                 Self::retry(error)

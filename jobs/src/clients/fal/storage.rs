@@ -14,13 +14,13 @@ use std::{
 use bytes::Bytes;
 use reqwest::{
     Body, Method, StatusCode,
-    header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, RANGE},
+    header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, LOCATION, RANGE},
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use super::{Error, FalClient, Result, body, detail, json, send, succeeded, wire};
+use super::{Error, FalClient, Result, body, hosts::foreign, json, send, succeeded, wire};
 use crate::clients::file::{blocking, chunks, read_at};
 
 /// A file that was downloaded.
@@ -70,8 +70,8 @@ impl FalClient {
             });
         let response = succeeded(UPLOAD, send(UPLOAD, request).await?).await?;
         let initiated: wire::Initiated = json(UPLOAD, response, ANSWER_LIMIT).await?;
-        let target = web_url(UPLOAD, &initiated.upload_url)?;
-        web_url(UPLOAD, &initiated.file_url)?;
+        let target = self.file_rule.vetted(UPLOAD, &initiated.upload_url)?;
+        self.file_rule.vetted(UPLOAD, &initiated.file_url)?;
         if is_multipart {
             self.put_parts(&file, bytes, content_type, &target).await?;
         } else {
@@ -144,11 +144,7 @@ impl FalClient {
     /// prove nothing: the verb is part of what a presigned URL's signature covers, so stores answer 403 to it.
     pub async fn exists(&self, url: &str) -> Result<bool> {
         const CALL: &str = "file check";
-        let first_byte = self
-            .files
-            .get(web_url(CALL, url)?)
-            .header(RANGE, "bytes=0-0")
-            .timeout(self.timeouts.call);
+        let first_byte = self.archives.get(web_url(CALL, url)?).header(RANGE, "bytes=0-0");
         match keyless(CALL, first_byte).await {
             // Of a server that knows no ranges, the rest of the body is never read.
             Ok(_) => Ok(true),
@@ -167,7 +163,7 @@ impl FalClient {
     /// Downloads a file of at most `max_bytes` to an unlinked temporary one.
     pub async fn download(&self, url: &str, max_bytes: u64) -> Result<Download> {
         const CALL: &str = "download";
-        let mut response = keyless(CALL, self.files.get(web_url(CALL, url)?)).await?;
+        let mut response = keyless(CALL, self.files.get(self.file_rule.vetted(CALL, url)?)).await?;
         let promised = response.content_length();
         if promised.is_some_and(|bytes| bytes > max_bytes) {
             return Err(Error::TooLarge {
@@ -228,20 +224,46 @@ impl Sink {
     }
 }
 
-/// A call without the key: here 401 and 403 speak of the URL and not of our account.
+/// A call without the key: here 401 and 403 speak of the URL and not of our account. What a server of files says in words
+/// is read by nobody: it may be a stranger's, and rows and logs are no place for it.
 async fn keyless(call: &'static str, request: reqwest::RequestBuilder) -> Result<reqwest::Response> {
     let response = request
         .send()
         .await
         .map_err(|error| Error::unreachable(call, &error))?;
-    match response.status() {
-        StatusCode::TOO_MANY_REQUESTS => Err(Error::Server {
+    let detail = || "what it says is not kept".to_owned();
+    let status = response.status();
+    match status {
+        status if status.is_success() => Ok(response),
+        // One that leads to a host of FAL's was followed.
+        status if status.is_redirection() => Err(foreign(call, location(&response).as_ref())),
+        StatusCode::NOT_FOUND | StatusCode::GONE => Err(Error::Missing {
             call,
-            status: 429,
-            detail: detail(response).await,
+            detail: detail(),
         }),
-        _ => succeeded(call, response).await,
+        StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS => {
+            Err(Error::Server {
+                call,
+                status: status.as_u16(),
+                detail: detail(),
+            })
+        }
+        status if status.is_server_error() => Err(Error::Server {
+            call,
+            status: status.as_u16(),
+            detail: detail(),
+        }),
+        status => Err(Error::Refused {
+            call,
+            status: status.as_u16(),
+            detail: detail(),
+        }),
     }
+}
+
+fn location(response: &reqwest::Response) -> Option<Url> {
+    let location = response.headers().get(LOCATION)?.to_str().ok()?;
+    response.url().join(location).ok()
 }
 
 fn is_worth_another(error: &Error) -> bool {
