@@ -10,6 +10,8 @@ use jobs::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+mod cases;
+
 /// Two photos decoded at a time, in memory that both fit into.
 fn workbench() -> Workbench {
     Workbench::new(128 * 1024 * 1024, 2).unwrap()

@@ -33,12 +33,15 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::PhotoId;
 
 mod crew;
+mod exif;
 mod inspect;
 mod jpeg;
+mod png;
 mod prepare;
 mod problem;
 mod reencode;
 mod upright;
+mod webp;
 mod zip;
 
 #[cfg(test)]
@@ -50,7 +53,7 @@ pub use inspect::{PhotoFormat, PhotoInfo, inspect};
 pub use problem::PhotoProblem;
 
 use crew::{Crew, Size};
-use prepare::{Plan, Prepared};
+use prepare::{Plan, Prepared, Ran};
 use zip::{Finished, ZipFile};
 
 /// What is accepted (K20).
@@ -72,7 +75,8 @@ impl Default for Limits {
             photos: 10..=20,
             bytes: 20 * 1024 * 1024,
             side: 12_000,
-            pixels: 50_000_000,
+            // What phones call 50 megapixels is up to 8192×6144, which is 50.33 million.
+            pixels: 51_000_000,
         }
     }
 }
@@ -306,10 +310,24 @@ impl Workbench {
             Fetched::Photo(file) => Plan::of(file, limits),
             Fetched::Refused(problem) => Err(problem),
         };
-        let plan = match plan {
+        let mut plan = match plan {
             Ok(plan) => plan,
             Err(problem) => return Ok(Err(problem)),
         };
+        loop {
+            match self.run(plan, cancel).await? {
+                Ok(Ran::Done(prepared)) => return Ok(Ok(prepared)),
+                Ok(Ran::Again(larger)) => plan = larger,
+                Err(problem) => return Ok(Err(problem)),
+            }
+        }
+    }
+
+    async fn run<E>(
+        &self,
+        plan: Plan,
+        cancel: &CancellationToken,
+    ) -> Result<Result<Ran, PhotoProblem>, BuildError<E>> {
         let weight = u32::try_from(plan.memory().div_ceil(MEMORY_UNIT))
             .unwrap_or(u32::MAX)
             .min(self.budget);

@@ -6,21 +6,22 @@
 //!
 //! Input is hostile: every index is checked, and what grows with the input is capped ([`MAX_SEGMENTS`]).
 
-use std::ops::Range;
-
-use bytes::Bytes;
 use image::metadata::Orientation;
 
-use super::PhotoProblem;
+use super::{PhotoProblem, exif};
 
 mod blocks;
 mod entropy;
+mod keep;
 mod segments;
+mod standard_tables;
 #[cfg(test)]
 mod tests;
 mod verify;
 
+use keep::ColourSegments;
 use segments::{Segment, Segments, marker};
+pub(super) use verify::Verified;
 
 /// Cameras write a few dozen segments, depth maps and long XMP a few hundred.
 const MAX_SEGMENTS: usize = 4096;
@@ -103,6 +104,15 @@ impl Frame {
             && !matches!(code, marker::DHT | marker::JPG | marker::DAC)
     }
 
+    fn is_named_rgb(&self) -> bool {
+        self.components.iter().map(|component| component.id).eq(*b"RGB")
+    }
+
+    /// The first component of this name that is not `taken`: four inks may share one.
+    fn component(&self, id: u8, taken: &[usize]) -> Option<usize> {
+        (0..self.components.len()).find(|index| self.components[*index].id == id && !taken.contains(index))
+    }
+
     /// Largest sampling factors: how many blocks a minimum coded unit spans.
     fn max_sampling(&self) -> (usize, usize) {
         let horizontal = self.components.iter().map(|c| c.horizontal).max().unwrap_or(1);
@@ -164,15 +174,16 @@ impl Header {
         Self::of(&segments)
     }
 
+    /// Of segments up to the first scan.
     fn of(segments: &[Segment<'_>]) -> Result<Self, PhotoProblem> {
         let frame = segments
             .iter()
             .find(|segment| Frame::is_frame_header(segment.marker));
         let frame = Frame::parse(frame.ok_or(PhotoProblem::damaged("it has no frame header"))?)?;
-        let scan = segments.iter().find(|segment| segment.marker == marker::SOS);
+        let scan = segments.last().filter(|segment| segment.marker == marker::SOS);
         let scan = scan.ok_or(PhotoProblem::damaged("it has no scan"))?;
         Ok(Self {
-            colour: colour(&frame, segments),
+            colour: colour(&frame, segments, &ColourSegments::of(segments)),
             orientation: orientation(segments),
             interleaved: scan
                 .payload
@@ -187,6 +198,9 @@ impl Header {
 pub(super) struct Jpeg<'a> {
     pub header: Header,
     segments: Vec<Segment<'a>>,
+    /// Index of the segment that begins the first scan.
+    first_scan: usize,
+    colour_segments: ColourSegments,
 }
 
 impl<'a> Jpeg<'a> {
@@ -213,78 +227,36 @@ impl<'a> Jpeg<'a> {
                 segment.span.end = next;
             }
         }
+        let first_scan = segments
+            .iter()
+            .position(|segment| segment.marker == marker::SOS)
+            .ok_or(PhotoProblem::damaged("it has no scan"))?;
+        let head = &segments[..=first_scan];
         Ok(Self {
-            header: Header::of(&segments)?,
+            header: Header::of(head)?,
+            colour_segments: ColourSegments::of(head),
+            first_scan,
             segments,
         })
     }
 
     /// Reads the entropy-coded data of every scan to its last block.
-    pub fn verify(&self) -> Result<(), PhotoProblem> {
+    pub fn verify(&self) -> Result<Verified, PhotoProblem> {
         verify::verify(&self.header.frame, &self.segments).map_err(PhotoProblem::damaged)
-    }
-
-    /// The file's parts without metadata, in order; joined they are a JPEG with the same pixels.
-    ///
-    /// Stays: what the pixels need, the JFIF header, the ICC profile and Adobe's APP14 (which decide how the
-    /// pixels look). Goes: EXIF, XMP, IPTC, MPF, comments, all else that applications write, and what follows
-    /// the end marker (a video, a depth map, a second picture).
-    pub fn without_metadata(&self, file: &Bytes) -> Vec<Bytes> {
-        let mut parts = vec![Bytes::from_static(&[0xff, marker::SOI])];
-        let mut run: Option<Range<usize>> = None;
-        for Segment { span, .. } in self.segments.iter().filter(|segment| segment.is_kept()) {
-            match &mut run {
-                Some(run) if run.end == span.start => run.end = span.end,
-                _ => parts.extend(run.replace(span.clone()).map(|run| file.slice(run))),
-            }
-        }
-        parts.extend(run.map(|run| file.slice(run)));
-        parts
-    }
-
-    /// The same in one piece, for a decoder that is to hand out samples as they are stored: APP14 goes too,
-    /// unless there are four inks.
-    pub fn for_decoder(&self, file: &[u8]) -> Vec<u8> {
-        let mut bytes = vec![0xff, marker::SOI];
-        let needs_adobe = self.header.colour == Colour::FourInks;
-        for segment in &self.segments {
-            if segment.is_kept() && (needs_adobe || segment.marker != marker::APP14) {
-                bytes.extend_from_slice(&file[segment.span.clone()]);
-            }
-        }
-        bytes
-    }
-}
-
-impl Segment<'_> {
-    fn is_kept(&self) -> bool {
-        match self.marker {
-            // A JFIF header with a thumbnail may show what was cropped away later.
-            marker::APP0 => self.payload.starts_with(b"JFIF\0") && self.payload.get(12..) == Some(&[0, 0]),
-            marker::APP2 => self.payload.starts_with(b"ICC_PROFILE\0"),
-            marker::APP14 => self.payload.starts_with(b"Adobe"),
-            marker::DHT | marker::DQT | marker::DRI | marker::SOS | marker::EOI => true,
-            code => Frame::is_frame_header(code),
-        }
     }
 }
 
 /// As libjpeg decides it: JFIF means YCbCr, else Adobe's flag counts, else the components' names.
-fn colour(frame: &Frame, segments: &[Segment<'_>]) -> Colour {
+fn colour(frame: &Frame, segments: &[Segment<'_>], deciding: &ColourSegments) -> Colour {
     match frame.components.as_slice() {
         [_] => Colour::Grey,
-        [first, second, third] => {
-            let has_jfif = segments
-                .iter()
-                .any(|s| s.marker == marker::APP0 && s.payload.starts_with(b"JFIF\0"));
-            let adobe = segments
-                .iter()
-                .find(|s| s.marker == marker::APP14 && s.payload.starts_with(b"Adobe"));
-            let says_rgb = match adobe.and_then(|segment| segment.payload.get(11)) {
+        [_, _, _] => {
+            let transform = deciding.adobe.and_then(|index| segments[index].payload.get(11));
+            let says_rgb = match transform {
                 Some(transform) => *transform == 0,
-                None => [first.id, second.id, third.id] == *b"RGB",
+                None => frame.is_named_rgb(),
             };
-            if says_rgb && !has_jfif {
+            if says_rgb && deciding.jfif.is_none() {
                 Colour::Rgb
             } else {
                 Colour::YCbCr
@@ -294,12 +266,12 @@ fn colour(frame: &Frame, segments: &[Segment<'_>]) -> Colour {
     }
 }
 
-/// How a camera was held, by the first EXIF segment; upright when it says nothing that makes sense.
+/// How a camera was held, by the first EXIF segment that tells; upright when none does.
 fn orientation(segments: &[Segment<'_>]) -> Orientation {
     segments
         .iter()
         .filter(|segment| segment.marker == marker::APP1)
-        .find_map(|segment| segment.payload.strip_prefix(b"Exif\0\0"))
-        .and_then(Orientation::from_exif_chunk)
+        .filter_map(|segment| segment.payload.strip_prefix(b"Exif\0\0"))
+        .find_map(exif::orientation)
         .unwrap_or(Orientation::NoTransforms)
 }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use image::{
     ColorType, ImageDecoder, ImageError, ImageResult,
     codecs::{png::PngDecoder, webp::WebPDecoder},
+    error::{ParameterError, ParameterErrorKind},
     metadata::Orientation,
 };
 use jpeg_encoder::{ChromaSubsamplingMethod, Encoder, SamplingFactor};
@@ -16,25 +17,27 @@ use zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOpt
 use zune_jpeg::JpegDecoder;
 
 use super::{
-    PhotoProblem,
-    inspect::PhotoFormat,
+    PhotoProblem, exif,
+    inspect::{PhotoFormat, PhotoInfo},
     jpeg::{Colour, Header},
+    png,
     prepare::Prepared,
     upright::{Layout, Pixels, Upright},
+    webp::WebP,
 };
 
 /// The incumbent's (M6).
 const QUALITY: u8 = 95;
 
-/// Re-encodes a JPEG that was verified but is turned, grey or made of four inks. `file` is what
-/// `Jpeg::for_decoder` made of it.
+/// Re-encodes a JPEG that was verified but is turned, odd, grey or made of four inks. `file` is what
+/// `Jpeg::for_decoder` made of it. Its data is whole: what the decoder refuses is a kind that it does not know.
 pub(super) fn jpeg(header: &Header, file: Vec<u8>, samples: &mut Vec<u8>) -> Result<Prepared, PhotoProblem> {
     let options = DecoderOptions::default()
         .set_strict_mode(true)
         .set_max_width(header.frame.width.into())
         .set_max_height(header.frame.height.into());
-    // Three components are wanted as they are stored. Without APP14 the decoder takes them for YCbCr, or
-    // for RGB by their names; we know better, and either way it hands them out unconverted.
+    // Three components are wanted as they are stored. Without APP14 and names the decoder takes them for YCbCr,
+    // and hands them out unconverted; we know better where they are not.
     let (space, layout) = match header.colour {
         Colour::Grey => (ColorSpace::Luma, Layout::Grey),
         Colour::YCbCr => (ColorSpace::YCbCr, Layout::YCbCr),
@@ -43,13 +46,11 @@ pub(super) fn jpeg(header: &Header, file: Vec<u8>, samples: &mut Vec<u8>) -> Res
     };
     let mut decoder =
         JpegDecoder::new_with_options(ZCursor::new(&file), options.jpeg_set_out_colorspace(space));
-    decoder.decode_headers().map_err(damaged)?;
-    if decoder.input_colorspace() == Some(ColorSpace::RGB) {
-        decoder.set_options(options.jpeg_set_out_colorspace(ColorSpace::RGB));
-    }
+    let rare = |_| PhotoProblem::UnsupportedFormat("a JPEG of a rare kind");
+    decoder.decode_headers().map_err(rare)?;
     decoder
         .decode_into(zeroed(samples, decoder.output_buffer_size()))
-        .map_err(damaged)?;
+        .map_err(rare)?;
     let icc_profile = decoder.icc_profile();
     drop(decoder);
     drop(file);
@@ -67,17 +68,14 @@ pub(super) fn jpeg(header: &Header, file: Vec<u8>, samples: &mut Vec<u8>) -> Res
 }
 
 /// Re-encodes a PNG or WebP.
-pub(super) fn raster(
-    file: &Bytes,
-    format: PhotoFormat,
-    samples: &mut Vec<u8>,
-) -> Result<Prepared, PhotoProblem> {
-    let file = Cursor::new(file.as_ref());
-    let decoded = match format {
-        PhotoFormat::Png => {
-            PngDecoder::with_limits(file, png_limits()).and_then(|decoder| decode(decoder, samples))
-        }
-        _ => WebPDecoder::new(file).and_then(|decoder| decode(decoder, samples)),
+pub(super) fn raster(file: Bytes, info: PhotoInfo, samples: &mut Vec<u8>) -> Result<Prepared, PhotoProblem> {
+    let size = (info.width, info.height);
+    let decoded = if info.format == PhotoFormat::Png {
+        let file = Cursor::new(png::with_end(file));
+        PngDecoder::with_limits(file, png_limits()).and_then(|decoder| decode(decoder, size, samples))
+    } else {
+        let file = Cursor::new(WebP::parse(&file)?.decodable(&file));
+        WebPDecoder::new(file).and_then(|decoder| decode(decoder, size, samples))
     };
     let (pixels, orientation, icc_profile) = decoded.map_err(|error| match error {
         ImageError::Unsupported(_) => PhotoProblem::UnsupportedFormat("this kind of picture"),
@@ -96,10 +94,18 @@ fn png_limits() -> image::Limits {
 
 fn decode(
     mut decoder: impl ImageDecoder,
+    (width, height): (u32, u32),
     samples: &mut Vec<u8>,
 ) -> ImageResult<(Pixels<'_>, Orientation, Option<Vec<u8>>)> {
-    let (width, height) = decoder.dimensions();
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    // The memory was planned by our own reading of the header.
+    if decoder.dimensions() != (width, height) {
+        return Err(ImageError::Parameter(ParameterError::from_kind(
+            ParameterErrorKind::DimensionMismatch,
+        )));
+    }
+    let exif = decoder.exif_metadata().unwrap_or_default();
+    let orientation = exif.and_then(|exif| exif::orientation(&exif));
+    let orientation = orientation.unwrap_or(Orientation::NoTransforms);
     let icc_profile = decoder.icc_profile().unwrap_or_default();
     let colour = decoder.color_type();
     let samples = zeroed(samples, usize::try_from(decoder.total_bytes()).ok());

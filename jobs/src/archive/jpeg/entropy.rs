@@ -1,5 +1,7 @@
 //! Bits and Huffman codes of entropy-coded data (ITU T.81, annexes C and F.2.2).
 
+use super::standard_tables;
+
 /// What is wrong with the data. Fits two registers, unlike the
 /// [`PhotoProblem`](crate::archive::PhotoProblem) it becomes: it is returned for each of millions of codes.
 pub(super) type Flaw = &'static str;
@@ -37,6 +39,22 @@ impl<'a> Bits<'a> {
     /// Whether more bits were read than there are.
     pub const fn ran_out(&self) -> bool {
         self.held < self.invented
+    }
+
+    /// Where the data ends that was read; a begun byte counts as read.
+    pub fn end(&self) -> usize {
+        let mut at = self.at;
+        for _ in 0..self.held.saturating_sub(self.invented) / 8 {
+            at = at.saturating_sub(1);
+            if self.bytes.get(at) == Some(&0) {
+                at -= self.bytes[..at]
+                    .iter()
+                    .rev()
+                    .take_while(|&&byte| byte == 0xff)
+                    .count();
+            }
+        }
+        at
     }
 
     /// Makes sure that at least 32 bits are held: one code (16) and its extra bits (15 at most).
@@ -179,6 +197,10 @@ impl Huffman {
                 }
                 code += 1;
             }
+            // A code of all ones is not allowed (annex C): libjpeg and zune refuse the table.
+            if count > 0 && code >= 1 << length {
+                return Err(BAD_TABLE);
+            }
             table.above[usize::from(length)] = code << (16 - length);
             code <<= 1;
         }
@@ -249,11 +271,13 @@ impl Strides {
     }
 }
 
+type Slot = Option<Box<Huffman>>;
+
 /// The tables that are in force; a scan picks one of four for DC and one of four for AC.
 #[derive(Default)]
 pub(super) struct Tables {
-    dc: [Option<Box<Huffman>>; 4],
-    ac: [Option<Box<Huffman>>; 4],
+    dc: [Slot; 4],
+    ac: [Slot; 4],
 }
 
 impl Tables {
@@ -261,7 +285,10 @@ impl Tables {
     pub fn define(&mut self, mut payload: &[u8]) -> Result<(), Flaw> {
         while let Some((&kind, rest)) = payload.split_first() {
             let (counts, rest) = rest.split_first_chunk::<16>().ok_or(BAD_TABLE)?;
-            let total = counts.iter().map(|&count| usize::from(count)).sum();
+            let total: usize = counts.iter().map(|&count| usize::from(count)).sum();
+            if total > 256 {
+                return Err(BAD_TABLE);
+            }
             let (symbols, rest) = rest.split_at_checked(total).ok_or(BAD_TABLE)?;
             let class = match kind >> 4 {
                 // A DC symbol is a number of bits; more than 15 are not possible in 8-bit pictures.
@@ -276,6 +303,26 @@ impl Tables {
         Ok(())
     }
 
+    /// Whether neither of two tables was left out.
+    pub fn has(&self, dc: u8, ac: u8) -> bool {
+        let is_there =
+            |class: &[Slot; 4], index: u8| class.get(usize::from(index)).is_some_and(Option::is_some);
+        is_there(&self.dc, dc) && is_there(&self.ac, ac)
+    }
+
+    /// Fills the slots that are still empty from the standard tables.
+    pub fn complete(&mut self) -> Result<(), Flaw> {
+        let mut standard = Self::default();
+        standard.define(&standard_tables::payload())?;
+        let slots = self.dc.iter_mut().chain(&mut self.ac);
+        for (slot, standard) in slots.zip(standard.dc.into_iter().chain(standard.ac)) {
+            if slot.is_none() {
+                *slot = standard;
+            }
+        }
+        Ok(())
+    }
+
     pub fn dc(&self, index: u8) -> Result<&Huffman, Flaw> {
         Self::get(&self.dc, index)
     }
@@ -284,7 +331,7 @@ impl Tables {
         Self::get(&self.ac, index)
     }
 
-    fn get(class: &[Option<Box<Huffman>>; 4], index: u8) -> Result<&Huffman, Flaw> {
+    fn get(class: &[Slot; 4], index: u8) -> Result<&Huffman, Flaw> {
         class
             .get(usize::from(index))
             .and_then(Option::as_deref)

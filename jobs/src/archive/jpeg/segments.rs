@@ -23,6 +23,8 @@ pub(super) mod marker {
     pub const APP1: u8 = 0xe1;
     pub const APP2: u8 = 0xe2;
     pub const APP14: u8 = 0xee;
+    pub const APP15: u8 = 0xef;
+    pub const COM: u8 = 0xfe;
     pub const TEM: u8 = 0x01;
 }
 
@@ -44,6 +46,7 @@ pub(super) struct Segment<'a> {
 pub(super) struct Segments<'a> {
     bytes: &'a [u8],
     at: usize,
+    has_scan: bool,
     finished: bool,
 }
 
@@ -52,6 +55,7 @@ impl<'a> Segments<'a> {
         Self {
             bytes,
             at: 2,
+            has_scan: false,
             finished: false,
         }
     }
@@ -59,7 +63,9 @@ impl<'a> Segments<'a> {
     fn read(&mut self) -> Result<Segment<'a>, PhotoProblem> {
         const CUT: PhotoProblem = PhotoProblem::damaged("the file ends before the picture does");
         loop {
-            let FoundMarker { marker, start, after } = next_marker(self.bytes, self.at).ok_or(CUT)?;
+            let Some(FoundMarker { marker, start, after }) = next_marker(self.bytes, self.at) else {
+                return self.end_without_marker().ok_or(CUT);
+            };
             self.at = after;
             match marker {
                 marker::RST0..=marker::RST7 | marker::TEM => {}
@@ -74,8 +80,19 @@ impl<'a> Segments<'a> {
                     });
                 }
                 _ => {
-                    let end = after + usize::from(u16_be(self.bytes, after).ok_or(CUT)?);
-                    let payload = self.bytes.get(after + 2..end).ok_or(CUT)?;
+                    let length = u16_be(self.bytes, after).ok_or(CUT)?.into();
+                    let length = match marker {
+                        // libjpeg takes two bytes and goes on; cameras have written such comments.
+                        marker::APP0..=marker::APP15 | marker::COM => 2.max(length),
+                        _ => length,
+                    };
+                    let end = after + length;
+                    let payload = self.bytes.get(after + 2..end).ok_or(if length < 2 {
+                        PhotoProblem::damaged("a segment is shorter than its own length")
+                    } else {
+                        CUT
+                    })?;
+                    self.has_scan |= marker == marker::SOS;
                     self.at = end;
                     return Ok(Segment {
                         marker,
@@ -86,6 +103,24 @@ impl<'a> Segments<'a> {
                 }
             }
         }
+    }
+
+    /// A file that ends within a scan is read as if its end marker were there: whether the scan is whole is for
+    /// `verify` to say. A lone 0xFF at the very end is half of something.
+    fn end_without_marker(&mut self) -> Option<Segment<'a>> {
+        let rest = self.bytes.get(self.at..)?;
+        let end = self.at
+            + rest
+                .iter()
+                .rposition(|&byte| byte != 0xff)
+                .map_or(0, |last| last + 1);
+        self.finished = true;
+        self.has_scan.then_some(Segment {
+            marker: marker::EOI,
+            payload: &[],
+            span: end..end,
+            entropy: &[],
+        })
     }
 }
 

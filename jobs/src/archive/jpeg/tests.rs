@@ -5,19 +5,21 @@ use image::metadata::Orientation;
 use jpeg_encoder::SamplingFactor;
 use proptest::prelude::*;
 
-use super::{Colour, Header, Jpeg, segments::marker};
+use super::{Colour, Header, Jpeg, Verified, segments::marker};
 use crate::archive::{
     PhotoProblem,
     fixtures::{Make, decode, jpeg, photo, picture, portrait, with_orientation, with_segment},
 };
 
 fn verdict(bytes: &[u8]) -> Result<(), PhotoProblem> {
-    Jpeg::parse(bytes)?.verify()
+    Jpeg::parse(bytes)?.verify().map(drop)
 }
 
 fn stripped(file: Vec<u8>) -> Vec<u8> {
     let file = Bytes::from(file);
-    Jpeg::parse(&file).unwrap().without_metadata(&file).concat()
+    let jpeg = Jpeg::parse(&file).unwrap();
+    let verified = jpeg.verify().unwrap();
+    jpeg.without_metadata(&file, &verified).concat()
 }
 
 /// Position of the nth marker with this code.
@@ -136,12 +138,17 @@ fn surplus_bytes_before_the_end_are_tolerated() {
 
 #[test]
 fn a_file_that_lacks_a_table_is_refused() {
-    let file = jpeg(&picture(64, 48), Make::default());
-    for code in [marker::DHT, marker::DQT] {
-        let at = find(&file, code, 0);
+    let without = |file: &[u8], code: u8| {
+        let at = find(file, code, 0);
         let length = usize::from(u16::from_be_bytes([file[at + 2], file[at + 3]]));
-        assert!(verdict(&[&file[..at], &file[at + 2 + length..]].concat()).is_err());
-    }
+        verdict(&[&file[..at], &file[at + 2 + length..]].concat())
+    };
+    let progressive = Make {
+        progressive: true,
+        ..Make::default()
+    };
+    assert!(without(&jpeg(&picture(64, 48), Make::default()), marker::DQT).is_err());
+    assert!(without(&jpeg(&picture(64, 48), progressive), marker::DHT).is_err());
 }
 
 #[test]
@@ -151,6 +158,55 @@ fn what_decides_the_colours_stays() {
     let adobe = with_segment(&profile, marker::APP14, b"Adobe\0\x64\0\0\0\0\x01");
     assert_eq!(stripped(adobe.clone()), adobe);
     assert!(decode(&adobe) == decode(&plain));
+}
+
+#[test]
+fn what_libjpeg_stumbles_over_is_put_right() {
+    let plain = jpeg(&picture(64, 48), Make::default());
+    let bare = [&plain[..2], &plain[20..]].concat();
+    let jfif = with_segment(
+        &bare,
+        marker::APP0,
+        b"JFIF\0\x02\x01\0\0\x01\0\x01\x01\x01\xff\xff\xff",
+    );
+    assert_eq!(
+        stripped(jfif),
+        with_segment(&bare, marker::APP0, b"JFIF\0\x01\x02\0\0\x01\0\x01\0\0"),
+        "a thumbnail goes, and what means YCbCr stays"
+    );
+    let adobe = |payload: &[u8]| stripped(with_segment(&bare, marker::APP14, payload));
+    let one = with_segment(&bare, marker::APP14, b"Adobe\0\x64\0\0\0\0\x01");
+    assert_eq!(adobe(b"Adobe\0\x64\0\0\0\0\x01SECRET settings"), one);
+    assert_eq!(
+        adobe(b"Adobe\0\x64\0\0\0\0\x07"),
+        one,
+        "an unknown transform is read as YCbCr"
+    );
+    assert_eq!(adobe(b"Adobe\0\x64"), bare);
+    for profile in [
+        b"ICC_PROFILE\0".as_slice(),
+        b"ICC_PROFILE\0\x01\x02half",
+        b"ICC_PROFILE\0\x02\x01x",
+    ] {
+        assert_eq!(stripped(with_segment(&plain, marker::APP2, profile)), plain);
+    }
+    let restarting = jpeg(
+        &picture(64, 48),
+        Make {
+            restart_interval: 2,
+            ..Make::default()
+        },
+    );
+    for code in [marker::RST0, marker::RST0 + 1, marker::EOI] {
+        let at = find(&restarting, code, 0);
+        let surplus = [&restarting[..at], b"\0\xff\0\0", &restarting[at..]].concat();
+        assert_eq!(stripped(surplus), restarting, "surplus before {code:x}");
+    }
+    assert_eq!(
+        stripped(plain[..plain.len() - 2].to_vec()),
+        plain,
+        "an end marker"
+    );
 }
 
 #[test]
@@ -236,15 +292,17 @@ fn walk(bytes: Vec<u8>) {
     let file = Bytes::from(bytes);
     drop(Header::read(&file));
     if let Ok(jpeg) = Jpeg::parse(&file) {
-        drop(jpeg.verify());
-        let parts = jpeg.without_metadata(&file).concat();
-        assert!(parts.len() <= file.len() + 2);
-        assert_eq!(
-            Jpeg::parse(&parts).map(|_| ()),
-            Ok(()),
-            "what is left can be read again"
-        );
-        drop(jpeg.for_decoder(&file));
+        let verified = jpeg.verify();
+        let parts = jpeg
+            .without_metadata(&file, verified.as_ref().unwrap_or(&Verified::default()))
+            .concat();
+        let again = Jpeg::parse(&parts);
+        assert_eq!(again.as_ref().map(drop), Ok(()), "what is left can be read again");
+        if let (Ok(verified), Ok(again)) = (verified, again) {
+            let second = again.verify().unwrap();
+            assert_eq!((second.oddity, second.surplus), (verified.oddity, vec![]));
+            drop(jpeg.for_decoder(&file, &verified));
+        }
     }
 }
 

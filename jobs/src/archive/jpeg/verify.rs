@@ -5,7 +5,14 @@
 //! `tests::a_truncated_photo_is_refused_with_and_without_an_end_marker`. Reading codes without making
 //! pixels also takes a quarter of the time, and one bit a coefficient instead of three bytes a pixel.
 //!
-//! Tolerated, as libjpeg does: surplus bytes at the end of an interval (webcams and phones write them).
+//! Tolerated, as libjpeg does: surplus bytes at the end of an interval (webcams and phones write them). They are
+//! reported, and left out of what goes on.
+//!
+//! What goes on untouched is read by libjpeg, which refuses or doubts more than data that is cut: its rules for
+//! headers (`jdmarker.c`, `jdinput.c`, `jdphuff.c`, `jdsample.c` of libjpeg-turbo) are held here as well. A file that
+//! breaks one of these has an [oddity](Verified::oddity), and is encoded anew if our own decoder can read it.
+
+use std::ops::Range;
 
 use super::{
     Component, Frame,
@@ -17,8 +24,32 @@ use super::{
 const CUT: Flaw = "its data ends before the last block";
 pub(super) const BAD_SCAN: Flaw = "a scan header makes no sense";
 
+/// libjpeg's limit for one unit of an interleaved scan (T.81, B.2.3).
+const MAX_BLOCKS_IN_UNIT: usize = 10;
+
+/// What is known of a file whose data is whole.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Verified {
+    /// Why libjpeg refuses the file, or warns of it.
+    pub oddity: Option<Flaw>,
+    /// Bytes of the file between the end of a scan's or interval's data and the next marker, in order.
+    pub(super) surplus: Vec<Range<usize>>,
+    /// Whether a scan uses a Huffman table that is not there, and means the standard one.
+    pub(super) standard_tables: bool,
+}
+
+impl Verified {
+    fn doubt(&mut self, is_odd: bool, oddity: Flaw) {
+        if is_odd {
+            self.oddity.get_or_insert(oddity);
+        }
+    }
+}
+
 /// Reads every scan of `frame`, in the file's order.
-pub(super) fn verify(frame: &Frame, segments: &[Segment<'_>]) -> Result<(), Flaw> {
+pub(super) fn verify(frame: &Frame, segments: &[Segment<'_>]) -> Result<Verified, Flaw> {
+    let mut verified = Verified::default();
+    doubt_frame(frame, &mut verified);
     let mut tables = Tables::default();
     let mut quantization = [false; 4];
     let mut restart_interval = 0;
@@ -27,6 +58,7 @@ pub(super) fn verify(frame: &Frame, segments: &[Segment<'_>]) -> Result<(), Flaw
         .iter()
         .map(|component| Progress::new(frame, component))
         .collect();
+    let mut all_at_once = false;
     for segment in segments {
         match segment.marker {
             marker::DHT => tables.define(segment.payload)?,
@@ -41,16 +73,48 @@ pub(super) fn verify(frame: &Frame, segments: &[Segment<'_>]) -> Result<(), Flaw
                 {
                     return Err("a quantization table is not there");
                 }
-                scan.read(frame, &tables, restart_interval, segment.entropy, &mut progress)?;
+                let in_full = |part: &Part| tables.has(part.dc_table, part.ac_table);
+                if !frame.progressive && !scan.parts.iter().all(in_full) {
+                    tables.complete()?;
+                    verified.standard_tables = true;
+                }
+                verified.doubt(all_at_once, "a scan follows one that had everything");
+                all_at_once |= !frame.progressive && scan.parts.len() == frame.components.len();
+                scan.doubt(frame, &progress, &mut verified);
+                scan.read(
+                    frame,
+                    &tables,
+                    restart_interval,
+                    segment,
+                    &mut progress,
+                    &mut verified,
+                )?;
             }
             _ => {}
         }
     }
     if progress.iter().all(Progress::is_complete) {
-        Ok(())
+        Ok(verified)
     } else {
         Err("a scan is missing")
     }
+}
+
+fn doubt_frame(frame: &Frame, verified: &mut Verified) {
+    let (horizontal, vertical) = frame.max_sampling();
+    verified.doubt(
+        frame
+            .components
+            .iter()
+            .any(|c| horizontal % c.horizontal != 0 || vertical % c.vertical != 0),
+        "its sampling factors do not divide",
+    );
+    let twice =
+        |(index, c): (usize, &Component)| frame.components[..index].iter().any(|other| other.id == c.id);
+    verified.doubt(
+        frame.components.iter().enumerate().any(twice),
+        "two components have one name",
+    );
 }
 
 fn define_quantization(mut payload: &[u8], defined: &mut [bool; 4]) -> Result<(), Flaw> {
@@ -118,6 +182,8 @@ pub(super) struct Scan {
     pub refines: bool,
     /// Low bits that a later scan brings.
     missing_bits: u8,
+    /// How many low bits the scans before have left out, as this one says. 0: there were none.
+    begun: u8,
 }
 
 impl Scan {
@@ -129,10 +195,8 @@ impl Scan {
         };
         let mut parsed: Vec<Part> = Vec::with_capacity(4);
         for &[id, tables] in parts.as_chunks().0 {
-            let component = frame.components.iter().position(|c| c.id == id).ok_or(BAD_SCAN)?;
-            if parsed.iter().any(|part| part.component == component) {
-                return Err(BAD_SCAN);
-            }
+            let taken: Vec<_> = parsed.iter().map(|part| part.component).collect();
+            let component = frame.component(id, &taken).ok_or(BAD_SCAN)?;
             parsed.push(Part {
                 component,
                 dc_table: tables >> 4,
@@ -146,6 +210,7 @@ impl Scan {
                 band: (first, last),
                 refines: begun > 0,
                 missing_bits,
+                begun,
             }
         } else {
             // Baseline has one kind of scan, and encoders that write other numbers here.
@@ -154,6 +219,7 @@ impl Scan {
                 band: (0, 63),
                 refines: false,
                 missing_bits: 0,
+                begun: 0,
             }
         };
         // Progressive: the first coefficient comes in scans of its own, the others one component at a time.
@@ -168,15 +234,51 @@ impl Scan {
         if sane && alone { Ok(scan) } else { Err(BAD_SCAN) }
     }
 
+    /// Notes what libjpeg does not like about the scan, before it is read.
+    fn doubt(&self, frame: &Frame, progress: &[Progress], verified: &mut Verified) {
+        let mut order = self.parts.iter().map(|part| part.component);
+        verified.doubt(
+            !order.by_ref().is_sorted(),
+            "a scan's components are not in the frame's order",
+        );
+        let blocks = |part: &Part| {
+            let component = frame.components[part.component];
+            component.horizontal * component.vertical
+        };
+        let in_unit: usize = self.parts.iter().map(blocks).sum();
+        verified.doubt(
+            self.parts.len() > 1 && in_unit > MAX_BLOCKS_IN_UNIT,
+            "a unit has more than ten blocks",
+        );
+        let (first, last) = (usize::from(self.band.0), usize::from(self.band.1));
+        for part in &self.parts {
+            let known = &progress[part.component].missing_bits;
+            if frame.progressive {
+                let left_out = |missing: &Option<u8>| missing.unwrap_or(0) != self.begun;
+                verified.doubt(
+                    known[first..=last].iter().any(left_out)
+                        || first > 0 && known[0].is_none()
+                        || self.refines && self.begun != self.missing_bits + 1,
+                    "its scans do not build on each other",
+                );
+            } else {
+                verified.doubt(known[0].is_some(), "a component is in two scans");
+            }
+        }
+    }
+
     /// Reads the scan's data, one restart interval after the other.
     fn read(
         &self,
         frame: &Frame,
         tables: &Tables,
         restart_interval: u16,
-        entropy: &[u8],
+        segment: &Segment<'_>,
         progress: &mut [Progress],
+        verified: &mut Verified,
     ) -> Result<(), Flaw> {
+        let entropy = segment.entropy;
+        let begin = segment.span.end - entropy.len();
         let units = self.units(frame, progress);
         let mut reader = UnitReader::new(self, frame, tables)?;
         let interval = if restart_interval == 0 {
@@ -197,6 +299,11 @@ impl Scan {
                 }
             }
             done += interval;
+            let read = at + bits.end();
+            let next = if done >= units { entropy.len() } else { end };
+            if read < next {
+                verified.surplus.push(begin + read..begin + next);
+            }
             if done >= units {
                 break;
             }

@@ -11,8 +11,8 @@ use super::*;
 use crate::archive::{
     Limits,
     fixtures::{self, Make, decode, difference, photo, picture, profile, with_orientation, with_segment},
-    jpeg::Jpeg,
-    prepare::Plan,
+    jpeg::{Jpeg, Verified},
+    prepare::{Plan, Ran},
 };
 
 /// Mean difference that 4:2:0 makes of hard edges; a wrong turn or colour makes it fifty and more.
@@ -20,7 +20,14 @@ const SOFT: u64 = 8;
 
 fn outcome(file: impl Into<Bytes>) -> Result<Prepared, PhotoProblem> {
     // A buffer that another photo has used.
-    Plan::of(file.into(), &Limits::default())?.run(&mut vec![77; 1000])
+    let mut samples = vec![77; 1000];
+    let mut plan = Plan::of(file.into(), &Limits::default())?;
+    loop {
+        match plan.run(&mut samples)? {
+            Ran::Done(prepared) => return Ok(prepared),
+            Ran::Again(larger) => plan = larger,
+        }
+    }
 }
 
 /// The file that a photo becomes; checks that it was encoded anew, as three components.
@@ -29,7 +36,10 @@ fn reencoded(file: impl Into<Bytes>) -> Vec<u8> {
     assert!(!prepared.passed_through);
     let file = prepared.parts.concat();
     let jpeg = Jpeg::parse(&file).unwrap();
-    assert_eq!((jpeg.header.colour, jpeg.verify()), (Colour::YCbCr, Ok(())));
+    assert_eq!(
+        (jpeg.header.colour, jpeg.verify()),
+        (Colour::YCbCr, Ok(Verified::default()))
+    );
     assert_eq!(decode(&file).dimensions(), (prepared.width, prepared.height));
     file
 }

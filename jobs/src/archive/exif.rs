@@ -1,0 +1,146 @@
+//! How a camera was held, as EXIF says it.
+//!
+//! Read here and not by the `image` crate, which takes the number in one form only. What encoders write is wider, and
+//! a portrait on its side spoils a training without a word:
+//! * `Exif\0\0` belongs before EXIF in a JPEG; Pillow, sharp and libvips write it in WebP too, some in PNG
+//! * the number is a SHORT by the standard, and a LONG, a signed SHORT or two of them in real files
+
+use image::metadata::Orientation;
+
+/// The tag that tells the orientation.
+const ORIENTATION: u16 = 0x0112;
+/// Magic number of TIFF.
+const TIFF: u16 = 42;
+
+/// The orientation in an EXIF block, with or without the prefix that JPEG wants; `None` when it does not tell one.
+pub(super) fn orientation(exif: &[u8]) -> Option<Orientation> {
+    let exif = exif.strip_prefix(b"Exif\0\0").unwrap_or(exif);
+    let tiff = Tiff {
+        bytes: exif,
+        big_endian: match exif.get(..2)? {
+            b"MM" => true,
+            b"II" => false,
+            _ => return None,
+        },
+    };
+    // The byte order of this one number is wrong in some files; nothing else can be meant.
+    if ![TIFF, TIFF.swap_bytes()].contains(&tiff.short(2)?) {
+        return None;
+    }
+    let directory = usize::try_from(tiff.long(4)?).ok()?;
+    let entries = usize::from(tiff.short(directory)?);
+    (0..entries)
+        .map(|number| directory + 2 + 12 * number)
+        .take_while(|&at| at < exif.len())
+        .find(|&at| tiff.short(at) == Some(ORIENTATION))
+        .and_then(|at| tiff.first_number(at))
+        .and_then(|number| Orientation::from_exif(u8::try_from(number).ok()?))
+}
+
+struct Tiff<'a> {
+    bytes: &'a [u8],
+    big_endian: bool,
+}
+
+impl Tiff<'_> {
+    /// The first number of the directory entry at `entry`, whatever whole number it is.
+    fn first_number(&self, entry: usize) -> Option<u32> {
+        let size: usize = match self.short(entry + 2)? {
+            // BYTE, SBYTE
+            1 | 6 => 1,
+            // SHORT, SSHORT
+            3 | 8 => 2,
+            // LONG, SLONG
+            4 | 9 => 4,
+            _ => return None,
+        };
+        let count = usize::try_from(self.long(entry + 4)?).ok()?;
+        // What does not fit into the entry lies where the entry says.
+        let at = if size.checked_mul(count)? <= 4 {
+            entry + 8
+        } else {
+            usize::try_from(self.long(entry + 8)?).ok()?
+        };
+        match size {
+            1 => self.bytes.get(at).map(|&number| number.into()),
+            2 => self.short(at).map(u32::from),
+            _ => self.long(at),
+        }
+    }
+
+    fn short(&self, at: usize) -> Option<u16> {
+        let two = *self.bytes.get(at..)?.first_chunk()?;
+        Some(if self.big_endian {
+            u16::from_be_bytes(two)
+        } else {
+            u16::from_le_bytes(two)
+        })
+    }
+
+    fn long(&self, at: usize) -> Option<u32> {
+        let four = *self.bytes.get(at..)?.first_chunk()?;
+        Some(if self.big_endian {
+            u32::from_be_bytes(four)
+        } else {
+            u32::from_le_bytes(four)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A block of one entry, big-endian.
+    fn block(kind: u8, count: u8, value: [u8; 4]) -> Vec<u8> {
+        let entry = [0x01, 0x12, 0, kind, 0, 0, 0, count];
+        [b"MM\0*\0\0\0\x08\0\x01", entry.as_slice(), &value, &[0; 4]].concat()
+    }
+
+    #[test]
+    fn every_whole_number_tells_the_orientation() {
+        let six = Some(Orientation::Rotate90);
+        for (kind, value) in [
+            (1, [6, 0, 0, 0]),
+            (3, [0, 6, 0, 0]),
+            (4, [0, 0, 0, 6]),
+            (6, [6, 0, 0, 0]),
+            (8, [0, 6, 0, 0]),
+            (9, [0, 0, 0, 6]),
+        ] {
+            assert_eq!(orientation(&block(kind, 1, value)), six, "type {kind}");
+        }
+        assert_eq!(orientation(&block(3, 2, [0, 6, 0, 1])), six, "two numbers");
+        // Two LONGs lie behind the directory, at 26.
+        let far = [block(4, 2, [0, 0, 0, 26]), vec![0, 0, 0, 6, 0, 0, 0, 1]].concat();
+        assert_eq!(orientation(&far), six, "two long numbers");
+    }
+
+    #[test]
+    fn the_prefix_of_jpeg_and_either_byte_order_are_read() {
+        let plain = block(3, 1, [0, 6, 0, 0]);
+        let little = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
+        for exif in [plain.as_slice(), little] {
+            assert_eq!(orientation(exif), Some(Orientation::Rotate90));
+            let prefixed = [b"Exif\0\0".as_slice(), exif].concat();
+            assert_eq!(orientation(&prefixed), Some(Orientation::Rotate90));
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_tells_nothing() {
+        assert_eq!(orientation(&block(3, 1, [0, 0, 0, 0])), None, "there is no 0");
+        assert_eq!(orientation(&block(3, 1, [0, 9, 0, 0])), None, "nor 9");
+        assert_eq!(orientation(&block(4, 1, [0, 1, 0, 6])), None, "nor 65542");
+        assert_eq!(orientation(&block(2, 1, [6, 0, 0, 0])), None, "letters");
+        assert_eq!(orientation(b"Exif\0\0"), None);
+        let whole = block(4, 2, [0, 0, 0, 26]);
+        for length in 0..whole.len() {
+            assert_eq!(orientation(&whole[..length]), None);
+        }
+        let mut endless = whole;
+        endless[8..10].copy_from_slice(&[0xff; 2]);
+        endless[10] = 9;
+        assert_eq!(orientation(&endless), None);
+    }
+}
