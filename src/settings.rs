@@ -1,7 +1,7 @@
 //! Everything the binary can be told: read once at start-up, checked as a whole, then passed on as values.
 //!
-//! [`layers`] merges files, environment and command line into one flat list of keys; [`reader`] turns keys into
-//! typed values; [`roles`] says which role needs which [`sections`]. `config/default.toml` is the reference.
+//! [`layers`] merges files, environment and command line into one flat list of keys ([`listing`] shows it); [`reader`] turns
+//! keys into typed values; [`roles`] says which role needs which [`sections`]. `config/default.toml` is the reference.
 //!
 //! # Must stay true
 //! * Only this module reads the environment (clippy bans `std::env::var` elsewhere).
@@ -12,6 +12,8 @@
 
 mod fal;
 mod layers;
+mod listing;
+mod near_misses;
 mod problems;
 mod rates;
 mod reader;
@@ -25,7 +27,7 @@ pub use fal::{ArchiveDelivery, FalSettings, WebhookVerification};
 pub use layers::{Layers, Origin};
 pub use problems::{Problem, Problems};
 pub use rates::RateSettings;
-pub use reader::parse_duration;
+pub use reader::{parse_duration, show_duration};
 pub use roles::{
     BotSettings, MigrateSettings, OperatorSettings, OpsSettings, Role, SimulatorSettings, WebSettings,
     WorkerSettings,

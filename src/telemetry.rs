@@ -7,7 +7,7 @@ use std::backtrace::Backtrace;
 
 use anyhow::Context;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use tracing::error;
+use tracing::{error, warn};
 use tracing_subscriber::EnvFilter;
 
 use crate::settings::{LogFormat, LogSettings};
@@ -30,6 +30,9 @@ pub fn start_logging(settings: &LogSettings) -> anyhow::Result<()> {
     };
     started.map_err(|error| anyhow::anyhow!("logging cannot be started: {error}"))?;
     log_panics();
+    for warning in &settings.warnings {
+        warn!("{warning}");
+    }
     Ok(())
 }
 

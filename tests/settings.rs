@@ -273,13 +273,128 @@ async fn a_later_layer_wins_and_each_value_says_where_it_came_from() {
         "s3.region = \"plain\"  # from S3_REGION".to_owned(),
         "s3.endpoint = \"http://prefixed\"  # from AISHA__S3__ENDPOINT".to_owned(),
         "log.format = \"json\"  # from --log-format".to_owned(),
-        "fal.queue_url = \"https://queue.fal.run\"  # the default".to_owned(),
+        "fal.queue_url = \"http://127.0.0.1:9700/queue\"  # test mode: at fal.simulator_url".to_owned(),
     ];
     for line in expected {
         assert!(
             output.lines().any(|printed| printed == line),
             "{line:?} is not in:\n{output}"
         );
+    }
+}
+
+#[tokio::test]
+async fn what_is_shown_is_what_counts_and_a_file_that_says_the_same() {
+    let real = run(&["config", "show"], &[]).await.1;
+    assert!(real.contains("fal.queue_url = \"https://queue.fal.run\"  # the default\n"));
+    let mut variables = worker();
+    variables.extend([
+        ("AVATAR_TEST_MODE", "1"),
+        ("AISHA__FAL__SIMULATOR_URL", "http://127.0.0.1:9799"),
+        ("FAL_CDN_URL", "http://127.0.0.1:9/\"quoted\""),
+        ("AISHA__DATABASE__MAX_CONNECTIONS", "1_0"),
+    ]);
+    let (code, shown) = run(&["config", "show"], &variables).await;
+    assert_eq!(code, Some(0), "{shown}");
+    for line in [
+        "fal.test_mode = true  # from AVATAR_TEST_MODE",
+        "fal.queue_url = \"http://127.0.0.1:9799/queue\"  # test mode: at fal.simulator_url",
+        "fal.jwks_url = \"http://127.0.0.1:9799/rest/.well-known/jwks.json\"  # test mode: at fal.simulator_url",
+        "database.max_connections = 10  # from AISHA__DATABASE__MAX_CONNECTIONS",
+        "# database.url = ***  # from DATABASE_URL",
+        "# telegram.webhook_secret = \"\"  # not set",
+    ] {
+        assert!(
+            shown.lines().any(|shown| shown == line),
+            "{line:?} is not in:\n{shown}"
+        );
+    }
+    assert!(
+        !shown.contains("fal.run\""),
+        "FAL itself is shown in test mode:\n{shown}"
+    );
+
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("default.toml"), &shown).unwrap();
+    let config = dir.path().to_str().unwrap();
+    let (code, checked) = run(&["config", "check", "--config", config], &worker()).await;
+    assert_eq!(code, Some(0), "{checked}");
+    let values = |listing: &str| {
+        let lines = listing.lines().filter(|line| !line.starts_with('#'));
+        let value = |line: &str| line.rsplit_once("  # ").unwrap().0.to_owned();
+        lines.map(value).collect::<Vec<_>>()
+    };
+    let again = run(&["config", "show", "--config", config], &worker()).await.1;
+    assert_eq!(values(&again), values(&shown));
+
+    let (_, json) = run(&["config", "show", "--json"], &variables).await;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["database.max_connections"]["value"], 10);
+    assert_eq!(json["fal.test_mode"]["value"], true);
+    assert_eq!(json["fal.run_url"]["value"], "http://127.0.0.1:9799/run");
+    assert_eq!(json["queue.lease"]["origin"], "the default");
+    assert_eq!(
+        json["fal.key"],
+        serde_json::json!({ "secret": true, "is_set": true, "origin": "from FAL_KEY" })
+    );
+}
+
+#[tokio::test]
+async fn a_variable_that_looks_like_ours_is_told_with_the_one_that_was_meant() {
+    let mut variables = worker();
+    variables.extend([
+        ("S3_BUCKET", "hunter2"),
+        ("FAL_APIKEY", "hunter2"),
+        ("TELEGRAM_TOKEN", "hunter2"),
+        ("AISHA_LOG_FORMAT", "text"),
+        ("AWS_REGION", "eu"),
+    ]);
+    let (code, output) = run(&["config", "check"], &variables).await;
+    assert_eq!(code, Some(0), "a warning, no error: {output}");
+    for (name, meant) in [
+        ("S3_BUCKET", "S3_BUCKET_AVATARS"),
+        ("FAL_APIKEY", "FAL_API_KEY"),
+        ("TELEGRAM_TOKEN", "TELEGRAM_BOT_TOKEN"),
+        ("AISHA_LOG_FORMAT", "AISHA__LOG__FORMAT"),
+    ] {
+        let told = format!("warning: {name} is set and means nothing to aisha. Did you mean {meant}?");
+        assert!(output.contains(&told), "{told:?} is not in:\n{output}");
+    }
+    assert!(
+        !output.contains("AWS_REGION") && !output.contains("hunter2"),
+        "{output}"
+    );
+    // A role says it in its log, whose lines are JSON.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let (_, log) = run(&["fal-simulator", "--listen", &address], &variables).await;
+    let line = log
+        .lines()
+        .find(|line| line.contains("S3_BUCKET_AVATARS?"))
+        .unwrap();
+    let line: serde_json::Value = serde_json::from_str(line).unwrap();
+    assert_eq!(line["level"], "WARN");
+}
+
+#[tokio::test]
+async fn one_mistake_that_two_roles_meet_is_one_problem_and_durations_are_round() {
+    let mut variables = worker();
+    variables.extend([
+        ("AISHA__HEALTH__LISTEN", "everywhere"),
+        ("AISHA__QUEUE__LEASE", "1s"),
+        ("AISHA__QUEUE__BEAT", "900ms"),
+        ("AISHA__DATABASE__MAX_CONNECTIONS", "3"),
+        ("AISHA__SAGA__SWEEP_INTERVAL", "1s"),
+    ]);
+    let (code, output) = run(&["config", "check"], &variables).await;
+    assert_eq!(code, Some(78), "{output}");
+    assert_eq!(output.matches("health.listen is").count(), 1, "{output}");
+    for part in [
+        "Use 333ms or less, or a longer lease.",
+        "Use something from 1m to 30d.",
+        "database.max_connections is \"3\" (from AISHA__DATABASE__MAX_CONNECTIONS): a worker needs more",
+    ] {
+        assert!(output.contains(part), "{part:?} is not in:\n{output}");
     }
 }
 
@@ -339,13 +454,14 @@ async fn every_key_of_the_reference_is_commented_and_can_be_set_by_its_variable(
     let (_, shown) = run(&["config", "show"], &[("AISHA_ENV", "test")]).await;
     for key in shown
         .lines()
-        .filter_map(|line| line.split_once(" = "))
+        .filter_map(|line| line.trim_start_matches("# ").split_once(" = "))
         .map(|(key, _)| key)
     {
         let variable = format!("AISHA__{}", key.to_uppercase().replace('.', "__"));
         let (_, output) = run(&["config", "show"], &[("AISHA_ENV", "test"), (&variable, "1")]).await;
         let set = output.lines().any(|line| {
-            line.starts_with(&format!("{key} = ")) && line.ends_with(&format!("from {variable}"))
+            line.trim_start_matches("# ").starts_with(&format!("{key} = "))
+                && line.ends_with(&format!("from {variable}"))
         });
         assert!(set, "{variable} does not set {key}:\n{output}");
     }

@@ -63,6 +63,7 @@ pub async fn main(args: Args) -> Result<(), Failure> {
     telemetry::start_logging(&LogSettings {
         format: LogFormat::Text,
         filter: "info".to_owned(),
+        warnings: Vec::new(),
     })?;
     let grace = Duration::from_millis(args.grace);
     let stop = Stop::at_signals(grace).context("signals cannot be listened to")?;

@@ -62,6 +62,7 @@ pub async fn main(args: Args) -> Result<(), Failure> {
     telemetry::start_logging(&LogSettings {
         format: LogFormat::Text,
         filter: "warn,sqlx=error".to_owned(),
+        warnings: Vec::new(),
     })?;
     let aisha = std::env::current_exe().context("where this program is")?;
     let cluster = tokio::task::spawn_blocking(move || PrivateCluster::start(Options::durable(aisha)));

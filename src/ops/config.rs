@@ -24,11 +24,21 @@ Examples:
         role: Option<String>,
     },
     /// Print every key, its value and where it came from; secrets are masked.
+    ///
+    /// What is printed is a file that --config takes: `mkdir d; aisha config show > d/default.toml`.
     #[command(after_long_help = "\
+Secrets come from the environment only, and are comments. With --json: an object with an object a key, of value and origin,
+or for a secret of is_set and origin.
+
 Examples:
   aisha config show
-  aisha --config /etc/aisha config show | grep ^fal")]
-    Show,
+  aisha --config /etc/aisha config show | grep ^fal
+  AVATAR_TEST_MODE=true aisha config show --json | jq '.\"fal.queue_url\"'")]
+    Show {
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 type Check = fn(&Given) -> Result<(), Problems>;
@@ -37,8 +47,17 @@ type Check = fn(&Given) -> Result<(), Problems>;
 #[expect(clippy::unused_async, reason = "every verb is run the same way")]
 pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
     match verb {
-        Verb::Show => print!("{}", Layers::merge(&given).listing()),
+        Verb::Show { json } => {
+            let layers = Layers::merge(&given);
+            warn(&layers);
+            if json {
+                println!("{}", layers.json_listing());
+            } else {
+                print!("{}", layers.listing());
+            }
+        }
         Verb::Check { role } => {
+            warn(&Layers::merge(&given));
             let wanted = |name: &str| role.as_deref().is_none_or(|role| role == name);
             let checks: [(&str, Check); 4] = [
                 (BotSettings::NAME, check::<BotSettings>),
@@ -57,6 +76,13 @@ pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+#[expect(clippy::print_stderr, reason = "what is printed to stdout is a file")]
+fn warn(layers: &Layers) {
+    for warning in &layers.warnings {
+        eprintln!("warning: {warning}");
+    }
 }
 
 fn check<R: Role>(given: &Given) -> Result<(), Problems> {

@@ -176,11 +176,8 @@ impl FalHosts {
     fn read(from: &mut Reader<'_>) -> Option<Self> {
         let test_mode = from.truth("fal.test_mode");
         let simulator = from.url("fal.simulator_url", "http://127.0.0.1:9700");
-        let (test_mode, simulator) = (test_mode?, simulator?);
-        let mut host = |key: &str, simulated: &str, example: &str| {
-            if test_mode && from.is_default(key) {
-                return simulator.join(simulated).ok();
-            }
+        let (test_mode, _) = (test_mode?, simulator?);
+        let mut host = |key: &str, example: &str| {
             let url = from.url(key, example)?;
             if test_mode && is_fal(&url) {
                 from.refuse(
@@ -191,16 +188,12 @@ impl FalHosts {
             }
             Some(url)
         };
-        let queue = host("fal.queue_url", "/queue", "https://queue.fal.run");
-        let run = host("fal.run_url", "/run", "https://fal.run");
-        let rest = host("fal.rest_url", "/rest", "https://rest.fal.ai");
-        let cdn = host("fal.cdn_url", "/cdn", "https://v3.fal.media");
-        let api = host("fal.api_url", "/api", "https://api.fal.ai");
-        let jwks = host(
-            "fal.jwks_url",
-            "/rest/.well-known/jwks.json",
-            "https://rest.fal.ai/.well-known/jwks.json",
-        );
+        let queue = host("fal.queue_url", "https://queue.fal.run");
+        let run = host("fal.run_url", "https://fal.run");
+        let rest = host("fal.rest_url", "https://rest.fal.ai");
+        let cdn = host("fal.cdn_url", "https://v3.fal.media");
+        let api = host("fal.api_url", "https://api.fal.ai");
+        let jwks = host("fal.jwks_url", "https://rest.fal.ai/.well-known/jwks.json");
         Some(Self {
             queue: queue?,
             run: run?,

@@ -5,7 +5,9 @@
 
 use std::{collections::BTreeMap, fmt, fs, path::Path};
 
-use super::{Given, Override, Problem};
+use url::Url;
+
+use super::{Given, Override, Problem, near_misses};
 
 const DEFAULT: &str = include_str!("../../config/default.toml");
 const TRAINERS: &str = include_str!("../../config/trainers.toml");
@@ -16,7 +18,7 @@ const ENVIRONMENTS: [(&str, &str); 3] = [
 ];
 
 /// Keys that only the environment may set, and that are never printed.
-const SECRETS: [&str; 6] = [
+pub(super) const SECRETS: [&str; 6] = [
     "database.url",
     "s3.access_key",
     "s3.secret_key",
@@ -26,7 +28,7 @@ const SECRETS: [&str; 6] = [
 ];
 
 /// The names that operators use, beside `AISHA__SECTION__KEY`. Where two set one key they must agree.
-const PLAIN_NAMES: [(&str, &str); 20] = [
+pub(super) const PLAIN_NAMES: [(&str, &str); 20] = [
     ("DATABASE_URL", "database.url"),
     ("S3_ENDPOINT", "s3.endpoint"),
     ("S3_REGION", "s3.region"),
@@ -49,11 +51,23 @@ const PLAIN_NAMES: [(&str, &str); 20] = [
     ("TELEGRAM_WEBHOOK_SECRET", "telegram.webhook_secret"),
 ];
 
+/// FAL's hosts, and where the simulator has each of them.
+const FAL_HOSTS: [(&str, &str); 6] = [
+    ("fal.queue_url", "/queue"),
+    ("fal.run_url", "/run"),
+    ("fal.rest_url", "/rest"),
+    ("fal.cdn_url", "/cdn"),
+    ("fal.api_url", "/api"),
+    ("fal.jwks_url", "/rest/.well-known/jwks.json"),
+];
+
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// The compiled-in `config/default.toml`.
     Default,
+    /// Not the default, since `fal.test_mode` is on: a place at the simulator.
+    TestMode,
     /// Another file.
     File(String),
     /// A variable of this name.
@@ -66,6 +80,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("the default"),
+            Self::TestMode => f.write_str("test mode: at fal.simulator_url"),
             Self::File(name) | Self::Environment(name) => write!(f, "from {name}"),
             Self::CommandLine(option) => write!(f, "from {option}"),
         }
@@ -77,12 +92,23 @@ impl fmt::Display for Origin {
 pub(super) struct Value {
     pub text: String,
     pub origin: Origin,
+    pub kind: Kind,
+}
+
+/// How the reference writes a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Text,
+    Number,
+    Truth,
 }
 
 /// All keys after merging, and what was wrong with names on the way.
 #[derive(Debug)]
 pub struct Layers {
-    values: BTreeMap<String, Value>,
+    pub(super) values: BTreeMap<String, Value>,
+    /// Names in the environment that look like ours and are none, each with what was meant.
+    pub warnings: Vec<String>,
     pub(super) environment_name: String,
     pub(super) trainers: Value,
     pub(super) problems: Vec<Problem>,
@@ -96,9 +122,11 @@ impl Layers {
         let trainers = Value {
             text: TRAINERS.to_owned(),
             origin: Origin::File("config/trainers.toml".to_owned()),
+            kind: Kind::Text,
         };
         let mut layers = Self {
             values: BTreeMap::new(),
+            warnings: Vec::new(),
             environment_name,
             trainers,
             problems: Vec::new(),
@@ -114,27 +142,37 @@ impl Layers {
         for Override { key, option, value } in &given.overrides {
             layers.set(key, value.clone(), Origin::CommandLine(option));
         }
+        layers.apply_test_mode();
+        layers.warnings = near_misses::find(&layers, &given.environment);
         layers
+    }
+
+    /// In test mode the defaults of FAL's hosts are the simulator's. Done here, so that whoever reads or shows them sees
+    /// what counts.
+    fn apply_test_mode(&mut self) {
+        let is_on = self
+            .get("fal.test_mode")
+            .is_some_and(|value| ["true", "1"].contains(&value.text.as_str()));
+        let simulator = self
+            .get("fal.simulator_url")
+            .map(|value| value.text.parse::<Url>());
+        let Some(Ok(simulator)) = simulator.filter(|_| is_on) else {
+            return;
+        };
+        for (key, place) in FAL_HOSTS {
+            if let Some(value) = self.values.get_mut(key)
+                && value.origin == Origin::Default
+                && let Ok(url) = simulator.join(place)
+            {
+                value.text = url.into();
+                value.origin = Origin::TestMode;
+            }
+        }
     }
 
     /// The value of a key that is not empty.
     pub(super) fn get(&self, key: &str) -> Option<&Value> {
         self.values.get(key).filter(|value| !value.text.is_empty())
-    }
-
-    /// Every key with its value and origin, one a line; secrets masked.
-    pub fn listing(&self) -> String {
-        let line =
-            |key: &str, shown: &str, origin: &dyn fmt::Display| format!("{key} = {shown}  # {origin}\n");
-        let secrets = SECRETS.into_iter().map(|key| match self.get(key) {
-            Some(value) => line(key, "***", &value.origin),
-            None => line(key, "\"\"", &"not set"),
-        });
-        let others = self.values.iter().filter(|(key, _)| !is_secret(key));
-        let others = others.map(|(key, value)| line(key, &format!("{:?}", value.text), &value.origin));
-        let mut lines = others.chain(secrets).collect::<Vec<_>>();
-        lines.sort_unstable();
-        lines.concat()
     }
 
     fn add_environment_file(&mut self) {
@@ -161,7 +199,10 @@ impl Layers {
             let path = dir.join(name);
             let origin = Origin::File(path.display().to_string());
             match fs::read_to_string(&path) {
-                Ok(text) if name == "trainers.toml" => self.trainers = Value { text, origin },
+                Ok(text) if name == "trainers.toml" => {
+                    let kind = Kind::Text;
+                    self.trainers = Value { text, origin, kind };
+                }
                 Ok(text) => self.add_file(&text, &origin),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
                 Err(error) => self.problems.push(Problem::new(
@@ -211,6 +252,11 @@ impl Layers {
             ));
             return;
         }
+        let kind = match value {
+            toml::Value::Integer(_) => Kind::Number,
+            toml::Value::Boolean(_) => Kind::Truth,
+            _ => Kind::Text,
+        };
         let text = match value {
             toml::Value::String(text) => text,
             toml::Value::Integer(number) => number.to_string(),
@@ -229,6 +275,7 @@ impl Layers {
                 Value {
                     text,
                     origin: Origin::Default,
+                    kind,
                 },
             );
         } else {
@@ -244,6 +291,7 @@ impl Layers {
             if let Some(Value {
                 text: earlier,
                 origin: Origin::Environment(other),
+                ..
             }) = self.values.get(key)
                 && earlier != text
             {
@@ -267,8 +315,9 @@ impl Layers {
 
     /// The gate of every layer above the first: only keys that exist.
     fn set(&mut self, key: &str, text: String, origin: Origin) {
-        if is_secret(key) || self.values.contains_key(key) {
-            self.values.insert(key.to_owned(), Value { text, origin });
+        let known = self.values.get(key).map(|value| value.kind);
+        if let Some(kind) = known.or_else(|| is_secret(key).then_some(Kind::Text)) {
+            self.values.insert(key.to_owned(), Value { text, origin, kind });
             return;
         }
         let fix = match self.nearest(key) {
@@ -279,9 +328,14 @@ impl Layers {
             .push(Problem::new(key, format!("is no setting ({origin})."), fix));
     }
 
-    fn nearest(&self, key: &str) -> Option<&str> {
-        let known = self.values.keys().map(String::as_str).chain(SECRETS);
-        let scored = known.map(|known| (strsim::jaro_winkler(known, key), known));
+    /// All that there are, secret ones too.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        let others = self.values.keys().map(String::as_str);
+        others.filter(|key| !is_secret(key)).chain(SECRETS)
+    }
+
+    pub(super) fn nearest(&self, key: &str) -> Option<&str> {
+        let scored = self.keys().map(|known| (strsim::jaro_winkler(known, key), known));
         let best = scored.max_by(|(one, _), (other, _)| one.total_cmp(other))?;
         (best.0 > 0.85).then_some(best.1)
     }

@@ -22,6 +22,10 @@ impl Problem {
             fix: fix.into(),
         }
     }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self.key == other.key && self.what == other.what
+    }
 }
 
 /// Everything that keeps a role from starting.
@@ -43,7 +47,8 @@ impl Problems {
             let new = other
                 .list
                 .into_iter()
-                .filter(|problem| !joined.list.contains(problem))
+                // Two roles may give different examples for one mistake.
+                .filter(|problem| !joined.list.iter().any(|known| known.is_same(problem)))
                 .collect::<Vec<_>>();
             joined.list.extend(new);
             joined

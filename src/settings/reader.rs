@@ -35,11 +35,9 @@ impl<'a> Reader<'a> {
         (&self.layers.trainers.text, &self.layers.trainers.origin)
     }
 
-    /// Whether nobody has set the key.
-    pub(super) fn is_default(&self, key: &str) -> bool {
-        self.layers
-            .get(key)
-            .is_none_or(|value| value.origin == Origin::Default)
+    /// Names in the environment that look like ours and are none.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        self.layers.warnings.clone()
     }
 
     /// Adds a problem that only the section can see, such as two keys that contradict one another.
@@ -158,7 +156,11 @@ impl<'a> Reader<'a> {
             return None;
         };
         if !range.contains(&duration) {
-            let fix = format!("Use something from {:?} to {:?}.", range.start(), range.end());
+            let fix = format!(
+                "Use something from {} to {}.",
+                show_duration(*range.start()),
+                show_duration(*range.end())
+            );
             self.wrong(key, value, "it is out of bounds", &fix);
             return None;
         }
@@ -263,6 +265,17 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
         .map(Duration::from_millis)
 }
 
+/// As [`parse_duration`] reads it, in the largest unit that divides it; less than a millisecond is cut off.
+pub fn show_duration(duration: Duration) -> String {
+    let milliseconds = duration.as_millis();
+    let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
+    let whole = |(_, each): &(&str, u128)| milliseconds >= *each && milliseconds % each == 0;
+    match units.iter().find(|unit| whole(unit)) {
+        Some((unit, each)) => format!("{}{unit}", milliseconds / each),
+        None => format!("{milliseconds}ms"),
+    }
+}
+
 /// `25/s` and the like, as so many a second.
 fn parse_rate(text: &str) -> Option<f64> {
     let (count, unit) = text.split_once('/')?;
@@ -293,6 +306,14 @@ mod tests {
         ] {
             assert_eq!(parse_rate(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_duration_is_shown_as_it_is_written() {
+        for text in ["500ms", "15s", "90s", "5m", "1h", "36h", "7d", "0ms"] {
+            assert_eq!(parse_duration(text).map(show_duration).as_deref(), Some(text));
+        }
+        assert_eq!(show_duration(Duration::from_secs(1) / 3), "333ms");
     }
 
     #[test]

@@ -204,6 +204,7 @@ impl Role for WorkerSettings {
         let slots = read_slots(from);
         let prefetch = read_prefetch(from);
         let health_listen = from.optional("health.listen", "127.0.0.1:9001");
+        let database = database.filter(|database| has_enough_connections(from, database));
         Some(Self {
             log: log?,
             database: database?,
@@ -221,6 +222,20 @@ impl Role for WorkerSettings {
             health_listen: health_listen?,
         })
     }
+}
+
+/// Claims, outcomes, heartbeats and one job at a time; with fewer they wait for one another until leases run out.
+fn has_enough_connections(from: &mut Reader<'_>, database: &DatabaseSettings) -> bool {
+    const FEWEST: u32 = 4;
+    let enough = database.max_connections >= FEWEST;
+    if !enough {
+        from.reject(
+            "database.max_connections",
+            "a worker needs more: claims, outcomes, heartbeats and its jobs each take one at times",
+            &format!("Use {FEWEST} or more for a worker; the others may have 2."),
+        );
+    }
+    enough
 }
 
 /// `worker.queues` with the slots of each.

@@ -12,7 +12,10 @@ use jobs::{
 use secrecy::SecretString;
 use url::Url;
 
-use super::{layers::Origin, reader::Reader};
+use super::{
+    layers::Origin,
+    reader::{Reader, show_duration},
+};
 
 pub(super) const MILLISECOND: Duration = Duration::from_millis(1);
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -29,6 +32,8 @@ pub struct LogSettings {
     pub format: LogFormat,
     /// `EnvFilter` directives.
     pub filter: String,
+    /// The first lines of the log: names in the environment that look like ours and are none.
+    pub warnings: Vec<String>,
 }
 
 /// How a log line looks.
@@ -51,6 +56,7 @@ impl LogSettings {
         Some(Self {
             format: format?,
             filter: filter?.to_string(),
+            warnings: from.warnings(),
         })
     }
 }
@@ -326,12 +332,14 @@ impl QueueSettings {
         let (lease, beat) = (lease?, beat?);
         if beat * 3 > lease {
             let what = format!(
-                "is {beat:?}, more than a third of queue.lease ({lease:?}): one late beat would lose jobs."
+                "is {}, more than a third of queue.lease ({}): one late beat would lose jobs.",
+                show_duration(beat),
+                show_duration(lease)
             );
             from.refuse(
                 "queue.beat",
                 what,
-                format!("Use {:?} or less, or a longer lease.", lease / 3),
+                format!("Use {} or less, or a longer lease.", show_duration(lease / 3)),
             );
         }
         Some(Self {

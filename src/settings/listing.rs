@@ -1,0 +1,77 @@
+//! `aisha config show`: every key with what counts for the roles, as a file that `--config` takes, or as JSON.
+
+use serde_json::{Map, json};
+
+use super::layers::{Kind, Layers, SECRETS, Value, is_secret};
+
+impl Layers {
+    /// A TOML file that says the same, one key a line with its origin. Secrets are comments: in a file they are refused.
+    pub fn listing(&self) -> String {
+        let secrets = SECRETS.iter().map(|key| {
+            let line = match self.get(key) {
+                Some(value) => format!("# {key} = ***  # {}\n", value.origin),
+                None => format!("# {key} = \"\"  # not set\n"),
+            };
+            (*key, line)
+        });
+        let others = self.all().map(|(key, value)| {
+            let line = format!("{key} = {}  # {}\n", value.typed(), value.origin);
+            (key, line)
+        });
+        let mut lines = others.chain(secrets).collect::<Vec<_>>();
+        lines.sort_unstable();
+        lines.into_iter().map(|(_, line)| line).collect()
+    }
+
+    /// An object with an object a key: `value` and `origin`, or for a secret `is_set` and `origin`.
+    pub fn json_listing(&self) -> serde_json::Value {
+        let mut keys = Map::new();
+        for key in SECRETS {
+            let value = self.get(key);
+            let origin = value.map(|value| value.origin.to_string());
+            keys.insert(
+                key.to_owned(),
+                json!({ "secret": true, "is_set": value.is_some(), "origin": origin }),
+            );
+        }
+        for (key, value) in self.all() {
+            let shown = match value.typed() {
+                toml::Value::Integer(number) => json!(number),
+                toml::Value::Boolean(truth) => json!(truth),
+                _ => json!(value.text),
+            };
+            keys.insert(
+                key.to_owned(),
+                json!({ "value": shown, "origin": value.origin.to_string() }),
+            );
+        }
+        keys.into()
+    }
+
+    fn all(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.values
+            .iter()
+            .map(|(key, value)| (key.as_str(), value))
+            .filter(|(key, _)| !is_secret(key))
+    }
+}
+
+impl Value {
+    /// As the reference writes this key. A text that is none of its type stays text, which `config check` complains about.
+    fn typed(&self) -> toml::Value {
+        let text = || toml::Value::String(self.text.clone());
+        match self.kind {
+            Kind::Text => text(),
+            Kind::Number => self
+                .text
+                .replace('_', "")
+                .parse()
+                .map_or_else(|_| text(), toml::Value::Integer),
+            Kind::Truth => match self.text.as_str() {
+                "true" | "1" => true.into(),
+                "false" | "0" => false.into(),
+                _ => text(),
+            },
+        }
+    }
+}
