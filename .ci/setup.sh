@@ -67,6 +67,9 @@ find_postgres() {
         printf '%s\n' "$PATH" | tr ':' '\n'
         pg_config --bindir 2>/dev/null || true
         ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -t/ -k5 -rn || true
+        # PGDG on Fedora and RHEL, openSUSE, Alpine.
+        ls -d /usr/pgsql-*/bin 2>/dev/null | sort -t- -k2 -rn || true
+        ls -d /usr/lib/postgresql[0-9]*/bin /usr/libexec/postgresql[0-9]* 2>/dev/null | sort -rV || true
         ls -d /opt/homebrew/opt/postgresql@*/bin /usr/local/opt/postgresql@*/bin 2>/dev/null | sort -t@ -k2 -rn || true
         ls -d /Applications/Postgres.app/Contents/Versions/*/bin 2>/dev/null || true
     )
@@ -83,6 +86,17 @@ CANDIDATES
     return 1
 }
 
+# Debian's package makes a cluster, and starts it at every boot on port 5432, unless it is told otherwise beforehand. We
+# need the binaries only. Whoever has a configuration of his own keeps it.
+only_postgres_binaries() {
+    if [ -e /etc/postgresql-common/createcluster.conf ]; then
+        return
+    fi
+    # Without root the installation itself says what to do.
+    as_root sh -c 'mkdir -p /etc/postgresql-common/createcluster.d &&
+        echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.d/aisha.conf' || true
+}
+
 # PostgreSQL server binaries, from the distribution when there are none.
 ensure_postgres() {
     if find_postgres >/dev/null; then
@@ -93,6 +107,7 @@ ensure_postgres() {
     fi
     say "No PostgreSQL server binaries of version $oldest_postgres or newer were found"
     if command -v apt-get >/dev/null; then
+        only_postgres_binaries
         apt_install postgresql
     elif command -v brew >/dev/null; then
         say "Installing $homebrew_postgres with Homebrew"
@@ -107,9 +122,14 @@ ensure_postgres() {
 
 # cargo, and a C compiler for the one dependency that needs it.
 ensure_cargo() {
-    if ! command -v cargo >/dev/null && [ -r "${CARGO_HOME:-$HOME/.cargo}/env" ]; then
+    # HOME is not set everywhere: containers, cron, some service managers.
+    local cargo_home=${CARGO_HOME:-${HOME:-}/.cargo}
+    if ! command -v cargo >/dev/null && [ -r "$cargo_home/env" ]; then
+        # It uses HOME itself.
+        set +u
         # shellcheck disable=SC1091
-        . "${CARGO_HOME:-$HOME/.cargo}/env"
+        . "$cargo_home/env"
+        set -u
     fi
     command -v cargo >/dev/null || fail "Rust is missing: install it with rustup (https://rustup.rs)"
     command -v cc >/dev/null || fail "a C compiler is missing: sudo apt-get install -y gcc libc6-dev (macOS: xcode-select --install)"

@@ -226,3 +226,28 @@ async fn a_demo_that_is_told_to_end_leaves_nothing_and_says_so() {
         .await;
     }
 }
+
+#[tokio::test]
+async fn a_photo_that_cannot_be_sent_is_named_before_anything_is_started() {
+    let photos = tempfile::tempdir().unwrap();
+    for number in 0..10 {
+        let good = format!(
+            "{}/tests/photos/portrait/18_rocket.jpg",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        std::fs::copy(good, photos.path().join(format!("good{number}.jpg"))).unwrap();
+    }
+    std::fs::write(photos.path().join("broken.jpg"), b"no photo at all").unwrap();
+    std::fs::write(photos.path().join("empty.png"), b"").unwrap();
+    let directory = photos.path().to_str().unwrap();
+    let (code, output) = aisha(["demo", "--photos", directory]).start().finish().await;
+    assert_eq!(code, Some(1), "{output}");
+    assert!(
+        output.contains("broken.jpg: ") && output.contains("empty.png: it is empty"),
+        "{output}"
+    );
+    assert!(
+        !output.contains("good") && !output.contains("Started"),
+        "{output}"
+    );
+}

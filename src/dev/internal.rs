@@ -37,8 +37,8 @@ impl Verb {
         match self {
             Self::FollowParent { arguments } => parent::become_child(&arguments),
             Self::SweepCluster { home } => postgres::sweep_when_orphaned(&home),
-            Self::RunProbes(args) => exit::run(probes::main(args)),
-            Self::Soak(args) => exit::run(soak::main(args)),
+            Self::RunProbes(args) => exit::role(probes::main(args)),
+            Self::Soak(args) => exit::role(soak::main(args)),
             Self::HoldCluster => match hold_cluster() {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {

@@ -27,6 +27,8 @@ pub(super) const AVATAR: &str = "Aisha";
 
 /// One photo, as the user's phone has it.
 pub(super) struct Photo {
+    /// For what is said about it.
+    pub name: String,
     pub bytes: Bytes,
 }
 
@@ -58,6 +60,7 @@ pub(super) fn load_photos(directory: Option<&Path>) -> anyhow::Result<Vec<Photo>
         return Ok(BUILTIN
             .iter()
             .map(|bytes| Photo {
+                name: "a built-in photo".to_owned(),
                 bytes: Bytes::from_static(bytes),
             })
             .collect());
@@ -77,9 +80,50 @@ pub(super) fn load_photos(directory: Option<&Path>) -> anyhow::Result<Vec<Photo>
     );
     let read = |path: &PathBuf| {
         let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        Ok(Photo { bytes: bytes.into() })
+        Ok(Photo {
+            name: path.display().to_string(),
+            bytes: bytes.into(),
+        })
     };
-    files.iter().map(read).collect()
+    let photos: Vec<Photo> = files.iter().map(read).collect::<anyhow::Result<_>>()?;
+    let broken: Vec<String> = photos
+        .iter()
+        .filter_map(|photo| {
+            Some(format!(
+                "\n  {}: {}",
+                photo.name,
+                what_is_wrong_with(&photo.bytes)?
+            ))
+        })
+        .collect();
+    ensure!(
+        broken.is_empty(),
+        "Telegram would not take these photos:{}",
+        broken.concat()
+    );
+    Ok(photos)
+}
+
+/// Said before anything is started; `None`: it can be sent as a photo.
+fn what_is_wrong_with(bytes: &[u8]) -> Option<String> {
+    /// What Telegram takes as a photo: bytes, and pixels of both sides together.
+    const MOST_BYTES: usize = 10 << 20;
+    const MOST_SIDES: u32 = 10_000;
+    if bytes.is_empty() {
+        return Some("it is empty".to_owned());
+    }
+    if bytes.len() > MOST_BYTES {
+        return Some(format!("it has {} bytes, more than {MOST_BYTES}", bytes.len()));
+    }
+    match image::load_from_memory(bytes) {
+        Err(error) => Some(error.to_string()),
+        Ok(image) if image.width().saturating_add(image.height()) > MOST_SIDES => Some(format!(
+            "it is {} x {} pixels, and width and height together may be {MOST_SIDES}",
+            image.width(),
+            image.height()
+        )),
+        Ok(_) => None,
+    }
 }
 
 fn is_photo(path: &Path) -> bool {
@@ -145,12 +189,13 @@ impl Person {
             .wait_for(from_bot().containing("different angles"), PATIENCE)
             .await?;
         let count = photos.len();
-        let mut photos = photos.into_iter().map(|photo| photo.bytes).collect::<Vec<_>>();
-        while !photos.is_empty() {
-            let rest = photos.split_off(photos.len().min(ALBUM));
-            self.user
-                .send_album(std::mem::replace(&mut photos, rest), MediaOptions::default())
-                .await?;
+        for album in photos.chunks(ALBUM) {
+            let bytes = album.iter().map(|photo| photo.bytes.clone()).collect();
+            let sent = self.user.send_album(bytes, MediaOptions::default()).await;
+            sent.with_context(|| {
+                let names: Vec<&str> = album.iter().map(|photo| photo.name.as_str()).collect();
+                format!("one of these photos was refused: {}", names.join(", "))
+            })?;
         }
         self.user
             .wait_for(from_bot().containing(&format!("{count} photos loaded")), PATIENCE)

@@ -66,7 +66,12 @@ fn usual_places() -> Vec<PathBuf> {
         places.push(String::from_utf8_lossy(&output.stdout).trim().into());
     }
     for (parent, below) in [
+        // Debian, PGDG's packages for it, Arch.
         ("/usr/lib/postgresql", "bin"),
+        // PGDG on Fedora and RHEL (pgsql-17), openSUSE (postgresql17), Alpine (postgresql17).
+        ("/usr", "bin"),
+        ("/usr/lib", "bin"),
+        ("/usr/libexec", ""),
         ("/opt/homebrew/opt", "bin"),
         ("/usr/local/opt", "bin"),
         ("/Applications/Postgres.app/Contents/Versions", "bin"),
@@ -80,7 +85,8 @@ fn usual_places() -> Vec<PathBuf> {
     places
 }
 
-/// The sub-directories that belong to a PostgreSQL version (`15`, `postgresql@17`, `latest`), highest version first.
+/// The sub-directories that belong to a PostgreSQL version (`15`, `postgresql@17`, `pgsql-17`, `postgresql17`, `latest`),
+/// highest version first.
 fn newest_first(parent: &Path) -> Vec<PathBuf> {
     let Ok(entries) = parent.read_dir() else {
         return Vec::new();
@@ -89,9 +95,10 @@ fn newest_first(parent: &Path) -> Vec<PathBuf> {
         .flatten()
         .filter_map(|entry| {
             let name = entry.file_name().into_string().ok()?;
-            let version = name
-                .strip_prefix("postgresql")
-                .map_or(name.as_str(), |rest| rest.trim_start_matches('@'));
+            let version = ["postgresql", "pgsql"]
+                .iter()
+                .find_map(|prefix| name.strip_prefix(prefix))
+                .map_or(name.as_str(), |rest| rest.trim_start_matches(['@', '-']));
             let major = if version.is_empty() || version == "latest" {
                 Some(0)
             } else {
@@ -142,7 +149,15 @@ mod tests {
     #[test]
     fn the_newest_installed_version_comes_first() {
         let parent = tempfile::tempdir().unwrap();
-        for name in ["postgresql@9", "postgresql@17", "postgresql@16", "redis"] {
+        for name in [
+            "postgresql@9",
+            "postgresql@17",
+            "pgsql-18",
+            "postgresql14",
+            "16",
+            "redis",
+            "bin",
+        ] {
             std::fs::create_dir(parent.path().join(name)).unwrap();
         }
         let found = newest_first(parent.path());
@@ -150,7 +165,10 @@ mod tests {
             .iter()
             .map(|path| path.file_name().unwrap().to_str().unwrap())
             .collect();
-        assert_eq!(names, ["postgresql@17", "postgresql@16", "postgresql@9"]);
+        assert_eq!(
+            names,
+            ["pgsql-18", "postgresql@17", "16", "postgresql14", "postgresql@9"]
+        );
     }
 
     #[test]
