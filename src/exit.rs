@@ -2,7 +2,10 @@
 
 use std::{fmt::Display, future::Future, process::ExitCode};
 
-use jobs::{database::DatabaseError, schema::SchemaError};
+use jobs::{
+    database::{self, DatabaseError},
+    schema::SchemaError,
+};
 use tracing::error;
 
 use crate::settings::Problems;
@@ -42,7 +45,7 @@ pub enum Failure {
         words: String,
     },
     /// 1.
-    #[error("{0:#}")]
+    #[error("{}", in_words(.0))]
     Other(#[from] anyhow::Error),
 }
 
@@ -64,9 +67,14 @@ impl Failure {
 
 impl From<DatabaseError> for Failure {
     fn from(error: DatabaseError) -> Self {
-        Self::unavailable(format_args!(
-            "{error}. Check DATABASE_URL, and that the server runs"
-        ))
+        let fix = match error {
+            DatabaseError::Url(_) => "Check DATABASE_URL",
+            DatabaseError::Refused(_) => {
+                "It runs: check the user, the password and the database's name in DATABASE_URL"
+            }
+            DatabaseError::Unreachable(_) => "Check host and port in DATABASE_URL, and that the server runs",
+        };
+        Self::unavailable(format_args!("{error}. {fix}"))
     }
 }
 
@@ -79,12 +87,49 @@ impl From<SchemaError> for Failure {
     }
 }
 
-/// Runs a role or verb to its end.
+/// The whole chain of causes; what the database said in its words, not in those of its driver.
+fn in_words(error: &anyhow::Error) -> String {
+    let mut words: Vec<String> = Vec::new();
+    for cause in error.chain() {
+        if let Some(last) = database::words(cause) {
+            words.push(last);
+            break;
+        }
+        let cause = cause.to_string();
+        // An error that repeats its source in its own text.
+        if words.last().is_none_or(|said| !said.ends_with(&cause)) {
+            words.push(cause);
+        }
+    }
+    words.join(": ")
+}
+
+/// Runs a role to its end. Its last word is a line of its log, once that has started.
+pub fn role(main: impl Future<Output = Result<(), Failure>>) -> ExitCode {
+    run(main, |failure| {
+        if tracing::dispatcher::has_been_set() {
+            error!("{failure}");
+        } else {
+            say(failure);
+        }
+    })
+}
+
+/// Runs an operator's verb to its end: whatever the log looks like, a person reads why it failed.
+pub fn verb(main: impl Future<Output = Result<(), Failure>>) -> ExitCode {
+    run(main, say)
+}
+
 #[expect(
     clippy::print_stderr,
     reason = "logging may not have started, and settings are for a person to read"
 )]
-pub fn run(main: impl Future<Output = Result<(), Failure>>) -> ExitCode {
+fn say(failure: &Failure) {
+    eprintln!("{failure}");
+}
+
+#[expect(clippy::print_stderr, reason = "nothing has started yet")]
+fn run(main: impl Future<Output = Result<(), Failure>>, tell: fn(&Failure)) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -95,10 +140,6 @@ pub fn run(main: impl Future<Output = Result<(), Failure>>) -> ExitCode {
     let Err(failure) = runtime.block_on(main) else {
         return ExitCode::SUCCESS;
     };
-    if tracing::dispatcher::has_been_set() {
-        error!("{failure}");
-    } else {
-        eprintln!("{failure}");
-    }
+    tell(&failure);
     ExitCode::from(failure.code())
 }

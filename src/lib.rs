@@ -3,6 +3,7 @@
 
 pub mod bot;
 pub mod exit;
+pub mod help;
 pub mod lifecycle;
 pub mod ops;
 pub mod settings;

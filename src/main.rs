@@ -5,10 +5,10 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use aisha::{bot, exit, ops, settings::Given, web, worker};
+use aisha::{bot, exit, help, ops, settings::Given, web, worker};
 #[cfg(feature = "simulators")]
 use aisha::{dev, simulators};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 /// Durable avatar training: Telegram bot, webhook receiver and job workers on Postgres.
 #[derive(Debug, Parser)]
@@ -61,34 +61,35 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = help::plain(Cli::command()).get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let given = Given::from_process(cli.config).with("log.format", "--log-format", cli.log_format);
     #[cfg(feature = "chaos")]
     if let Err(error) = aisha::chaos::arm_process(&given) {
-        return exit::run(async { Err(error.into()) });
+        return exit::verb(async { Err(error.into()) });
     }
     match cli.command {
-        Command::Bot(args) => exit::run(bot::main(args, given)),
-        Command::Web(args) => exit::run(web::main(args, given)),
-        Command::Worker(args) => exit::run(worker::main(args, given)),
-        Command::Migrate(args) => exit::run(ops::migrate::main(args, given)),
-        Command::Avatars(verb) => exit::run(ops::avatars::main(verb, given)),
-        Command::Jobs(verb) => exit::run(ops::jobs::main(verb, given)),
-        Command::Dlq(verb) => exit::run(ops::dlq::main(verb, given)),
-        Command::Fal(verb) => exit::run(ops::fal::main(verb, given)),
-        Command::Queues(verb) => exit::run(ops::queues::main(verb, given)),
-        Command::Config(verb) => exit::run(ops::config::main(verb, given)),
-        Command::Webhooks(verb) => exit::run(ops::webhooks::main(verb, given)),
+        Command::Bot(args) => exit::role(bot::main(args, given)),
+        Command::Web(args) => exit::role(web::main(args, given)),
+        Command::Worker(args) => exit::role(worker::main(args, given)),
+        Command::Migrate(args) => exit::verb(ops::migrate::main(args, given)),
+        Command::Avatars(verb) => exit::verb(ops::avatars::main(verb, given)),
+        Command::Jobs(verb) => exit::verb(ops::jobs::main(verb, given)),
+        Command::Dlq(verb) => exit::verb(ops::dlq::main(verb, given)),
+        Command::Fal(verb) => exit::verb(ops::fal::main(verb, given)),
+        Command::Queues(verb) => exit::verb(ops::queues::main(verb, given)),
+        Command::Config(verb) => exit::verb(ops::config::main(verb, given)),
+        Command::Webhooks(verb) => exit::verb(ops::webhooks::main(verb, given)),
         #[cfg(feature = "simulators")]
-        Command::Demo(args) => exit::run(dev::demo::main(args, given)),
+        Command::Demo(args) => exit::verb(dev::demo::main(args, given)),
         #[cfg(feature = "simulators")]
-        Command::Dev(args) => exit::run(dev::sandbox::main(args, given)),
+        Command::Dev(args) => exit::verb(dev::sandbox::main(args, given)),
         #[cfg(feature = "simulators")]
-        Command::FalSimulator(args) => exit::run(ops::simulators::fal(args, given)),
+        Command::FalSimulator(args) => exit::role(ops::simulators::fal(args, given)),
         #[cfg(feature = "simulators")]
-        Command::TelegramSimulator(args) => exit::run(ops::simulators::telegram(args, given)),
+        Command::TelegramSimulator(args) => exit::role(ops::simulators::telegram(args, given)),
         #[cfg(feature = "chaos")]
-        Command::Chaos(verb) => exit::run(aisha::chaos::main(verb, given)),
+        Command::Chaos(verb) => exit::verb(aisha::chaos::main(verb, given)),
         #[cfg(feature = "simulators")]
         Command::Internal(verb) => verb.run(),
     }
@@ -100,6 +101,6 @@ mod tests {
 
     #[test]
     fn verify_cli() {
-        super::Cli::command().debug_assert();
+        aisha::help::plain(super::Cli::command()).debug_assert();
     }
 }

@@ -34,6 +34,11 @@ fn every_verb_has_an_example_in_its_help() {
         let help = help(&path);
         let verbs = verbs_in(&help);
         assert!(
+            !help.contains('`'),
+            "`aisha {}` shows Markdown:\n{help}",
+            path.join(" ")
+        );
+        assert!(
             help.contains("Example") || !verbs.is_empty(),
             "`aisha {}` has no example:\n{help}",
             path.join(" ")

@@ -26,6 +26,7 @@ mod health;
 mod migrate;
 mod notify_user;
 mod object_store;
+mod operators;
 mod private_cluster;
 mod procfile;
 mod queue;

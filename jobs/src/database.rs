@@ -10,6 +10,8 @@
 //! explicit transaction ([`begin`], [`Single`]), and each transaction first forgets what another client of the same
 //! server connection has prepared under the names that sqlx counts up in every process.
 
+mod words;
+
 use std::{
     ops::{Deref, DerefMut},
     str::FromStr,
@@ -23,6 +25,9 @@ use sqlx::{
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+
+pub use words::words;
+pub(crate) use words::words_of;
 
 /// How to reach it.
 #[derive(Debug, Clone)]
@@ -52,8 +57,11 @@ pub enum DatabaseError {
     #[error("the database URL cannot be used: {0}")]
     Url(#[source] sqlx::Error),
     /// No connection, or no answer.
-    #[error("the database does not answer: {0}")]
+    #[error("the database does not answer: {}", words_of(.0))]
     Unreachable(#[source] sqlx::Error),
+    /// The server answers, and does not let us in: the user, the password or the database is wrong.
+    #[error("the database server refuses us: {}", words_of(.0))]
+    Refused(#[source] sqlx::Error),
 }
 
 impl Database {
@@ -70,9 +78,12 @@ impl Database {
         let pool = PgPoolOptions::new()
             .max_connections(options.max_connections)
             .acquire_timeout(options.acquire_timeout)
-            .connect_with(connect)
-            .await
-            .map_err(DatabaseError::Unreachable)?;
+            .connect_with(connect.clone())
+            .await;
+        let pool = match pool {
+            Ok(pool) => pool,
+            Err(found) => return Err(words::cause(found, &connect).await),
+        };
         Ok(Self { pool })
     }
 

@@ -52,7 +52,7 @@ pub use submit_training::SubmitTraining;
 pub use sweep_orphans::SweepOrphans;
 
 // Which jobs in the queue this binary's workers would run: for operators, who run none.
-pub use runtime::Understanding;
+pub use runtime::{Understanding, attempts_of, kinds};
 
 // What only `src/worker.rs` may use (tests/architecture.rs).
 pub mod runtime;

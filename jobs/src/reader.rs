@@ -2,13 +2,16 @@
 
 mod deliveries;
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::{
-    domain::{AvatarId, AvatarStatus, TrainingStatus, TrainingType},
+    domain::{AvatarId, AvatarStatus, TrainingId, TrainingStatus, TrainingType},
+    queue::JobId,
     store::{fal_account, views},
 };
 
@@ -83,6 +86,15 @@ pub struct FalParked {
     pub waiting: i64,
 }
 
+/// A training that has ended, of a job that would do something for it.
+#[derive(Debug, Clone, Serialize)]
+pub struct EndedTraining {
+    /// Its id.
+    pub training_id: TrainingId,
+    /// `completed`, `failed` or `cancelled`.
+    pub status: TrainingStatus,
+}
+
 impl Reader {
     /// Over an open pool.
     pub const fn new(pool: PgPool) -> Self {
@@ -104,6 +116,21 @@ impl Reader {
                 created_at,
                 completed_at: None,
             }))
+    }
+
+    /// Of these jobs, those that will find nothing to do when they run: their training has ended.
+    pub async fn ended_trainings(&self, jobs: &[JobId]) -> Result<BTreeMap<i64, EndedTraining>, sqlx::Error> {
+        let ids: Vec<i64> = jobs.iter().map(|job| job.0).collect();
+        let mut db = self.pool.acquire().await?;
+        let ended = views::ended_trainings(&mut db, &ids).await?;
+        let of_job = ended.into_iter().map(|one| {
+            let training = EndedTraining {
+                training_id: one.training,
+                status: one.status,
+            };
+            (one.job, training)
+        });
+        Ok(of_job.collect())
     }
 
     /// Whether FAL takes submissions. `None`: as far as we know it does.

@@ -29,7 +29,7 @@ mod run;
 pub use crate::context::{ArchiveDelivery, Chance, Clock, SagaSettings, Services};
 pub use crate::queue::{BadPeriodic, CatchUp, Periodic, Schedule};
 pub(crate) use registry::{Behaviour, Handler, Kind, Meters, Undecodable};
-pub use registry::{Registry, Understanding};
+pub use registry::{Registry, Understanding, attempts_of, kinds};
 pub(crate) use run::{Verdict, run as run_claimed};
 
 /// How a worker works. [`Default`] has K10's times and no queue.

@@ -14,7 +14,7 @@ use sqlx::{
     migrate::{Migrate, MigrateError, Migrator},
 };
 
-use crate::database::{Database, single};
+use crate::database::{Database, single, words_of};
 
 static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
     let mut migrator = sqlx::migrate!("../migrations");
@@ -41,7 +41,7 @@ pub struct Migration {
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
     /// The server does not answer or refuses.
-    #[error("the database does not answer: {0}")]
+    #[error("the database does not answer: {}", words_of(.0))]
     Database(#[from] sqlx::Error),
     /// An applied migration is not the one that we have.
     #[error("migration {0} was changed after it had been applied: restore its file")]

@@ -9,6 +9,7 @@ use jobs::{
 use serde_json::json;
 use uuid::Uuid;
 
+use super::print::moment;
 use crate::{
     connect,
     exit::Failure,
@@ -28,6 +29,7 @@ Examples:
   aisha avatars status 0192f0c1-7e5a-7cc3-8f6e-1f1d5a0b9c11 --json | jq .progress")]
     Status {
         /// The avatar's id, or a training's.
+        #[arg(value_parser = id)]
         id: Uuid,
         /// One JSON object.
         #[arg(long)]
@@ -46,9 +48,10 @@ Examples:
   aisha avatars cancel 0192f0c1-7e5a-7cc3-8f6e-1f1d5a0b9c11 --reason \"asked for in support\" --json")]
     Cancel {
         /// The avatar's id, or a training's.
+        #[arg(value_parser = id)]
         id: Uuid,
         /// Kept with the training.
-        #[arg(long, default_value = "an operator")]
+        #[arg(long, visible_alias = "because", default_value = "an operator")]
         reason: String,
         /// Say what would happen, and change nothing.
         #[arg(long)]
@@ -57,6 +60,11 @@ Examples:
         #[arg(long)]
         json: bool,
     },
+}
+
+fn id(text: &str) -> Result<Uuid, &'static str> {
+    text.parse()
+        .map_err(|_| "an id looks like 0192f0c1-7e5a-7cc3-8f6e-1f1d5a0b9c11")
 }
 
 /// Runs the verb.
@@ -139,9 +147,9 @@ fn show(view: &TrainingView, json: bool) -> Result<(), Failure> {
         view.progress,
         view.message
     );
-    println!("created   {}", view.created_at.to_rfc3339());
+    println!("created   {}", moment(view.created_at));
     if let Some(completed_at) = view.completed_at {
-        println!("completed {}", completed_at.to_rfc3339());
+        println!("completed {}", moment(completed_at));
     }
     Ok(())
 }

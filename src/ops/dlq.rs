@@ -1,15 +1,22 @@
 //! `aisha dlq`: dead letters, the jobs that ended without success: why, and what to do about them.
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use ::jobs::queue::{JobFilter, JobId, JobState, Operator, Retry};
+use ::jobs::{
+    queue::{DeadReasonCount, JobFilter, JobId, JobState, Operator, Retried, Retry},
+    reader::{EndedTraining, Reader},
+};
 use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
+use serde::Serialize;
 use serde_json::json;
 
 use super::{
     jobs::{self, Line},
-    print::{Audit, json, moment, operator},
+    print::{Audit, json, looked_for, moment, nothing, operator_and_reader},
 };
 use crate::{
     exit::Failure,
@@ -53,8 +60,9 @@ Examples:
     /// Make dead letters ready again, with fresh attempts. Their history stays.
     #[command(after_long_help = "\
 Name one by its id, or many by filters; --all for each of them. A dead letter whose dedupe key a live job has stays dead:
-that job does its work. What had depended on the job was settled when it died (a user was told, a training failed);
-a retried job looks at the state again and has nothing to do if that is final. With --json: an array.
+that job does its work. What had depended on the job was settled when it died (a user was told, a training failed): a job
+whose training has ended finds nothing to do, and is marked so; its user can start the training again in the bot. With
+--json: an array, with training_ended (training_id, status) or null in each.
 
 Exit code 1: the job named is no dead letter.
 
@@ -162,7 +170,7 @@ impl Action {
 
 /// Runs the verb.
 pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
-    let operator = operator(&given, "dlq").await?;
+    let (operator, reader) = operator_and_reader(&given, "dlq").await?;
     match verb {
         Verb::List {
             which,
@@ -173,7 +181,7 @@ pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
         Verb::Retry { action } => {
             let filter = action.filter(&operator).await?;
             let audit = Audit::new(&given, "dlq retry", action.dry_run, action.because);
-            retry(&operator, &filter, &audit, action.json).await
+            retry(&operator, &reader, &filter, &audit, action.json).await
         }
         Verb::Drop { action } => {
             let filter = action.filter(&operator).await?;
@@ -195,6 +203,9 @@ async fn list(operator: &Operator, filter: &JobFilter, limit: u16, as_json: bool
     let lines: Vec<Line<'_>> = dead.iter().map(Line::of).collect();
     if as_json {
         return json(&json!({ "reasons": reasons, "jobs": lines }));
+    }
+    if reasons.is_empty() {
+        return none(operator, filter, "").await;
     }
     for group in &reasons {
         println!(
@@ -220,21 +231,89 @@ async fn list(operator: &Operator, filter: &JobFilter, limit: u16, as_json: bool
     Ok(())
 }
 
-async fn retry(operator: &Operator, filter: &JobFilter, audit: &Audit, as_json: bool) -> Result<(), Failure> {
+/// Says that nothing fits, and what there is instead: a typo must not look like good news.
+async fn none(operator: &Operator, filter: &JobFilter, so: &str) -> Result<(), Failure> {
+    let all = operator
+        .dead_reasons(&JobFilter::default())
+        .await
+        .context("the database failed")?;
+    let named = |name: fn(&DeadReasonCount) -> &str| {
+        let names: BTreeSet<&str> = all.iter().map(name).collect();
+        names.into_iter().collect::<Vec<_>>().join(", ")
+    };
+    let there_is = if all.is_empty() {
+        "There are none at all.".to_owned()
+    } else {
+        format!(
+            "There are reasons {} of kinds {}.",
+            named(|group| &group.reason),
+            named(|group| &group.kind)
+        )
+    };
+    let looked_for = looked_for(&JobFilter {
+        state: None,
+        ..filter.clone()
+    });
+    nothing(&format!("no dead letters{looked_for}{so}. {there_is}"));
+    Ok(())
+}
+
+/// One line of `dlq retry --json`.
+#[derive(Serialize)]
+struct RetriedLine<'a> {
+    #[serde(flatten)]
+    retried: &'a Retried,
+    training_ended: Option<&'a EndedTraining>,
+}
+
+async fn retry(
+    operator: &Operator,
+    reader: &Reader,
+    filter: &JobFilter,
+    audit: &Audit,
+    as_json: bool,
+) -> Result<(), Failure> {
     let retried = operator
         .retry_dead(filter, audit.dry_run)
         .await
         .context("the database failed; what was retried so far stays retried")?;
+    let ids: Vec<JobId> = retried.iter().map(|one| one.job.id).collect();
+    let ended = reader
+        .ended_trainings(&ids)
+        .await
+        .context("the jobs are retried; what became of their trainings cannot be said")?;
     let ready = retried.iter().filter(|one| one.retry == Retry::Ready).count();
     audit.log(ready, &format!("{filter:?}"));
     if as_json {
-        return json(&retried);
+        let lines = retried.iter().map(|one| RetriedLine {
+            retried: one,
+            training_ended: ended.get(&one.job.id.0),
+        });
+        return json(&lines.collect::<Vec<_>>());
     }
-    let would = if audit.dry_run { "would be" } else { "is" };
-    for one in &retried {
+    if retried.is_empty() {
+        return none(operator, filter, ": nothing to retry").await;
+    }
+    tell_retried(&retried, &ended, ready, audit.dry_run);
+    Ok(())
+}
+
+fn tell_retried(retried: &[Retried], ended: &BTreeMap<i64, EndedTraining>, ready: usize, dry_run: bool) {
+    let would = if dry_run { "would be" } else { "is" };
+    let mut idle = 0;
+    for one in retried {
         let (id, mark) = (one.job.id, Line::of(&one.job).mark());
         match one.retry {
-            Retry::Ready => println!("{id}  {}  {would} ready{mark}", one.job.kind),
+            Retry::Ready => {
+                let futile = ended.get(&id.0).map_or_else(String::new, |training| {
+                    idle += 1;
+                    format!(
+                        ", and will find nothing to do: training {} is {}",
+                        training.training_id, training.status
+                    )
+                });
+                println!("{id}  {}  {would} ready{futile}{mark}", one.job.kind);
+            }
             Retry::AlreadyLive(holder) => println!(
                 "{id}  {}  stays dead: job {holder} has its key and does its work",
                 one.job.kind
@@ -243,7 +322,11 @@ async fn retry(operator: &Operator, filter: &JobFilter, audit: &Audit, as_json: 
         }
     }
     println!("{ready} of {} {would} ready", retried.len());
-    Ok(())
+    if idle > 0 {
+        println!(
+            "{idle} of them will find nothing to do: their trainings have ended. Their users can start them again in the bot."
+        );
+    }
 }
 
 async fn discard(
@@ -259,6 +342,9 @@ async fn discard(
     audit.log(dropped.len(), &format!("{filter:?}"));
     if as_json {
         return json(&dropped);
+    }
+    if dropped.is_empty() {
+        return none(operator, filter, ": nothing to drop").await;
     }
     let would = if audit.dry_run { "would be" } else { "are" };
     for job in &dropped {

@@ -5,6 +5,7 @@ use clap::Subcommand;
 use jobs::reader::Reader;
 use serde_json::json;
 
+use super::print::moment;
 use crate::{
     connect,
     exit::Failure,
@@ -49,11 +50,11 @@ pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
             println!("{object}");
         }
         Some(parked) => {
-            println!("parked since {}: {}", parked.since.to_rfc3339(), parked.reason);
+            println!("parked since {}: {}", moment(parked.since), parked.reason);
             println!("waiting       {} trainings", parked.waiting);
             println!(
                 "next probe    {}, after {} so far",
-                parked.next_probe_at.to_rfc3339(),
+                moment(parked.next_probe_at),
                 parked.probes
             );
         }

@@ -9,7 +9,7 @@ use anyhow::Context;
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::print::{Audit, json, moment, operator};
+use super::print::{Audit, json, looked_for, moment, nothing, operator};
 use crate::{exit::Failure, settings::Given};
 
 /// Look at jobs, and cancel them.
@@ -17,8 +17,8 @@ use crate::{exit::Failure, settings::Given};
 pub enum Verb {
     /// List jobs, newest first.
     #[command(after_long_help = "\
-Needs DATABASE_URL. A kind that this binary does not know, or a payload newer than it reads, is marked: its workers leave
-such a job to newer ones. With --json: an array.
+Needs DATABASE_URL. Jobs made by a newer version are marked; this version's workers leave them to newer ones. With --json: an
+array.
 
 Examples:
   aisha jobs list
@@ -43,7 +43,7 @@ Examples:
     },
     /// Show a job with its payload and the error of every attempt.
     #[command(after_long_help = "\
-Needs DATABASE_URL. A success at the first attempt has no attempt listed: the job itself tells it.
+Needs DATABASE_URL. Attempts are listed only if one failed.
 
 Examples:
   aisha jobs show 4711
@@ -57,8 +57,8 @@ Examples:
     },
     /// Cancel jobs: a waiting one at once, a running one at its worker's next heartbeat.
     #[command(after_long_help = "\
-Needs DATABASE_URL. What depends on the job is not settled: cancel a training in the bot, not its jobs. A job that has
-ended is said to have ended, and is no error. With --json: an array.
+Needs DATABASE_URL. What depends on the job is not settled: end a training with aisha avatars cancel, not by its jobs. A
+job that has ended is said to have ended, and is no error. With --json: an array.
 
 Examples:
   aisha jobs cancel 4711
@@ -133,6 +133,11 @@ pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
             if as_json {
                 return json(&lines);
             }
+            if lines.is_empty() {
+                none(&filter);
+                return Ok(());
+            }
+            println!("job  state  queue  kind  attempt  when");
             for line in &lines {
                 println!("{}", sentence(line));
             }
@@ -205,6 +210,31 @@ async fn cancel(operator: &Operator, ids: &[i64], audit: &Audit, as_json: bool) 
     Ok(())
 }
 
+/// Says what was looked for; a kind that nobody knows is most likely a typo.
+fn none(filter: &JobFilter) {
+    let known: Vec<&str> = ::jobs::kinds().collect();
+    let unknown = filter.kind.as_deref().is_some_and(|kind| !known.contains(&kind));
+    let kinds = if unknown {
+        format!(" This version has the kinds {}.", known.join(", "))
+    } else {
+        String::new()
+    };
+    nothing(&format!("no jobs{}.{kinds}", looked_for(filter)));
+}
+
+/// What the time of a job in this state means.
+fn when(job: &JobRow) -> String {
+    let (what, at) = match job.state {
+        JobState::Scheduled => ("runs at", job.run_at),
+        JobState::Ready => ("ready since", job.run_at),
+        JobState::Running => ("claimed at", job.claimed_at.unwrap_or(job.run_at)),
+        JobState::Done | JobState::Dead | JobState::Cancelled => {
+            ("ended at", job.finished_at.unwrap_or(job.run_at))
+        }
+    };
+    format!("{what} {}", moment(at))
+}
+
 /// One line for people.
 fn sentence(line: &Line<'_>) -> String {
     let job = line.job;
@@ -212,14 +242,15 @@ fn sentence(line: &Line<'_>) -> String {
         .error_code
         .as_deref()
         .map_or(String::new(), |code| format!("  {code}"));
+    let of = ::jobs::attempts_of(&job.kind).map_or(String::new(), |most| format!(" of {most}"));
     format!(
-        "{}  {}  {}  {}  attempt {}  {}{error}{}",
+        "{}  {}  {}  {}  attempt {}{of}  {}{error}{}",
         job.id,
         job.state,
         job.queue,
         job.kind,
         job.attempt,
-        moment(job.finished_at.unwrap_or(job.run_at)),
+        when(job),
         line.mark()
     )
 }

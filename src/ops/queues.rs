@@ -8,6 +8,7 @@ use jobs::{
 };
 use serde::Serialize;
 
+use super::print::{moment, nothing};
 use crate::{
     connect,
     exit::Failure,
@@ -20,7 +21,7 @@ pub enum Verb {
     /// Say for each queue what it holds, and whether it is paused or limited.
     #[command(after_long_help = "\
 Needs DATABASE_URL. With --json: an array of objects with queue, paused_at, paused_by, pause_reason, max_running,
-max_running_per_key, ready, scheduled and running.
+max_running_per_key (of one user), ready, scheduled and running.
 
 Examples:
   aisha queues list
@@ -30,7 +31,7 @@ Examples:
         #[arg(long)]
         json: bool,
     },
-    /// Let no worker claim from a queue any more. What runs goes on; nothing is lost, and no attempt is charged.
+    /// Stop new jobs of a queue from starting. Running jobs finish; nothing is lost, and no attempt is charged.
     #[command(after_long_help = "\
 Needs DATABASE_URL. Holds from the next claim of every worker on, and across restarts, until `aisha queues resume`.
 Pausing a paused queue changes nothing.
@@ -104,7 +105,7 @@ Examples:
 #[derive(Debug, Args)]
 pub struct Change {
     /// Why, for those who come later.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, visible_alias = "because", value_name = "TEXT")]
     reason: Option<String>,
     /// Who. Default: USER of the environment.
     #[arg(long, value_name = "NAME")]
@@ -198,6 +199,10 @@ async fn log(controls: &Controls, queue: Option<Queue>, limit: u16, json: bool) 
     if json {
         return print_json(&changes);
     }
+    if changes.is_empty() {
+        let which = queue.map_or_else(|| "any queue".to_owned(), |queue| format!("queue {queue}"));
+        nothing(&format!("nobody has paused, resumed or limited {which} yet"));
+    }
     for ControlChange {
         queue,
         changed_at,
@@ -210,10 +215,7 @@ async fn log(controls: &Controls, queue: Option<Queue>, limit: u16, json: bool) 
             .as_ref()
             .map(|reason| format!(": {reason}"))
             .unwrap_or_default();
-        println!(
-            "{} {queue} {change} by {changed_by}{reason}",
-            changed_at.to_rfc3339()
-        );
+        println!("{} {queue} {change} by {changed_by}{reason}", moment(*changed_at));
     }
     Ok(())
 }
@@ -266,18 +268,23 @@ async fn apply(
         (Action::Resume, false) => format!("{queue} goes on, {} jobs are ready", after.ready),
         (Action::Resume, true) => format!("{queue} would go on, {} jobs are ready", after.ready),
         (Action::Limit(..), dry_run) => format!(
-            "{queue} {} limited to {} jobs in all and {} a user, {} run",
-            if dry_run { "would be" } else { "is" },
-            or_dash(limits.max_running),
-            or_dash(limits.max_running_per_key),
+            "{queue} {} at once {} in all, and {} of one user; {} run now",
+            if dry_run { "would run" } else { "runs" },
+            at_most(limits.max_running),
+            at_most(limits.max_running_per_key),
             after.running
         ),
+    };
+    let already = match action {
+        Action::Pause => "is paused already",
+        Action::Resume => "is not paused",
+        Action::Limit(..) => "has these limits already",
     };
     if changed {
         println!("{done}");
     } else {
         println!(
-            "{queue} is so already, nothing {}",
+            "{queue} {already}, nothing {}",
             if change.dry_run { "would change" } else { "changed" }
         );
     }
@@ -294,6 +301,14 @@ fn stored(limit: Option<i32>) -> Option<u16> {
     limit.and_then(|limit| u16::try_from(limit).ok())
 }
 
+fn at_most(limit: Option<u16>) -> String {
+    match limit {
+        None => "any number of jobs".to_owned(),
+        Some(1) => "at most 1 job".to_owned(),
+        Some(most) => format!("at most {most} jobs"),
+    }
+}
+
 fn or_dash(limit: Option<impl ToString>) -> String {
     limit.map_or_else(|| "-".to_owned(), |limit| limit.to_string())
 }
@@ -308,7 +323,7 @@ fn state(queue: &QueueControl) -> String {
         .as_ref()
         .map(|reason| format!(": {reason}"))
         .unwrap_or_default();
-    format!("paused since {} by {by}{reason}", paused_at.to_rfc3339())
+    format!("paused since {} by {by}{reason}", moment(paused_at))
 }
 
 fn print_json(value: &impl Serialize) -> Result<(), Failure> {

@@ -23,8 +23,9 @@ pub enum Verb {
 Needs DATABASE_URL. Only what was signed by FAL is stored, so there are no forgeries here.
 
 Verdicts: pending (not applied yet), applied (it brought the end of its training), late (another was first), looked_up
-(it said nothing, the result was fetched), second_request (its training has another request: double cost),
-unknown_request (no training has its request), unreadable, given_up (applying it failed too often).
+(it said nothing, the result was fetched), kept (its training had ended by our decision; the model is kept all the same),
+second_request (its training has another request: double cost), unknown_request (no training has its request), unreadable,
+given_up (applying it failed too often).
 
 Examples:
   aisha webhooks list
@@ -124,7 +125,11 @@ pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
         Verb::List { which, json } => {
             let filter = which.among(Vec::new());
             let found = Reader::new(pool).fal_deliveries(&filter).await;
-            list(&found.context("the database failed")?, json)?;
+            let found = found.context("the database failed")?;
+            if found.is_empty() && !json {
+                print::nothing(&format!("no deliveries{}", looked_for(&filter)));
+            }
+            list(&found, json)?;
         }
         Verb::Show { id, json } => {
             let found = Reader::new(pool).fal_delivery(id).await;
@@ -156,6 +161,22 @@ pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
     Ok(())
 }
 
+fn looked_for(filter: &DeliveryFilter) -> String {
+    let parts = [
+        filter
+            .verdict
+            .map(|verdict| format!("with verdict {}", verdict.as_str())),
+        filter.request_id.as_ref().map(|id| format!("of request {id:?}")),
+        filter.training.map(|id| format!("of training {id}")),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    if parts.is_empty() {
+        String::new()
+    } else {
+        format!(" {}", parts.join(", "))
+    }
+}
+
 fn list(deliveries: &[DeliveryView], json: bool) -> Result<(), Failure> {
     if json {
         return print::json(&deliveries);
@@ -171,7 +192,7 @@ fn line(delivery: &DeliveryView) -> String {
         .training_id
         .map_or_else(|| "-".to_owned(), |id| id.to_string());
     let flags = delivery.flags.join(",");
-    let received = delivery.received_at.format("%Y-%m-%d %H:%M:%S");
+    let received = print::moment(delivery.received_at);
     format!(
         "{:<8} {:<16} {received} request {} training {training} {flags}",
         delivery.id, delivery.verdict, delivery.request_id
@@ -185,10 +206,10 @@ fn show(delivery: &DeliveryDetail, json: bool) -> Result<(), Failure> {
         return print::json(delivery);
     }
     println!("{}", line(&delivery.view));
-    println!("signed   {}", delivery.view.signed_at.to_rfc3339());
-    println!("received {}", delivery.view.received_at.to_rfc3339());
+    println!("signed   {}", print::moment(delivery.view.signed_at));
+    println!("received {}", print::moment(delivery.view.received_at));
     if let Some(applied_at) = delivery.view.applied_at {
-        println!("applied  {}", applied_at.to_rfc3339());
+        println!("applied  {}", print::moment(applied_at));
     }
     if delivery.view.is_queued {
         println!("a job is going to apply it");

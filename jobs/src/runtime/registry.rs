@@ -64,9 +64,21 @@ impl Understanding {
     }
 }
 
+/// Every kind of job that this binary knows.
+pub fn kinds() -> impl Iterator<Item = &'static str> {
+    JOBS.iter().map(|entry| entry.name)
+}
+
+/// How many attempts a job of this kind has; `None` for a kind that this binary does not know.
+pub fn attempts_of(kind: &str) -> Option<u16> {
+    let entry = JOBS.iter().find(|entry| entry.name == kind)?;
+    Some(entry.attempts)
+}
+
 struct Entry {
     name: &'static str,
     version: i16,
+    attempts: u16,
     bind: fn(&Services) -> Kind,
 }
 
@@ -75,6 +87,7 @@ impl Entry {
         Self {
             name: J::NAME,
             version: J::VERSION,
+            attempts: J::POLICY.max_attempts,
             bind: Kind::of::<J>,
         }
     }

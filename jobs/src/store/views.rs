@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::domain::{AvatarId, AvatarStatus, TrainingStatus, TrainingType, UserId};
+use crate::domain::{AvatarId, AvatarStatus, TrainingId, TrainingStatus, TrainingType, UserId};
 
 /// An avatar with its newest training.
 #[derive(Debug, Clone)]
@@ -24,6 +24,21 @@ pub(crate) struct Avatar {
     /// Its end was asked for.
     pub is_to_end: bool,
     pub failure_code: Option<String>,
+}
+
+/// A job whose training has ended.
+#[derive(Debug, Clone)]
+pub(crate) struct Ended {
+    pub job: i64,
+    pub training: TrainingId,
+    pub status: TrainingStatus,
+}
+
+/// See the statement.
+pub(crate) async fn ended_trainings(db: &mut PgConnection, jobs: &[i64]) -> Result<Vec<Ended>, sqlx::Error> {
+    sqlx::query_file_as!(Ended, "src/store/sql/ended_trainings.sql", jobs)
+        .fetch_all(db)
+        .await
 }
 
 /// A user's newest avatars: drafts and live trainings first. At most 20, which is more than a message shows well.
