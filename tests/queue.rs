@@ -5,6 +5,7 @@
 //! fallback poll is an hour away, so that the test would never end.
 
 mod acks;
+mod bulk;
 mod cancel;
 mod claims;
 mod dead_letters;

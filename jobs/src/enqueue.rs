@@ -27,7 +27,7 @@ mod bulk;
 mod check;
 
 pub use crate::storable::{MAX_DELAY, Unstorable};
-pub use bulk::enqueue_many;
+pub use bulk::{enqueue_many, enqueue_many_with};
 pub use check::{EnqueueError, MAX_KEY_BYTES, MAX_PAYLOAD_BYTES};
 
 /// What became of an enqueue.
@@ -83,6 +83,11 @@ impl Options {
     pub fn fair_key(mut self, key: impl fmt::Display) -> Self {
         self.fair_key = Some(key.to_string());
         self
+    }
+
+    /// Nothing but the kind's own.
+    const fn are_plain(&self) -> bool {
+        matches!(self.when, When::Now) && self.priority.is_none() && self.fair_key.is_none()
     }
 
     const fn delay_seconds(&self) -> f64 {
