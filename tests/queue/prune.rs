@@ -5,12 +5,13 @@ use std::time::Duration;
 use jobs::{
     Prune, Retention,
     enqueue::enqueue_many,
-    queue::{JobState, Keep, prune_stretch},
-    testing::{Fate, Probe},
+    job::JobError,
+    queue::{JobFilter, JobState, Keep, Operator, prune_stretch},
+    testing::{Fate, Probe, TestWorker},
 };
 use sqlx::PgPool;
 
-use super::{Running, add, all_ended, done_at_once, options};
+use super::{Running, add, all_ended, answering, done_at_once, options};
 use crate::support::{Core, Db, eventually};
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -279,4 +280,46 @@ async fn q17_a_worker_vacuums_when_many_rows_are_dead_instead_of_waiting_for_the
     })
     .await;
     worker.stop().await;
+}
+
+/// Ids no longer rise with age then: whoever stopped at a stretch of young jobs pruned nothing behind it for days.
+#[tokio::test]
+async fn q17_a_mass_retry_of_dead_letters_stops_no_pruning() {
+    let db = Db::new().await;
+    let registry = answering(&db.pool, |_| Err(JobError::give_up("refused", "no")));
+    let worker = TestWorker::with_registry(&db.pool, registry.registry());
+    let mut tx = db.pool.begin().await.unwrap();
+    let letters: Vec<Probe> = (0..250).map(|n| Probe::new(n.to_string())).collect();
+    enqueue_many(&mut tx, &letters).await.unwrap();
+    tx.commit().await.unwrap();
+    worker.drain().await;
+    sqlx::raw_sql(
+        "update jobs set created_at = created_at - interval '2 hours', finished_at = finished_at - interval '2 hours';
+         update job_attempts set ended_at = ended_at - interval '2 hours'",
+    )
+    .execute(&db.pool)
+    .await
+    .unwrap();
+    jobs(&db.pool, JobState::Done, 90, 150).await;
+    let retried = Operator::new(db.pool.clone())
+        .retry_dead(&JobFilter::default(), false)
+        .await
+        .unwrap();
+    assert_eq!(retried.len(), 250);
+    // Also when they have died once more.
+    for again in [false, true] {
+        if again {
+            worker.drain().await;
+            jobs(&db.pool, JobState::Done, 90, 150).await;
+        }
+        assert_eq!(prune(&db.pool, 100).await.iter().sum::<u64>(), 150);
+    }
+}
+
+#[tokio::test]
+async fn q28_jobs_of_a_clock_that_ran_ahead_stop_no_pruning() {
+    let db = Db::new().await;
+    jobs(&db.pool, JobState::Done, -43_200, 250).await;
+    jobs(&db.pool, JobState::Done, 90, 150).await;
+    assert_eq!(prune(&db.pool, 100).await.iter().sum::<u64>(), 150);
 }
