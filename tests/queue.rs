@@ -15,6 +15,7 @@ mod failures;
 mod fencing;
 mod governed;
 mod helpers;
+mod locks;
 mod metrics;
 mod outages;
 mod periodic;

@@ -83,6 +83,15 @@ impl Wanted {
             Self::Suspect => 1,
         }
     }
+
+    /// So many less.
+    pub(super) const fn less(self, jobs: usize) -> Self {
+        match self {
+            Self::Strict(count) => Self::Strict(count.saturating_sub(jobs)),
+            Self::Ahead(count) => Self::Ahead(count.saturating_sub(jobs)),
+            Self::Suspect => Self::Suspect,
+        }
+    }
 }
 
 /// One exchange.

@@ -139,6 +139,12 @@ pub(super) struct Governed {
 }
 
 impl Rules {
+    /// So many free slots less.
+    pub(super) const fn less(mut self, jobs: usize) -> Self {
+        self.places = self.places.saturating_sub(jobs);
+        self
+    }
+
     /// Acks and claims as the exchange says; what is governed is claimed by the rules instead.
     pub(super) async fn claim(
         &self,

@@ -1,15 +1,17 @@
 //! One connection of a pump, and the statement under way on it.
 
-use std::sync::Arc;
+use std::{collections::HashSet, mem, sync::Arc};
 
 use tokio::time::timeout;
-use tracing::info;
+use tracing::{info, warn};
+use uuid::Uuid;
 
 use super::{
-    Claim, ClaimId, Engine, Known,
+    Claim, ClaimId, Engine, JobId, Known,
     exchange::{Exchange, Exchanged, Wanted},
     governed::Rules,
     link::{Link, timed_out},
+    wake::is_lock_timeout,
 };
 use crate::job::Queue;
 
@@ -25,7 +27,10 @@ pub(super) struct Order {
     pub engine: Arc<Engine>,
     pub queue: Queue,
     pub known: Arc<Known>,
+    /// When it has come back: those that were sent.
     pub acks: Vec<Claim>,
+    /// Acks of rows that somebody else had locked, to be tried again; when it has come back: that still are.
+    pub locked: Vec<Claim>,
     /// Among the acks are some that may free a key which another job waits for.
     pub coalesced: bool,
     pub wanted: Wanted,
@@ -33,12 +38,36 @@ pub(super) struct Order {
     pub rules: Rules,
     /// How many wake-ups the pump had heard when it gave the order.
     pub heard: u64,
+    /// By how much it may raise the number of claims that are held: what it acks makes room in the same commit.
+    pub growth: usize,
+    /// Acks that the pump has given out of its hands.
+    pub telling: usize,
 }
 
 impl Order {
-    /// By how much it may raise the number of claims that are held: what it acks makes room in the same commit.
-    pub(super) const fn growth(&self) -> usize {
-        self.wanted.count().saturating_sub(self.acks.len())
+    /// Puts acks aside that cannot be written now. What they would have made room for is not claimed.
+    fn set_aside(&mut self, locked: &HashSet<JobId>) {
+        let acks = mem::take(&mut self.acks);
+        let before = self.locked.len();
+        for claim in acks {
+            if locked.contains(&claim.job()) {
+                self.locked.push(claim);
+            } else {
+                self.acks.push(claim);
+            }
+        }
+        let less = self.locked.len() - before;
+        self.wanted = self.wanted.less(less);
+        self.rules = self.rules.less(less);
+    }
+
+    /// Takes up again what is not locked any more.
+    fn take_up(&mut self, locked: &HashSet<JobId>) {
+        let (locked, free): (Vec<_>, _) = mem::take(&mut self.locked)
+            .into_iter()
+            .partition(|claim| locked.contains(&claim.job()));
+        self.locked = locked;
+        self.acks.extend::<Vec<_>>(free);
     }
 }
 
@@ -63,8 +92,8 @@ impl Lane {
     }
 
     /// Carries out an order. Never dropped half-way but with the worker.
-    pub(super) async fn carry_out(mut self, order: Order) -> Trip {
-        let result = self.exchange(&order).await;
+    pub(super) async fn carry_out(mut self, mut order: Order) -> Trip {
+        let result = self.exchange(&mut order).await;
         Trip {
             lane: self,
             order,
@@ -72,9 +101,48 @@ impl Lane {
         }
     }
 
-    async fn exchange(&mut self, order: &Order) -> Result<Exchanged, sqlx::Error> {
-        let engine = &order.engine;
-        let limit = engine.timing.lease;
+    /// Holds up neither acks nor claims for a row that somebody else has locked: its ack is set aside.
+    async fn exchange(&mut self, order: &mut Order) -> Result<Exchanged, sqlx::Error> {
+        self.release_unheard(order).await?;
+        if !order.locked.is_empty() {
+            let locked = self.locked(order, &order.locked).await?;
+            order.take_up(&locked);
+        }
+        match self.send(order).await {
+            Err(error) if is_lock_timeout(&error) && !order.acks.is_empty() => {}
+            answered => return answered,
+        }
+        // Nothing of it has happened.
+        self.link.settle().await?;
+        self.unheard.pop();
+        let locked = self.locked(order, &order.acks).await?;
+        if !locked.is_empty() {
+            warn!(
+                queue = order.queue.as_str(),
+                "Somebody else has rows of {} jobs of {} locked that are done: they are acked when the locks are gone",
+                locked.len(),
+                order.queue
+            );
+        }
+        order.set_aside(&locked);
+        self.send(order).await
+    }
+
+    /// Which of these are still ours, and locked by somebody else.
+    async fn locked(&mut self, order: &Order, acks: &[Claim]) -> Result<HashSet<JobId>, sqlx::Error> {
+        let ids: Vec<i64> = acks.iter().map(|claim| claim.job().0).collect();
+        let claims: Vec<Uuid> = acks.iter().map(|claim| claim.id().0).collect();
+        let db = self.link.get().await?;
+        let locked = sqlx::query_file_scalar!("src/queue/sql/locked.sql", &ids, &claims).fetch_all(db);
+        let locked = timeout(order.engine.timing.lease, locked)
+            .await
+            .map_err(|_| timed_out())??;
+        self.link.settle().await?;
+        Ok(locked.into_iter().map(JobId).collect())
+    }
+
+    async fn release_unheard(&mut self, order: &Order) -> Result<(), sqlx::Error> {
+        let limit = order.engine.timing.lease;
         while let Some(claim) = self.unheard.last() {
             let db = self.link.get().await?;
             let queue = order.queue.as_str();
@@ -90,6 +158,12 @@ impl Lane {
             }
             self.unheard.pop();
         }
+        Ok(())
+    }
+
+    async fn send(&mut self, order: &Order) -> Result<Exchanged, sqlx::Error> {
+        let engine = &order.engine;
+        let limit = engine.timing.lease;
         let exchange = Exchange {
             acks: &order.acks,
             claim: engine.next_claim(),

@@ -8,6 +8,7 @@
 //! * Never more claims than slots and buffer together, outcomes that are not durable yet included: the most that a
 //!   crash can run twice (Q3, Q10).
 //! * Acks are grouped by themselves: what ends while a statement is under way goes with the next.
+//! * A row that somebody else has locked holds up its own ack and nothing else — `q27_a_locked_row_holds_up_nothing_but_itself`
 //! * A prefetching queue runs a suspect alone, with nothing else claimed, so that its crash is nobody else's.
 //! * A claim whose answer was lost with the connection is given back uncharged before the next one.
 //!
@@ -34,6 +35,9 @@ use super::{
     wake::Sleeper,
 };
 use crate::job::Queue;
+
+/// Between two looks at rows that somebody else has locked.
+const LOCKED_AGAIN: Duration = Duration::from_millis(250);
 
 /// See the module.
 pub(crate) struct Pump {
@@ -66,6 +70,9 @@ pub(crate) struct Pump {
     fruitless: Option<u64>,
     /// Acks of the statements under way.
     telling: usize,
+    /// Acks of rows that somebody else has locked, and when they are tried again.
+    locked: Vec<Claim>,
+    locked_until: Instant,
     backoff: Backoff,
     /// No statement before: the database is away.
     not_before: Option<Instant>,
@@ -134,6 +141,8 @@ impl Pump {
             suspects: false,
             fruitless: None,
             telling: 0,
+            locked: Vec::new(),
+            locked_until: Instant::now(),
             backoff: Backoff::new(),
             not_before: None,
         };
@@ -213,8 +222,9 @@ impl Pump {
         self.not_before = None;
         let wanted = self.wanted();
         let owing = self.idle.iter().position(Lane::owes);
+        let again = !self.locked.is_empty() && Instant::now() >= self.locked_until;
         let worth = match self.under_way.len() {
-            0 => self.acks.len() + wanted.count() > 0 || self.governor.owes_a_look(),
+            0 => self.acks.len() + wanted.count() > 0 || again || self.governor.owes_a_look(),
             _ => self.acks.len() >= self.room.batch(),
         };
         if !worth && owing.is_none() {
@@ -231,18 +241,27 @@ impl Pump {
         } else {
             (self.room.slots + self.acks.len()).saturating_sub(self.held + self.asked)
         };
+        let acks = std::mem::take(&mut self.acks);
+        let locked = if again {
+            std::mem::take(&mut self.locked)
+        } else {
+            Vec::new()
+        };
         let order = Order {
             engine: Arc::clone(&self.engine),
             queue: self.queue,
             known: Arc::clone(&self.known),
-            acks: std::mem::take(&mut self.acks),
+            growth: wanted.count().saturating_sub(acks.len()),
+            telling: acks.len() + locked.len(),
+            acks,
+            locked,
             coalesced: std::mem::take(&mut self.coalesced),
             wanted,
             rules: self.governor.rules(places),
             heard: self.heard,
         };
-        self.asked += order.growth();
-        self.telling += order.acks.len();
+        self.asked += order.growth;
+        self.telling += order.telling;
         self.under_way.push(Box::pin(lane.carry_out(order)));
         true
     }
@@ -262,11 +281,14 @@ impl Pump {
         let resume = self.not_before.unwrap_or_else(Instant::now);
         let signals = self.engine.signals(self.queue);
         let poll = jittered(self.engine.timing.poll);
-        let patience = if free > 0 {
+        let mut patience = if free > 0 {
             self.governor.patience(poll)
         } else {
             poll
         };
+        if !self.locked.is_empty() {
+            patience = patience.min(LOCKED_AGAIN);
+        }
         tokio::select! {
             biased;
             Some(trip) = self.under_way.next() => self.accept(trip).await,
@@ -290,10 +312,18 @@ impl Pump {
     }
 
     async fn accept(&mut self, trip: Trip) {
-        let Trip { lane, order, result } = trip;
+        let Trip {
+            lane,
+            mut order,
+            result,
+        } = trip;
         self.idle.push(lane);
-        self.asked -= order.growth();
-        self.telling -= order.acks.len();
+        self.asked -= order.growth;
+        self.telling -= order.telling;
+        if !order.locked.is_empty() {
+            self.locked.append(&mut order.locked);
+            self.locked_until = Instant::now() + LOCKED_AGAIN;
+        }
         match result {
             Ok(exchanged) => {
                 if self.backoff.reset() {
@@ -362,7 +392,7 @@ impl Pump {
     fn measure(&self) {
         let count = |n: usize| f64::from(u32::try_from(n).unwrap_or(u32::MAX));
         let (waiting, returned) = self.slots.idle();
-        let unacked = self.acks.len() + self.telling + returned;
+        let unacked = self.acks.len() + self.locked.len() + self.telling + returned;
         self.meters.buffered.set(count(waiting));
         self.meters.unacked.set(count(unacked));
         self.meters

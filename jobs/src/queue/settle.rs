@@ -261,6 +261,10 @@ impl Settler<'_> {
         } = ending
         {
             let mut tx = database::begin(self.pool).await?;
+            // Whoever waits has a connection that others need.
+            sqlx::query!("set local lock_timeout = '2s'")
+                .execute(&mut *tx)
+                .await?;
             let buried = bury(
                 &mut tx,
                 claim.job(),

@@ -1,0 +1,162 @@
+//! Q27: a row that somebody else has locked holds up nothing but itself. The locks here are as an operator's psql takes
+//! them; none is given back before everything else has gone on.
+
+use std::time::Duration;
+
+use jobs::{
+    enqueue::enqueue_in,
+    job::{Done, JobError, Policy, Queue},
+    queue::{Controls, JobId, JobState, Limits},
+    runtime::{Registry, WorkerOptions},
+    testing::{Probe, Probes},
+};
+use sqlx::{PgPool, Postgres, Transaction};
+
+use super::{Gate, Running, gated, look, options, outcomes, probe, reaches};
+use crate::support::Db;
+
+async fn lock(db: &Db, jobs: &[JobId]) -> Transaction<'static, Postgres> {
+    let ids: Vec<i64> = jobs.iter().map(|job| job.0).collect();
+    let mut tx = db.pool.begin().await.unwrap();
+    sqlx::query("select from jobs where id = any ($1) for update")
+        .bind(ids)
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    tx
+}
+
+/// Jobs "gated" wait at the gate; whatever else is done at once.
+fn some_gated(pool: &PgPool, gate: &Gate) -> Registry {
+    let gate = gate.clone();
+    Probes::new(pool, move |run| {
+        let gate = gate.clone();
+        async move {
+            if run.probe.says.starts_with("gated") {
+                gate.pass().await;
+            }
+            match run.probe.says.as_str() {
+                "gated, fails" => Err(JobError::retry("no")),
+                "gated, gives up" => Err(JobError::give_up("refused", "no")),
+                _ => Ok(Done::Applied),
+            }
+        }
+    })
+    .policy(Policy::attempts(3).backoff(Duration::from_hours(1), Duration::from_hours(1)))
+    .registry()
+}
+
+async fn goes_on_beside_a_locked_row(db: &Db, options: WorkerOptions) {
+    let gate = Gate::closed();
+    let worker = Running::start(&db.pool, some_gated(&db.pool, &gate), options);
+    let locked = probe(&db.pool, "gated").await;
+    let beside = probe(&db.pool, "gated").await;
+    gate.holds(2).await;
+    let lock = lock(db, &[locked]).await;
+    gate.stay_open();
+    // Its neighbour's ack goes in the same statement, or in one after it.
+    reaches(&db.pool, beside, JobState::Done).await;
+    for n in 0..30 {
+        let job = probe(&db.pool, &format!("job {n}")).await;
+        reaches(&db.pool, job, JobState::Done).await;
+    }
+    assert_eq!(look(&db.pool, locked).await.job.state, JobState::Running);
+    lock.rollback().await.unwrap();
+    let history = reaches(&db.pool, locked, JobState::Done).await;
+    assert_eq!((history.job.attempt, outcomes(&history).len()), (1, 0));
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn q27_a_locked_row_holds_up_nothing_but_itself() {
+    let db = Db::new().await;
+    goes_on_beside_a_locked_row(&db, options(2)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn q27_a_locked_row_holds_up_no_prefetching_queue() {
+    let db = Db::new().await;
+    let prefetch = vec![(Queue::Upkeep, 20)];
+    goes_on_beside_a_locked_row(
+        &db,
+        WorkerOptions {
+            prefetch,
+            ..options(2)
+        },
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn q27_a_locked_row_holds_up_no_governed_queue() {
+    let db = Db::new().await;
+    let limits = Limits {
+        max_running: Some(2),
+        max_running_per_key: None,
+    };
+    let controls = Controls::new(db.pool.clone());
+    assert!(controls.limit(Queue::Upkeep, limits, "test", None).await.unwrap());
+    goes_on_beside_a_locked_row(&db, options(2)).await;
+}
+
+/// What ends in another way than done is written by a connection each: more locked rows than there are of these.
+#[tokio::test(flavor = "multi_thread")]
+async fn q27_endings_that_wait_for_locks_leave_connections_to_all_others() {
+    let db = Db::new().await;
+    let gate = Gate::closed();
+    let worker = Running::start(&db.pool, some_gated(&db.pool, &gate), options(12));
+    let mut held = Vec::new();
+    for n in 0..10 {
+        let says = if n % 2 == 0 {
+            "gated, fails"
+        } else {
+            "gated, gives up"
+        };
+        held.push(probe(&db.pool, says).await);
+    }
+    gate.holds(10).await;
+    let lock = lock(&db, &held).await;
+    gate.stay_open();
+    for _ in 0..3 {
+        let failing = probe(&db.pool, "gated, fails").await;
+        reaches(&db.pool, failing, JobState::Scheduled).await;
+        let mut tx = db.pool.begin().await.unwrap();
+        enqueue_in(&mut tx, &Probe::new("promoted"), Duration::from_millis(1))
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+    }
+    for job in &held {
+        assert_eq!(look(&db.pool, *job).await.job.state, JobState::Running);
+    }
+    lock.rollback().await.unwrap();
+    for (n, job) in held.into_iter().enumerate() {
+        let state = if n % 2 == 0 {
+            JobState::Scheduled
+        } else {
+            JobState::Dead
+        };
+        reaches(&db.pool, job, state).await;
+    }
+    worker.stop().await;
+}
+
+/// A worker stops while one of its rows is locked: it waits for it as for a run, and not beyond its grace time.
+#[tokio::test(flavor = "multi_thread")]
+async fn q27_a_worker_whose_row_is_locked_stops_when_its_grace_time_is_over() {
+    let db = Db::new().await;
+    let gate = Gate::closed();
+    let grace = Duration::from_millis(500);
+    let worker = Running::start(
+        &db.pool,
+        gated(&db.pool, &gate),
+        WorkerOptions { grace, ..options(1) },
+    );
+    let job = probe(&db.pool, "x").await;
+    gate.holds(1).await;
+    let lock = lock(&db, &[job]).await;
+    gate.stay_open();
+    worker.stop().await;
+    assert_eq!(look(&db.pool, job).await.job.state, JobState::Running);
+    drop(lock);
+}
