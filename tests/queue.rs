@@ -8,6 +8,7 @@ mod acks;
 mod bulk;
 mod cancel;
 mod claims;
+mod clock;
 mod dead_letters;
 mod dedupe;
 mod enqueueing;

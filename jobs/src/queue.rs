@@ -5,7 +5,7 @@
 //!
 //! # Must stay true
 //! * Every write after a claim names job and claim; zero rows means that the claim is lost, and is a value.
-//! * Leases are on database time; [`Claim::lease_remaining`] is on this process's monotonic clock and never later.
+//! * Leases are on database time; [`Claim::lease_remaining`] is on this machine's own clock and never later.
 //! * The attempt is charged at the claim and given back by a snooze or a release, never charged afterwards; a claim
 //!   ahead of the slots also by a crash, after which the job is under suspicion and runs alone (K3).
 //! * A `done` is durable before its slot is free.
@@ -16,7 +16,7 @@
 //! Its running jobs keep their lease, then any worker's sweep makes them ready again with the attempt charged.
 //!
 //! Read next: `migrations/*_create_jobs.sql`, then `pump.rs` (claims and acks), `slots.rs`, `settle.rs` (every other end),
-//! `governed.rs` (pauses, limits, rates, turns), `heartbeat.rs`, `sweep.rs` (rescue and promotion), `vacuum.rs`,
+//! `governed.rs` (pauses, limits, rates, turns), `clock.rs`, `heartbeat.rs`, `sweep.rs` (rescue and promotion), `vacuum.rs`,
 //! `wake.rs` (no lost wake-up), `periodic.rs`, `apalis.rs`.
 
 use std::fmt;
@@ -25,8 +25,10 @@ use uuid::Uuid;
 
 mod apalis;
 mod backoff;
+mod boot_clock;
 mod bury;
 mod claim;
+mod clock;
 mod controls;
 mod dead_letters;
 mod depth;

@@ -254,3 +254,30 @@ async fn q16_a_worker_with_a_schedule_that_means_nothing_does_not_start() {
         "{refusal}"
     );
 }
+
+/// Its key cannot be stored: an error of one entry ended every look at the table before the others had their turn.
+#[tokio::test(flavor = "multi_thread")]
+async fn q16_an_entry_whose_job_cannot_be_enqueued_keeps_no_other_from_its_ticks() {
+    let db = Db::new().await;
+    let every_second = |name, key: &'static str| {
+        Periodic::new(
+            name,
+            Schedule::Every(Duration::from_secs(1)),
+            CatchUp::Once,
+            move |_| Probe::new(name).until_done(key),
+        )
+    };
+    let registry = done_at_once(&db.pool)
+        .with_periodic(every_second("a", "a\0"))
+        .with_periodic(every_second("b", "b"))
+        .with_periodic(every_second("c", "c\0"));
+    let worker = Running::start(&db.pool, registry, options(1));
+    eventually("a tick of the other", async || {
+        sqlx::query("select from jobs where payload->>'says' = 'b' and state = 'done'")
+            .fetch_optional(&db.pool)
+            .await
+            .expect("look")
+    })
+    .await;
+    worker.stop().await;
+}

@@ -4,24 +4,21 @@
 //! * The local lease ends no later than the database's: it is counted from before the statement that granted it.
 //! * A claim ends once; the first reason stays. A claim that ended never comes back.
 //!
-//! Instants are `CLOCK_MONOTONIC`: they run on while the process is stopped by a signal, not while the machine is
-//! suspended; the fence in the database covers that case too.
+//! Moments are those of `boot_clock.rs`: they pass while the process is stopped by a signal and while the machine is
+//! suspended.
 
 use std::{
     sync::{
-        Arc, LazyLock, OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
-use super::{ClaimId, JobId};
+use super::{ClaimId, JobId, boot_clock::Moment};
 use crate::chaos::{Sabotage, sabotaged};
-
-/// Lease ends are stored as nanoseconds after this, so that they fit an atomic.
-static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// The right to run one job for as long as its lease is kept alive. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -33,8 +30,9 @@ struct Inner {
     id: ClaimId,
     attempt: u16,
     max_attempts: u16,
-    claimed: Instant,
+    claimed: Moment,
     age_at_claim: Duration,
+    /// [`Moment::nanos`].
     lease_end: AtomicU64,
     ended: OnceLock<Interruption>,
     stop: CancellationToken,
@@ -62,7 +60,7 @@ pub(crate) struct Grant {
     /// Since the first enqueue, by the database's clock.
     pub age: Duration,
     /// Taken before the claim statement was sent.
-    pub claimed: Instant,
+    pub claimed: Moment,
     pub lease: Duration,
 }
 
@@ -75,7 +73,7 @@ impl Claim {
             max_attempts: grant.max_attempts,
             claimed: grant.claimed,
             age_at_claim: grant.age,
-            lease_end: AtomicU64::new(since_epoch(grant.claimed + grant.lease)),
+            lease_end: AtomicU64::new((grant.claimed + grant.lease).nanos()),
             ended: OnceLock::new(),
             stop: CancellationToken::new(),
         }))
@@ -124,8 +122,7 @@ impl Claim {
         if self.0.ended.get() == Some(&Interruption::Lost) {
             return Duration::ZERO;
         }
-        let end = Duration::from_nanos(self.0.lease_end.load(Ordering::Acquire));
-        end.saturating_sub(EPOCH.elapsed())
+        Moment::from_nanos(self.0.lease_end.load(Ordering::Acquire)).since(Moment::now())
     }
 
     /// Whether [`Claim::lease_remaining`] is more than nothing.
@@ -139,10 +136,10 @@ impl Claim {
     }
 
     /// A heartbeat that was sent at `sent` moved the database's lease.
-    pub(crate) fn renewed(&self, sent: Instant, lease: Duration) {
+    pub(crate) fn renewed(&self, sent: Moment, lease: Duration) {
         self.0
             .lease_end
-            .fetch_max(since_epoch(sent + lease), Ordering::AcqRel);
+            .fetch_max((sent + lease).nanos(), Ordering::AcqRel);
     }
 
     /// Ends the run. `false`: it was interrupted before, for a reason that stays.
@@ -161,10 +158,6 @@ impl Claim {
     }
 }
 
-fn since_epoch(instant: Instant) -> u64 {
-    u64::try_from(instant.saturating_duration_since(*EPOCH).as_nanos()).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use uuid::Uuid;
@@ -172,14 +165,13 @@ mod tests {
     use super::*;
 
     fn claim(lease: Duration) -> Claim {
-        LazyLock::force(&EPOCH);
         Claim::new(&Grant {
             job: JobId(1),
             id: ClaimId(Uuid::nil()),
             attempt: 1,
             max_attempts: 3,
             age: Duration::ZERO,
-            claimed: Instant::now(),
+            claimed: Moment::now(),
             lease,
         })
     }
@@ -189,7 +181,7 @@ mod tests {
         let claim = claim(Duration::from_mins(1));
         assert!(claim.holds_lease());
         assert!(claim.interrupt(Interruption::Lost));
-        claim.renewed(Instant::now(), Duration::from_mins(1));
+        claim.renewed(Moment::now(), Duration::from_mins(1));
         assert!(!claim.holds_lease());
         assert!(claim.is_cancelled());
     }
@@ -205,7 +197,7 @@ mod tests {
     #[test]
     fn an_older_heartbeat_never_shortens_a_lease() {
         let claim = claim(Duration::from_mins(1));
-        claim.renewed(Instant::now(), Duration::from_secs(1));
+        claim.renewed(Moment::now(), Duration::from_secs(1));
         assert!(claim.lease_remaining() > Duration::from_secs(50));
     }
 

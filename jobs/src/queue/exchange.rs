@@ -1,16 +1,13 @@
 //! The statement that a busy worker lives on: acks what is done, claims what is next.
 
-use std::{
-    cmp::Reverse,
-    time::{Duration, Instant},
-};
+use std::{cmp::Reverse, time::Duration};
 
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
-use super::{Claim, ClaimId, JobId, claim::Grant, governed::Governed};
+use super::{Claim, ClaimId, JobId, boot_clock::Moment, claim::Grant, governed::Governed};
 use crate::{
     chaos::lease_seconds,
     job::{DedupeScope, Queue},
@@ -141,7 +138,7 @@ struct Row {
 
 impl Exchange<'_> {
     pub(super) async fn run(&self, db: &mut PgConnection) -> Result<Exchanged, sqlx::Error> {
-        let sent = Instant::now();
+        let sent = Moment::now();
         let mut rows = match self.wanted {
             Wanted::Suspect => self.claim_suspect(db).await?,
             Wanted::Strict(count) => self.swap(db, count, false).await?,
@@ -203,7 +200,7 @@ impl Exchange<'_> {
         .await
     }
 
-    fn grant(&self, row: Row, sent: Instant) -> Option<Claimed> {
+    fn grant(&self, row: Row, sent: Moment) -> Option<Claimed> {
         let kind = self.known.find(row.kind.as_deref()?)?;
         let grant = Grant {
             job: JobId(row.id?),
@@ -238,7 +235,7 @@ pub(crate) async fn claim_one(
     known: &Known,
 ) -> Result<Option<Claimed>, sqlx::Error> {
     let id = ClaimId(Uuid::new_v4());
-    let sent = Instant::now();
+    let sent = Moment::now();
     let row = sqlx::query_file!(
         "src/queue/sql/claim_one.sql",
         job.0,

@@ -23,6 +23,7 @@ use sqlx::{PgConnection, PgPool, types::Json};
 
 use super::{
     Claim, Claimed, JobId,
+    boot_clock::Moment,
     claim::Grant,
     exchange::{Exchange, Exchanged, Wanted, seconds},
 };
@@ -179,7 +180,7 @@ impl Rules {
         wanted: usize,
         exchanged: &mut Exchanged,
     ) -> Result<(), sqlx::Error> {
-        let sent = Instant::now();
+        let sent = Moment::now();
         let answer = sqlx::query_file!(
             "src/queue/sql/claim_governed.sql",
             exchange.queue.as_str(),
@@ -213,7 +214,7 @@ impl Rules {
 async fn read_claimed(
     db: &mut PgConnection,
     exchange: &Exchange<'_>,
-    sent: Instant,
+    sent: Moment,
     exchanged: &mut Exchanged,
 ) -> Result<(), sqlx::Error> {
     let mut rows = sqlx::query_file!(

@@ -9,7 +9,7 @@ use std::{
     io,
     sync::{Arc, atomic::Ordering},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tokio::{
@@ -23,6 +23,7 @@ use uuid::Uuid;
 use super::{
     Claim, ClaimId, Engine, Interruption, JobId, JobState,
     backoff::Backoff,
+    boot_clock::Moment,
     link::{Link, timed_out},
 };
 use crate::{chaos::lease_seconds, job::Queue};
@@ -117,7 +118,7 @@ async fn renew(engine: &Engine, link: &mut Link, held: &[Claim]) -> Result<(), s
     let claims: Vec<Uuid> = held.iter().map(|claim| claim.id().0).collect();
     let lease = engine.timing.lease;
     let db = link.get().await?;
-    let sent = Instant::now();
+    let sent = Moment::now();
     let rows = sqlx::query_file!("src/queue/sql/renew.sql", &ids, &claims, lease_seconds(lease))
         .fetch_all(db)
         .await?;

@@ -7,6 +7,7 @@
 //! # Must stay true
 //! * One tick, one enqueue, however many workers look — `q16_three_workers_make_one_job_of_a_tick`
 //! * What was missed while no worker ran is made up for as the entry says — `q16_ticks_missed_while_no_worker_ran_are_made_up_for`
+//! * A clock that ran ahead is believed for one interval — `q28_a_tick_of_the_future_is_waited_for_no_longer_than_an_interval`
 //! * A tick whose entry has a live job with the same dedupe key is over: work does not pile up behind a slow run.
 //!
 //! # If the process dies here
@@ -146,6 +147,12 @@ impl Ticks {
         }
     }
 
+    /// Whether `last` cannot be a tick that was enqueued: it is later than the next one. A clock that is set back by less
+    /// than an interval has its tick waited out.
+    fn is_beyond_belief(&self, last: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+        self.after(now).is_some_and(|next| last > next)
+    }
+
     /// The ticks in (`last`, `now`] that are to be enqueued, oldest first, and whether older ones are given up.
     fn due(&self, last: DateTime<Utc>, now: DateTime<Utc>, catch_up: CatchUp) -> Due {
         let most = match catch_up {
@@ -250,17 +257,56 @@ async fn tick_all(engine: &Engine, timetable: &Timetable) -> Result<Duration, En
         let Some(entry) = timetable.0.iter().find(|entry| entry.periodic.name == row.entry) else {
             continue;
         };
+        if entry.ticks.is_beyond_belief(row.last_tick, row.now) {
+            set_back(engine, entry, &row).await?;
+            next = Duration::ZERO;
+            continue;
+        }
         let Some(tick) = entry.ticks.after(row.last_tick) else {
             continue;
         };
         let wait = match (tick - row.now).to_std() {
             Ok(wait) if !wait.is_zero() => wait,
-            _ if tick_one(engine, entry).await? => Duration::ZERO,
-            _ => LOOK_AGAIN,
+            _ => match tick_one(engine, entry).await {
+                Ok(true) => Duration::ZERO,
+                Ok(false) => LOOK_AGAIN,
+                // One that cannot be enqueued must not keep the others from their ticks.
+                Err(error) => {
+                    warn!(
+                        "The tick of {} could not be enqueued, trying again: {error}",
+                        row.entry
+                    );
+                    LOOK_AGAIN
+                }
+            },
         };
         next = next.min(wait);
     }
     Ok(next)
+}
+
+/// Forgets ticks that have not come yet: a clock that ran ahead has enqueued them, and the entry would rest until they
+/// do. At most one interval is lost by that.
+async fn set_back(engine: &Engine, entry: &Entry, seen: &Seen) -> Result<(), sqlx::Error> {
+    let name = entry.periodic.name;
+    let last = entry.ticks.up_to(seen.now).unwrap_or(seen.now);
+    let mut db = single(&engine.pool).await?;
+    let changed = sqlx::query!(
+        "update periodic set last_tick = $2, updated_at = now() where entry = $1 and last_tick = $3",
+        name,
+        last,
+        seen.last_tick
+    )
+    .execute(&mut *db)
+    .await?;
+    db.commit().await?;
+    if changed.rows_affected() > 0 {
+        warn!(
+            "Periodic entry {name} stood at the tick of {}, which is to come: the database's clock ran ahead. It goes on from {last}",
+            seen.last_tick
+        );
+    }
+    Ok(())
 }
 
 struct Seen {
@@ -393,8 +439,10 @@ mod tests {
                 just(vec![hour(12), hour(13)], true)
             );
             assert_eq!(due(hour(13), CatchUp::Once), just(vec![], false));
-            // Written by a database whose clock has been set back since: waited out, not run again.
-            assert_eq!(due(hour(20), CatchUp::Each { at_most: 9 }), just(vec![], false));
+            // Written by a database whose clock has been set back since: not run again, and waited out if it is near.
+            assert_eq!(due(hour(14), CatchUp::Each { at_most: 9 }), just(vec![], false));
+            assert!(!ticks.is_beyond_belief(hour(13), now) && !ticks.is_beyond_belief(hour(14), now));
+            assert!(ticks.is_beyond_belief(hour(15), now));
         }
     }
 

@@ -12,6 +12,7 @@ use super::{
     BurialError, ClaimId, ClaimOutcome, Ending, Engine, JobId, Known, Settler, Undertaker,
     backoff::{Backoff, jittered},
     bury,
+    clock::DatabaseClock,
     governed::sweep_buckets,
     refusal::may_pass,
     requeue,
@@ -28,9 +29,10 @@ const PROMOTIONS: i64 = 1000;
 
 /// Looks for expired leases for ever.
 pub(crate) async fn sweep_forever(engine: Arc<Engine>, known: Known, undertaker: Arc<dyn Undertaker>) {
+    let mut clock = DatabaseClock::default();
     loop {
         sleep(jittered(engine.timing.sweep)).await;
-        if let Err(error) = sweep(&engine, &known, undertaker.as_ref()).await {
+        if let Err(error) = sweep(&engine, &known, undertaker.as_ref(), &mut clock).await {
             warn!("A sweep failed, the next one goes on: {error}");
             // The database was away, for all workers: let them beat first, or their live jobs look dead.
             sleep(engine.timing.beat).await;
@@ -38,12 +40,19 @@ pub(crate) async fn sweep_forever(engine: Arc<Engine>, known: Known, undertaker:
     }
 }
 
-async fn sweep(engine: &Engine, known: &Known, undertaker: &dyn Undertaker) -> Result<(), sqlx::Error> {
-    if !sabotaged(Sabotage::NoRescue) {
+async fn sweep(
+    engine: &Engine,
+    known: &Known,
+    undertaker: &dyn Undertaker,
+    clock: &mut DatabaseClock,
+) -> Result<(), sqlx::Error> {
+    let leases_count = clock.look(&engine.pool, engine.timing.lease).await?;
+    if leases_count && !sabotaged(Sabotage::NoRescue) {
         rescue_expired(&engine.pool, known, undertaker).await?;
     }
     let mut db = single(&engine.pool).await?;
-    sqlx::query!("delete from queue_sleepers where until < now()")
+    // An hour ahead: made by a clock that was. Whoever still sleeps there finds it gone, and announces itself anew.
+    sqlx::query!("delete from queue_sleepers where until < now() or until > now() + interval '1 hour'")
         .execute(&mut *db)
         .await?;
     sweep_buckets(&mut db).await?;

@@ -2,6 +2,7 @@
 -- $1, $2: job and claim. $3: delay in seconds, 0 for ready. $4: give the attempt back. $5: it is a snooze.
 -- $6: how the claim ended, NULL for no history row. $7, $8: error code and message; NULL message: keep the last ones.
 -- $9: its worker went silent, so it is under suspicion.
+-- Waits for locks for a second: whoever waits has a connection that others need.
 --
 -- Two things come first. Somebody asked to cancel it: then it ends cancelled. Or a newer job of its until_started key
 -- waits: then both cannot wait, and the newer one, which covers all news, goes on in its place with the attempts
@@ -10,7 +11,7 @@ with lease as (
     select id, kind, dedupe_key, dedupe_scope, claim_id, worker, claimed_at, attempt,
            attempt - case when $4 then 1 else 0 end as charged, cancel_requested
       from jobs
-     where id = $1 and claim_id = $2 and state = 'running'
+     where id = $1 and claim_id = $2 and state = 'running' and (select set_config('lock_timeout', '1s', true)) is not null
        for no key update
 ), newer as (
     select w.id
@@ -23,6 +24,7 @@ with lease as (
     update jobs w
        set attempt = greatest(w.attempt, lease.charged), suspect = w.suspect or $9,
            run_at = case when $6::claim_outcome in ('failed', 'timed_out', 'panicked') then greatest(w.run_at, now() + make_interval(secs => $3)) else w.run_at end,
+           put_off_at = now(),
            state = case when $6::claim_outcome in ('failed', 'timed_out', 'panicked') and $3 > 0 then 'scheduled' else w.state end
       from lease
      where w.id = (select id from newer)
@@ -38,6 +40,7 @@ with lease as (
            finished_at = case when lease.cancel_requested or exists (select from newer) then now() end,
            superseded_by = (select id from newer),
            run_at = case when $3 > 0 then now() + make_interval(secs => $3) else j.run_at end,
+           put_off_at = case when $3 > 0 then now() else j.put_off_at end,
            attempt = lease.charged,
            snoozes = j.snoozes + case when $5 then 1 else 0 end,
            lease_until = null, prefetched = false, suspect = $9,
