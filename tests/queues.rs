@@ -104,3 +104,74 @@ async fn a_queue_or_limit_that_makes_no_sense_is_wrong_usage() {
         assert!(output.contains(says), "{output}");
     }
 }
+
+/// Telegram had told one chat to wait for ten hours; no command showed why nobody was answered, and none ended it.
+#[tokio::test]
+async fn q14_an_operator_sees_who_is_silent_and_ends_it() {
+    let db = Db::new().await;
+    sqlx::query(
+        "insert into queue_buckets (queue, key, full_at, quiet_until, held_at) values
+             ('notify', '', 'infinity', now() + interval '40 seconds', now()),
+             ('notify', '7', '-infinity', now() + interval '10 hours', now()),
+             ('notify', '8', '-infinity', now() + interval '2 minutes', now()),
+             ('notify', '9', '-infinity', now() - interval '1 second', now())",
+    )
+    .execute(&db.pool)
+    .await
+    .unwrap();
+    let list = json(&db, &["list"]).await;
+    let find = |list: &Value| {
+        list.as_array()
+            .unwrap()
+            .iter()
+            .find(|queue| queue["queue"] == "notify")
+            .cloned()
+            .unwrap()
+    };
+    let notify = find(&list);
+    assert_eq!(notify["silent_keys"], 2);
+    assert!(
+        notify["silent_until"].is_string() && notify["silent_keys_until"].is_string(),
+        "{notify}"
+    );
+    let (_, text) = queues(&db, &["list"]).await;
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("notify "))
+        .unwrap()
+        .to_owned();
+    assert!(
+        line.contains("silent until") && line.contains("then one tries") && line.contains("2 users"),
+        "{line}"
+    );
+    assert!(
+        text.lines()
+            .find(|line| line.starts_with("fal "))
+            .unwrap()
+            .ends_with("open"),
+        "{text}"
+    );
+
+    let resumed = json(&db, &["resume", "notify", "--dry-run"]).await;
+    assert_eq!(
+        (&resumed["changed"], &resumed["silent_keys"]),
+        (&true.into(), &2.into())
+    );
+    let resumed = json(&db, &["resume", "notify", "--reason", "Telegram is fine"]).await;
+    assert_eq!(
+        (&resumed["changed"], &resumed["silent_keys"]),
+        (&true.into(), &0.into())
+    );
+    assert!(
+        resumed["silent_until"].is_null() && resumed["silent_keys_until"].is_null(),
+        "{resumed}"
+    );
+    let again = json(&db, &["resume", "notify"]).await;
+    assert_eq!(again["changed"], false);
+    let log = json(&db, &["log"]).await;
+    assert_eq!(
+        (&log[0]["change"], &log[0]["reason"]),
+        (&"silence lifted".into(), &"Telegram is fine".into())
+    );
+    assert_eq!(log.as_array().unwrap().len(), 1);
+}

@@ -184,14 +184,19 @@ impl Context {
     }
 
     /// The other side asked for silence (429): no job of this fairness key starts in `queue` for so long, on any
-    /// worker; without a key, no job of the queue. Several keys within seconds mean everybody: answers whether so.
+    /// worker; without a key, no job of the queue. Several keys within seconds mean everybody: answers for how long.
     pub(crate) async fn hold_back(
         &self,
         queue: Queue,
         key: Option<&str>,
         silence: Duration,
-    ) -> Result<bool, sqlx::Error> {
+    ) -> Result<Option<Duration>, sqlx::Error> {
         queue::hold_back(&self.pool, queue, key, silence).await
+    }
+
+    /// The other side took what this run sent: a silence of the whole `queue` that this was to probe is over.
+    pub(crate) async fn let_speak(&self, queue: Queue) -> Result<(), sqlx::Error> {
+        queue::let_speak(&self.pool, queue).await
     }
 
     /// Ends the job in `tx`, so that its effect and its end are one commit; the run then returns

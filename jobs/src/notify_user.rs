@@ -198,6 +198,10 @@ async fn delivered(cx: &Context, due: &Due, message_id: Option<i64>) -> Result<D
     }
     cx.complete_in(&mut tx).await?;
     tx.commit().await?;
+    // Otherwise a minute's silence ends by itself.
+    if let Err(error) = cx.let_speak(NotifyUser::QUEUE).await {
+        warn!("A silence of the whole bot could not be ended: {error}");
+    }
     metrics::counter!("aisha_messages_delivered_total", "kind" => due.kind.clone()).increment(1);
     info!(notification.id = %due.id, notification.kind = due.kind, "Delivered {} notification {}", due.kind, due.id);
     Ok(Done::Committed)
@@ -212,11 +216,13 @@ async fn failed(cx: &Context, due: &Due, failure: Failure) -> Result<Done, JobEr
             users::keep_quiet(&mut db, due.user_id, wait.as_secs_f64()).await?;
             db.commit().await?;
             // The row above stays with the user; this keeps what else waits for them from being claimed at all.
-            if cx
+            if let Some(all) = cx
                 .hold_back(NotifyUser::QUEUE, Some(&due.user_id.to_string()), wait)
                 .await?
             {
-                warn!("Telegram asks several chats at once to wait: no message goes out for {wait:?}");
+                warn!(
+                    "Telegram asks several chats at once to wait: no message goes out for {all:?}, then one tries"
+                );
             }
             metrics::counter!("aisha_telegram_rate_limited_total").increment(1);
             Err(Failure::Busy(wait).into())

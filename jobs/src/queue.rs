@@ -71,7 +71,7 @@ pub(crate) use depth::sample_forever;
 pub(crate) use engine::{Engine, Timing};
 pub(crate) use exchange::{Claimed, Known, KnownKind, claim_one};
 pub(crate) use fence::{complete_in, complete_in as complete, fence};
-pub(crate) use governed::hold_back;
+pub(crate) use governed::{hold_back, let_speak};
 pub(crate) use heartbeat::Heartbeat;
 pub(crate) use keys::{live_by_key, withdraw};
 pub(crate) use periodic::{Timetable, tick_forever};

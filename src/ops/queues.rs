@@ -18,10 +18,12 @@ use crate::{
 /// Look at queues, pause, resume and limit them.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Say for each queue what it holds, and whether it is paused or limited.
+    /// Say for each queue what it holds, and whether it is paused, limited or silent.
     #[command(after_long_help = "\
 Needs DATABASE_URL. With --json: an array of objects with queue, paused_at, paused_by, pause_reason, max_running,
-max_running_per_key (of one user), ready, scheduled and running.
+max_running_per_key (of one user), ready, scheduled, running, silent_until, silent_keys and silent_keys_until. A silence
+was asked for by the other side (429): of the whole queue for a minute at most, then one job tries; of single users for as
+long as they were told.
 
 Examples:
   aisha queues list
@@ -46,9 +48,10 @@ Examples:
         #[command(flatten)]
         change: Change,
     },
-    /// Let workers claim from a paused queue again, at once.
+    /// Let workers claim from a paused or silent queue again, at once.
     #[command(after_long_help = "\
-Needs DATABASE_URL. Resuming a queue that is not paused changes nothing.
+Needs DATABASE_URL. Also ends the silences that a 429 began, of the queue and of single users; if the other side still
+means it, the next call begins another. Resuming a queue that is neither paused nor silent changes nothing.
 
 Examples:
   aisha queues resume fal --reason 'FAL is back'")]
@@ -240,7 +243,9 @@ async fn apply(
     let changed = if change.dry_run {
         match action {
             Action::Pause => before.paused_at.is_none(),
-            Action::Resume => before.paused_at.is_some(),
+            Action::Resume => {
+                before.paused_at.is_some() || before.silent_until.is_some() || before.silent_keys > 0
+            }
             Action::Limit(..) => {
                 (stored(before.max_running), stored(before.max_running_per_key))
                     != (limits.max_running, limits.max_running_per_key)
@@ -314,16 +319,31 @@ fn or_dash(limit: Option<impl ToString>) -> String {
 }
 
 fn state(queue: &QueueControl) -> String {
-    let Some(paused_at) = queue.paused_at else {
-        return "open".to_owned();
-    };
-    let by = queue.paused_by.as_deref().unwrap_or("unknown");
-    let reason = queue
-        .pause_reason
-        .as_ref()
-        .map(|reason| format!(": {reason}"))
-        .unwrap_or_default();
-    format!("paused since {} by {by}{reason}", moment(paused_at))
+    let mut said = Vec::new();
+    if let Some(paused_at) = queue.paused_at {
+        let by = queue.paused_by.as_deref().unwrap_or("unknown");
+        let reason = queue
+            .pause_reason
+            .as_ref()
+            .map(|reason| format!(": {reason}"))
+            .unwrap_or_default();
+        said.push(format!("paused since {} by {by}{reason}", moment(paused_at)));
+    }
+    if let Some(until) = queue.silent_until {
+        said.push(format!("silent until {} (429), then one tries", moment(until)));
+    }
+    if let Some(until) = queue.silent_keys_until {
+        let users = if queue.silent_keys == 1 {
+            "1 user is".to_owned()
+        } else {
+            format!("{} users are", queue.silent_keys)
+        };
+        said.push(format!("{users} silent until {} at the latest", moment(until)));
+    }
+    if said.is_empty() {
+        said.push("open".to_owned());
+    }
+    said.join("; ")
 }
 
 fn print_json(value: &impl Serialize) -> Result<(), Failure> {

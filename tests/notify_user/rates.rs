@@ -9,7 +9,7 @@ use jobs::runtime::{Worker, WorkerOptions};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::{heard, say};
+use super::{attempts, heard, say};
 use crate::support::{Core, eventually};
 
 /// 429, once, in a chat.
@@ -98,29 +98,155 @@ async fn q14_a_chat_is_served_as_soon_as_its_silence_is_over() {
     stop.cancel();
 }
 
+/// What a claim of the queue would get now: how many jobs, or after how many seconds.
+async fn would_claim(core: &Core) -> (i32, f64) {
+    let mut tx = core.pool().begin().await.unwrap();
+    let claim = sqlx::query_as(
+        "select claimed, coalesce(next_in, 0) from queue_claim('notify', gen_random_uuid(), 'w', 60, '{notify_user}', '{1}', 5, false,
+                                                               100, 10, 20, 4)",
+    )
+    .fetch_one(&mut *tx)
+    .await
+    .unwrap();
+    tx.rollback().await.unwrap();
+    claim
+}
+
+/// Ends the present silence of all as time would.
+async fn pass_silence(core: &Core) {
+    sqlx::raw_sql("update queue_buckets set quiet_until = now() where key = ''; select queue_wake('notify')")
+        .execute(core.pool())
+        .await
+        .unwrap();
+}
+
+async fn told_to_wait(core: &Core, chats: i64) {
+    eventually("all of them to be told", async || {
+        let told: i64 = core
+            .look("select count(*) from queue_buckets where held_at is not null and key <> ''")
+            .await;
+        let all: i64 = core.look("select sum(snoozes)::bigint from jobs").await;
+        (told == chats && all == chats).then_some(())
+    })
+    .await;
+}
+
+/// The wait of the third was everybody's once: ten hours, of which nothing told and which nothing ended.
 #[tokio::test(flavor = "multi_thread")]
-async fn q14_when_several_chats_are_told_to_wait_the_whole_token_waits() {
+async fn q14_when_several_chats_are_told_to_wait_all_wait_for_the_shortest() {
     let core = Core::new().await;
     let people = [core.person(), core.person(), core.person()];
-    for person in &people {
-        core.telegram.control().inject(too_many(person.id(), 3600));
+    for (person, wait) in people.iter().zip([2, 2, 36_000]) {
+        core.telegram.control().inject(too_many(person.id(), wait));
         say(&core, person, "1").await;
     }
     let stop = start(&core);
-    eventually("all of them to be told", async || {
-        let told: i64 = core.look("select sum(snoozes)::bigint from jobs").await;
-        (told == 3).then_some(())
+    told_to_wait(&core, 3).await;
+    let innocent = core.person();
+    say(&core, &innocent, "1").await;
+    // No poll comes to help.
+    for person in [&innocent, &people[0], &people[1]] {
+        eventually("their message", async || {
+            (heard(&core, person).len() == 1).then_some(())
+        })
+        .await;
+    }
+    assert_eq!(
+        heard(&core, &people[2]).len(),
+        0,
+        "one chat's wait stays that chat's"
+    );
+    stop.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn q14_a_silence_of_all_lasts_a_minute_at_most_and_ends_with_one_that_tries() {
+    let core = Core::new().await;
+    for _ in 0..3 {
+        let person = core.person();
+        core.telegram.control().inject(too_many(person.id(), 36_000));
+        say(&core, &person, "1").await;
+    }
+    let stop = start(&core);
+    told_to_wait(&core, 3).await;
+    let (claimed, next_in) = would_claim(&core).await;
+    assert!(
+        claimed == 0 && (1.0..=60.0).contains(&next_in),
+        "{claimed} {next_in}"
+    );
+    let others: Vec<_> = (0..6).map(|_| core.person()).collect();
+    for person in &others {
+        say(&core, person, "1").await;
+    }
+
+    // The first that tries is told to wait as well: nobody else has tried, and all wait for another minute at most.
+    let error = FaultAction::Error {
+        code: 429,
+        description: "Too Many Requests: retry after 36000".to_owned(),
+        parameters: Some(json!({"retry_after": 36_000})),
+    };
+    core.telegram.control().inject(Fault::on("sendMessage", error));
+    sqlx::query("update queue_buckets set held_at = held_at - interval '1 min' where key <> ''")
+        .execute(core.pool())
+        .await
+        .unwrap();
+    pass_silence(&core).await;
+    told_to_wait(&core, 4).await;
+    assert_eq!(attempts(&core, "sendMessage"), 4);
+    let (claimed, next_in) = would_claim(&core).await;
+    assert!(
+        claimed == 0 && (1.0..=60.0).contains(&next_in),
+        "{claimed} {next_in}"
+    );
+
+    // The next one is heard: all go on at once.
+    pass_silence(&core).await;
+    eventually("all others to be served", async || {
+        let served = others.iter().filter(|person| heard(&core, person).len() == 1);
+        (served.count() == 5).then_some(())
     })
     .await;
-    stop.cancel();
-    say(&core, &core.person(), "of somebody else").await;
-    let (claimed, next_in): (i32, f64) = sqlx::query_as(
-        "select claimed, next_in from queue_claim('notify', gen_random_uuid(), 'w', 60, '{notify_user}', '{1}', 5, false,
-                                                  100, 10, 20, 4)",
+    assert_eq!(attempts(&core, "sendMessage"), 4 + 5);
+    eventually(
+        "their jobs to have ended, and the others' to cost no attempt",
+        async || {
+            let charged: i64 = core
+                .look("select sum(attempt)::bigint from jobs where state <> 'done'")
+                .await;
+            (charged == 0).then_some(())
+        },
     )
-    .fetch_one(core.pool())
+    .await;
+    stop.cancel();
+}
+
+/// Its worker died, or it had nothing to send: the silence does not last for want of an answer.
+#[tokio::test]
+async fn q14_a_probe_that_is_never_answered_is_followed_by_another() {
+    let core = Core::new().await;
+    sqlx::raw_sql(
+        "insert into queue_buckets (queue, key, full_at, quiet_until, held_at)
+         values ('notify', '', 'infinity', now() - interval '1 second', now() - interval '1 min')",
+    )
+    .execute(core.pool())
     .await
     .unwrap();
-    assert_eq!(claimed, 0);
-    assert!((3000.0..=3600.0).contains(&next_in), "{next_in}");
+    for _ in 0..3 {
+        say(&core, &core.person(), "1").await;
+    }
+    for _ in 0..2 {
+        let claimed: i32 = core
+            .look(
+                "select claimed from queue_claim('notify', gen_random_uuid(), 'w', 60, '{notify_user}', '{1}', 5, false,
+                                                 100, 10, 20, 4)",
+            )
+            .await;
+        assert_eq!(claimed, 1, "one tries");
+        let (claimed, next_in) = would_claim(&core).await;
+        assert!(
+            claimed == 0 && (50.0..=60.0).contains(&next_in),
+            "{claimed} {next_in}"
+        );
+        pass_silence(&core).await;
+    }
 }

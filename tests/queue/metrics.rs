@@ -204,3 +204,29 @@ async fn q19_rescued_jobs_and_lost_leases_are_counted() {
     first.resume();
     first.line(&format!("job {job}")).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn q19_silences_are_shown_for_as_long_as_they_last() {
+    let db = Db::new().await;
+    sqlx::query(
+        "insert into queue_buckets (queue, key, full_at, quiet_until, held_at) values
+             ('notify', '', 'infinity', now() + interval '1 hour', now()),
+             ('notify', '7', '-infinity', now() + interval '10 hours', now())",
+    )
+    .execute(&db.pool)
+    .await
+    .unwrap();
+    let (_worker, page) = measured(&db).await;
+    let notify = ["queue=\"notify\""];
+    shows(&page, "aisha_queue_silence_seconds", &notify, |left| {
+        (3000.0..=3600.0).contains(&left)
+    })
+    .await;
+    shows(&page, "aisha_queue_silent_keys", &notify, exactly(1.0)).await;
+    sqlx::query("update queue_buckets set quiet_until = now()")
+        .execute(&db.pool)
+        .await
+        .unwrap();
+    shows(&page, "aisha_queue_silence_seconds", &notify, exactly(0.0)).await;
+    shows(&page, "aisha_queue_silent_keys", &notify, exactly(0.0)).await;
+}

@@ -39,6 +39,13 @@ pub struct QueueControl {
     pub scheduled: i64,
     /// Jobs that run.
     pub running: i64,
+    /// The other side asked for silence (429): no job starts before, then one does to see whether it is over. `None`:
+    /// it did not, or takes our calls again.
+    pub silent_until: Option<DateTime<Utc>>,
+    /// Fairness keys, such as users, that are to be silent by themselves.
+    pub silent_keys: i64,
+    /// When the last of them is over. `None`: there is none.
+    pub silent_keys_until: Option<DateTime<Utc>>,
 }
 
 /// Both limits of a queue; `None`: none.
@@ -100,7 +107,8 @@ impl Controls {
             .await
     }
 
-    /// The queue goes on at once. `false`: it was not paused.
+    /// The queue goes on at once, silences and all: whoever asked for one will ask again. `false`: it was neither paused
+    /// nor silent.
     pub async fn resume(&self, queue: Queue, by: &str, reason: Option<&str>) -> Result<bool, sqlx::Error> {
         let mut tx = database::begin(&self.pool).await?;
         let changed = sqlx::query_file_scalar!("src/queue/sql/resume.sql", queue.as_str(), by, reason)
@@ -138,7 +146,7 @@ impl Controls {
 
 /// Not in the statement of the change: its snapshot must be newer than `queue_wake`'s lock, and the sleepers' look
 /// must find the change.
-async fn wake(tx: &mut PgConnection, queue: Queue) -> Result<(), sqlx::Error> {
+pub(super) async fn wake(tx: &mut PgConnection, queue: Queue) -> Result<(), sqlx::Error> {
     sqlx::query!(r#"select queue_wake($1) as "woken!""#, queue.as_str())
         .fetch_one(tx)
         .await

@@ -16,7 +16,7 @@ use sqlx::PgPool;
 use tokio::time::sleep;
 use tracing::debug;
 
-use super::{Engine, JobState, backoff::jittered};
+use super::{Engine, JobState, backoff::jittered, governed::silences};
 use crate::{database::single, job::Queue};
 
 /// Between the end of a sample and the next.
@@ -71,7 +71,14 @@ async fn sample(pool: &PgPool, shown: &mut HashSet<Shown>) -> Result<(), sqlx::E
     let rows = sqlx::query_file!("src/queue/sql/depth.sql")
         .fetch_all(&mut *db)
         .await?;
+    let silences = silences(&mut db).await?;
     db.commit().await?;
+    let mut silent = Queue::ALL.map(|_| (0.0_f64, 0_i64));
+    for silence in silences {
+        if let Ok(queue) = silence.queue.parse::<Queue>() {
+            silent[queue as usize] = (silence.seconds, silence.keys);
+        }
+    }
     let mut oldest = Queue::ALL.map(|_| 0.0_f64);
     let mut gone = std::mem::take(shown);
     for row in rows {
@@ -101,7 +108,12 @@ async fn sample(pool: &PgPool, shown: &mut HashSet<Shown>) -> Result<(), sqlx::E
         one.set(0.0);
     }
     for queue in Queue::ALL {
-        gauge!("aisha_queue_oldest_ready_seconds", "queue" => queue.as_str()).set(oldest[queue as usize]);
+        let name = queue.as_str();
+        let (seconds, keys) = silent[queue as usize];
+        gauge!("aisha_queue_oldest_ready_seconds", "queue" => name).set(oldest[queue as usize]);
+        gauge!("aisha_queue_silence_seconds", "queue" => name).set(seconds);
+        gauge!("aisha_queue_silent_keys", "queue" => name)
+            .set(f64::from(u32::try_from(keys).unwrap_or(u32::MAX)));
     }
     Ok(())
 }

@@ -20,16 +20,19 @@ use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
 use sqlx::{PgConnection, PgPool, types::Json};
+use tracing::info;
 
 use super::{
     Claim, Claimed, JobId,
     boot_clock::Moment,
     claim::Grant,
+    controls::wake,
     exchange::{Exchange, Exchanged, Wanted, seconds},
 };
 use crate::{
-    database::single,
+    database::{self, single},
     job::{DedupeScope, Queue},
+    storable,
     trace::TraceContext,
 };
 
@@ -255,10 +258,14 @@ async fn read_claimed(
 const EVERYBODY: i64 = 3;
 /// See [`EVERYBODY`].
 const SOON: Duration = Duration::from_secs(5);
+/// Longest silence of a whole queue before it is probed: a wait that the other side names for one chat can be hours.
+const PROBE_AFTER: Duration = Duration::from_mins(1);
 
 /// The other side asked for silence (429): for so long no job of `key` starts in `queue`, on any worker; without a key,
-/// no job at all. Jobs of other keys go on, unless several keys were told so within seconds: then it was meant for all.
-/// Answers whether it was.
+/// no job at all. Jobs of other keys go on, unless several keys were told so within seconds: then it was meant for all,
+/// and all wait for the shortest of their waits, a minute at most. Then one job is let through, whose end decides: a
+/// further 429 is the next silence, a success ends it ([`let_speak`]).
+/// Answers for how long all wait. `None`: they do not.
 ///
 /// Two commits: keys that are told at the same moment see each other only if each is committed before it looks. In one
 /// statement each saw all but the others of its moment, and nobody was the third. Whoever dies in between leaves the
@@ -268,38 +275,80 @@ pub(crate) async fn hold_back(
     queue: Queue,
     key: Option<&str>,
     silence: Duration,
-) -> Result<bool, sqlx::Error> {
+) -> Result<Option<Duration>, sqlx::Error> {
+    let Some(key) = key else {
+        let silence = silence.min(PROBE_AFTER);
+        let mut db = single(pool).await?;
+        sqlx::query_file!(
+            "src/queue/sql/hold_queue_back.sql",
+            queue.as_str(),
+            silence.as_secs_f64()
+        )
+        .execute(&mut *db)
+        .await?;
+        db.commit().await?;
+        return Ok(Some(silence));
+    };
     let mut db = single(pool).await?;
     sqlx::query_file!(
         "src/queue/sql/hold_back.sql",
         queue.as_str(),
-        key.unwrap_or_default(),
-        silence.as_secs_f64(),
+        key,
+        storable::delay(silence).as_secs_f64(),
     )
     .execute(&mut *db)
     .await?;
     db.commit().await?;
-    if key.is_none() {
-        return Ok(false);
-    }
     let mut db = single(pool).await?;
-    let everybody = sqlx::query_file!(
+    let everybody = sqlx::query_file_scalar!(
         "src/queue/sql/hold_everybody_back.sql",
         queue.as_str(),
-        silence.as_secs_f64(),
+        PROBE_AFTER.as_secs_f64(),
         EVERYBODY,
         SOON.as_secs_f64(),
     )
-    .execute(&mut *db)
+    .fetch_optional(&mut *db)
     .await?;
     db.commit().await?;
-    Ok(everybody.rows_affected() > 0)
+    Ok(everybody.map(seconds))
 }
 
-/// Forgets buckets that are full again.
+/// The other side took what a job of `queue` sent: if it was the probe, all others go on at once.
+pub(crate) async fn let_speak(pool: &PgPool, queue: Queue) -> Result<(), sqlx::Error> {
+    let mut db = single(pool).await?;
+    let ended = sqlx::query_file!("src/queue/sql/let_speak.sql", queue.as_str())
+        .execute(&mut *db)
+        .await?;
+    db.commit().await?;
+    if ended.rows_affected() > 0 {
+        info!(queue = queue.as_str(), "The silence of {queue} is over");
+        let mut tx = database::begin(pool).await?;
+        wake(&mut tx, queue).await?;
+        tx.commit().await?;
+    }
+    Ok(())
+}
+
+/// For how long each queue is to be silent, and how many of its keys are, of those that are at all.
+pub(super) async fn silences(db: &mut PgConnection) -> Result<Vec<Silence>, sqlx::Error> {
+    sqlx::query_file_as!(Silence, "src/queue/sql/silences.sql")
+        .fetch_all(db)
+        .await
+}
+
+/// See [`silences`].
+pub(super) struct Silence {
+    pub queue: String,
+    /// 0 also while the queue is probed.
+    pub seconds: f64,
+    pub keys: i64,
+}
+
+/// Forgets buckets that are full again, and silences that nobody has had anything to probe with since.
 pub(super) async fn sweep_buckets(db: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "delete from queue_buckets where greatest(full_at, quiet_until, held_at) < now() - interval '1 min'"
+        "delete from queue_buckets
+          where greatest(nullif(full_at, 'infinity'), quiet_until, held_at) < now() - case full_at when 'infinity' then interval '10 min' else interval '1 min' end"
     )
     .execute(db)
     .await?;
