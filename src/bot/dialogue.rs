@@ -40,7 +40,11 @@ pub(super) struct Tap {
 
 /// Handles one update. Groups, channels and everything that is not spoken to us are left alone.
 pub(super) async fn handle(turn: &mut Turn) -> Result<Handled<Option<Tap>>, ProducerError> {
-    let (after, not_understood) = match incoming::read(turn.body()) {
+    let update = turn.body().map_or_else(
+        |problem| Incoming::Unknown(format!("it is no JSON that can be read: {problem}")),
+        |body| incoming::read(&body),
+    );
+    let (after, not_understood) = match update {
         Incoming::Message(message) => (None, on_message(turn, &message).await?),
         Incoming::Edited(message) => {
             on_edit(turn, &message).await?;

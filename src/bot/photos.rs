@@ -45,7 +45,7 @@ pub(super) async fn on_file(turn: &mut Turn, message: &Incoming, file: &File) ->
         Label::PerhapsImage if file.size.is_some_and(|size| size > limit) => Phrase::FileTooLarge {
             megabytes: megabytes(limit),
         },
-        Label::PerhapsImage => return take(turn, message, &file.file_id, &file.unique_id).await,
+        Label::PerhapsImage => return take(turn, message, &file.id, &file.unique_id).await,
     };
     turn.reply(&Message::new(refusal), Place::New).await
 }

@@ -98,20 +98,7 @@ const CASES: [(&str, Leads); 43] = [
 #[tokio::test]
 async fn every_update_that_was_ever_lost_or_misread_leads_where_it_should() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/telegram");
-    let mut files: Vec<String> = std::fs::read_dir(&folder)
-        .unwrap()
-        .map(|entry| {
-            entry
-                .unwrap()
-                .path()
-                .file_stem()
-                .unwrap()
-                .to_str()
-                .unwrap()
-                .to_owned()
-        })
-        .collect();
-    files.sort();
+    let files = names(&folder);
     let known: Vec<&str> = CASES.iter().map(|(name, _)| *name).collect();
     assert_eq!(files, known, "each file has a row in CASES, in order");
 
@@ -172,6 +159,19 @@ async fn every_update_that_was_ever_lost_or_misread_leads_where_it_should() {
     // None of them stands in anybody's way.
     let open = "select count(*) from telegram_updates where handled_at is null or attempts > 0";
     assert_eq!(stage.count(open).await, 0);
+}
+
+/// The files of a folder by their names, without the ending.
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| {
+            let path = entry.unwrap().path();
+            path.file_stem().unwrap().to_str().unwrap().to_owned()
+        })
+        .collect();
+    names.sort();
+    names
 }
 
 /// An avatar that waits for photos, or for its name.

@@ -98,6 +98,32 @@ async fn what_cannot_be_read_is_noted_and_the_chat_goes_on() {
 }
 
 #[tokio::test]
+async fn what_is_json_to_postgres_and_not_to_us_holds_nobody_up() {
+    let stage = Stage::new().await;
+    let ann = stage.person("Ann", "en");
+    let deep = format!("{}{}", "[".repeat(300), "]".repeat(300));
+    for (number, odd) in [(1, "1e400"), (2, &deep)] {
+        let body = format!(
+            r#"{{"update_id": {number}, "message": {{"chat": {{"id": {}, "type": "private"}}, "odd": {odd}}}}}"#,
+            ann.0.id()
+        );
+        sqlx::query(
+            "insert into telegram_updates (update_id, chat_id, body) values ($1, $2, $3::text::jsonb)",
+        )
+        .bind(number)
+        .bind(ann.0.id())
+        .bind(body)
+        .execute(stage.pool())
+        .await
+        .unwrap();
+    }
+    ann.says("/start");
+    ann.hears("Hello, Ann!").await;
+    let noted = "select count(*) from telegram_updates where error like 'it is no JSON that can be read: %'";
+    assert_eq!(stage.count(noted).await, 2);
+}
+
+#[tokio::test]
 async fn an_update_that_always_fails_is_given_up_and_its_sender_told() {
     let stage = Stage::new().await;
     let ann = stage.person("Ann", "en");

@@ -258,7 +258,7 @@ async fn q23_a_wait_longer_than_any_calendar_is_a_long_silence_of_that_chat() {
 }
 
 /// The news that a training ended, and what became of it after one look at Telegram.
-async fn final_that_meets(core: &Core, name: &str, code: u16, description: &str) -> (SimUser, String) {
+async fn final_that_meets(core: &Core, name: &str, status: u16, description: &str) -> (SimUser, String) {
     let person = core.person();
     let job = say(core, &person, name).await;
     sqlx::query("update notifications set kind = 'final' where outcome is null")
@@ -266,7 +266,7 @@ async fn final_that_meets(core: &Core, name: &str, code: u16, description: &str)
         .await
         .unwrap();
     let action = FaultAction::Error {
-        code,
+        code: status,
         description: description.to_owned(),
         parameters: None,
     };

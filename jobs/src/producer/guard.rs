@@ -31,8 +31,8 @@ impl Producer {
     ) -> Option<T> {
         let update_id = turn.update_id();
         let why = match AssertUnwindSafe(handler(&mut turn)).catch_unwind().await {
-            Ok(Ok(handled)) => match finish(turn, handled.not_understood.as_deref()).await {
-                Ok(()) => return Some(handled.after),
+            Ok(Ok(outcome)) => match finish(turn, outcome.not_understood.as_deref()).await {
+                Ok(()) => return Some(outcome.after),
                 Err(problem) => problem.to_string(),
             },
             Ok(Err(problem)) => {

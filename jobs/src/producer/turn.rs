@@ -25,7 +25,7 @@ pub struct Turn {
     pub(super) rules: Arc<Rules>,
     update_id: i64,
     chat_id: Option<i64>,
-    body: Value,
+    body: String,
     user: Option<UserId>,
     replies: u32,
 }
@@ -70,9 +70,9 @@ impl Turn {
         self.chat_id
     }
 
-    /// The update as it came.
-    pub const fn body(&self) -> &Value {
-        &self.body
+    /// The update as it came, or why it cannot be read.
+    pub fn body(&self) -> Result<Value, serde_json::Error> {
+        serde_json::from_str(&self.body)
     }
 
     /// What the wizard goes by.

@@ -49,7 +49,8 @@ pub(crate) struct Stored {
     pub update_id: i64,
     /// `None`: it belongs to no chat.
     pub chat_id: Option<i64>,
-    pub body: Value,
+    /// JSON, not read yet: what Postgres takes for JSON and we do not must not fail the look for others.
+    pub body: String,
 }
 
 /// Takes the first open update of a chat that nobody holds, and locks it until the transaction ends. Chats take

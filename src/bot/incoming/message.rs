@@ -45,7 +45,8 @@ pub(in crate::bot) struct Photo {
 /// Something sent as a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::bot) struct File {
-    pub file_id: String,
+    /// For `getFile`.
+    pub id: String,
     pub unique_id: String,
     /// As the sender's client says, which may be anything. Empty when it says nothing.
     pub mime: String,
@@ -202,7 +203,7 @@ fn content(message: Field<'_>) -> Result<Content, String> {
 }
 
 fn first_of(message: Field<'_>, kinds: &[&'static str]) -> Option<&'static str> {
-    kinds.iter().copied().find(|kind| message.get(*kind).is_some())
+    kinds.iter().copied().find(|kind| message.get(kind).is_some())
 }
 
 /// The largest of the sizes that can be read. One that cannot does not cost the others.
@@ -229,10 +230,10 @@ fn photo(sizes: Field<'_>) -> Result<Content, String> {
 }
 
 fn file(document: Field<'_>) -> Result<Content, String> {
-    let (file_id, unique_id) = identified(document)?;
+    let (id, unique_id) = identified(document)?;
     let said = |name| document.text(name).ok().flatten().unwrap_or_default();
     Ok(Content::File(File {
-        file_id,
+        id,
         unique_id,
         mime: said("mime_type").to_owned(),
         name: said("file_name").to_owned(),

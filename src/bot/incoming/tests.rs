@@ -91,7 +91,7 @@ fn of_a_photos_sizes_those_that_can_be_read_count() {
 fn a_file_is_read_with_whatever_it_says_of_itself() {
     let file = |mime: &str, name: &str, size| {
         Content::File(File {
-            file_id: "d".into(),
+            id: "d".into(),
             unique_id: "ud".into(),
             mime: mime.into(),
             name: name.into(),

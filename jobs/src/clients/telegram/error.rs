@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde_json::Value;
 
 use crate::job::JobError;
@@ -86,16 +87,16 @@ impl Failure {
 
 /// What came back over HTTP.
 #[derive(Debug)]
-pub(super) struct Answer<'a> {
+pub(super) struct Answer {
     pub status: u16,
     /// The header's seconds.
     pub retry_after: Option<u64>,
-    pub body: &'a [u8],
+    pub body: Bytes,
 }
 
 /// The `result` of a call, or what went wrong.
-pub(super) fn result(answer: &Answer<'_>) -> Result<Value, Failure> {
-    let Ok(mut body) = serde_json::from_slice::<Value>(answer.body) else {
+pub(super) fn result(answer: &Answer) -> Result<Value, Failure> {
+    let Ok(mut body) = serde_json::from_slice::<Value>(&answer.body) else {
         return Err(unreadable(answer));
     };
     match body["ok"] {
@@ -105,7 +106,7 @@ pub(super) fn result(answer: &Answer<'_>) -> Result<Value, Failure> {
     }
 }
 
-fn refusal(answer: &Answer<'_>, body: &Value) -> Failure {
+fn refusal(answer: &Answer, body: &Value) -> Failure {
     let text = clipped(body["description"].as_str().unwrap_or("without a description"));
     let code = body["error_code"]
         .as_u64()
@@ -170,8 +171,8 @@ fn seconds(value: &Value) -> Option<u64> {
 }
 
 /// An answer that is none of the Bot API's: a proxy's page, or one that was cut off.
-fn unreadable(answer: &Answer<'_>) -> Failure {
-    let text = String::from_utf8_lossy(answer.body);
+fn unreadable(answer: &Answer) -> Failure {
+    let text = String::from_utf8_lossy(&answer.body);
     let text = text.trim_start();
     let what = format!(
         "HTTP {} without a Bot API answer: {}",

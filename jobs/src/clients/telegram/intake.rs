@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
-use serde::Serialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json, value::RawValue};
 use teloxide::{
     payloads::{
         AnswerCallbackQuery, AnswerCallbackQuerySetters, DeleteWebhook, SetMyCommands, SetMyCommandsSetters,
@@ -15,9 +15,11 @@ use teloxide::{
 };
 use url::Url;
 
-use super::{Failure, TelegramClient};
+use super::{Failure, TelegramClient, error};
 use crate::texts::Locale;
 
+/// Characters kept of an update that cannot be read.
+const LONGEST_TEXT: usize = 10_000;
 /// Beyond the time that Telegram was asked to wait.
 const POLL_MARGIN: Duration = Duration::from_secs(10);
 
@@ -67,8 +69,12 @@ impl TelegramClient {
             timeout: wait.as_secs(),
             allowed_updates: handled_updates(),
         };
-        match self.wire.call_for(wait + POLL_MARGIN, &payload).await? {
-            Value::Array(updates) => Ok(updates),
+        let answer = self.wire.post(wait + POLL_MARGIN, &payload).await?;
+        if let Some(batch) = batch(&answer.body) {
+            return Ok(batch);
+        }
+        match error::result(&answer)? {
+            Value::Null => Ok(Vec::new()),
             _ => Err(Failure::Ambiguous("the answer to getUpdates is no list".into())),
         }
     }
@@ -111,6 +117,38 @@ impl TelegramClient {
     }
 }
 
+/// A batch, each update by itself: one that is JSON to Telegram and not to us (a number beyond all numbers, half a
+/// surrogate pair) must not keep the others from being read, for ever. It is stored with its number and its text.
+/// `None`: the answer is no batch.
+fn batch(body: &[u8]) -> Option<Vec<Value>> {
+    let answer: RawBatch<'_> = serde_json::from_slice(body)
+        .ok()
+        .filter(|answer: &RawBatch<'_>| answer.ok)?;
+    let updates = answer.result.into_iter().map(|raw| {
+        serde_json::from_str(raw.get()).unwrap_or_else(|problem| {
+            let number = serde_json::from_str::<Numbered>(raw.get()).ok();
+            let text: String = raw.get().chars().take(LONGEST_TEXT).collect();
+            json!({
+                "update_id": number.map(|numbered| numbered.update_id),
+                "unreadable": { "why": problem.to_string(), "text": text },
+            })
+        })
+    });
+    Some(updates.collect())
+}
+
+#[derive(Deserialize)]
+struct RawBatch<'a> {
+    ok: bool,
+    #[serde(borrow)]
+    result: Vec<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Numbered {
+    update_id: i64,
+}
+
 /// What the bot does something with. Telegram sends nothing else.
 fn handled_updates() -> Vec<AllowedUpdate> {
     vec![
@@ -119,4 +157,36 @@ fn handled_updates() -> Vec<AllowedUpdate> {
         AllowedUpdate::CallbackQuery,
         AllowedUpdate::MyChatMember,
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_update_that_cannot_be_read_costs_no_other() {
+        let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+        for odd in ["1e400", r#""\ud83d""#, &deep] {
+            let body = format!(
+                r#"{{"ok":true,"result":[{{"update_id":1,"message":{{"odd":{odd}}}}},{{"update_id":2,"message":{{}}}}]}}"#
+            );
+            let batch = batch(body.as_bytes()).expect("a batch");
+            assert_eq!(batch[0]["update_id"], 1, "{odd}");
+            assert!(batch[0]["unreadable"]["text"].is_string(), "{odd}");
+            assert_eq!(batch[1], json!({"update_id": 2, "message": {}}), "{odd}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_batch_is_left_to_the_verdict() {
+        for body in [
+            r#"{"ok":false,"result":[]}"#,
+            r#"{"ok":true}"#,
+            "[]",
+            "",
+            r#"{"ok":true,"result":{}}"#,
+        ] {
+            assert!(batch(body.as_bytes()).is_none(), "{body}");
+        }
+    }
 }

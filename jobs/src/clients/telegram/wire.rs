@@ -63,31 +63,26 @@ impl Wire {
 
     /// Calls a method; answers its `result`.
     pub(super) async fn call<P: Payload + Serialize>(&self, payload: &P) -> Result<Value, Failure> {
-        self.call_for(self.timeout, payload).await
+        error::result(&self.post(self.timeout, payload).await?)
     }
 
-    /// The same, with another limit on the whole.
-    pub(super) async fn call_for<P: Payload + Serialize>(
+    /// Calls a method, with this limit on the whole; answers what came back.
+    pub(super) async fn post<P: Payload + Serialize>(
         &self,
         limit: Duration,
         payload: &P,
-    ) -> Result<Value, Failure> {
+    ) -> Result<Answer, Failure> {
         let call = self
             .http
             .post(self.url(&[], [P::NAME]))
             .timeout(limit)
             .json(payload);
         let response = call.send().await.map_err(lost)?;
-        let status = response.status().as_u16();
-        let retry_after = response
-            .headers()
-            .get(RETRY_AFTER)
-            .and_then(|value| value.to_str().ok()?.parse().ok());
-        let body = read(response, LARGEST_ANSWER).await?;
-        error::result(&Answer {
-            status,
-            retry_after,
-            body: &body,
+        let header = response.headers().get(RETRY_AFTER);
+        Ok(Answer {
+            status: response.status().as_u16(),
+            retry_after: header.and_then(|value| value.to_str().ok()?.parse().ok()),
+            body: read(response, LARGEST_ANSWER).await?,
         })
     }
 

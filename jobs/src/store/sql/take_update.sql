@@ -34,7 +34,7 @@ with recursive later as (
 )
 select taken.update_id as "update_id!", taken.chat_id, taken.body as "body!"
   from first
- cross join lateral (select update_id, chat_id, body from telegram_updates
+ cross join lateral (select update_id, chat_id, body::text as body from telegram_updates
                       where update_id = first.update_id and handled_at is null
                         and (retry_at is null or retry_at <= now())
                         for update skip locked) taken
