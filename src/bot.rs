@@ -95,7 +95,11 @@ pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
     let (token, api) = (&settings.telegram.bot_token, &settings.telegram.api_url);
     let bot = Bot {
         producer: Producer::new(database.pool().clone()),
-        rules: Rules::new(settings.photos.limits(), settings.training.trainers.clone()),
+        rules: Rules::with_quotas(
+            settings.photos.limits(),
+            settings.training.trainers.clone(),
+            settings.quotas.clone(),
+        ),
         telegram: TelegramClient::new(token, api, settings.telegram.timeout)
             .context("no HTTP client can be made")?,
         texts: Texts::load().context("the texts are broken")?,

@@ -15,6 +15,7 @@ mod layers;
 mod listing;
 mod near_misses;
 mod problems;
+mod quotas;
 mod rates;
 mod reader;
 mod roles;

@@ -221,6 +221,7 @@ fn saga(settings: &WorkerSettings) -> SagaSettings {
         list_every: fal.list_interval,
         probe_every: fal.probe_interval,
         resubmit_unknown: fal.resubmit_unknown,
+        submits_a_day: settings.submits_a_day,
         patience: patience(settings),
         reconcile_every: settings.saga.reconcile_interval,
         sweep_every: settings.saga.sweep_interval,

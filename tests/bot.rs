@@ -2,6 +2,7 @@
 //! Telegram simulator and a real Postgres and S3 server.
 
 mod cases;
+mod closed;
 mod hearing;
 mod inbox;
 mod photos;

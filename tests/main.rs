@@ -31,6 +31,7 @@ mod private_cluster;
 mod procfile;
 mod queue;
 mod queues;
+mod quotas;
 mod saga;
 mod settings;
 mod store_photo;

@@ -3,6 +3,7 @@
 
 mod account;
 mod archive;
+mod booking;
 mod cancel;
 mod decision;
 mod deliveries;

@@ -466,3 +466,23 @@ async fn every_key_of_the_reference_is_commented_and_can_be_set_by_its_variable(
         assert!(set, "{variable} does not set {key}:\n{output}");
     }
 }
+
+#[tokio::test]
+async fn quotas_are_on_unless_somebody_says_otherwise_and_a_name_is_no_telegram_id() {
+    let (_, shown) = run(&["config", "show"], &[]).await;
+    for line in [
+        "quotas.live_trainings = ",
+        "quotas.trainings_a_day = ",
+        "quotas.drafts_a_day = ",
+        "quotas.photos_a_day = ",
+        "quotas.account_trainings_a_day = ",
+    ] {
+        let found = shown.lines().find(|shown| shown.contains(line));
+        let found = found.unwrap_or_else(|| panic!("{line:?} is not in:\n{shown}"));
+        assert!(!found.contains("= 0 "), "{found}");
+    }
+    let named = ("AISHA__QUOTAS__BLOCKED", "17, @eve");
+    let (code, output) = run(&["config", "check", "bot"], &[DATABASE, BOT_TOKEN, named]).await;
+    assert_eq!(code, Some(78), "{output}");
+    assert!(output.contains("\"@eve\" is no Telegram user id"), "{output}");
+}

@@ -125,6 +125,38 @@ photos-still-loading =
     } still loading. Press the button in a few seconds.
 already-training = ⏳ The avatar “{ $name }” is in training already. See /status.
 already-trained = ✅ The avatar “{ $name }” is trained already.
+closed-to-strangers = 🔒 This bot is for invited people only. If you should be among them, please write to whoever told you about it.
+closed-to-you = 🔒 Your access to this bot is closed. If you think that this is a mistake, please write to whoever runs it.
+too-many-live =
+    ⏳ { $live ->
+        [one] { $live } training of yours is running
+       *[other] { $live } trainings of yours are running
+    }, and no more may run at once. Start this one when one has ended: everything is kept.
+trainings-used-up =
+    🗓 { $most ->
+        [one] { $most } training
+       *[other] { $most } trainings
+    } a day is the most that I can start for one person. The next can start { $wait }: everything is kept.
+drafts-used-up =
+    🗓 { $most ->
+        [one] { $most } new avatar
+       *[other] { $most } new avatars
+    } a day is the most for one person. You can begin the next { $wait }.
+photos-used-up =
+    🗓 { $most ->
+        [one] { $most } photo
+       *[other] { $most } photos
+    } a day is the most that I can take from one person. Please send more { $wait }; those that I have are kept.
+in-hours =
+    { $hours ->
+        [one] in { $hours } hour
+       *[other] in { $hours } hours
+    }
+in-minutes =
+    { $minutes ->
+        [one] in { $minutes } minute
+       *[other] in { $minutes } minutes
+    }
 other-draft-first = Please finish or cancel the other avatar first: { $avatar }.
 draft-discarded = 🗑 Creation cancelled: { $avatar }.
 nothing-to-cancel = There is nothing to cancel: nothing is being created or trained.
@@ -156,6 +188,7 @@ progress-title =
        *[other] { $photos } photos
     }
 stage-requested = 📦 Preparing the photos…
+stage-booked = 🗓 All places of the day at the training server are taken. Yours is kept and starts by itself { $wait }.
 stage-archived = 📦 The photos are ready, sending them to training…
 stage-submitted = 🛰 Sent to training, waiting for it to begin…
 stage-queued =

@@ -75,6 +75,8 @@ pub struct SagaSettings {
     pub probe_every: Duration,
     /// A submit that stayed unknown is posted again, once, at the risk of paying twice (fal.md 6.3).
     pub resubmit_unknown: bool,
+    /// Trainings that may be submitted for all users together within 24 hours; the others wait. 0: no limit.
+    pub submits_a_day: u32,
     /// How long each step may take.
     pub patience: Patience,
     /// Between two looks at all trainings.

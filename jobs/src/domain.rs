@@ -6,6 +6,7 @@ mod action;
 mod avatar;
 mod delivery;
 mod ids;
+mod quotas;
 mod saga;
 mod trainer;
 mod training;
@@ -16,6 +17,7 @@ pub use action::{Action, MAX_CALLBACK_DATA, Step, UnknownAction};
 pub use avatar::{AvatarStatus, AvatarType, Gender, PhotoStatus, TrainingType, UnknownName};
 pub use delivery::{DeliveryVerdict, Disposition};
 pub use ids::{AvatarId, NotificationId, PhotoId, TrainingId, UserId};
+pub use quotas::{Door, Quotas};
 pub use saga::{AtFal, Fact, NextJob, Patience, Saga, Step as SagaStep, Tell, Times};
 pub use trainer::{
     FinetuneComment, OutputKind, OutputProblem, Preset, TrainedModel, Trainer, TrainerError, Trainers,

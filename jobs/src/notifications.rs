@@ -48,6 +48,11 @@ pub(crate) enum Stage {
     Requested,
     /// They are packed.
     Archived,
+    /// They are packed, and the account's trainings of the day are used up.
+    Booked {
+        /// Until it goes on.
+        wait: Duration,
+    },
     /// FAL has the request.
     Submitted,
     /// It waits there; so many are before it.
@@ -72,6 +77,9 @@ impl Stage {
         match self {
             Self::Requested => Phrase::StageRequested {},
             Self::Archived => Phrase::StageArchived {},
+            Self::Booked { wait } => Phrase::StageBooked {
+                wait: Phrase::in_time(wait),
+            },
             Self::Submitted => Phrase::StageSubmitted {},
             Self::Queued { position } => Phrase::StageQueued {
                 position: u32::try_from(position).unwrap_or(0),

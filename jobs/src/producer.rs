@@ -40,7 +40,13 @@ pub use turn::{Sender, Turn};
 pub use crate::notifications::Place;
 pub use crate::store::StoreError;
 
-use crate::{archive::Limits, context::Chance, domain::Trainers, enqueue::EnqueueError, saga::SagaError};
+use crate::{
+    archive::Limits,
+    context::Chance,
+    domain::{Quotas, Trainers},
+    enqueue::EnqueueError,
+    saga::SagaError,
+};
 
 /// Writes what users and the outside world want. Clones share one pool.
 #[derive(Debug, Clone)]
@@ -53,15 +59,22 @@ pub struct Producer {
 pub struct Rules {
     pub(crate) photos: Limits,
     pub(crate) trainers: Trainers,
+    pub(crate) quotas: Quotas,
     pub(crate) chance: Chance,
 }
 
 impl Rules {
-    /// From the settings.
+    /// From the settings, for everybody and without limits.
     pub fn new(photos: Limits, trainers: Trainers) -> Arc<Self> {
+        Self::with_quotas(photos, trainers, Quotas::default())
+    }
+
+    /// From the settings.
+    pub fn with_quotas(photos: Limits, trainers: Trainers, quotas: Quotas) -> Arc<Self> {
         Arc::new(Self {
             photos,
             trainers,
+            quotas,
             chance: Chance::system(),
         })
     }
@@ -69,6 +82,11 @@ impl Rules {
     /// What a photo may be, and how many a training takes.
     pub const fn photos(&self) -> &Limits {
         &self.photos
+    }
+
+    /// What a user may cost.
+    pub const fn quotas(&self) -> &Quotas {
+        &self.quotas
     }
 }
 

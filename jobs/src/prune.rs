@@ -29,7 +29,7 @@ use crate::{
     context::Context,
     job::{DeadReason, DedupeKey, Done, Job, JobError, Policy, Queue, Run},
     queue::{Keep, prune_stretch},
-    store::inbox_history,
+    store::{inbox_history, quotas},
 };
 
 /// Rows a transaction looks at, or deletes.
@@ -97,10 +97,13 @@ impl Run for Prune {
             inbox_history::prune_deliveries(&cx.pool, retention.deliveries, BATCH)
         })
         .await?;
-        if jobs + updates + deliveries == 0 {
+        let uses = until_none("quota_uses", || quotas::prune(&cx.pool, BATCH)).await?;
+        if jobs + updates + deliveries + uses == 0 {
             return Ok(Done::Skipped("nothing is old enough"));
         }
-        info!("Pruned {jobs} jobs, {updates} updates of Telegram's and {deliveries} deliveries of FAL's");
+        info!(
+            "Pruned {jobs} jobs, {updates} updates of Telegram's, {deliveries} deliveries of FAL's and {uses} uses of quotas"
+        );
         Ok(Done::Applied)
     }
 

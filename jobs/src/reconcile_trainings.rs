@@ -41,7 +41,7 @@ use crate::{
     poll_status::PollStatus,
     queue, saga,
     store::{
-        deliveries, fal_account,
+        deliveries, fal_account, quotas,
         trainings::{self, Training},
     },
     store_model::StoreModel,
@@ -113,6 +113,14 @@ impl Run for ReconcileTrainings {
         put_deliveries_back(cx).await?;
         let mut db = cx.single().await?;
         let parked = fal_account::parked(&mut db).await?;
+        let booked = quotas::submit_wait(&mut db, cx.saga.submits_a_day).await?;
+        metrics::gauge!("aisha_submits_booked_seconds").set(booked.unwrap_or_default().as_secs_f64());
+        if let Some(wait) = booked {
+            warn!(
+                "{} trainings were submitted within a day: the others wait, the next for {wait:?} (quotas.account_trainings_a_day)",
+                cx.saga.submits_a_day
+            );
+        }
         metrics::gauge!("aisha_avatars_overdue").set(seen.overdue);
         metrics::gauge!("aisha_trainings_ambiguous").set(seen.ambiguous);
         metrics::gauge!("aisha_trainings_long_in_queue").set(seen.long_in_queue);

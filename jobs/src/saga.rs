@@ -35,6 +35,7 @@ use crate::{
     store::{
         StoreError,
         attempts::{self, Attempt, NewAttempt},
+        quotas,
         training_endings::{self, Ending},
         training_requests,
         trainings::{self, Observation, StoredArchive, Training, VerifiedModel},
@@ -148,6 +149,20 @@ async fn follow(
     }
 }
 
+/// The account's trainings of the day are used up: this one waits for so long, and its owner knows.
+pub(crate) async fn booked(
+    tx: &mut PgConnection,
+    id: TrainingId,
+    wait: Duration,
+) -> Result<(), EnqueueError> {
+    match trainings::lock(tx, id).await? {
+        Some(training) if training.status == TrainingStatus::Archived => {
+            notifications::progress(tx, id, Stage::Booked { wait }).await
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Enqueues one job of the saga; a live one of the training stands for it.
 pub(crate) async fn carry_on(
     tx: &mut PgConnection,
@@ -238,11 +253,12 @@ pub(crate) async fn begin_submit(
     attempt: &NewAttempt<'_>,
     first_look: Duration,
 ) -> Result<Option<Uuid>, SagaError> {
-    let Some((_, step)) = decide(tx, id, Fact::AttemptCommitted).await? else {
+    let Some((training, step)) = decide(tx, id, Fact::AttemptCommitted).await? else {
         return Ok(None);
     };
     trainings::submitting(tx, id).await?;
     let attempt = attempts::insert(tx, id, attempt).await?;
+    quotas::note_submit(tx, training.user_id, attempt).await?;
     follow(tx, id, &step, first_look).await?;
     Ok(Some(attempt))
 }
@@ -258,13 +274,14 @@ pub(crate) async fn submit_accepted(
     evidence: AttemptEvidence,
     first_look: Duration,
 ) -> Result<Effect, SagaError> {
-    let Some((_, step)) = decide(tx, training, Fact::Accepted).await? else {
+    let Some((before, step)) = decide(tx, training, Fact::Accepted).await? else {
         return Ok(Effect::TooLate);
     };
     if !attempts::accepted(tx, attempt, &request.request_id, evidence).await? {
         return Ok(Effect::TooLate);
     }
     trainings::submitted(tx, training, request).await?;
+    quotas::note_submit(tx, before.user_id, attempt).await?;
     follow(tx, training, &step, first_look).await?;
     Ok(Effect::Happened)
 }
@@ -284,6 +301,7 @@ pub(crate) async fn submit_not_accepted(
     if !attempts::not_accepted(tx, attempt, outcome, error).await? {
         return Ok(Effect::TooLate);
     }
+    quotas::give_back_submit(tx, attempt).await?;
     if step.saga.status == TrainingStatus::Archived {
         trainings::not_submitted(tx, id).await?;
         follow(tx, id, &step, Duration::ZERO).await?;

@@ -12,6 +12,7 @@ pub(crate) mod fal_account;
 pub(crate) mod inbox_history;
 pub(crate) mod notifications;
 pub(crate) mod photos;
+pub(crate) mod quotas;
 pub(crate) mod training_endings;
 pub(crate) mod training_requests;
 pub(crate) mod trainings;

@@ -9,6 +9,7 @@
 //! * a worker that slept past its lease does not send          — `a_withheld_submit_puts_no_byte_on_the_wire`
 //! * an archive that FAL cannot fetch is not submitted, and not built for ever — `an_archive_that_fal_never_finds_fails_the_training_after_three`
 //! * a refused account parks all submits and fails none         — `a_locked_account_parks_every_submit_until_a_probe_succeeds`
+//! * a day has so many submits for all users, whatever their number of workers — `the_accounts_trainings_of_a_day_park_the_rest_and_fail_none`
 //! * running out of attempts never fails an open attempt (K12) — `a_dead_submit_leaves_an_ambiguous_attempt_to_the_poll`
 //!
 //! # If we die …
@@ -48,6 +49,7 @@ use crate::{
 };
 
 mod account;
+mod booking;
 
 /// Persisted as `{"training_id":…}`; golden copy in `tests/payloads/submit_training.v1.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -92,6 +94,7 @@ impl Run for SubmitTraining {
         }
         let now = database::now(&mut db).await?;
         drop(db);
+        booking::admit(cx, training.id).await?;
         account::admit(cx).await?;
         if let Some(loss) = archive_loss(cx, &training, now).await? {
             return archive_lost(cx, &training, loss).await;
@@ -178,20 +181,20 @@ async fn archive_loss(
 /// Has the archive built again, or gives the training up after too many of them.
 async fn archive_lost(cx: &Context, training: &Training, loss: &'static str) -> Result<Done, JobError> {
     let mut tx = cx.begin().await?;
-    let lost = saga::archive_lost(
+    let outcome = saga::archive_lost(
         &mut tx,
         training.id,
         &format!("FAL cannot fetch the archive: {loss}"),
     )
     .await?;
-    if lost == ArchiveLost::TooLate {
+    if outcome == ArchiveLost::TooLate {
         return Ok(Done::Skipped("somebody else took the training meanwhile"));
     }
     // Ends here and not in an ack: the rebuilt archive enqueues this kind and key again, perhaps before that.
     cx.complete_in(&mut tx).await?;
     tx.commit().await?;
     metrics::counter!("aisha_archives_lost_total").increment(1);
-    if lost == ArchiveLost::GivenUp {
+    if outcome == ArchiveLost::GivenUp {
         error!(training.id = %training.id, "Training {} failed: FAL cannot fetch its archive, which was built again and again: {loss}", training.id);
     } else {
         warn!(training.id = %training.id, "The archive of training {} is built again, since FAL cannot fetch it: {loss}", training.id);
@@ -255,6 +258,7 @@ impl Posting {
     async fn commit(&self, cx: &Context) -> Result<Option<Uuid>, JobError> {
         let mut tx = cx.begin().await?;
         cx.fence(&mut tx).await?;
+        booking::take(cx, &mut tx).await?;
         let attempt = NewAttempt {
             token: &self.token,
             endpoint: &self.endpoint,
@@ -300,17 +304,7 @@ impl Posting {
                 self.not_taken(tx, attempt, AttemptOutcome::NotSent, &why, again)
                     .await
             }
-            SubmitOutcome::Unknown(why) => {
-                let mut db = cx.single().await?;
-                let is_unknown = attempts::unknown(&mut db, attempt, &why).await?;
-                db.commit().await?;
-                if !is_unknown {
-                    return Ok(Done::Skipped(PROVEN));
-                }
-                metrics::counter!("aisha_submit_unknown_outcome_total").increment(1);
-                warn!(training.id = %id, "Nobody knows whether FAL took training {id} ({why}); it is looked for, not repeated");
-                Ok(Done::Applied)
-            }
+            SubmitOutcome::Unknown(why) => self.leave_open(cx, attempt, &why).await,
             SubmitOutcome::NotSent(why) => {
                 let tx = cx.begin().await?;
                 self.not_taken(tx, attempt, AttemptOutcome::NotSent, &why, JobError::retry(&why))
@@ -339,6 +333,20 @@ impl Posting {
                     .await
             }
         }
+    }
+
+    /// Nobody knows what became of the attempt: it stays open, and `poll_status` looks for it.
+    async fn leave_open(&self, cx: &Context, attempt: Uuid, why: &str) -> Result<Done, JobError> {
+        let id = self.training;
+        let mut db = cx.single().await?;
+        let is_unknown = attempts::unknown(&mut db, attempt, why).await?;
+        db.commit().await?;
+        if !is_unknown {
+            return Ok(Done::Skipped(PROVEN));
+        }
+        metrics::counter!("aisha_submit_unknown_outcome_total").increment(1);
+        warn!(training.id = %id, "Nobody knows whether FAL took training {id} ({why}); it is looked for, not repeated");
+        Ok(Done::Applied)
     }
 
     /// Settles the attempt in `tx`, and commits.

@@ -16,9 +16,9 @@
 //! logged, counted, and kept with the update.
 
 use jobs::{
-    domain::Action,
+    domain::{Action, Door},
     producer::{Handled, Place, ProducerError, Turn},
-    texts::{Locale, Phrase},
+    texts::{Locale, Message as Reply, Phrase},
 };
 use metrics::counter;
 use tracing::warn;
@@ -85,6 +85,10 @@ pub(super) async fn handle(turn: &mut Turn) -> Result<Handled<Option<Tap>>, Prod
 /// Answers with what was not understood.
 async fn on_message(turn: &mut Turn, message: &Message) -> Result<Option<String>, ProducerError> {
     turn.sender(&message.sender).await?;
+    if let Some(why) = closed(turn)? {
+        turn.reply_once_a_day("closed", &Reply::new(why)).await?;
+        return Ok(None);
+    }
     match &message.content {
         Content::Photo(photo) => photos::on_photo(turn, message, photo).await?,
         Content::File(file) => photos::on_file(turn, message, file).await?,
@@ -110,6 +114,9 @@ async fn on_message(turn: &mut Turn, message: &Message) -> Result<Option<String>
 /// else was answered as it was; a shared location alone is edited every few seconds.
 async fn on_edit(turn: &mut Turn, message: &Message) -> Result<(), ProducerError> {
     turn.sender(&message.sender).await?;
+    if closed(turn)?.is_some() {
+        return Ok(());
+    }
     match &message.content {
         Content::Text(text) => match Command::of(text) {
             Some(command) => commands::run(turn, command, &message.sender.first_name).await,
@@ -122,6 +129,7 @@ async fn on_edit(turn: &mut Turn, message: &Message) -> Result<(), ProducerError
 
 async fn on_tap(turn: &mut Turn, tap: &incoming::Tap) -> Result<Option<Tap>, ProducerError> {
     let locale = turn.sender(&tap.sender).await?;
+    let closed = closed(turn)?;
     // Instead of the message with the button, so that a question makes room for the next one.
     let place = match tap.place {
         TapPlace::On(message) => Some(Place::InsteadOf(message)),
@@ -129,6 +137,7 @@ async fn on_tap(turn: &mut Turn, tap: &incoming::Tap) -> Result<Option<Tap>, Pro
         TapPlace::Elsewhere => None,
     };
     let toast = match place {
+        _ if closed.is_some() => closed,
         Some(place) => act(turn, tap.data.parse().ok(), place).await?,
         // Its message is not in the private chat, where a message of the same number may be something else.
         None => None,
@@ -138,6 +147,15 @@ async fn on_tap(turn: &mut Turn, tap: &incoming::Tap) -> Result<Option<Tap>, Pro
         locale,
         toast,
     }))
+}
+
+/// Why the sender is not let in; `None`: they are.
+fn closed(turn: &Turn) -> Result<Option<Phrase>, ProducerError> {
+    Ok(match turn.door()? {
+        Door::Open => None,
+        Door::Private => Some(Phrase::ClosedToStrangers {}),
+        Door::Blocked => Some(Phrase::ClosedToYou {}),
+    })
 }
 
 async fn act(turn: &mut Turn, action: Option<Action>, place: Place) -> Result<Option<Phrase>, ProducerError> {

@@ -83,6 +83,14 @@ async fn take(
             turn.reply(&Message::new(Phrase::PhotoRefused { problem }), Place::New)
                 .await
         }
+        PhotoTaken::TooManyToday { most, wait } => {
+            let wait = Phrase::in_time(wait);
+            turn.reply_once(
+                &subject("photos-used-up"),
+                &Message::new(Phrase::PhotosUsedUp { most, wait }),
+            )
+            .await
+        }
         PhotoTaken::Full => {
             let max = small(*turn.rules().photos().photos.end());
             turn.reply_once(&subject("full"), &Message::new(Phrase::TooManyPhotos { max }))

@@ -68,12 +68,16 @@ pub(super) async fn ask_again_once(
     turn.reply_once(subject, &question.after([words])).await
 }
 
-/// First answer, for a new draft. A second tap finds the draft of the first.
+/// First answer, for a new draft. A second tap finds the draft of the first. Who has begun too many of them today has to wait.
 pub(super) async fn new_draft(
     turn: &mut Turn,
     kind: TrainingType,
     place: Place,
 ) -> Result<Toast, ProducerError> {
+    if let Some((most, wait)) = turn.draft_wait().await? {
+        let wait = Phrase::in_time(wait);
+        return Ok(Some(Phrase::DraftsUsedUp { most, wait }));
+    }
     match turn.new_draft(kind).await? {
         Some(draft) => ask_next(turn, &draft, place, []).await.map(|()| None),
         None => stale(turn).await,
@@ -208,6 +212,11 @@ pub(super) async fn start_training(
         })),
         Started::TooManyPhotos => Ok(Some(Phrase::TooManyPhotos {
             max: small(*turn.rules().photos().photos.end()),
+        })),
+        Started::TooManyLive { live } => Ok(Some(Phrase::TooManyLive { live })),
+        Started::TooManyToday { most, wait } => Ok(Some(Phrase::TrainingsUsedUp {
+            most,
+            wait: Phrase::in_time(wait),
         })),
         Started::AlreadyTraining { name } => Ok(Some(Phrase::AlreadyTraining { name })),
         Started::AlreadyTrained { name } => Ok(Some(Phrase::AlreadyTrained { name })),

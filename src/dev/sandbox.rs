@@ -165,6 +165,11 @@ fn options(args: &Args, given: &Given, home: &Path, rows: &Path) -> StackOptions
         settings: vec![
             ("AISHA__FAL__POLL_FIRST_AFTER", "2s".to_owned()),
             ("AISHA__FAL__POLL_INTERVAL", "2s".to_owned()),
+            // One person plays with it all day, and nothing is paid for.
+            ("AISHA__QUOTAS__LIVE_TRAININGS", "0".to_owned()),
+            ("AISHA__QUOTAS__TRAININGS_A_DAY", "0".to_owned()),
+            ("AISHA__QUOTAS__DRAFTS_A_DAY", "0".to_owned()),
+            ("AISHA__QUOTAS__PHOTOS_A_DAY", "0".to_owned()),
         ],
         web: args.listen,
     }

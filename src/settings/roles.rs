@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
-use jobs::{Retention, job::Queue};
+use jobs::{Retention, domain::Quotas, job::Queue};
 use secrecy::SecretString;
 
 use super::{
     fal::{FalSettings, WebhookVerification},
+    quotas,
     rates::RateSettings,
     reader::Reader,
     sections::{
@@ -41,6 +42,8 @@ pub struct BotSettings {
     pub training: TrainingSettings,
     /// What the wizard asks for.
     pub photos: PhotoSettings,
+    /// What a user may cost, and who is let in.
+    pub quotas: Quotas,
     /// Where health is served.
     pub health_listen: Option<SocketAddr>,
     /// From the stop signal to the end.
@@ -57,6 +60,7 @@ impl Role for BotSettings {
         let updates = TelegramUpdates::read(from);
         let training = TrainingSettings::read(from);
         let photos = PhotoSettings::read(from);
+        let quotas = quotas::read(from);
         let health_listen = from.optional("health.listen", "127.0.0.1:9000");
         let grace = grace(from);
         Some(Self {
@@ -66,6 +70,7 @@ impl Role for BotSettings {
             updates: updates?,
             training: training?,
             photos: photos?,
+            quotas: quotas?,
             health_listen: health_listen?,
             grace: grace?,
         })
@@ -172,6 +177,8 @@ pub struct WorkerSettings {
     pub training: TrainingSettings,
     /// What a photo may be.
     pub photos: PhotoSettings,
+    /// Trainings that the account may submit a day. 0: no limit.
+    pub submits_a_day: u32,
     /// Leases.
     pub queue: QueueSettings,
     /// How long what has ended is kept.
@@ -198,6 +205,7 @@ impl Role for WorkerSettings {
         let telegram = TelegramSettings::read(from);
         let training = TrainingSettings::read(from);
         let photos = PhotoSettings::read(from);
+        let submits_a_day = quotas::read_submits(from);
         let queue = QueueSettings::read(from);
         let retention = retention(from);
         let rates = RateSettings::read(from);
@@ -214,6 +222,7 @@ impl Role for WorkerSettings {
             telegram: telegram?,
             training: training?,
             photos: photos?,
+            submits_a_day: submits_a_day?,
             queue: queue?,
             retention: retention?,
             rates: rates?,

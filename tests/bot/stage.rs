@@ -26,8 +26,18 @@ impl Stage {
     /// With a bot and a worker that take part in nothing but the conversation: trainings get as far as `requested`
     /// and their archive, which finds no FAL.
     pub async fn new() -> Self {
+        Self::with_bot(&[]).await
+    }
+
+    /// The same, where the bot's settings differ.
+    pub async fn with_bot(variables: &[(&str, &str)]) -> Self {
         let (db, telegram, s3) = (Db::new().await, Telegram::new().await, S3::new().await);
-        let (bot, worker) = (bot(&db, &telegram), worker(&db, &telegram, &s3));
+        let bot = aisha(["bot"])
+            .env("DATABASE_URL", db.url())
+            .envs(telegram.env())
+            .envs(variables.iter().copied())
+            .start();
+        let worker = worker(&db, &telegram, &s3);
         bot.line("polls Telegram").await;
         worker.line("claiming jobs").await;
         Self {
@@ -104,6 +114,18 @@ impl Stage {
         .execute(self.pool())
         .await
         .unwrap();
+    }
+
+    /// Another bot, with other settings, in the place of the first.
+    pub async fn another_bot_with(mut self, variables: &[(&str, &str)]) -> Self {
+        self.bot.kill();
+        self.bot = aisha(["bot"])
+            .env("DATABASE_URL", self.db.url())
+            .envs(self.telegram.env())
+            .envs(variables.iter().copied())
+            .start();
+        self.bot.line("polls Telegram").await;
+        self
     }
 
     /// Another bot process beside the first.

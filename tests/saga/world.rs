@@ -425,6 +425,7 @@ fn services(db: &Db, s3: &S3, fal: &Fal, telegram: &Telegram) -> Services {
             list_every: Duration::from_mins(1),
             probe_every: Duration::from_mins(1),
             resubmit_unknown: false,
+            submits_a_day: 0,
             patience: PATIENCE,
             reconcile_every: Duration::from_mins(1),
             sweep_every: Duration::from_hours(6),

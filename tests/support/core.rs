@@ -226,6 +226,7 @@ fn saga() -> SagaSettings {
         list_every: Duration::from_secs(1),
         probe_every: Duration::from_secs(1),
         resubmit_unknown: false,
+        submits_a_day: 0,
         patience: Patience {
             prepare: Duration::from_hours(6),
             submit: Duration::from_hours(168),

@@ -1,11 +1,16 @@
 //! The wizard's intents: the draft's answers, its photos, and a failed avatar that becomes a draft again.
 
-use super::{ProducerError, Turn};
+use std::time::Duration;
+
+use super::{ProducerError, Turn, request_training::refused};
 use crate::{
     domain::{AvatarId, AvatarStatus, Gender, Step, TrainingType},
     enqueue::enqueue_for,
     notifications::{self, Place},
-    store::{avatars, notifications as outbox, photos},
+    store::{
+        avatars, notifications as outbox, photos,
+        quotas::{self, Use},
+    },
     store_photo::StorePhoto,
 };
 
@@ -35,6 +40,13 @@ pub enum PhotoTaken {
     Refused(String),
     /// The avatar has as many as it may.
     Full,
+    /// The user has sent as many as a day allows, those included that were refused or thrown away.
+    TooManyToday {
+        /// So many.
+        most: u32,
+        /// Until the next is taken.
+        wait: Duration,
+    },
 }
 
 /// What became of "Try again".
@@ -67,11 +79,29 @@ impl Turn {
         Ok(avatars::draft_of(&mut self.tx, user).await?.map(Draft::from))
     }
 
-    /// Starts a draft; if there is one already it stays as it is. Answers the draft.
+    /// Starts a draft; if there is one already it stays as it is. Answers the draft. [`Turn::draft_wait`] says whether the user
+    /// may.
     pub async fn new_draft(&mut self, kind: TrainingType) -> Result<Option<Draft>, ProducerError> {
         let user = self.user()?;
-        avatars::create_draft(&mut self.tx, user, kind).await?;
+        if avatars::create_draft(&mut self.tx, user, kind).await? {
+            quotas::note(&mut self.tx, user, Use::Draft).await?;
+        }
         self.draft().await
+    }
+
+    /// How long until the user may begin another draft, and how many a day allows. `None`: now, or there is one to go on with.
+    pub async fn draft_wait(&mut self) -> Result<Option<(u32, Duration)>, ProducerError> {
+        if self.draft().await?.is_some() {
+            return Ok(None);
+        }
+        let user = self.user()?;
+        let most = self.rules.quotas.drafts_a_day;
+        quotas::lock(&mut self.tx, user).await?;
+        let wait = quotas::wait(&mut self.tx, user, Use::Draft, most).await?;
+        if wait.is_some() {
+            refused("drafts_a_day");
+        }
+        Ok(wait.map(|wait| (most, wait)))
     }
 
     /// Answers the first question again. `false`: there is no such draft (so below).
@@ -143,11 +173,21 @@ impl Turn {
         if photos::counts(&mut self.tx, draft.id).await?.taken() as usize >= *self.rules.photos.photos.end() {
             return Ok(PhotoTaken::Full);
         }
+        let user = self.user()?;
+        let most = self.rules.quotas.photos_a_day;
+        quotas::lock(&mut self.tx, user).await?;
+        let wait = quotas::wait(&mut self.tx, user, Use::Photo, most).await?;
+        if let Some(wait) = wait
+            && !photos::is_known(&mut self.tx, draft.id, unique_id).await?
+        {
+            refused("photos_a_day");
+            return Ok(PhotoTaken::TooManyToday { most, wait });
+        }
         let Some(photo) = photos::insert(&mut self.tx, draft.id, file_id, unique_id).await? else {
             let refused = photos::refusal(&mut self.tx, draft.id, unique_id).await?;
             return Ok(refused.map_or(PhotoTaken::Known, PhotoTaken::Refused));
         };
-        let user = self.user()?;
+        quotas::note(&mut self.tx, user, Use::Photo).await?;
         enqueue_for(&mut self.tx, user, &StorePhoto::new(photo)).await?;
         notifications::photos_changed(&mut self.tx, draft.id, &self.rules.photos).await?;
         Ok(PhotoTaken::Yes)

@@ -1,15 +1,21 @@
-//! The user presses "Start": the one place where a training begins.
+//! The user presses "Start": the one place where a training begins, and where what a user may cost is held to its limit.
 
+use std::time::Duration;
+
+use sqlx::PgConnection;
 use tracing::info;
 
 use super::{ProducerError, Turn};
 use crate::{
     build_archive::BuildArchive,
-    domain::{AvatarId, AvatarStatus, TrainingId, TrainingType, portrait_trigger, style_trigger},
+    domain::{
+        AvatarId, AvatarStatus, Quotas, TrainingId, TrainingType, UserId, portrait_trigger, style_trigger,
+    },
     enqueue::enqueue_for,
     notifications::{self, Place},
     store::{
         avatars, photos,
+        quotas::{self, Use},
         training_requests::{self, Request},
     },
 };
@@ -28,6 +34,18 @@ pub enum Started {
     },
     /// More are in our bucket than allowed, since the limit was lowered.
     TooManyPhotos,
+    /// As many of the user's trainings are live as may be at once.
+    TooManyLive {
+        /// So many.
+        live: u32,
+    },
+    /// The user has started as many as a day allows.
+    TooManyToday {
+        /// So many.
+        most: u32,
+        /// Until the next may start.
+        wait: Duration,
+    },
     /// Somebody pressed before: a second tap, or another message's button.
     AlreadyTraining {
         /// The avatar's name.
@@ -64,6 +82,9 @@ impl Turn {
         if stored > *allowed.end() {
             return Ok(Started::TooManyPhotos);
         }
+        if let Some(refusal) = over_quota(&mut self.tx, user, &self.rules.quotas).await? {
+            return Ok(refusal);
+        }
         let trigger = match draft.training_type {
             TrainingType::Portrait => portrait_trigger(avatar),
             TrainingType::Style => self.rules.chance.draw(style_trigger),
@@ -83,6 +104,7 @@ impl Turn {
             },
         )
         .await?;
+        quotas::note(&mut self.tx, user, Use::Training).await?;
         enqueue_for(&mut self.tx, user, &BuildArchive::new(training)).await?;
         notifications::training_requested(&mut self.tx, training, place).await?;
         info!(training.id = %training, avatar.id = %avatar, user.id = %user, training.r#type = %draft.training_type,
@@ -102,4 +124,30 @@ impl Turn {
             AvatarStatus::Draft | AvatarStatus::Failed | AvatarStatus::Cancelled => Started::Stale,
         })
     }
+}
+
+/// Which limit a further training of this user would exceed. From here on, no other turn of theirs counts until this one
+/// has ended.
+async fn over_quota(
+    tx: &mut PgConnection,
+    user: UserId,
+    quotas: &Quotas,
+) -> Result<Option<Started>, sqlx::Error> {
+    quotas::lock(tx, user).await?;
+    let live = u32::try_from(quotas::live_trainings(tx, user).await?).unwrap_or(u32::MAX);
+    if quotas.live_trainings > 0 && live >= quotas.live_trainings {
+        refused("live_trainings");
+        return Ok(Some(Started::TooManyLive { live }));
+    }
+    let most = quotas.trainings_a_day;
+    let wait = quotas::wait(tx, user, Use::Training, most).await?;
+    if wait.is_some() {
+        refused("trainings_a_day");
+    }
+    Ok(wait.map(|wait| Started::TooManyToday { most, wait }))
+}
+
+/// For operators: who is refused hears why, and may be an attacker.
+pub(super) fn refused(limit: &'static str) {
+    metrics::counter!("aisha_quota_refusals_total", "limit" => limit).increment(1);
 }

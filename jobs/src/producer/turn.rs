@@ -13,7 +13,8 @@ use tracing::warn;
 use super::{ProducerError, Rules};
 use crate::{
     chaos::{Point, reach},
-    domain::UserId,
+    database,
+    domain::{Door, UserId},
     notifications::{self, Place},
     store::{notifications as outbox, updates, users},
     texts::{Locale, Message},
@@ -27,6 +28,7 @@ pub struct Turn {
     chat_id: Option<i64>,
     body: String,
     user: Option<UserId>,
+    telegram_id: Option<i64>,
     replies: u32,
 }
 
@@ -56,6 +58,7 @@ impl Turn {
             chat_id: update.chat_id,
             body: update.body,
             user: None,
+            telegram_id: None,
             replies: 0,
         }
     }
@@ -92,7 +95,14 @@ impl Turn {
         let known = users::seen(&mut self.tx, &seen).await?;
         notifications::resume_finals(&mut self.tx, known.id).await?;
         self.user = Some(known.id);
+        self.telegram_id = Some(sender.telegram_id);
         Ok(Locale::from_code(&known.language))
+    }
+
+    /// Whether the sender may use the bot at all.
+    pub fn door(&self) -> Result<Door, ProducerError> {
+        let telegram_id = self.telegram_id.ok_or(ProducerError::NoSender)?;
+        Ok(self.rules.quotas.door(telegram_id))
     }
 
     /// The user blocked the bot or deleted the chat: nothing more is sent until they come back.
@@ -120,6 +130,13 @@ impl Turn {
     /// Answers several updates of one sort together: only the first with this `subject` is answered.
     pub async fn reply_once(&mut self, subject: &str, message: &Message) -> Result<(), ProducerError> {
         let key = format!("{subject}:{}", self.user()?);
+        self.reply_as(&key, message, Place::New).await
+    }
+
+    /// Answers whatever the user sends on one day together: only the first with this `subject` is answered.
+    pub async fn reply_once_a_day(&mut self, subject: &str, message: &Message) -> Result<(), ProducerError> {
+        let today = database::now(&mut self.tx).await?.date_naive();
+        let key = format!("{subject}:{}:{today}", self.user()?);
         self.reply_as(&key, message, Place::New).await
     }
 

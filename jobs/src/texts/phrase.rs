@@ -6,6 +6,8 @@
 //!
 //! Stored rows outlive a deploy: a phrase that may wait in the outbox keeps its name and its fields.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{FailureCode, Gender, TrainingType};
@@ -116,6 +118,21 @@ phrases! {
     /// FAL is asked to stop; the end is told in a message of its own.
     StopAsked { name: String },
 
+    // Limits.
+
+    /// The bot is for those on the operator's list.
+    ClosedToStrangers {},
+    /// The operator has shut this account out.
+    ClosedToYou {},
+    TooManyLive { live: u32 },
+    TrainingsUsedUp { most: u32, wait: Box<Phrase> },
+    DraftsUsedUp { most: u32, wait: Box<Phrase> },
+    PhotosUsedUp { most: u32, wait: Box<Phrase> },
+    /// "in 3 hours"
+    InHours { hours: u32 },
+    /// "in 5 minutes"
+    InMinutes { minutes: u32 },
+
     // /status.
 
     StatusDraft { avatar: Box<Phrase>, photos: u32 },
@@ -130,6 +147,8 @@ phrases! {
     ProgressTitle { name: String, kind: Box<Phrase>, photos: u32 },
     StageRequested {},
     StageArchived {},
+    /// The account's trainings of the day are used up; it goes on by itself.
+    StageBooked { wait: Box<Phrase> },
     StageSubmitted {},
     StageQueued { position: u32 },
     StageRunning { bar: String, percent: u32 },
@@ -198,6 +217,18 @@ impl Phrase {
         Box::new(match gender {
             Gender::Male => Self::GenderMale {},
             Gender::Female => Self::GenderFemale {},
+        })
+    }
+
+    /// When something that is not possible now will be, in whole hours or minutes and never too early.
+    pub fn in_time(wait: Duration) -> Box<Self> {
+        let minutes = u32::try_from(wait.as_secs().div_ceil(60).max(1)).unwrap_or(u32::MAX);
+        Box::new(if minutes < 60 {
+            Self::InMinutes { minutes }
+        } else {
+            Self::InHours {
+                hours: minutes.div_ceil(60),
+            }
         })
     }
 

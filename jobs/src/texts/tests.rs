@@ -1,6 +1,9 @@
 //! Every locale against every phrase that the code can say.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 
@@ -161,6 +164,49 @@ fn a_phrase_inside_a_phrase_is_said_in_the_same_language() {
     assert_eq!(
         said,
         "⚠️ <b>Анна</b>: обучение не удалось — обучение заняло слишком много времени."
+    );
+}
+
+/// Telegram cuts the words over a chat at 200 characters.
+#[test]
+fn a_limit_says_how_many_and_when_it_goes_on_and_fits_over_the_chat() {
+    let texts = Texts::load().unwrap();
+    let wait = || Phrase::in_time(Duration::from_secs(3 * 3600 + 1));
+    let said = |locale, phrase| texts.plain(locale, &phrase);
+    let used_up = || Phrase::TrainingsUsedUp {
+        most: 5,
+        wait: wait(),
+    };
+    assert_eq!(
+        said(Locale::En, used_up()),
+        "🗓 5 trainings a day is the most that I can start for one person. The next can start in 4 hours: everything is kept."
+    );
+    assert_eq!(
+        said(Locale::Ru, used_up()),
+        "🗓 5 обучений в сутки — больше для одного человека начать не могу. Следующее можно начать через 4 часа: всё сохранено."
+    );
+    for locale in Locale::ALL {
+        for phrase in [
+            Phrase::ClosedToStrangers {},
+            Phrase::ClosedToYou {},
+            Phrase::TooManyLive { live: 22 },
+            used_up(),
+            Phrase::DraftsUsedUp {
+                most: 22,
+                wait: wait(),
+            },
+            Phrase::PhotosUsedUp {
+                most: 222,
+                wait: wait(),
+            },
+        ] {
+            let text = said(locale, phrase);
+            assert!(text.chars().count() <= 200, "{text}");
+        }
+    }
+    assert_eq!(
+        said(Locale::En, *Phrase::in_time(Duration::from_secs(61))),
+        "in 2 minutes"
     );
 }
 

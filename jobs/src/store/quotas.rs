@@ -1,0 +1,168 @@
+//! `quota_uses`: what users have used up within a day. Counted here and not where it was used, since a draft that is thrown
+//! away takes its photos, trainings and attempts with it.
+
+use std::time::Duration;
+
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use crate::{database::single, domain::UserId};
+
+/// What a user uses up. The word in the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// A draft was begun.
+    Draft,
+    /// A photo was sent; also one that is refused afterwards.
+    Photo,
+    /// A training was started.
+    Training,
+}
+
+impl Use {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Draft => "draft",
+            Self::Photo => "photo",
+            Self::Training => "training",
+        }
+    }
+}
+
+/// Makes another turn of this user wait until the transaction ends: two taps, taken by two bots, must not both find the
+/// last free place.
+pub(crate) async fn lock(tx: &mut PgConnection, user: UserId) -> Result<(), sqlx::Error> {
+    sqlx::query!("select id from users where id = $1 for update", user.0)
+        .fetch_optional(tx)
+        .await?;
+    Ok(())
+}
+
+/// How long until the user may have another, if a day allows `most`. `None`: now. 0 is no limit.
+pub(crate) async fn wait(
+    tx: &mut PgConnection,
+    user: UserId,
+    what: Use,
+    most: u32,
+) -> Result<Option<Duration>, sqlx::Error> {
+    let Some(others) = most.checked_sub(1) else {
+        return Ok(None);
+    };
+    let seconds = sqlx::query_scalar!(
+        r#"
+        -- The oldest of the last `most`: when its day is over, there is room for one.
+        select extract(epoch from at + interval '1 day' - now())::float8 as "seconds!"
+          from quota_uses
+         where user_id = $1 and what = $2 and at > now() - interval '1 day'
+         order by at desc
+        offset $3
+         limit 1
+        "#,
+        user.0,
+        what.as_str(),
+        i64::from(others),
+    )
+    .fetch_optional(tx)
+    .await?;
+    Ok(seconds.map(seconds_from))
+}
+
+/// The user has used up one more.
+pub(crate) async fn note(tx: &mut PgConnection, user: UserId, what: Use) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into quota_uses (user_id, what) values ($1, $2)",
+        user.0,
+        what.as_str()
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// The user's trainings that are not over.
+pub(crate) async fn live_trainings(tx: &mut PgConnection, user: UserId) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        select count(*) as "count!" from trainings
+         where user_id = $1 and status not in ('completed', 'failed', 'cancelled')
+        "#,
+        user.0
+    )
+    .fetch_one(tx)
+    .await
+}
+
+/// Submits count one after the other from here to the end of the transaction, whichever worker makes them.
+pub(crate) async fn lock_submits(tx: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query!("select pg_advisory_xact_lock(hashtext('aisha: submits of a day'))")
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// How long until the account may submit another training, if a day allows `most`. `None`: now. 0 is no limit.
+pub(crate) async fn submit_wait(tx: &mut PgConnection, most: u32) -> Result<Option<Duration>, sqlx::Error> {
+    let Some(others) = most.checked_sub(1) else {
+        return Ok(None);
+    };
+    let seconds = sqlx::query_scalar!(
+        r#"
+        select extract(epoch from at + interval '1 day' - now())::float8 as "seconds!"
+          from quota_uses
+         where what = 'submit' and at > now() - interval '1 day'
+         order by at desc
+        offset $1
+         limit 1
+        "#,
+        i64::from(others),
+    )
+    .fetch_optional(tx)
+    .await?;
+    Ok(seconds.map(seconds_from))
+}
+
+/// FAL has or may have this attempt. Noted once.
+pub(crate) async fn note_submit(
+    tx: &mut PgConnection,
+    user: UserId,
+    attempt: Uuid,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"
+        insert into quota_uses (user_id, what, attempt_id) values ($1, 'submit', $2)
+        on conflict (attempt_id) do nothing
+        "#,
+        user.0,
+        attempt
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// FAL surely does not have this attempt.
+pub(crate) async fn give_back_submit(tx: &mut PgConnection, attempt: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query!("delete from quota_uses where attempt_id = $1", attempt)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Deletes at most `most` uses that count no more.
+pub(crate) async fn prune(pool: &PgPool, most: u16) -> Result<u64, sqlx::Error> {
+    let mut db = single(pool).await?;
+    let pruned = sqlx::query!(
+        "delete from quota_uses where id = any (array (
+            select id from quota_uses where at < now() - interval '2 days' order by at limit $1))",
+        i64::from(most)
+    )
+    .execute(&mut *db)
+    .await?;
+    db.commit().await?;
+    Ok(pruned.rows_affected())
+}
+
+/// A moment at least: what is due now is asked for again.
+fn seconds_from(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds.max(1.0)).unwrap_or(Duration::from_secs(1))
+}
