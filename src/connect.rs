@@ -1,4 +1,6 @@
 //! From settings to open connections, with start-up's refusals: what every role does before its own work.
+//!
+//! A role writes. On a standby, or where it may only read, it would fail at each step and look ready to whoever asks.
 
 use jobs::{
     database::{Database, DatabaseOptions},
@@ -7,9 +9,19 @@ use jobs::{
 
 use crate::{exit::Failure, settings::DatabaseSettings};
 
-/// Connects, and refuses a database whose migrations are not all applied.
+/// Connects, and refuses a database that cannot be written to, or whose migrations are not all applied.
 pub async fn database(settings: &DatabaseSettings, role: &str) -> Result<Database, Failure> {
     let database = database_of_any_age(settings, role).await?;
+    database.writable().await?;
+    migrated(database).await
+}
+
+/// As [`database`], for verbs that only look: a standby will do.
+pub async fn readable_database(settings: &DatabaseSettings, verb: &str) -> Result<Database, Failure> {
+    migrated(database_of_any_age(settings, verb).await?).await
+}
+
+async fn migrated(database: Database) -> Result<Database, Failure> {
     let pending = schema::pending(&database).await?;
     if let Some(first) = pending.first() {
         let count = pending.len();

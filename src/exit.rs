@@ -73,6 +73,8 @@ impl From<DatabaseError> for Failure {
                 "It runs: check the user, the password and the database's name in DATABASE_URL"
             }
             DatabaseError::Unreachable(_) => "Check host and port in DATABASE_URL, and that the server runs",
+            DatabaseError::Standby => "Let DATABASE_URL lead to the primary",
+            DatabaseError::ReadOnly => "Let DATABASE_URL lead to the primary, as a role that may write",
         };
         Self::unavailable(format_args!("{error}. {fix}"))
     }

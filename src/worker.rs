@@ -250,6 +250,7 @@ fn options(settings: &WorkerSettings) -> WorkerOptions {
         sweep,
         grace,
         poll,
+        wake,
     } = settings.queue;
     WorkerOptions {
         name: format!("pid-{}", process::id()),
@@ -268,6 +269,7 @@ fn options(settings: &WorkerSettings) -> WorkerOptions {
         beat,
         sweep,
         poll,
+        wake,
         grace,
         rates: settings.rates.of_queues(),
     }

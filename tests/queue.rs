@@ -12,13 +12,16 @@ mod clock;
 mod dead_letters;
 mod dedupe;
 mod enqueueing;
+mod failover;
 mod failures;
 mod fencing;
 mod governed;
 mod helpers;
+mod listening;
 mod locks;
 mod metrics;
 mod outages;
+mod parking;
 mod periodic;
 mod pooler;
 mod prefetch;
@@ -75,6 +78,7 @@ fn options(slots: usize) -> WorkerOptions {
         beat: Duration::from_millis(300),
         sweep: Duration::from_millis(200),
         poll: NEVER,
+        wake: true,
         grace: NEVER,
         rates: Vec::new(),
     }

@@ -3,6 +3,11 @@
 //! Shells name no sqlx; they hand this to `Producer`, `Reader` and the worker. The pool reconnects by itself, so a
 //! server restart costs the queries that were running and nothing else.
 //!
+//! # After a failover
+//! The old primary may stay up, read-only, while new connections lead to the new one. A connection to the old one is
+//! alive and useless: it answers every ping and refuses every write. So each pool asks a connection, before it hands
+//! it out, whether it can be written to ([`checked`]), and opens another if not.
+//!
 //! # Behind a transaction pooler (K9)
 //! PgBouncer in transaction mode gives every transaction a server connection of its own choice. So nothing of a session
 //! survives: no `SET`, no LISTEN, no session lock, no startup option; and a statement that sqlx prepares in one implicit
@@ -21,10 +26,11 @@ use std::{
 use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
-    PgConnection, PgPool, Postgres, Transaction,
+    Connection as _, PgConnection, PgPool, Postgres, Row as _, Transaction,
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+use tokio::time::timeout;
 
 pub use words::words;
 pub(crate) use words::words_of;
@@ -62,6 +68,14 @@ pub enum DatabaseError {
     /// The server answers, and does not let us in: the user, the password or the database is wrong.
     #[error("the database server refuses us: {}", words_of(.0))]
     Refused(#[source] sqlx::Error),
+    /// A standby: the primary is elsewhere.
+    #[error("the database is a standby (in recovery): it cannot be written to")]
+    Standby,
+    /// A primary that was closed for writers, or a role that may not write.
+    #[error(
+        "the database cannot be written to: default_transaction_read_only is on, for the server, the database or the role"
+    )]
+    ReadOnly,
 }
 
 impl Database {
@@ -73,9 +87,9 @@ impl Database {
         let connect = if options.pooled {
             pooled(connect)
         } else {
-            connect.options([(IDLE_LIMIT.0, IDLE_LIMIT.1)])
+            session(connect)
         };
-        let pool = PgPoolOptions::new()
+        let pool = checked(PgPoolOptions::new())
             .max_connections(options.max_connections)
             .acquire_timeout(options.acquire_timeout)
             .connect_with(connect.clone())
@@ -96,6 +110,26 @@ impl Database {
                 .await
         };
         ping.await.map(drop).map_err(DatabaseError::Unreachable)
+    }
+
+    /// Whether it can be written to: every role needs that, only verbs that look do not.
+    pub async fn writable(&self) -> Result<(), DatabaseError> {
+        let ask = async {
+            let mut db = single(&self.pool).await?;
+            sqlx::query!(
+                r#"select pg_is_in_recovery() as "standby!", current_setting('transaction_read_only')::bool as "read_only!""#
+            )
+            .fetch_one(&mut *db)
+            .await
+        };
+        let answer = ask.await.map_err(DatabaseError::Unreachable)?;
+        if answer.standby {
+            return Err(DatabaseError::Standby);
+        }
+        if answer.read_only {
+            return Err(DatabaseError::ReadOnly);
+        }
+        Ok(())
     }
 
     /// For the constructors of this crate.
@@ -135,14 +169,81 @@ pub(crate) async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres
     begun.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
 }
 
-/// A transaction whose client says nothing for so long (a lease, by default) is ended by the server. Its process is
-/// frozen or out of reach; the server would keep its row locks for as long as it believes in the connection, two
-/// hours as TCP has it, and rescue skips what is locked. `q06_a_worker_frozen_in_a_transaction_does_not_keep_its_job`
-const IDLE_LIMIT: (&str, &str) = ("idle_in_transaction_session_timeout", "15s");
+/// What each session of ours is told at its start, whatever server, database and role have as defaults.
+const SESSION: [(&str, &str); 5] = [
+    // A transaction whose client says nothing for so long (a lease, by default) is ended by the server. Its process is
+    // frozen or out of reach; the server would keep its row locks for as long as it believes in the connection, and
+    // rescue skips what is locked. `q06_a_worker_frozen_in_a_transaction_does_not_keep_its_job`
+    ("idle_in_transaction_session_timeout", "15s"),
+    // The looks for sleepers and for who holds a key need a snapshot newer than the transaction's first; in a role with
+    // `serializable` as its default one of two keyed enqueues at once fails.
+    ("default_transaction_isolation", "read committed"),
+    // The server finds out about a client that is gone within half a minute and not within two hours, and lets its
+    // locks go. sqlx has no such option for our side of the connection: there, everything that waits has a limit.
+    ("tcp_keepalives_idle", "15"),
+    ("tcp_keepalives_interval", "5"),
+    ("tcp_keepalives_count", "3"),
+];
 
-/// How a transaction begins behind a pooler: see the module, and [`IDLE_LIMIT`].
-pub(crate) const BEGIN_POOLED: &str =
-    "begin; deallocate all; set local idle_in_transaction_session_timeout = '15s'";
+/// The options of a session of our own: see [`SESSION`].
+pub(crate) fn session(options: PgConnectOptions) -> PgConnectOptions {
+    options.options(SESSION)
+}
+
+/// How a transaction begins behind a pooler: see the module, and [`SESSION`].
+pub(crate) const BEGIN_POOLED: &str = "begin isolation level read committed; deallocate all; \
+     set local idle_in_transaction_session_timeout = '15s'";
+
+/// Ends what a silent connection would keep waiting for ever; the connection is closed then, not used again.
+pub(crate) async fn within<T, E: From<sqlx::Error>>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    timeout(limit, work)
+        .await
+        .unwrap_or_else(|_| Err(timed_out().into()))
+}
+
+/// A pool that hands out no connection which does not answer, or which nobody can write on: it is closed, and another
+/// one opened. Asked on each way out of the pool, in place of sqlx's ping and at its price, one round trip.
+pub(crate) fn checked(options: PgPoolOptions) -> PgPoolOptions {
+    options
+        .test_before_acquire(false)
+        // sqlx's own look at a connection that comes back has no limit: one that went silent, under a statement that was
+        // given up, would keep its place in the pool for ever.
+        .after_release(|db, _| {
+            Box::pin(async {
+                let looked = timeout(PROBE_LIMIT, db.ping()).await;
+                Ok(looked.is_ok_and(|answer| answer.is_ok()))
+            })
+        })
+        .before_acquire(|db, _| {
+            Box::pin(async {
+                // An error would be a line in the log for each connection that a restart of the server has cut.
+                Ok(can_write(db, PROBE_LIMIT).await.unwrap_or(false))
+            })
+        })
+}
+
+/// A server that is there answers sooner, and whoever wants a connection waits no longer than `acquire_timeout`.
+const PROBE_LIMIT: Duration = Duration::from_secs(1);
+
+/// Whether this connection leads to a server that can be written to. One that stays silent for so long is an error.
+pub(crate) async fn can_write(db: &mut PgConnection, limit: Duration) -> Result<bool, sqlx::Error> {
+    // Also `on` in recovery. In one message: a pooler knows no prepared statement.
+    let asked = sqlx::raw_sql("show transaction_read_only").fetch_one(db);
+    let answer = timeout(limit, asked).await.map_err(|_| timed_out())??;
+    Ok(answer.try_get::<String, _>(0)? == "off")
+}
+
+/// A server that does not answer is as good as one that is away.
+pub(crate) fn timed_out() -> sqlx::Error {
+    sqlx::Error::Io(std::io::Error::new(
+        std::io::ErrorKind::TimedOut,
+        "the database does not answer",
+    ))
+}
+
 /// Ends the name of a pooled connection, by which a pool is known as one.
 const POOLED: &str = " (pooled)";
 

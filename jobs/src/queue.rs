@@ -16,8 +16,8 @@
 //! Its running jobs keep their lease, then any worker's sweep makes them ready again with the attempt charged.
 //!
 //! Read next: `migrations/*_create_jobs.sql`, then `pump.rs` (claims and acks), `slots.rs`, `settle.rs` (every other end),
-//! `governed.rs` (pauses, limits, rates, turns), `clock.rs`, `heartbeat.rs`, `sweep.rs` (rescue and promotion), `vacuum.rs`,
-//! `wake.rs` (no lost wake-up), `periodic.rs`, `apalis.rs`.
+//! `governed.rs` (pauses, limits, rates, turns), `park.rs`, `clock.rs`, `heartbeat.rs`, `sweep.rs` (rescue and promotion),
+//! `vacuum.rs`, `wake.rs` (no lost wake-up), `listen.rs`, `periodic.rs`, `apalis.rs`.
 
 use std::fmt;
 
@@ -41,6 +41,8 @@ mod inspect;
 mod keys;
 mod lane;
 mod link;
+mod listen;
+mod park;
 mod periodic;
 mod prune;
 mod pump;
@@ -74,6 +76,8 @@ pub(crate) use fence::{complete_in, complete_in as complete, fence};
 pub(crate) use governed::{hold_back, let_speak};
 pub(crate) use heartbeat::Heartbeat;
 pub(crate) use keys::{live_by_key, withdraw};
+pub(crate) use listen::listen_forever;
+pub(crate) use park::park_forever;
 pub(crate) use periodic::{Timetable, tick_forever};
 pub(crate) use pump::Pump;
 pub(crate) use room::Room;
@@ -81,7 +85,6 @@ pub(crate) use settle::{Ending, Settler, requeue};
 pub(crate) use slots::{Assignment, Slots};
 pub(crate) use sweep::{promote_forever, rescue_expired, sweep_forever};
 pub(crate) use vacuum::vacuum_forever;
-pub(crate) use wake::listen_forever;
 
 /// `jobs.id`.
 #[derive(

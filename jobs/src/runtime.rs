@@ -18,7 +18,8 @@ use crate::{
     job::Queue,
     queue::{
         Assignment, Ending, Engine, Heartbeat, Interruption, Pump, Rates, Room, Settler, Timetable, Timing,
-        attend, listen_forever, promote_forever, sample_forever, sweep_forever, tick_forever, vacuum_forever,
+        attend, listen_forever, park_forever, promote_forever, sample_forever, sweep_forever, tick_forever,
+        vacuum_forever,
     },
 };
 
@@ -50,6 +51,8 @@ pub struct WorkerOptions {
     pub sweep: Duration,
     /// Between looks for jobs when no wake-up came.
     pub poll: Duration,
+    /// Be woken by LISTEN and NOTIFY. If not, jobs are found by polling alone, and nobody notifies for this worker.
+    pub wake: bool,
     /// After the soft stop, how long running jobs may go on before they are handed back.
     pub grace: Duration,
     /// How fast jobs of some queues may start, over all workers: each must be given the same.
@@ -66,6 +69,7 @@ impl Default for WorkerOptions {
             beat: Duration::from_secs(5),
             sweep: Duration::from_secs(5),
             poll: Duration::from_secs(1),
+            wake: true,
             grace: Duration::from_secs(25),
             rates: Vec::new(),
         }
@@ -107,7 +111,7 @@ impl Worker {
     }
 
     /// A worker for the kinds of `registry`, on the database behind `pool`; its engine opens connections of its own,
-    /// one for each queue (two where it prefetches) and up to six more. To be called within a runtime.
+    /// one for each queue (two where it prefetches) and up to eight more. To be called within a runtime.
     pub fn with_registry(
         pool: &PgPool,
         registry: Registry,
@@ -156,7 +160,7 @@ impl Worker {
             sweep: options.sweep,
             poll: options.poll,
         };
-        let engine = Arc::new(Engine::new(&options.name, timing, pool));
+        let engine = Arc::new(Engine::new(&options.name, timing, options.wake, pool));
         Ok(Self {
             timetable: Timetable::new(registry.periodic())?,
             registry: Arc::new(registry),
@@ -225,18 +229,25 @@ impl Worker {
     fn duties(&self, timetable: Timetable) -> JoinSet<()> {
         let mut duties = JoinSet::new();
         let known = self.registry.known();
-        if self.engine.pooled {
+        if self.engine.wakes {
+            duties.spawn(listen_forever(Arc::clone(&self.engine)));
+        } else {
+            let why = if self.engine.pooled {
+                "Behind a transaction pooler"
+            } else {
+                "With queue.wake = false"
+            };
             info!(
-                "Behind a transaction pooler nobody can wake this worker: it looks for jobs every {:?}",
+                "{why} nobody can wake this worker: it looks for jobs every {:?}",
                 self.options.poll
             );
-        } else {
-            duties.spawn(listen_forever(Arc::clone(&self.engine)));
         }
         duties.spawn(promote_forever(Arc::clone(&self.engine)));
         duties.spawn(sample_forever(Arc::clone(&self.engine)));
         duties.spawn(tick_forever(Arc::clone(&self.engine), timetable));
         duties.spawn(vacuum_forever(Arc::clone(&self.engine)));
+        let queues = self.options.slots.iter().map(|(queue, _)| *queue).collect();
+        duties.spawn(park_forever(Arc::clone(&self.engine), queues, known.clone()));
         duties.spawn(sweep_forever(
             Arc::clone(&self.engine),
             known,

@@ -98,6 +98,7 @@ pub async fn main(args: Args) -> Result<(), Failure> {
         beat: lease / 10,
         sweep: Duration::from_millis(args.sweep),
         poll: Duration::from_millis(args.poll),
+        wake: true,
         grace,
         rates: Vec::new(),
     };

@@ -70,7 +70,7 @@ fn id(text: &str) -> Result<Uuid, &'static str> {
 /// Runs the verb.
 pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
     let settings = given.load::<OpsSettings>()?;
-    let database = connect::database(&settings.database, "avatars").await?;
+    let database = connect::readable_database(&settings.database, "avatars").await?;
     match verb {
         Verb::Status { id, json } => {
             let view = Reader::new(database.pool().clone())

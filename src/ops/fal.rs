@@ -35,7 +35,7 @@ Examples:
 pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
     let Verb::Account { json } = verb;
     let settings = given.load::<OpsSettings>()?;
-    let database = connect::database(&settings.database, "fal").await?;
+    let database = connect::readable_database(&settings.database, "fal").await?;
     let parked = Reader::new(database.pool().clone())
         .fal_parked()
         .await

@@ -30,7 +30,7 @@ pub(super) async fn operator_and_reader(given: &Given, verb: &str) -> Result<(Op
     // For the roles, and for `aisha config check`.
     settings.log.warnings.clear();
     telemetry::start_logging(&settings.log)?;
-    let database = connect::database(&settings.database, verb).await?;
+    let database = connect::readable_database(&settings.database, verb).await?;
     let pool = database.pool();
     Ok((Operator::new(pool.clone()), Reader::new(pool.clone())))
 }

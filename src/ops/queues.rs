@@ -154,7 +154,7 @@ struct Outcome<'a> {
 pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
     let settings = given.load::<OpsSettings>()?;
     let user = given.environment.get("USER").cloned();
-    let database = connect::database(&settings.database, "queues").await?;
+    let database = connect::readable_database(&settings.database, "queues").await?;
     let controls = Controls::new(database.pool().clone());
     match verb {
         Verb::List { json } => list(&controls, json).await,

@@ -119,7 +119,7 @@ impl Which {
 /// Runs the verb.
 pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
     let settings = given.load::<OpsSettings>()?;
-    let database = connect::database(&settings.database, "webhooks").await?;
+    let database = connect::readable_database(&settings.database, "webhooks").await?;
     let pool = database.pool().clone();
     match verb {
         Verb::List { which, json } => {

@@ -320,6 +320,8 @@ pub struct QueueSettings {
     pub grace: Duration,
     /// Between looks without a wake-up.
     pub poll: Duration,
+    /// Whether there are wake-ups (LISTEN and NOTIFY) at all.
+    pub wake: bool,
 }
 
 impl QueueSettings {
@@ -329,6 +331,7 @@ impl QueueSettings {
         let sweep = from.duration("queue.sweep", 100 * MILLISECOND..=5 * MINUTE);
         let grace = grace(from);
         let poll = from.duration("queue.poll", 50 * MILLISECOND..=MINUTE);
+        let wake = from.truth("queue.wake");
         let (lease, beat) = (lease?, beat?);
         if beat * 3 > lease {
             let what = format!(
@@ -348,6 +351,7 @@ impl QueueSettings {
             sweep: sweep?,
             grace: grace?,
             poll: poll?,
+            wake: wake?,
         })
     }
 }

@@ -19,7 +19,10 @@ use std::{
 };
 
 use axum::{Json, Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
-use jobs::{database::Database, schema};
+use jobs::{
+    database::{Database, DatabaseError},
+    schema,
+};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{net::TcpListener, sync::Mutex, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -151,18 +154,36 @@ impl Health {
         problems
     }
 
-    async fn look(&self) -> Vec<String> {
-        let mut problems = Vec::new();
-        match timeout(PATIENCE, schema::pending(&self.database)).await {
-            Ok(Ok(pending)) if pending.is_empty() => {}
-            Ok(Ok(pending)) => problems.push(format!(
+    async fn look_at_database(&self) -> Option<String> {
+        match self.database.writable().await {
+            Ok(()) => {}
+            // A server that a failover has left behind answers, and takes nothing in.
+            Err(error @ (DatabaseError::Standby | DatabaseError::ReadOnly)) => {
+                debug!("Not ready: {error}");
+                return Some("database: it cannot be written to".to_owned());
+            }
+            Err(error) => {
+                debug!("Not ready: {error}");
+                return Some("database: it does not answer as it should".to_owned());
+            }
+        }
+        match schema::pending(&self.database).await {
+            Ok(pending) if pending.is_empty() => None,
+            Ok(pending) => Some(format!(
                 "migrations: {} pending, run `aisha migrate`",
                 pending.len()
             )),
-            Ok(Err(error)) => {
+            Err(error) => {
                 debug!("Not ready: {error}");
-                problems.push("database: it does not answer as it should".to_owned());
+                Some("database: it does not answer as it should".to_owned())
             }
+        }
+    }
+
+    async fn look(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        match timeout(PATIENCE, self.look_at_database()).await {
+            Ok(problem) => problems.extend(problem),
             Err(_) => problems.push(format!("database: no answer within {PATIENCE:?}")),
         }
         for check in &self.checks {

@@ -17,10 +17,15 @@ use tokio::time::sleep;
 use tracing::debug;
 
 use super::{Engine, JobState, backoff::jittered, governed::silences};
-use crate::{database::single, job::Queue};
+use crate::{
+    database::{single, within},
+    job::Queue,
+};
 
 /// Between the end of a sample and the next.
 const PAUSE: Duration = Duration::from_secs(5);
+/// Many millions of jobs are counted sooner; a connection that went silent never answers.
+const LONGEST: Duration = Duration::from_mins(5);
 /// The pause in samples.
 const AT_LEAST: u32 = 20;
 
@@ -31,7 +36,7 @@ pub(crate) async fn sample_forever(engine: Arc<Engine>) {
     loop {
         sleep(jittered(pause)).await;
         let begun = Instant::now();
-        if let Err(error) = sample(&engine.pool, &mut shown).await {
+        if let Err(error) = within(LONGEST, sample(&engine.pool, &mut shown)).await {
             debug!("The depth of the queues could not be sampled: {error}");
         }
         pause = PAUSE.max(begun.elapsed() * AT_LEAST);
@@ -71,8 +76,13 @@ async fn sample(pool: &PgPool, shown: &mut HashSet<Shown>) -> Result<(), sqlx::E
     let rows = sqlx::query_file!("src/queue/sql/depth.sql")
         .fetch_all(&mut *db)
         .await?;
+    // Of the whole server: above half of it nobody is woken any more (`queue_wake`).
+    let notify_queue = sqlx::query_scalar!(r#"select pg_notification_queue_usage() as "usage!""#)
+        .fetch_one(&mut *db)
+        .await?;
     let silences = silences(&mut db).await?;
     db.commit().await?;
+    gauge!("aisha_notify_queue_usage").set(notify_queue);
     let mut silent = Queue::ALL.map(|_| (0.0_f64, 0_i64));
     for silence in silences {
         if let Ok(queue) = silence.queue.parse::<Queue>() {

@@ -41,9 +41,13 @@ pub(crate) struct Engine {
     pub held: Held,
     /// Something was scheduled here that may be due before the promoter looks again.
     pub due_soon: Notify,
-    options: PgConnectOptions,
-    /// Behind a pooler in transaction mode: polls, since nobody can wake it.
+    pub(super) options: PgConnectOptions,
+    /// Behind a pooler in transaction mode.
     pub pooled: bool,
+    /// Whether it can be woken by NOTIFY: not behind such a pooler, and not if the settings say so. Else it polls.
+    pub wakes: bool,
+    /// A connection of ours listens now. Nobody is told that we sleep while none does.
+    pub listening: AtomicBool,
     boot: u64,
     claims: AtomicU64,
     signals: [Signals; Queue::ALL.len()],
@@ -60,15 +64,20 @@ pub(crate) struct Signals {
 
 impl Engine {
     /// For the database that `pool` is connected to. Connects to nothing yet.
-    pub(crate) fn new(name: &str, timing: Timing, pool: &PgPool) -> Self {
+    pub(crate) fn new(name: &str, timing: Timing, wake: bool, pool: &PgPool) -> Self {
         let (boot, _) = Uuid::new_v4().as_u64_pair();
         let worker = format!("{name}-{boot:016x}");
         let options = pool.connect_options().as_ref().clone();
         let options = database::renamed(options, &format!("aisha {worker}"));
         let pooled = database::are_pooled(&options);
+        let options = if pooled {
+            options
+        } else {
+            database::session(options)
+        };
         Self {
             timing,
-            pool: PgPoolOptions::new()
+            pool: database::checked(PgPoolOptions::new())
                 .max_connections(4)
                 .acquire_timeout(timing.lease)
                 .connect_lazy_with(options.clone()),
@@ -84,6 +93,8 @@ impl Engine {
                 )
             },
             pooled,
+            wakes: wake && !pooled,
+            listening: AtomicBool::new(false),
             boot,
             claims: AtomicU64::new(0),
             signals: Default::default(),

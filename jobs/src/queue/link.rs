@@ -7,6 +7,8 @@ use std::time::Duration;
 use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, postgres::PgConnectOptions};
 use tokio::time::timeout;
 
+pub(super) use crate::database::timed_out;
+
 /// See the module.
 pub(super) struct Link {
     options: PgConnectOptions,
@@ -63,12 +65,4 @@ impl Link {
         self.clean = true;
         Ok(())
     }
-}
-
-/// A server that does not answer is as good as one that is away.
-pub(super) fn timed_out() -> sqlx::Error {
-    sqlx::Error::Io(std::io::Error::new(
-        std::io::ErrorKind::TimedOut,
-        "the database does not answer",
-    ))
 }

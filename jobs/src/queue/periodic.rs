@@ -24,7 +24,7 @@ use tracing::{info, warn};
 
 use super::{Engine, backoff::Backoff};
 use crate::{
-    database::{self, single},
+    database::{self, single, within},
     enqueue::{EnqueueError, Enqueued, enqueue},
     job::Job,
     trace::{self, TraceContext},
@@ -215,7 +215,7 @@ impl Timetable {
 pub(crate) async fn tick_forever(engine: Arc<Engine>, timetable: Timetable) {
     let mut backoff = Backoff::new();
     loop {
-        let wait = match tick_all(&engine, &timetable).await {
+        let wait = match within(engine.timing.lease, tick_all(&engine, &timetable)).await {
             Ok(next) => {
                 backoff.reset();
                 next.min(engine.timing.sweep)

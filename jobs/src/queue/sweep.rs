@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     chaos::{Sabotage, sabotaged},
-    database::{self, single},
+    database::{self, single, within},
     job::{DeadReason, JobError},
 };
 
@@ -32,7 +32,12 @@ pub(crate) async fn sweep_forever(engine: Arc<Engine>, known: Known, undertaker:
     let mut clock = DatabaseClock::default();
     loop {
         sleep(jittered(engine.timing.sweep)).await;
-        if let Err(error) = sweep(&engine, &known, undertaker.as_ref(), &mut clock).await {
+        if let Err(error) = within(
+            engine.timing.lease * 4,
+            sweep(&engine, &known, undertaker.as_ref(), &mut clock),
+        )
+        .await
+        {
             warn!("A sweep failed, the next one goes on: {error}");
             // The database was away, for all workers: let them beat first, or their live jobs look dead.
             sleep(engine.timing.beat).await;
@@ -167,7 +172,7 @@ fn is_contention(error: &sqlx::Error) -> bool {
 pub(crate) async fn promote_forever(engine: Arc<Engine>) {
     let mut backoff = Backoff::new();
     loop {
-        let wait = match promote(&engine.pool).await {
+        let wait = match within(engine.timing.lease, promote(&engine.pool)).await {
             Ok(wait) => {
                 backoff.reset();
                 wait.map_or(engine.timing.poll, |wait| wait.min(engine.timing.poll))

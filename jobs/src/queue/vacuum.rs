@@ -8,16 +8,21 @@
 //! A slow queue never comes here: up to [`DEAD_ROWS`] the server's own pace is good enough. If the process dies in a
 //! vacuum, the server ends it one way or the other, and nothing depends on it.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
 use super::{Engine, backoff::jittered};
-use crate::database::single;
+use crate::database::{single, within};
 
 /// So many are walked past in about half a millisecond.
 const DEAD_ROWS: f64 = 100_000.0;
+/// A connection that went silent never answers.
+const LONGEST: Duration = Duration::from_hours(1);
 /// The pause in vacuums: a table that takes long, or whose dead rows some old snapshot holds, is not vacuumed again and
 /// again.
 const AT_LEAST: u32 = 10;
@@ -28,7 +33,7 @@ pub(crate) async fn vacuum_forever(engine: Arc<Engine>) {
     loop {
         sleep(jittered(pause)).await;
         let begun = Instant::now();
-        match vacuum_if_due(&engine).await {
+        match within(LONGEST, vacuum_if_due(&engine)).await {
             Ok(false) => {}
             Ok(true) => debug!("Vacuumed the table of jobs in {:?}", begun.elapsed()),
             Err(error) => warn!("The table of jobs could not be vacuumed, trying again: {error}"),
@@ -50,6 +55,10 @@ async fn vacuum_if_due(engine: &Engine) -> Result<bool, sqlx::Error> {
     let mut db = engine.pool.acquire().await?;
     // A worker that stops does not wait for the end of it.
     db.close_on_drop();
+    // A role's own limit is for people's queries: it would end every vacuum of a large table, for ever.
+    sqlx::raw_sql("set statement_timeout = 0")
+        .execute(&mut *db)
+        .await?;
     // Never cut off at the end: that asks for a lock against everybody.
     sqlx::raw_sql("vacuum (skip_locked, index_cleanup on, truncate off) jobs")
         .execute(&mut *db)

@@ -4,22 +4,19 @@
 //! finds nothing to claim announces itself there, waits until no transaction is open that looked before, looks once
 //! more, and only then relies on being woken. The row stands while the worker is lightly loaded, so that this costs
 //! nothing between two jobs; it is withdrawn when the worker is busy for a while. What goes wrong with any of it
-//! costs at most one `poll` of delay.
+//! costs at most one `poll` of delay. Who hears the NOTIFY: `listen.rs`.
 
 use std::{
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
-use sqlx::postgres::PgListener;
 use tokio::{task::JoinHandle, time::sleep};
-use tracing::{debug, warn};
+use tracing::debug;
 
-use super::{Engine, backoff::Backoff};
-use crate::job::Queue;
+use super::Engine;
+use crate::{database::within, job::Queue};
 
-/// What `queue_wake` notifies on; the payload is the queue.
-const CHANNEL: &str = "aisha_jobs";
 /// The first key of the queues' advisory locks, as in `queue_wake`.
 const LOCKS: i32 = 1_634_300_776;
 
@@ -47,7 +44,7 @@ impl Sleeper {
     /// There was nothing more to claim and a slot is free: be woken from now on.
     pub(super) fn announce(&mut self) {
         self.idle = Instant::now();
-        if self.engine.pooled {
+        if !self.engine.listening.load(Ordering::Acquire) {
             return; // No notification would reach us.
         }
         if self
@@ -76,7 +73,7 @@ impl Sleeper {
 
     /// Nobody needs to wake this worker any more. A row that stays after an error is swept when it expires.
     pub(super) async fn withdraw(&self) {
-        if self.engine.pooled {
+        if !self.engine.wakes {
             return;
         }
         let (queue, worker) = (self.queue.as_str(), &self.engine.worker);
@@ -85,9 +82,8 @@ impl Sleeper {
             queue,
             worker
         )
-        .execute(&self.engine.pool)
-        .await;
-        if let Err(error) = gone {
+        .execute(&self.engine.pool);
+        if let Err(error) = within(Duration::from_secs(2), gone).await {
             debug!(queue, "Could not withdraw from the sleepers of {queue}: {error}");
         }
     }
@@ -112,11 +108,11 @@ async fn announce(engine: Arc<Engine>, queue: Queue) {
 async fn become_visible(engine: &Engine, queue: Queue) -> Result<(), sqlx::Error> {
     let lease = engine.timing.lease.as_secs_f64();
     let look = &engine.signals(queue).look;
-    sqlx::query_file!("src/queue/sql/announce.sql", queue.as_str(), engine.worker, lease)
-        .execute(&engine.pool)
-        .await?;
+    let announce = sqlx::query_file!("src/queue/sql/announce.sql", queue.as_str(), engine.worker, lease)
+        .execute(&engine.pool);
+    within(engine.timing.lease, announce).await?;
     look.notify_one();
-    while !pass_barrier(engine, queue).await? {
+    while !within(engine.timing.lease, pass_barrier(engine, queue)).await? {
         look.notify_one();
         sleep(Duration::from_millis(200)).await;
     }
@@ -150,33 +146,4 @@ pub(super) fn is_lock_timeout(error: &sqlx::Error) -> bool {
         .as_database_error()
         .and_then(sqlx::error::DatabaseError::code)
         .is_some_and(|code| code == "55P03")
-}
-
-/// Passes wake-ups on to the queues, over any number of lost connections.
-pub(crate) async fn listen_forever(engine: Arc<Engine>) {
-    let mut backoff = Backoff::new();
-    loop {
-        if let Err(error) = listen(&engine, &mut backoff).await {
-            warn!("Listening for new jobs failed ({error}); polling until it works again");
-            sleep(backoff.next()).await;
-        }
-    }
-}
-
-async fn listen(engine: &Engine, backoff: &mut Backoff) -> Result<(), sqlx::Error> {
-    let mut listener = PgListener::connect_with(&engine.pool).await?;
-    listener.listen(CHANNEL).await?;
-    backoff.reset();
-    loop {
-        // Also first of all: what was sent while nobody listened.
-        for queue in Queue::ALL {
-            engine.signals(queue).look.notify_one();
-        }
-        while let Some(notification) = listener.try_recv().await? {
-            if let Ok(queue) = notification.payload().parse() {
-                engine.signals(queue).look.notify_one();
-            }
-        }
-        // The connection was lost; the next receive opens another.
-    }
 }

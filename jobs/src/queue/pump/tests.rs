@@ -8,7 +8,7 @@ use crate::queue::Timing;
 
 const HOUR: Duration = Duration::from_hours(1);
 
-/// Never connects to anything: the pump has nothing to claim and, behind a pooler, nobody to announce itself to.
+/// Never connects to anything: the pump has nothing to claim and nobody to announce itself to.
 fn engine() -> Arc<Engine> {
     let timing = Timing {
         lease: HOUR,
@@ -17,9 +17,7 @@ fn engine() -> Arc<Engine> {
         poll: HOUR,
     };
     let nowhere = PgPoolOptions::new().connect_lazy_with(PgConnectOptions::new());
-    let mut engine = Engine::new("test", timing, &nowhere);
-    engine.pooled = true;
-    Arc::new(engine)
+    Arc::new(Engine::new("test", timing, false, &nowhere))
 }
 
 /// An idle worker that a SIGTERM found between these two steps slept on until its next poll, or to the end of its grace

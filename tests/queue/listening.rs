@@ -1,0 +1,118 @@
+//! Q25: a wake-up connection that went silent is replaced, a full NOTIFY queue fails nobody, and the queue goes without.
+
+use std::time::Duration;
+
+use jobs::{enqueue::enqueue, queue::JobState, runtime::WorkerOptions, testing::Probe};
+use sqlx::{
+    Connection as _, PgConnection,
+    postgres::{PgListener, PgPoolOptions},
+};
+
+use super::{Running, asleep, done_at_once, options, probe, reaches, short_lived};
+use crate::support::{Db, Proxy};
+
+/// The worker does not poll. The first job after the silence is found by the look that comes with the new listener, the
+/// others only because they are heard of.
+#[tokio::test(flavor = "multi_thread")]
+async fn q25_a_listener_that_went_silent_is_replaced() {
+    let db = Db::new().await;
+    let proxy = Proxy::before(db.url()).await;
+    let pool = PgPoolOptions::new().connect(&proxy.url()).await.unwrap();
+    let worker = Running::start(&pool, done_at_once(&pool), short_lived(2));
+    // No sleep is announced before somebody listens.
+    asleep(&db.pool).await;
+    for round in 0..2 {
+        proxy.silence();
+        for n in 0..3 {
+            let job = probe(&db.pool, &format!("{round}/{n}")).await;
+            reaches(&db.pool, job, JobState::Done).await;
+        }
+    }
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn q25_a_queue_without_wake_ups_polls_and_nobody_is_notified_for_it() {
+    let db = Db::new().await;
+    let mut ears = PgListener::connect_with(&db.pool).await.unwrap();
+    ears.listen("aisha_jobs").await.unwrap();
+    let deaf = WorkerOptions {
+        wake: false,
+        poll: Duration::from_millis(100),
+        ..options(2)
+    };
+    let worker = Running::start(&db.pool, done_at_once(&db.pool), deaf);
+    for n in 0..5 {
+        let job = probe(&db.pool, &n.to_string()).await;
+        reaches(&db.pool, job, JobState::Done).await;
+    }
+    let listening: i64 = sqlx::query_scalar(
+        "select count(*) from pg_stat_activity
+          where datname = current_database() and query ilike 'listen %' and application_name like 'aisha %'",
+    )
+    .fetch_one(&db.pool)
+    .await
+    .unwrap();
+    assert_eq!(listening, 0);
+    sqlx::query("select pg_notify('aisha_jobs', 'the end')")
+        .execute(&db.pool)
+        .await
+        .unwrap();
+    assert_eq!(ears.recv().await.unwrap().payload(), "the end");
+    worker.stop().await;
+}
+
+/// The server's queue of notifications holds 8 GB; the limit is lowered instead of filling it.
+#[tokio::test(flavor = "multi_thread")]
+async fn q25_above_the_limit_of_the_notify_queue_enqueues_commit_and_polling_finds_the_jobs() {
+    let db = Db::new().await;
+    // Whoever has listened and sits in a transaction holds the end of the queue.
+    let mut sitting = PgConnection::connect(db.url()).await.unwrap();
+    for statement in ["listen something", "begin; select 1"] {
+        sqlx::raw_sql(statement).execute(&mut sitting).await.unwrap();
+    }
+    let mut filling = PgConnection::connect(db.url()).await.unwrap();
+    sqlx::query("select pg_notify('something', n || repeat('x', 7000)) from generate_series(1, 100) n")
+        .execute(&mut filling)
+        .await
+        .unwrap();
+    let usage: f64 = sqlx::query_scalar("select pg_notification_queue_usage()")
+        .fetch_one(&mut filling)
+        .await
+        .unwrap();
+    assert!(usage > 0.000_001, "{usage}");
+    let mut ears = PgListener::connect_with(&db.pool).await.unwrap();
+    ears.listen("aisha_jobs").await.unwrap();
+    sqlx::query("insert into queue_sleepers values ('upkeep', 'somebody', now() + interval '1 h')")
+        .execute(&db.pool)
+        .await
+        .unwrap();
+    let woken = async |limit: &str| {
+        let mut tx = db.pool.begin().await.unwrap();
+        let set = format!("set local aisha.notify_limit = '{limit}'");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(set))
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+        enqueue(&mut tx, &Probe::new(limit)).await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    woken("0.000001").await;
+    // Without a word of it, as above half; then as it is by default.
+    sqlx::query("select pg_notify('aisha_jobs', 'after the first')")
+        .execute(&db.pool)
+        .await
+        .unwrap();
+    woken("").await;
+    for expected in ["after the first", "upkeep"] {
+        assert_eq!(ears.recv().await.unwrap().payload(), expected);
+    }
+    let polling = WorkerOptions {
+        poll: Duration::from_millis(100),
+        ..options(2)
+    };
+    let worker = Running::start(&db.pool, done_at_once(&db.pool), polling);
+    super::all_ended(&db.pool).await;
+    worker.stop().await;
+    drop(sitting);
+}
