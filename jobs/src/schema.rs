@@ -3,6 +3,9 @@
 //! # Must stay true
 //! * Several `aisha migrate` at once apply each migration once — `migrations_that_run_at_once_apply_once`
 //! * A newer schema than ours is no error: during a release the old binary runs on it (expand, then contract).
+//! * A migration that waits for a lock holds the queue up for [`LOCK_WAIT`] at a time —
+//!   `a_migration_that_waits_for_a_reader_lets_the_queue_go_on_and_names_it`. Whoever wants the table after it waits
+//!   behind it, claims and heartbeats too; so it gives up, lets them pass, and tries again.
 //!
 //! # If we die
 //! A migration and its row in `_sqlx_migrations` commit together; the session's lock goes with the session.
@@ -10,9 +13,11 @@
 use std::{collections::HashMap, sync::LazyLock, time::Duration};
 
 use sqlx::{
-    PgConnection,
-    migrate::{Migrate, MigrateError, Migrator},
+    AssertSqlSafe, PgConnection, PgPool,
+    migrate::{Migrate, MigrateError, Migration as File, Migrator},
 };
+use tokio::time::sleep;
+use tracing::{info, warn};
 
 use crate::database::{Database, single, words_of};
 
@@ -27,6 +32,12 @@ const TABLE: &str = "_sqlx_migrations";
 /// Any number that nobody else locks by: "aisha" in ASCII.
 const LOCK: i64 = 0x0061_6973_6861;
 const LOCK_RETRY: Duration = Duration::from_millis(200);
+/// For so long a migration waits for a lock: far below `queue.lease`, so that no worker loses what it runs.
+const LOCK_WAIT: Duration = Duration::from_secs(2);
+/// Between two tries: longer than a try, so that the queue catches up.
+const LOCK_PAUSE: Duration = Duration::from_secs(3);
+/// After so long a try looks for whom it waits; soon enough to find them before it gives up.
+const LOOK_AFTER: Duration = Duration::from_secs(1);
 
 /// One file of `migrations/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,17 +68,123 @@ pub async fn pending(database: &Database) -> Result<Vec<Migration>, SchemaError>
     pending_on(&mut connection).await
 }
 
-/// Applies what is pending and says what that was. Waits while another process does the same.
+/// Applies what is pending and says what that was. Waits while another process does the same, and as long as somebody
+/// has a table locked that a migration changes; who that is, is logged.
 ///
 /// Needs a session of its own for its lock: connect to the server directly, not through PgBouncer.
 pub async fn migrate(database: &Database) -> Result<Vec<Migration>, SchemaError> {
     let mut connection = database.pool().acquire().await?.detach();
     lock(&mut connection).await?;
     let pending = pending_on(&mut connection).await?;
-    MIGRATOR.run(&mut connection).await.map_err(SchemaError::Failed)?;
+    // A role's own limit is for people's queries, and would end a long migration each time.
+    sqlx::query!("select set_config('statement_timeout', '0', false)")
+        .fetch_one(&mut connection)
+        .await?;
+    connection
+        .ensure_migrations_table(TABLE)
+        .await
+        .map_err(SchemaError::Failed)?;
+    for file in MIGRATOR.iter() {
+        if pending.iter().any(|migration| migration.version == file.version) {
+            apply(database.pool(), &mut connection, file).await?;
+        }
+    }
     // The lock goes with the session.
     sqlx::Connection::close(connection).await?;
     Ok(pending)
+}
+
+/// Applies one migration, in as many tries as it takes to get its locks.
+async fn apply(pool: &PgPool, connection: &mut PgConnection, file: &File) -> Result<(), SchemaError> {
+    // One without a transaction makes an index beside all that goes on: it waits for others, and nobody for it.
+    let wait = if file.no_tx { 0 } else { LOCK_WAIT.as_millis() };
+    let pid = sqlx::query_scalar!(
+        r#"select pg_backend_pid() as "pid!" from set_config('lock_timeout', $1, false)"#,
+        wait.to_string()
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    if file.no_tx {
+        drop_unfinished_indexes(connection).await?;
+    }
+    loop {
+        let tried = {
+            let apply = connection.apply(TABLE, file);
+            tokio::pin!(apply);
+            tokio::select! {
+                tried = &mut apply => tried,
+                () = sleep(LOOK_AFTER) => {
+                    name_the_holders(pool, pid, file).await;
+                    apply.await
+                }
+            }
+        };
+        match tried {
+            Ok(_) => return Ok(()),
+            Err(error) if is_lock_timeout(&error) => {
+                info!(
+                    "Migration {} did not get its lock within {LOCK_WAIT:?}: the queue goes on for {LOCK_PAUSE:?}, then it is tried again",
+                    file.version
+                );
+                sleep(LOCK_PAUSE).await;
+            }
+            Err(error) => return Err(SchemaError::Failed(error)),
+        }
+    }
+}
+
+/// Says whom the migration in session `pid` waits for, so that somebody can end it.
+async fn name_the_holders(pool: &PgPool, pid: i32, file: &File) {
+    let holders = sqlx::query!(
+        r#"select a.pid as "pid!", coalesce(nullif(a.application_name, ''), a.usename::text, a.backend_type) as name,
+                  coalesce(a.state, a.backend_type) as state, left(regexp_replace(a.query, '\s+', ' ', 'g'), 100) as query,
+                  extract(epoch from clock_timestamp() - coalesce(a.xact_start, a.backend_start))::float8 as seconds
+             from unnest(pg_blocking_pids($1)) as b (pid)
+             join pg_stat_activity a on a.pid = b.pid"#,
+        pid
+    )
+    .fetch_all(pool)
+    .await;
+    // Not worth an error: the migration itself will tell if the database is away.
+    for holder in holders.unwrap_or_default() {
+        warn!(
+            "Migration {} waits for the session with pid {} ({}; {} for {:.0} s; {}). `select pg_terminate_backend({})` ends it",
+            file.version,
+            holder.pid,
+            holder.name.unwrap_or_default(),
+            holder.state.unwrap_or_default(),
+            holder.seconds.unwrap_or_default(),
+            holder.query.unwrap_or_default(),
+            holder.pid,
+        );
+    }
+}
+
+/// An index that was being made beside the traffic when its migration died is in the way of the next try, and of no use.
+async fn drop_unfinished_indexes(connection: &mut PgConnection) -> Result<(), SchemaError> {
+    let unfinished = sqlx::query_scalar!(
+        r#"select format('drop index concurrently %s', indexrelid::regclass) as "drop!"
+             from pg_index where not indisvalid and indrelid = to_regclass('jobs')"#
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    for drop in unfinished {
+        sqlx::raw_sql(AssertSqlSafe(drop))
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+/// `55P03 lock_not_available`.
+fn is_lock_timeout(error: &MigrateError) -> bool {
+    let (MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = error else {
+        return false;
+    };
+    error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code)
+        .is_some_and(|code| code == "55P03")
 }
 
 async fn lock(connection: &mut PgConnection) -> Result<(), SchemaError> {
