@@ -70,10 +70,15 @@ impl Options {
         self
     }
 
-    /// Instead of the kind's own priority. Higher goes first.
+    /// Instead of the kind's own priority. Higher goes first; the lowest number there is counts as the one above it, since
+    /// it marks parked jobs.
     #[must_use]
     pub const fn priority(mut self, priority: i16) -> Self {
-        self.priority = Some(priority);
+        self.priority = Some(if priority == i16::MIN {
+            i16::MIN + 1
+        } else {
+            priority
+        });
         self
     }
 

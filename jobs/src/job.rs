@@ -121,7 +121,12 @@ impl Policy {
     /// Rank within the queue.
     #[must_use]
     pub const fn priority(mut self, priority: i16) -> Self {
-        self.priority = priority;
+        // The lowest of all marks parked jobs.
+        self.priority = if priority == i16::MIN {
+            i16::MIN + 1
+        } else {
+            priority
+        };
         self
     }
 

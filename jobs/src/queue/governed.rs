@@ -1,14 +1,16 @@
 //! Claims from a queue that is paused, limited, held to a rate, or whose jobs take turns (Q14, K7).
 //!
 //! The fast claim (`exchange.rs`) looks whether its queue is governed, claims nothing if so, and says it; then this
-//! claim follows, under the same token. What it does stands at `queue_claim()` in `migrations/*_govern_queues.sql`:
-//! one call, serialised per queue by the row lock of `queue_controls`.
+//! claim follows, under the same token. What it does stands at `queue_claim_step()` in
+//! `migrations/*_bound_governed_claims.sql`: one call, serialised per queue by the row lock of `queue_controls`. A call
+//! walks past a bounded number of keys that must wait; the next one goes on from there, until the walk came round.
 //!
 //! # Must stay true
 //! * never more run than the limit, whoever races           — `q14_two_workers_never_run_more_than_the_limit`
 //! * a pause holds from the next claim statement on         — `q14_a_pause_stops_claims_on_all_workers_and_what_runs_goes_on`
 //! * keys take turns; one that must wait delays no other    — `q14_a_key_out_of_its_rate_delays_no_other`
 //! * and is skipped whatever waits in it                    — `q14_a_key_at_its_limit_is_skipped_without_walking_its_jobs`
+//! * ten thousand such keys cost a claim no more than five hundred — `q26_keys_that_must_wait_are_walked_in_bounded_steps`
 //! * waiting for a limit, a rate or a turn costs no attempt: such a job is not claimed
 //! * who was refused looks again when a place is free: the worker whose job ended claims again, and wakes the others
 //!   if it leaves a place; who waits for a rate knows how long
@@ -64,7 +66,23 @@ pub(super) struct Governor {
     freed: bool,
     /// When a rate allows the next start.
     allowed_at: Option<Instant>,
+    /// Where the walk is that the last claim did not finish.
+    walk: Option<Walk>,
 }
+
+/// How far a walk from key to key has come.
+#[derive(Debug, Clone)]
+struct Walk {
+    /// The key that was looked at last; empty: the jobs without one.
+    at: String,
+    /// The walk ends where it comes past this key again, after the end of the keys.
+    mark: String,
+    /// It has come to the end of the keys.
+    wrapped: bool,
+}
+
+/// So many keys a claim walks past, and so many jobs it parks: a few milliseconds under the queue's lock.
+const STEPS: i32 = 500;
 
 impl Governor {
     pub(super) const fn new(queue: Queue, rates: Rates) -> Self {
@@ -74,6 +92,20 @@ impl Governor {
             active: false,
             freed: false,
             allowed_at: None,
+            walk: None,
+        }
+    }
+
+    /// The last claim did not see all keys: the next one is to come at once.
+    pub(super) const fn is_walking(&self) -> bool {
+        self.walk.is_some()
+    }
+
+    /// There may be something new at a key that the walk has passed: it goes once round from where it is.
+    pub(super) fn hear(&mut self) {
+        if let Some(walk) = &mut self.walk {
+            walk.mark.clone_from(&walk.at);
+            walk.wrapped = false;
         }
     }
 
@@ -96,18 +128,19 @@ impl Governor {
     }
 
     /// For the next statement, which may claim so many if its claim is governed: nothing is claimed ahead then.
-    pub(super) const fn rules(&mut self, places: usize) -> Rules {
+    pub(super) fn rules(&mut self, places: usize) -> Rules {
         let freed = self.freed;
         self.freed = false;
         Rules {
             rates: self.rates,
             places,
             freed,
+            walk: self.walk.take(),
         }
     }
 
     /// The statement's answer never came.
-    pub(super) const fn unheard(&mut self, rules: Rules) {
+    pub(super) const fn unheard(&mut self, rules: &Rules) {
         self.freed |= rules.freed;
     }
 
@@ -115,9 +148,18 @@ impl Governor {
     pub(super) fn learn(&mut self, governed: Option<Governed>) {
         let was_active = self.active;
         self.active = governed.is_some();
-        self.allowed_at = governed.and_then(|governed| Some(Instant::now() + governed.next_in?));
+        let allowed_at = governed
+            .as_ref()
+            .and_then(|governed| Some(Instant::now() + governed.next_in?));
+        // A walk in several claims: the earliest moment that any of them learnt.
+        let earlier = governed.as_ref().filter(|governed| governed.continues);
+        self.allowed_at = [allowed_at, earlier.and(self.allowed_at)]
+            .into_iter()
+            .flatten()
+            .min();
+        let paused = governed.as_ref().is_some_and(|governed| governed.paused);
+        self.walk = governed.and_then(|governed| governed.walk);
         if was_active || self.active {
-            let paused = governed.is_some_and(|governed| governed.paused);
             metrics::gauge!("aisha_queue_paused", "queue" => self.queue.as_str())
                 .set(f64::from(u8::from(paused)));
         }
@@ -125,28 +167,33 @@ impl Governor {
 }
 
 /// What one statement has to keep to.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Rules {
     rates: Rates,
     /// Free slots.
     places: usize,
     /// A job of ours has ended since the last governed claim.
     freed: bool,
+    /// Where to go on. `None`: after the last key served.
+    walk: Option<Walk>,
 }
 
 /// What a governed claim learnt.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Governed {
     paused: bool,
     /// When a rate allows more than was claimed.
     next_in: Option<Duration>,
+    /// It went on with the walk of the claim before it.
+    continues: bool,
+    /// Where the next claim goes on. `None`: all keys were looked at.
+    walk: Option<Walk>,
 }
 
 impl Rules {
     /// So many free slots less.
-    pub(super) const fn less(mut self, jobs: usize) -> Self {
+    pub(super) const fn less(&mut self, jobs: usize) {
         self.places = self.places.saturating_sub(jobs);
-        self
     }
 
     /// Acks and claims as the exchange says; what is governed is claimed by the rules instead.
@@ -198,12 +245,22 @@ impl Rules {
             self.rates.queue.map(|rate| i32::from(rate.burst)),
             self.rates.key.map(|rate| rate.per_second),
             self.rates.key.map(|rate| i32::from(rate.burst)),
+            STEPS,
+            self.walk.as_ref().map(|walk| walk.at.as_str()),
+            self.walk.as_ref().map(|walk| walk.mark.as_str()),
+            self.walk.as_ref().map(|walk| walk.wrapped),
         )
         .fetch_one(&mut *db)
         .await?;
         exchanged.governed = Some(Governed {
             paused: answer.paused,
             next_in: answer.next_in.map(seconds),
+            continues: self.walk.is_some(),
+            walk: answer.walk_at.map(|at| Walk {
+                mark: answer.walk_mark.unwrap_or_else(|| at.clone()),
+                wrapped: answer.walk_wrapped.unwrap_or_default(),
+                at,
+            }),
         });
         // Whoever is suspected is claimed in turn, strictly, as all here are.
         exchanged.suspects = false;

@@ -58,7 +58,7 @@ impl Order {
         }
         let less = self.locked.len() - before;
         self.wanted = self.wanted.less(less);
-        self.rules = self.rules.less(less);
+        self.rules.less(less);
     }
 
     /// Takes up again what is not locked any more.

@@ -306,9 +306,10 @@ impl Pump {
     }
 
     /// There may be something new.
-    const fn hear(&mut self) {
+    fn hear(&mut self) {
         self.look = true;
         self.heard += 1;
+        self.governor.hear();
     }
 
     async fn accept(&mut self, trip: Trip) {
@@ -342,7 +343,7 @@ impl Pump {
                     queue = self.queue.as_str(),
                     "Queue {} cannot claim or ack, trying again: {error}", self.queue
                 );
-                self.governor.unheard(order.rules);
+                self.governor.unheard(&order.rules);
                 self.acks.extend(order.acks);
                 self.coalesced |= order.coalesced;
                 self.hear();
@@ -362,6 +363,9 @@ impl Pump {
             );
         }
         self.governor.learn(exchanged.governed);
+        if self.heard != order.heard {
+            self.governor.hear();
+        }
         self.engine.held.remove(&order.acks);
         self.held -= order.acks.len();
         let (wanted, claimed) = (order.wanted, exchanged.claimed.len());
@@ -373,7 +377,11 @@ impl Pump {
             Wanted::Ahead(_) => self.suspects = exchanged.suspects && self.fruitless != Some(self.heard),
             Wanted::Suspect | Wanted::Strict(_) => {}
         }
-        if claimed == wanted.count() || wanted == Wanted::Suspect || order.coalesced {
+        if claimed == wanted.count()
+            || wanted == Wanted::Suspect
+            || order.coalesced
+            || self.governor.is_walking()
+        {
             self.look = true;
         } else if self.heard == order.heard {
             self.look = false;

@@ -7,7 +7,7 @@ update jobs
  where id = any (array (
     select j.id
       from jobs j
-     where j.queue = $4 and j.state = 'ready' and j.suspect
+     where j.queue = $4 and j.state = 'ready' and j.suspect and j.priority > -32768
        -- A governed queue's suspects have their turn like all others, none of which is claimed ahead.
        and not exists (select from queue_controls c where c.queue = $4 and c.governed) and j.fair_key is null
        and j.version <= ($6::smallint[])[array_position($5::text[], j.kind)]

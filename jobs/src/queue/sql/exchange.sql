@@ -18,9 +18,16 @@ with finished as (
     insert into job_attempts (job_id, claim_id, attempt, worker, started_at, outcome)
     select id, claim_id, attempt, worker, claimed_at, 'done' from finished where attempt > 1
 ), governed as (
-    -- Somebody decided something for the queue, or there are keys that take turns: claimed by queue_claim() instead.
+    -- Somebody decided something for the queue, or there are keys that take turns: claimed by queue_claim_step() instead.
     select exists (select from queue_controls c where c.queue = $6 and c.governed)
-           or exists (select from jobs k where k.queue = $6 and k.state = 'ready' and k.fair_key is not null) as yes
+           or exists (select from jobs k where k.queue = $6 and k.state = 'ready' and k.fair_key is not null)
+           -- Or somebody has parked jobs that we know: one lookup a kind. A join would walk all that are parked.
+           or (exists (select from jobs p where p.queue = $6 and p.state = 'ready' and p.parked_priority is not null)
+               and exists (select from unnest($7::text[], $8::smallint[]) as known (kind, version)
+                            where (select p.id from jobs p
+                                    where p.queue = $6 and p.state = 'ready' and p.parked_priority is not null
+                                      and p.kind = known.kind and p.version <= known.version
+                                    limit 1) is not null)) as yes
 ), claimed as (
     update jobs
        set state = 'running', attempt = attempt + 1, claim_id = $3, worker = $4, prefetched = $10,
@@ -29,7 +36,8 @@ with finished as (
      where id = any (array (
         select j.id
           from jobs j
-         where j.queue = $6 and j.state = 'ready' and j.fair_key is null and not ($10 and j.suspect)
+         -- Not down to the parked ones, which come last.
+         where j.queue = $6 and j.state = 'ready' and j.fair_key is null and j.priority > -32768 and not ($10 and j.suspect)
            and not (select yes from governed)
            -- NULL, hence no, for a kind that is not in the list (K4).
            and j.version <= ($8::smallint[])[array_position($7::text[], j.kind)]
@@ -48,7 +56,7 @@ with finished as (
 -- after it would have to be looked at anew, row by row and with all of the conditions above.
 select (select count(*) from finished) as "acked!", now() as "now!", (select yes from governed) as "governed!",
        ($10 and exists (select from jobs s
-                         where s.queue = $6 and s.state = 'ready' and s.suspect
+                         where s.queue = $6 and s.state = 'ready' and s.suspect and s.priority > -32768
                            and s.version <= ($8::smallint[])[array_position($7::text[], s.kind)])) as "suspects!",
        c.id as "id?", c.kind as "kind?", c.payload as "payload?: Json<Box<RawValue>>", c.attempt as "attempt?",
        c.priority as "priority?", c.run_at as "run_at?", c.created_at as "created_at?",
