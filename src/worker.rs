@@ -12,7 +12,7 @@ use std::{process, sync::Arc};
 use anyhow::Context;
 use clap::Parser;
 use jobs::{
-    archive::Workbench,
+    archive::{self, Workbench},
     database::Database,
     domain::Patience,
     fal::{FalClient, FalTimeouts, Multipart},
@@ -93,7 +93,8 @@ pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
     let services = services(&settings, &database, objects.clone())?;
     if let Some(listen) = settings.health_listen {
         let health = Health::new(database.clone(), stop.clone(), metrics)
-            .and("bucket", move || bucket_problem(objects.clone()));
+            .and("bucket", move || bucket_problem(objects.clone()))
+            .and("temporary directory", disk_problem);
         health.serve_on(listen).await?;
     }
     let worker = Worker::new(&services, options(&settings)).context("the worker cannot be started")?;
@@ -131,6 +132,11 @@ async fn open_bucket(settings: &S3Settings) -> Result<ObjectStore, Failure> {
             settings.endpoint
         ))),
     }
+}
+
+async fn disk_problem() -> Result<(), String> {
+    let probed = archive::probe_disk().await;
+    probed.map_err(|error| format!("it cannot be written: {}; TMPDIR says where it is", error.kind()))
 }
 
 async fn bucket_problem(objects: ObjectStore) -> Result<(), String> {

@@ -157,7 +157,9 @@ pub enum BuildError<E> {
         source: E,
     },
     /// The temporary file could not be written. Transient: free space in the temporary directory.
-    #[error("the archive's temporary file could not be written")]
+    #[error(
+        "the archive's temporary file could not be written: {0}; TMPDIR says where it is, and needs room"
+    )]
     Io(#[from] io::Error),
     /// The caller's flag was raised, or the runtime is shutting down.
     #[error("building the archive was cancelled")]
@@ -358,6 +360,11 @@ impl Workbench {
             None => Ok(Err(PhotoProblem::damaged("its decoder gave up"))),
         }
     }
+}
+
+/// Whether archives could be written now: the temporary directory takes a small file.
+pub async fn probe_disk() -> io::Result<()> {
+    spawn_blocking(zip::probe).await.map_err(io::Error::other)?
 }
 
 /// Runs file work off the async threads; a failure to do so at all means that the runtime is going down.

@@ -7,6 +7,7 @@
 //! * photos still on their way are waited for, not left out        — `an_archive_waits_for_photos_on_their_way`
 //! * an unusable photo is recorded with its reason for the user    — `damaged_photos_are_left_out_and_the_user_is_told_why`
 //! * too few left is final at once, without using up the attempts  — `too_few_usable_photos_fail_the_training_at_once`
+//! * our own full disk charges no attempt                          — `a_disk_that_cannot_be_written_costs_no_attempt`
 //! * the same photos make the same bytes                           — `a_rebuilt_archive_is_the_same_to_the_byte`
 //!
 //! # If we die
@@ -40,6 +41,8 @@ use crate::{
 const PHOTOS_ON_THEIR_WAY: Duration = Duration::from_secs(1);
 /// What was found in its photos is not written down either: they may be in somebody's draft again.
 const ENDED_MEANWHILE: &str = "the training ended while its archive was built";
+/// Until the disk of this worker is tried again.
+const OWN_DISK: Duration = Duration::from_secs(15);
 /// The content type that FAL and presigned URLs name.
 const ZIP: &str = "application/zip";
 
@@ -115,7 +118,9 @@ impl Run for BuildArchive {
                 info!(training.id = %training.id, photo.id = %photo, "Photo {photo} could not be fetched: {verdict}");
                 Err(verdict)
             }
-            Err(error @ (BuildError::Io(_) | BuildError::Cancelled)) => Err(JobError::retry(error)),
+            // Another worker's disk may do, and this one's when somebody has made room.
+            Err(error @ BuildError::Io(_)) => Err(JobError::snooze(OWN_DISK, error)),
+            Err(error @ BuildError::Cancelled) => Err(JobError::retry(error)),
         }
     }
 

@@ -11,6 +11,7 @@ use jobs::{BuildArchive, ReconcileTrainings, SubmitTraining, queue::JobState, ru
 use serde_json::json;
 
 use super::world::{World, photo};
+use crate::support::{BOT_TOKEN, aisha, eventually};
 
 #[tokio::test]
 async fn an_archive_waits_for_photos_on_their_way() {
@@ -276,4 +277,49 @@ async fn an_archive_that_our_own_store_does_not_hand_out_fails_the_training_afte
     let why = world.text("select failure_detail from trainings").await.unwrap();
     assert!(why.contains("s3.public_endpoint"), "{why}");
     assert_eq!(world.submits(), 0);
+}
+
+/// A worker whose temporary directory is gone, as one whose disk is full: it says so, and the job waits for it or another.
+#[tokio::test]
+async fn a_disk_that_cannot_be_written_costs_no_attempt() {
+    let world = World::requested().await;
+    let gone = tempfile::tempdir().unwrap().path().join("gone");
+    let launch = aisha(["worker", "--queues", "media", "--health-listen", "127.0.0.1:0"])
+        .env("AISHA_ENV", "test")
+        .env("DATABASE_URL", world.db.url())
+        .env("TELEGRAM_BOT_TOKEN", BOT_TOKEN)
+        .env("TMPDIR", &gone)
+        .envs(world.s3.env());
+    let mut worker = launch.start();
+    let line = worker.line("Health is served on ").await;
+    let address = line
+        .rsplit("Health is served on ")
+        .next()
+        .unwrap()
+        .trim()
+        .to_owned();
+    let problem = eventually("the worker to say that it is not ready", async || {
+        let answer = reqwest::get(format!("http://{address}/readyz")).await.ok()?;
+        let unready = answer.status() == reqwest::StatusCode::SERVICE_UNAVAILABLE;
+        let body = answer.text().await.ok()?;
+        (unready && body.contains("temporary directory: it cannot be written")).then_some(body)
+    })
+    .await;
+    assert!(problem.contains("TMPDIR"), "{problem}");
+    let (attempt, why) = eventually("the job to be put off", async || {
+        let put_off = "select attempt::bigint, error from jobs where kind = 'build_archive' and snoozes > 0";
+        let row: Option<(i64, String)> = sqlx::query_as(put_off)
+            .fetch_optional(world.pool())
+            .await
+            .unwrap();
+        row
+    })
+    .await;
+    assert_eq!(attempt, 0, "at no charge");
+    assert!(
+        why.contains("temporary file could not be written: ") && why.contains("No such file or directory"),
+        "{why}"
+    );
+    worker.terminate();
+    worker.finish().await;
 }

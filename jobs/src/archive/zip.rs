@@ -1,20 +1,85 @@
 //! The archive file: stored (JPEGs do not deflate), flat, the same bytes for the same photos.
 //!
-//! It lives in a temporary file without a name, so that a crash at any point leaves nothing to clean up.
+//! It lives in a temporary file without a name, so that a crash at any point leaves nothing to clean up. What goes wrong
+//! with that file is kept beside the ZIP's writer ([`Spool`]).
 
 use std::{
     fs::File,
-    io::{self, Seek, Write},
+    io::{self, Seek, SeekFrom, Write},
+    os::unix::fs::FileExt,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use zip::{CompressionMethod, DateTime, ZipWriter, write::SimpleFileOptions};
 
+/// What the temporary directory must have room for, else nothing is begun with it.
+const PROBE: usize = 64 * 1024;
+
+/// Writes a small file without a name.
+pub(super) fn probe() -> io::Result<()> {
+    tempfile::tempfile()?.write_all(&[0; PROBE])
+}
+
 /// A ZIP that is being written.
 pub(super) struct ZipFile {
-    writer: ZipWriter<File>,
+    writer: ZipWriter<Spool>,
+    fault: Fault,
     entries: usize,
+}
+
+/// The first thing that went wrong with the file.
+#[derive(Debug, Clone, Default)]
+struct Fault(Arc<Mutex<Option<io::Error>>>);
+
+impl Fault {
+    fn check(&self) -> io::Result<()> {
+        let mut fault = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // The rest of the writer's life it writes to nowhere, which is no second fault.
+        fault.take().map_or(Ok(()), |error| {
+            *fault = Some(error.kind().into());
+            Err(error)
+        })
+    }
+}
+
+/// The file as the ZIP's writer sees it: never in trouble. The writer finishes itself when it is dropped, and prints
+/// to the standard error stream what fails then, in the midst of the log; so after the first fault nothing is written any
+/// more, and all seems well to it.
+struct Spool {
+    file: File,
+    at: u64,
+    end: u64,
+    fault: Fault,
+}
+
+impl Write for Spool {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut fault = self.fault.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if fault.is_none() {
+            *fault = self.file.write_all_at(bytes, self.at).err();
+        }
+        self.at += bytes.len() as u64;
+        self.end = self.end.max(self.at);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Seek for Spool {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let at = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::End(by) => self.end.checked_add_signed(by),
+            SeekFrom::Current(by) => self.at.checked_add_signed(by),
+        };
+        self.at = at.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.at)
+    }
 }
 
 /// A finished ZIP, its file at the start.
@@ -27,10 +92,22 @@ pub(super) struct Finished {
 impl ZipFile {
     /// Opens the unnamed file in the system's temporary directory.
     pub fn create() -> io::Result<Self> {
-        Ok(Self {
-            writer: ZipWriter::new(tempfile::tempfile()?),
+        Ok(Self::on(tempfile::tempfile()?))
+    }
+
+    fn on(file: File) -> Self {
+        let fault = Fault::default();
+        let spool = Spool {
+            file,
+            at: 0,
+            end: 0,
+            fault: fault.clone(),
+        };
+        Self {
+            writer: ZipWriter::new(spool),
+            fault,
             entries: 0,
-        })
+        }
     }
 
     /// Appends the next photo and answers its name. Names are flat and count from `photo_001.jpg`: trainers
@@ -47,13 +124,15 @@ impl ZipFile {
         for part in parts {
             self.writer.write_all(part)?;
         }
+        self.fault.check()?;
         Ok(name)
     }
 
     /// Writes the directory and hashes the whole. Hashing comes last because ZIP goes back to each entry's
     /// header when its size and checksum are known.
     pub fn finish(self) -> io::Result<Finished> {
-        let mut file = self.writer.finish()?;
+        let Spool { mut file, .. } = self.writer.finish()?;
+        self.fault.check()?;
         file.rewind()?;
         let mut hash = Sha256::new();
         let length = io::copy(&mut file, &mut hash)?;
@@ -63,5 +142,34 @@ impl ZipFile {
             length,
             sha256: hash.finalize().into(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file that is always full.
+    fn full() -> ZipFile {
+        ZipFile::on(File::options().write(true).open("/dev/full").unwrap())
+    }
+
+    #[test]
+    fn a_full_disk_is_named_and_nothing_is_printed() {
+        let photo = [Bytes::from_static(&[7; 70_000])];
+        let mut zip = full();
+        let error = zip.append(&photo).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert!(error.to_string().contains("No space left on device"), "{error}");
+        assert_eq!(zip.append(&photo).unwrap_err().kind(), io::ErrorKind::StorageFull);
+        // What the writer would do, and complain of, when it is dropped.
+        assert!(zip.writer.finish().is_ok());
+        // A disk that is full at the very end.
+        let mut zip = full();
+        assert!(zip.append(&[]).is_err());
+        assert_eq!(
+            full().finish().err().map(|error| error.kind()),
+            Some(io::ErrorKind::StorageFull)
+        );
     }
 }

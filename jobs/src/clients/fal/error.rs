@@ -101,8 +101,10 @@ pub enum Error {
         /// Scheme, host and port.
         origin: String,
     },
-    /// Our own disk. Transient.
-    #[error("FAL {call}: {source}")]
+    /// Our own disk: nobody's attempt is charged. Transient.
+    #[error(
+        "FAL {call}: the temporary file cannot be used: {source}; TMPDIR says where it is, and needs room"
+    )]
     File {
         /// Which call.
         call: &'static str,
@@ -122,6 +124,8 @@ impl Error {
 
 /// How long jobs stay away after FAL refused the key or the account. Users' jobs are kept, not failed.
 const PARKED: Duration = Duration::from_mins(1);
+/// Until the disk of this worker is tried again.
+const OWN_DISK: Duration = Duration::from_secs(15);
 
 impl From<Error> for JobError {
     fn from(error: Error) -> Self {
@@ -135,9 +139,9 @@ impl From<Error> for JobError {
                 error!("{error}");
                 Self::retry(error)
             }
-            Error::Unreachable { .. } | Error::Server { .. } | Error::Garbled { .. } | Error::File { .. } => {
-                Self::retry(error)
-            }
+            Error::Unreachable { .. } | Error::Server { .. } | Error::Garbled { .. } => Self::retry(error),
+            // Another worker's disk may do, and this one's when somebody has made room.
+            Error::File { .. } => Self::snooze(OWN_DISK, error),
             Error::Missing { .. } => Self::give_up("fal_missing", error),
             Error::Refused { .. } | Error::TooLarge { .. } => Self::give_up("fal_refused", error),
             Error::ForeignUrl(_) | Error::Settings(_) => Self::give_up("fal_misconfigured", error),
