@@ -8,7 +8,9 @@ use jobs::producer::{PhotoTaken, Place};
 use jobs::queue::{JobId, JobState};
 use jobs::testing::Fate;
 
-use crate::support::{Core, bucket_out_of_reach};
+use sha2::{Digest as _, Sha256};
+
+use crate::support::{Core, S3Proxy, Tamper, bucket_out_of_reach};
 
 /// A draft at the photo step, whose counter is shown.
 async fn draft(core: &Core, person: &SimUser) -> AvatarId {
@@ -179,7 +181,10 @@ async fn a_refused_photo_is_told_again_and_one_that_was_unavailable_may_come_aga
     send(&core, &ann, b"I am not a picture").await;
     let worker = core.worker();
     worker.drain_through_time().await;
-    let refused = PhotoTaken::Refused("not_an_image".to_owned());
+    let refused = PhotoTaken::Refused {
+        reason: "not_an_image".to_owned(),
+        detail: None,
+    };
     assert_eq!(offer(&core, &ann, b"I am not a picture").await, refused);
 
     let job = send(&core, &ann, &portrait(0)).await;
@@ -281,4 +286,65 @@ async fn a_photo_of_a_draft_that_was_thrown_away_is_let_go() {
             .await,
         0
     );
+}
+
+/// A store that answers 200 and keeps half: what it has is asked for, and what it lacks is put again.
+#[tokio::test]
+async fn a_photo_that_the_store_cut_is_put_again() {
+    let mut core = Core::new().await;
+    let ann = core.person();
+    draft(&core, &ann).await;
+    let job = send(&core, &ann, &portrait(0)).await;
+    let proxy = S3Proxy::before(&core.s3).await;
+    proxy.tamper(Tamper::CutPuts);
+    core.services.objects = proxy.bucket();
+    let worker = core.worker();
+    assert_eq!(worker.run(job).await.state, JobState::Scheduled);
+    assert_eq!(
+        core.look::<String>("select status::text from avatar_photos")
+            .await,
+        "pending",
+        "half a photo is not stored"
+    );
+    proxy.tamper(Tamper::Nothing);
+    worker.drain_through_time().await;
+    let row: (String, i64, String) =
+        sqlx::query_as("select storage_key, bytes, sha256 from avatar_photos where status = 'stored'")
+            .fetch_one(core.pool())
+            .await
+            .unwrap();
+    assert_eq!(core.s3.get(&row.0).unwrap(), portrait(0));
+    assert_eq!(row.1, i64::try_from(portrait(0).len()).unwrap());
+    assert_eq!(row.2, hex::encode(Sha256::digest(portrait(0))));
+}
+
+#[tokio::test]
+async fn a_refusal_names_the_format_or_the_limit_and_what_to_do() {
+    let core = Core::new().await;
+    let ann = core.person();
+    draft(&core, &ann).await;
+    send(&core, &ann, b"GIF89a and so on").await;
+    send(&core, &ann, &jpeg_header(8192, 6300)).await;
+    send(&core, &ann, &jpeg_header(12_001, 9)).await;
+    send(&core, &ann, &vec![7; 20 * 1024 * 1024 + 1]).await;
+    core.worker().drain_through_time().await;
+    let told = counter(&core, &ann);
+    for said in [
+        "photo 1 — GIF, which I can't read; send the picture as a photo",
+        "photo 2 — the picture is larger than 51 MP; send it as a photo",
+        "photo 3 — the picture is larger than 12000 px; send it as a photo",
+        "photo 4 — the file has more than 20 MB; send it as a photo",
+    ] {
+        assert!(told.contains(said), "{said:?} is not in {told:?}");
+    }
+}
+
+/// A JPEG of this size, as far as its header.
+fn jpeg_header(width: u16, height: u16) -> Vec<u8> {
+    let ([w1, w0], [h1, h0]) = (width.to_be_bytes(), height.to_be_bytes());
+    let frame = [
+        0xff, 0xc0, 0, 17, 8, h1, h0, w1, w0, 3, 1, 0x11, 0, 2, 0x11, 0, 3, 0x11, 0,
+    ];
+    let scan = [0xff, 0xda, 0, 12, 3, 1, 0, 2, 0, 3, 0, 0, 63, 0];
+    [[0xff, 0xd8].as_slice(), &frame, &scan].concat()
 }

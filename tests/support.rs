@@ -25,6 +25,7 @@ mod fal_signer;
 mod process;
 mod proxy;
 mod s3;
+mod s3_proxy;
 mod telegram;
 mod web;
 
@@ -37,6 +38,7 @@ pub use fal_signer::{Delivery, FAL_USER, FalSigner};
 pub use process::{Aisha, Launch, aisha, procfile_line};
 pub use proxy::Proxy;
 pub use s3::{BUCKET, S3};
+pub use s3_proxy::{S3Proxy, Tamper};
 pub use telegram::{BOT_TOKEN, Telegram};
 pub use web::Web;
 

@@ -67,12 +67,25 @@ more-rejected = • { $count } more before these
 ## Why a photo was refused
 
 photo-problem-not_an_image = this is no picture; JPEG, PNG and WebP work
-photo-problem-heic = HEIC, which I can't read yet
-photo-problem-too_large = the file is too large
-photo-problem-empty = the file is empty
-photo-problem-unsupported_format = this format does not work; JPEG, PNG or WebP, please
-photo-problem-too_many_pixels = the picture is too large
-photo-problem-damaged = the file is damaged and can't be read to its end
+photo-problem-heic = HEIC, which I can't read yet; send the picture as a photo, not as a file
+photo-problem-too_large =
+    { $detail ->
+        [none] the file is too large
+       *[other] the file has more than { $detail } MB
+    }; send it as a photo: Telegram makes it smaller
+photo-problem-empty = the file is empty; send the picture again
+photo-problem-unsupported_format =
+    { $detail ->
+        [none] a format that I can't read
+        [JPEG] a rare kind of JPEG, which I can't read
+       *[other] { $detail }, which I can't read
+    }; send the picture as a photo, not as a file, or send a screenshot of it
+photo-problem-too_many_pixels =
+    { $detail ->
+        [none] the picture is too large
+       *[other] the picture is larger than { $detail }
+    }; send it as a photo: Telegram makes it smaller
+photo-problem-damaged = the file is damaged: a part of the picture is not there; send it again or choose another
 photo-problem-unavailable = Telegram does not hand out this file any more; please send it again
 photo-problem-other = the picture could not be read
 

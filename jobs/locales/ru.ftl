@@ -78,12 +78,25 @@ more-rejected =
 ## Почему фотография не подошла
 
 photo-problem-not_an_image = это не изображение; подойдут JPEG, PNG и WebP
-photo-problem-heic = формат HEIC, который я пока не читаю
-photo-problem-too_large = файл слишком большой
-photo-problem-empty = файл пустой
-photo-problem-unsupported_format = такой формат не подходит; нужны JPEG, PNG или WebP
-photo-problem-too_many_pixels = слишком большое изображение
-photo-problem-damaged = файл повреждён и не читается до конца
+photo-problem-heic = формат HEIC, который я пока не читаю; пришлите снимок как фото, а не как файл
+photo-problem-too_large =
+    { $detail ->
+        [none] файл слишком большой
+       *[other] файл больше { $detail } МБ
+    }; пришлите снимок как фото — Телеграм сам его уменьшит
+photo-problem-empty = файл пустой; пришлите снимок ещё раз
+photo-problem-unsupported_format =
+    { $detail ->
+        [none] такой формат я не читаю
+        [JPEG] редкая разновидность JPEG, которую я не читаю
+       *[other] формат { $detail }, который я не читаю
+    }; пришлите снимок как фото, а не как файл, или сделайте с него скриншот
+photo-problem-too_many_pixels =
+    { $detail ->
+        [none] слишком большое изображение
+       *[other] изображение больше { $detail }
+    }; пришлите снимок как фото — Телеграм сам его уменьшит
+photo-problem-damaged = файл повреждён: части изображения нет; пришлите его ещё раз или выберите другой снимок
 photo-problem-unavailable = Телеграм больше не отдаёт этот файл; пришлите его ещё раз
 photo-problem-other = не удалось прочитать изображение
 

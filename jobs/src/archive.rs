@@ -50,7 +50,7 @@ mod fixtures;
 mod tests;
 
 pub use inspect::{PhotoFormat, PhotoInfo, inspect};
-pub use problem::PhotoProblem;
+pub use problem::{PhotoProblem, PixelLimit, megabytes};
 
 use crew::{Crew, Size};
 use prepare::{Plan, Prepared, Ran};

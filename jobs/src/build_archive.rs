@@ -7,6 +7,7 @@
 //! * photos still on their way are waited for, not left out        — `an_archive_waits_for_photos_on_their_way`
 //! * an unusable photo is recorded with its reason for the user    — `damaged_photos_are_left_out_and_the_user_is_told_why`
 //! * too few left is final at once, without using up the attempts  — `too_few_usable_photos_fail_the_training_at_once`
+//! * what our store spoils is tried again, no fault of the photo  — `what_the_store_spoils_is_tried_again_and_no_photo_is_blamed`
 //! * our own full disk charges no attempt                          — `a_disk_that_cannot_be_written_costs_no_attempt`
 //! * the same photos make the same bytes                           — `a_rebuilt_archive_is_the_same_to_the_byte`
 //!
@@ -138,15 +139,19 @@ impl Run for BuildArchive {
 /// Fetches from the bucket and packs. A stored photo whose object is missing is our fault and not the photo's: the
 /// incumbent packed what a wrong bucket still had (D15), so nothing is packed then.
 async fn build(cx: &Context, stored: &[photos::StoredPhoto]) -> Result<Archive, BuildError<ObjectError>> {
-    let keys: HashMap<PhotoId, &str> = stored
-        .iter()
-        .map(|photo| (photo.id, photo.storage_key.as_str()))
-        .collect();
+    let by_id: HashMap<PhotoId, &photos::StoredPhoto> =
+        stored.iter().map(|photo| (photo.id, photo)).collect();
     let order: Vec<PhotoId> = stored.iter().map(|photo| photo.id).collect();
     let limits = &cx.saga.photos;
     let fetch = |photo: PhotoId| {
-        let key = keys.get(&photo).copied().unwrap_or_default();
-        async move { cx.objects.get(key, limits.bytes).await.map(Fetched::Photo) }
+        let stored = by_id.get(&photo).copied();
+        async move {
+            let stored = stored.ok_or(ObjectError::NotFound { key: String::new() })?;
+            let bytes = stored.bytes.and_then(|bytes| u64::try_from(bytes).ok());
+            let (key, sha256) = (&stored.storage_key, stored.sha256.as_deref());
+            let file = cx.objects.get_checked(key, limits.bytes, bytes, sha256).await?;
+            Ok(Fetched::Photo(file))
+        }
     };
     Box::pin(cx.workbench.build(&order, fetch, limits, cx.claim().stop_token())).await
 }
@@ -215,7 +220,7 @@ impl BuildArchive {
 async fn reject(tx: &mut PgConnection, rejected: &[(PhotoId, PhotoProblem)]) -> Result<(), JobError> {
     for (photo, problem) in rejected {
         // A photo that is gone, or was refused by an earlier run, has its verdict.
-        if photos::reject(tx, *photo, problem.code()).await? {
+        if photos::reject(tx, *photo, problem.code(), problem.detail().as_deref()).await? {
             info!(photo.id = %photo, problem = problem.code(), "Photo {photo} is left out: {problem}");
         }
     }

@@ -428,7 +428,7 @@ async fn rejected(tx: &mut PgConnection, avatar: AvatarId) -> Result<Option<Phra
         .skip(unsaid)
         .map(|photo| Phrase::RejectedPhoto {
             number: small(photo.number),
-            problem: Box::new(Phrase::PhotoProblem { code: photo.reason }),
+            problem: Phrase::photo_problem(photo.reason, photo.detail),
         });
     let more = (unsaid > 0).then_some(Phrase::MoreRejected { count: small(unsaid) });
     let lines: Vec<_> = more.into_iter().chain(lines).collect();

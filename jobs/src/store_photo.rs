@@ -6,6 +6,7 @@
 //!
 //! # Must stay true
 //! * a photo is stored or refused, once, and the counter says so — `store_photo_run_twice_stores_once`
+//! * a store that keeps less than it was given is not believed  — `a_photo_that_the_store_cut_is_put_again`
 //! * a refusal names its reason to the user                     — `a_file_that_is_no_picture_is_refused_with_its_reason`
 //! * photo bytes pass through here and nowhere else (never through the bot)
 //!
@@ -23,7 +24,7 @@ use sqlx::PgConnection;
 use tracing::{info, warn};
 
 use crate::{
-    archive::{PhotoInfo, inspect},
+    archive::{PhotoInfo, inspect, megabytes},
     chaos::{Point, reach},
     clients::telegram::{DownloadError, Failure},
     context::Context,
@@ -80,7 +81,9 @@ impl Run for StorePhoto {
         let limits = &cx.saga.photos;
         let bytes = match cx.telegram.download(&photo.file_id, limits.bytes as u64).await {
             Ok(bytes) => bytes,
-            Err(DownloadError::TooLarge) => return refuse(cx, &photo, TOO_LARGE).await,
+            Err(DownloadError::TooLarge) => {
+                return refuse(cx, &photo, TOO_LARGE, Some(&megabytes(limits.bytes))).await;
+            }
             Err(DownloadError::Incomplete(why)) => return Err(JobError::retry(why)),
             // "wrong file_id or the file is temporarily unavailable": one text for gone and for not now.
             Err(DownloadError::Failed(failure @ (Failure::Rejected(_) | Failure::Unreachable(_)))) => {
@@ -92,7 +95,7 @@ impl Run for StorePhoto {
             Ok(info) => store(cx, &photo, bytes, info).await,
             Err(problem) => {
                 info!(photo.id = %photo.id, "Photo {} is refused: {problem}", photo.id);
-                refuse(cx, &photo, problem.code()).await
+                refuse(cx, &photo, problem.code(), problem.detail().as_deref()).await
             }
         }
     }
@@ -103,7 +106,7 @@ impl Run for StorePhoto {
         };
         warn!(photo.id = %photo.id, "Photo {} could not be had ({}): {}", photo.id, why.code, why.message);
         avatars::lock_draft(tx, photo.avatar_id).await?;
-        if photos::reject(tx, photo.id, photos::UNAVAILABLE).await? {
+        if photos::reject(tx, photo.id, photos::UNAVAILABLE, None).await? {
             // It finds the photo settled and brings the counter up to date, for which it has the limits.
             enqueue_for(tx, photo.user_id, &Self::new(photo.id)).await?;
         }
@@ -113,13 +116,22 @@ impl Run for StorePhoto {
 
 async fn store(cx: &Context, photo: &Photo, bytes: Bytes, info: PhotoInfo) -> Result<Done, JobError> {
     let key = format!("{}/{}/{}.jpg", photo.user_id, photo.avatar_id, photo.id);
-    let (content_type, length) = (info.format.content_type(), bytes.len() as u64);
-    cx.objects.put(&key, bytes, content_type).await?;
+    let content_type = info.format.content_type();
+    let original = cx.objects.put_checked(&key, bytes, content_type).await?;
     reach(Point::PhotoStored);
     let mut tx = cx.begin().await?;
     // First the avatar, then the photo: the order of everybody who takes both.
     avatars::lock_draft(&mut tx, photo.avatar_id).await?;
-    if !photos::stored(&mut tx, photo.id, &key, content_type, length).await? {
+    if !photos::stored(
+        &mut tx,
+        photo.id,
+        &key,
+        content_type,
+        original.bytes,
+        &original.sha256,
+    )
+    .await?
+    {
         return Ok(Done::Skipped(
             "the photo was thrown away, or settled by another run",
         ));
@@ -127,14 +139,14 @@ async fn store(cx: &Context, photo: &Photo, bytes: Bytes, info: PhotoInfo) -> Re
     notifications::photos_changed(&mut tx, photo.avatar_id, &cx.saga.photos).await?;
     cx.complete_in(&mut tx).await?;
     tx.commit().await?;
-    info!(photo.id = %photo.id, avatar.id = %photo.avatar_id, photo.bytes = length, "Stored photo {}", photo.id);
+    info!(photo.id = %photo.id, avatar.id = %photo.avatar_id, photo.bytes = original.bytes, "Stored photo {}", photo.id);
     Ok(Done::Committed)
 }
 
-async fn refuse(cx: &Context, photo: &Photo, reason: &str) -> Result<Done, JobError> {
+async fn refuse(cx: &Context, photo: &Photo, reason: &str, detail: Option<&str>) -> Result<Done, JobError> {
     let mut tx = cx.begin().await?;
     avatars::lock_draft(&mut tx, photo.avatar_id).await?;
-    if photos::reject(&mut tx, photo.id, reason).await? {
+    if photos::reject(&mut tx, photo.id, reason, detail).await? {
         notifications::photos_changed(&mut tx, photo.avatar_id, &cx.saga.photos).await?;
         metrics::counter!("aisha_photos_refused_total", "reason" => reason.to_owned()).increment(1);
     }

@@ -78,8 +78,8 @@ async fn take(
             let known = Message::new(Phrase::PhotoKnown {});
             turn.reply_once(&subject("known"), &known).await
         }
-        PhotoTaken::Refused(code) => {
-            let problem = Box::new(Phrase::PhotoProblem { code });
+        PhotoTaken::Refused { reason, detail } => {
+            let problem = Phrase::photo_problem(reason, detail);
             turn.reply(&Message::new(Phrase::PhotoRefused { problem }), Place::New)
                 .await
         }

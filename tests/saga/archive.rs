@@ -11,7 +11,7 @@ use jobs::{BuildArchive, ReconcileTrainings, SubmitTraining, queue::JobState, ru
 use serde_json::json;
 
 use super::world::{World, photo};
-use crate::support::{BOT_TOKEN, aisha, eventually};
+use crate::support::{BOT_TOKEN, Db, S3, S3Proxy, Tamper, aisha, eventually};
 
 #[tokio::test]
 async fn an_archive_waits_for_photos_on_their_way() {
@@ -277,6 +277,45 @@ async fn an_archive_that_our_own_store_does_not_hand_out_fails_the_training_afte
     let why = world.text("select failure_detail from trainings").await.unwrap();
     assert!(why.contains("s3.public_endpoint"), "{why}");
     assert_eq!(world.submits(), 0);
+}
+
+/// Half an object, or one with a flipped bit, says nothing about the photo.
+#[tokio::test]
+async fn what_the_store_spoils_is_tried_again_and_no_photo_is_blamed() {
+    let (db, s3) = (Db::new().await, S3::new().await);
+    let proxy = S3Proxy::before(&s3).await;
+    let world = World::on(db, s3, |services| services.objects = proxy.bucket()).await;
+    let job = world.job::<BuildArchive>().await;
+    for mode in [Tamper::CutGets, Tamper::FlipGets] {
+        proxy.tamper(mode);
+        let ran = world.jobs.run(job).await;
+        assert_eq!(ran.state, JobState::Scheduled, "{mode:?}");
+        assert_eq!(world.status().await, "requested");
+        let refused = "select count(*) from avatar_photos where status <> 'stored'";
+        assert_eq!(world.count(refused).await, 0, "{mode:?}: no photo is blamed");
+    }
+    let why = "select count(*) from job_attempts where error like '%is not what was put%'";
+    assert_eq!(world.count(why).await, 2);
+    proxy.tamper(Tamper::Nothing);
+    assert_eq!(world.jobs.run(job).await.state, JobState::Done);
+    assert_eq!(
+        world.count("select archive_photos::bigint from trainings").await,
+        4
+    );
+}
+
+/// Rows that are older than the columns are read as ever.
+#[tokio::test]
+async fn an_original_of_which_nothing_was_noted_is_taken_as_it_is() {
+    let world = World::requested().await;
+    world
+        .change("update avatar_photos set sha256 = null, bytes = null")
+        .await;
+    let world = world.archive().await;
+    assert_eq!(
+        world.count("select archive_photos::bigint from trainings").await,
+        4
+    );
 }
 
 /// A worker whose temporary directory is gone, as one whose disk is full: it says so, and the job waits for it or another.

@@ -129,3 +129,28 @@ async fn a_last_sweep_that_fails_leaves_the_next_one_free() {
     world.enqueue(&SweepOrphans::default()).await;
     world.job::<SweepOrphans>().await;
 }
+
+#[tokio::test]
+async fn an_original_stays_as_long_as_its_avatar_also_when_it_was_refused() {
+    let world = World::with(|services| {
+        services.saga = Arc::new(SagaSettings {
+            orphan_age: Duration::ZERO,
+            ..(*services.saga).clone()
+        });
+    })
+    .await;
+    world.store_photo(b"no picture at all").await;
+    let world = world.archive().await.submit().await;
+    world.fal_is_done().await;
+    world.jobs.drain_through_time().await;
+    assert_eq!(world.status().await, "completed");
+    let refused = world
+        .text("select storage_key from avatar_photos where status = 'rejected'")
+        .await
+        .expect("the key is still known");
+    sweep(&world).await;
+    assert_eq!(
+        world.s3.get(&refused).as_deref(),
+        Some(b"no picture at all".as_slice())
+    );
+}

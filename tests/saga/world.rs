@@ -60,12 +60,12 @@ impl World {
 
     /// The same, where the saga's numbers or the clients differ.
     pub async fn with(change: impl FnOnce(&mut Services)) -> Self {
-        let (db, s3, fal, telegram) = (
-            Db::new().await,
-            S3::new().await,
-            Fal::new().await,
-            Telegram::new().await,
-        );
+        Self::on(Db::new().await, S3::new().await, change).await
+    }
+
+    /// The same, on a database and a store that the test has prepared.
+    pub async fn on(db: Db, s3: S3, change: impl FnOnce(&mut Services)) -> Self {
+        let (fal, telegram) = (Fal::new().await, Telegram::new().await);
         let mut services = services(&db, &s3, &fal, &telegram);
         change(&mut services);
         let jobs = TestWorker::new(&services);
@@ -134,13 +134,14 @@ impl World {
         let key = format!("{}/{}/{id}.jpg", self.user, self.avatar);
         self.s3.put(&key, bytes);
         sqlx::query(
-            "insert into avatar_photos (id, avatar_id, file_id, file_unique_id, status, storage_key, content_type, bytes, settled_at)
-             values ($1, $2, $1::text, $1::text, 'stored', $3, 'image/jpeg', $4, now())",
+            "insert into avatar_photos (id, avatar_id, file_id, file_unique_id, status, storage_key, content_type, bytes, sha256, settled_at)
+             values ($1, $2, $1::text, $1::text, 'stored', $3, 'image/jpeg', $4, $5, now())",
         )
         .bind(id)
         .bind(self.avatar)
         .bind(key)
         .bind(i64::try_from(bytes.len()).unwrap())
+        .bind(hex::encode(Sha256::digest(bytes)))
         .execute(self.pool())
         .await
         .unwrap();

@@ -58,6 +58,11 @@ impl S3 {
         std::fs::read(self.file(key)).ok()
     }
 
+    /// Where the server keeps its buckets.
+    pub fn root(&self) -> &Path {
+        self.root.path()
+    }
+
     fn file(&self, key: &str) -> PathBuf {
         self.root.path().join(BUCKET).join(key)
     }

@@ -4,7 +4,7 @@
 //! `store_photo` calls [`inspect`] on what it downloaded, so that the user hears at once; `build_archive`
 //! calls it again, since imported photos never passed through `store_photo`.
 
-use super::{Limits, PhotoProblem, jpeg, png, webp::WebP};
+use super::{Limits, PhotoProblem, jpeg, png, problem::PixelLimit, webp::WebP};
 
 /// The formats that can become a training photo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,10 +80,14 @@ pub fn inspect(bytes: &[u8], limits: &Limits) -> Result<PhotoInfo, PhotoProblem>
     if width == 0 || height == 0 {
         return Err(PhotoProblem::damaged("it has no pixels"));
     }
-    if width.max(height) > limits.side || info.pixels() > limits.pixels {
-        return Err(PhotoProblem::TooManyPixels { width, height });
-    }
-    Ok(info)
+    let limit = if info.pixels() > limits.pixels {
+        PixelLimit::All(limits.pixels)
+    } else if width.max(height) > limits.side {
+        PixelLimit::Side(limits.side)
+    } else {
+        return Ok(info);
+    };
+    Err(PhotoProblem::TooManyPixels { width, height, limit })
 }
 
 /// Formats that are pictures without doubt but are not read here, by how they begin.

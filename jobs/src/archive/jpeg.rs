@@ -50,19 +50,17 @@ impl Frame {
     fn parse(segment: &Segment<'_>) -> Result<Self, PhotoProblem> {
         const BAD: PhotoProblem = PhotoProblem::damaged("its frame header makes no sense");
         if segment.marker > marker::SOF2_PROGRESSIVE {
-            return Err(PhotoProblem::UnsupportedFormat(
-                "a lossless or arithmetic-coded JPEG",
-            ));
+            return Err(PhotoProblem::RareJpeg("with lossless or arithmetic coding"));
         }
         let &[precision, h1, h0, w1, w0, count, ref components @ ..] = segment.payload else {
             return Err(BAD);
         };
         if precision != 8 {
-            return Err(PhotoProblem::UnsupportedFormat("a JPEG of more than 8 bits"));
+            return Err(PhotoProblem::RareJpeg("of more than 8 bits"));
         }
         if !matches!(count, 1 | 3 | 4) {
-            return Err(PhotoProblem::UnsupportedFormat(
-                "a JPEG of neither one, three nor four components",
+            return Err(PhotoProblem::RareJpeg(
+                "of neither one, three nor four components",
             ));
         }
         let (components, rest) = components.as_chunks::<3>();
@@ -86,9 +84,7 @@ impl Frame {
         }
         let (width, height) = (u16::from_be_bytes([w1, w0]), u16::from_be_bytes([h1, h0]));
         if height == 0 {
-            return Err(PhotoProblem::UnsupportedFormat(
-                "a JPEG that does not say its height",
-            ));
+            return Err(PhotoProblem::RareJpeg("that does not say its height"));
         }
         let progressive = segment.marker == marker::SOF2_PROGRESSIVE;
         Ok(Self {

@@ -46,7 +46,7 @@ pub(super) fn jpeg(header: &Header, file: Vec<u8>, samples: &mut Vec<u8>) -> Res
     };
     let mut decoder =
         JpegDecoder::new_with_options(ZCursor::new(&file), options.jpeg_set_out_colorspace(space));
-    let rare = |_| PhotoProblem::UnsupportedFormat("a JPEG of a rare kind");
+    let rare = |_| PhotoProblem::RareJpeg("that our decoder does not know");
     decoder.decode_headers().map_err(rare)?;
     decoder
         .decode_into(zeroed(samples, decoder.output_buffer_size()))
@@ -78,7 +78,11 @@ pub(super) fn raster(file: Bytes, info: PhotoInfo, samples: &mut Vec<u8>) -> Res
         WebPDecoder::new(file).and_then(|decoder| decode(decoder, size, samples))
     };
     let (pixels, orientation, icc_profile) = decoded.map_err(|error| match error {
-        ImageError::Unsupported(_) => PhotoProblem::UnsupportedFormat("this kind of picture"),
+        ImageError::Unsupported(_) => PhotoProblem::UnsupportedFormat(if info.format == PhotoFormat::Png {
+            "PNG"
+        } else {
+            "WebP"
+        }),
         error => damaged(error),
     })?;
     encode(&pixels, orientation, icc_profile)

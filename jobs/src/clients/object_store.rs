@@ -7,7 +7,7 @@
 //! A call that is cut off is tried once more at once, which mends a pooled connection that the store has closed; a
 //! store that is away or overloaded is the queue's to wait for. Writing the same key again is harmless.
 //!
-//! Read next: `object_store/error.rs`.
+//! Read next: `object_store/error.rs`, `object_store/integrity.rs`.
 
 use std::{fs::File, future::Future, sync::Arc, time::Duration};
 
@@ -30,6 +30,7 @@ use url::Url;
 use super::file::chunks;
 
 mod error;
+mod integrity;
 
 pub use error::ObjectError;
 use error::{MinioResult, Result, of_minio};

@@ -37,7 +37,12 @@ pub enum PhotoTaken {
     /// The avatar has it already.
     Known,
     /// The avatar has refused it before, for this reason.
-    Refused(String),
+    Refused {
+        /// The code of the reason.
+        reason: String,
+        /// What the reason's text names.
+        detail: Option<String>,
+    },
     /// The avatar has as many as it may.
     Full,
     /// The user has sent as many as a day allows, those included that were refused or thrown away.
@@ -185,7 +190,12 @@ impl Turn {
         }
         let Some(photo) = photos::insert(&mut self.tx, draft.id, file_id, unique_id).await? else {
             let refused = photos::refusal(&mut self.tx, draft.id, unique_id).await?;
-            return Ok(refused.map_or(PhotoTaken::Known, PhotoTaken::Refused));
+            return Ok(
+                refused.map_or(PhotoTaken::Known, |(reason, detail)| PhotoTaken::Refused {
+                    reason,
+                    detail,
+                }),
+            );
         };
         quotas::note(&mut self.tx, user, Use::Photo).await?;
         enqueue_for(&mut self.tx, user, &StorePhoto::new(photo)).await?;

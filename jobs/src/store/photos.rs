@@ -48,6 +48,8 @@ pub(crate) struct Rejected {
     pub number: i64,
     /// `PhotoProblem::code`.
     pub reason: String,
+    /// `PhotoProblem::detail`.
+    pub detail: Option<String>,
 }
 
 /// An avatar's refused photos, in the order of arrival.
@@ -55,8 +57,8 @@ pub(crate) async fn rejected(tx: &mut PgConnection, avatar: AvatarId) -> Result<
     sqlx::query_as!(
         Rejected,
         r#"
-        select number as "number!", reason as "reason!"
-          from (select row_number() over (order by position) as number, status, reason
+        select number as "number!", reason as "reason!", detail
+          from (select row_number() over (order by position) as number, status, reason, detail
                   from avatar_photos
                  where avatar_id = $1) numbered
          where status = 'rejected'
@@ -85,20 +87,20 @@ pub(crate) async fn is_known(
     .await
 }
 
-/// Why the avatar refused this photo. `None`: it did not, or does not know it.
+/// Why the avatar refused this photo, with the reason's detail. `None`: it did not, or does not know it.
 pub(crate) async fn refusal(
     tx: &mut PgConnection,
     avatar: AvatarId,
     file_unique_id: &str,
-) -> Result<Option<String>, sqlx::Error> {
-    let row = sqlx::query_scalar!(
-        "select reason from avatar_photos where avatar_id = $1 and file_unique_id = $2",
+) -> Result<Option<(String, Option<String>)>, sqlx::Error> {
+    let row = sqlx::query!(
+        "select reason, detail from avatar_photos where avatar_id = $1 and file_unique_id = $2",
         avatar.0,
         file_unique_id
     )
     .fetch_optional(tx)
     .await?;
-    Ok(row.flatten())
+    Ok(row.and_then(|row| Some((row.reason?, row.detail))))
 }
 
 /// A photo in our bucket.
@@ -106,6 +108,10 @@ pub(crate) async fn refusal(
 pub(crate) struct StoredPhoto {
     pub id: PhotoId,
     pub storage_key: String,
+    /// What was put. `None` in rows that are older than the column.
+    pub bytes: Option<i64>,
+    /// In hex. `None` in rows that are older than the column.
+    pub sha256: Option<String>,
 }
 
 /// An avatar's photos in our bucket, in the order of arrival.
@@ -116,7 +122,7 @@ pub(crate) async fn stored_of(
     sqlx::query_as!(
         StoredPhoto,
         r#"
-        select id as "id: PhotoId", storage_key as "storage_key!"
+        select id as "id: PhotoId", storage_key as "storage_key!", bytes, sha256
           from avatar_photos
          where avatar_id = $1 and status = 'stored'
          order by position
@@ -143,7 +149,7 @@ pub(crate) async fn insert(
         insert into avatar_photos (avatar_id, file_id, file_unique_id, status)
         values ($1, $2, $3, 'pending')
         on conflict (avatar_id, file_unique_id) do update
-           set status = 'pending', file_id = excluded.file_id, reason = null, settled_at = null
+           set status = 'pending', file_id = excluded.file_id, reason = null, detail = null, settled_at = null
          where avatar_photos.reason = $4
         returning id as "id: PhotoId"
         "#,
@@ -190,33 +196,42 @@ pub(crate) async fn stored(
     key: &str,
     content_type: &str,
     bytes: u64,
+    sha256: &str,
 ) -> Result<bool, sqlx::Error> {
     let changed = sqlx::query!(
         r#"
         update avatar_photos
-           set status = 'stored', storage_key = $2, content_type = $3, bytes = $4, settled_at = now()
+           set status = 'stored', storage_key = $2, content_type = $3, bytes = $4, sha256 = $5, settled_at = now()
          where id = $1 and status = 'pending'
         "#,
         id.0,
         key,
         content_type,
         i64::try_from(bytes).unwrap_or(i64::MAX),
+        sha256,
     )
     .execute(tx)
     .await?;
     Ok(changed.rows_affected() == 1)
 }
 
-/// pending | stored → rejected, with the reason that the user is told.
-pub(crate) async fn reject(tx: &mut PgConnection, id: PhotoId, reason: &str) -> Result<bool, sqlx::Error> {
+/// pending | stored → rejected, with the reason that the user is told. An original stays in the bucket as long as its
+/// avatar: should the verdict turn out to be wrong, nothing is lost.
+pub(crate) async fn reject(
+    tx: &mut PgConnection,
+    id: PhotoId,
+    reason: &str,
+    detail: Option<&str>,
+) -> Result<bool, sqlx::Error> {
     let changed = sqlx::query!(
         r#"
         update avatar_photos
-           set status = 'rejected', reason = $2, storage_key = null, settled_at = now()
+           set status = 'rejected', reason = $2, detail = $3, settled_at = now()
          where id = $1 and status in ('pending', 'stored')
         "#,
         id.0,
         reason,
+        detail,
     )
     .execute(tx)
     .await?;

@@ -13,12 +13,12 @@ use serde::{Deserialize, Serialize};
 use crate::domain::{FailureCode, Gender, TrainingType};
 
 macro_rules! phrases {
-    ($($(#[$doc:meta])* $variant:ident { $($field:ident: $type:ty),* $(,)? }),+ $(,)?) => {
+    ($($(#[$doc:meta])* $variant:ident { $($(#[$how:meta])* $field:ident: $type:ty),* $(,)? }),+ $(,)?) => {
         /// One text with its arguments.
         #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(tag = "say", rename_all = "kebab-case")]
         #[expect(missing_docs, reason = "the fields are the arguments of the text, named as there")]
-        pub enum Phrase { $($(#[$doc])* $variant { $($field: $type),* }),+ }
+        pub enum Phrase { $($(#[$doc])* $variant { $($(#[$how])* $field: $type),* }),+ }
 
         /// Each phrase's Rust name and its arguments, for the test that holds the locales against them.
         #[cfg(test)]
@@ -74,8 +74,8 @@ phrases! {
     RejectedPhoto { number: u32, problem: Box<Phrase> },
     /// And so many before those.
     MoreRejected { count: u32 },
-    /// Why a photo was refused: `avatar_photos.reason`.
-    PhotoProblem { code: String },
+    /// Why a photo was refused: `avatar_photos.reason` and `detail`, which is `none` where there is none.
+    PhotoProblem { code: String, #[serde(default = "none")] detail: String },
 
     // Words for what was chosen.
 
@@ -193,7 +193,19 @@ phrases! {
     CommandHelp {},
 }
 
+fn none() -> String {
+    "none".to_owned()
+}
+
 impl Phrase {
+    /// Why a photo was refused.
+    pub fn photo_problem(code: String, detail: Option<String>) -> Box<Self> {
+        Box::new(Self::PhotoProblem {
+            code,
+            detail: detail.unwrap_or_else(none),
+        })
+    }
+
     /// What to call an avatar that may have no name yet.
     pub fn avatar(name: Option<&str>) -> Box<Self> {
         Box::new(match name {

@@ -142,6 +142,7 @@ fn a_code_without_a_text_of_its_own_says_the_general_one() {
     let said = texts.plain(
         Locale::En,
         &Phrase::PhotoProblem {
+            detail: "none".to_owned(),
             code: "from_the_future".into(),
         },
     );

@@ -36,6 +36,15 @@ pub enum ObjectError {
         /// Bytes.
         limit: u64,
     },
+    /// The store has, or answers with, other bytes than it was given. Transient: the object may be whole, and the
+    /// answer not.
+    #[error("object store: {key:?} is not what was put: {why}")]
+    Altered {
+        /// Its name.
+        key: String,
+        /// What differs.
+        why: String,
+    },
     /// No answer, or not all of it. Transient.
     #[error("object store, {call}: {why}")]
     Unreachable {
@@ -78,6 +87,7 @@ impl From<ObjectError> for JobError {
             ObjectError::TooLarge { .. } => Self::give_up("object_too_large", error),
             ObjectError::Settings(_)
             | ObjectError::NoBucket(_)
+            | ObjectError::Altered { .. }
             | ObjectError::Unreachable { .. }
             | ObjectError::Refused { .. } => Self::retry(error),
         }

@@ -4,9 +4,9 @@
 select key as "key!"
   from unnest($1::text[], $2::uuid[], $3::text[]) as object (key, avatar_id, name)
  where exists (select from avatars a where a.id = object.avatar_id and a.model_key = object.key)
-    -- A photo: of an avatar that has it, also while it is on its way.
+    -- A photo: of an avatar that has it, also while it is on its way, or refused: a verdict may have been wrong.
     or exists (select from avatar_photos p
-                where p.avatar_id = object.avatar_id and p.id::text = object.name and p.status <> 'rejected')
+                where p.avatar_id = object.avatar_id and p.id::text = object.name)
     -- A model that was kept though it came too late for its avatar.
     or exists (select from trainings t where t.avatar_id = object.avatar_id and t.late_model_key = object.key)
     -- Anything else while a training of the avatar is not at rest: archives, a model that is being copied.

@@ -1,0 +1,125 @@
+//! A reverse proxy before the S3 server that spoils what passes, with lengths and statuses that fit: what a broken store,
+//! cache or gateway does.
+
+use std::sync::{Arc, Mutex};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::{Request, State},
+    http::{Method, StatusCode, header},
+    response::Response,
+};
+use jobs::objects::{ObjectStore, ObjectStoreSettings, ObjectStoreTimeouts};
+use secrecy::SecretString;
+use tokio::net::TcpListener;
+
+use super::{BUCKET, S3};
+
+/// What is done to objects on their way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tamper {
+    Nothing,
+    /// A read answers with the first half, which it says is all.
+    CutGets,
+    /// A read answers with one bit that differs.
+    FlipGets,
+    /// A write is acknowledged, and half of it is kept.
+    CutPuts,
+}
+
+/// Listens until the test ends.
+pub struct S3Proxy {
+    mode: Arc<Mutex<Tamper>>,
+    bucket: ObjectStore,
+}
+
+#[derive(Clone)]
+struct Way {
+    mode: Arc<Mutex<Tamper>>,
+    upstream: String,
+    root: std::path::PathBuf,
+    client: reqwest::Client,
+}
+
+impl S3Proxy {
+    pub async fn before(s3: &S3) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let mode = Arc::new(Mutex::new(Tamper::Nothing));
+        let way = Way {
+            mode: Arc::clone(&mode),
+            upstream: s3.server.endpoint.trim_end_matches('/').to_owned(),
+            root: s3.root().to_owned(),
+            client: reqwest::Client::new(),
+        };
+        let routes = Router::new().fallback(pass).with_state(way);
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        let endpoint: url::Url = format!("http://{address}").parse().expect("a URL");
+        let bucket = ObjectStore::new(&ObjectStoreSettings {
+            public_endpoint: endpoint.clone(),
+            endpoint,
+            region: s3.server.region.clone(),
+            access_key: SecretString::from(s3.server.access_key.clone()),
+            secret_key: s3.server.secret_key.clone(),
+            bucket: BUCKET.to_owned(),
+            timeouts: ObjectStoreTimeouts::default(),
+        })
+        .expect("a bucket");
+        Self { mode, bucket }
+    }
+
+    /// From now on.
+    pub fn tamper(&self, mode: Tamper) {
+        *self.mode.lock().expect("the mode") = mode;
+    }
+
+    /// The product's client, which talks to this proxy.
+    pub fn bucket(&self) -> ObjectStore {
+        self.bucket.clone()
+    }
+}
+
+async fn pass(State(way): State<Way>, request: Request) -> Response {
+    let mode = *way.mode.lock().expect("the mode");
+    let (head, body) = request.into_parts();
+    let path = head.uri.path().to_owned();
+    let target = format!("{}{}", way.upstream, head.uri);
+    let body = axum::body::to_bytes(body, usize::MAX).await.expect("the request");
+    let sent = way
+        .client
+        .request(head.method.clone(), target)
+        // With its host, which is signed.
+        .headers(head.headers)
+        .body(body)
+        .send()
+        .await
+        .expect("an answer of the store");
+    let (status, headers) = (sent.status(), sent.headers().clone());
+    let content = sent.bytes().await.expect("the answer");
+    if head.method == Method::PUT && mode == Tamper::CutPuts && status == StatusCode::OK {
+        let object = way.root.join(path.trim_start_matches('/'));
+        let whole = std::fs::read(&object).expect("the object");
+        std::fs::write(&object, &whole[..whole.len() / 2]).expect("half of it");
+    }
+    let is_read = head.method == Method::GET && status == StatusCode::OK;
+    let content = match mode {
+        Tamper::CutGets if is_read => content.slice(..content.len() / 2),
+        Tamper::FlipGets if is_read => {
+            let mut flipped = content.to_vec();
+            let middle = flipped.len() / 2;
+            flipped[middle] ^= 1;
+            Bytes::from(flipped)
+        }
+        _ => content,
+    };
+    let mut answer = Response::builder().status(status);
+    let is_head = head.method == Method::HEAD;
+    for (name, value) in headers
+        .iter()
+        .filter(|(name, _)| is_head || **name != header::CONTENT_LENGTH)
+    {
+        answer = answer.header(name, value);
+    }
+    answer.body(Body::from(content)).expect("a response")
+}
