@@ -191,7 +191,8 @@ async fn a_postgres_that_was_named_and_is_none_is_refused_by_dev_and_demo() {
 
 #[tokio::test]
 async fn a_demo_that_is_told_to_end_leaves_nothing_and_says_so() {
-    let ends: [(&str, i32, fn(&mut Aisha)); 4] = [
+    type End = fn(&mut Aisha);
+    let ends: [(&str, i32, End); 4] = [
         ("SIGINT", 130, Aisha::interrupt),
         ("SIGTERM", 143, Aisha::terminate),
         ("SIGHUP", 129, Aisha::hang_up),

@@ -269,7 +269,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 pub fn show_duration(duration: Duration) -> String {
     let milliseconds = duration.as_millis();
     let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
-    let whole = |(_, each): &(&str, u128)| milliseconds >= *each && milliseconds % each == 0;
+    let whole = |(_, each): &(&str, u128)| milliseconds >= *each && milliseconds.is_multiple_of(*each);
     match units.iter().find(|unit| whole(unit)) {
         Some((unit, each)) => format!("{}{unit}", milliseconds / each),
         None => format!("{milliseconds}ms"),
