@@ -79,6 +79,7 @@ mod sweep_orphans;
 mod clients;
 mod context;
 mod notifications;
+pub mod outage;
 mod saga;
 mod storable;
 mod store;

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use jobs::{
+    outage::Outage,
     producer::PollingLead,
     telegram::{Failure, Intake},
 };
@@ -25,8 +26,15 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Polls whenever nobody else does, until the stop.
 pub(super) async fn poll(bot: &Bot, wait: Duration, stop: &Stop) {
+    let mut outage = Outage::none();
     while !stop.is_draining() {
-        match bot.producer.lead_polling().await {
+        let lead = bot.producer.lead_polling().await;
+        if lead.is_ok()
+            && let Some(lasted) = outage.over()
+        {
+            info!("It is known again who polls Telegram, after {lasted}");
+        }
+        match lead {
             Ok(Some(lead)) => {
                 info!("This bot polls Telegram for updates");
                 bot.hearing.begin();
@@ -45,7 +53,9 @@ pub(super) async fn poll(bot: &Bot, wait: Duration, stop: &Stop) {
                 pause_unless_stopped(STANDBY, stop).await;
             }
             Err(problem) => {
-                warn!("Nobody knows who polls Telegram: {problem}");
+                if let Some(so_far) = outage.failed() {
+                    warn!("Nobody knows who polls Telegram: {problem}{so_far}");
+                }
                 pause_unless_stopped(STANDBY, stop).await;
             }
         }
@@ -55,6 +65,7 @@ pub(super) async fn poll(bot: &Bot, wait: Duration, stop: &Stop) {
 async fn poll_while_leading(bot: &Bot, mut lead: PollingLead, wait: Duration, stop: &Stop) {
     let mut offset = None;
     let mut pause = RECOVER;
+    let mut outage = Outage::none();
     while lead.is_held().await {
         let batch = tokio::select! {
             batch = bot.telegram.updates(offset, wait) => batch,
@@ -64,12 +75,17 @@ async fn poll_while_leading(bot: &Bot, mut lead: PollingLead, wait: Duration, st
         let moved_on = match batch {
             Ok(batch) => {
                 bot.hearing.good();
+                if let Some(lasted) = outage.over() {
+                    info!("Telegram answers again, after {lasted}");
+                }
                 take_in(bot, batch, &mut offset).await
             }
             Err(failure) => {
                 bot.hearing.failed(&failure);
                 pause = pause.max(least_pause(&failure));
-                warn!("No updates from Telegram, next try in {pause:?}: {failure}");
+                if let Some(so_far) = outage.failed() {
+                    warn!("No updates from Telegram, next try in {pause:?}: {failure}{so_far}");
+                }
                 if failure.is_active_webhook() {
                     end_webhook(bot).await;
                 }

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use jobs::{
+    outage::Outage,
     producer::{Turn, UpdateSignal},
     trace::{self, TraceContext},
 };
 use metrics::{counter, histogram};
 use tokio::{sync::watch, time::Instant};
-use tracing::{Instrument, debug, info_span, warn};
+use tracing::{Instrument, debug, info, info_span, warn};
 
 use super::{
     Bot,
@@ -40,10 +41,17 @@ async fn listen(mut signal: UpdateSignal, ring: watch::Sender<()>) {
 
 async fn lane(bot: &Bot, mut bell: watch::Receiver<()>, stop: &Stop) {
     let mut chat = None;
+    let mut outage = Outage::none();
     while !stop.is_draining() {
         // What rings from here on is heard below, so nothing falls between the look and the wait.
         bell.mark_unchanged();
-        match bot.producer.next_turn(&bot.rules, chat).await {
+        let next = bot.producer.next_turn(&bot.rules, chat).await;
+        if next.is_ok()
+            && let Some(lasted) = outage.over()
+        {
+            info!("Updates are taken from the inbox again, after {lasted}");
+        }
+        match next {
             Ok(Some(turn)) => {
                 chat = turn.chat_id().or(chat);
                 // A tap begins a trace: all that comes of it carries its id.
@@ -54,7 +62,9 @@ async fn lane(bot: &Bot, mut bell: watch::Receiver<()>, stop: &Stop) {
             }
             Ok(None) => wait(&mut bell, stop).await,
             Err(problem) => {
-                warn!("No update could be taken from the inbox: {problem}");
+                if let Some(so_far) = outage.failed() {
+                    warn!("No update could be taken from the inbox: {problem}{so_far}");
+                }
                 wait(&mut bell, stop).await;
             }
         }

@@ -13,7 +13,7 @@ use jobs::{
 use super::{
     Gate, Running, all_ended, done_at_once, gated, look, options, outcomes, probe, reaches, short_lived,
 };
-use crate::support::{Db, eventually};
+use crate::support::{Db, aisha, eventually};
 
 /// Every backend of the worker is ended, again and again, in whatever it is doing.
 #[tokio::test(flavor = "multi_thread")]
@@ -155,4 +155,26 @@ async fn q05_an_outage_within_the_lease_costs_nothing() {
     );
     assert_eq!(outcomes(&look(&db.pool, fails).await), ["failed", "done"]);
     worker.stop().await;
+}
+
+/// What an operator reads of an outage: its beginning, now and then that it lasts, and its end.
+#[tokio::test]
+async fn an_outage_is_told_when_it_begins_now_and_then_and_when_it_is_over() {
+    let db = Db::new().await;
+    let worker = aisha(["internal", "run-probes", db.url(), "--poll", "200"]).start();
+    worker.line("is claiming jobs").await;
+    let outage = db.outage().await;
+    worker.line("Queue upkeep cannot claim or ack").await;
+    let still = worker.line("failures so far)").await;
+    assert!(still.contains(" s and "), "{still}");
+    let second = worker.nth_line("Queue upkeep cannot claim or ack", 2).await;
+    assert!(second.contains("failures so far)"), "{second}");
+    outage.end().await;
+    let back = worker
+        .line("Queue upkeep reaches the database again, after ")
+        .await;
+    assert!(back.contains(" failures"), "{back}");
+    let told = worker.output();
+    let told = told.matches("Queue upkeep cannot claim or ack").count();
+    assert!(told <= 3, "{told} lines for one outage");
 }

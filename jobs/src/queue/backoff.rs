@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use rand::Rng;
 
+use crate::outage::{Lasted, Outage, SoFar};
+
 /// `delay` spread by ±20 %, so that what failed together is not tried again together.
 #[expect(
     clippy::disallowed_methods,
@@ -13,29 +15,40 @@ pub(crate) fn jittered(delay: Duration) -> Duration {
     delay.mul_f64(rand::rng().random_range(0.8..1.2))
 }
 
-/// Doubles from 50 ms to 2 s until told that all is well: for loops that must outlive the database.
+/// Doubles from 50 ms to 2 s until told that all is well: for loops that must outlive the database. Also says when to
+/// tell of it.
 #[derive(Debug)]
-pub(super) struct Backoff(Duration);
+pub(super) struct Backoff {
+    delay: Duration,
+    outage: Outage,
+}
 
 impl Backoff {
     const FIRST: Duration = Duration::from_millis(50);
     const CAP: Duration = Duration::from_secs(2);
 
     pub(super) const fn new() -> Self {
-        Self(Self::FIRST)
+        Self {
+            delay: Self::FIRST,
+            outage: Outage::none(),
+        }
     }
 
     /// How long to wait after this failure.
     pub(super) fn next(&mut self) -> Duration {
-        let delay = self.0;
-        self.0 = (delay * 2).min(Self::CAP);
+        let delay = self.delay;
+        self.delay = (delay * 2).min(Self::CAP);
         jittered(delay)
     }
 
-    /// The failure is over. `true`: there was one.
-    pub(super) fn reset(&mut self) -> bool {
-        let failed = self.0 != Self::FIRST;
-        self.0 = Self::FIRST;
-        failed
+    /// It failed. `Some`: warn of it now. To be called once a failure.
+    pub(super) fn failed(&mut self) -> Option<SoFar> {
+        self.outage.failed()
+    }
+
+    /// The failure is over. `Some`: there was one that was told.
+    pub(super) fn reset(&mut self) -> Option<Lasted> {
+        self.delay = Self::FIRST;
+        self.outage.over()
     }
 }

@@ -26,7 +26,7 @@ use super::{
     boot_clock::Moment,
     link::{Link, timed_out},
 };
-use crate::{chaos::lease_seconds, job::Queue};
+use crate::{chaos::lease_seconds, database::words_of, job::Queue};
 
 /// The running thread. Dropped with a worker that is dropped, it ends, and takes the runs that it kept alive with it.
 pub(crate) struct Heartbeat {
@@ -77,13 +77,16 @@ async fn beat_forever(engine: &Engine) {
     loop {
         match beat(engine, &mut link).await {
             Ok(()) => {
-                if backoff.reset() {
-                    info!("Heartbeats reach the database again");
+                if let Some(lasted) = backoff.reset() {
+                    info!("Heartbeats reach the database again, after {lasted}");
                 }
                 sleep(engine.timing.beat).await;
             }
             Err(error) => {
-                warn!("A heartbeat failed, trying again: {error}");
+                if let Some(so_far) = backoff.failed() {
+                    let error = words_of(&error);
+                    warn!("A heartbeat failed, trying again: {error}{so_far}");
+                }
                 sleep(backoff.next()).await;
             }
         }

@@ -21,10 +21,14 @@ use sqlx::{
     postgres::{PgListener, PgPoolOptions},
 };
 use tokio::time::{Instant, interval_at, sleep, timeout};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::{Engine, backoff::Backoff, link::timed_out};
-use crate::{database::can_write, job::Queue};
+use crate::{
+    database::{can_write, words_of},
+    job::Queue,
+    outage::Outage,
+};
 
 /// What `queue_wake` notifies on; the payload is the queue.
 const CHANNEL: &str = "aisha_jobs";
@@ -42,21 +46,27 @@ enum Deaf {
     #[error("its connection was lost")]
     Lost,
     /// What the database says.
-    #[error(transparent)]
+    #[error("{}", words_of(.0))]
     Database(#[from] sqlx::Error),
 }
 
 /// Passes wake-ups on to the queues, over any number of lost connections.
 pub(crate) async fn listen_forever(engine: Arc<Engine>) {
     let mut backoff = Backoff::new();
+    let mut outage = Outage::none();
     loop {
         match begin(&engine).await {
             Ok(mut listener) => {
+                if let Some(lasted) = outage.over() {
+                    info!("Listening for new jobs works again, after {lasted}");
+                }
                 set_listening(&engine, true);
                 let began = Instant::now();
                 let deaf = hear(&engine, &mut listener).await;
                 set_listening(&engine, false);
-                warn!("Listening for new jobs failed: {deaf}; polling until it works again");
+                if let Some(so_far) = outage.failed() {
+                    warn!("Listening for new jobs failed: {deaf}; polling until it works again{so_far}");
+                }
                 if matches!(deaf, Deaf::Silent) {
                     discard(&engine, listener).await;
                 }
@@ -64,7 +74,12 @@ pub(crate) async fn listen_forever(engine: Arc<Engine>) {
                     backoff.reset();
                 }
             }
-            Err(error) => warn!("Listening for new jobs does not begin: {error}; polling until it does"),
+            Err(error) => {
+                if let Some(so_far) = outage.failed() {
+                    let error = words_of(&error);
+                    warn!("Listening for new jobs does not begin: {error}; polling until it does{so_far}");
+                }
+            }
         }
         sleep(backoff.next()).await;
     }

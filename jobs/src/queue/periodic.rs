@@ -217,11 +217,15 @@ pub(crate) async fn tick_forever(engine: Arc<Engine>, timetable: Timetable) {
     loop {
         let wait = match within(engine.timing.lease, tick_all(&engine, &timetable)).await {
             Ok(next) => {
-                backoff.reset();
+                if let Some(lasted) = backoff.reset() {
+                    info!("Periodic jobs are enqueued again, after {lasted}");
+                }
                 next.min(engine.timing.sweep)
             }
             Err(error) => {
-                warn!("Periodic jobs could not be enqueued, trying again: {error}");
+                if let Some(so_far) = backoff.failed() {
+                    warn!("Periodic jobs could not be enqueued, trying again: {error}{so_far}");
+                }
                 backoff.next()
             }
         };

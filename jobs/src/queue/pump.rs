@@ -34,7 +34,7 @@ use super::{
     release::release_buffered,
     wake::Sleeper,
 };
-use crate::job::Queue;
+use crate::{database::words_of, job::Queue};
 
 /// Between two looks at rows that somebody else has locked.
 const LOCKED_AGAIN: Duration = Duration::from_millis(250);
@@ -327,10 +327,10 @@ impl Pump {
         }
         match result {
             Ok(exchanged) => {
-                if self.backoff.reset() {
+                if let Some(lasted) = self.backoff.reset() {
                     info!(
                         queue = self.queue.as_str(),
-                        "Queue {} reaches the database again", self.queue
+                        "Queue {} reaches the database again, after {lasted}", self.queue
                     );
                 }
                 self.take_in(&order, exchanged);
@@ -339,10 +339,13 @@ impl Pump {
                 }
             }
             Err(error) => {
-                warn!(
-                    queue = self.queue.as_str(),
-                    "Queue {} cannot claim or ack, trying again: {error}", self.queue
-                );
+                if let Some(so_far) = self.backoff.failed() {
+                    let (queue, error) = (self.queue, words_of(&error));
+                    warn!(
+                        queue = queue.as_str(),
+                        "Queue {queue} cannot claim or ack, trying again: {error}{so_far}"
+                    );
+                }
                 self.governor.unheard(&order.rules);
                 self.acks.extend(order.acks);
                 self.coalesced |= order.coalesced;

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use sqlx::PgPool;
 use tokio::time::sleep;
-use tracing::{debug, error, warn};
+use tracing::{debug, error, info, warn};
 
 use super::{
     BurialError, ClaimId, ClaimOutcome, Ending, Engine, JobId, Known, Settler, Undertaker,
@@ -20,8 +20,9 @@ use super::{
 };
 use crate::{
     chaos::{Sabotage, sabotaged},
-    database::{self, single, within},
+    database::{self, single, within, words_of},
     job::{DeadReason, JobError},
+    outage::Outage,
 };
 
 /// Most rows that are promoted in one statement.
@@ -30,6 +31,7 @@ const PROMOTIONS: i64 = 1000;
 /// Looks for expired leases for ever.
 pub(crate) async fn sweep_forever(engine: Arc<Engine>, known: Known, undertaker: Arc<dyn Undertaker>) {
     let mut clock = DatabaseClock::default();
+    let mut outage = Outage::none();
     loop {
         sleep(jittered(engine.timing.sweep)).await;
         if let Err(error) = within(
@@ -38,9 +40,14 @@ pub(crate) async fn sweep_forever(engine: Arc<Engine>, known: Known, undertaker:
         )
         .await
         {
-            warn!("A sweep failed, the next one goes on: {error}");
+            if let Some(so_far) = outage.failed() {
+                let error = words_of(&error);
+                warn!("A sweep failed, the next one goes on: {error}{so_far}");
+            }
             // The database was away, for all workers: let them beat first, or their live jobs look dead.
             sleep(engine.timing.beat).await;
+        } else if let Some(lasted) = outage.over() {
+            info!("Sweeps work again, after {lasted}");
         }
     }
 }
@@ -174,11 +181,16 @@ pub(crate) async fn promote_forever(engine: Arc<Engine>) {
     loop {
         let wait = match within(engine.timing.lease, promote(&engine.pool)).await {
             Ok(wait) => {
-                backoff.reset();
+                if let Some(lasted) = backoff.reset() {
+                    info!("Due jobs are made ready again, after {lasted}");
+                }
                 wait.map_or(engine.timing.poll, |wait| wait.min(engine.timing.poll))
             }
             Err(error) => {
-                warn!("Due jobs could not be made ready, trying again: {error}");
+                if let Some(so_far) = backoff.failed() {
+                    let error = words_of(&error);
+                    warn!("Due jobs could not be made ready, trying again: {error}{so_far}");
+                }
                 backoff.next()
             }
         };
