@@ -96,6 +96,10 @@ pub enum ProducerError {
     /// It has no `update_id`, so it is no update of Telegram's.
     #[error("this is no Telegram update: it has no update_id")]
     NotAnUpdate,
+    /// A delivery that may be anybody's, for a request that we do not know, while many others wait for theirs. It may be
+    /// taken later.
+    #[error("{0} deliveries wait for their trainings, and this one's is not known; set FAL_WEBHOOK_USER_ID")]
+    TooManyUnknown(i64),
     /// [`Turn::sender`] was not called: a bug.
     #[error("nobody was named as the sender of this update")]
     NoSender,

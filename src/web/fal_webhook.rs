@@ -127,6 +127,9 @@ impl Refusal {
                 Verdict::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "no_keys"),
             },
             Self::NotReceived(why) => why.answer(),
+            Self::NotStored(ProducerError::TooManyUnknown(_)) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "too_many_unknown")
+            }
             Self::NotStored(_) => (StatusCode::SERVICE_UNAVAILABLE, "not_stored"),
         }
     }

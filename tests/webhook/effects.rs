@@ -1,12 +1,19 @@
 //! What deliveries do to a training, however they come (W3-W7, W9, W12): posted to a real web role, applied by the
 //! product's jobs, which run when the test says so.
 
+use futures::StreamExt as _;
 use jobs::{ApplyFalDelivery, queue::JobState};
 use reqwest::StatusCode;
 use serde_json::json;
 
-use super::line::{Line, error, worker};
-use crate::{saga::world::World, support::eventually};
+use super::{
+    line::{Line, error, worker},
+    post, stored, web_that_believes,
+};
+use crate::{
+    saga::world::World,
+    support::{FalSigner, Web, eventually},
+};
 
 const STRANGER: &str = "99999999-2222-4333-8444-555555555555";
 
@@ -198,4 +205,42 @@ async fn w12_a_delivery_and_a_poll_that_race_have_one_effect() {
             "{order}: {verdict}"
         );
     }
+}
+
+/// Nobody has said which of FAL's users we are, so anybody's deliveries are genuine.
+#[tokio::test]
+async fn w05_strangers_deliveries_do_not_fill_the_inbox_and_ours_are_taken_all_the_same() {
+    let world = World::submitted().await;
+    world.fal_is_done().await;
+    let ours = world.request_id().await;
+    let (db, signer) = (&world.db, FalSigner::new().await);
+    let open = Web::start(db, &[("FAL_JWKS_URL", signer.jwks_url())]).await;
+    let delivery = |request: &str| signer.sign(request, error(request).to_string());
+    let posts = (0..260).map(async |number| post(&open, "", &delivery(&format!("stranger-{number}"))).await);
+    let answers: Vec<StatusCode> = futures::stream::iter(posts).buffered(8).collect().await;
+    let taken = answers.iter().filter(|status| **status == StatusCode::OK).count();
+    // As many as were on their way at once may slip in.
+    assert!((200..=208).contains(&taken), "{taken} were taken");
+    assert_eq!(answers[259], StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(stored(world.pool()).await, taken as i64);
+    assert_eq!(
+        post(&open, "", &delivery("stranger-0")).await,
+        StatusCode::OK,
+        "a resend"
+    );
+    assert_eq!(post(&open, "", &delivery(&ours)).await, StatusCode::OK, "ours");
+    let token = world
+        .text("select token from training_attempts")
+        .await
+        .expect("a token");
+    let by_token = post(&open, &format!("?token={token}"), &delivery("other-id")).await;
+    assert_eq!(by_token, StatusCode::OK, "by its token");
+
+    let strict = web_that_believes(&signer, db).await;
+    assert_eq!(
+        post(&strict, "", &delivery("our-own")).await,
+        StatusCode::OK,
+        "our own user's"
+    );
+    assert_eq!(stored(world.pool()).await, taken as i64 + 3);
 }

@@ -1,6 +1,7 @@
 //! FAL's deliveries on their way in: the inbox row and the job that applies it, in one transaction, before the 200.
 
 use serde::Serialize;
+use sqlx::PgConnection;
 use tracing::info;
 
 use super::{Producer, ProducerError};
@@ -12,11 +13,18 @@ use crate::{
     domain::TrainingType,
     enqueue::{Enqueued, enqueue},
     reader::{DeliveryFilter, DeliveryView},
-    store::deliveries::{self, NewDelivery},
+    store::{
+        attempts,
+        deliveries::{self, NewDelivery},
+        trainings,
+    },
 };
 
 /// Longer values in a URL are not ours; what is kept of them is for operators.
 const MAX_PARAMETER_CHARS: usize = 200;
+
+/// Deliveries that wait for their effect, beyond which one that may be a stranger's has to name a training of ours.
+const MOST_UNKNOWN: i64 = 200;
 
 /// The parameters of the URL that FAL was given, as they came back. Both are hints: the training's own row counts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -95,6 +103,14 @@ impl Producer {
         };
         let inserted = deliveries::insert(&mut tx, &new).await?;
         if let Some(id) = inserted {
+            // One that overtakes our own commit is one of a few. What fills the inbox is somebody else's, and each of it
+            // would be looked at forty times before it is given up.
+            if !delivery.is_our_users
+                && deliveries::are_open(&mut tx, MOST_UNKNOWN).await?
+                && !is_expected(&mut tx, &new).await?
+            {
+                return Err(ProducerError::TooManyUnknown(MOST_UNKNOWN));
+            }
             enqueue(&mut tx, &ApplyFalDelivery::new(id)).await?;
         }
         reach(Point::WebhookBeforeCommit);
@@ -142,6 +158,17 @@ impl Producer {
             info!(fal.request_id = %one.delivery.request_id, "FAL delivery {} ({}) is applied again", one.delivery.id, one.delivery.verdict);
         }
         Ok(replayed)
+    }
+}
+
+/// Whether a training of ours has the request, or an attempt the token.
+async fn is_expected(tx: &mut PgConnection, new: &NewDelivery<'_>) -> Result<bool, sqlx::Error> {
+    if trainings::find_by_request(tx, new.request_id).await?.is_some() {
+        return Ok(true);
+    }
+    match new.token {
+        Some(token) => Ok(attempts::find_by_token(tx, token).await?.is_some()),
+        None => Ok(false),
     }
 }
 

@@ -76,6 +76,19 @@ pub(crate) async fn insert(tx: &mut PgConnection, new: &NewDelivery<'_>) -> Resu
     .await
 }
 
+/// Whether at least `many` deliveries wait for their effect.
+pub(crate) async fn are_open(tx: &mut PgConnection, many: i64) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        select count(*) >= $1 as "are_open!"
+          from (select from fal_deliveries where applied_at is null limit $1) as open
+        "#,
+        many
+    )
+    .fetch_one(tx)
+    .await
+}
+
 /// Reads a delivery and keeps others from settling it until the transaction ends.
 pub(crate) async fn lock(tx: &mut PgConnection, id: i64) -> Result<Option<StoredDelivery>, sqlx::Error> {
     sqlx::query_as!(

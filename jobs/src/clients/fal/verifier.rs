@@ -42,6 +42,8 @@ pub struct VerifiedDelivery {
     pub request_id: String,
     /// FAL's user who made the request.
     pub fal_user_id: String,
+    /// That user was compared with ours. False: nobody has said who we are, so any customer of FAL's may have sent it.
+    pub is_our_users: bool,
     /// By FAL's clock.
     pub signed_at: DateTime<Utc>,
     /// As it came: the signature covers these bytes.
@@ -142,6 +144,7 @@ impl WebhookVerifier {
         Ok(VerifiedDelivery {
             request_id: signed.request_id,
             fal_user_id: signed.user_id,
+            is_our_users: self.user_id.is_some(),
             signed_at: signed.signed_at,
             body: body.clone(),
             body_sha256: hex::encode(Sha256::digest(body)),
