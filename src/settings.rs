@@ -18,6 +18,7 @@ mod problems;
 mod quotas;
 mod rates;
 mod reader;
+mod risks;
 mod roles;
 mod sections;
 mod telegram;

@@ -49,7 +49,7 @@ pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
     match verb {
         Verb::Show { json } => {
             let layers = Layers::merge(&given);
-            warn(&layers);
+            warn(&layers.warnings);
             if json {
                 println!("{}", layers.json_listing());
             } else {
@@ -57,7 +57,9 @@ pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
             }
         }
         Verb::Check { role } => {
-            warn(&Layers::merge(&given));
+            let layers = Layers::merge(&given);
+            warn(&layers.warnings);
+            warn(&layers.risks);
             let wanted = |name: &str| role.as_deref().is_none_or(|role| role == name);
             let checks: [(&str, Check); 4] = [
                 (BotSettings::NAME, check::<BotSettings>),
@@ -79,8 +81,8 @@ pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
 }
 
 #[expect(clippy::print_stderr, reason = "what is printed to stdout is a file")]
-fn warn(layers: &Layers) {
-    for warning in &layers.warnings {
+fn warn(warnings: &[String]) {
+    for warning in warnings {
         eprintln!("warning: {warning}");
     }
 }

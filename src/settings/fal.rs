@@ -11,6 +11,7 @@ use url::Url;
 
 use super::{
     reader::Reader,
+    risks::is_loopback,
     sections::{DAY, HOUR, MILLISECOND, MINUTE, SECOND},
 };
 
@@ -29,9 +30,13 @@ impl WebhookVerification {
     pub(super) fn read(from: &mut Reader<'_>) -> Option<Self> {
         let hosts = FalHosts::read(from);
         let timeout = from.duration("fal.connect_timeout", 100 * MILLISECOND..=MINUTE);
+        let user_id = from.optional_text("fal.webhook_user_id");
+        if user_id.is_none() {
+            refuse_open_door(from);
+        }
         Some(Self {
             jwks_url: hosts?.jwks,
-            user_id: from.optional_text("fal.webhook_user_id"),
+            user_id,
             timeout: timeout?,
         })
     }
@@ -148,6 +153,18 @@ impl FalSettings {
     }
 }
 
+/// Any customer of FAL's can have a delivery sent to a URL that is known, with a genuine signature.
+fn refuse_open_door(from: &mut Reader<'_>) {
+    let is_open = from.optional_text("fal.webhook_url").is_some();
+    if is_open && from.is_production() && from.truth("fal.test_mode") == Some(false) {
+        from.refuse(
+            "fal.webhook_user_id",
+            "is missing, so any customer of FAL's could have deliveries sent to fal.webhook_url that are taken for ours.",
+            "Set FAL_WEBHOOK_USER_ID: our user id at FAL, the X-Fal-Webhook-User-Id of our own deliveries.",
+        );
+    }
+}
+
 /// The dummy is only ever sent to a simulator: test mode refuses FAL's own hosts.
 fn fal_key(from: &mut Reader<'_>) -> Option<SecretString> {
     const EXAMPLE: &str =
@@ -177,8 +194,17 @@ impl FalHosts {
         let test_mode = from.truth("fal.test_mode");
         let simulator = from.url("fal.simulator_url", "http://127.0.0.1:9700");
         let (test_mode, _) = (test_mode?, simulator?);
+        let is_production = from.is_production();
         let mut host = |key: &str, example: &str| {
             let url = from.url(key, example)?;
+            let is_clear = url.scheme() == "http" && !is_loopback(&url) && !is_fal(&url);
+            if is_clear && is_production && !test_mode {
+                from.refuse(
+                    key,
+                    format!("is {url}: FAL's key, or what is believed of FAL, would go there in clear."),
+                    "Write https://, or say by AISHA_ENV that this is no production.",
+                );
+            }
             if test_mode && is_fal(&url) {
                 from.refuse(
                     key,

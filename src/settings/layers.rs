@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fmt, fs, path::Path};
 
 use url::Url;
 
-use super::{Given, Override, Problem, near_misses};
+use super::{Given, Override, Problem, near_misses, risks};
 
 const DEFAULT: &str = include_str!("../../config/default.toml");
 const TRAINERS: &str = include_str!("../../config/trainers.toml");
@@ -109,6 +109,8 @@ pub struct Layers {
     pub(super) values: BTreeMap<String, Value>,
     /// Names in the environment that look like ours and are none, each with what was meant.
     pub warnings: Vec<String>,
+    /// What is dangerous in production, a sentence each.
+    pub risks: Vec<String>,
     pub(super) environment_name: String,
     pub(super) trainers: Value,
     pub(super) problems: Vec<Problem>,
@@ -127,6 +129,7 @@ impl Layers {
         let mut layers = Self {
             values: BTreeMap::new(),
             warnings: Vec::new(),
+            risks: Vec::new(),
             environment_name,
             trainers,
             problems: Vec::new(),
@@ -144,6 +147,7 @@ impl Layers {
         }
         layers.apply_test_mode();
         layers.warnings = near_misses::find(&layers, &given.environment);
+        layers.risks = risks::find(&layers);
         layers
     }
 
@@ -315,6 +319,11 @@ impl Layers {
 
     /// The gate of every layer above the first: only keys that exist.
     fn set(&mut self, key: &str, text: String, origin: Origin) {
+        let text = if is_secret(key) {
+            text
+        } else {
+            self.without_password(key, text, &origin)
+        };
         let known = self.values.get(key).map(|value| value.kind);
         if let Some(kind) = known.or_else(|| is_secret(key).then_some(Kind::Text)) {
             self.values.insert(key.to_owned(), Value { text, origin, kind });
@@ -328,6 +337,22 @@ impl Layers {
             .push(Problem::new(key, format!("is no setting ({origin})."), fix));
     }
 
+    /// A URL of a setting that is no secret is printed, so it must hold none.
+    fn without_password(&mut self, key: &str, text: String, origin: &Origin) -> String {
+        let Some(mut url) = text.parse::<Url>().ok().filter(holds_a_user) else {
+            return text;
+        };
+        self.problems.push(Problem::new(
+            key,
+            format!("holds a user name or a password ({origin})."),
+            "Take out what stands before the @: no client here would send it.",
+        ));
+        // Neither fails for a URL that had them.
+        let _ = url.set_username("***");
+        let _ = url.set_password(None);
+        url.into()
+    }
+
     /// All that there are, secret ones too.
     pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
         let others = self.values.keys().map(String::as_str);
@@ -339,6 +364,10 @@ impl Layers {
         let best = scored.max_by(|(one, _), (other, _)| one.total_cmp(other))?;
         (best.0 > 0.85).then_some(best.1)
     }
+}
+
+fn holds_a_user(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
 }
 
 pub(super) fn is_secret(key: &str) -> bool {

@@ -35,9 +35,15 @@ impl<'a> Reader<'a> {
         (&self.layers.trainers.text, &self.layers.trainers.origin)
     }
 
-    /// Names in the environment that look like ours and are none.
+    /// What may stay as it is and should not.
     pub(super) fn warnings(&self) -> Vec<String> {
-        self.layers.warnings.clone()
+        let Layers { warnings, risks, .. } = self.layers;
+        warnings.iter().chain(risks).cloned().collect()
+    }
+
+    /// Whether people depend on what runs here.
+    pub(super) fn is_production(&self) -> bool {
+        self.layers.environment_name == "production"
     }
 
     /// Adds a problem that only the section can see, such as two keys that contradict one another.

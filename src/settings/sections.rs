@@ -32,7 +32,7 @@ pub struct LogSettings {
     pub format: LogFormat,
     /// `EnvFilter` directives.
     pub filter: String,
-    /// The first lines of the log: names in the environment that look like ours and are none.
+    /// The first lines of the log: what may stay as it is and should not.
     pub warnings: Vec<String>,
 }
 

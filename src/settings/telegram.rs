@@ -101,13 +101,12 @@ fn is_webhook_mode(from: &mut Reader<'_>) -> Option<bool> {
 fn webhook_secret(from: &mut Reader<'_>) -> Option<SecretString> {
     from.secret(
         "telegram.webhook_secret",
-        "1 to 256 random letters, digits, _ or -",
-        |secret| {
-            if secret.len() <= 256 && is_url_safe(secret) {
-                Ok(())
-            } else {
-                Err("it holds what Telegram does not allow")
-            }
+        "16 to 256 random letters, digits, _ or -",
+        // Whoever guesses it speaks for every user.
+        |secret| match secret.len() {
+            ..16 => Err("it is shorter than 16 characters, so it could be guessed"),
+            16..=256 if is_url_safe(secret) => Ok(()),
+            _ => Err("it holds what Telegram does not allow"),
         },
     )
 }
