@@ -189,8 +189,9 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     };
     match address.segments() {
         // An address of version 4 in other clothes: mapped, translated (NAT64), 6to4.
-        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => of_v4(high, low),
-        [0x2002, high, low, ..] => of_v4(high, low),
+        [0, 0, 0, 0, 0, 0xffff, high, low]
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+        | [0x2002, high, low, ..] => of_v4(high, low),
         // Documentation.
         [0x2001, 0xdb8, ..] => false,
         // All that the internet has given out.
