@@ -70,6 +70,18 @@ async fn an_update_that_postgres_could_not_store_is_kept_readable() {
 }
 
 #[tokio::test]
+async fn q23_half_of_a_character_is_no_reason_to_refuse_an_update() {
+    let db = Db::new().await;
+    let web = web_in_webhook_mode(&db).await;
+    let body =
+        r#"{"update_id":12,"message":{"chat":{"id":77},"text":"cut \ud83d","k\udc00":"\ud83d\ude00"}}"#;
+    assert_eq!(post(&web, Some(SECRET), body).await, StatusCode::OK);
+    let kept =
+        json!({"update_id": 12, "message": {"chat": {"id": 77}, "text": "cut \u{fffd}", "k\u{fffd}": "😀"}});
+    assert_eq!(stored(&db).await, [(12, Some(77), kept)]);
+}
+
+#[tokio::test]
 async fn an_update_without_our_secret_is_refused() {
     let db = Db::new().await;
     let web = web_in_webhook_mode(&db).await;

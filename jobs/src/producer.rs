@@ -32,7 +32,7 @@ pub use cancel::{Cancellation, CancelledTraining};
 pub use deliveries::{Accepted, DeliveryQuery, Replay, Replayed};
 pub use drafts::{Draft, PhotoTaken, Retried};
 pub use guard::Handled;
-pub use inbox::{PollingLead, UpdateSignal};
+pub use inbox::{PollingLead, UpdateSignal, read_update};
 pub use request_training::Started;
 pub use status::{AvatarLine, LiveTraining, Stopped};
 pub use turn::{Sender, Turn};

@@ -173,6 +173,36 @@ pub(crate) fn mend_json(value: &mut Value) {
     }
 }
 
+/// Reads JSON in which an escape may stand for half of a surrogate pair: that becomes U+FFFD, as in a browser. serde
+/// refuses the whole document, and with it the updates beside the one that has it.
+pub(crate) fn read_json(raw: &[u8]) -> Result<Value, serde_json::Error> {
+    serde_json::from_slice(raw).or_else(|error| match without_halves(raw) {
+        Some(mended) => serde_json::from_slice(&mended),
+        None => Err(error),
+    })
+}
+
+/// `None`: there is none.
+fn without_halves(raw: &[u8]) -> Option<Vec<u8>> {
+    let mut mended = raw.to_vec();
+    let mut found = false;
+    let mut at = 0;
+    while let Some(step) = raw.get(at..)?.iter().position(|byte| *byte == b'\\') {
+        at += step;
+        at += match code_unit(raw, at) {
+            Some(0xd800..0xdc00) if matches!(code_unit(raw, at + 6), Some(0xdc00..0xe000)) => 12,
+            Some(0xd800..0xe000) => {
+                mended[at..at + 6].copy_from_slice(br"\ufffd");
+                found = true;
+                6
+            }
+            Some(_) => 6,
+            None => 2,
+        };
+    }
+    found.then_some(mended)
+}
+
 /// The nearest delay that can be added to a moment of the database.
 pub(crate) fn delay(delay: Duration) -> Duration {
     delay.min(MAX_DELAY)

@@ -19,7 +19,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
-use jobs::producer::ProducerError;
+use jobs::producer::{ProducerError, read_update};
 use metrics::counter;
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
@@ -68,7 +68,7 @@ async fn take(web: &Web, connection: &Connection, request: Request) -> Result<()
         return Err(refusal);
     }
     let body = web.bodies.read(&head.headers, connection, body).await?;
-    let update = serde_json::from_slice(&body.bytes).map_err(|error| Refusal::Garbage(error.to_string()))?;
+    let update = read_update(&body.bytes).map_err(|error| Refusal::Garbage(error.to_string()))?;
     let is_new = web.producer.accept_telegram_update(update).await?;
     debug!(duplicate = !is_new, "Stored an update of Telegram's");
     Ok(())

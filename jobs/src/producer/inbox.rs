@@ -113,6 +113,12 @@ impl Producer {
     }
 }
 
+/// An update as Telegram posts it. Half of a character in some text is no reason to refuse it: Telegram would bring it
+/// again and again, and nothing else meanwhile.
+pub fn read_update(body: &[u8]) -> Result<Value, serde_json::Error> {
+    storable::read_json(body)
+}
+
 /// What the inbox needs to know of an update. `None`: it has no `update_id`.
 fn incoming(mut body: Value) -> Option<Incoming> {
     // One update that cannot be stored must not keep Telegram from handing out the others.

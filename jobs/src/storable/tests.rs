@@ -85,3 +85,24 @@ fn moments_and_delays_have_an_end() {
         assert_eq!(is_storable(moment), storable, "{moment}");
     }
 }
+
+#[test]
+fn half_a_surrogate_pair_costs_a_document_one_character() {
+    for (raw, read) in [
+        (r#"["\ud83d","\ud83d\ude00"]"#, json!(["\u{fffd}", "😀"])),
+        (
+            r#"{"a":"x\ude00\ud83d y","\udfff":1}"#,
+            json!({"a": "x\u{fffd}\u{fffd} y", "\u{fffd}": 1}),
+        ),
+        (
+            r#"["\\ud83d","\ud83d\\ude00","\ud83d"]"#,
+            json!(["\\ud83d", "\u{fffd}\\ude00", "\u{fffd}"]),
+        ),
+        (r#"["fine\n"]"#, json!(["fine\n"])),
+    ] {
+        assert_eq!(read_json(raw.as_bytes()).expect(raw), read, "{raw}");
+    }
+    for raw in ["", "[", r#""\ud83d"#, r#""\"#, r#"["\ud8"]"#, "\\"] {
+        assert!(read_json(raw.as_bytes()).is_err(), "{raw}");
+    }
+}

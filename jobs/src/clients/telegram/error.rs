@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::job::JobError;
+use crate::{job::JobError, storable};
 
 /// Why a call did not do what it should, or that it did all the same.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -96,7 +96,7 @@ pub(super) struct Answer {
 
 /// The `result` of a call, or what went wrong.
 pub(super) fn result(answer: &Answer) -> Result<Value, Failure> {
-    let Ok(mut body) = serde_json::from_slice::<Value>(&answer.body) else {
+    let Ok(mut body) = storable::read_json(&answer.body) else {
         return Err(unreadable(answer));
     };
     match body["ok"] {
