@@ -9,7 +9,8 @@ use jobs::{
 
 use crate::{exit::Failure, settings::DatabaseSettings};
 
-/// Connects, and refuses a database that cannot be written to, or whose migrations are not all applied.
+/// Connects, and refuses a database that cannot be written to, whose migrations are not all applied, or whose rows this
+/// role is not shown.
 pub async fn database(settings: &DatabaseSettings, role: &str) -> Result<Database, Failure> {
     let database = database_of_any_age(settings, role).await?;
     database.writable().await?;
@@ -30,7 +31,21 @@ async fn migrated(database: Database) -> Result<Database, Failure> {
             first.version, first.description
         )));
     }
+    if let Some(problem) = hidden(&schema::hidden_tables(&database).await?) {
+        return Err(Failure::unavailable(problem));
+    }
     Ok(database)
+}
+
+/// What is wrong if row-level security keeps everything from this role.
+pub fn hidden(tables: &[String]) -> Option<String> {
+    (!tables.is_empty()).then(|| {
+        format!(
+            "row-level security hides all rows of {} from the role of DATABASE_URL. Connect as the tables' owner, give the role \
+             BYPASSRLS or a policy, or disable row-level security on them",
+            tables.join(", ")
+        )
+    })
 }
 
 /// Connects only: for the verb that applies migrations.

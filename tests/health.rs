@@ -255,3 +255,62 @@ async fn a_port_that_is_taken_is_named() {
     assert_eq!(code, Some(69), "{output}");
     assert!(output.contains(&address), "{output}");
 }
+
+/// Somebody turned it on for all tables of the server: every query answered nothing, and all was well.
+#[tokio::test]
+async fn a_role_from_which_all_rows_are_hidden_says_so() {
+    let db = Db::new().await;
+    let role = format!("shown_nothing_{}", std::process::id());
+    let run = async |sql: String| {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql))
+            .execute(&db.pool)
+            .await
+            .unwrap();
+    };
+    run(format!(
+        "create role {role} login;
+         grant usage on schema public to {role};
+         grant select, insert, update, delete on all tables in schema public to {role};
+         alter table jobs enable row level security;
+         alter table periodic enable row level security"
+    ))
+    .await;
+    let url = db.url().replacen("//aisha@", &format!("//{role}@"), 1);
+    let look = async || {
+        let list = aisha(["jobs", "list"])
+            .env("AISHA_ENV", "test")
+            .env("DATABASE_URL", &url);
+        list.start().finish().await
+    };
+    let (code, output) = look().await;
+    assert_eq!(code, Some(69), "{output}");
+    assert!(
+        output.contains("hides all rows of jobs, periodic") && output.contains("BYPASSRLS"),
+        "{output}"
+    );
+
+    run(format!(
+        "create policy ours on jobs to {role} using (true);
+         create policy everybodys on periodic using (true)"
+    ))
+    .await;
+    let (code, output) = look().await;
+    assert_eq!(code, Some(0), "{output}");
+    let web = Web::start(&db, &[("DATABASE_URL", url.as_str())]).await;
+    assert_eq!(readiness(&web).await, (StatusCode::OK, vec![]));
+    run("drop policy ours on jobs".to_owned()).await;
+    // What it saw is good for a moment.
+    let problems = eventually("the role to look again", async || {
+        let (status, problems) = readiness(&web).await;
+        (status == StatusCode::SERVICE_UNAVAILABLE).then_some(problems)
+    })
+    .await;
+    assert!(
+        problems
+            .iter()
+            .any(|problem| problem.contains("hides all rows of jobs")),
+        "{problems:?}"
+    );
+    drop(web);
+    run(format!("drop owned by {role}; drop role {role}")).await;
+}

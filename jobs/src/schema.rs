@@ -68,6 +68,24 @@ pub async fn pending(database: &Database) -> Result<Vec<Migration>, SchemaError>
     pending_on(&mut connection).await
 }
 
+/// Our tables of which row-level security hides every row from the role that we connect as: it is on, the role is not
+/// exempt, and no policy lets it see any. Nothing fails then; a worker has nothing to do for ever, and looks well.
+pub async fn hidden_tables(database: &Database) -> Result<Vec<String>, SchemaError> {
+    let mut db = single(database.pool()).await?;
+    let hidden = sqlx::query_scalar!(
+        r#"select c.relname::text as "name!" from pg_class c
+            where c.relnamespace = (select relnamespace from pg_class where oid = 'jobs'::regclass)
+              and c.relkind = 'r' and row_security_active(c.oid)
+              and not exists (select from pg_policy p where p.polrelid = c.oid and p.polpermissive
+                                 and (0 = any (p.polroles)
+                                      or exists (select from pg_roles r where r.oid = any (p.polroles) and pg_has_role(r.oid, 'usage'))))
+            order by c.relname"#
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    Ok(hidden)
+}
+
 /// Applies what is pending and says what that was. Waits while another process does the same, and as long as somebody
 /// has a table locked that a migration changes; who that is, is logged.
 ///

@@ -32,7 +32,7 @@ use super::{
     connections::{Connections, Limits},
     server,
 };
-use crate::{exit::Failure, lifecycle::Stop};
+use crate::{connect, exit::Failure, lifecycle::Stop};
 
 /// Of the listener that serves nothing else: a handful of probes.
 const LIMITS: Limits = Limits {
@@ -185,6 +185,10 @@ impl Health {
         match timeout(PATIENCE, self.look_at_database()).await {
             Ok(problem) => problems.extend(problem),
             Err(_) => problems.push(format!("database: no answer within {PATIENCE:?}")),
+        }
+        // Whether that can be asked at all, the look above has said.
+        if let Ok(Ok(hidden)) = timeout(PATIENCE, schema::hidden_tables(&self.database)).await {
+            problems.extend(connect::hidden(&hidden).map(|problem| format!("database: {problem}")));
         }
         for check in &self.checks {
             match timeout(PATIENCE, (check.run)()).await {
