@@ -39,7 +39,7 @@ const TRAINING: Duration = Duration::from_secs(1);
 const FAL_TIME_SCALE: f64 = 0.1;
 
 /// Intervals, scaled from hours and minutes to a run of a minute.
-const SETTINGS: [(&str, &str); 30] = [
+const SETTINGS: [(&str, &str); 31] = [
     ("AISHA__LOG__FORMAT", "text"),
     ("AVATAR_TEST_MODE", "true"),
     ("AISHA__QUEUE__LEASE", "3s"),
@@ -68,6 +68,7 @@ const SETTINGS: [(&str, &str); 30] = [
     ("AISHA__QUOTAS__TRAININGS_A_DAY", "0"),
     ("AISHA__QUOTAS__DRAFTS_A_DAY", "0"),
     ("AISHA__QUOTAS__PHOTOS_A_DAY", "0"),
+    ("AISHA__QUOTAS__ACCOUNT_TRAININGS_A_DAY", "0"),
     ("AISHA__FAL__PROBE_INTERVAL", "2s"),
     ("AISHA__SAGA__RECONCILE_INTERVAL", "5s"),
     ("AISHA__SAGA__CANCEL_DEADLINE", "20s"),
