@@ -3,7 +3,7 @@
 use aisha::simulators::telegram::MessageFilter;
 
 use super::stage::{Stage, photos};
-use crate::support::PATIENCE;
+use crate::support::{PATIENCE, eventually};
 
 #[tokio::test]
 async fn a_stranger_hears_once_that_the_bot_is_for_the_invited_and_leaves_nothing_behind() {
@@ -14,15 +14,11 @@ async fn a_stranger_hears_once_that_the_bot_is_for_the_invited_and_leaves_nothin
     eve.says("Лиза");
     eve.0.send_photo(photos(1).remove(0), "").await.unwrap();
     stage.forge_tap(&eve, told.message_id, "new:portrait").await;
-    let handled = "select count(*) from telegram_updates where handled_at is null";
-    let quiet = async {
-        while stage.count(handled).await > 0 {
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, quiet)
-        .await
-        .expect("every update is handled");
+    let open = "select count(*) from telegram_updates where handled_at is null";
+    eventually("every update is handled", async || {
+        (stage.count(open).await == 0).then_some(())
+    })
+    .await;
     assert_eq!(eve.heard().len(), 1, "{:?}", eve.heard());
     assert_eq!(stage.count("select count(*) from avatars").await, 0);
 }
