@@ -125,7 +125,6 @@ fn least_pause(failure: &Failure) -> Duration {
     match failure {
         // Asking too early costs another refusal; believing ten hours costs ten hours.
         Failure::Busy(wait) => (*wait).min(LONGEST_PAUSE * 2),
-        Failure::Misconfigured(_) => LONGEST_PAUSE,
         _ => RECOVER,
     }
 }
