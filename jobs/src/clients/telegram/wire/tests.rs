@@ -53,7 +53,7 @@ async fn a_file_is_fetched_by_its_path_as_it_stands() {
         ("photos/file_1.jpg", "/api/file/bot1:TEST/photos/file_1.jpg"),
         (
             "documents/a b%2F?.jpg",
-            "/api/file/bot1:TEST/documents/a%20b%2F%3F.jpg",
+            "/api/file/bot1:TEST/documents/a%20b%252F%3F.jpg",
         ),
         ("../../bot2:OTHER/getMe", "/api/file/bot1:TEST/bot2:OTHER/getMe"),
     ] {
