@@ -32,8 +32,8 @@ pub(super) fn find(layers: &Layers) -> Vec<String> {
     ];
     let in_clear = in_clear.into_iter().filter_map(|(key, what)| {
         let url = text(key)?.parse::<Url>().ok()?;
-        let is_clear = url.scheme() == "http" && !is_loopback(&url);
-        is_clear.then(|| {
+        let can_be_read = url.scheme() == "http" && !is_loopback(&url);
+        can_be_read.then(|| {
             format!("{key} is plain http: {what} can be read on the way. Use https in {}, or keep the way private.", names_of(key))
         })
     });

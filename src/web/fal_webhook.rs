@@ -113,7 +113,7 @@ enum Refusal {
     #[error(transparent)]
     NotVerified(#[from] VerifyError),
     #[error(transparent)]
-    NotReceived(#[from] NotReceived),
+    Body(#[from] NotReceived),
     #[error(transparent)]
     NotStored(#[from] ProducerError),
 }
@@ -126,7 +126,7 @@ impl Refusal {
                 Verdict::BadRequest => (StatusCode::BAD_REQUEST, "garbage"),
                 Verdict::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "no_keys"),
             },
-            Self::NotReceived(why) => why.answer(),
+            Self::Body(why) => why.answer(),
             Self::NotStored(ProducerError::TooManyUnknown(_)) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "too_many_unknown")
             }

@@ -26,10 +26,13 @@ pub struct Door {
     pub sender: &'static str,
 }
 
+/// One for each door and verdict.
+type Summaries = BTreeMap<(Door, &'static str), Arc<Summary>>;
+
 /// Keeps count. Clones share one.
 #[derive(Debug, Clone, Default)]
 pub struct Refusals {
-    summaries: Arc<Mutex<BTreeMap<(Door, &'static str), Arc<Summary>>>>,
+    summaries: Arc<Mutex<Summaries>>,
 }
 
 impl Refusals {

@@ -85,11 +85,11 @@ async fn converse(
         debug!("A connection cannot be told not to wait: {error}");
     }
     let connection = &admitted.connection;
-    let routes = TowerToHyperService::new(router);
+    let answering = TowerToHyperService::new(router);
     let service = hyper::service::service_fn(|mut request: Request<Incoming>| {
         connection.request_began();
         request.extensions_mut().insert(connection.clone());
-        let answer = routes.call(request);
+        let answer = answering.call(request);
         async move {
             let answer: Result<Response, Infallible> = answer.await;
             connection.request_ended();
