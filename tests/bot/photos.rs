@@ -155,7 +155,11 @@ async fn what_only_its_bytes_give_away_is_refused_in_the_counter() {
         .send_document("bomb.jpg", Some("image/jpeg"), claims_to_be_huge(), "")
         .await
         .unwrap();
-    lena.sees(&asked, "• фото 3 — слишком большое изображение").await;
+    lena.sees(
+        &asked,
+        "• фото 3 — изображение больше 51 MP; пришлите снимок как фото",
+    )
+    .await;
     assert_eq!(stage.count(STORED).await, 1);
 }
 
