@@ -317,7 +317,7 @@ impl Posting {
                 self.not_taken(tx, attempt, AttemptOutcome::Refused, "429", verdict)
                     .await
             }
-            SubmitOutcome::Locked(why) => {
+            SubmitOutcome::Locked(why) | SubmitOutcome::Moved(why) => {
                 let mut tx = cx.begin().await?;
                 account::refused(&mut tx, cx, &why).await?;
                 let verdict = JobError::snooze(cx.saga.probe_every, &why);

@@ -321,7 +321,7 @@ async fn a_redirect_is_not_followed_with_the_key() {
     let request = fal.request_urls(PICTURES, "id-1");
     assert!(matches!(
         fal.status(&request).await,
-        Err(Error::Refused { status: 302, .. })
+        Err(Error::Moved { status: 302, .. })
     ));
     assert!(evil.heard().is_empty());
 }

@@ -8,19 +8,22 @@
 //! * COMPLETED is no success: the result's HTTP status is                               — `requests.rs`
 //! * every call ends: each has a deadline, and each answer a largest size
 //!
-//! Which error means what for a job is decided in `fal/error.rs`, once. Nothing here sleeps or tries again, but for
+//! What an answer means is decided in `fal/meaning.rs`, once for all calls; what an error means for a job, in
+//! `fal/error.rs`. Nothing here sleeps or tries again, but for
 //! parts of an upload: waiting is the queue's business.
 //!
-//! Read next: `fal/submit.rs`, `fal/requests.rs`, `fal/storage.rs`, `fal/verifier.rs`, `fal/delivery.rs`.
+//! Read next: `fal/meaning.rs`, `fal/submit.rs`, `fal/requests.rs`, `fal/storage.rs`, `fal/verifier.rs`, `fal/delivery.rs`.
 
 use std::{sync::Arc, time::Duration};
 
+use chrono::DateTime;
 use reqwest::{
-    Client, Method, RequestBuilder, Response, StatusCode,
-    header::{AUTHORIZATION, HeaderValue, RETRY_AFTER},
+    Client, Method, RequestBuilder, Response,
+    header::{AUTHORIZATION, DATE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER},
     redirect,
 };
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
 use url::Url;
 
 use super::cause::describe;
@@ -31,7 +34,9 @@ mod error;
 mod failure;
 mod hosts;
 mod keys;
+mod lenient;
 mod list;
+mod meaning;
 mod progress;
 mod requests;
 mod signature;
@@ -47,6 +52,8 @@ pub use error::{Error, Result};
 pub use failure::{Failure, FailureClass};
 pub use hosts::FileHosts;
 pub use list::ListQuery;
+pub use meaning::Call;
+use meaning::{Answer, Meaning};
 pub use requests::{CancelOutcome, RequestStatus, ResultOutcome};
 pub use signature::{NotSigned, SignedHeaders};
 pub use storage::Download;
@@ -211,55 +218,73 @@ impl FalClient {
     }
 }
 
-/// Sends, and turns statuses that speak of us or of the moment (not of a request) into errors.
-async fn send(call: &'static str, request: RequestBuilder) -> Result<Response> {
+/// Sends, and answers with a success; what else FAL may say is an error, by the one table (`meaning.rs`).
+async fn send(call: Call, request: RequestBuilder) -> Result<Response> {
+    let (answer, meaning) = match ask(call, request).await? {
+        Ok(response) => return Ok(response),
+        Err(refused) => refused,
+    };
+    Err(answer.into_error(call, meaning))
+}
+
+/// For calls of which an error answer may be what they are for. The outer error: there is no answer.
+async fn ask(
+    call: Call,
+    request: RequestBuilder,
+) -> Result<std::result::Result<Response, (Answer, Meaning)>> {
     let response = request
         .send()
         .await
         .map_err(|error| Error::unreachable(call, &error))?;
-    match response.status() {
-        StatusCode::UNAUTHORIZED => Err(Error::Unauthorized {
-            detail: detail(response).await,
-        }),
-        StatusCode::FORBIDDEN => Err(Error::Locked {
-            detail: detail(response).await,
-        }),
-        StatusCode::TOO_MANY_REQUESTS => Err(Error::Busy {
-            retry_after: retry_after(&response),
-        }),
-        _ => Ok(response),
-    }
+    Ok(refused(call, response).await)
 }
 
-/// For calls that have no other answer than success: everything else is an error.
-async fn succeeded(call: &'static str, response: Response) -> Result<Response> {
-    let status = response.status();
-    if status.is_success() {
+/// Reads an answer that is no success; its status and headers count even where its body cannot be read.
+async fn refused(call: Call, response: Response) -> std::result::Result<Response, (Answer, Meaning)> {
+    const READ: usize = 64 << 10;
+    if response.status().is_success() {
         return Ok(response);
     }
-    let detail = detail(response).await;
-    Err(match status {
-        StatusCode::NOT_FOUND | StatusCode::GONE => Error::Missing { call, detail },
-        StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT => Error::Server {
-            call,
-            status: status.as_u16(),
-            detail,
-        },
-        status if status.is_server_error() => Error::Server {
-            call,
-            status: status.as_u16(),
-            detail,
-        },
-        status => Error::Refused {
-            call,
-            status: status.as_u16(),
-            detail,
-        },
-    })
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let location = headers
+        .get(LOCATION)
+        .and_then(|place| response.url().join(place.to_str().ok()?).ok());
+    let body = start_of_body(response, READ).await;
+    let answer = Answer {
+        status,
+        headers,
+        location,
+        body,
+    };
+    let meaning = answer.meaning(call);
+    Err((answer, meaning))
+}
+
+impl Answer {
+    fn into_error(self, call: Call, meaning: Meaning) -> Error {
+        let (status, detail) = (self.status, self.detail());
+        match meaning {
+            Meaning::Account => Error::Account { call, status, detail },
+            Meaning::Moved => Error::Moved { call, status, detail },
+            Meaning::Busy => Error::Busy {
+                retry_after: retry_after(&self.headers),
+            },
+            Meaning::Denied => Error::Missing {
+                call,
+                detail: format!("{status}: {detail}"),
+            },
+            Meaning::Expired => Error::Expired { call, status, detail },
+            Meaning::Doubtful(failure) => Error::Doubtful(failure),
+            Meaning::Moment | Meaning::NotReady | Meaning::Unknown => Error::Server { call, status, detail },
+            Meaning::Refused | Meaning::TooLate | Meaning::Ended(_) => {
+                Error::Refused { call, status, detail }
+            }
+        }
+    }
 }
 
 /// The body of an answer, up to `limit` bytes.
-async fn body(call: &'static str, mut response: Response, limit: usize) -> Result<Vec<u8>> {
+async fn body(call: Call, mut response: Response, limit: usize) -> Result<Vec<u8>> {
     let mut body = Vec::new();
     while let Some(chunk) = response
         .chunk()
@@ -277,36 +302,47 @@ async fn body(call: &'static str, mut response: Response, limit: usize) -> Resul
     Ok(body)
 }
 
-async fn json<T: serde::de::DeserializeOwned>(
-    call: &'static str,
-    response: Response,
-    limit: usize,
-) -> Result<T> {
+/// As much of a body as came, and at most so many bytes of it.
+async fn start_of_body(mut response: Response, limit: usize) -> Vec<u8> {
+    let mut body = Vec::new();
+    while body.len() < limit {
+        match response.chunk().await {
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+            Ok(None) | Err(_) => break,
+        }
+    }
+    body.truncate(limit);
+    body
+}
+
+/// A success's JSON, read leniently. What of it decides is for `wire.rs` to say.
+async fn json(call: Call, response: Response, limit: usize) -> Result<Value> {
     let body = body(call, response, limit).await?;
-    serde_json::from_slice(&body).map_err(|error| Error::Garbled {
+    lenient::read(&body).map_err(|error| Error::Garbled {
         call,
-        why: error.to_string(),
+        why: failure::clipped(&error.to_string()),
     })
 }
 
-/// What an error answer says, for operators; never fails and never long.
-async fn detail(response: Response) -> String {
-    const READ: usize = 64 << 10;
-    match body("error body", response, READ).await {
-        Ok(body) => failure::describe_body(&body),
-        Err(error) => error.to_string(),
-    }
-}
-
-/// Seconds of `Retry-After`, within reason; FAL documents none, so half a minute when there is none.
-fn retry_after(response: &Response) -> Duration {
+/// `Retry-After` in seconds or as a date, within reason; FAL documents none, so half a minute when there is none. A date is
+/// compared with the answer's own, so that nobody's clock has to be right.
+fn retry_after(headers: &HeaderMap) -> Duration {
     const UNSAID: u64 = 30;
     const LONGEST: u64 = 3600;
-    let seconds = response
-        .headers()
-        .get(RETRY_AFTER)
-        .and_then(|value| value.to_str().ok()?.trim().parse::<u64>().ok());
-    Duration::from_secs(seconds.unwrap_or(UNSAID).clamp(1, LONGEST))
+    let text = |name| {
+        headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .map(str::trim)
+    };
+    let date = |text: &str| DateTime::parse_from_rfc2822(text).ok();
+    let asked = text(RETRY_AFTER).and_then(|asked| {
+        asked.parse::<u64>().ok().or_else(|| {
+            let wait = date(asked)? - date(text(DATE)?)?;
+            Some(u64::try_from(wait.num_seconds()).unwrap_or(0))
+        })
+    });
+    Duration::from_secs(asked.unwrap_or(UNSAID).clamp(1, LONGEST))
 }
 
 #[cfg(test)]
@@ -328,6 +364,32 @@ mod tests {
             multipart: Multipart::default(),
         })
         .expect("a client")
+    }
+
+    #[test]
+    fn retry_after_is_read_in_both_of_its_forms_and_within_reason() {
+        let wait = |headers: &[(reqwest::header::HeaderName, &'static str)]| {
+            let headers = headers
+                .iter()
+                .map(|(name, value)| (name.clone(), HeaderValue::from_static(value)))
+                .collect();
+            retry_after(&headers).as_secs()
+        };
+        assert_eq!(wait(&[]), 30);
+        assert_eq!(wait(&[(RETRY_AFTER, "17")]), 17);
+        for odd in ["-5", "soon", "", "1e3", "18446744073709551616"] {
+            assert_eq!(wait(&[(RETRY_AFTER, odd)]), 30, "{odd}");
+        }
+        assert_eq!(wait(&[(RETRY_AFTER, "0")]), 1);
+        assert_eq!(wait(&[(RETRY_AFTER, "86400")]), 3600);
+        let date = (DATE, "Mon, 30 Nov 2026 10:00:00 GMT");
+        for (asked, seconds) in [
+            ("Mon, 30 Nov 2026 10:02:00 GMT", 120),
+            ("Mon, 30 Nov 2026 09:00:00 GMT", 1),
+            ("Tue, 01 Dec 2026 10:00:00 GMT", 3600),
+        ] {
+            assert_eq!(wait(&[date.clone(), (RETRY_AFTER, asked)]), seconds, "{asked}");
+        }
     }
 
     #[test]

@@ -9,10 +9,9 @@
 //! | incumbent: `status: completed`, `result` an object            | succeeded with it                        |
 //! | incumbent: `status: failed` or `error`, and anything else     | look it up                               |
 
-use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Failure, wire};
+use super::{Failure, failure, lenient, wire};
 
 /// One delivery's content.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,53 +44,36 @@ pub enum Unreadable {
     BadRequestId,
 }
 
-/// Both shapes in one: no field means different things in them.
-#[derive(Deserialize)]
-struct Body {
-    request_id: String,
-    #[serde(default)]
-    status: Option<String>,
-    #[serde(default)]
-    payload: Option<Value>,
-    #[serde(default)]
-    payload_error: Option<Value>,
-    #[serde(default)]
-    error: Option<Value>,
-    /// The incumbent's.
-    #[serde(default)]
-    result: Option<Value>,
-}
-
 impl Delivery {
-    /// Reads a delivery's bytes.
+    /// Reads a delivery's bytes. Only the request's id has to be right.
     pub fn parse(body: &[u8]) -> Result<Self, Unreadable> {
-        let body: Body =
-            serde_json::from_slice(body).map_err(|error| Unreadable::NotADelivery(error.to_string()))?;
-        if !wire::is_request_id(&body.request_id) {
+        let body = lenient::read(body)
+            .map_err(|error| Unreadable::NotADelivery(failure::clipped(&error.to_string())))?;
+        let Some(request_id) = body["request_id"].as_str() else {
+            return Err(Unreadable::NotADelivery("it has no request_id".to_owned()));
+        };
+        if !wire::is_request_id(request_id) {
             return Err(Unreadable::BadRequestId);
         }
-        let fact = body.fact();
         Ok(Self {
-            request_id: body.request_id,
-            fact,
+            request_id: request_id.to_owned(),
+            fact: fact(&body),
         })
     }
 }
 
-impl Body {
-    fn fact(&self) -> Fact {
-        if self.payload_error.is_some() {
-            return Fact::LookItUp;
+/// Both shapes in one: no field means different things in them. `result` is the incumbent's.
+fn fact(body: &Value) -> Fact {
+    if !body["payload_error"].is_null() {
+        return Fact::LookItUp;
+    }
+    match (body["status"].as_str(), &body["payload"], &body["result"]) {
+        (Some("OK"), payload @ Value::Object(_), _) => Fact::Succeeded(payload.clone()),
+        (Some("ERROR"), payload, _) => {
+            Failure::from_payload(body["error"].as_str(), payload).map_or(Fact::LookItUp, Fact::Failed)
         }
-        match (self.status.as_deref(), &self.payload, &self.result) {
-            (Some("OK"), Some(payload @ Value::Object(_)), _) => Fact::Succeeded(payload.clone()),
-            (Some("ERROR"), Some(payload), _) => {
-                let error = self.error.as_ref().and_then(Value::as_str);
-                Failure::from_payload(error, payload).map_or(Fact::LookItUp, Fact::Failed)
-            }
-            (Some("completed"), None, Some(result @ Value::Object(_))) => Fact::Succeeded(result.clone()),
-            _ => Fact::LookItUp,
-        }
+        (Some("completed"), Value::Null, result @ Value::Object(_)) => Fact::Succeeded(result.clone()),
+        _ => Fact::LookItUp,
     }
 }
 
@@ -162,6 +144,31 @@ mod tests {
                 fact(&json!({"request_id": "r", "status": status, "result": {"a": 1}})),
                 Fact::LookItUp
             );
+        }
+    }
+
+    #[test]
+    fn what_a_model_wrote_never_hides_what_a_delivery_says() {
+        let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+        for odd in [r#""a\u0000b""#, "NaN", "-Infinity", "1e400", r#""\ud800""#, &deep] {
+            let body = format!(
+                r#"{{"request_id":"r","status":"OK","payload":{{"odd":{odd},"file":{{"url":"https://cdn.test/a"}}}}}}"#
+            );
+            let read = Delivery::parse(body.as_bytes()).unwrap_or_else(|problem| panic!("{odd}: {problem}"));
+            let Fact::Succeeded(output) = read.fact else {
+                panic!("a success")
+            };
+            assert_eq!(output["file"]["url"], "https://cdn.test/a", "{odd}");
+            assert!(!output.to_string().contains("\\u0000"), "{odd}");
+        }
+        for odd in [
+            json!({"status": 7}),
+            json!({"status": null}),
+            json!({"payload": "text", "status": "OK"}),
+        ] {
+            let mut body = odd.clone();
+            body["request_id"] = json!("r");
+            assert_eq!(fact(&body), Fact::LookItUp, "{odd}");
         }
     }
 

@@ -4,7 +4,7 @@ use std::{io, time::Duration};
 
 use tracing::error;
 
-use super::describe;
+use super::{Failure, describe, meaning::Call};
 use crate::job::JobError;
 
 /// The result of a call.
@@ -21,7 +21,7 @@ pub enum Error {
     #[error("FAL {call}: {why}")]
     Unreachable {
         /// Which call.
-        call: &'static str,
+        call: Call,
         /// The cause, without the URL.
         why: String,
     },
@@ -29,7 +29,7 @@ pub enum Error {
     #[error("FAL {call} answered {status}: {detail}")]
     Server {
         /// Which call.
-        call: &'static str,
+        call: Call,
         /// HTTP status.
         status: u16,
         /// What the body said.
@@ -41,31 +41,55 @@ pub enum Error {
         /// How long FAL wants to be left alone.
         retry_after: Duration,
     },
-    /// 401: the key is wrong. Every call will fail until an operator mends it.
-    #[error("FAL does not know our key (401): {detail}; check FAL_KEY")]
-    Unauthorized {
+    /// 401, 402, 403: key, balance or access. No call will do better until an operator mends it.
+    #[error(
+        "FAL refuses our account ({status} to a {call}): {detail}; check FAL_KEY, balance and access in FAL's dashboard"
+    )]
+    Account {
+        /// Which call.
+        call: Call,
+        /// HTTP status.
+        status: u16,
         /// What the body said.
         detail: String,
     },
-    /// 403: the account is locked, mostly for its balance. Every call will fail until an operator mends it.
-    #[error("FAL refuses our account (403): {detail}; check the balance and access in FAL's dashboard")]
-    Locked {
+    /// A redirect: what is configured is not FAL's place for this call. It is not followed, since it would carry the key.
+    #[error("FAL {call} answered {status} {detail}: check the fal.*_url settings, they are not FAL's own")]
+    Moved {
+        /// Which call.
+        call: Call,
+        /// HTTP status.
+        status: u16,
+        /// Where to, and what the body said.
+        detail: String,
+    },
+    /// An upload's URL was good for a while only. Transient: another one is given on request.
+    #[error("FAL {call}: its URL is no longer good ({status}): {detail}")]
+    Expired {
+        /// Which call.
+        call: Call,
+        /// HTTP status.
+        status: u16,
         /// What the body said.
         detail: String,
     },
-    /// 404, 410. Permanent.
+    /// A result's 5xx that is the request's own end, or a moment's trouble of FAL's. Transient; who sees it again and again
+    /// believes it.
+    #[error("FAL may have failed the request: {0}")]
+    Doubtful(Failure),
+    /// 404, 410, and what else says of a request that it is not there. Permanent, unless it says so of a request that was there.
     #[error("FAL {call}: not there: {detail}")]
     Missing {
         /// Which call.
-        call: &'static str,
+        call: Call,
         /// What the body said.
         detail: String,
     },
-    /// Another 4xx, or a redirect. Permanent: the same bytes will fail again.
+    /// Another 4xx. Permanent: the same bytes will fail again.
     #[error("FAL {call} refused with {status}: {detail}")]
     Refused {
         /// Which call.
-        call: &'static str,
+        call: Call,
         /// HTTP status.
         status: u16,
         /// What the body said.
@@ -75,7 +99,7 @@ pub enum Error {
     #[error("FAL {call} gave an answer that cannot be read: {why}")]
     Garbled {
         /// Which call.
-        call: &'static str,
+        call: Call,
         /// What is wrong with it.
         why: String,
     },
@@ -83,7 +107,7 @@ pub enum Error {
     #[error("FAL {call} gave more than {limit} bytes")]
     TooLarge {
         /// Which call.
-        call: &'static str,
+        call: Call,
         /// Bytes.
         limit: u64,
     },
@@ -97,7 +121,7 @@ pub enum Error {
     )]
     ForeignHost {
         /// Which call.
-        call: &'static str,
+        call: Call,
         /// Scheme, host and port.
         origin: String,
     },
@@ -107,14 +131,14 @@ pub enum Error {
     )]
     File {
         /// Which call.
-        call: &'static str,
+        call: Call,
         /// The cause.
         source: io::Error,
     },
 }
 
 impl Error {
-    pub(super) fn unreachable(call: &'static str, error: &reqwest::Error) -> Self {
+    pub(super) fn unreachable(call: Call, error: &reqwest::Error) -> Self {
         Self::Unreachable {
             call,
             why: describe(error),
@@ -122,7 +146,7 @@ impl Error {
     }
 }
 
-/// How long jobs stay away after FAL refused the key or the account. Users' jobs are kept, not failed.
+/// How long jobs stay away after FAL refused the key or the account, or is not where we ask. Users' jobs are kept, not failed.
 const PARKED: Duration = Duration::from_mins(1);
 /// Until the disk of this worker is tried again.
 const OWN_DISK: Duration = Duration::from_secs(15);
@@ -131,15 +155,19 @@ impl From<Error> for JobError {
     fn from(error: Error) -> Self {
         match error {
             Error::Busy { retry_after } => Self::snooze(retry_after, error),
-            Error::Unauthorized { .. } | Error::Locked { .. } => {
-                error!("FAL jobs are parked: {error}");
+            Error::Account { .. } | Error::Moved { .. } => {
+                error!("A job waits for FAL: {error}");
                 Self::snooze(PARKED, error)
             }
             Error::ForeignHost { .. } => {
                 error!("{error}");
                 Self::retry(error)
             }
-            Error::Unreachable { .. } | Error::Server { .. } | Error::Garbled { .. } => Self::retry(error),
+            Error::Unreachable { .. }
+            | Error::Server { .. }
+            | Error::Garbled { .. }
+            | Error::Expired { .. }
+            | Error::Doubtful(_) => Self::retry(error),
             // Another worker's disk may do, and this one's when somebody has made room.
             Error::File { .. } => Self::snooze(OWN_DISK, error),
             Error::Missing { .. } => Self::give_up("fal_missing", error),
@@ -156,10 +184,16 @@ mod tests {
     #[test]
     fn an_account_that_is_locked_parks_jobs_and_fails_none() {
         for error in [
-            Error::Locked {
+            Error::Account {
+                call: Call::Initiate,
+                status: 403,
                 detail: "balance".into(),
             },
-            Error::Unauthorized { detail: "key".into() },
+            Error::Moved {
+                call: Call::Status,
+                status: 301,
+                detail: "to elsewhere".into(),
+            },
         ] {
             assert!(matches!(
                 JobError::from(error),
@@ -180,16 +214,16 @@ mod tests {
     fn what_may_pass_is_tried_again_and_what_cannot_is_given_up() {
         for error in [
             Error::Unreachable {
-                call: "status",
+                call: Call::Status,
                 why: "reset".into(),
             },
             Error::Server {
-                call: "status",
+                call: Call::Status,
                 status: 503,
                 detail: String::new(),
             },
             Error::Garbled {
-                call: "status",
+                call: Call::Status,
                 why: "no JSON".into(),
             },
         ] {
@@ -197,16 +231,16 @@ mod tests {
         }
         for error in [
             Error::Refused {
-                call: "upload",
+                call: Call::Initiate,
                 status: 422,
                 detail: String::new(),
             },
             Error::Missing {
-                call: "download",
+                call: Call::Download,
                 detail: String::new(),
             },
             Error::TooLarge {
-                call: "download",
+                call: Call::Download,
                 limit: 1,
             },
             Error::ForeignUrl("https://evil.test".into()),

@@ -6,6 +6,7 @@ use std::fmt;
 
 use serde_json::Value;
 
+use super::lenient;
 use crate::domain::FailureCode;
 
 /// Whose fault it is, and so what is worth doing.
@@ -46,31 +47,24 @@ impl Failure {
         matches!(self.class, FailureClass::Provider)
     }
 
-    /// Reads an error answer. `None`: the body is not one of a request's own, so nothing is known about it.
-    pub(super) fn from_answer(status: u16, error_type_header: Option<&str>, body: &[u8]) -> Option<Self> {
-        let body: Value = serde_json::from_slice(body).ok()?;
-        let named = ErrorBody::read(&body);
-        let error_type = error_type_header
-            .map(str::to_owned)
-            .or_else(|| named.error_type.clone());
-        // A plain text without a type is what gateways write of themselves.
-        if !named.is_list && error_type.is_none() && status != 422 {
-            return None;
-        }
-        let class = error_type
-            .as_deref()
-            .and_then(class_of_type)
-            .unwrap_or(match status {
-                499 => FailureClass::Cancelled,
-                500.. => FailureClass::Provider,
-                _ => FailureClass::Input,
-            });
-        Some(Self {
-            class,
+    /// Reads an error answer, whatever its body is; and the words of that, by which its owner is told.
+    pub(super) fn of_answer(status: u16, error_type_header: Option<&str>, body: &[u8]) -> (Self, ErrorBody) {
+        let json = lenient::read(body).unwrap_or_default();
+        let mut words = ErrorBody::read(&json);
+        words.error_type = error_type_header.map(type_name).or(words.error_type);
+        let by_status = match status {
+            499 => FailureClass::Cancelled,
+            500.. | 429 => FailureClass::Provider,
+            _ => FailureClass::Input,
+        };
+        let named = words.error_type.as_deref().and_then(class_of_type);
+        let failure = Self {
+            class: named.unwrap_or(by_status),
             status: Some(status),
-            error_type,
-            detail: describe_json(&body),
-        })
+            error_type: words.error_type.clone(),
+            detail: describe_body(body),
+        };
+        (failure, words)
     }
 
     /// Reads the payload of a delivery that says ERROR. `None`: it does not tell; the result does.
@@ -107,21 +101,22 @@ impl fmt::Display for Failure {
 }
 
 /// `{"detail": "…", "error_type": "…"}` or `{"detail": [{"type": "…", "msg": "…", …}]}`.
-struct ErrorBody {
-    is_list: bool,
-    error_type: Option<String>,
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ErrorBody {
+    /// Only models answer with a list.
+    pub(super) is_list: bool,
+    /// The body's, the header's, or that of the first detail which has one.
+    pub(super) error_type: Option<String>,
 }
 
 impl ErrorBody {
     fn read(body: &Value) -> Self {
-        let list = body["detail"].as_array();
+        // An empty list says nothing of anybody's input.
+        let list = body["detail"].as_array().filter(|list| !list.is_empty());
         let of_list = list.and_then(|list| list.iter().find_map(|item| item["type"].as_str()));
         Self {
             is_list: list.is_some(),
-            error_type: body["error_type"]
-                .as_str()
-                .or(of_list)
-                .map(|text| text.chars().take(100).collect()),
+            error_type: body["error_type"].as_str().or(of_list).map(type_name),
         }
     }
 }
@@ -143,9 +138,30 @@ fn class_of_type(error_type: &str) -> Option<FailureClass> {
     }
 }
 
+/// A type in a column or a log line: FAL's are short and of letters, what a model sends may be anything.
+fn type_name(text: &str) -> String {
+    const LONGEST: usize = 100;
+    clean(text, LONGEST)
+}
+
+/// Whether a refusal is of our account and not of what was asked for. Where the status alone tells, nobody asks: the words
+/// may change. These stood in all reports (<https://github.com/fal-ai/fal/issues/1112>, 1147, 1162, 1168).
+pub(super) fn speaks_of_the_account(body: &[u8]) -> bool {
+    const WORDS: [&str; 6] = [
+        "is locked",
+        "exhausted balance",
+        "insufficient balance",
+        "top up your balance",
+        "top_up",
+        "admin lock",
+    ];
+    let text = String::from_utf8_lossy(body).to_ascii_lowercase();
+    WORDS.iter().any(|words| text.contains(words))
+}
+
 /// A body in a few words, whatever it is.
 pub(super) fn describe_body(body: &[u8]) -> String {
-    match serde_json::from_slice(body) {
+    match lenient::read(body) {
         Ok(json) => describe_json(&json),
         Err(_) => clipped(&String::from_utf8_lossy(body)),
     }
@@ -174,16 +190,20 @@ fn describe_json(body: &Value) -> String {
     clipped(&text)
 }
 
-/// Fits a log line and a column; control characters would forge either.
-fn clipped(text: &str) -> String {
+/// Fits a log line and a column; control characters would forge the one and are refused by the other.
+pub(super) fn clipped(text: &str) -> String {
     const LONGEST: usize = 500;
-    let text = text.trim();
-    if text.is_empty() {
-        return "(empty)".to_owned();
+    match text.trim() {
+        "" => "(empty)".to_owned(),
+        text => clean(text, LONGEST),
     }
+}
+
+/// At most so many characters, none of them a control character.
+pub(super) fn clean(text: &str, longest: usize) -> String {
     text.chars()
         .map(|char| if char.is_control() { ' ' } else { char })
-        .take(LONGEST)
+        .take(longest)
         .collect()
 }
 
@@ -193,14 +213,14 @@ mod tests {
 
     use super::*;
 
-    fn answer(status: u16, body: &Value) -> Option<Failure> {
-        Failure::from_answer(status, None, body.to_string().as_bytes())
+    fn answer(status: u16, body: &Value) -> Failure {
+        Failure::of_answer(status, None, body.to_string().as_bytes()).0
     }
 
     #[test]
     fn a_list_of_details_is_the_inputs_fault() {
         let body = json!({"detail": [{"loc": ["body", "images_data_url"], "msg": "cannot read", "type": "file_download_error"}]});
-        let failure = answer(422, &body).expect("a failure");
+        let failure = answer(422, &body);
         assert_eq!(failure.class, FailureClass::Input);
         assert_eq!(failure.code(), FailureCode::RejectedByProvider);
         assert!(!failure.may_be_tried_again());
@@ -218,43 +238,63 @@ mod tests {
             (500, "internal_error"),
             (400, "downstream_service_error"),
         ] {
-            let failure =
-                answer(status, &json!({"detail": "x", "error_type": error_type})).expect("a failure");
+            let failure = answer(status, &json!({"detail": "x", "error_type": error_type}));
             assert_eq!(failure.class, FailureClass::Provider, "{error_type}");
             assert!(failure.may_be_tried_again());
         }
         let by_list = answer(
             500,
             &json!({"detail": [{"type": "internal_server_error", "msg": "x"}]}),
-        )
-        .expect("a failure");
+        );
         assert_eq!(by_list.class, FailureClass::Provider);
     }
 
     #[test]
     fn a_type_that_nobody_knows_goes_by_the_status() {
-        assert_eq!(
-            answer(500, &json!({"detail": "x", "error_type": "new"}))
-                .expect("a failure")
-                .class,
-            FailureClass::Provider
-        );
-        assert_eq!(
-            answer(422, &json!({"detail": "x"})).expect("a failure").class,
-            FailureClass::Input
-        );
-        assert_eq!(
-            answer(499, &json!({"detail": "x", "error_type": "client_cancelled"}))
-                .expect("a failure")
-                .class,
-            FailureClass::Cancelled
-        );
+        for (status, class) in [
+            (500, FailureClass::Provider),
+            (429, FailureClass::Provider),
+            (422, FailureClass::Input),
+            (403, FailureClass::Input),
+            (499, FailureClass::Cancelled),
+        ] {
+            let failure = answer(status, &json!({"detail": "x", "error_type": "new"}));
+            assert_eq!(failure.class, class, "{status}");
+        }
     }
 
     #[test]
-    fn a_gateways_page_says_nothing_about_the_request() {
-        assert_eq!(Failure::from_answer(502, None, b"<html>nginx</html>"), None);
-        assert_eq!(answer(503, &json!({"detail": "Service Unavailable"})), None);
+    fn no_word_of_fals_is_too_strange_for_a_row() {
+        let body = br#"{"detail":[{"loc":["body"],"msg":"a\u0000b\ud800","type":"ty\u0000pe"}],"x":NaN}"#;
+        let (failure, words) = Failure::of_answer(422, None, body);
+        assert!(words.is_list);
+        assert_eq!(failure.error_type.as_deref(), Some("ty\u{fffd}pe"));
+        assert_eq!(failure.detail, "body: a\u{fffd}b\u{fffd}");
+        let long = json!({"detail": "x", "error_type": format!("a\n{}", "y".repeat(1000))});
+        let named = answer(500, &long).error_type.expect("a type");
+        assert_eq!((named.len(), named.contains('\n')), (100, false));
+        let loc = json!({"detail": [{"loc": ["x".repeat(1000), "\u{7}"], "msg": "y", "type": "z"}]});
+        assert_eq!(answer(422, &loc).detail.chars().count(), 500);
+    }
+
+    #[test]
+    fn only_words_of_the_account_speak_of_it() {
+        for text in [
+            "{\"detail\":\"User is locked. Reason: Exhausted balance. Top up your balance at fal.ai\"}",
+            "User is locked. Reason: TOP_UP",
+            "ADMIN LOCK",
+        ] {
+            assert!(speaks_of_the_account(text.as_bytes()), "{text}");
+        }
+        for text in [
+            "",
+            "Request has expired",
+            "blocked by the content policy",
+            "AccessDenied",
+            "\u{ff}",
+        ] {
+            assert!(!speaks_of_the_account(text.as_bytes()), "{text}");
+        }
     }
 
     #[test]

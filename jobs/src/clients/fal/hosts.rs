@@ -22,7 +22,7 @@ use reqwest::{
 };
 use url::{Host, Origin, Url};
 
-use super::{Error, Result};
+use super::{Call, Error, Result};
 
 const REDIRECTS: usize = 5;
 
@@ -94,7 +94,7 @@ impl FileRule {
     }
 
     /// A URL of an answer's, if it may be called.
-    pub(super) fn vetted(&self, call: &'static str, text: &str) -> Result<Url> {
+    pub(super) fn vetted(&self, call: Call, text: &str) -> Result<Url> {
         let url = Url::parse(text)
             .ok()
             .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
@@ -132,7 +132,7 @@ impl FileRule {
 }
 
 /// For the operator, who may have to add it to the setting.
-pub(super) fn foreign(call: &'static str, url: Option<&Url>) -> Error {
+pub(super) fn foreign(call: Call, url: Option<&Url>) -> Error {
     let origin = url.map_or_else(
         || "(nowhere)".to_owned(),
         |url| url.origin().ascii_serialization(),
@@ -223,7 +223,7 @@ mod tests {
             "https://storage.googleapis.com/fal-flux-lora/a.safetensors?X-Goog-Signature=a",
             "http://127.0.0.1:9700/cdn/files/a",
         ] {
-            assert!(rule().vetted("download", fine).is_ok(), "{fine}");
+            assert!(rule().vetted(Call::Download, fine).is_ok(), "{fine}");
         }
         for foreign in [
             "http://v3.fal.media/files/a",
@@ -242,13 +242,13 @@ mod tests {
             "https://0x7f.1/a",
         ] {
             assert!(
-                matches!(rule().vetted("download", foreign), Err(Error::ForeignHost { .. })),
+                matches!(rule().vetted(Call::Download, foreign), Err(Error::ForeignHost { .. })),
                 "{foreign}"
             );
         }
         for garbage in ["file:///etc/passwd", "data:text/plain,a", "", "v3.fal.media/a"] {
             assert!(
-                matches!(rule().vetted("download", garbage), Err(Error::Garbled { .. })),
+                matches!(rule().vetted(Call::Download, garbage), Err(Error::Garbled { .. })),
                 "{garbage}"
             );
         }

@@ -17,7 +17,7 @@ use reqwest::{Client, redirect};
 use tracing::warn;
 use url::Url;
 
-use super::{Error, Result, describe, json, signature::read_keys, succeeded, wire};
+use super::{Call, Error, Result, describe, json, send, signature::read_keys, wire};
 
 const LIFETIME: TimeDelta = TimeDelta::hours(24);
 const LIMIT: usize = 256 << 10;
@@ -119,15 +119,10 @@ impl KeySet {
     }
 
     async fn fetch(&self) -> Result<Vec<VerifyingKey>> {
-        const CALL: &str = "key set";
-        let response = self
-            .http
-            .get(self.url.clone())
-            .send()
-            .await
-            .map_err(|error| Error::unreachable(CALL, &error))?;
-        let jwks: wire::Jwks = json(CALL, succeeded(CALL, response).await?, LIMIT).await?;
-        let keys = read_keys(&jwks.keys);
+        const CALL: Call = Call::Keys;
+        let response = send(CALL, self.http.get(self.url.clone())).await?;
+        let set = json(CALL, response, LIMIT).await?;
+        let keys = read_keys(wire::list(&set, "keys"));
         if keys.is_empty() {
             Err(Error::Garbled {
                 call: CALL,

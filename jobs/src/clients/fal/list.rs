@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::Value;
 use tracing::error;
 
-use super::{Error, FalClient, Request, Result, json, send, succeeded, wire};
+use super::{Call, Error, FalClient, Request, Result, json, send, wire};
 
 /// Which attempt is looked for.
 #[derive(Debug, Clone, Copy)]
@@ -33,12 +33,20 @@ impl FalClient {
     /// # Errors
     /// Also when the list is too long to be read to its end: then nothing is known.
     pub async fn find_request(&self, query: &ListQuery<'_>) -> Result<Option<Request>> {
-        const CALL: &str = "request list";
         let mut found: Vec<wire::Listed> = Vec::new();
         let mut cursor = None;
         for _ in 0..MAX_PAGES {
             let page = self.list_page(query, cursor.as_deref()).await?;
-            found.extend(page.items.into_iter().filter(|item| query.matches(item)));
+            for item in page.items.into_iter().filter(|item| query.matches(item)) {
+                // Ours, but nobody could ask for it: then it must not be taken for one that FAL does not have.
+                if !wire::is_request_id(&item.request_id) {
+                    return Err(Error::Garbled {
+                        call: Call::List,
+                        why: "the request that is looked for has no usable id".to_owned(),
+                    });
+                }
+                found.push(item);
+            }
             match page
                 .next_cursor
                 .filter(|next| !next.is_empty() && cursor.as_ref() != Some(next))
@@ -49,7 +57,7 @@ impl FalClient {
         }
         match self.first_of(query, found) {
             None => Err(Error::TooLarge {
-                call: CALL,
+                call: Call::List,
                 limit: (MAX_PAGES * PAGE_LIMIT) as u64,
             }),
             some => Ok(some),
@@ -57,7 +65,7 @@ impl FalClient {
     }
 
     async fn list_page(&self, query: &ListQuery<'_>, cursor: Option<&str>) -> Result<wire::Page> {
-        const CALL: &str = "request list";
+        const CALL: Call = Call::List;
         // Their clock and ours differ.
         let start = (query.since - TimeDelta::minutes(5)).to_rfc3339_opts(SecondsFormat::Secs, true);
         let mut url = Self::at(&self.api_url, "v1/models/requests/by-endpoint");
@@ -69,13 +77,13 @@ impl FalClient {
         if let Some(cursor) = cursor {
             url.query_pairs_mut().append_pair("cursor", cursor);
         }
-        let response = succeeded(CALL, send(CALL, self.keyed(Method::GET, url)).await?).await?;
-        json(CALL, response, PAGE_LIMIT).await
+        let response = send(CALL, self.keyed(Method::GET, url)).await?;
+        wire::Page::read(&json(CALL, response, PAGE_LIMIT).await?)
     }
 
     /// The earliest counts; a second one was paid for in vain.
     fn first_of(&self, query: &ListQuery<'_>, mut found: Vec<wire::Listed>) -> Option<Request> {
-        found.sort_by_key(|item| item.sent_at.or(item.started_at));
+        found.sort_by_key(|item| (item.sent_at.is_none(), item.sent_at));
         let mut found = found.into_iter();
         let first = found.next()?;
         for second in found.filter(|item| item.request_id != first.request_id) {
@@ -92,13 +100,14 @@ impl FalClient {
 impl ListQuery<'_> {
     /// By any text of the input, so that no field name of any trainer is needed here.
     fn matches(&self, item: &wire::Listed) -> bool {
-        let Value::Object(input) = &item.json_input else {
-            return false;
-        };
-        let is_ours = |text: &str| {
-            Some(text) == self.archive_url.filter(|url| !url.is_empty())
-                || (!self.token.is_empty() && text.contains(self.token))
-        };
-        wire::is_request_id(&item.request_id) && input.values().filter_map(Value::as_str).any(is_ours)
+        let archive_url = self.archive_url.filter(|url| !url.is_empty());
+        let is_ours =
+            |text: &str| archive_url == Some(text) || (!self.token.is_empty() && text.contains(self.token));
+        match &item.json_input {
+            Value::Object(input) => input.values().filter_map(Value::as_str).any(is_ours),
+            // A payload that is told as the text that it was.
+            Value::String(text) => is_ours(text) || archive_url.is_some_and(|url| text.contains(url)),
+            _ => false,
+        }
     }
 }

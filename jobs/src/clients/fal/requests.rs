@@ -8,9 +8,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use tracing::warn;
 
-use super::{
-    Error, Failure, FalClient, Request, Result, body, failure, json, progress, send, succeeded, wire,
-};
+use super::{Call, Error, Failure, FalClient, Meaning, Request, Result, ask, json, progress, send, wire};
 
 /// FAL's word for where a request is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +27,7 @@ pub enum RequestStatus {
     },
     /// COMPLETED: ended, well or not. Ask for the result.
     Completed,
-    /// A word that is not documented; keep polling.
+    /// A word that is not documented, or none: keep polling, and ask for the result if it stays so.
     Unknown(String),
 }
 
@@ -42,7 +40,7 @@ pub enum ResultOutcome {
     Failed(Failure),
     /// It has not ended.
     NotReady,
-    /// FAL no longer has it, or never had.
+    /// FAL no longer has it, or never had, or has it again in a moment: believe it when it has said so a few times.
     Gone,
 }
 
@@ -75,75 +73,65 @@ impl FalClient {
     }
 
     async fn ask_status(&self, request: &Request, with_logs: bool) -> Result<RequestStatus> {
-        const CALL: &str = "status";
+        const CALL: Call = Call::Status;
         let mut url = self.on_our_queue(&request.status_url)?;
         url.query_pairs_mut()
             .append_pair("logs", if with_logs { "1" } else { "0" });
         // 202 while it waits or runs, 200 afterwards; any success will do.
-        let response = succeeded(CALL, send(CALL, self.keyed(Method::GET, url)).await?).await?;
-        let answer: wire::Status = json(CALL, response, STATUS_LIMIT).await?;
+        let response = send(CALL, self.keyed(Method::GET, url)).await?;
+        let answer = wire::Status::read(&json(CALL, response, STATUS_LIMIT).await?);
         Ok(match answer.word.as_str() {
             "IN_QUEUE" => RequestStatus::Queued {
                 position: answer.queue_position,
             },
             "IN_PROGRESS" => {
-                let progress = progress::of(answer.logs.iter().map(|line| line.message.as_str()));
-                let (progress, message) = progress.map(|progress| (progress.percent, progress.line)).unzip();
+                let progress = progress::of(answer.logs.iter().map(String::as_str));
+                let (progress, message) = progress.map(|seen| (seen.percent, seen.line)).unzip();
                 RequestStatus::Running { progress, message }
             }
             "COMPLETED" => RequestStatus::Completed,
-            word => RequestStatus::Unknown(word.chars().take(100).collect()),
+            _ => RequestStatus::Unknown(answer.word),
         })
     }
 
-    /// What the model answered.
+    /// What a completed request left behind.
+    ///
+    /// # Errors
+    /// [`Error::Doubtful`] when FAL may have failed the request, or may only be in trouble.
     pub async fn result(&self, request: &Request) -> Result<ResultOutcome> {
-        const CALL: &str = "result";
+        const CALL: Call = Call::Result;
         let url = self.on_our_queue(&request.response_url)?;
-        let response = send(CALL, self.keyed(Method::GET, url)).await?;
-        let status = response.status();
-        match status {
-            StatusCode::ACCEPTED => return Ok(ResultOutcome::NotReady),
-            StatusCode::NOT_FOUND | StatusCode::GONE => return Ok(ResultOutcome::Gone),
-            status if status.is_success() => {
+        let (answer, meaning) = match ask(CALL, self.keyed(Method::GET, url)).await? {
+            Ok(response) if response.status() == StatusCode::ACCEPTED => return Ok(ResultOutcome::NotReady),
+            Ok(response) => {
                 return Ok(ResultOutcome::Succeeded(
                     json(CALL, response, RESULT_LIMIT).await?,
                 ));
             }
-            _ => {}
+            Err(refused) => refused,
+        };
+        match meaning {
+            Meaning::Ended(failure) => Ok(ResultOutcome::Failed(failure)),
+            Meaning::NotReady => Ok(ResultOutcome::NotReady),
+            Meaning::Denied => Ok(ResultOutcome::Gone),
+            meaning => {
+                let error = answer.into_error(CALL, meaning);
+                warn!(fal.request_id = %request.request_id, "The result of {} cannot be had: {error}", request.request_id);
+                Err(error)
+            }
         }
-        let error_type = response
-            .headers()
-            .get("x-fal-error-type")
-            .and_then(|value| value.to_str().ok())
-            .map(str::to_owned);
-        let body = body(CALL, response, RESULT_LIMIT).await?;
-        if let Some(failure) = Failure::from_answer(status.as_u16(), error_type.as_deref(), &body) {
-            return Ok(ResultOutcome::Failed(failure));
-        }
-        let detail = failure::describe_body(&body);
-        // Of a request's own errors a 400 always has a type or a list; this one is about asking too early.
-        if status == StatusCode::BAD_REQUEST {
-            return Ok(ResultOutcome::NotReady);
-        }
-        warn!(fal.request_id = %request.request_id, "FAL answered {status} for the result of {}: {detail}", request.request_id);
-        Err(Error::Server {
-            call: CALL,
-            status: status.as_u16(),
-            detail,
-        })
     }
 
     /// Asks FAL to stop.
     pub async fn cancel(&self, request: &Request) -> Result<CancelOutcome> {
-        const CALL: &str = "cancel";
+        const CALL: Call = Call::Cancel;
         let url = self.on_our_queue(&request.cancel_url)?;
-        let response = send(CALL, self.keyed(Method::PUT, url)).await?;
-        match response.status() {
-            StatusCode::BAD_REQUEST => Ok(CancelOutcome::TooLate),
-            StatusCode::NOT_FOUND | StatusCode::GONE => Ok(CancelOutcome::Gone),
-            StatusCode::ACCEPTED => Ok(CancelOutcome::Requested),
-            _ => succeeded(CALL, response).await.map(|_| CancelOutcome::Dequeued),
+        match ask(CALL, self.keyed(Method::PUT, url)).await? {
+            Ok(response) if response.status() == StatusCode::ACCEPTED => Ok(CancelOutcome::Requested),
+            Ok(_) => Ok(CancelOutcome::Dequeued),
+            Err((_, Meaning::TooLate)) => Ok(CancelOutcome::TooLate),
+            Err((_, Meaning::Denied)) => Ok(CancelOutcome::Gone),
+            Err((answer, meaning)) => Err(answer.into_error(CALL, meaning)),
         }
     }
 }

@@ -13,14 +13,14 @@ use std::{
 
 use bytes::Bytes;
 use reqwest::{
-    Body, Method, StatusCode,
-    header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, LOCATION, RANGE},
+    Body, Method,
+    header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, RANGE},
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use super::{Error, FalClient, Result, body, hosts::foreign, json, send, succeeded, wire};
+use super::{Call, Error, FalClient, Meaning, Result, ask, body, hosts::foreign, json, send, wire};
 use crate::clients::file::{blocking, chunks, read_at};
 
 /// A file that was downloaded.
@@ -34,8 +34,20 @@ pub struct Download {
     pub sha256: String,
 }
 
-const UPLOAD: &str = "upload";
+/// Where one upload goes.
+struct Slot {
+    /// Carries its own permission, for a while.
+    upload_url: Url,
+    /// Where it is read from afterwards.
+    file_url: String,
+}
+
+const UPLOAD: Call = Call::Put;
 const ANSWER_LIMIT: usize = 64 << 10;
+const LONGEST_URL: usize = 2000;
+/// Upload URLs that are asked for in a row when they turn out to be too old: the worker may have been suspended between
+/// the two steps. If the second one is too old as well, clocks differ, and that lasts.
+const INITIATES: u32 = 2;
 
 impl FalClient {
     /// Uploads a file from its start and returns the URL that FAL's runners read it from. Anybody who has that URL can,
@@ -50,6 +62,40 @@ impl FalClient {
     ) -> Result<String> {
         let file = Arc::new(file);
         let is_multipart = bytes > self.multipart.above;
+        let mut tries = INITIATES;
+        loop {
+            let slot = self
+                .initiate(content_type, name, expires_after, is_multipart)
+                .await?;
+            let put = if is_multipart {
+                self.put_parts(&file, bytes, content_type, &slot.upload_url).await
+            } else {
+                self.put_whole(&file, bytes, content_type, slot.upload_url).await
+            };
+            match put {
+                Ok(()) => return Ok(slot.file_url),
+                Err(Error::Expired { .. }) if tries > 1 => tries -= 1,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Finds out whether FAL takes uploads from us, at no cost: prepares one, and leaves it.
+    pub async fn may_upload(&self) -> Result<()> {
+        let brief = Duration::from_mins(1);
+        self.initiate("application/zip", "probe.zip", brief, false)
+            .await
+            .map(drop)
+    }
+
+    async fn initiate(
+        &self,
+        content_type: &str,
+        name: &str,
+        expires_after: Duration,
+        is_multipart: bool,
+    ) -> Result<Slot> {
+        const CALL: Call = Call::Initiate;
         let path = if is_multipart {
             "storage/upload/initiate-multipart"
         } else {
@@ -68,16 +114,21 @@ impl FalClient {
                 content_type,
                 file_name: name,
             });
-        let response = succeeded(UPLOAD, send(UPLOAD, request).await?).await?;
-        let initiated: wire::Initiated = json(UPLOAD, response, ANSWER_LIMIT).await?;
-        let target = self.file_rule.vetted(UPLOAD, &initiated.upload_url)?;
-        self.file_rule.vetted(UPLOAD, &initiated.file_url)?;
-        if is_multipart {
-            self.put_parts(&file, bytes, content_type, &target).await?;
-        } else {
-            self.put_whole(&file, bytes, content_type, target).await?;
+        let answer = json(CALL, send(CALL, request).await?, ANSWER_LIMIT).await?;
+        let text = |name: &str| answer[name].as_str().unwrap_or_default();
+        let file_url = text("file_url");
+        self.file_rule.vetted(CALL, file_url)?;
+        // It becomes a column.
+        if file_url.len() > LONGEST_URL {
+            return Err(Error::Garbled {
+                call: CALL,
+                why: format!("a URL of {} bytes", file_url.len()),
+            });
         }
-        Ok(initiated.file_url)
+        Ok(Slot {
+            upload_url: self.file_rule.vetted(CALL, text("upload_url"))?,
+            file_url: file_url.to_owned(),
+        })
     }
 
     /// Streams the file; memory stays at a chunk or two.
@@ -143,7 +194,7 @@ impl FalClient {
     /// Whether a file is there for FAL's runners: its first byte is asked for by the verb that they use. A HEAD would
     /// prove nothing: the verb is part of what a presigned URL's signature covers, so stores answer 403 to it.
     pub async fn exists(&self, url: &str) -> Result<bool> {
-        const CALL: &str = "file check";
+        const CALL: Call = Call::FileCheck;
         let first_byte = self.archives.get(web_url(CALL, url)?).header(RANGE, "bytes=0-0");
         match keyless(CALL, first_byte).await {
             // Of a server that knows no ranges, the rest of the body is never read.
@@ -162,7 +213,7 @@ impl FalClient {
 
     /// Downloads a file of at most `max_bytes` to an unlinked temporary one.
     pub async fn download(&self, url: &str, max_bytes: u64) -> Result<Download> {
-        const CALL: &str = "download";
+        const CALL: Call = Call::Download;
         let mut response = keyless(CALL, self.files.get(self.file_rule.vetted(CALL, url)?)).await?;
         let promised = response.content_length();
         if promised.is_some_and(|bytes| bytes > max_bytes) {
@@ -224,46 +275,15 @@ impl Sink {
     }
 }
 
-/// A call without the key: here 401 and 403 speak of the URL and not of our account. What a server of files says in words
-/// is read by nobody: it may be a stranger's, and rows and logs are no place for it.
-async fn keyless(call: &'static str, request: reqwest::RequestBuilder) -> Result<reqwest::Response> {
-    let response = request
-        .send()
-        .await
-        .map_err(|error| Error::unreachable(call, &error))?;
-    let detail = || "what it says is not kept".to_owned();
-    let status = response.status();
-    match status {
-        status if status.is_success() => Ok(response),
+/// A call without the key. What a server of files says in words is read by nobody: it may be a stranger's, and rows and
+/// logs are no place for it.
+async fn keyless(call: Call, request: reqwest::RequestBuilder) -> Result<reqwest::Response> {
+    match ask(call, request).await? {
+        Ok(response) => Ok(response),
         // One that leads to a host of FAL's was followed.
-        status if status.is_redirection() => Err(foreign(call, location(&response).as_ref())),
-        StatusCode::NOT_FOUND | StatusCode::GONE => Err(Error::Missing {
-            call,
-            detail: detail(),
-        }),
-        StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS => {
-            Err(Error::Server {
-                call,
-                status: status.as_u16(),
-                detail: detail(),
-            })
-        }
-        status if status.is_server_error() => Err(Error::Server {
-            call,
-            status: status.as_u16(),
-            detail: detail(),
-        }),
-        status => Err(Error::Refused {
-            call,
-            status: status.as_u16(),
-            detail: detail(),
-        }),
+        Err((answer, Meaning::Moved)) => Err(foreign(call, answer.location.as_ref())),
+        Err((answer, meaning)) => Err(answer.in_silence().into_error(call, meaning)),
     }
-}
-
-fn location(response: &reqwest::Response) -> Option<Url> {
-    let location = response.headers().get(LOCATION)?.to_str().ok()?;
-    response.url().join(location).ok()
 }
 
 fn is_worth_another(error: &Error) -> bool {
@@ -297,7 +317,7 @@ fn deeper(target: &Url, segment: &str) -> Url {
     url
 }
 
-fn web_url(call: &'static str, text: &str) -> Result<Url> {
+fn web_url(call: Call, text: &str) -> Result<Url> {
     Url::parse(text)
         .ok()
         .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())

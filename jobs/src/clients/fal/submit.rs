@@ -2,7 +2,7 @@
 //!
 //! FAL has no idempotency key: two equal submits are two paid runs. So the POST is sent at most once, on a
 //! connection of its own (a stale pooled one looks like a reset after the write), and what became of it is told
-//! apart as finely as the wire allows (fal.md 6.2, K12).
+//! apart as finely as the wire allows (fal.md 6.2, K12): by the table in `meaning.rs` where there is an answer.
 //!
 //! # The gate
 //! The caller's check (is the lease still ours?) runs at the last moment at which nothing was sent: as the first
@@ -33,7 +33,9 @@ use reqwest::{
 };
 use serde_json::{Value, json};
 
-use super::{FalClient, Request, body, describe, detail, retry_after, storage::readable, wire};
+use super::{
+    Call, FalClient, Meaning, Request, describe, json, refused, retry_after, storage::readable, wire,
+};
 
 /// What became of a submit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +53,8 @@ pub enum SubmitOutcome {
     },
     /// 401, 402, 403: FAL takes nothing from this account until an operator mends it. Submissions are parked.
     Locked(String),
+    /// A redirect: `fal.queue_url` is not FAL's queue, and who redirects has taken nothing. Submissions are parked.
+    Moved(String),
     /// 429: not taken; try later.
     Busy {
         /// How long FAL wants to be left alone.
@@ -104,35 +108,32 @@ impl FalClient {
         }
     }
 
-    /// fal.md 6.2, row by row. What is not in its table is unknown.
     async fn classify(&self, endpoint: &str, response: Response) -> SubmitOutcome {
-        let status = response.status();
-        match status.as_u16() {
-            200..=299 => self.accepted(endpoint, response).await,
-            401..=403 => SubmitOutcome::Locked(format!("{}: {}", status.as_u16(), detail(response).await)),
-            400 | 404 | 405 | 410 | 413 | 414 | 415 | 422 => SubmitOutcome::Refused {
-                status: status.as_u16(),
-                detail: detail(response).await,
+        let (answer, meaning) = match refused(Call::Submit, response).await {
+            Ok(response) => return self.accepted(endpoint, response).await,
+            Err(refused) => refused,
+        };
+        let (status, detail) = (answer.status, answer.detail());
+        match meaning {
+            Meaning::Account => SubmitOutcome::Locked(format!("{status}: {detail}")),
+            Meaning::Moved => SubmitOutcome::Moved(format!("{status} {detail}")),
+            Meaning::Refused => SubmitOutcome::Refused { status, detail },
+            Meaning::Busy => SubmitOutcome::Busy {
+                retry_after: retry_after(&answer.headers),
             },
-            429 => SubmitOutcome::Busy {
-                retry_after: retry_after(&response),
-            },
-            other => SubmitOutcome::Unknown(format!("FAL answered {other}: {}", detail(response).await)),
+            _ => SubmitOutcome::Unknown(format!("FAL answered {status}: {detail}")),
         }
     }
 
     async fn accepted(&self, endpoint: &str, response: Response) -> SubmitOutcome {
         const LIMIT: usize = 256 << 10;
         let status = response.status().as_u16();
-        let read = match body("submit", response, LIMIT).await {
-            Ok(body) => serde_json::from_slice::<wire::Submitted>(&body).map_err(|error| error.to_string()),
+        let read = match json(Call::Submit, response, LIMIT).await {
+            Ok(answer) => wire::submitted(&answer),
             Err(error) => Err(error.to_string()),
         };
         match read {
-            Ok(submitted) if wire::is_request_id(&submitted.request_id) => {
-                SubmitOutcome::Accepted(self.vetted(endpoint, submitted.into()))
-            }
-            Ok(_) => SubmitOutcome::Unknown(format!("FAL answered {status} with a malformed request id")),
+            Ok(request) => SubmitOutcome::Accepted(self.vetted(endpoint, &request)),
             Err(why) => {
                 SubmitOutcome::Unknown(format!("FAL answered {status} but not in its own words: {why}"))
             }

@@ -9,6 +9,8 @@ use super::{Error, FalClient, Result};
 use crate::domain::FalRequest as Request;
 
 const REQUESTS: &str = "requests";
+/// Of a URL that is kept. FAL's have about a hundred characters.
+const LONGEST: usize = 2000;
 
 impl FalClient {
     /// The URLs of a request of which only the id is known: adopted by a delivery or from the list.
@@ -25,21 +27,21 @@ impl FalClient {
         }
     }
 
-    /// Replaces each URL that is not ours to trust by one that we build.
-    pub(super) fn vetted(&self, endpoint: &str, given: Request) -> Request {
+    /// Replaces each URL that is not ours to trust, or is about another request, by one that we build.
+    pub(super) fn vetted(&self, endpoint: &str, given: &Request) -> Request {
         let built = self.request_urls(endpoint, &given.request_id);
-        let choose = |given: String, built: String| {
-            if is_under(&self.queue_url, &given) {
-                given
-            } else {
-                built
-            }
+        let choose = |url: &str, built: String| {
+            let is_ours =
+                is_under(&self.queue_url, url) && url.len() <= LONGEST && is_about(url, &given.request_id);
+            // As it was read, and not as it was written: what is no URL's character is escaped.
+            let read = Url::parse(url).ok().filter(|_| is_ours);
+            read.map_or(built, String::from)
         };
         Request {
-            request_id: given.request_id,
-            status_url: choose(given.status_url, built.status_url),
-            response_url: choose(given.response_url, built.response_url),
-            cancel_url: choose(given.cancel_url, built.cancel_url),
+            request_id: given.request_id.clone(),
+            status_url: choose(&given.status_url, built.status_url),
+            response_url: choose(&given.response_url, built.response_url),
+            cancel_url: choose(&given.cancel_url, built.cancel_url),
         }
     }
 
@@ -95,6 +97,14 @@ fn under<'a>(base: &Url, path: impl Iterator<Item = &'a str>) -> Url {
         segments.pop_if_empty().extend(path);
     }
     url
+}
+
+/// A URL of another request would have us take somebody else's model for this one's.
+fn is_about(url: &str, request_id: &str) -> bool {
+    Url::parse(url).is_ok_and(|url| {
+        url.path_segments()
+            .is_some_and(|mut segments| segments.any(|segment| segment == request_id))
+    })
 }
 
 /// Same scheme, host and port, and the base's path is a prefix by whole segments.
@@ -156,7 +166,7 @@ mod tests {
             response_url: "http://127.0.0.1:9700/cdn/fal-ai/x/requests/id-1".into(),
             cancel_url: "https://evil.test/queue/fal-ai/x/requests/id-1/cancel".into(),
         };
-        let vetted = fal.vetted("fal-ai/x/y", given.clone());
+        let vetted = fal.vetted("fal-ai/x/y", &given);
         assert_eq!(vetted.status_url, given.status_url);
         assert_eq!(
             vetted.response_url,
@@ -166,6 +176,22 @@ mod tests {
             vetted.cancel_url,
             "http://127.0.0.1:9700/queue/fal-ai/x/requests/id-1/cancel"
         );
+    }
+
+    #[test]
+    fn a_returned_url_of_another_request_or_without_end_is_built_anew() {
+        let fal = client("http://127.0.0.1:9700/queue");
+        let base = "http://127.0.0.1:9700/queue/fal-ai/x/requests";
+        let given = Request {
+            request_id: "id-1".into(),
+            status_url: format!("{base}/id-2/status"),
+            response_url: format!("{base}/id-1?{}", "x".repeat(3000)),
+            cancel_url: format!("{base}/id-1/cancel?a=\0\u{7}b"),
+        };
+        let vetted = fal.vetted("fal-ai/x/y", &given);
+        assert_eq!(vetted.status_url, format!("{base}/id-1/status"));
+        assert_eq!(vetted.response_url, format!("{base}/id-1"));
+        assert_eq!(vetted.cancel_url, format!("{base}/id-1/cancel?a=%00%07b"));
     }
 
     #[test]

@@ -1,33 +1,11 @@
-//! FAL's JSON, as much of it as we read. Lenient: what is not needed may be missing or new.
+//! FAL's JSON, as much of it as we read. Strict where it decides: a request's id, a status word, where a file is. All else
+//! may be missing, new, or anything: a field that nobody needs never stops a training. Lists are read item by item.
 
-use chrono::{DateTime, Utc};
-use serde::{Deserialize, Deserializer, Serialize};
+use chrono::{DateTime, NaiveDateTime, Utc};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Request;
-
-/// Answer of a submit. Without the URLs it is still an acceptance: they can be built.
-#[derive(Deserialize)]
-pub(super) struct Submitted {
-    pub(super) request_id: String,
-    #[serde(default)]
-    status_url: Option<String>,
-    #[serde(default)]
-    response_url: Option<String>,
-    #[serde(default)]
-    cancel_url: Option<String>,
-}
-
-impl From<Submitted> for Request {
-    fn from(submitted: Submitted) -> Self {
-        Self {
-            request_id: submitted.request_id,
-            status_url: submitted.status_url.unwrap_or_default(),
-            response_url: submitted.response_url.unwrap_or_default(),
-            cancel_url: submitted.cancel_url.unwrap_or_default(),
-        }
-    }
-}
+use super::{Call, Error, Request, Result, failure::clean};
 
 /// FAL's ids are UUIDs; the incumbent's test ones were not. What could not stand in a URL or a column is none.
 pub(super) fn is_request_id(text: &str) -> bool {
@@ -37,44 +15,121 @@ pub(super) fn is_request_id(text: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }
 
-/// Answer of a status call.
-#[derive(Deserialize)]
-pub(super) struct Status {
-    #[serde(default, rename = "status")]
-    pub(super) word: String,
-    #[serde(default)]
-    pub(super) queue_position: Option<i32>,
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub(super) logs: Vec<LogLine>,
+/// Answer of a submit. Without the URLs it is still an acceptance: they can be built.
+pub(super) fn submitted(answer: &Value) -> std::result::Result<Request, String> {
+    let request_id = answer["request_id"].as_str().ok_or("it has no request id")?;
+    if !is_request_id(request_id) {
+        return Err("its request id is malformed".to_owned());
+    }
+    let url = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
+    Ok(Request {
+        request_id: request_id.to_owned(),
+        status_url: url("status_url"),
+        response_url: url("response_url"),
+        cancel_url: url("cancel_url"),
+    })
 }
 
-/// One line of a runner's log.
-#[derive(Deserialize)]
-pub(super) struct LogLine {
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub(super) message: String,
+/// Answer of a status call.
+pub(super) struct Status {
+    /// FAL's, or what stood in its place.
+    pub(super) word: String,
+    pub(super) queue_position: Option<i32>,
+    pub(super) logs: Vec<String>,
+}
+
+impl Status {
+    pub(super) fn read(answer: &Value) -> Self {
+        const LONGEST: usize = 100;
+        let word = match &answer["status"] {
+            Value::String(word) => clean(word, LONGEST),
+            other => clean(&other.to_string(), LONGEST),
+        };
+        let lines = list(answer, "logs").iter();
+        Self {
+            word,
+            queue_position: position(&answer["queue_position"]),
+            logs: lines
+                .filter_map(|line| line.as_str().or(line["message"].as_str()))
+                .map(str::to_owned)
+                .collect(),
+        }
+    }
+}
+
+/// A place in a queue, in whatever form a number was written.
+fn position(value: &Value) -> Option<i32> {
+    let number = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())?;
+    let is_place = (0.0..=f64::from(i32::MAX)).contains(&number);
+    is_place.then(|| whole(number))
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "was found to be in range")]
+fn whole(number: f64) -> i32 {
+    number as i32
 }
 
 /// One page of the request list.
-#[derive(Deserialize)]
 pub(super) struct Page {
-    #[serde(default, deserialize_with = "null_is_default")]
     pub(super) items: Vec<Listed>,
-    #[serde(default)]
     pub(super) next_cursor: Option<String>,
 }
 
 /// One request of the list.
-#[derive(Deserialize)]
 pub(super) struct Listed {
+    /// Not checked yet; empty where there was none.
     pub(super) request_id: String,
-    /// When it was submitted; absent on some, then `started_at` stands for it.
-    #[serde(default)]
+    /// When it was submitted, or else started. `None`: no time that can be read.
     pub(super) sent_at: Option<DateTime<Utc>>,
-    #[serde(default)]
-    pub(super) started_at: Option<DateTime<Utc>>,
-    #[serde(default)]
     pub(super) json_input: Value,
+}
+
+impl Page {
+    /// # Errors
+    /// There is no list: then nothing is known, and not that nothing is there.
+    pub(super) fn read(answer: &Value) -> Result<Self> {
+        let items = match answer.get("items") {
+            Some(Value::Array(items)) => items.iter().map(Listed::read).collect(),
+            Some(Value::Null) => Vec::new(),
+            _ => {
+                return Err(Error::Garbled {
+                    call: Call::List,
+                    why: "it has no items".to_owned(),
+                });
+            }
+        };
+        let next_cursor = match &answer["next_cursor"] {
+            Value::String(cursor) => Some(cursor.clone()),
+            Value::Number(cursor) => Some(cursor.to_string()),
+            _ => None,
+        };
+        Ok(Self { items, next_cursor })
+    }
+}
+
+impl Listed {
+    fn read(item: &Value) -> Self {
+        Self {
+            request_id: item["request_id"].as_str().unwrap_or_default().to_owned(),
+            sent_at: time(&item["sent_at"]).or_else(|| time(&item["started_at"])),
+            json_input: item["json_input"].clone(),
+        }
+    }
+}
+
+/// With an offset, or without one: Python writes such times of UTC.
+fn time(value: &Value) -> Option<DateTime<Utc>> {
+    let text = value.as_str()?.trim();
+    let naive = || {
+        let text = text.replace(' ', "T");
+        text.parse::<NaiveDateTime>().ok().map(|time| time.and_utc())
+    };
+    text.parse().ok().or_else(naive)
+}
+
+/// The items of a list that may be missing.
+pub(super) fn list<'a>(answer: &'a Value, name: &str) -> &'a [Value] {
+    answer[name].as_array().map_or(&[], Vec::as_slice)
 }
 
 /// What starts an upload.
@@ -82,13 +137,6 @@ pub(super) struct Listed {
 pub(super) struct Initiate<'a> {
     pub(super) content_type: &'a str,
     pub(super) file_name: &'a str,
-}
-
-/// Where to put the bytes, and where they will be.
-#[derive(Deserialize)]
-pub(super) struct Initiated {
-    pub(super) upload_url: String,
-    pub(super) file_url: String,
 }
 
 /// A part that arrived.
@@ -105,13 +153,92 @@ pub(super) struct Complete<'a> {
     pub(super) parts: &'a [Part],
 }
 
-/// FAL's public keys.
-#[derive(Deserialize)]
-pub(super) struct Jwks {
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub(super) keys: Vec<Value>,
-}
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
 
-fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
-    Ok(Option::deserialize(from)?.unwrap_or_default())
+    use super::*;
+
+    #[test]
+    fn what_does_not_decide_never_hides_the_word() {
+        for odd in [
+            json!({"logs": ["step 1/10"]}),
+            json!({"logs": {}}),
+            json!({"logs": "text"}),
+            json!({"logs": [{"message": 5}, null, 7, {"message": "step 2/10"}]}),
+            json!({"queue_position": 0.0}),
+            json!({"queue_position": "0"}),
+            json!({"queue_position": 3_000_000_000_u64}),
+            json!({"queue_position": -1, "metrics": 5, "error": {}}),
+        ] {
+            let mut answer = odd.clone();
+            answer["status"] = json!("COMPLETED");
+            assert_eq!(Status::read(&answer).word, "COMPLETED", "{odd}");
+        }
+        let logs = |logs: Value| Status::read(&json!({"status": "IN_PROGRESS", "logs": logs})).logs;
+        assert_eq!(
+            logs(json!(["step 1/10", {"message": "step 2/10"}, 3])),
+            ["step 1/10", "step 2/10"]
+        );
+        let at = |position: Value| Status::read(&json!({"queue_position": position})).queue_position;
+        assert_eq!([at(json!(2)), at(json!(2.0)), at(json!("2"))], [Some(2); 3]);
+        assert_eq!(
+            [at(json!(-1)), at(json!(1e300)), at(json!("x")), at(json!(null))],
+            [None; 4]
+        );
+    }
+
+    #[test]
+    fn a_missing_word_is_told_as_what_stood_there() {
+        for (answer, word) in [
+            (json!({"status": null}), "null"),
+            (json!({}), "null"),
+            (json!({"status": 7}), "7"),
+            (json!([]), "null"),
+            (json!({"status": "a\nb"}), "a b"),
+        ] {
+            assert_eq!(Status::read(&answer).word, word);
+        }
+        assert_eq!(Status::read(&json!({"status": "x".repeat(5000)})).word.len(), 100);
+    }
+
+    #[test]
+    fn one_odd_item_of_a_list_hides_no_other() {
+        let page = Page::read(&json!({"items": [
+            {"request_id": "a", "sent_at": "2026-11-29T21:59:00.123456", "json_input": {}},
+            {"request_id": "b", "sent_at": 7, "started_at": "2026-11-29 21:59:00"},
+            {"request_id": "c", "sent_at": "yesterday"},
+            {"sent_at": "2026-11-29T21:59:00+02:00"},
+            {"request_id": 5},
+            null,
+            "text",
+        ], "next_cursor": 3}));
+        let page = page.expect("a page");
+        let ids: Vec<_> = page.items.iter().map(|item| item.request_id.as_str()).collect();
+        assert_eq!(ids, ["a", "b", "c", "", "", "", ""]);
+        let read: Vec<_> = page.items.iter().map(|item| item.sent_at.is_some()).collect();
+        assert_eq!(read, [true, true, false, true, false, false, false]);
+        assert_eq!(page.next_cursor.as_deref(), Some("3"));
+    }
+
+    #[test]
+    fn an_answer_without_a_list_is_not_an_empty_list() {
+        assert!(Page::read(&json!({})).is_err());
+        assert!(Page::read(&json!({"items": "none"})).is_err());
+        assert!(Page::read(&json!({"items": []})).is_ok_and(|page| page.items.is_empty()));
+    }
+
+    #[test]
+    fn a_submit_is_accepted_by_its_id_alone() {
+        let accepted = submitted(&json!({"request_id": "id-1", "status_url": 5, "queue_position": "x"}));
+        assert_eq!(accepted.map(|request| request.request_id), Ok("id-1".to_owned()));
+        for answer in [
+            json!({}),
+            json!({"request_id": 5}),
+            json!({"request_id": "../x"}),
+            json!([]),
+        ] {
+            assert!(submitted(&answer).is_err(), "{answer}");
+        }
+    }
 }

@@ -1,0 +1,354 @@
+//! What an answer of FAL's that is no success means, for every call. The one place that decides it.
+//!
+//! | status            | submit       | status  | result             | cancel   | list    | initiate | upload URL  | file    |
+//! |-------------------|--------------|---------|--------------------|----------|---------|----------|-------------|---------|
+//! | 3xx               | moved        | moved   | moved              | moved    | moved   | moved    | moved       | moved   |
+//! | 401 402 403       | account      | account | ended ¹ or account | account  | account | account  | expired ²   | refused |
+//! | 404 410           | refused      | denied  | denied ¹           | denied   | denied  | moment   | expired     | denied  |
+//! | 400               | refused      | denied  | ended ¹ or not yet | too late | refused | refused  | expired     | refused |
+//! | 422               | refused      | denied  | ended              | refused  | refused | refused  | refused     | refused |
+//! | other 4xx         | refused or ³ | denied  | ended ¹ or denied  | refused  | refused | refused  | refused     | refused |
+//! | 429               | busy         | busy    | ended ¹ or busy    | busy     | busy    | busy     | busy        | busy    |
+//! | 499               | unknown      | denied  | ended              | refused  | refused | refused  | refused     | refused |
+//! | 408 409 425       | unknown      | moment  | moment             | moment   | moment  | moment   | moment      | moment  |
+//! | 500               | unknown      | moment  | ended ¹ or doubtful | moment  | moment  | moment   | moment      | moment  |
+//! | 501 to 599        | unknown      | moment  | ended ¹, doubtful ⁴ or moment | moment | moment | moment | moment  | moment  |
+//!
+//! 1. When the body is a request's own: a list of details or an `error_type`. The result call answers with the model's own
+//!    status and body (<https://fal.ai/docs/model-apis/errors>), so a 403 may be a `content_policy_violation`.
+//! 2. Unless it is 402, or the body speaks of the account: a signed URL that is too old is answered 403 by most storages.
+//! 3. 405, 413, 414 and 415 are refused; of the others nobody knows whether FAL took the request.
+//! 4. When the answer has the header `x-fal-request-id`, which gateways do not set (FAL's own clients tell by it).
+//!
+//! Sources: FAL's documents on errors, the queue and its clients; a locked account is refused by uploads and submits
+//! while its requests can still be read (<https://github.com/fal-ai/fal/issues/1147>); requests that were told to run for
+//! ever though they had failed (<https://github.com/fal-ai/fal/issues/1143>).
+
+use std::fmt;
+
+use reqwest::header::HeaderMap;
+use url::Url;
+
+use super::{Failure, failure};
+
+/// What FAL is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    /// POST to the queue.
+    Submit,
+    /// Where a request is.
+    Status,
+    /// What a request left.
+    Result,
+    /// To stop a request.
+    Cancel,
+    /// Which requests there are.
+    List,
+    /// To prepare an upload.
+    Initiate,
+    /// To take the bytes of an upload, at a URL that carries its own permission.
+    Put,
+    /// Whether a file is there; without the key.
+    FileCheck,
+    /// A file; without the key.
+    Download,
+    /// FAL's public keys.
+    Keys,
+}
+
+impl Call {
+    /// For logs, rows and operators.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Submit => "submit",
+            Self::Status => "status",
+            Self::Result => "result",
+            Self::Cancel => "cancel",
+            Self::List => "request list",
+            Self::Initiate | Self::Put => "upload",
+            Self::FileCheck => "file check",
+            Self::Download => "download",
+            Self::Keys => "key set",
+        }
+    }
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// An answer that is no success, as much of it as is looked at.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    /// Where a redirect leads.
+    pub(super) location: Option<Url>,
+    /// Up to a limit; what was beyond it is not there.
+    pub(super) body: Vec<u8>,
+}
+
+/// What it means.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Meaning {
+    /// Our key or account. Nothing is wrong with what was asked for.
+    Account,
+    /// The URL is not FAL's place for this call: nobody has taken anything, and an operator has to mend a setting.
+    Moved,
+    /// Too much at once.
+    Busy,
+    /// May pass by itself.
+    Moment,
+    /// What was asked for will not be done, however often it is.
+    Refused,
+    /// FAL may have taken it.
+    Unknown,
+    /// FAL does not know it, or says something about it that no document explains.
+    Denied,
+    /// The request has not ended.
+    NotReady,
+    /// The request has ended.
+    TooLate,
+    /// The upload URL is no longer good; a new one costs nothing.
+    Expired,
+    /// The request ended without output.
+    Ended(Failure),
+    /// The request ended without output, or FAL has a moment's trouble.
+    Doubtful(Failure),
+}
+
+impl Answer {
+    #[expect(
+        clippy::match_same_arms,
+        reason = "rows of a table, the first that fits counts; merged arms would be in no order"
+    )]
+    pub(super) fn meaning(&self, call: Call) -> Meaning {
+        use Call as C;
+        use Meaning as M;
+        match (call, self.status) {
+            (_, ..=399) => M::Moved,
+            (C::Result, _) => self.meaning_of_result(),
+            (C::FileCheck | C::Download, 404 | 410) => M::Denied,
+            (C::FileCheck | C::Download, 400..=403) => M::Refused,
+            (C::Put, 402) => M::Account,
+            (C::Put, 403) if failure::speaks_of_the_account(&self.body) => M::Account,
+            (C::Put, 400 | 401 | 403 | 404 | 410) => M::Expired,
+            (_, 401..=403) => M::Account,
+            (_, 429) => M::Busy,
+            (C::Submit, 400 | 404 | 405 | 410 | 413 | 414 | 415 | 422) => M::Refused,
+            (C::Submit, _) => M::Unknown,
+            (_, 408 | 409 | 425 | 500..) | (C::Initiate, 404 | 405 | 410) => M::Moment,
+            (C::Status, _) | (_, 404 | 410) => M::Denied,
+            (C::Cancel, 400) => M::TooLate,
+            _ => M::Refused,
+        }
+    }
+
+    /// The model's own status and body, or FAL's about the call.
+    fn meaning_of_result(&self) -> Meaning {
+        use Meaning as M;
+        let (failure, words) = Failure::of_answer(self.status, self.header("x-fal-error-type"), &self.body);
+        let is_own = words.is_list || words.error_type.is_some();
+        match self.status {
+            422 | 499 => M::Ended(failure),
+            401..=403 if is_own && !failure::speaks_of_the_account(&self.body) => M::Ended(failure),
+            401..=403 => M::Account,
+            // FAL's own words for "no such request" may carry a type as well.
+            404 | 410 | 429 if words.is_list => M::Ended(failure),
+            404 | 410 => M::Denied,
+            429 => M::Busy,
+            _ if is_own => M::Ended(failure),
+            400 => M::NotReady,
+            500 => M::Doubtful(failure),
+            501.. if self.header("x-fal-request-id").is_some() => M::Doubtful(failure),
+            408 | 409 | 425 | 501.. => M::Moment,
+            _ => M::Denied,
+        }
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// What it says, for operators.
+    pub(super) fn detail(&self) -> String {
+        let text = failure::describe_body(&self.body);
+        match &self.location {
+            Some(place) if self.status < 400 => failure::clipped(&format!("to {place}: {text}")),
+            _ => text,
+        }
+    }
+
+    /// Without what it says, where that may be anybody's words.
+    pub(super) fn in_silence(self) -> Self {
+        Self {
+            body: b"what it says is not kept".to_vec(),
+            ..self
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::header::HeaderValue;
+    use serde_json::json;
+
+    use super::*;
+
+    const KEYED: [Call; 6] = [
+        Call::Submit,
+        Call::Status,
+        Call::Result,
+        Call::Cancel,
+        Call::List,
+        Call::Initiate,
+    ];
+    const LOCKED: &str =
+        r#"{"detail":"User is locked. Reason: Exhausted balance. Top up at fal.ai/dashboard."}"#;
+
+    fn answer(status: u16, body: &str) -> Answer {
+        Answer {
+            status,
+            headers: HeaderMap::new(),
+            location: None,
+            body: body.as_bytes().to_vec(),
+        }
+    }
+
+    fn meaning(call: Call, status: u16, body: &str) -> Meaning {
+        answer(status, body).meaning(call)
+    }
+
+    #[test]
+    fn key_and_account_are_refused_in_the_same_words_whatever_was_asked_for() {
+        for call in KEYED {
+            for status in [401, 402, 403] {
+                for body in ["", "<html>", LOCKED, r#"{"detail":"Payment required"}"#] {
+                    assert_eq!(
+                        meaning(call, status, body),
+                        Meaning::Account,
+                        "{call} {status} {body}"
+                    );
+                }
+            }
+        }
+        assert_eq!(meaning(Call::Put, 403, LOCKED), Meaning::Account);
+        assert_eq!(meaning(Call::Put, 402, ""), Meaning::Account);
+    }
+
+    #[test]
+    fn a_redirect_took_nothing() {
+        for call in KEYED {
+            for status in [300, 301, 302, 303, 304, 307, 308] {
+                assert_eq!(meaning(call, status, ""), Meaning::Moved, "{call} {status}");
+            }
+        }
+        let mut moved = answer(301, "");
+        moved.location = Url::parse("https://queue.fal.run/x").ok();
+        assert!(moved.detail().contains("https://queue.fal.run/x"));
+    }
+
+    #[test]
+    fn an_upload_url_that_is_too_old_is_not_our_account() {
+        for (status, body) in [
+            (403, "Request has expired"),
+            (403, "<Error><Code>AccessDenied</Code></Error>"),
+            (400, "<Error><Code>ExpiredToken</Code></Error>"),
+            (404, ""),
+            (410, ""),
+            (401, ""),
+        ] {
+            assert_eq!(
+                meaning(Call::Put, status, body),
+                Meaning::Expired,
+                "{status} {body}"
+            );
+        }
+        assert_eq!(meaning(Call::Put, 413, ""), Meaning::Refused);
+        assert_eq!(meaning(Call::Put, 429, ""), Meaning::Busy);
+        assert_eq!(meaning(Call::Initiate, 413, ""), Meaning::Refused);
+        assert_eq!(meaning(Call::Initiate, 404, ""), Meaning::Moment);
+    }
+
+    #[test]
+    fn the_models_own_statuses_end_a_request() {
+        let own = json!({"detail": [{"loc": ["body"], "msg": "no", "type": "content_policy_violation"}]});
+        let typed = json!({"detail": "no", "error_type": "bad_request"});
+        let own_ends = [
+            400, 401, 402, 403, 404, 405, 410, 418, 422, 429, 499, 500, 502, 503, 504,
+        ];
+        for status in own_ends {
+            let ended = meaning(Call::Result, status, &own.to_string());
+            assert!(matches!(ended, Meaning::Ended(_)), "{status}: {ended:?}");
+        }
+        for status in [400, 403, 422, 499, 500, 503] {
+            let ended = meaning(Call::Result, status, &typed.to_string());
+            assert!(matches!(ended, Meaning::Ended(_)), "{status}: {ended:?}");
+        }
+        for body in ["", "<html>422</html>", "null", "[]", r#"{"detail":{}}"#] {
+            for status in [422, 499] {
+                let ended = meaning(Call::Result, status, body);
+                assert!(matches!(ended, Meaning::Ended(_)), "{status} {body}: {ended:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_may_be_the_gateways_is_doubted() {
+        let fastapi = r#"{"detail":"Internal Server Error"}"#;
+        for body in [fastapi, "Internal Server Error", ""] {
+            assert!(
+                matches!(meaning(Call::Result, 500, body), Meaning::Doubtful(_)),
+                "{body}"
+            );
+        }
+        for status in [502, 503, 504] {
+            assert_eq!(meaning(Call::Result, status, "<html>nginx"), Meaning::Moment);
+            let mut own = answer(status, fastapi);
+            own.headers
+                .insert("x-fal-request-id", HeaderValue::from_static("id"));
+            assert!(
+                matches!(own.meaning(Call::Result), Meaning::Doubtful(_)),
+                "{status}"
+            );
+        }
+        let early = r#"{"detail":"Request is still in progress"}"#;
+        assert_eq!(meaning(Call::Result, 400, early), Meaning::NotReady);
+        for body in [
+            "",
+            r#"{"status":"NOT_FOUND"}"#,
+            r#"{"detail":"Request not found","error_type":"not_found"}"#,
+        ] {
+            assert_eq!(meaning(Call::Result, 404, body), Meaning::Denied, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_submit_is_unknown_unless_fal_said_that_it_did_not_take_it() {
+        for status in [400, 404, 405, 413, 414, 415, 422] {
+            assert_eq!(meaning(Call::Submit, status, "x"), Meaning::Refused, "{status}");
+        }
+        for status in [408, 409, 418, 499, 500, 502, 503, 504, 520, 599] {
+            assert_eq!(meaning(Call::Submit, status, "x"), Meaning::Unknown, "{status}");
+        }
+        assert_eq!(meaning(Call::Submit, 429, "x"), Meaning::Busy);
+    }
+
+    #[test]
+    fn no_answer_ends_a_poll_but_by_the_result() {
+        for status in 300..=599 {
+            for call in [Call::Status, Call::Result] {
+                let meaning = meaning(call, status, "x");
+                assert!(
+                    !matches!(
+                        meaning,
+                        Meaning::Refused | Meaning::TooLate | Meaning::Unknown | Meaning::Expired
+                    ),
+                    "{call} {status}: {meaning:?}"
+                );
+            }
+        }
+    }
+}
