@@ -196,6 +196,22 @@ async fn a_webhook_address_that_fal_cannot_reach_is_refused() {
 }
 
 #[tokio::test]
+async fn fals_own_hosts_are_not_spoken_to_in_clear() {
+    for (name, url) in [
+        ("FAL_QUEUE_URL", "http://queue.fal.run"),
+        ("FAL_REST_URL", "http://rest.fal.ai:8080"),
+        ("FAL_API_URL", "http://api.fal.ai/x"),
+        ("FAL_QUEUE_URL", "http://queue.falrun.com"),
+        ("FAL_JWKS_URL", "http://rest.fal.ai/.well-known/jwks.json"),
+    ] {
+        let variables = [worker(), vec![(name, url)]].concat();
+        let (code, output) = run(&["config", "check", "worker"], &variables).await;
+        assert_eq!(code, Some(78), "{name}={url}: {output}");
+        assert!(output.contains("https://"), "{output}");
+    }
+}
+
+#[tokio::test]
 async fn an_unknown_trainer_queue_or_environment_is_refused() {
     let cases = [
         (

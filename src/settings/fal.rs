@@ -197,6 +197,13 @@ impl FalHosts {
         let is_production = from.is_production();
         let mut host = |key: &str, example: &str| {
             let url = from.url(key, example)?;
+            if is_fal(&url) && url.scheme() != "https" {
+                from.refuse(
+                    key,
+                    format!("is {url}: FAL's key would go there in clear, and FAL only redirects."),
+                    "Write https://.",
+                );
+            }
             let is_clear = url.scheme() == "http" && !is_loopback(&url) && !is_fal(&url);
             if is_clear && is_production && !test_mode {
                 from.refuse(

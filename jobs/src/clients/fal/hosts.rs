@@ -242,7 +242,10 @@ mod tests {
             "https://0x7f.1/a",
         ] {
             assert!(
-                matches!(rule().vetted(Call::Download, foreign), Err(Error::ForeignHost { .. })),
+                matches!(
+                    rule().vetted(Call::Download, foreign),
+                    Err(Error::ForeignHost { .. })
+                ),
                 "{foreign}"
             );
         }
