@@ -85,6 +85,8 @@ pub struct FalSimulatorConfig {
     pub state: Option<PathBuf>,
     /// The account's rule for files whose upload or submit brings none: who may read them.
     pub initial_acl: Acl,
+    /// Refuse archives with fewer pictures than FAL advises; it takes them.
+    pub require_advised_pictures: bool,
 }
 
 impl Default for FalSimulatorConfig {
@@ -101,6 +103,7 @@ impl Default for FalSimulatorConfig {
             allow_private_webhooks: true,
             state: None,
             initial_acl: Acl::Allow,
+            require_advised_pictures: false,
         }
     }
 }
@@ -332,6 +335,9 @@ pub struct Args {
     /// Who may read files whose upload or submit does not say so: everybody, nobody (403), nobody (404)
     #[arg(long, value_enum, default_value_t = Acl::Allow)]
     initial_acl: Acl,
+    /// Refuse trainings with fewer pictures than FAL advises (10, 4 or 5 by trainer), which FAL does not
+    #[arg(long)]
+    require_advised_pictures: bool,
 }
 
 impl From<Args> for FalSimulatorConfig {
@@ -348,6 +354,7 @@ impl From<Args> for FalSimulatorConfig {
             allow_private_webhooks: !args.refuse_private_webhooks,
             state: args.state,
             initial_acl: args.initial_acl,
+            require_advised_pictures: args.require_advised_pictures,
         }
     }
 }

@@ -44,6 +44,19 @@ async fn a_revoked_key_is_401_and_a_locked_account_still_reads() {
             .unwrap()
             .contains("User is locked. Reason: Exhausted balance.")
     );
+    let announced = json!({ "file_name": "a.zip", "content_type": "application/zip" });
+    for (path, body) in [
+        ("rest/storage/upload/initiate?storage_type=fal-cdn-v3", &announced),
+        (
+            "rest/storage/upload/initiate-multipart?storage_type=fal-cdn-v3",
+            &announced,
+        ),
+        ("rest/storage/auth/token?storage_type=fal-cdn-v3", &json!({})),
+        ("cdn/files/upload", &json!({})),
+        (&format!("run/{PICTURE}"), &json!({ "prompt": "p" })),
+    ] {
+        assert_eq!(fal.post(path, body).await.status(), 403, "{path}");
+    }
     fal.ended(&submitted).await;
     assert_eq!(fal.result_of(&submitted).await.0, 200);
 

@@ -62,9 +62,17 @@ async fn the_ledger_tells_what_is_in_an_archive() {
 }
 
 #[tokio::test]
-async fn too_few_or_too_many_photos_are_refused() {
+async fn fewer_photos_than_advised_are_refused_only_on_demand() {
     let fal = Fal::start().await;
+    let portrait = json!({ "images_data_url": fal.archive(9).await });
+    assert_eq!(fal.result(PORTRAIT, &portrait).await.0, 200, "advice is no rule");
+    fal.settings(&json!({ "require_advised_pictures": true })).await;
     assert_eq!(refused(&fal, archive(9)).await, "sequence_too_short");
+}
+
+#[tokio::test]
+async fn no_photos_or_too_many_are_refused() {
+    let fal = Fal::start().await;
     assert_eq!(refused(&fal, zip([])).await, "sequence_too_short");
     let style = |url| json!({ "data_url": url, "finetune_comment": "c" });
     let too_many = fal.problems(STYLE, &style(fal.archive(21).await)).await;

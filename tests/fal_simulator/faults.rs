@@ -259,8 +259,9 @@ async fn a_request_can_end_badly_in_every_way() {
         assert_eq!(
             told.get("error_type"),
             body.get("error_type"),
-            "a model error shows in the result only"
+            "a model error has no type of FAL's"
         );
+        assert!(told["error"].is_string(), "{told}");
         let result = fal.result_of(&submitted).await;
         assert_eq!((result.0.as_u16(), result.1), (status, body));
     }

@@ -128,6 +128,19 @@ impl Call {
         })
     }
 
+    /// The 403 of an account that is locked. FAL refuses whatever would cost or store something, and still reads.
+    pub(super) fn unlocked(sim: &Simulation) -> Result<(), Refused> {
+        match sim.settings().locked {
+            None => Ok(()),
+            Some(reason) => {
+                let text = format!(
+                    "User is locked. Reason: {reason}. Top up your balance at fal.ai/dashboard/billing."
+                );
+                Err(refusal(StatusCode::FORBIDDEN, &text))
+            }
+        }
+    }
+
     /// Fingerprint of the API key, or the 401 that is due. Any `id:secret` will do, unless it was revoked.
     pub(super) fn authorize(&self, sim: &Simulation) -> Result<String, Refused> {
         let refuse = |text| Err(refusal(StatusCode::UNAUTHORIZED, text));

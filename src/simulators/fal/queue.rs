@@ -74,6 +74,9 @@ fn accept(
     let key = call.authorize(sim).inspect_err(|answer| {
         refused((answer.0.status(), "the key was refused".to_owned()));
     })?;
+    Call::unlocked(sim).inspect_err(|answer| {
+        refused((answer.0.status(), "the account is locked".to_owned()));
+    })?;
     let endpoint = admit(sim, call, endpoint_id).map_err(refused)?;
     let input = call.json().ok().filter(Value::is_object).ok_or_else(|| {
         refused((
@@ -127,11 +130,6 @@ fn admit(
     call: &Call,
     endpoint_id: &str,
 ) -> Result<&'static Endpoint, (StatusCode, String)> {
-    if let Some(reason) = sim.settings().locked {
-        let text =
-            format!("User is locked. Reason: {reason}. Top up your balance at fal.ai/dashboard/billing.");
-        return Err((StatusCode::FORBIDDEN, text));
-    }
     let Some(endpoint) = endpoint(endpoint_id) else {
         return Err((
             StatusCode::NOT_FOUND,
@@ -263,9 +261,11 @@ fn status(
     body["logs"] = json!(first_log.map(|first| &progress.logs[first.min(progress.logs.len())..]));
     if let Some(outcome) = &progress.outcome {
         body["metrics"] = json!({ "inference_time": request.duration() });
-        // A model error shows in the result only, as has been seen at FAL: a client must look there.
+        // As FAL documents it. That nothing of the kind is there has been seen as well: a client must look at the result.
+        if outcome.status >= 400 {
+            body["error"] = json!(outcome.in_words());
+        }
         if let Some(error_type) = &outcome.error_type {
-            body["error"] = outcome.body["detail"].clone();
             body["error_type"] = json!(error_type);
         }
     }

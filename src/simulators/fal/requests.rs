@@ -153,6 +153,13 @@ impl Outcome {
         }
     }
 
+    /// What went wrong, as a status says it: the first words that there are.
+    pub(super) fn in_words(&self) -> String {
+        let detail = &self.body["detail"];
+        let words = detail.as_str().or_else(|| detail[0]["msg"].as_str());
+        words.map_or_else(|| format!("Invalid status code: {}", self.status), str::to_owned)
+    }
+
     /// A model error: `detail` is a list.
     pub(super) fn refused(details: &[Value]) -> Self {
         Self {

@@ -127,6 +127,12 @@ impl Route<'_> {
     }
 
     async fn act(&self, sim: &Arc<Simulation>, call: &Call) -> Response {
+        // A submit says so in its own place, since its refusal is in the ledger.
+        if matches!(self.operation(), Operation::Initiate | Operation::Upload)
+            && let Err(refused) = Call::unlocked(sim)
+        {
+            return *refused.0;
+        }
         let answer = match self {
             Self::Submit { endpoint } => queue::submit(sim, call, endpoint),
             Self::Run { endpoint } => queue::run(sim, call, endpoint).await,

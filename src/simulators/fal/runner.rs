@@ -151,7 +151,13 @@ async fn fetch_archive(sim: &Simulation, request: &Request, training: &Training)
         .get(training.archive)
         .and_then(Value::as_str)
         .unwrap_or_default();
-    let checked = archive::check(sim, url, input, training.pictures.clone()).await;
+    let (fewest, most) = (*training.pictures.start(), *training.pictures.end());
+    let fewest = if sim.settings().require_advised_pictures {
+        training.advised
+    } else {
+        fewest
+    };
+    let checked = archive::check(sim, url, input, fewest..=most).await;
     let refused = checked
         .as_ref()
         .err()

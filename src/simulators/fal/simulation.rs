@@ -55,10 +55,12 @@ pub(super) struct Settings {
     pub drop_webhooks: bool,
     /// Key ids (the part before the colon) that no longer exist: 401.
     pub revoked_key_ids: Vec<String>,
-    /// The account is locked for this reason: submits answer 403, reading goes on.
+    /// The account is locked for this reason: submits and uploads answer 403, reading goes on.
     pub locked: Option<String>,
     /// Who may read files whose upload or submit does not say so.
     pub initial_acl: Acl,
+    /// Trainers refuse archives with fewer pictures than FAL advises.
+    pub require_advised_pictures: bool,
 }
 
 impl Simulation {
@@ -74,6 +76,7 @@ impl Simulation {
             revoked_key_ids: Vec::new(),
             locked: None,
             initial_acl: config.initial_acl,
+            require_advised_pictures: config.require_advised_pictures,
         };
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())

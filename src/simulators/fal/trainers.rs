@@ -36,6 +36,8 @@ pub(super) struct Training {
     pub steps: (&'static str, u64),
     /// How many pictures the archive may hold.
     pub pictures: RangeInclusive<usize>,
+    /// Fewer make poor models; FAL says so and takes them.
+    pub advised: usize,
     pub output: Output,
 }
 
@@ -73,7 +75,8 @@ static ENDPOINTS: [Endpoint; 7] = [
         makes: Makes::Training(Training {
             archive: "images_data_url",
             steps: ("steps", 2500),
-            pictures: 10..=usize::MAX,
+            pictures: 1..=usize::MAX,
+            advised: 10,
             output: LORA,
         }),
         price: Some(("steps", 0.0024)),
@@ -94,7 +97,8 @@ static ENDPOINTS: [Endpoint; 7] = [
         makes: Makes::Training(Training {
             archive: "images_data_url",
             steps: ("steps", 1000),
-            pictures: 4..=usize::MAX,
+            pictures: 1..=usize::MAX,
+            advised: 4,
             output: LORA,
         }),
         price: Some(("steps", 0.002)),
@@ -113,7 +117,8 @@ static ENDPOINTS: [Endpoint; 7] = [
         makes: Makes::Training(Training {
             archive: "images_data_url",
             steps: ("steps", 1000),
-            pictures: 10..=usize::MAX,
+            pictures: 1..=usize::MAX,
+            advised: 10,
             output: LORA,
         }),
         price: Some(("steps", 0.0024)),
@@ -132,6 +137,7 @@ static ENDPOINTS: [Endpoint; 7] = [
             archive: "data_url",
             steps: ("iterations", 300),
             pictures: 1..=20,
+            advised: 5,
             output: Output::Finetune,
         }),
         price: None,
