@@ -9,6 +9,7 @@
 //! * too few left is final at once, without using up the attempts  — `too_few_usable_photos_fail_the_training_at_once`
 //! * what our store spoils is tried again, no fault of the photo  — `what_the_store_spoils_is_tried_again_and_no_photo_is_blamed`
 //! * our own full disk charges no attempt                          — `a_disk_that_cannot_be_written_costs_no_attempt`
+//! * FAL's refusal of our account is met before any work      — `a_locked_account_holds_back_archives_before_they_are_built`
 //! * the same photos make the same bytes                           — `a_rebuilt_archive_is_the_same_to_the_byte`
 //!
 //! # If we die
@@ -25,6 +26,7 @@ use sqlx::PgConnection;
 use tracing::{error, info};
 
 use crate::{
+    account,
     archive::{Archive, BuildError, Fetched, PhotoProblem},
     chaos::{Point, reach},
     clients::object_store::ObjectError,
@@ -66,7 +68,9 @@ impl Job for BuildArchive {
     const POLICY: Policy = Policy::attempts(8)
         .backoff(Duration::from_secs(3), Duration::from_mins(5))
         .timeout(Duration::from_mins(10))
-        .snooze_cap(Duration::from_hours(1));
+        // Longer than any deadline of the saga can be: photos on their way have `saga.prepare_deadline`, an account that FAL
+        // refuses has `saga.submit_deadline`, and those tell the user.
+        .snooze_cap(Duration::from_hours(24 * 31));
 
     fn dedupe_key(&self) -> Option<DedupeKey> {
         Some(DedupeKey::until_done(self.training_id))
@@ -90,6 +94,11 @@ impl Run for BuildArchive {
         }
         let keys = photos::stored_of(&mut db, training.avatar_id).await?;
         drop(db);
+        if cx.saga.archive_delivery == ArchiveDelivery::FalStorage
+            && let Err(verdict) = account::admit_upload(cx).await
+        {
+            return Err(self.held_back(cx, verdict).await?);
+        }
         match Box::pin(build(cx, &keys)).await {
             Ok(archive) => self.keep(cx, &training, archive).await,
             Err(BuildError::TooFew {
@@ -157,6 +166,16 @@ async fn build(cx: &Context, stored: &[photos::StoredPhoto]) -> Result<Archive, 
 }
 
 impl BuildArchive {
+    /// Notes that the training waits for our account at FAL: it has the time of a submit then. Gives the verdict back.
+    async fn held_back(&self, cx: &Context, verdict: JobError) -> Result<JobError, JobError> {
+        if matches!(verdict, JobError::Snooze { .. }) {
+            let mut tx = cx.begin().await?;
+            trainings::held_by_account(&mut tx, self.training_id).await?;
+            tx.commit().await?;
+        }
+        Ok(verdict)
+    }
+
     /// Uploads, then records archive and verdicts in one transaction.
     async fn keep(&self, cx: &Context, training: &Training, archive: Archive) -> Result<Done, JobError> {
         let (bytes, photos, name) = (archive.length, archive.accepted.len(), archive.file_name());
@@ -165,9 +184,13 @@ impl BuildArchive {
             cx.clock.now() + TimeDelta::from_std(cx.saga.archive_lifecycle).unwrap_or(TimeDelta::MAX);
         let url = match cx.saga.archive_delivery {
             ArchiveDelivery::FalStorage => {
-                cx.fal
-                    .upload(archive.file, bytes, ZIP, &name, cx.saga.archive_lifecycle)
-                    .await?
+                let upload = cx
+                    .fal
+                    .upload(archive.file, bytes, ZIP, &name, cx.saga.archive_lifecycle);
+                match account::heard(cx, upload.await).await {
+                    Ok(uploaded) => uploaded?,
+                    Err(verdict) => return Err(self.held_back(cx, verdict).await?),
+                }
             }
             ArchiveDelivery::Presigned => {
                 let key = format!("{}/{}/{name}", training.user_id, training.avatar_id);

@@ -27,7 +27,8 @@ use sqlx::PgConnection;
 use tracing::{error, info};
 
 use crate::{
-    clients::fal::CancelOutcome,
+    account,
+    clients::fal::{Call, CancelOutcome},
     context::Context,
     domain::{LateModel, TrainingId, TrainingStatus},
     enqueue::enqueue,
@@ -75,10 +76,11 @@ impl Run for CancelTraining {
         let request = training
             .request()
             .ok_or_else(|| JobError::retry("a training at FAL has no request"))?;
-        let outcome = cx.fal.cancel(&request).await?;
+        let outcome = account::heard(cx, cx.fal.cancel(&request).await).await??;
         info!(training.id = %training.id, fal.request_id = %request.request_id, "FAL was told to stop training {}: {outcome:?}", training.id);
         metrics::counter!("aisha_fal_cancels_total", "outcome" => word(outcome)).increment(1);
         let mut tx = cx.begin().await?;
+        account::answered(&mut tx, Call::Cancel).await?;
         let effect = match outcome {
             CancelOutcome::Dequeued => {
                 saga::stopped_at_fal(&mut tx, training.id, "FAL took it out of its queue").await?

@@ -61,6 +61,7 @@ pub mod runtime;
 pub mod testing;
 
 // The pipeline, in the order a training travels. One file each.
+mod account;
 mod apply_fal_delivery;
 mod build_archive;
 mod cancel_training;

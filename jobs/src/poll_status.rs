@@ -6,13 +6,14 @@
 //! | the training is      | it                                                                        |
 //! |----------------------|---------------------------------------------------------------------------|
 //! | submitting (AMBIGUOUS) | looks for the attempt in FAL's request list and adopts it; never posts. Once its time is up, decides (K13) |
-//! | submitted            | reads status and logs; once COMPLETED, judges by the result's HTTP status  |
+//! | submitted            | reads status and logs; once COMPLETED, judges by the result's HTTP status. A status that denies the request, or that nobody understands, is looked at again a few times; then the result is asked all the same |
 //! | ended by us, watched | goes on with either, more slowly: a model that comes all the same is kept   |
 //! | anything else        | is done: somebody was faster, or the next submit enqueues it anew          |
 //!
 //! # Must stay true
 //! * COMPLETED is no success: the result's HTTP status is — `a_completed_request_with_an_error_result_fails_the_training`
 //! * the poll that first sees COMPLETED leaves the webhook a grace — `a_poll_that_sees_completed_gives_the_webhook_a_moment`
+//! * one odd answer ends nothing, and none is looked at for ever — `an_answer_that_denies_a_request_is_believed_after_a_few_looks`
 //! * webhook and poll may race: one effect                  — `webhook_and_poll_together_have_one_effect`
 //! * no decision while FAL's list does not answer           — `a_submit_is_not_decided_while_the_list_is_away`
 //! * without any webhook the training completes             — `a_training_whose_webhooks_are_all_lost_completes_by_polling`
@@ -30,13 +31,12 @@ use sqlx::PgConnection;
 use tracing::{error, info, warn};
 
 use crate::{
+    account,
     chaos::{Point, Sabotage, reach, sabotaged},
-    clients::fal::{ListQuery, RequestStatus, ResultOutcome},
+    clients::fal::{Call, Error, ListQuery, RequestStatus, ResultOutcome},
     context::Context,
     database,
-    domain::{
-        AtFal, AttemptEvidence, FailureCode, FalRequest, NextJob, TrainingId, TrainingSource, TrainingStatus,
-    },
+    domain::{AtFal, AttemptEvidence, FalRequest, NextJob, TrainingId, TrainingSource, TrainingStatus},
     enqueue::enqueue_in,
     job::{DeadReason, DedupeKey, Done, Job, JobError, Policy, Queue, Run},
     saga::{self, Effect, Taken},
@@ -48,6 +48,11 @@ use crate::{
 
 /// How long after its last failed look a dead poll starts over: a training at FAL is never left alone.
 const START_OVER_AFTER: Duration = Duration::from_mins(5);
+/// Answers in a row that deny the request, or doubt it, before they are believed: as many as a model's file gets. With the
+/// pauses between them that is a quarter of an hour at the usual pace.
+const LOOKS: i16 = 6;
+/// Between two of them, at the longest, unless the usual pace is slower still.
+const LONGEST_ODD_PAUSE: Duration = Duration::from_mins(10);
 /// FAL's last status word, for success and failure alike.
 const COMPLETED: &str = "COMPLETED";
 /// Nobody waits for a request that we gave up: it is looked at so many times less often.
@@ -207,9 +212,17 @@ fn at_fal(training: &Training) -> Result<FalRequest, JobError> {
 
 /// One look at a request that FAL has.
 async fn look(cx: &Context, training: &Training) -> Result<Done, JobError> {
-    let id = training.id;
     let request = at_fal(training)?;
-    let status = cx.fal.status(&request).await?;
+    let status = match account::heard(cx, cx.fal.status(&request).await).await? {
+        Ok(status) => status,
+        Err(
+            odd @ (Error::Missing { .. }
+            | Error::Refused { .. }
+            | Error::Garbled { .. }
+            | Error::TooLarge { .. }),
+        ) => return odd_look(cx, training, &odd.to_string()).await,
+        Err(error) => return Err(error.into()),
+    };
     let seen = match status {
         RequestStatus::Completed if webhook_had_its_chance(cx, training) => return judge(cx, training).await,
         RequestStatus::Completed => {
@@ -245,11 +258,12 @@ async fn look(cx: &Context, training: &Training) -> Result<Done, JobError> {
             message: message.as_deref(),
         },
         RequestStatus::Unknown(word) => {
-            warn!(training.id = %id, fal.status = %word, "FAL answered an unknown status for training {id}; polling goes on");
-            return Err(JobError::snooze(
-                pace(training, cx.saga.poll_every),
-                "unknown status word",
-            ));
+            return odd_look(
+                cx,
+                training,
+                &format!("FAL's status is the unknown word {word:?}"),
+            )
+            .await;
         }
     };
     note(cx, training, &seen).await?;
@@ -270,17 +284,65 @@ fn webhook_had_its_chance(cx: &Context, training: &Training) -> bool {
 
 async fn note(cx: &Context, training: &Training, seen: &Observation<'_>) -> Result<(), JobError> {
     let mut tx = cx.begin().await?;
+    account::answered(&mut tx, Call::Status).await?;
     saga::observed(&mut tx, training, seen).await?;
     Ok(tx.commit().await?)
 }
 
+/// FAL denies the request, or says nothing of it that anybody understands: a moment of its own, or for ever. If it stays
+/// so, the result is asked all the same, and decides. Requests that had failed were told to run for ever
+/// (<https://github.com/fal-ai/fal/issues/1143>).
+async fn odd_look(cx: &Context, training: &Training, what: &str) -> Result<Done, JobError> {
+    let seen = count_odd(cx, training, what).await?;
+    if seen < LOOKS {
+        return Err(JobError::snooze(odd_pause(cx, training, seen), what));
+    }
+    judge(cx, training).await
+}
+
+/// What the result call says is the request's end, or a moment's trouble of FAL's: believed once it was said a few times.
+/// FAL did not say that it failed, so whatever comes later is kept.
+async fn doubted(cx: &Context, training: &Training, what: &str) -> Result<Done, JobError> {
+    let seen = count_odd(cx, training, what).await?;
+    if seen < LOOKS {
+        return Err(JobError::snooze(odd_pause(cx, training, seen), what));
+    }
+    let mut tx = cx.begin().await?;
+    let watch_in = cx.saga.poll_every * WATCH_SLOWER;
+    let taken = saga::lost_at_fal(&mut tx, training.id, what, watch_in).await?;
+    tx.commit().await?;
+    if taken == Taken::Applied {
+        error!(training.id = %training.id, "Training {} failed: FAL lost its request, after {seen} looks: {what}", training.id);
+    }
+    Ok(Done::Applied)
+}
+
+async fn count_odd(cx: &Context, training: &Training, what: &str) -> Result<i16, JobError> {
+    let mut tx = cx.begin().await?;
+    let seen = trainings::odd_answer(&mut tx, training.id).await?;
+    tx.commit().await?;
+    warn!(training.id = %training.id, "Look {seen} at training {} tells nothing: {what}", training.id);
+    Ok(seen)
+}
+
+/// Twice as long after each.
+fn odd_pause(cx: &Context, training: &Training, seen: i16) -> Duration {
+    let usual = pace(training, cx.saga.poll_every);
+    let doublings = u32::from(seen.clamp(0, LOOKS).unsigned_abs());
+    (usual * 2_u32.pow(doublings)).min(LONGEST_ODD_PAUSE.max(usual))
+}
+
 /// COMPLETED is also what a failed request is called; the result's status code tells (fal.md 1.5).
 async fn judge(cx: &Context, training: &Training) -> Result<Done, JobError> {
-    let outcome = cx.fal.result(&at_fal(training)?).await?;
+    let outcome = match account::heard(cx, cx.fal.result(&at_fal(training)?).await).await? {
+        Ok(ResultOutcome::Gone) => return doubted(cx, training, "FAL does not have the result").await,
+        Err(Error::Doubtful(failure)) => return doubted(cx, training, &failure.to_string()).await,
+        outcome => outcome?,
+    };
     reach(Point::PollAnswered);
     let mut tx = cx.begin().await?;
     let taken = match &outcome {
-        ResultOutcome::NotReady => {
+        ResultOutcome::NotReady | ResultOutcome::Gone => {
             return Err(JobError::snooze(
                 cx.saga.poll_every,
                 "the result is not ready yet",
@@ -299,18 +361,10 @@ async fn judge(cx: &Context, training: &Training) -> Result<Done, JobError> {
             )
             .await?
         }
-        ResultOutcome::Gone => {
-            let detail = "FAL no longer has the result";
-            saga::failed_at_fal(
-                &mut tx,
-                training.id,
-                FailureCode::ProviderFailed,
-                detail,
-                TrainingSource::Poll,
-            )
-            .await?
-        }
     };
+    // Both were read on the way here.
+    account::answered(&mut tx, Call::Status).await?;
+    account::answered(&mut tx, Call::Result).await?;
     tx.commit().await?;
     // A training that ended while its model was being copied had its result, and its webhook.
     if taken != Taken::Late && training.result.is_none() && cx.saga.webhook.is_some() {

@@ -4,12 +4,13 @@ mod deliveries;
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::{
+    database,
     domain::{AvatarId, AvatarStatus, TrainingId, TrainingStatus, TrainingType},
     queue::JobId,
     store::{fal_account, views},
@@ -71,18 +72,20 @@ pub struct AvatarView {
     pub created_at: DateTime<Utc>,
 }
 
-/// FAL refuses our key or account, and every submission is parked.
+/// FAL refuses our key or account, and every upload and submission is parked.
 #[derive(Debug, Clone, Serialize)]
 pub struct FalParked {
     /// First refusal.
     pub since: DateTime<Utc>,
+    /// Which call was refused last: submit, upload, status, result or cancel.
+    pub call: String,
     /// What FAL said last.
     pub reason: String,
-    /// When a submit tries again.
+    /// When an upload or a submit tries again.
     pub next_probe_at: DateTime<Utc>,
     /// How many have tried.
     pub probes: i32,
-    /// Trainings that wait to be submitted.
+    /// Trainings that wait for it.
     pub waiting: i64,
 }
 
@@ -141,11 +144,21 @@ impl Reader {
         };
         Ok(Some(FalParked {
             since: parked.since,
+            call: parked.call,
             reason: parked.reason,
             next_probe_at: parked.probe_at,
             probes: parked.probes,
             waiting: views::waiting_for_fal(&mut db).await?,
         }))
+    }
+
+    /// How long ago FAL last took a submission from us. `None`: it has taken none that is still in our books.
+    pub async fn last_accepted_submit(&self) -> Result<Option<TimeDelta>, sqlx::Error> {
+        let mut db = self.pool.acquire().await?;
+        let Some(at) = views::last_accepted_submit(&mut db).await? else {
+            return Ok(None);
+        };
+        Ok(Some(database::now(&mut db).await? - at))
     }
 
     /// The avatars of the user with this Telegram id, what is at work first. `None`: nobody of that id.

@@ -425,6 +425,26 @@ pub(crate) async fn failed_at_fal(
     })
 }
 
+/// submitted → failed, or cancelled if that was asked for: FAL denies its request, or fails to answer for it, for so long
+/// that it is believed to be lost. It is watched, from `watch_in` on: what was paid for is kept if it comes.
+pub(crate) async fn lost_at_fal(
+    tx: &mut PgConnection,
+    id: TrainingId,
+    detail: &str,
+    watch_in: Duration,
+) -> Result<Taken, SagaError> {
+    let Some((training, step)) = decide(tx, id, Fact::LostAtFal).await? else {
+        return Ok(Taken::Late);
+    };
+    ending::write(tx, &training, &step, detail, TrainingSource::Poll).await?;
+    follow(tx, id, &step, watch_in).await?;
+    Ok(if training.status.is_final() {
+        Taken::Late
+    } else {
+        Taken::Applied
+    })
+}
+
 /// trained → completed: the avatar can be used and its owner hears. Of a training that had ended, the model is kept, and
 /// taken by the avatar if that has not gone on.
 pub(crate) async fn model_verified(

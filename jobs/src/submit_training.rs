@@ -32,13 +32,14 @@ use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use crate::{
+    account,
     chaos::{Point, Sabotage, reach, sabotaged},
-    clients::fal::SubmitOutcome,
+    clients::fal::{Call, SubmitOutcome},
     context::{ArchiveDelivery, Context},
     database,
     domain::{
-        AttemptEvidence, AttemptOutcome, FailureCode, FinetuneComment, Preset, TrainingId, TrainingOrder,
-        TrainingStatus,
+        AttemptEvidence, AttemptOutcome, FailureCode, FalRequest, FinetuneComment, Preset, TrainingId,
+        TrainingOrder, TrainingStatus,
     },
     job::{DeadReason, DedupeKey, Done, Job, JobError, Policy, Queue, Run},
     saga::{self, ArchiveLost},
@@ -48,7 +49,6 @@ use crate::{
     },
 };
 
-mod account;
 mod booking;
 
 /// Persisted as `{"training_id":…}`; golden copy in `tests/payloads/submit_training.v1.json`.
@@ -95,7 +95,7 @@ impl Run for SubmitTraining {
         let now = database::now(&mut db).await?;
         drop(db);
         booking::admit(cx, training.id).await?;
-        account::admit(cx).await?;
+        account::admit_submit(cx).await?;
         if let Some(loss) = archive_loss(cx, &training, now).await? {
             return archive_lost(cx, &training, loss).await;
         }
@@ -274,30 +274,8 @@ impl Posting {
     /// Records what the POST learnt. Not fenced: that FAL has (or has not) the request is a fact whoever reports it,
     /// and the attempt's own compare-and-set keeps the first proof.
     async fn settle(&self, cx: &Context, attempt: Uuid, outcome: SubmitOutcome) -> Result<Done, JobError> {
-        let id = self.training;
         match outcome {
-            SubmitOutcome::Accepted(request) => {
-                let mut tx = cx.begin().await?;
-                account::answered(&mut tx).await?;
-                let accepted = saga::submit_accepted(
-                    &mut tx,
-                    id,
-                    attempt,
-                    &request,
-                    AttemptEvidence::Answer,
-                    cx.saga.first_poll,
-                )
-                .await?;
-                let known = trainings::find(&mut tx, id)
-                    .await?
-                    .and_then(|training| training.request_id);
-                tx.commit().await?;
-                if !accepted.happened() && known.as_deref() != Some(&request.request_id) {
-                    saga::report_double_cost(id, &request.request_id);
-                }
-                info!(training.id = %id, fal.request_id = %request.request_id, "FAL accepted training {id}");
-                Ok(Done::Applied)
-            }
+            SubmitOutcome::Accepted(request) => self.accepted(cx, attempt, &request).await,
             SubmitOutcome::Unknown(why) if sabotaged(Sabotage::BlindResubmit) => {
                 let tx = cx.begin().await?;
                 let again = JobError::retry(&why);
@@ -312,21 +290,21 @@ impl Posting {
             }
             SubmitOutcome::Busy { retry_after } => {
                 let mut tx = cx.begin().await?;
-                account::answered(&mut tx).await?;
+                account::answered(&mut tx, Call::Submit).await?;
                 let verdict = JobError::snooze(retry_after, "FAL is busy (429)");
                 self.not_taken(tx, attempt, AttemptOutcome::Refused, "429", verdict)
                     .await
             }
             SubmitOutcome::Locked(why) | SubmitOutcome::Moved(why) => {
                 let mut tx = cx.begin().await?;
-                account::refused(&mut tx, cx, &why).await?;
+                account::refused(&mut tx, cx, Call::Submit, &why).await?;
                 let verdict = JobError::snooze(cx.saga.probe_every, &why);
                 self.not_taken(tx, attempt, AttemptOutcome::Refused, &why, verdict)
                     .await
             }
             SubmitOutcome::Refused { status, detail } => {
                 let mut tx = cx.begin().await?;
-                account::answered(&mut tx).await?;
+                account::answered(&mut tx, Call::Submit).await?;
                 let why = format!("{status}: {detail}");
                 let verdict = JobError::give_up(REFUSED, &why);
                 self.not_taken(tx, attempt, AttemptOutcome::Refused, &why, verdict)
@@ -346,6 +324,31 @@ impl Posting {
         }
         metrics::counter!("aisha_submit_unknown_outcome_total").increment(1);
         warn!(training.id = %id, "Nobody knows whether FAL took training {id} ({why}); it is looked for, not repeated");
+        Ok(Done::Applied)
+    }
+
+    /// FAL has it, under this id.
+    async fn accepted(&self, cx: &Context, attempt: Uuid, request: &FalRequest) -> Result<Done, JobError> {
+        let id = self.training;
+        let mut tx = cx.begin().await?;
+        account::answered(&mut tx, Call::Submit).await?;
+        let accepted = saga::submit_accepted(
+            &mut tx,
+            id,
+            attempt,
+            request,
+            AttemptEvidence::Answer,
+            cx.saga.first_poll,
+        )
+        .await?;
+        let known = trainings::find(&mut tx, id)
+            .await?
+            .and_then(|training| training.request_id);
+        tx.commit().await?;
+        if !accepted.happened() && known.as_deref() != Some(&request.request_id) {
+            saga::report_double_cost(id, &request.request_id);
+        }
+        info!(training.id = %id, fal.request_id = %request.request_id, "FAL accepted training {id}");
         Ok(Done::Applied)
     }
 

@@ -1,6 +1,7 @@
 //! `aisha fal`: how we stand with FAL.
 
 use anyhow::Context;
+use chrono::TimeDelta;
 use clap::Subcommand;
 use jobs::reader::Reader;
 use serde_json::json;
@@ -15,11 +16,12 @@ use crate::{
 /// See how we stand with FAL.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Say whether FAL takes submissions, or refuses our account and everything is parked.
+    /// Say whether FAL has refused our account, where, and since when.
     ///
-    /// Parked submissions resume by themselves: one of them tries again from time to time.
+    /// Uploads and submissions are parked then, and resume by themselves: one of them tries again from time to time.
     #[command(after_long_help = "\
-Needs DATABASE_URL. With --json: parked, and if so since, reason, next_probe_at, probes and waiting (trainings).
+Needs DATABASE_URL. With --json: parked, last_accepted_submit_seconds_ago (null: none yet); and if parked since, call (the
+call that was refused), reason, next_probe_at, probes and waiting (trainings).
 
 Examples:
   aisha fal account
@@ -36,28 +38,47 @@ pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
     let Verb::Account { json } = verb;
     let settings = given.load::<OpsSettings>()?;
     let database = connect::readable_database(&settings.database, "fal").await?;
-    let parked = Reader::new(database.pool().clone())
-        .fal_parked()
-        .await
-        .context("the database failed")?;
-    match parked {
-        None if json => println!("{}", json!({"parked": false})),
-        None => println!("FAL takes submissions, as far as we know"),
-        Some(parked) if json => {
-            let mut object =
-                serde_json::to_value(&parked).context("the account cannot be written as JSON")?;
-            object["parked"] = json!(true);
-            println!("{object}");
-        }
-        Some(parked) => {
-            println!("parked since {}: {}", moment(parked.since), parked.reason);
-            println!("waiting       {} trainings", parked.waiting);
-            println!(
-                "next probe    {}, after {} so far",
-                moment(parked.next_probe_at),
-                parked.probes
-            );
-        }
+    let reader = Reader::new(database.pool().clone());
+    let failed = "the database failed";
+    let parked = reader.fal_parked().await.context(failed)?;
+    let last = reader.last_accepted_submit().await.context(failed)?;
+    if json {
+        let mut object = match &parked {
+            Some(parked) => serde_json::to_value(parked).context("the account cannot be written as JSON")?,
+            None => json!({}),
+        };
+        object["parked"] = json!(parked.is_some());
+        object["last_accepted_submit_seconds_ago"] = json!(last.map(|ago| ago.num_seconds()));
+        println!("{object}");
+        return Ok(());
     }
+    let last = last.map_or_else(|| "none yet".to_owned(), ago);
+    let Some(parked) = parked else {
+        println!("FAL has not refused our account. Last accepted submit: {last}");
+        return Ok(());
+    };
+    println!(
+        "FAL refuses our account since {}, last at the {}: {}",
+        moment(parked.since),
+        parked.call,
+        parked.reason
+    );
+    println!("waiting               {} trainings", parked.waiting);
+    println!(
+        "next probe            {}, after {} so far",
+        moment(parked.next_probe_at),
+        parked.probes
+    );
+    println!("last accepted submit  {last}");
     Ok(())
+}
+
+/// In the largest unit that says something.
+fn ago(time: TimeDelta) -> String {
+    match (time.num_days(), time.num_hours(), time.num_minutes()) {
+        (days @ 2.., ..) => format!("{days} days ago"),
+        (_, hours @ 2.., _) => format!("{hours} h ago"),
+        (_, _, minutes @ 2..) => format!("{minutes} min ago"),
+        _ => format!("{} s ago", time.num_seconds().max(0)),
+    }
 }

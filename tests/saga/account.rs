@@ -1,10 +1,19 @@
-//! FAL refuses our account: everything that would submit is parked, nothing fails.
+//! FAL refuses our account: everything that would upload or submit is parked, nothing fails.
 
-use aisha::simulators::fal::faults::{Effect, Fault, Operation};
-use jobs::{SubmitTraining, queue::JobState, reader::Reader};
-use serde_json::json;
+use std::time::Duration;
+
+use aisha::simulators::fal::{
+    faults::{Effect, Fault, Operation},
+    ledger::Event,
+};
+use jobs::{
+    BuildArchive, PollStatus, ReconcileTrainings, SubmitTraining, domain::TrainingId, queue::JobState,
+    reader::Reader,
+};
+use serde_json::{Value, json};
 
 use super::world::World;
+use crate::support::aisha;
 
 fn locked() -> Fault {
     let effect = Effect::Answer {
@@ -63,4 +72,211 @@ async fn a_locked_account_parks_every_submit_until_a_probe_succeeds() {
         1,
         "being parked costs no attempt"
     );
+}
+
+/// The account is locked at FAL, or no longer.
+async fn lock(world: &World, reason: Option<&str>) {
+    let url = format!("{}/__sim/settings", world.fal.url());
+    let answer = reqwest::Client::new()
+        .post(url)
+        .json(&json!({"locked": reason}))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 200);
+}
+
+async fn is_due(world: &World) {
+    world
+        .change("update fal_account set probe_at = now(), upload_probe_at = now()")
+        .await;
+}
+
+fn initiated(world: &World) -> usize {
+    let ledger = world.fal.ledger();
+    let initiated = ledger
+        .iter()
+        .filter(|entry| matches!(entry.event, Event::UploadInitiated { .. }));
+    initiated.count()
+}
+
+#[tokio::test]
+async fn a_locked_account_holds_back_archives_before_they_are_built() {
+    let world = World::requested().await;
+    lock(&world, Some("Exhausted balance")).await;
+    assert_eq!(world.run::<BuildArchive>().await.state, JobState::Scheduled);
+    let parked = Reader::new(world.pool().clone())
+        .fal_parked()
+        .await
+        .unwrap()
+        .expect("it is seen");
+    assert_eq!((parked.call.as_str(), parked.waiting), ("upload", 1));
+    assert!(parked.reason.contains("Exhausted balance"), "{}", parked.reason);
+
+    // Whether it is built shows by the photos: they are gone.
+    world.s3.remove_bucket();
+    for turn in ["waiting", "probing"] {
+        assert_eq!(
+            world.run::<BuildArchive>().await.state,
+            JobState::Scheduled,
+            "{turn}"
+        );
+        is_due(&world).await;
+    }
+    let attempts = "select attempt::bigint from jobs where kind = 'build_archive'";
+    assert_eq!(
+        world.count(attempts).await,
+        0,
+        "nothing was tried, and nothing charged"
+    );
+
+    lock(&world, None).await;
+    is_due(&world).await;
+    world.run::<BuildArchive>().await;
+    assert_eq!(
+        world.count("select count(*) from fal_account").await,
+        0,
+        "the way is open"
+    );
+    assert_eq!(world.count(attempts).await, 1, "and the photos are looked for");
+    assert_eq!(initiated(&world), 1, "by an upload that was only prepared");
+}
+
+#[tokio::test]
+async fn a_lock_that_lasts_days_fails_nobody_before_the_submit_deadline() {
+    let world = World::requested().await;
+    lock(&world, Some("Exhausted balance")).await;
+    for _ in 0..5 {
+        assert_eq!(world.run::<BuildArchive>().await.state, JobState::Scheduled);
+        let mut db = world.pool().acquire().await.unwrap();
+        jobs::testing::advance(&mut db, Duration::from_hours(24)).await;
+        drop(db);
+        world
+            .change("update trainings set status_since = status_since - interval '24 hours'")
+            .await;
+        world.enqueue(&ReconcileTrainings::default()).await;
+        world.run::<ReconcileTrainings>().await;
+        assert_eq!(world.status().await, "requested");
+        is_due(&world).await;
+    }
+    lock(&world, None).await;
+    is_due(&world).await;
+    world.jobs.drain_through_time().await;
+    assert_eq!((world.status().await.as_str(), world.submits()), ("completed", 1));
+}
+
+#[tokio::test]
+async fn archives_are_built_while_only_submits_are_refused() {
+    let world = World::archived().await;
+    world.fal.script(Fault { times: 0, ..locked() }).unwrap();
+    assert_eq!(world.run::<SubmitTraining>().await.state, JobState::Scheduled);
+    world.change("update trainings set status = 'requested'").await;
+    world.enqueue_archive().await;
+    assert_eq!(world.run::<BuildArchive>().await.state, JobState::Done);
+    assert_eq!(
+        world.count("select count(*) from fal_account").await,
+        1,
+        "an upload does not prove a submit"
+    );
+}
+
+/// Another training of the same kind, of an avatar of its own, that waits to be submitted.
+async fn another_to_submit(world: &World) -> TrainingId {
+    world
+        .change(
+            "insert into avatars select (jsonb_populate_record(a, jsonb_build_object('id', gen_random_uuid()))).* from avatars a",
+        )
+        .await;
+    let id: uuid::Uuid = sqlx::query_scalar(
+        "insert into trainings
+         select (jsonb_populate_record(t, jsonb_build_object('id', gen_random_uuid(), 'status', 'archived', 'request_id', null,
+                 'submitted_at', null, 'avatar_id', (select a.id from avatars a where a.id <> t.avatar_id)))).*
+           from trainings t returning id",
+    )
+    .fetch_one(world.pool())
+    .await
+    .unwrap();
+    TrainingId(id)
+}
+
+#[tokio::test]
+async fn a_status_that_is_refused_does_not_keep_a_submit_from_finding_out() {
+    let world = World::submitted().await;
+    let refused = Effect::Answer {
+        status: 403,
+        headers: Default::default(),
+        body: json!({"detail": "Cannot access application"}),
+    };
+    world
+        .fal
+        .script(Fault {
+            times: 0,
+            ..Fault::new(Operation::Status, refused)
+        })
+        .unwrap();
+    assert_eq!(world.run::<PollStatus>().await.state, JobState::Scheduled);
+    let parked = Reader::new(world.pool().clone())
+        .fal_parked()
+        .await
+        .unwrap()
+        .expect("it is seen");
+    assert_eq!(parked.call, "status");
+    world.run::<PollStatus>().await;
+
+    let other = another_to_submit(&world).await;
+    world.enqueue(&SubmitTraining::new(other)).await;
+    assert_eq!(world.run::<SubmitTraining>().await.state, JobState::Done);
+    assert_eq!(world.submits(), 2);
+    assert_eq!(
+        world.count("select count(*) from fal_account").await,
+        0,
+        "a submit proves more than a status"
+    );
+}
+
+async fn account(world: &World, arguments: &[&str]) -> String {
+    let (code, output) = aisha(["fal", "account"].iter().chain(arguments))
+        .env("AISHA_ENV", "test")
+        .env("DATABASE_URL", world.db.url())
+        .start()
+        .finish()
+        .await;
+    assert_eq!(code, Some(0), "{output}");
+    output
+}
+
+#[tokio::test]
+async fn operators_are_told_where_and_since_when_our_account_is_refused() {
+    let world = World::requested().await;
+    let untried = account(&world, &[]).await;
+    assert_eq!(
+        untried.trim(),
+        "FAL has not refused our account. Last accepted submit: none yet"
+    );
+
+    lock(&world, Some("TOP_UP")).await;
+    world.run::<BuildArchive>().await;
+    let refused = account(&world, &[]).await;
+    for told in [
+        "refuses our account since",
+        "at the upload: 403",
+        "TOP_UP",
+        "1 trainings",
+        "none yet",
+    ] {
+        assert!(refused.contains(told), "{told}: {refused}");
+    }
+    let json: Value = serde_json::from_str(&account(&world, &["--json"]).await).unwrap();
+    assert_eq!((&json["parked"], &json["call"]), (&true.into(), &"upload".into()));
+
+    lock(&world, None).await;
+    is_due(&world).await;
+    world.run::<BuildArchive>().await;
+    let world = world.submit().await;
+    let taken = account(&world, &[]).await;
+    assert!(
+        taken.starts_with("FAL has not refused our account. Last accepted submit: "),
+        "{taken}"
+    );
+    assert!(taken.trim().ends_with("s ago"), "{taken}");
 }

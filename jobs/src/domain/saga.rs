@@ -74,6 +74,9 @@ pub enum Fact {
     StoppedAtFal,
     /// FAL will try to stop it; it may complete all the same.
     StopSignalled,
+    /// FAL has denied the request, or failed to answer for it, so often that it is believed to be lost. It was not told to
+    /// have failed, so its model may still come.
+    LostAtFal,
     /// The model is verified and ours.
     ModelVerified,
     /// A job of ours cannot carry it on.
@@ -183,6 +186,7 @@ impl Saga {
                 None => self.failed(code),
             }),
             (S::Submitted, Fact::StoppedAtFal) => Self::unwatched(self.ended_by(self.end_asked?)),
+            (S::Submitted, Fact::LostAtFal) => self.lost(),
             (S::Submitted, Fact::StopSignalled) => match self.end_asked? {
                 EndReason::Deadline => self.ended_by(EndReason::Deadline),
                 EndReason::User | EndReason::Operator => {
@@ -217,13 +221,15 @@ impl Saga {
         }
     }
 
-    /// Ended by our own patience or the user's wish, and not by what FAL said: a model may still come, and is kept.
+    /// Ended by our own patience or the user's wish, or watched for another reason, and not by what FAL said: a model may
+    /// still come, and is kept.
     pub const fn may_come_late(&self) -> bool {
-        matches!(
-            (self.status, self.failure),
-            (TrainingStatus::Cancelled, _)
-                | (_, Some(FailureCode::SubmitOutcomeUnknown | FailureCode::TimedOut))
-        )
+        self.late.is_some()
+            || matches!(
+                (self.status, self.failure),
+                (TrainingStatus::Cancelled, _)
+                    | (_, Some(FailureCode::SubmitOutcomeUnknown | FailureCode::TimedOut))
+            )
     }
 
     #[expect(
@@ -282,6 +288,21 @@ impl Saga {
             jobs,
             tell: Some(tell),
         })
+    }
+
+    /// FAL said nothing, and that for long.
+    fn lost(self) -> Option<Step> {
+        match self.end_asked {
+            Some(reason) => self.ended_by(reason),
+            None => self.failed(FailureCode::ProviderFailed).map(|step| Step {
+                saga: Self {
+                    late: Some(LateModel::Watched),
+                    ..step.saga
+                },
+                jobs: &[NextJob::Poll],
+                ..step
+            }),
+        }
     }
 
     /// FAL itself said that nothing will come.
@@ -365,7 +386,7 @@ impl Saga {
                 late(Some(LateModel::Settled), &[], Some(Tell::CameLate))
             }
             (Fact::GaveUp(_), Some(LateModel::Kept))
-            | (Fact::FailedAtFal(_) | Fact::StoppedAtFal, Some(LateModel::Watched)) => {
+            | (Fact::FailedAtFal(_) | Fact::StoppedAtFal | Fact::LostAtFal, Some(LateModel::Watched)) => {
                 late(Some(LateModel::Settled), &[], None)
             }
             (Fact::WatchOver, Some(LateModel::Watched)) => late(None, &[], None),

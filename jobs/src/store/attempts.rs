@@ -10,7 +10,10 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::domain::{AttemptEvidence, AttemptOutcome, TrainingId};
+use crate::{
+    domain::{AttemptEvidence, AttemptOutcome, TrainingId},
+    storable::error_text,
+};
 
 /// An attempt about to be made.
 #[derive(Debug)]
@@ -133,7 +136,7 @@ pub(crate) async fn not_accepted(
         "#,
         id,
         outcome as AttemptOutcome,
-        error,
+        &*error_text(error),
     )
     .execute(tx)
     .await?;
@@ -156,7 +159,7 @@ pub(crate) async fn unknown(tx: &mut PgConnection, id: Uuid, error: &str) -> Res
     let noted = sqlx::query!(
         "update training_attempts set error = $2 where id = $1 and outcome is null",
         id,
-        error
+        &*error_text(error)
     )
     .execute(tx)
     .await?;

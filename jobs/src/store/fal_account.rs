@@ -1,29 +1,53 @@
-//! `fal_account`: whether FAL takes submissions from us at all. One row while it does not, for all workers.
+//! `fal_account`: whether FAL takes uploads and submissions from us at all. One row while it does not, for all workers.
 //!
-//! A locked account (balance, key, access) is nobody's training's fault: submissions are parked, not failed. One of
-//! them tries again from time to time; an answer that is no refusal opens the way for all.
+//! A locked account (balance, key, access) is nobody's training's fault: they are parked, not failed. Of those that are due,
+//! one tries again from time to time; an answer that is no refusal opens the way for all.
+//!
+//! The calls differ in what they show. A submit that is answered shows that all is well. An upload shows it unless it was
+//! the submit that FAL refused. That a status can be read shows only that a refused status has passed.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-/// Whether a submit may be sent.
+/// What is admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// An archive, to FAL's storage.
+    Upload,
+    /// A submit.
+    Submit,
+}
+
+/// Whether it may be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Admission {
     /// The account is in order as far as we know.
     Open,
-    /// It was refused; this submit is the one that finds out whether it still is.
+    /// It was refused; this one finds out whether it still is.
     Probe,
     /// It was refused, and the next probe is due in this time.
     Parked(Duration),
 }
 
 /// Asks. Of several that are due to probe at once, one may, and the others wait for another `probe_every`.
-pub(crate) async fn admit(tx: &mut PgConnection, probe_every: Duration) -> Result<Admission, sqlx::Error> {
+pub(crate) async fn admit(
+    tx: &mut PgConnection,
+    door: Door,
+    probe_every: Duration,
+) -> Result<Admission, sqlx::Error> {
+    let is_upload = door == Door::Upload;
     let probing = sqlx::query!(
-        "update fal_account set probe_at = now() + make_interval(secs => $1), probes = probes + 1 where probe_at <= now()",
-        probe_every.as_secs_f64()
+        r#"
+        update fal_account
+           set probe_at = case when $2 then probe_at else now() + make_interval(secs => $1) end,
+               upload_probe_at = case when $2 then now() + make_interval(secs => $1) else upload_probe_at end,
+               probes = probes + 1
+         where case when $2 then upload_probe_at else probe_at end <= now()
+        "#,
+        probe_every.as_secs_f64(),
+        is_upload,
     )
     .execute(&mut *tx)
     .await?;
@@ -31,7 +55,12 @@ pub(crate) async fn admit(tx: &mut PgConnection, probe_every: Duration) -> Resul
         return Ok(Admission::Probe);
     }
     let wait = sqlx::query_scalar!(
-        r#"select greatest(extract(epoch from probe_at - now()), 0)::float8 as "seconds!" from fal_account"#
+        r#"
+        select greatest(extract(epoch from case when $1 then upload_probe_at else probe_at end - now()), 0)::float8 as "seconds!"
+          from fal_account
+         where not $1 or upload_probe_at is not null
+        "#,
+        is_upload,
     )
     .fetch_optional(tx)
     .await?;
@@ -40,19 +69,17 @@ pub(crate) async fn admit(tx: &mut PgConnection, probe_every: Duration) -> Resul
     }))
 }
 
-/// FAL refused. `true`: it did not before.
+/// FAL refused `call`. `true`: it refused none before. What only reads is no proof against a submit: then the next one may
+/// find out at once, and what an upload or a submit learnt stands.
 pub(crate) async fn park(
     tx: &mut PgConnection,
+    call: &str,
     reason: &str,
     probe_every: Duration,
 ) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar!(
-        r#"
-        insert into fal_account (parked_at, reason, probe_at)
-        values (now(), $1, now() + make_interval(secs => $2))
-        on conflict (only_row) do update set reason = excluded.reason, probe_at = excluded.probe_at
-        returning (xmax = 0) as "is_new!"
-        "#,
+    sqlx::query_file_scalar!(
+        "src/store/sql/fal_account_park.sql",
+        call,
         reason,
         probe_every.as_secs_f64(),
     )
@@ -60,9 +87,19 @@ pub(crate) async fn park(
     .await
 }
 
-/// FAL answered as it should. `true`: it had refused before.
-pub(crate) async fn reopen(tx: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    let gone = sqlx::query!("delete from fal_account").execute(tx).await?;
+/// FAL answered `call` as it should. `true`: that opens the way for all.
+pub(crate) async fn passed(tx: &mut PgConnection, call: &str) -> Result<bool, sqlx::Error> {
+    let gone = sqlx::query!(
+        "delete from fal_account where $1 in ('submit', call) or ($1 = 'upload' and call <> 'submit')",
+        call
+    )
+    .execute(&mut *tx)
+    .await?;
+    if call == "upload" {
+        sqlx::query!("update fal_account set upload_probe_at = null")
+            .execute(tx)
+            .await?;
+    }
     Ok(gone.rows_affected() > 0)
 }
 
@@ -70,6 +107,7 @@ pub(crate) async fn reopen(tx: &mut PgConnection) -> Result<bool, sqlx::Error> {
 #[derive(Debug, Clone)]
 pub(crate) struct Parked {
     pub since: DateTime<Utc>,
+    pub call: String,
     pub reason: String,
     pub probe_at: DateTime<Utc>,
     pub probes: i32,
@@ -79,7 +117,9 @@ pub(crate) struct Parked {
 pub(crate) async fn parked(tx: &mut PgConnection) -> Result<Option<Parked>, sqlx::Error> {
     sqlx::query_as!(
         Parked,
-        "select parked_at as since, reason, probe_at, probes from fal_account"
+        r#"
+        select parked_at as since, call, reason, least(probe_at, upload_probe_at) as "probe_at!", probes from fal_account
+        "#
     )
     .fetch_optional(tx)
     .await

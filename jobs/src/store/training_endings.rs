@@ -6,7 +6,10 @@ use serde_json::Value;
 use sqlx::PgConnection;
 
 use super::{StoreError, one_row, trainings::VerifiedModel};
-use crate::domain::{EndReason, FailureCode, LateModel, TrainingId, TrainingSource};
+use crate::{
+    domain::{EndReason, FailureCode, LateModel, TrainingId, TrainingSource},
+    storable::error_text,
+};
 
 /// How a live training ends.
 #[derive(Debug)]
@@ -33,7 +36,7 @@ pub(crate) async fn end(
             update trainings
                set status = case when $2::text is null then 'cancelled' else 'failed' end::training_status,
                    status_since = now(), finished_at = now(), failure_code = $2, failure_detail = $3,
-                   result_source = coalesce(result_source, $4), late_model = $5
+                   result_source = coalesce(result_source, $4), late_model = $5, odd_answers = 0
              where id = $1 and status not in ('completed', 'failed', 'cancelled')
             returning avatar_id, status
         )
@@ -44,7 +47,7 @@ pub(crate) async fn end(
         "#,
         id.0,
         ending.failure.map(FailureCode::as_str),
-        ending.detail,
+        &*error_text(ending.detail),
         ending.source as TrainingSource,
         ending.late as Option<LateModel>,
     )

@@ -42,6 +42,7 @@ pub(crate) struct Training {
     pub archives_lost: i16,
     pub started_at: Option<DateTime<Utc>>,
     pub archive_expires_at: Option<DateTime<Utc>>,
+    pub held_by_account_at: Option<DateTime<Utc>>,
     pub end_asked: Option<EndReason>,
     pub end_asked_at: Option<DateTime<Utc>>,
     pub late_model: Option<LateModel>,
@@ -83,6 +84,7 @@ impl Training {
             started_at: self.started_at,
             end_asked_at: self.end_asked_at,
             archive_expires_at: self.archive_expires_at,
+            is_held_by_account: self.held_by_account_at.is_some(),
         }
     }
 }
@@ -160,7 +162,7 @@ pub(crate) async fn find(tx: &mut PgConnection, id: TrainingId) -> Result<Option
                training_type as "training_type: TrainingType", trainer, preset, trigger_phrase,
                status as "status: TrainingStatus", archive_url, request_id, status_url,
                response_url, cancel_url, fal_status, progress, result, failure_code, status_since, archived_at,
-               archives_lost, started_at, archive_expires_at, end_asked as "end_asked: EndReason", end_asked_at,
+               archives_lost, started_at, archive_expires_at, held_by_account_at, end_asked as "end_asked: EndReason", end_asked_at,
                late_model as "late_model: LateModel",
                (select a.created_at from training_attempts a where a.training_id = t.id and a.outcome is null) as attempted_at
           from trainings t
@@ -360,7 +362,8 @@ pub(crate) async fn observed(
         update trainings
            set fal_status = $2, queue_position = $3, progress = greatest(progress, coalesce($4, progress)),
                progress_message = coalesce($5, progress_message), polled_at = now(),
-               started_at = case when $2 = 'IN_PROGRESS' then coalesce(started_at, now()) else started_at end
+               started_at = case when $2 = 'IN_PROGRESS' then coalesce(started_at, now()) else started_at end,
+               odd_answers = 0
          where id = $1 and (status = 'submitted' or late_model = 'watched')
         "#,
         id.0,
@@ -372,6 +375,27 @@ pub(crate) async fn observed(
     .execute(tx)
     .await?;
     Ok(changed.rows_affected() == 1)
+}
+
+/// Counts an answer by which FAL denied the request or said nothing of it, and says how many those were in a row.
+pub(crate) async fn odd_answer(tx: &mut PgConnection, id: TrainingId) -> Result<i16, sqlx::Error> {
+    sqlx::query_scalar!(
+        "update trainings set odd_answers = least(odd_answers, 9999) + 1, polled_at = now() where id = $1 returning odd_answers",
+        id.0
+    )
+    .fetch_one(tx)
+    .await
+}
+
+/// Notes that it waits for our account at FAL before it is archived. The first time counts.
+pub(crate) async fn held_by_account(tx: &mut PgConnection, id: TrainingId) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update trainings set held_by_account_at = now() where id = $1 and status = 'requested' and held_by_account_at is null",
+        id.0
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
 }
 
 /// submitted → trained: the first terminal success wins.

@@ -126,7 +126,24 @@ pub(crate) async fn user_by_telegram_id(
 
 /// Trainings whose archive is ready and that FAL has not taken.
 pub(crate) async fn waiting_for_fal(tx: &mut PgConnection) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar!(r#"select count(*) as "count!" from trainings where status = 'archived'"#)
-        .fetch_one(tx)
-        .await
+    sqlx::query_scalar!(
+        r#"
+        select count(*) as "count!"
+          from trainings
+         where status = 'archived' or (status = 'requested' and held_by_account_at is not null)
+        "#
+    )
+    .fetch_one(tx)
+    .await
+}
+
+/// When FAL last answered a submit with a request's id.
+pub(crate) async fn last_accepted_submit(
+    tx: &mut PgConnection,
+) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select max(settled_at) from training_attempts where outcome = 'accepted' and evidence = 'answer'"
+    )
+    .fetch_one(tx)
+    .await
 }

@@ -23,6 +23,8 @@ pub struct Times {
     pub end_asked_at: Option<DateTime<Utc>>,
     /// When the copy of the archive that FAL reads is deleted.
     pub archive_expires_at: Option<DateTime<Utc>>,
+    /// It met FAL's refusal of our account before it was archived.
+    pub is_held_by_account: bool,
 }
 
 /// How long each step may take; `[saga]` and `[fal]` in `config/default.toml` say what each means to an operator.
@@ -65,7 +67,8 @@ impl Saga {
         let since = |start, patience| later(start, span(patience));
         let end_asked = times.end_asked_at.filter(|_| self.end_asked.is_some());
         match (self.status, end_asked, times.started_at) {
-            (S::Requested, ..) if times.archived_at.is_none() => {
+            // A locked account is nobody's fault, wherever the training meets it.
+            (S::Requested, ..) if times.archived_at.is_none() && !times.is_held_by_account => {
                 Some(since(times.status_since, patience.prepare))
             }
             (S::Requested | S::Archived, ..) => Some(since(times.status_since, patience.submit)),

@@ -20,6 +20,7 @@ fn facts() -> Vec<Fact> {
         Fact::Succeeded,
         Fact::StoppedAtFal,
         Fact::StopSignalled,
+        Fact::LostAtFal,
         Fact::ModelVerified,
         Fact::Overdue,
         Fact::WatchOver,
@@ -87,6 +88,7 @@ fn times() -> Times {
         started_at: None,
         end_asked_at: None,
         archive_expires_at: Some(at(168)),
+        is_held_by_account: false,
     }
 }
 
@@ -199,6 +201,39 @@ fn the_first_terminal_fact_wins() {
         None,
         "ERROR after OK"
     );
+}
+
+#[test]
+fn a_request_that_fal_lost_fails_and_its_model_is_kept_if_it_comes_all_the_same() {
+    let lost = reached(&[&AT_FAL[..], &[Fact::LostAtFal]].concat());
+    assert_eq!(
+        (lost.status, lost.failure, lost.late),
+        (
+            TrainingStatus::Failed,
+            Some(FailureCode::ProviderFailed),
+            Some(LateModel::Watched)
+        )
+    );
+    let kept = lost.after(Fact::Succeeded).expect("it is kept").saga;
+    assert_eq!(kept.late, Some(LateModel::Kept));
+    let settled = lost.after(Fact::LostAtFal).expect("lost for good").saga;
+    assert_eq!(
+        (settled.late, settled.carried_by()),
+        (Some(LateModel::Settled), None)
+    );
+}
+
+#[test]
+fn a_training_that_waits_for_our_account_has_the_time_of_a_submit() {
+    let deadline = |is_held_by_account| {
+        let times = Times {
+            is_held_by_account,
+            ..times()
+        };
+        Saga::REQUESTED.deadline(&times, &PATIENCE)
+    };
+    assert_eq!(deadline(false), Some(at(6)));
+    assert_eq!(deadline(true), Some(at(168)));
 }
 
 #[test]
