@@ -2,6 +2,7 @@
 //! task (`jobs::testing`), so that a test decides when each runs, dies, and is rescued.
 
 mod account;
+mod answers;
 mod archive;
 mod booking;
 mod cancel;

@@ -21,6 +21,7 @@
 mod core;
 mod db;
 mod fal;
+mod fal_front;
 mod fal_signer;
 mod process;
 mod proxy;
@@ -34,6 +35,7 @@ use std::time::Duration;
 pub use core::{Core, bucket_out_of_reach};
 pub use db::Db;
 pub use fal::Fal;
+pub use fal_front::{FalFront, Place, Recorded, folder as fal_cases};
 pub use fal_signer::{Delivery, FAL_USER, FalSigner};
 pub use process::{Aisha, Launch, aisha, procfile_line};
 pub use proxy::Proxy;

@@ -199,12 +199,27 @@ async fn a_busy_fal_says_for_how_long() {
 }
 
 #[tokio::test]
+async fn a_redirected_submit_was_not_taken_and_goes_nowhere_else() {
+    for status in [
+        "301 Moved Permanently",
+        "302 Found",
+        "307 Temporary Redirect",
+        "308 Permanent Redirect",
+    ] {
+        let outcome = outcome_of_answer(status, "location: http://127.0.0.1:9/queue\r\n", "").await;
+        assert!(
+            matches!(&outcome, SubmitOutcome::Moved(why) if why.contains("127.0.0.1:9/queue")),
+            "{status}: {outcome:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn everything_else_is_unknown_and_never_repeated() {
     for status in [
         "408 Request Timeout",
         "409 Conflict",
         "418 Teapot",
-        "307 Temporary Redirect",
         "500 Internal",
         "502 Bad Gateway",
         "503 Unavailable",
