@@ -144,8 +144,10 @@ fn no_table_is_unlogged() {
 #[test]
 fn the_top_level_holds_only_the_agreed_names() {
     let agreed = [
+        "CHANGELOG.md",
         "Cargo.lock",
         "Cargo.toml",
+        "LICENSE",
         "Procfile",
         "README.md",
         "benches",
@@ -154,6 +156,7 @@ fn the_top_level_holds_only_the_agreed_names() {
         "docs",
         "jobs",
         "migrations",
+        "rust-toolchain.toml",
         "src",
         "tests",
     ];
