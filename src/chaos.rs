@@ -14,12 +14,14 @@
 //! | [`workload`], [`person`] | who comes when, and what people do |
 //! | [`site`], [`processes`], [`proxy`] | what runs, and how it is broken |
 //! | [`wire`], [`injector`] | how each fault is brought about, and whether it struck |
+//! | [`neighbours`] | how people are served whom a fault does not concern |
 //! | [`evidence`], [`invariants`] | what happened, and whether it may |
 //! | [`run`], [`report`] | one seed from start to verdict; the table |
 
 mod evidence;
 mod injector;
 pub mod invariants;
+pub mod neighbours;
 mod person;
 mod processes;
 mod proxy;

@@ -193,8 +193,11 @@ impl Evidence {
         .bind(wire::FORGED.as_bytes());
         let live_jobs = sqlx::query_as(live).fetch_all(&mut *db).await?;
         let dead_jobs = sqlx::query_as(dead).fetch_all(&mut *db).await?;
-        let lost_updates =
-            "select update_id, error from telegram_updates where handled_at is null or error is not null";
+        let lost_updates = sqlx::query_as(
+            "select update_id, error from telegram_updates \
+             where (handled_at is null or error is not null) and position($1 in body::text) = 0",
+        )
+        .bind(wire::UNREADABLE);
         let same_work = "select kind, count(*) from chaos.same_work group by kind";
         let finals = telegram
             .iter()
@@ -216,7 +219,7 @@ impl Evidence {
             ended_twice: ended_twice.fetch_all(&mut *db).await?,
             left_final: left_final.fetch_all(&mut *db).await?,
             same_work: sqlx::query_as(same_work).fetch_all(&mut *db).await?,
-            lost_updates: sqlx::query_as(lost_updates).fetch_all(&mut *db).await?,
+            lost_updates: lost_updates.fetch_all(&mut *db).await?,
             lost_claims: sqlx::query_as(include_str!("evidence/lost_claims.sql"))
                 .fetch_all(&mut *db)
                 .await?,

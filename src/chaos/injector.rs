@@ -134,6 +134,10 @@ impl Injector {
             self.note(|book| book.scripted.push((kind, scripted)));
             return Ok(());
         }
+        if let Some((mode, millis)) = at_the_proxy(kind, pick) {
+            self.for_a_while(kind, mode, millis).await;
+            return Ok(());
+        }
         match kind {
             Kind::Kill => self.signal(kind, "", Signal::KILL, pick).await,
             Kind::Terminate => self.signal(kind, "", Signal::TERM, pick).await,
@@ -156,18 +160,27 @@ impl Injector {
                 self.struck(kind);
             }
             Kind::BackendsTerminated => self.terminate_backends().await?,
-            Kind::PostgresCut => self.for_a_while(kind, Mode::Cut, 300 + pick % 700).await,
-            Kind::PostgresBlackHole => self.for_a_while(kind, Mode::BlackHole, 800 + pick % 1500).await,
-            Kind::PostgresLatency => {
-                let late = Mode::Late(Duration::from_millis(500));
-                self.for_a_while(kind, late, 1000 + pick % 1000).await;
+            Kind::PostgresReadOnly => {
+                self.site
+                    .while_read_only(Duration::from_millis(700 + pick % 1000))
+                    .await?;
+                self.struck(kind);
             }
-            Kind::S3Down => self.for_a_while(kind, Mode::Cut, 700 + pick % 1300).await,
-            Kind::S3Slow => {
-                let late = Mode::Late(Duration::from_millis(400));
-                self.for_a_while(kind, late, 1500 + pick % 1500).await;
+            Kind::PostgresFreezesListeners => self.freeze_listeners().await,
+            Kind::PostgresLongSnapshot => {
+                if self.site.hold_snapshot(Duration::from_secs(4 + pick % 6)).await? {
+                    self.struck(kind);
+                }
             }
-            Kind::S3Truncates => self.for_a_while(kind, Mode::Truncate, 500 + pick % 1000).await,
+            Kind::SilentConnections => {
+                if wire::keep_silent(self.site.web, Duration::from_millis(2000 + pick % 2000)).await {
+                    self.struck(kind);
+                }
+            }
+            Kind::UpdateUnreadable => {
+                wire::send_unreadable_update(&self.site, 99_000 + i64::try_from(pick % 1000)?, pick);
+                self.struck(kind);
+            }
             Kind::WebhookForged => self.forge(pick).await?,
             Kind::UpdateRedelivered => {
                 if self.site.telegram.control().resend_update(None, false).is_some() {
@@ -302,8 +315,23 @@ impl Injector {
         }
     }
 
+    /// Once somebody listens.
+    async fn freeze_listeners(&self) {
+        let until = Instant::now() + AMBUSH;
+        while Instant::now() < until {
+            if self.site.postgres.freeze_listeners() > 0 {
+                self.struck(Kind::PostgresFreezesListeners);
+                return;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
     async fn for_a_while(&self, kind: Kind, mode: Mode, millis: u64) {
-        let proxy = if matches!(kind, Kind::S3Down | Kind::S3Slow | Kind::S3Truncates) {
+        let proxy = if matches!(
+            kind,
+            Kind::S3Down | Kind::S3Slow | Kind::S3Truncates | Kind::S3Shortens
+        ) {
             &self.site.s3
         } else {
             &self.site.postgres
@@ -327,6 +355,21 @@ impl Injector {
             tokio::time::sleep(4 * LOOK).await;
         }
         Ok(())
+    }
+}
+
+/// How a proxy behaves under this kind, and for how many milliseconds; `None`: the kind is of another place.
+fn at_the_proxy(kind: Kind, pick: u64) -> Option<(Mode, u64)> {
+    let late = |millis| Mode::Late(Duration::from_millis(millis));
+    match kind {
+        Kind::PostgresCut => Some((Mode::Cut, 300 + pick % 700)),
+        Kind::PostgresBlackHole => Some((Mode::BlackHole, 800 + pick % 1500)),
+        Kind::PostgresLatency => Some((late(500), 1000 + pick % 1000)),
+        Kind::S3Down => Some((Mode::Cut, 700 + pick % 1300)),
+        Kind::S3Slow => Some((late(400), 1500 + pick % 1500)),
+        Kind::S3Truncates => Some((Mode::Truncate, 500 + pick % 1000)),
+        Kind::S3Shortens => Some((Mode::Shorten, 500 + pick % 1000)),
+        _ => None,
     }
 }
 

@@ -1,4 +1,4 @@
-//! I1 to I12: what must hold of everything that happened. Pure functions of [`Evidence`] and of what was injected.
+//! I1 to I13: what must hold of everything that happened. Pure functions of [`Evidence`] and of what was injected.
 //!
 //! | | invariant | while running |
 //! |---|---|---|
@@ -8,11 +8,12 @@
 //! | I4 | each end of a training is told, and told twice only if that is counted | yes |
 //! | I5 | no avatar waits for a training that is over, or past its deadline | |
 //! | I6 | completed means: the model lies in our bucket, of the size and hash recorded, from the right trainer | |
-//! | I7 | dead letters are only what the faults made unwinnable | |
+//! | I7 | dead letters are only what the faults made unwinnable, and no good photo is refused | |
 //! | I8 | two holders of one lease never both commit; a final status stays | yes |
 //! | I9 | a delivery that was acknowledged is stored and has its disposition; a forged one is neither | yes |
 //! | I11 | a job of a killed worker is taken back within the bound | |
 //! | I12 | no retry storm: calls per training to FAL and Telegram stay in their budget, and work that waits is not enqueued again | |
+//! | I13 | who is not concerned by a fault is answered within 2 s, asked when all is at rest | |
 //!
 //! I10 (erasure) has no subject yet: users' data cannot be deleted through the bot.
 
@@ -26,7 +27,10 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 pub use super::evidence::Evidence;
-use super::evidence::LostClaim;
+use super::{
+    evidence::LostClaim,
+    neighbours::{BOUND, Served},
+};
 pub use ends::Unwinnable;
 
 /// A job of a killed worker is taken back within this: lease 3 s, sweep 1 s, and what outages of Postgres and a busy
@@ -40,7 +44,7 @@ const TELEGRAM_CALLS_PER_TRAINING: u64 = 120;
 /// Something that may not be.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Violation {
-    /// `I1` to `I12`.
+    /// `I1` to `I13`.
     pub invariant: &'static str,
     /// What was found.
     pub what: String,
@@ -66,6 +70,8 @@ pub struct Deeds {
     pub killed: Vec<(u32, DateTime<Utc>)>,
     /// The system did not come to rest: what was still under way.
     pub unrest: Option<String>,
+    /// How those were served whom the last faults did not concern.
+    pub served: Vec<Served>,
 }
 
 /// Those that may be asked at any time.
@@ -84,11 +90,13 @@ pub fn check_at_rest(evidence: &Evidence, deeds: &Deeds) -> Vec<Violation> {
     found.extend(ends::ends_are_told(evidence));
     found.extend(submits::completed_means_verified(evidence));
     found.extend(ends::dead_letters_are_explained(evidence, &deeds.unwinnable));
+    found.extend(ends::nobody_is_blamed(evidence));
     found.extend(ends::nobody_commits_twice(evidence));
     found.extend(deliveries::acknowledged_means_stored(evidence));
     found.extend(deliveries::none_is_forged(evidence, &deeds.forged_answers));
     found.extend(recovers(evidence, deeds));
     found.extend(no_storm(evidence));
+    found.extend(the_unconcerned_are_served(&deeds.served));
     found.sort();
     found.dedup();
     found
@@ -141,6 +149,23 @@ pub fn calls_per_training(evidence: &Evidence) -> BTreeMap<&'static str, u64> {
         ("fal", fal.div_ceil(trainings)),
         ("telegram", evidence.telegram_calls.div_ceil(trainings)),
     ])
+}
+
+fn the_unconcerned_are_served(served: &[Served]) -> Vec<Violation> {
+    let late = served.iter().filter_map(|served| {
+        let waited = match served.seconds {
+            Some(seconds) if seconds <= BOUND.as_secs_f64() => return None,
+            Some(seconds) => format!("was answered after {seconds:.1} s"),
+            None => "was never answered".to_owned(),
+        };
+        let bound = BOUND.as_secs();
+        let what = format!(
+            "somebody {waited}, {bound} s at most, while: {}",
+            served.meanwhile
+        );
+        Some(Violation::new("I13", what))
+    });
+    late.collect()
 }
 
 fn no_storm(evidence: &Evidence) -> Vec<Violation> {

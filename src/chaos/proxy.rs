@@ -4,6 +4,10 @@ use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -39,6 +43,19 @@ pub(super) enum Mode {
     Late(Duration),
     /// The first large piece of a connection is halved, then the connection is cut.
     Truncate,
+    /// The answer to a GET comes with half of its body and a `Content-Length` that agrees; then the connection is cut.
+    Shorten,
+}
+
+/// What the two directions of a connection know of each other.
+#[derive(Debug, Default)]
+struct Connection {
+    /// The client has sent a LISTEN.
+    listens: AtomicBool,
+    /// The client's last request was a GET: its answer has the body that it announces.
+    gets: AtomicBool,
+    /// Nothing passes any more, in either direction, and neither side is told.
+    frozen: AtomicBool,
 }
 
 /// A listening proxy; dropped, it cuts everything.
@@ -46,20 +63,35 @@ pub(super) enum Mode {
 pub(super) struct Proxy {
     pub address: SocketAddr,
     mode: watch::Sender<Mode>,
+    connections: Connections,
     accepting: JoinHandle<()>,
 }
+
+type Connections = Arc<Mutex<Vec<Weak<Connection>>>>;
 
 impl Proxy {
     pub(super) async fn start(target: Target) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let (mode, watched) = watch::channel(Mode::Pass);
-        let accepting = tokio::spawn(accept(listener, target, watched));
+        let connections = Connections::default();
+        let accepting = tokio::spawn(accept(listener, target, watched, Arc::clone(&connections)));
         Ok(Self {
             address,
             mode,
+            connections,
             accepting,
         })
+    }
+
+    /// The connections that have sent a LISTEN go silent, for good; answers how many. New ones work.
+    pub(super) fn freeze_listeners(&self) -> usize {
+        let connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = connections.iter().filter_map(Weak::upgrade);
+        let fresh = |connection: &Arc<Connection>| {
+            connection.listens.load(Ordering::Relaxed) && !connection.frozen.swap(true, Ordering::Relaxed)
+        };
+        open.filter(fresh).count()
     }
 
     /// From now on, for old connections as for new ones.
@@ -75,7 +107,12 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, target: Target, mode: watch::Receiver<Mode>) {
+async fn accept(
+    listener: TcpListener,
+    target: Target,
+    mode: watch::Receiver<Mode>,
+    connections: Connections,
+) {
     loop {
         let Ok((client, _)) = listener.accept().await else {
             // Out of file handles: those who hold them must get a turn.
@@ -86,16 +123,22 @@ async fn accept(listener: TcpListener, target: Target, mode: watch::Receiver<Mod
         if *mode.borrow() == Mode::Cut {
             continue;
         }
+        let connection = Arc::new(Connection::default());
+        {
+            let mut connections = connections.lock().unwrap_or_else(PoisonError::into_inner);
+            connections.retain(|connection| connection.strong_count() > 0);
+            connections.push(Arc::downgrade(&connection));
+        }
         tokio::spawn(async move {
             let _ = client.set_nodelay(true);
             // A connection that breaks is what this is for.
             let _: io::Result<()> = match target {
                 Target::Unix(path) => match UnixStream::connect(path).await {
-                    Ok(server) => serve(client, server, mode).await,
+                    Ok(server) => serve(client, server, mode, &connection).await,
                     Err(error) => Err(error),
                 },
                 Target::Tcp(address) => match TcpStream::connect(address).await {
-                    Ok(server) => serve(client, server, mode).await,
+                    Ok(server) => serve(client, server, mode, &connection).await,
                     Err(error) => Err(error),
                 },
             };
@@ -103,29 +146,51 @@ async fn accept(listener: TcpListener, target: Target, mode: watch::Receiver<Mod
     }
 }
 
-async fn serve<S>(client: TcpStream, server: S, mode: watch::Receiver<Mode>) -> io::Result<()>
+async fn serve<S>(
+    client: TcpStream,
+    server: S,
+    mode: watch::Receiver<Mode>,
+    connection: &Connection,
+) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let (from_client, to_client) = split(client);
     let (from_server, to_server) = split(server);
     let mut cut = mode.clone();
+    let there = carry(from_client, to_server, mode.clone(), connection, Way::There);
+    let back = carry(from_server, to_client, mode, connection, Way::Back);
     tokio::select! {
-        ended = async { tokio::try_join!(carry(from_client, to_server, mode.clone()), carry(from_server, to_client, mode)) } => ended.map(drop),
+        ended = async { tokio::try_join!(there, back) } => ended.map(drop),
         _ = cut.wait_for(|mode| *mode == Mode::Cut) => Ok(()),
     }
+}
+
+/// From the client, or to it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    There,
+    Back,
 }
 
 async fn carry(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     mut mode: watch::Receiver<Mode>,
+    connection: &Connection,
+    way: Way,
 ) -> io::Result<()> {
     let mut piece = vec![0; 16 << 10];
     loop {
         let length = from.read(&mut piece).await?;
         if length == 0 {
             return to.shutdown().await;
+        }
+        if way == Way::There {
+            connection.note_request(&piece[..length]);
+        }
+        if connection.frozen.load(Ordering::Relaxed) {
+            continue;
         }
         loop {
             let now = *mode.borrow_and_update();
@@ -143,10 +208,77 @@ async fn carry(
                     to.write_all(&piece[..length / 2]).await?;
                     return Err(io::ErrorKind::ConnectionAborted.into());
                 }
-                Mode::Pass | Mode::Cut | Mode::Truncate => break,
+                Mode::Shorten if way == Way::Back && connection.gets.load(Ordering::Relaxed) => {
+                    if let Some(answer) = Halved::of(&piece[..length]) {
+                        return answer.pass(&mut from, &mut to).await;
+                    }
+                    break;
+                }
+                Mode::Pass | Mode::Cut | Mode::Truncate | Mode::Shorten => break,
             }
         }
         to.write_all(&piece[..length]).await?;
+    }
+}
+
+impl Connection {
+    fn note_request(&self, bytes: &[u8]) {
+        if bytes.windows(7).any(|window| window == b"LISTEN ") {
+            self.listens.store(true, Ordering::Relaxed);
+        }
+        let line = bytes.windows(8).position(|window| window == b"HTTP/1.1");
+        if line.is_some_and(|at| !bytes[..at].contains(&b'\n')) {
+            self.gets.store(bytes.starts_with(b"GET "), Ordering::Relaxed);
+        }
+    }
+}
+
+/// An answer of HTTP that says it is half as long as it is.
+struct Halved {
+    /// The changed head, and what of the body came with it.
+    begun: Vec<u8>,
+    /// Bytes of the body that are still to pass.
+    missing: usize,
+}
+
+impl Halved {
+    /// `None`: this is not the beginning of a successful answer with a body worth halving.
+    fn of(piece: &[u8]) -> Option<Self> {
+        let end = piece.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+        let head = std::str::from_utf8(&piece[..end]).ok()?;
+        if !head.starts_with("HTTP/1.1 200") {
+            return None;
+        }
+        let is_length = |line: &&str| line.to_ascii_lowercase().starts_with("content-length:");
+        let line = head.lines().find(is_length)?;
+        let length: usize = line.split_once(':')?.1.trim().parse().ok()?;
+        if length < HEAD / 2 {
+            return None;
+        }
+        let half = length / 2;
+        let mut begun = head
+            .replace(line, &format!("content-length: {half}"))
+            .into_bytes();
+        let body = &piece[end..];
+        let with_it = body.len().min(half);
+        begun.extend_from_slice(&body[..with_it]);
+        Some(Self {
+            begun,
+            missing: half - with_it,
+        })
+    }
+
+    async fn pass(
+        self,
+        from: &mut (impl AsyncRead + Unpin),
+        to: &mut (impl AsyncWrite + Unpin),
+    ) -> io::Result<()> {
+        to.write_all(&self.begun).await?;
+        let mut rest = from.take(self.missing as u64);
+        tokio::io::copy(&mut rest, to).await?;
+        to.shutdown().await?;
+        // The client has what it was promised; the other direction is cut with this one.
+        Err(io::ErrorKind::ConnectionAborted.into())
     }
 }
 
@@ -195,6 +327,68 @@ mod tests {
         assert_eq!(answer(&mut socket, 10).await, 10);
         proxy.set(Mode::Cut);
         assert_eq!(socket.read(&mut [0; 1]).await.unwrap_or(0), 0, "cut");
+    }
+
+    /// Reads one request and answers it with a body of 4,000 bytes, again and again.
+    async fn store() -> SocketAddr {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+        let address = listener.local_addr().expect("bound");
+        tokio::spawn(async move {
+            while let Ok((mut socket, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let mut request = vec![0; 1000];
+                    while socket.read(&mut request).await.is_ok_and(|length| length > 0) {
+                        let head = "HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\n";
+                        socket.write_all(head.as_bytes()).await.expect("the head is sent");
+                        if request.starts_with(b"GET") {
+                            socket.write_all(&[7; 4000]).await.expect("the body is sent");
+                        }
+                    }
+                });
+            }
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn a_shortened_answer_is_consistent_and_half_as_long() {
+        let proxy = Proxy::start(Target::Tcp(store().await)).await.expect("a proxy");
+        proxy.set(Mode::Shorten);
+        let url = format!("http://{}/object", proxy.address);
+        let patience = Duration::from_secs(10);
+        let client = reqwest::Client::builder().timeout(patience).build();
+        let client = client.expect("a client");
+        let head = client.head(&url).send().await.expect("an answer");
+        assert_eq!(
+            head.headers()["content-length"],
+            "4000",
+            "no body, nothing to halve"
+        );
+        let body = client.get(&url).send().await.expect("an answer").bytes().await;
+        assert_eq!(
+            body.expect("a whole body, as far as the client can tell").len(),
+            2000
+        );
+        proxy.set(Mode::Pass);
+        let body = client.get(&url).send().await.expect("an answer").bytes().await;
+        assert_eq!(body.expect("a whole body").len(), 4000);
+    }
+
+    #[tokio::test]
+    async fn only_connections_that_listen_are_frozen() {
+        let proxy = Proxy::start(Target::Tcp(echo().await)).await.expect("a proxy");
+        let mut listens = TcpStream::connect(proxy.address).await.expect("connected");
+        let mut asks = TcpStream::connect(proxy.address).await.expect("connected");
+        listens.write_all(b"LISTEN \"jobs\"").await.expect("sent");
+        let mut echoed = [0; 13];
+        listens.read_exact(&mut echoed).await.expect("it passes");
+        assert_eq!(answer(&mut asks, 10).await, 10);
+        assert_eq!(proxy.freeze_listeners(), 1);
+        assert_eq!(proxy.freeze_listeners(), 0, "it is frozen already");
+        listens.write_all(b"x").await.expect("taken in");
+        let nothing = tokio::time::timeout(Duration::from_millis(100), listens.read(&mut echoed)).await;
+        assert!(nothing.is_err(), "a frozen connection answered");
+        assert_eq!(answer(&mut asks, 10).await, 10, "the other goes on");
     }
 
     #[tokio::test]

@@ -11,7 +11,7 @@ use super::{
     evidence::{Evidence, Ledgers, unrest},
     injector::{Injected, Injector},
     invariants::{self, Deeds, Unwinnable, Violation},
-    person,
+    neighbours, person,
     processes::Fleet,
     report::{SeedReport, Summary},
     say,
@@ -102,6 +102,16 @@ async fn play(
     let unrest = come_to_rest(site, &injector, &mut people, Instant::now() + args.rest).await?;
     let rested_after = last_fault.elapsed();
     people.shutdown().await;
+    let (unrest, served) = match unrest {
+        None => {
+            let served = neighbours::visit(site).await?;
+            let until = Instant::now() + args.rest;
+            let unrest = come_to_rest(site, &injector, &mut people, until).await?;
+            (unrest, served)
+        }
+        // Who comes to a house that stands still proves nothing more.
+        unrest => (unrest, Vec::new()),
+    };
 
     let mut db = site.database().await?;
     let mut evidence = Evidence::gather(Ledgers::of(site), &mut db).await?;
@@ -125,6 +135,7 @@ async fn play(
             .map(|death| (death.pid, death.at))
             .collect(),
         unrest,
+        served,
     };
     let summary = Summary {
         rested_after_seconds: rested_after.as_secs_f64(),

@@ -87,12 +87,20 @@ kinds! {
     PostgresBlackHole = "postgres: black hole",
     /// 500 ms more for everything.
     PostgresLatency = "postgres: 500 ms latency",
+    /// The server answers and takes no writes, as an old primary after a failover.
+    PostgresReadOnly = "postgres: read-only",
+    /// The connections that LISTEN go silent for good, and nothing says so.
+    PostgresFreezesListeners = "postgres: listeners frozen",
+    /// A session idle in a transaction keeps every dead row.
+    PostgresLongSnapshot = "postgres: long snapshot",
     /// No connection to S3.
     S3Down = "s3: down",
     /// 400 ms more for everything.
     S3Slow = "s3: slow",
     /// Connections cut in the middle of a body.
     S3Truncates = "s3: truncating",
+    /// Objects come back half as long, and the answer's length agrees.
+    S3Shortens = "s3: answers shortened",
     /// 429 for a submit.
     FalBusy = "fal: 429",
     /// 500 to 504 for anything but a submit.
@@ -103,6 +111,10 @@ kinds! {
     FalRefuses = "fal: 422",
     /// 403 for a submit: the account is locked.
     FalLocked = "fal: 403 lock",
+    /// 403 for an upload: the account is locked.
+    FalLockedAtUpload = "fal: 403 lock at an upload",
+    /// Texts and numbers that Postgres or JSON readers refuse, where nothing depends on them.
+    FalDirty = "fal: dirty texts",
     /// A submit is taken, its answer never comes.
     FalLosesAnswer = "fal: answer lost after accept",
     /// A submit is taken, its answer is cut or no JSON.
@@ -127,8 +139,14 @@ kinds! {
     WebhookLate = "webhook: late",
     /// Somebody else posts what looks like a delivery.
     WebhookForged = "webhook: forged",
+    /// Connections that never finish the head of a request.
+    SilentConnections = "web: silent connections",
     /// 429 for a message.
     TelegramBusy = "telegram: 429",
+    /// 429 for a message, for as long as a whole run may not wait.
+    TelegramLongBusy = "telegram: long 429",
+    /// An error whose text holds a NUL.
+    TelegramDirty = "telegram: dirty text",
     /// 403 for a message: the user blocked the bot.
     TelegramBlocked = "telegram: 403",
     /// 502 for anything.
@@ -137,6 +155,8 @@ kinds! {
     TelegramLosesAnswer = "telegram: answer lost",
     /// An update comes again.
     UpdateRedelivered = "telegram: update redelivered",
+    /// An update that nobody can read.
+    UpdateUnreadable = "telegram: unreadable update",
 }
 
 impl Kind {
@@ -150,9 +170,13 @@ impl Kind {
                 | Self::PostgresCut
                 | Self::PostgresBlackHole
                 | Self::PostgresLatency
+                | Self::PostgresReadOnly
+                | Self::PostgresLongSnapshot
                 | Self::S3Down
                 | Self::S3Slow
                 | Self::S3Truncates
+                | Self::S3Shortens
+                | Self::UpdateUnreadable
         )
     }
 

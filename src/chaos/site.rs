@@ -12,6 +12,7 @@ use jobs::chaos::Sabotage;
 use jobs::objects::{ObjectStore, ObjectStoreSettings, ObjectStoreTimeouts};
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{Connection as _, PgConnection};
+use tokio::time::Instant;
 
 use super::{
     SABOTAGE,
@@ -35,6 +36,9 @@ pub(super) const LEASE: Duration = Duration::from_secs(3);
 pub(super) const SWEEP: Duration = Duration::from_secs(1);
 /// How long a training takes at FAL.
 const TRAINING: Duration = Duration::from_secs(1);
+/// How long a crashed Postgres may take to come back.
+const SERVER_UP: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_millis(50);
 /// FAL's own waits between deliveries, a second and more, shortened.
 const FAL_TIME_SCALE: f64 = 0.1;
 
@@ -164,6 +168,59 @@ impl Site {
             cluster.start_again()
         });
         Ok(crashed.await.context("restarting Postgres was cut off")??)
+    }
+
+    /// Every new transaction of the roles is refused writes, and then not.
+    pub(super) async fn while_read_only(&self, time: Duration) -> anyhow::Result<()> {
+        self.set_read_only("on").await?;
+        tokio::time::sleep(time).await;
+        self.set_read_only("off").await
+    }
+
+    /// Until the server takes the order: it may be down right now.
+    async fn set_read_only(&self, to: &str) -> anyhow::Result<()> {
+        // Two statements: ALTER SYSTEM runs in no transaction, and an implicit one spans a whole query.
+        let alter = format!("alter system set default_transaction_read_only = {to}");
+        let until = Instant::now() + SERVER_UP;
+        loop {
+            let ordered: Result<(), sqlx::Error> = async {
+                let mut db = self.database().await?;
+                sqlx::raw_sql(sqlx::AssertSqlSafe(alter.as_str()))
+                    .execute(&mut db)
+                    .await?;
+                sqlx::raw_sql("select pg_reload_conf()").execute(&mut db).await?;
+                Ok(())
+            }
+            .await;
+            match ordered {
+                Ok(()) => return Ok(()),
+                Err(error) if Instant::now() >= until => return Err(error.into()),
+                Err(_) => tokio::time::sleep(LOOK).await,
+            }
+        }
+    }
+
+    /// A session idle in a transaction, as an analyst leaves one open. `false`: the server was down all the time.
+    pub(super) async fn hold_snapshot(&self, time: Duration) -> anyhow::Result<bool> {
+        let until = Instant::now() + SERVER_UP;
+        loop {
+            let held: Result<PgConnection, sqlx::Error> = async {
+                let mut db = self.database().await?;
+                let begin = "begin isolation level repeatable read; select count(*) from jobs";
+                sqlx::raw_sql(begin).execute(&mut db).await?;
+                Ok(db)
+            }
+            .await;
+            match held {
+                Ok(session) => {
+                    tokio::time::sleep(time).await;
+                    drop(session);
+                    return Ok(true);
+                }
+                Err(_) if Instant::now() >= until => return Ok(false),
+                Err(_) => tokio::time::sleep(LOOK).await,
+            }
+        }
     }
 
     pub(super) async fn stop(self) {

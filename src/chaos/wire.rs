@@ -1,10 +1,11 @@
 //! Faults at the wire: what the simulators are told to do to the next call, webhook or run; and forged deliveries.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use anyhow::Context as _;
 use serde::Serialize;
 use serde_json::{Value, json};
+use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::Instant};
 
 use super::{person, schedule::Kind, site::Site};
 use crate::simulators::{
@@ -17,6 +18,9 @@ use crate::simulators::{
 
 /// In the body of every delivery that we forge: no such row may ever exist.
 pub(super) const FORGED: &str = "forged-by-chaos";
+
+/// Connections that say nothing, at a time.
+const SILENT: usize = 200;
 
 /// Where a scripted fault is counted.
 #[derive(Debug, Clone, Copy)]
@@ -68,6 +72,11 @@ fn fal_fault(kind: Kind, pick: u64) -> Option<Fault> {
             let body = json!({"detail": "User is locked. Reason: Exhausted balance."});
             submit(answer(403, &[], body), When::Before)
         }
+        Kind::FalLockedAtUpload => {
+            let body = json!({"detail": "User is locked. Reason: Exhausted balance."});
+            Fault::new(Operation::Initiate, answer(403, &[], body))
+        }
+        Kind::FalDirty => dirty(pick),
         Kind::FalLosesAnswer => submit(Effect::Close {}, When::After),
         Kind::FalGarbage if pick.is_multiple_of(2) => submit(Effect::Truncate { bytes: 20 }, When::After),
         Kind::FalGarbage => submit(answer(200, &[], json!("{\"request_id\": 7")), When::After),
@@ -101,6 +110,24 @@ fn fal_fault(kind: Kind, pick: u64) -> Option<Fault> {
     Some(fault)
 }
 
+/// What JSON allows or Python writes, and others cannot read; and nobody needs it.
+fn dirty(pick: u64) -> Fault {
+    let json = BTreeMap::from([("content-type".to_owned(), "application/json".to_owned())]);
+    let status = [
+        r#"{"status":"IN_PROGRESS","logs":["step \u0000 1/10"],"queue_position":0.0}"#,
+        r#"{"status":"IN_PROGRESS","logs":{"message":5},"queue_position":3000000000}"#,
+        r#"{"status":"IN_QUEUE","queue_position":NaN,"metrics":{"seconds":1e400}}"#,
+        r#"{"status":null,"logs":[{"message":"\ud800"}]}"#,
+    ];
+    let body = Value::String(choose(&status, pick).to_owned());
+    let effect = Effect::Answer {
+        status: 200,
+        headers: json,
+        body,
+    };
+    Fault::new(Operation::Status, effect)
+}
+
 /// As the model answers it: bad input, and an error of its own.
 fn failures() -> [(u16, Value); 2] {
     let detail = |kind: &str, text: &str| json!({"detail": [{"loc": ["body"], "msg": text, "type": kind}]});
@@ -116,6 +143,18 @@ fn telegram_fault(kind: Kind, pick: u64) -> Option<telegram::Fault> {
         Kind::TelegramBusy => send(FaultAction::RetryAfter {
             seconds: 1,
             parameters: true,
+        }),
+        // Nobody else may wait for it; whoever is told to, does.
+        Kind::TelegramLongBusy => {
+            return Some(send(FaultAction::RetryAfter {
+                seconds: 15 + u32::try_from(pick % 10).unwrap_or(0),
+                parameters: true,
+            }));
+        }
+        Kind::TelegramDirty => send(FaultAction::Error {
+            code: choose(&[500, 502], pick / 2),
+            description: "Bad Gateway: upstream said x\u{0}y".to_owned(),
+            parameters: None,
         }),
         Kind::TelegramBlocked => send(FaultAction::Refuse {
             error: Known::BotBlocked,
@@ -143,6 +182,49 @@ fn telegram_fault(kind: Kind, pick: u64) -> Option<telegram::Fault> {
     } else {
         fault
     })
+}
+
+/// In every update that nobody can read: it may be given up.
+pub(super) const UNREADABLE: &str = "unreadable-by-chaos";
+
+/// An update of a chat that is nobody's, which no client of the Bot API can decode.
+pub(super) fn send_unreadable_update(site: &Site, chat_id: i64, pick: u64) {
+    let (kind, object) = match pick % 3 {
+        0 => ("poll_answer", json!({"poll_id": UNREADABLE, "option_ids": [0]})),
+        1 => (
+            "message",
+            json!({"message_id": 1, "date": 1, "chat": 7, "text": UNREADABLE}),
+        ),
+        _ => (
+            "callback_query",
+            json!({"id": 5, "from": UNREADABLE, "data": ["x"]}),
+        ),
+    };
+    site.telegram.control().send_raw_update(kind, chat_id, object);
+}
+
+/// Holds connections that never finish a request's head. `false`: nobody listened all the time.
+pub(super) async fn keep_silent(web: SocketAddr, time: Duration) -> bool {
+    let until = Instant::now() + time;
+    let mut held = Vec::new();
+    while held.len() < SILENT && Instant::now() < until {
+        match TcpStream::connect(web).await {
+            Ok(mut connection) => {
+                // Half of them not even that.
+                if held.len() % 2 == 0 {
+                    drop(
+                        connection
+                            .write_all(b"POST /api/v1/avatar/status_update HTTP/1.1\r\nhost: ")
+                            .await,
+                    );
+                }
+                held.push(connection);
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+    tokio::time::sleep_until(until).await;
+    !held.is_empty()
 }
 
 fn answer(status: u16, headers: &[(&str, &str)], body: Value) -> Effect {

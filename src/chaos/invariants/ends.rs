@@ -136,6 +136,16 @@ pub(super) fn dead_letters_are_explained(evidence: &Evidence, unwinnable: &Unwin
     found
 }
 
+/// I7. Everybody sends good photos, so what says that they were not is our own fault, or the store's.
+pub(super) fn nobody_is_blamed(evidence: &Evidence) -> Vec<Violation> {
+    let blamed = evidence
+        .trainings
+        .iter()
+        .filter(|training| training.failure_code.as_deref() == Some("too_few_photos"));
+    let what = blamed.map(|training| format!("training {} failed for photos that are good", training.id));
+    what.map(|what| Violation::new("I7", what)).collect()
+}
+
 /// I8. By the suite's triggers.
 pub(super) fn nobody_commits_twice(evidence: &Evidence) -> Vec<Violation> {
     let jobs = evidence.ended_twice.iter().map(|job| {

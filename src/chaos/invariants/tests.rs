@@ -312,3 +312,36 @@ fn i12_finds_a_retry_storm() {
     let twins = found_in(|books, _| books.same_work.push(("notify_user".to_owned(), 2)));
     assert_eq!(twins, ["I12"]);
 }
+
+#[test]
+fn somebody_who_is_not_concerned_and_waits_is_found() {
+    let (evidence, _) = in_order();
+    let served = |seconds| Served {
+        meanwhile: "a fault of others",
+        seconds,
+    };
+    let deeds = Deeds {
+        served: vec![served(Some(0.2)), served(Some(1.9))],
+        ..Deeds::default()
+    };
+    assert_eq!(check_at_rest(&evidence, &deeds), []);
+    let deeds = Deeds {
+        served: vec![served(Some(0.2)), served(Some(2.1)), served(None)],
+        ..Deeds::default()
+    };
+    let found = check_at_rest(&evidence, &deeds);
+    assert!(found.iter().all(|violation| violation.invariant == "I13"));
+    assert_eq!(found.len(), 2, "{found:?}");
+}
+
+#[test]
+fn i7_finds_a_training_that_failed_for_good_photos() {
+    let (mut evidence, _) = in_order();
+    evidence.trainings[0].status = "failed".to_owned();
+    evidence.trainings[0].failure_code = Some("too_few_photos".to_owned());
+    let found = check_at_rest(&evidence, &Deeds::default());
+    assert!(
+        found.iter().any(|violation| violation.invariant == "I7"),
+        "{found:?}"
+    );
+}

@@ -120,15 +120,17 @@ impl Updates {
             Some(kinds) => kinds.iter().any(|allowed| allowed == kind),
             None => !ON_REQUEST.contains(&kind),
         };
-        if !wanted {
-            return None;
-        }
+        wanted.then(|| self.push_anyway(kind, chat_id, object))
+    }
+
+    /// Queues an update of this kind, whatever the bot asked for.
+    pub fn push_anyway(&mut self, kind: &str, chat_id: i64, object: Value) -> i64 {
         let id = self.take_id();
         let mut update = json!({ "update_id": id });
         update[kind] = object;
         self.issued.push((chat_id, update.clone()));
         self.enqueue(chat_id, update, false);
-        Some(id)
+        id
     }
 
     fn take_id(&mut self) -> i64 {
