@@ -46,6 +46,10 @@ Examples:
   aisha demo --presigned
   aisha demo --kill-worker
   aisha demo --json | jq .timeline")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "flags of a command line, each on its own"
+)]
 pub struct Args {
     /// What to train
     #[arg(long = "type", value_enum, default_value_t = Kind::Portrait)]

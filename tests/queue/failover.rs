@@ -19,7 +19,7 @@ use jobs::{
     enqueue::{Options as JobOptions, enqueue_with},
     job::{Done, Policy},
     queue::JobState,
-    runtime::{CatchUp, Periodic, Schedule, WorkerOptions},
+    runtime::{CatchUp, Periodic, Registry, Schedule, WorkerOptions},
     testing::{Probe, Probes},
 };
 use reqwest::StatusCode;
@@ -140,30 +140,21 @@ async fn readiness(address: &str) -> (StatusCode, String) {
     (answer.status(), answer.text().await.unwrap())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn q24_after_a_failover_claims_acks_promotion_ticks_and_web_are_all_at_the_new_primary() {
-    let pair = Pair::start().await;
-    let proxy = Proxy::before(&pair.primary.url("postgres")).await;
-    let web = aisha(["web", "--listen", "127.0.0.1:0"])
-        .env("AISHA_ENV", "test")
-        .env("DATABASE_URL", proxy.url())
-        .start();
-    let line = web.line("Web is listening on ").await;
-    let web_address = line.rsplit(' ').next().unwrap().trim().to_owned();
-    assert_eq!(readiness(&web_address).await.0, StatusCode::OK);
-
-    let database = Database::connect(&DatabaseOptions {
+async fn through(proxy: &Proxy) -> Database {
+    let options = DatabaseOptions {
         url: proxy.url().into(),
         max_connections: 4,
         acquire_timeout: Duration::from_secs(10),
         application_name: "aisha test".to_owned(),
         pooled: false,
-    })
-    .await
-    .unwrap();
-    let gate = Gate::closed();
+    };
+    Database::connect(&options).await.unwrap()
+}
+
+/// A probe writes down what it says, in a transaction of the jobs' pool; its end is written on the engine's. "long" waits
+/// at the gate first. A tick comes every second.
+fn writes_what_it_says(database: &Database, gate: &Gate) -> Registry {
     let at_gate = gate.clone();
-    // The run's own transaction is on the jobs' pool, its end on the engine's.
     let registry = Probes::new(database.pool(), move |run| {
         let gate = at_gate.clone();
         async move {
@@ -183,17 +174,36 @@ async fn q24_after_a_failover_claims_acks_promotion_ticks_and_web_are_all_at_the
     });
     let policy = Policy::attempts(20).backoff(Duration::from_millis(10), Duration::from_millis(200));
     let second = Schedule::Every(Duration::from_secs(1));
-    let registry = registry.policy(policy).registry().with_periodic(Periodic::new(
-        "tick",
-        second,
-        CatchUp::Once,
-        |_| Probe::new("tick"),
-    ));
-    let polling = WorkerOptions {
-        poll: Duration::from_millis(200),
-        ..options(4)
-    };
-    let worker = Running::start(database.pool(), registry, polling);
+    registry
+        .policy(policy)
+        .registry()
+        .with_periodic(Periodic::new("tick", second, CatchUp::Once, |_| {
+            Probe::new("tick")
+        }))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn q24_after_a_failover_claims_acks_promotion_ticks_and_web_are_all_at_the_new_primary() {
+    let pair = Pair::start().await;
+    let proxy = Proxy::before(&pair.primary.url("postgres")).await;
+    let web = aisha(["web", "--listen", "127.0.0.1:0"])
+        .env("AISHA_ENV", "test")
+        .env("DATABASE_URL", proxy.url())
+        .start();
+    let line = web.line("Web is listening on ").await;
+    let web_address = line.rsplit(' ').next().unwrap().trim().to_owned();
+    assert_eq!(readiness(&web_address).await.0, StatusCode::OK);
+
+    let database = through(&proxy).await;
+    let gate = Gate::closed();
+    let worker = Running::start(
+        database.pool(),
+        writes_what_it_says(&database, &gate),
+        WorkerOptions {
+            poll: Duration::from_millis(200),
+            ..options(4)
+        },
+    );
 
     let old = PgPool::connect(&pair.primary.url("postgres")).await.unwrap();
     let before = probe(&old, "before").await;

@@ -77,7 +77,10 @@ async fn a_locked_account_parks_every_submit_until_a_probe_succeeds() {
 /// The account is locked at FAL, or no longer.
 async fn lock(world: &World, reason: Option<&str>) {
     let url = format!("{}/__sim/settings", world.fal.url());
-    let answer = reqwest::Client::new()
+    let answer = reqwest::Client::builder()
+        .no_proxy()
+        .build()
+        .unwrap()
         .post(url)
         .json(&json!({"locked": reason}))
         .send()

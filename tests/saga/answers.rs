@@ -127,11 +127,11 @@ fn every_recorded_answer_is_played() {
         &PAGES,
     ]
     .concat();
-    let named = ENDS
+    let in_tables = ENDS
         .map(|(name, _)| name)
         .into_iter()
         .chain(REFUSALS.map(|(name, ..)| name));
-    let played: BTreeSet<String> = played.into_iter().chain(named).map(str::to_owned).collect();
+    let played: BTreeSet<String> = played.into_iter().chain(in_tables).map(str::to_owned).collect();
     assert_eq!(names, played);
 }
 

@@ -240,7 +240,10 @@ async fn pass_on(inner: &Inner, request: Request) -> Response {
     let simulator = inner.simulator.get().expect("a simulator");
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     // With the Host that was asked for: the simulator names its URLs after it.
-    let passed = reqwest::Client::new()
+    let passed = reqwest::Client::builder()
+        .no_proxy()
+        .build()
+        .unwrap()
         .request(parts.method, format!("{simulator}{path}"))
         .headers(parts.headers)
         .body(body)

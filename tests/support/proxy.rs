@@ -78,16 +78,13 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
             };
             let port = parameter("port").or_else(|| target.port().map(|port| port.to_string()));
             let port = port.unwrap_or_else(|| "5432".to_owned());
-            match parameter("host").filter(|host| host.starts_with('/')) {
-                Some(directory) => {
-                    let socket = PathBuf::from(directory).join(format!(".s.PGSQL.{port}"));
-                    carry_both(client, UnixStream::connect(socket).await, generation).await;
-                }
-                None => {
-                    let host = target.host_str().unwrap_or("127.0.0.1");
-                    let server = TcpStream::connect(format!("{host}:{port}")).await;
-                    carry_both(client, server, generation).await;
-                }
+            if let Some(directory) = parameter("host").filter(|host| host.starts_with('/')) {
+                let socket = PathBuf::from(directory).join(format!(".s.PGSQL.{port}"));
+                carry_both(client, UnixStream::connect(socket).await, generation).await;
+            } else {
+                let host = target.host_str().unwrap_or("127.0.0.1");
+                let server = TcpStream::connect(format!("{host}:{port}")).await;
+                carry_both(client, server, generation).await;
             }
         });
     }

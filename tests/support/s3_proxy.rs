@@ -51,7 +51,7 @@ impl S3Proxy {
             mode: Arc::clone(&mode),
             upstream: s3.server.endpoint.trim_end_matches('/').to_owned(),
             root: s3.root().to_owned(),
-            client: reqwest::Client::new(),
+            client: reqwest::Client::builder().no_proxy().build().unwrap(),
         };
         let routes = Router::new().fallback(pass).with_state(way);
         tokio::spawn(async move { axum::serve(listener, routes).await });
@@ -114,10 +114,10 @@ async fn pass(State(way): State<Way>, request: Request) -> Response {
         _ => content,
     };
     let mut answer = Response::builder().status(status);
-    let is_head = head.method == Method::HEAD;
+    let keeps_length = head.method == Method::HEAD;
     for (name, value) in headers
         .iter()
-        .filter(|(name, _)| is_head || **name != header::CONTENT_LENGTH)
+        .filter(|(name, _)| keeps_length || **name != header::CONTENT_LENGTH)
     {
         answer = answer.header(name, value);
     }

@@ -229,11 +229,11 @@ async fn w05_strangers_deliveries_do_not_fill_the_inbox_and_ours_are_taken_all_t
         "a resend"
     );
     assert_eq!(post(&open, "", &delivery(&ours)).await, StatusCode::OK, "ours");
-    let token = world
+    let of_attempt = world
         .text("select token from training_attempts")
         .await
         .expect("a token");
-    let by_token = post(&open, &format!("?token={token}"), &delivery("other-id")).await;
+    let by_token = post(&open, &format!("?token={of_attempt}"), &delivery("other-id")).await;
     assert_eq!(by_token, StatusCode::OK, "by its token");
 
     let strict = web_that_believes(&signer, db).await;

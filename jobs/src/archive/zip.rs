@@ -19,7 +19,7 @@ const PROBE: usize = 64 * 1024;
 
 /// Writes a small file without a name.
 pub(super) fn probe() -> io::Result<()> {
-    tempfile::tempfile()?.write_all(&[0; PROBE])
+    tempfile::tempfile()?.write_all(&vec![0; PROBE])
 }
 
 /// A ZIP that is being written.
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_named_and_nothing_is_printed() {
-        let photo = [Bytes::from_static(&[7; 70_000])];
+        let photo = [Bytes::from(vec![7; 70_000])];
         let mut zip = full();
         let error = zip.append(&photo).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
