@@ -29,7 +29,9 @@ pub struct Args {
 
 /// Runs the verb.
 pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
-    let settings = given.load::<MigrateSettings>()?;
+    let mut settings = given.load::<MigrateSettings>()?;
+    // For the roles, and for `aisha config check`.
+    settings.log.warnings.clear();
     telemetry::start_logging(&settings.log)?;
     let database = connect::database_of_any_age(&settings.database, "migrate").await?;
     if args.check {
