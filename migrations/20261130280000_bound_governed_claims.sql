@@ -255,7 +255,8 @@ begin
         elsif more then
             mark := lane;
             wrapped := false;
-        elsif steps > 0 then
+        else
+            -- Also if this was the last step: the caller would walk round and round otherwise.
             exit when wrapped or mark = '';
             wrapped := true;
         end if;
@@ -283,12 +284,15 @@ begin
 end
 $$;
 
--- For the previous binary.
+-- For the previous binary, which knows no silence that one message ends: it is over when its minute is.
 create or replace function queue_claim(of_queue text, for_claim uuid, by_worker text, lease float8,
                             known_kinds text[], known_versions smallint[], slots integer, freed boolean,
                             queue_rate float8, queue_burst integer, key_rate float8, key_burst integer,
                             out claimed integer, out paused boolean, out next_in float8)
 language sql as $$
+    select from queue_controls c where c.queue = of_queue for no key update;
+    update queue_buckets b set full_at = '-infinity'
+     where b.queue = of_queue and b.key = '' and b.full_at = 'infinity' and b.quiet_until <= clock_timestamp();
     select s.claimed, s.paused, s.next_in
       from queue_claim_step(of_queue, for_claim, by_worker, lease, known_kinds, known_versions, slots, freed,
                             queue_rate, queue_burst, key_rate, key_burst, 1000000, null, null, null) as s

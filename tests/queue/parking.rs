@@ -250,6 +250,47 @@ async fn q26_keys_that_must_wait_are_walked_in_bounded_steps() {
     worker.stop().await;
 }
 
+/// A walk whose last key takes its last step ends all the same: it went round and round, under the queue's lock.
+#[tokio::test]
+async fn q26_a_walk_past_keys_that_must_wait_ends_whatever_their_number() {
+    for keys in [499, 500, 501, 1000] {
+        let db = Db::new().await;
+        first_in_line(&db.pool, "probe", 1, keys, keys).await;
+        let silence = "insert into queue_buckets (queue, key, quiet_until)
+            select 'upkeep', 'chat ' || n, now() + interval '1 h' from generate_series(0, $1 - 1) n";
+        sqlx::query(silence).bind(keys).execute(&db.pool).await.unwrap();
+        for last_turn in ["", "chat 7", "zoe"] {
+            sqlx::query("update queue_controls set last_turn = $1 where queue = 'upkeep'")
+                .bind(last_turn)
+                .execute(&db.pool)
+                .await
+                .unwrap();
+            let mut walk = (None, None, None);
+            let mut calls = 0;
+            loop {
+                walk = sqlx::query_as(
+                    "select walk_at, walk_mark, walk_wrapped from queue_claim_step('upkeep', gen_random_uuid(), 'w', 60, '{probe}', '{1}', 5, false,
+                                                                                   null, null, null, null, 500, $1, $2, $3)",
+                )
+                .bind::<Option<String>>(walk.0)
+                .bind::<Option<String>>(walk.1)
+                .bind::<Option<bool>>(walk.2)
+                .fetch_one(&db.pool)
+                .await
+                .unwrap();
+                calls += 1;
+                if walk.0.is_none() {
+                    break;
+                }
+                assert!(
+                    calls < 6,
+                    "{keys} keys from {last_turn:?}: {calls} calls and no end"
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn the_lowest_priority_is_kept_for_parked_jobs() {
     let lowest = jobs::job::Policy::attempts(1).priority(i16::MIN);
