@@ -82,10 +82,14 @@ pub(crate) async fn rescue_expired(
     let mut after = 0;
     let mut rescued = 0;
     loop {
+        let before = after;
         match rescue_next(pool, known, undertaker, &mut after).await {
             Ok(true) => rescued += 1,
             Ok(false) => return Ok(rescued),
-            Err(BurialError::Database(error)) if may_pass(&error) && !is_contention(&error) => {
+            // Without a step it is no single job's fault, and the next try at once would end the same way.
+            Err(BurialError::Database(error))
+                if after == before || (may_pass(&error) && !is_contention(&error)) =>
+            {
                 return Err(error);
             }
             Err(error) => warn!(
