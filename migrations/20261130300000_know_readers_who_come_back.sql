@@ -2,8 +2,7 @@
 -- language is the one of their first contact; an avatar's name can be corrected by editing the message that gave it.
 -- Safe with the previous binary: it writes and reads none of the new columns (until it is replaced it goes on to take
 -- the language of each update, and its undelivered finals are found by the new one).
--- Locks: users, avatars, notifications, exclusively and for a moment (columns with constant defaults rewrite nothing);
--- the index is built over the finals that never arrived, which are few, while writes to notifications wait.
+-- Locks: users, avatars, notifications, exclusively and for a moment (columns with constant defaults rewrite nothing).
 
 alter table users add column language_is_told boolean not null default true;
 comment on column users.language_is_told is 'Telegram has said the language. False: English stands in until it does.';
@@ -15,5 +14,3 @@ comment on column avatars.name_message_id is 'Telegram''s number, in the owner''
 
 alter table notifications add column reopened_at timestamptz;
 comment on column notifications.reopened_at is 'A final that was refused or given up is brought once more when its reader writes: this is when. NULL: not yet, or never needed.';
-create index notifications_finals_never_told on notifications (user_id)
-    where kind = 'final' and delivered_revision = 0 and outcome in ('unreachable', 'rejected', 'undeliverable');

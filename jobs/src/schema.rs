@@ -131,17 +131,15 @@ async fn apply(pool: &PgPool, connection: &mut PgConnection, file: &File) -> Res
             tokio::pin!(apply);
             tokio::select! {
                 tried = &mut apply => tried,
-                () = sleep(LOOK_AFTER) => {
-                    name_the_holders(pool, pid, file).await;
-                    apply.await
-                }
+                // Side by side: a migration that got its locks meanwhile must not wait for the names.
+                () = sleep(LOOK_AFTER) => tokio::join!(name_the_holders(pool, pid, file), &mut apply).1,
             }
         };
         match tried {
             Ok(_) => return Ok(()),
-            Err(error) if is_lock_timeout(&error) => {
+            Err(error) if is_contention(&error) => {
                 info!(
-                    "Migration {} did not get its lock within {LOCK_WAIT:?}: the queue goes on for {LOCK_PAUSE:?}, then it is tried again",
+                    "Migration {} did not get its locks ({error}): the queue goes on for {LOCK_PAUSE:?}, then it is tried again",
                     file.version
                 );
                 sleep(LOCK_PAUSE).await;
@@ -182,7 +180,7 @@ async fn name_the_holders(pool: &PgPool, pid: i32, file: &File) {
 async fn drop_unfinished_indexes(connection: &mut PgConnection) -> Result<(), SchemaError> {
     let unfinished = sqlx::query_scalar!(
         r#"select format('drop index concurrently %s', indexrelid::regclass) as "drop!"
-             from pg_index where not indisvalid and indrelid = to_regclass('jobs')"#
+             from pg_index where not indisvalid and indrelid in (to_regclass('jobs'), to_regclass('notifications'))"#
     )
     .fetch_all(&mut *connection)
     .await?;
@@ -194,15 +192,15 @@ async fn drop_unfinished_indexes(connection: &mut PgConnection) -> Result<(), Sc
     Ok(())
 }
 
-/// `55P03 lock_not_available`.
-fn is_lock_timeout(error: &MigrateError) -> bool {
+/// `55P03 lock_not_available`; `40P01 deadlock_detected`, with a claim that holds the second table and wants the first.
+fn is_contention(error: &MigrateError) -> bool {
     let (MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = error else {
         return false;
     };
     error
         .as_database_error()
         .and_then(sqlx::error::DatabaseError::code)
-        .is_some_and(|code| code == "55P03")
+        .is_some_and(|code| matches!(code.as_ref(), "55P03" | "40P01"))
 }
 
 async fn lock(connection: &mut PgConnection) -> Result<(), SchemaError> {
