@@ -13,5 +13,5 @@ comment on column fal_account.upload_probe_at is 'From then on one archive may f
 alter table trainings
     add column odd_answers         smallint not null default 0,
     add column held_by_account_at  timestamptz;
-comment on column trainings.odd_answers        is 'Answers in a row by which FAL denied the request or said nothing of it; believed when they were a few. Written by poll_status.';
+comment on column trainings.odd_answers        is 'Answers in a row by which FAL denied the request or said nothing of it; believed when they were a few; of a trained one, looks at a model that is none. Written by poll_status and store_model.';
 comment on column trainings.held_by_account_at is 'When build_archive first waited for our account at FAL; it has the time of a submit then. NULL: it did not.';

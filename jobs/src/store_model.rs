@@ -43,7 +43,9 @@ use crate::{
 /// A FLUX LoRA has 20–700 MB; anything above this is no model of ours.
 const MAX_MODEL_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 /// Runs, about a minute and a half of them, before a file that is no model is believed to be so.
-const LOOKS: u16 = 6;
+const LOOKS: i16 = 6;
+/// Attempts after which operators hear of a model that stays hidden.
+const HIDDEN_ALARM: u16 = 6;
 /// Dead reason of a file that was there and is no model.
 const INVALID: &str = "model_invalid";
 
@@ -66,7 +68,10 @@ impl Job for StoreModel {
     // About nine hours: an outage of FAL's storage or of ours must not cost a training that is paid for.
     const POLICY: Policy = Policy::attempts(60)
         .backoff(Duration::from_secs(3), Duration::from_mins(10))
-        .timeout(Duration::from_mins(10));
+        .timeout(Duration::from_mins(10))
+        // An account that FAL refuses, or a full disk of ours: `saga.store_deadline` tells the owner, and the model is still
+        // stored afterwards.
+        .snooze_cap(Duration::from_hours(24 * 31));
 
     fn dedupe_key(&self) -> Option<DedupeKey> {
         Some(DedupeKey::until_done(self.training_id))
@@ -154,16 +159,21 @@ async fn verified_anew(
             Err(problem) => problem,
         },
     };
-    let is_believed = cx.claim().attempt() >= LOOKS;
     match problem {
         Problem::Job(error) => Err(error),
-        Problem::Model(why) if is_believed => Err(JobError::give_up(INVALID, why)),
         Problem::Model(why) => {
+            // Attempts do not count: most of them may have met a storage that was away.
+            let mut tx = cx.begin().await?;
+            let looks = trainings::odd_answer(&mut tx, training.id).await?;
+            tx.commit().await?;
+            if looks >= LOOKS {
+                return Err(JobError::give_up(INVALID, why));
+            }
             warn!(training.id = %training.id, "The model of training {} cannot be used: {why}; it is looked at again", training.id);
             Err(JobError::retry(why))
         }
         Problem::Hidden(why) => {
-            if is_believed {
+            if cx.claim().attempt() >= HIDDEN_ALARM {
                 error!(training.id = %training.id, "FAL's storage hides the model of training {}, or has lost it ({why}): \
                     make outputs readable in the account's storage settings", training.id);
             }

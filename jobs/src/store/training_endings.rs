@@ -104,7 +104,7 @@ pub(crate) async fn keep_late(
     let changed = sqlx::query!(
         r#"
         update trainings
-           set late_model = 'kept', result = $2, progress = 100
+           set late_model = 'kept', result = $2, progress = 100, odd_answers = 0
          where id = $1 and status in ('failed', 'cancelled') and (late_model is null or late_model = 'watched')
         "#,
         id.0,

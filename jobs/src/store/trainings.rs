@@ -408,7 +408,8 @@ pub(crate) async fn trained(
     let changed = sqlx::query!(
         r#"
         update trainings
-           set status = 'trained', status_since = now(), trained_at = now(), result = $2, result_source = $3, progress = 100
+           set status = 'trained', status_since = now(), trained_at = now(), result = $2, result_source = $3, progress = 100,
+               odd_answers = 0
          where id = $1 and status = 'submitted'
         "#,
         id.0,
