@@ -57,6 +57,8 @@ const LONGEST_ODD_PAUSE: Duration = Duration::from_mins(10);
 const COMPLETED: &str = "COMPLETED";
 /// Nobody waits for a request that we gave up: it is looked at so many times less often.
 const WATCH_SLOWER: u32 = 4;
+/// Between looks at a request that FAL has lost and whose training is over: until its archive is gone.
+const WATCH_LOST: Duration = Duration::from_hours(24);
 
 /// Persisted as `{"training_id":…}`; golden copy in `tests/payloads/poll_status.v1.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -306,6 +308,10 @@ async fn doubted(cx: &Context, training: &Training, what: &str) -> Result<Done, 
     let seen = count_odd(cx, training, what).await?;
     if seen < LOOKS {
         return Err(JobError::snooze(odd_pause(cx, training, seen), what));
+    }
+    if training.status.is_final() {
+        // Its end is told already. FAL may find the request again for as long as its model can come.
+        return Err(JobError::snooze(WATCH_LOST, what));
     }
     let mut tx = cx.begin().await?;
     let watch_in = cx.saga.poll_every * WATCH_SLOWER;

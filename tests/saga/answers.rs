@@ -294,12 +294,21 @@ async fn a_request_that_is_lost_for_good_is_not_looked_at_for_ever() {
     let (world, front) = finished().await;
     front.exchange(Place::Status, &Recorded::read("t_404"), ALWAYS);
     front.exchange(Place::Result, &Recorded::read("r_404_once"), ALWAYS);
-    world.jobs.drain_through_time().await;
+    for _ in 0..12 {
+        world.poll().await;
+    }
     assert_eq!(world.failure().await.as_deref(), Some("provider_failed"));
-    let late = world.text("select late_model::text from trainings").await;
-    assert_eq!(late.as_deref(), Some("settled"));
+    let late = "select late_model::text from trainings";
+    assert_eq!(world.text(late).await.as_deref(), Some("watched"));
+    let next = "select extract(epoch from run_at - now())::bigint from jobs where kind = 'poll_status' and state = 'scheduled'";
+    assert!(world.count(next).await > 80_000, "once a day from now on");
+    // When its archive is gone, no model can come any more.
+    world
+        .change("update trainings set archive_expires_at = now() - interval '2 days'")
+        .await;
+    world.poll().await;
+    assert_eq!(world.text(late).await, None);
     assert!(!world.is_live::<PollStatus>().await);
-    assert!(front.asked(Place::Status) <= 14, "{}", front.asked(Place::Status));
 }
 
 #[tokio::test]

@@ -386,7 +386,7 @@ impl Saga {
                 late(Some(LateModel::Settled), &[], Some(Tell::CameLate))
             }
             (Fact::GaveUp(_), Some(LateModel::Kept))
-            | (Fact::FailedAtFal(_) | Fact::StoppedAtFal | Fact::LostAtFal, Some(LateModel::Watched)) => {
+            | (Fact::FailedAtFal(_) | Fact::StoppedAtFal, Some(LateModel::Watched)) => {
                 late(Some(LateModel::Settled), &[], None)
             }
             (Fact::WatchOver, Some(LateModel::Watched)) => late(None, &[], None),
