@@ -153,10 +153,11 @@ impl Answer {
         let is_own = words.is_list || words.error_type.is_some();
         match self.status {
             422 | 499 => M::Ended(failure),
+            // A list of details is the model's. It may repeat what the user wrote; a lock of the account is told in a text, and
+            // FAL's own words for "no such request", which may carry a type, as well.
+            401..=404 | 410 | 429 if words.is_list => M::Ended(failure),
             401..=403 if is_own && !failure::speaks_of_the_account(&self.body) => M::Ended(failure),
             401..=403 => M::Account,
-            // FAL's own words for "no such request" may carry a type as well.
-            404 | 410 | 429 if words.is_list => M::Ended(failure),
             404 | 410 => M::Denied,
             429 => M::Busy,
             _ if is_own => M::Ended(failure),
