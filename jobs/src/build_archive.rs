@@ -65,8 +65,9 @@ impl BuildArchive {
 impl Job for BuildArchive {
     const NAME: &'static str = "build_archive";
     const QUEUE: Queue = Queue::Media;
-    const POLICY: Policy = Policy::attempts(8)
-        .backoff(Duration::from_secs(3), Duration::from_mins(5))
+    // About two hours of an outage of FAL's storage or of ours.
+    const POLICY: Policy = Policy::attempts(20)
+        .backoff(Duration::from_secs(3), Duration::from_mins(10))
         .timeout(Duration::from_mins(10))
         // Longer than any deadline of the saga can be: photos on their way have `saga.prepare_deadline`, an account that FAL
         // refuses has `saga.submit_deadline`, and those tell the user.
