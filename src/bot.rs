@@ -172,7 +172,11 @@ where
 {
     let mut pause = Duration::from_secs(1);
     while !stop.is_draining() {
-        let Err(failure) = call().await else { return };
+        let Err(failure) = call().await else {
+            // Else the bot would not be ready until its first long poll is over.
+            bot.hearing.good();
+            return;
+        };
         bot.hearing.failed(&failure);
         warn!("Telegram did not let us {what}, next try in {pause:?}: {failure}");
         pause_unless_stopped(pause, stop).await;

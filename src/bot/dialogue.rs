@@ -119,6 +119,10 @@ async fn on_edit(turn: &mut Turn, message: &Message) -> Result<(), ProducerError
     }
     match &message.content {
         Content::Text(text) => match Command::of(text) {
+            // The edited message may be older than the draft, which is thrown away by a button then.
+            Some(Command::Cancel) if turn.draft().await?.is_some() => {
+                commands::run(turn, Command::Start, &message.sender.first_name).await
+            }
             Some(command) => commands::run(turn, command, &message.sender.first_name).await,
             None => wizard::on_edited_text(turn, text, message.id).await,
         },

@@ -16,7 +16,7 @@ use teloxide::{
 use url::Url;
 
 use super::{Failure, TelegramClient, error};
-use crate::texts::Locale;
+use crate::{storable, texts::Locale};
 
 /// Characters kept of an update that cannot be read.
 const LONGEST_TEXT: usize = 10_000;
@@ -125,7 +125,7 @@ fn batch(body: &[u8]) -> Option<Vec<Value>> {
         .ok()
         .filter(|answer: &RawBatch<'_>| answer.ok)?;
     let updates = answer.result.into_iter().map(|raw| {
-        serde_json::from_str(raw.get()).unwrap_or_else(|problem| {
+        storable::read_json(raw.get().as_bytes()).unwrap_or_else(|problem| {
             let number = serde_json::from_str::<Numbered>(raw.get()).ok();
             let text: String = raw.get().chars().take(LONGEST_TEXT).collect();
             json!({
@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn one_update_that_cannot_be_read_costs_no_other() {
         let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
-        for odd in ["1e400", r#""\ud83d""#, &deep] {
+        for odd in ["1e400", &deep] {
             let body = format!(
                 r#"{{"ok":true,"result":[{{"update_id":1,"message":{{"odd":{odd}}}}},{{"update_id":2,"message":{{}}}}]}}"#
             );
@@ -175,6 +175,16 @@ mod tests {
             assert!(batch[0]["unreadable"]["text"].is_string(), "{odd}");
             assert_eq!(batch[1], json!({"update_id": 2, "message": {}}), "{odd}");
         }
+    }
+
+    #[test]
+    fn half_of_a_character_costs_no_update_its_chat() {
+        let body = br#"{"ok":true,"result":[{"update_id":1,"message":{"chat":{"id":7},"text":"a\ud83d"}}]}"#;
+        let batch = batch(body).expect("a batch");
+        assert_eq!(
+            batch[0]["message"],
+            json!({"chat": {"id": 7}, "text": "a\u{fffd}"})
+        );
     }
 
     #[test]
