@@ -1,8 +1,8 @@
 //! Bodies of requests, read within bounds: each has a largest size, and all together have a share of memory.
 //!
 //! A signature can only be checked with the whole body at hand, so whoever writes four plausible headers makes us read.
-//! A thousand of them may hold no more than `web.body_memory_bytes`; when that is taken, the one that has been sending
-//! for longest is closed, since a genuine delivery is here within milliseconds
+//! A thousand of them may hold no more than `web.body_memory_bytes`; when that is taken, those that have been sending
+//! for longest are closed, as many as it takes, since a genuine delivery is here within milliseconds
 //! (proven by `slow_bodies_that_fill_the_memory_for_bodies_do_not_keep_a_delivery_out`).
 
 use std::{sync::Arc, time::Duration};
@@ -92,7 +92,7 @@ impl Bodies {
         }
         let mut stream = body.into_data_stream();
         connection.body_began();
-        let read = self.collect(&mut stream).await;
+        let read = self.collect(&mut stream, connection).await;
         connection.body_ended();
         if matches!(read, Err(NotReceived::TooLarge(_) | NotReceived::NoRoom)) {
             discard_stream(stream);
@@ -100,7 +100,11 @@ impl Bodies {
         read
     }
 
-    async fn collect(&self, stream: &mut BodyDataStream) -> Result<Received, NotReceived> {
+    async fn collect(
+        &self,
+        stream: &mut BodyDataStream,
+        connection: &Connection,
+    ) -> Result<Received, NotReceived> {
         let mut bytes = BytesMut::new();
         let mut room: Option<OwnedSemaphorePermit> = None;
         while let Some(chunk) = stream.next().await {
@@ -114,6 +118,7 @@ impl Bodies {
                 None => room = Some(more),
             }
             bytes.extend_from_slice(&chunk);
+            connection.holds(bytes.len());
         }
         Ok(Received {
             bytes: bytes.freeze(),
@@ -122,12 +127,12 @@ impl Bodies {
     }
 
     async fn room_for(&self, bytes: usize) -> Result<OwnedSemaphorePermit, NotReceived> {
-        let bytes = u32::try_from(bytes).map_err(|_| NotReceived::NoRoom)?;
-        if let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(bytes) {
+        let permits = u32::try_from(bytes).map_err(|_| NotReceived::NoRoom)?;
+        if let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(permits) {
             return Ok(room);
         }
-        self.connections.evict_a_sender();
-        let room = Arc::clone(&self.room).acquire_many_owned(bytes);
+        self.connections.evict_senders(bytes);
+        let room = Arc::clone(&self.room).acquire_many_owned(permits);
         match timeout(PATIENCE, room).await {
             Ok(Ok(room)) => Ok(room),
             Ok(Err(_)) | Err(_) => Err(NotReceived::NoRoom),

@@ -11,7 +11,7 @@ use std::{
     io,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -50,6 +50,8 @@ enum Doing {
 #[derive(Debug)]
 pub struct Connection {
     doing: Mutex<(Doing, Instant)>,
+    /// Bytes of the body that is being read.
+    held: AtomicUsize,
     evicted: CancellationToken,
 }
 
@@ -57,6 +59,7 @@ impl Connection {
     fn new() -> Self {
         Self {
             doing: Mutex::new((Doing::Arriving, Instant::now())),
+            held: AtomicUsize::new(0),
             evicted: CancellationToken::new(),
         }
     }
@@ -73,7 +76,13 @@ impl Connection {
 
     /// We wait for the body of its request.
     pub fn body_began(&self) {
+        self.held.store(0, Ordering::Relaxed);
         self.set(Doing::Sending);
+    }
+
+    /// So many bytes of the body are here.
+    pub fn holds(&self, bytes: usize) {
+        self.held.store(bytes, Ordering::Relaxed);
     }
 
     /// The body is here.
@@ -180,10 +189,20 @@ impl Connections {
         })
     }
 
-    /// Closes the connection that has been sending a body for longest. `false`: none does.
-    pub fn evict_a_sender(&self) -> bool {
-        let found = self.oldest(Connection::is_sending);
-        self.close(found)
+    /// Closes those that have been sending a body for longest, until they held so many bytes together or nobody sends.
+    pub fn evict_senders(&self, bytes: usize) {
+        let mut freed = 0;
+        while freed < bytes {
+            let Some(number) = self.oldest(Connection::is_sending) else {
+                return;
+            };
+            let held = self
+                .open()
+                .get(&number)
+                .map(|sender| sender.held.load(Ordering::Relaxed));
+            freed += held.unwrap_or(0);
+            self.close(Some(number));
+        }
     }
 
     /// `accept` has failed, mostly for want of files: makes room, and says so.
@@ -297,7 +316,23 @@ mod tests {
         assert!(is_evicted(&first) && !is_evicted(&second) && !is_evicted(&third));
         second.connection.body_began();
         third.connection.body_began();
-        assert!(all.evict_a_sender());
+        second.connection.holds(7);
+        all.evict_senders(7);
         assert!(is_evicted(&second) && !is_evicted(&third));
+    }
+
+    #[tokio::test]
+    async fn senders_of_next_to_nothing_go_together_with_as_many_as_it_takes() {
+        let all = connections(4);
+        let senders: Vec<Admitted> = (0..4).map(|_| all.admit().expect("room")).collect();
+        for (sender, bytes) in senders.iter().zip([1, 1, 1000, 1000]) {
+            sender.connection.body_began();
+            sender.connection.holds(bytes);
+        }
+        all.evict_senders(500);
+        let gone: Vec<bool> = senders.iter().map(is_evicted).collect();
+        assert_eq!(gone, [true, true, true, false]);
+        all.evict_senders(5000);
+        assert!(is_evicted(&senders[3]), "and it ends when nobody is left");
     }
 }

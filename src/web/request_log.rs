@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use axum::{
     extract::{MatchedPath, Request},
+    http::StatusCode,
     middleware::Next,
     response::Response,
 };
@@ -42,7 +43,9 @@ async fn observe(request: Request, next: Next) -> Response {
 
     let response = next.run(request).await;
 
-    let is_refused = response.status().is_client_error();
+    // `refusals` sums them up, once a second.
+    let is_refused =
+        response.status().is_client_error() || response.status() == StatusCode::SERVICE_UNAVAILABLE;
     let status = response.status().as_u16();
     let duration = begun.elapsed();
     counter!("aisha_http_requests_total", "route" => route.clone(), "status" => status.to_string())
