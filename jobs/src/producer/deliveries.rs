@@ -106,7 +106,8 @@ impl Producer {
             // One that overtakes our own commit is one of a few. What fills the inbox is somebody else's, and each of it
             // would be looked at forty times before it is given up.
             if !delivery.is_our_users
-                && deliveries::are_open(&mut tx, MOST_UNKNOWN).await?
+                // Itself included.
+                && deliveries::are_open(&mut tx, MOST_UNKNOWN + 1).await?
                 && !is_expected(&mut tx, &new).await?
             {
                 return Err(ProducerError::TooManyUnknown(MOST_UNKNOWN));
