@@ -133,10 +133,10 @@ impl Journal {
             .map_err(io::Error::from)
             .and_then(|mut line| {
                 line.push(b'\n');
-                self.records
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .write_all(&line)
+                let mut file = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+                let before = file.metadata()?.len();
+                // Half a line would make the next one unreadable, and with it every start to come.
+                file.write_all(&line).inspect_err(|_| drop(file.set_len(before)))
             });
         self.complain(written);
     }

@@ -120,8 +120,10 @@ pub(super) fn recall(directory: Option<&Path>) -> Result<Recalled, JournalError>
                 }
             }
             Record::File(file) => {
-                let bytes = journal.bytes(&file.sha256)?;
-                files.put_back(file, bytes);
+                // `Err`: the disk was full when it came.
+                if let Ok(bytes) = journal.bytes(&file.sha256) {
+                    files.put_back(file, bytes);
+                }
             }
             Record::Expired { path } => files.forget(&path),
             Record::Keys(kept) => keys = SigningKeys::again(&kept, memory.clone()),

@@ -115,7 +115,7 @@ pub(super) fn recall(config: &TelegramSimulatorConfig) -> Result<(State, Option<
     };
     let (journal, known) = Journal::open(directory)?;
     for record in known {
-        state.remember(record, &journal)?;
+        state.remember(record, &journal);
     }
     state.take_changes();
     let rest = state.rest();
@@ -196,7 +196,7 @@ impl State {
     }
 
     /// Counters only rise: the clock may be ahead of what was kept.
-    fn remember(&mut self, record: Record, journal: &Journal) -> Result<(), StartError> {
+    fn remember(&mut self, record: Record, journal: &Journal) {
         match record {
             Record::Rest(rest) => {
                 self.bot.id = rest.bot_id;
@@ -229,10 +229,11 @@ impl State {
             Record::Update(update) => self.updates.queue.push_back(update.again()),
             Record::Confirmed { key } => self.updates.queue.retain(|pending| pending.key != key),
             Record::File { id, file } => {
-                let bytes = journal.bytes(&file.sha256)?;
-                self.files.put_back(id, StoredFile::again(file, bytes));
+                // `Err`: the disk was full when it came.
+                if let Ok(bytes) = journal.bytes(&file.sha256) {
+                    self.files.put_back(id, StoredFile::again(file, bytes));
+                }
             }
         }
-        Ok(())
     }
 }
