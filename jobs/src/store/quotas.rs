@@ -30,9 +30,9 @@ impl Use {
 }
 
 /// Makes another turn of this user wait until the transaction ends: two taps, taken by two bots, must not both find the
-/// last free place.
+/// last free place. A key's lock is not needed, and would wait for a worker that writes the user a message.
 pub(crate) async fn lock(tx: &mut PgConnection, user: UserId) -> Result<(), sqlx::Error> {
-    sqlx::query!("select id from users where id = $1 for update", user.0)
+    sqlx::query!("select id from users where id = $1 for no key update", user.0)
         .fetch_optional(tx)
         .await?;
     Ok(())
