@@ -204,8 +204,8 @@ pub(crate) async fn within<T, E: From<sqlx::Error>>(
         .unwrap_or_else(|_| Err(timed_out().into()))
 }
 
-/// A pool that hands out no connection which does not answer, or which nobody can write on: it is closed, and another
-/// one opened. Asked on each way out of the pool, in place of sqlx's ping and at its price, one round trip.
+/// A pool that hands out no idle connection which does not answer, or which nobody can write on: it is closed, and another
+/// one opened, which is asked when it comes out again. Asked on each way out of the pool, in place of sqlx's ping and at its price, one round trip.
 pub(crate) fn checked(options: PgPoolOptions) -> PgPoolOptions {
     options
         .test_before_acquire(false)
