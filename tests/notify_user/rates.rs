@@ -102,8 +102,8 @@ async fn q14_a_chat_is_served_as_soon_as_its_silence_is_over() {
 async fn would_claim(core: &Core) -> (i32, f64) {
     let mut tx = core.pool().begin().await.unwrap();
     let claim = sqlx::query_as(
-        "select claimed, coalesce(next_in, 0) from queue_claim('notify', gen_random_uuid(), 'w', 60, '{notify_user}', '{1}', 5, false,
-                                                               100, 10, 20, 4)",
+        "select claimed, coalesce(next_in, 0) from queue_claim_step('notify', gen_random_uuid(), 'w', 60, '{notify_user}', '{1}', 5, false,
+                                                               100, 10, 20, 4, 500, null, null, null)",
     )
     .fetch_one(&mut *tx)
     .await
@@ -237,8 +237,8 @@ async fn q14_a_probe_that_is_never_answered_is_followed_by_another() {
     for _ in 0..2 {
         let claimed: i32 = core
             .look(
-                "select claimed from queue_claim('notify', gen_random_uuid(), 'w', 60, '{notify_user}', '{1}', 5, false,
-                                                 100, 10, 20, 4)",
+                "select claimed from queue_claim_step('notify', gen_random_uuid(), 'w', 60, '{notify_user}', '{1}', 5, false,
+                                                 100, 10, 20, 4, 500, null, null, null)",
             )
             .await;
         assert_eq!(claimed, 1, "one tries");

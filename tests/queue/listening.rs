@@ -17,7 +17,9 @@ use crate::support::{Db, Proxy};
 async fn q25_a_listener_that_went_silent_is_replaced() {
     let db = Db::new().await;
     let proxy = Proxy::before(db.url()).await;
-    let pool = PgPoolOptions::new().connect(&proxy.url()).await.unwrap();
+    // As roles wait for a connection, idle ones that went silent included.
+    let options = PgPoolOptions::new().acquire_timeout(Duration::from_secs(3));
+    let pool = options.connect(&proxy.url()).await.unwrap();
     let worker = Running::start(&pool, done_at_once(&pool), short_lived(2));
     // No sleep is announced before somebody listens.
     asleep(&db.pool).await;

@@ -107,7 +107,7 @@ async fn a_dead_submit_leaves_an_ambiguous_attempt_to_the_poll() {
         .unwrap();
     let job = world.job::<SubmitTraining>().await;
     // Dies while FAL's answer is withheld, at the last attempt.
-    sqlx::query("update jobs set attempt = 7 where id = $1")
+    sqlx::query("update jobs set attempt = 59 where id = $1")
         .bind(job.0)
         .execute(world.pool())
         .await
