@@ -304,7 +304,6 @@ pub(crate) async fn submit_not_accepted(
     quotas::give_back_submit(tx, attempt).await?;
     if step.saga.status == TrainingStatus::Archived {
         trainings::not_submitted(tx, id).await?;
-        follow(tx, id, &step, Duration::ZERO).await?;
     } else {
         ending::write(
             tx,
@@ -315,6 +314,7 @@ pub(crate) async fn submit_not_accepted(
         )
         .await?;
     }
+    follow(tx, id, &step, Duration::ZERO).await?;
     Ok(Effect::Happened)
 }
 

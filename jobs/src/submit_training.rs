@@ -67,8 +67,9 @@ impl SubmitTraining {
 impl Job for SubmitTraining {
     const NAME: &'static str = "submit_training";
     const QUEUE: Queue = Queue::Fal;
-    // About nine hours: nothing is lost while FAL cannot be reached, and `saga.submit_deadline` is longer still. The timeout exceeds the POST's own, so that a slow answer is classified and not cut off. The snooze cap is longer
-    // than `saga.submit_deadline` can be: that one ends it, and tells the user.
+    // About nine hours: nothing is lost while FAL cannot be reached, and `saga.submit_deadline` is longer still. The timeout
+    // exceeds the POST's own, so that a slow answer is classified and not cut off. The snooze cap is longer than
+    // `saga.submit_deadline` can be: that one ends it, and tells the user.
     const POLICY: Policy = Policy::attempts(60)
         .backoff(Duration::from_secs(3), Duration::from_mins(10))
         .timeout(Duration::from_mins(2))
