@@ -206,3 +206,22 @@ async fn the_poll_is_there_before_the_submit_is_answered() {
     }
     world.job::<PollStatus>().await;
 }
+
+/// The stop comes after the attempt is committed and before FAL's answer, which says that it takes nothing.
+#[tokio::test]
+async fn a_training_that_is_stopped_while_fal_refuses_its_submit_is_cancelled_and_told() {
+    let world = World::archived().await;
+    let stop = "create function stop() returns trigger language plpgsql as $$
+        begin new.end_asked := 'user'; new.end_asked_at := now(); return new; end $$;
+        create trigger stop before update on trainings for each row when (new.status = 'submitting') execute function stop()";
+    sqlx::raw_sql(stop).execute(world.pool()).await.unwrap();
+    let busy = Effect::Answer {
+        status: 429,
+        headers: [("retry-after".to_owned(), "40".to_owned())].into(),
+        body: json!({}),
+    };
+    world.fal.script(Fault::new(Operation::Submit, busy)).unwrap();
+    world.jobs.run_one::<SubmitTraining>().await.unwrap();
+    assert_eq!(world.status().await, "cancelled");
+    assert_eq!(world.endings_told().await, 1);
+}
