@@ -193,7 +193,6 @@ fn services(
 fn fal_client(settings: &FalSettings) -> Result<FalClient, Failure> {
     let client = FalClient::new(jobs::fal::FalSettings {
         queue_url: settings.queue_url.clone(),
-        run_url: settings.run_url.clone(),
         rest_url: settings.rest_url.clone(),
         cdn_url: settings.cdn_url.clone(),
         file_hosts: settings.file_hosts.clone(),

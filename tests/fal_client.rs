@@ -27,7 +27,6 @@ fn parsed(url: &str) -> Url {
 fn settings(base: &str) -> FalSettings {
     FalSettings {
         queue_url: parsed(&format!("{base}/queue")),
-        run_url: parsed(&format!("{base}/run")),
         rest_url: parsed(&format!("{base}/rest")),
         cdn_url: parsed(&format!("{base}/cdn")),
         file_hosts: FileHosts::default(),

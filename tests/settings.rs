@@ -279,7 +279,7 @@ async fn what_is_shown_is_what_counts_and_a_file_that_says_the_same() {
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["database.max_connections"]["value"], 10);
     assert_eq!(json["fal.test_mode"]["value"], true);
-    assert_eq!(json["fal.run_url"]["value"], "http://127.0.0.1:9799/run");
+    assert_eq!(json["fal.rest_url"]["value"], "http://127.0.0.1:9799/rest");
     assert_eq!(json["queue.lease"]["origin"], "the default");
     assert_eq!(
         json["fal.key"],

@@ -274,7 +274,7 @@ fn environment(
 
 /// Variables that would mean the real world, set in our environment and not used.
 pub fn ignored_variables() -> Vec<&'static str> {
-    const REAL: [&str; 16] = [
+    const REAL: [&str; 15] = [
         "DATABASE_URL",
         "S3_ENDPOINT",
         "S3_ACCESS_KEY",
@@ -282,7 +282,6 @@ pub fn ignored_variables() -> Vec<&'static str> {
         "FAL_KEY",
         "FAL_API_KEY",
         "FAL_QUEUE_URL",
-        "FAL_RUN_URL",
         "FAL_REST_URL",
         "FAL_CDN_URL",
         "FAL_API_URL",

@@ -49,8 +49,6 @@ pub struct FalSettings {
     pub key: SecretString,
     /// Submit, status, result.
     pub queue_url: Url,
-    /// Synchronous runs.
-    pub run_url: Url,
     /// Uploads.
     pub rest_url: Url,
     /// Files.
@@ -130,7 +128,6 @@ impl FalSettings {
         Some(Self {
             key: key?,
             queue_url: hosts.queue,
-            run_url: hosts.run,
             rest_url: hosts.rest,
             cdn_url: hosts.cdn,
             file_hosts: file_hosts?,
@@ -179,10 +176,9 @@ fn fal_key(from: &mut Reader<'_>) -> Option<SecretString> {
     })
 }
 
-/// FAL's five hosts and its key set.
+/// FAL's four hosts and its key set.
 struct FalHosts {
     queue: Url,
-    run: Url,
     rest: Url,
     cdn: Url,
     api: Url,
@@ -222,14 +218,12 @@ impl FalHosts {
             Some(url)
         };
         let queue = host("fal.queue_url", "https://queue.fal.run");
-        let run = host("fal.run_url", "https://fal.run");
         let rest = host("fal.rest_url", "https://rest.fal.ai");
         let cdn = host("fal.cdn_url", "https://v3.fal.media");
         let api = host("fal.api_url", "https://api.fal.ai");
         let jwks = host("fal.jwks_url", "https://rest.fal.ai/.well-known/jwks.json");
         Some(Self {
             queue: queue?,
-            run: run?,
             rest: rest?,
             cdn: cdn?,
             api: api?,

@@ -28,7 +28,7 @@ pub(super) const SECRETS: [&str; 6] = [
 ];
 
 /// The names that operators use, beside `AISHA__SECTION__KEY`. Where two set one key they must agree.
-pub(super) const PLAIN_NAMES: [(&str, &str); 20] = [
+pub(super) const PLAIN_NAMES: [(&str, &str); 19] = [
     ("DATABASE_URL", "database.url"),
     ("S3_ENDPOINT", "s3.endpoint"),
     ("S3_REGION", "s3.region"),
@@ -39,7 +39,6 @@ pub(super) const PLAIN_NAMES: [(&str, &str); 20] = [
     ("FAL_KEY", "fal.key"),
     ("FAL_API_KEY", "fal.key"),
     ("FAL_QUEUE_URL", "fal.queue_url"),
-    ("FAL_RUN_URL", "fal.run_url"),
     ("FAL_REST_URL", "fal.rest_url"),
     ("FAL_CDN_URL", "fal.cdn_url"),
     ("FAL_API_URL", "fal.api_url"),
@@ -52,9 +51,8 @@ pub(super) const PLAIN_NAMES: [(&str, &str); 20] = [
 ];
 
 /// FAL's hosts, and where the simulator has each of them.
-const FAL_HOSTS: [(&str, &str); 6] = [
+const FAL_HOSTS: [(&str, &str); 5] = [
     ("fal.queue_url", "/queue"),
-    ("fal.run_url", "/run"),
     ("fal.rest_url", "/rest"),
     ("fal.cdn_url", "/cdn"),
     ("fal.api_url", "/api"),

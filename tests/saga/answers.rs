@@ -143,7 +143,6 @@ async fn requested() -> (World, FalFront) {
         let url = |service: &str| format!("{base}/{service}").parse().unwrap();
         let settings = FalSettings {
             queue_url: url("queue"),
-            run_url: url("run"),
             rest_url: url("rest"),
             cdn_url: url("cdn"),
             file_hosts: FileHosts::default(),

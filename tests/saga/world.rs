@@ -378,7 +378,6 @@ fn services(db: &Db, s3: &S3, fal: &Fal, telegram: &Telegram) -> Services {
         chance: Chance::from_seed(1),
         fal: FalClient::new(FalSettings {
             queue_url: url("queue"),
-            run_url: url("run"),
             rest_url: url("rest"),
             cdn_url: url("cdn"),
             file_hosts: FileHosts::default(),

@@ -172,7 +172,6 @@ fn fal_client() -> FalClient {
     let nowhere = || NOWHERE.parse().expect("a URL");
     FalClient::new(FalSettings {
         queue_url: nowhere(),
-        run_url: nowhere(),
         rest_url: nowhere(),
         cdn_url: nowhere(),
         file_hosts: FileHosts::default(),

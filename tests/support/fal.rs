@@ -30,11 +30,10 @@ impl Fal {
     }
 
     /// The variables that lead a process of ours to this simulator. Where webhooks go is the test's to add.
-    pub fn env(&self) -> [(&'static str, String); 7] {
+    pub fn env(&self) -> [(&'static str, String); 6] {
         [
             ("FAL_KEY", "test-key:test-secret".to_owned()),
             ("FAL_QUEUE_URL", self.service("queue")),
-            ("FAL_RUN_URL", self.service("run")),
             ("FAL_REST_URL", self.service("rest")),
             ("FAL_CDN_URL", self.service("cdn")),
             ("FAL_API_URL", self.service("api")),

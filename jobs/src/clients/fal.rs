@@ -1,7 +1,7 @@
 //! FAL: submits, status, results, its request list, its storage, and its signed deliveries.
 //!
 //! # Must stay true
-//! * the key goes to the configured queue, run, rest and api URLs and nowhere else: never to a CDN or upload URL,
+//! * the key goes to the configured queue, rest and api URLs and nowhere else: never to a CDN or upload URL,
 //!   and to a URL that FAL returned only after it was found to lie under the queue's   — `the_key_is_never_sent_to_a_foreign_host`
 //! * a submit is sent at most once, and only while its sender may send (K12)          — `submit.rs`
 //! * files are fetched from FAL's hosts and put to them, whatever a URL says             — `hosts.rs`
@@ -65,8 +65,6 @@ pub use verifier::{Verdict, VerifiedDelivery, VerifierSettings, VerifyError, Web
 pub struct FalSettings {
     /// Submit, status, result, cancel: `https://queue.fal.run`.
     pub queue_url: Url,
-    /// Synchronous runs: `https://fal.run`. No job makes one yet.
-    pub run_url: Url,
     /// Starts uploads: `https://rest.fal.ai`.
     pub rest_url: Url,
     /// Files: `https://v3.fal.media`. Their URLs come from FAL; this one's host may have them also over plain http, or within
@@ -164,7 +162,6 @@ impl FalClient {
             key,
             timeouts,
             multipart,
-            ..
         } = settings;
         let file_rule = FileRule::new(file_hosts, &[&cdn_url, &rest_url]);
         let mut authorization =
@@ -354,7 +351,6 @@ mod tests {
         let url = |text: &str| Url::parse(text).expect("a URL");
         FalClient::new(FalSettings {
             queue_url: url(queue_url),
-            run_url: url("https://fal.run"),
             rest_url: url("https://rest.fal.ai"),
             cdn_url: url("https://v3.fal.media"),
             file_hosts: FileHosts::default(),
