@@ -5,6 +5,7 @@
 
 mod habits;
 mod proofs;
+mod references;
 mod source;
 mod walls;
 

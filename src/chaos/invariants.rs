@@ -1,21 +1,6 @@
 //! I1 to I13: what must hold of everything that happened. Pure functions of [`Evidence`] and of what was injected.
 //!
-//! | | invariant | while running |
-//! |---|---|---|
-//! | I1 | every accepted update, training and job comes to an end | |
-//! | I2 | FAL accepts a training once, or again only after the first ended in an error | yes |
-//! | I3 | what FAL finished is what the training has: one result, of its own request | |
-//! | I4 | each end of a training is told, and told twice only if that is counted | yes |
-//! | I5 | no avatar waits for a training that is over, or past its deadline | |
-//! | I6 | completed means: the model lies in our bucket, of the size and hash recorded, from the right trainer | |
-//! | I7 | dead letters are only what the faults made unwinnable, and no good photo is refused | |
-//! | I8 | two holders of one lease never both commit; a final status stays | yes |
-//! | I9 | a delivery that was acknowledged is stored and has its disposition; a forged one is neither | yes |
-//! | I11 | a job of a killed worker is taken back within the bound | |
-//! | I12 | no retry storm: calls per training to FAL and Telegram stay in their budget, and work that waits is not enqueued again | |
-//! | I13 | who is not concerned by a fault is answered within 2 s, asked when all is at rest | |
-//!
-//! I10 (erasure) has no subject yet: users' data cannot be deleted through the bot.
+//! What each of them says: `docs/chaos.md`, "Invariants".
 
 mod deliveries;
 pub(super) mod ends;

@@ -1,5 +1,6 @@
 //! The repository's files as the rules see them: Rust code apart from its comments, strings blanked.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -90,8 +91,56 @@ pub fn text_files(directories: &[&str], extension: &str) -> Vec<Source> {
         .collect()
 }
 
+/// Every text that people write, whatever its language: comments and strings of Rust are in it as they are.
+pub fn all_texts() -> Vec<Source> {
+    let directories = [
+        ".ci",
+        ".github",
+        "benches",
+        "bin",
+        "config",
+        "docs",
+        "jobs",
+        "migrations",
+        "src",
+        "tests",
+    ];
+    let written_by_people = |path: &Path| {
+        let generated = ["lock", "svg", "json"].map(OsStr::new);
+        !path
+            .extension()
+            .is_some_and(|extension| generated.contains(&extension))
+    };
+    let texts = paths(&directories).into_iter().filter_map(|path| {
+        let text = written_by_people(&path).then(|| fs::read_to_string(&path))?;
+        // What is no UTF-8 is a photo.
+        Some(Source::text(&relative(&path), &text.ok()?))
+    });
+    texts.collect()
+}
+
 fn files(directories: &[&str], extension: &str) -> Vec<(String, String)> {
-    let mut found = Vec::new();
+    let mut found = paths(directories);
+    found.retain(|path| path.extension().is_some_and(|found| found == extension));
+    found
+        .into_iter()
+        .map(|path| {
+            let relative = relative(&path);
+            let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{relative}: {error}"));
+            (relative, text)
+        })
+        .collect()
+}
+
+fn relative(path: &Path) -> String {
+    path.strip_prefix(root())
+        .expect("below the root")
+        .to_string_lossy()
+        .replace('\\', "/")
+}
+
+/// Every file below these directories, and directly in the root.
+fn paths(directories: &[&str]) -> Vec<PathBuf> {
     let mut open: Vec<PathBuf> = directories
         .iter()
         .map(|directory| root().join(directory))
@@ -111,18 +160,8 @@ fn files(directories: &[&str], extension: &str) -> Vec<(String, String)> {
             }
         }
     }
-    paths.retain(|path| path.extension().is_some_and(|found| found == extension));
     paths.sort();
-    for path in paths {
-        let relative = path
-            .strip_prefix(root())
-            .expect("below the root")
-            .to_string_lossy()
-            .replace('\\', "/");
-        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{relative}: {error}"));
-        found.push((relative, text));
-    }
-    found
+    paths
 }
 
 fn entries(directory: &Path) -> Vec<PathBuf> {

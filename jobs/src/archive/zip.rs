@@ -111,7 +111,7 @@ impl ZipFile {
     }
 
     /// Appends the next photo and answers its name. Names are flat and count from `photo_001.jpg`: trainers
-    /// are not known to look into folders (fal.md 4.7).
+    /// are not known to look into folders (fal.md 4.3).
     pub fn append(&mut self, parts: &[Bytes]) -> io::Result<String> {
         // 1980-01-01, the first date that ZIP knows; the moment of writing would change the hash.
         let options = SimpleFileOptions::default()

@@ -49,7 +49,7 @@ pub struct Patience {
 }
 
 impl Patience {
-    /// FAL's queue has no end of its own (fal.md 9.8), the archive has: one day before it of seven, and in that
+    /// FAL's queue has no end of its own (fal.md 1.9), the archive has: one day before it of seven, and in that
     /// proportion of shorter ones.
     fn queue_end(&self, times: &Times) -> DateTime<Utc> {
         let lifecycle = span(self.archive_lifecycle);
