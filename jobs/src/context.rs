@@ -20,8 +20,7 @@ use crate::{
     database::{self, Single, single},
     domain::{Patience, Trainers, WebhookBase},
     job::Queue,
-    prune::Retention,
-    queue::{self, Claim, FenceError},
+    queue::{self, Claim, FenceError, Keep},
     texts::Texts,
 };
 
@@ -94,6 +93,33 @@ pub enum ArchiveDelivery {
     FalStorage,
     /// Fetched by FAL from our store.
     Presigned,
+}
+
+/// How long everything that has ended is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Jobs.
+    pub jobs: Keep,
+    /// Telegram's updates, since they were handled.
+    pub updates: Duration,
+    /// FAL's deliveries, since they were applied.
+    pub deliveries: Duration,
+}
+
+impl Default for Retention {
+    /// As `config/default.toml` has it.
+    fn default() -> Self {
+        const DAY: Duration = Duration::from_hours(24);
+        Self {
+            jobs: Keep {
+                done: 7 * DAY,
+                cancelled: 7 * DAY,
+                dead: 90 * DAY,
+            },
+            updates: 7 * DAY,
+            deliveries: 90 * DAY,
+        }
+    }
 }
 
 /// A source of unguessable values.

@@ -185,7 +185,7 @@ impl DedupeKey {
     }
 }
 
-/// A payload that can be enqueued. One a file, named as [`Job::NAME`].
+/// A payload that can be enqueued. All of ours stand in `payloads.rs`.
 pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Stored in rows: renaming it is a migration.
     const NAME: &'static str;

@@ -36,20 +36,13 @@ pub mod objects {
     };
 }
 
-pub use context::Clock;
+pub use context::{Clock, Retention};
 
 // Payloads: shells and tests may enqueue them and look for them, but not run them (`Run` is private).
-pub use apply_fal_delivery::ApplyFalDelivery;
-pub use build_archive::BuildArchive;
-pub use cancel_training::CancelTraining;
-pub use notify_user::NotifyUser;
-pub use poll_status::PollStatus;
-pub use prune::{Prune, Retention};
-pub use reconcile_trainings::ReconcileTrainings;
-pub use store_model::StoreModel;
-pub use store_photo::StorePhoto;
-pub use submit_training::SubmitTraining;
-pub use sweep_orphans::SweepOrphans;
+pub use payloads::{
+    ApplyFalDelivery, BuildArchive, CancelTraining, NotifyUser, PollStatus, Prune, ReconcileTrainings,
+    StoreModel, StorePhoto, SubmitTraining, SweepOrphans,
+};
 
 // Which jobs in the queue this binary's workers would run: for operators, who run none.
 pub use runtime::{Understanding, attempts_of, kinds};
@@ -60,21 +53,9 @@ pub mod runtime;
 // For those who test jobs.
 pub mod testing;
 
-// The pipeline, in the order a training travels. One file each.
 mod account;
-mod apply_fal_delivery;
-mod build_archive;
-mod cancel_training;
-mod notify_user;
-mod poll_status;
-mod store_model;
-mod store_photo;
-mod submit_training;
-
-// By the clock.
-mod prune;
-mod reconcile_trainings;
-mod sweep_orphans;
+mod payloads;
+mod work;
 
 // Underneath. Nothing here knows Telegram updates or HTTP routes.
 mod clients;

@@ -21,7 +21,7 @@ use crate::{
     archive::Limits,
     domain::{Action, AvatarId, FailureCode, NotificationId, Step, TrainingId, UserId},
     enqueue::{EnqueueError, Options, enqueue_with},
-    notify_user::NotifyUser,
+    payloads::NotifyUser,
     store::{
         avatars,
         notifications::{self, About, Kind, New, Raised},

@@ -22,8 +22,6 @@ use tracing::{debug, error};
 use uuid::Uuid;
 
 use crate::{
-    build_archive::BuildArchive,
-    cancel_training::CancelTraining,
     domain::{
         AttemptEvidence, AttemptOutcome, Fact, FailureCode, FalRequest, NextJob, SagaStep, Tell, TrainingId,
         TrainingSource, TrainingStatus,
@@ -31,7 +29,11 @@ use crate::{
     enqueue::{EnqueueError, Enqueued, enqueue, enqueue_for, enqueue_in},
     job::{Job, JobError},
     notifications::{self, Stage},
-    poll_status::PollStatus,
+    payloads::BuildArchive,
+    payloads::CancelTraining,
+    payloads::PollStatus,
+    payloads::StoreModel,
+    payloads::SubmitTraining,
     store::{
         StoreError,
         attempts::{self, Attempt, NewAttempt},
@@ -40,8 +42,6 @@ use crate::{
         training_requests,
         trainings::{self, Observation, StoredArchive, Training, VerifiedModel},
     },
-    store_model::StoreModel,
-    submit_training::SubmitTraining,
 };
 
 mod ending;

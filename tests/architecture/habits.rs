@@ -90,36 +90,59 @@ fn no_test_sleeps() {
     check(&rust_files(), tests_wait_for_signals);
 }
 
-fn a_job_is_named_like_its_file(source: &Source) -> Vec<Violation> {
+fn work_stands_in_the_file_of_its_payload(source: &Source) -> Vec<Violation> {
     if !source.path.starts_with("jobs/src/") {
         return Vec::new();
     }
-    // Strings are blanked in the code, so the name is looked for in the text itself.
-    let fix = "one job, one file: rename the file; the NAME is stored in rows, renaming it is a migration";
-    let text = std::fs::read_to_string(root().join(&source.path)).unwrap_or_default();
-    wrongly_named(source.stem(), &text)
-        .map(|(line, name)| Violation::new(source, line, format!("holds the job `{name}`"), fix))
+    let fix = "the work of a kind stands alone in jobs/src/work/<name of the kind>.rs, and its payload in payloads.rs";
+    let lines = (1..).zip(&source.code);
+    let works = lines.filter_map(|(line, code)| Some((line, code.strip_prefix("impl Run for ")?)));
+    works
+        .filter_map(|(line, payload)| {
+            let payload = payload.trim_end_matches([' ', '{']);
+            let right = source.path == format!("jobs/src/work/{}.rs", snake(payload));
+            (!right).then(|| Violation::new(source, line, format!("holds the work of `{payload}`"), fix))
+        })
         .collect()
 }
 
-fn wrongly_named<'a>(stem: &'a str, text: &'a str) -> impl Iterator<Item = (usize, &'a str)> {
-    let implementations = text.split("\nimpl Job for ").skip(1);
-    implementations.filter_map(move |implementation| {
-        let name = implementation.split_once("const NAME")?.1.split('"').nth(1)?;
-        let line = text[..implementation.as_ptr() as usize - text.as_ptr() as usize]
-            .lines()
-            .count()
-            + 1;
-        (name != stem).then_some((line, name))
-    })
+fn snake(name: &str) -> String {
+    let mut snake = String::new();
+    for (at, letter) in name.char_indices() {
+        if letter.is_uppercase() && at > 0 {
+            snake.push('_');
+        }
+        snake.extend(letter.to_lowercase());
+    }
+    snake
 }
 
 #[test]
-fn each_job_lives_in_the_file_of_its_name() {
-    let text = "\nimpl Job for X {\n    const NAME: &'static str = \"poll_status\";\n}";
-    assert_eq!(wrongly_named("notify_user", text).count(), 1);
-    assert_eq!(wrongly_named("poll_status", text).count(), 0);
-    check(&rust_files(), a_job_is_named_like_its_file);
+fn each_work_stands_in_the_file_of_its_payload() {
+    let rule = work_stands_in_the_file_of_its_payload;
+    let work = "impl Run for PollStatus {";
+    assert!(refuses(rule, "jobs/src/work/notify_user.rs", work));
+    assert!(refuses(rule, "jobs/src/poll_status.rs", work));
+    assert!(!refuses(rule, "jobs/src/work/poll_status.rs", work));
+    check(&rust_files(), rule);
+}
+
+#[test]
+fn each_kind_is_named_as_its_payload() {
+    let text =
+        std::fs::read_to_string(root().join("jobs/src/payloads.rs")).expect("the payloads can be read");
+    let mut kinds = 0;
+    for implementation in text.split("\nimpl Job for ").skip(1) {
+        let payload = implementation.split(' ').next().unwrap_or_default();
+        let name = implementation.split('"').nth(1).unwrap_or_default();
+        assert_eq!(
+            name,
+            snake(payload),
+            "renaming a kind is a migration: its NAME is stored in rows"
+        );
+        kinds += 1;
+    }
+    assert!(kinds > 0, "payloads.rs holds no kind");
 }
 
 fn migrations_are_crash_safe(source: &Source) -> Vec<Violation> {

@@ -204,7 +204,7 @@ fn the_core_takes_time_randomness_and_settings_from_outside() {
     let rule = jobs_take_time_and_chance_from_their_context;
     assert!(refuses(
         rule,
-        "jobs/src/poll_status.rs",
+        "jobs/src/work/poll_status.rs",
         "tokio::time::sleep(pause).await;"
     ));
     assert!(!refuses(

@@ -6,12 +6,12 @@ use tracing::info;
 
 use super::{Producer, ProducerError};
 use crate::{
-    apply_fal_delivery::ApplyFalDelivery,
     chaos::{Point, Sabotage, reach, sabotaged},
     clients::fal::VerifiedDelivery,
     database,
     domain::TrainingType,
     enqueue::{Enqueued, enqueue},
+    payloads::ApplyFalDelivery,
     reader::{DeliveryFilter, DeliveryView},
     store::{
         attempts,

@@ -7,11 +7,11 @@ use crate::{
     domain::{AvatarId, AvatarStatus, Gender, Step, TrainingType},
     enqueue::enqueue_for,
     notifications::{self, Place},
+    payloads::StorePhoto,
     store::{
         avatars, notifications as outbox, photos,
         quotas::{self, Use},
     },
-    store_photo::StorePhoto,
 };
 
 /// The wizard's state: what is `None` is asked next.

@@ -7,12 +7,12 @@ use tracing::info;
 
 use super::{ProducerError, Turn};
 use crate::{
-    build_archive::BuildArchive,
     domain::{
         AvatarId, AvatarStatus, Quotas, TrainingId, TrainingType, UserId, portrait_trigger, style_trigger,
     },
     enqueue::enqueue_for,
     notifications::{self, Place},
+    payloads::BuildArchive,
     store::{
         avatars, photos,
         quotas::{self, Use},

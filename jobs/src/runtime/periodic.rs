@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::Services;
 use crate::{
-    prune::Prune,
+    payloads::Prune,
+    payloads::ReconcileTrainings,
+    payloads::SweepOrphans,
     queue::{CatchUp, Periodic, Schedule},
-    reconcile_trainings::ReconcileTrainings,
-    sweep_orphans::SweepOrphans,
 };
 
 /// All of ours. An entry's job is enqueued by whichever worker is first, whatever queues that worker takes. Each looks at

@@ -7,15 +7,15 @@ use tracing::{info, warn};
 
 use super::{Effect, Ending, SagaError, decide, follow};
 use crate::{
-    build_archive::BuildArchive,
     domain::{EndReason, Fact, FailureCode, SagaStep, TrainingId, TrainingSource, TrainingStatus},
     job::Job,
+    payloads::BuildArchive,
+    payloads::SubmitTraining,
     queue,
     store::{
         training_endings,
         trainings::{self, Training},
     },
-    submit_training::SubmitTraining,
 };
 
 /// What became of the wish that a training ends.

@@ -21,9 +21,6 @@
 
 mod safetensors;
 
-use std::time::Duration;
-
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgConnection;
 use tokio::task::spawn_blocking;
@@ -34,8 +31,9 @@ use crate::{
     chaos::{Point, Sabotage, reach, sabotaged},
     clients::fal::{Download, Error, ResultOutcome},
     context::Context,
-    domain::{FailureCode, NextJob, TrainedModel, TrainingId},
-    job::{DeadReason, DedupeKey, Done, Job, JobError, Policy, Queue, Run},
+    domain::{FailureCode, NextJob, TrainedModel},
+    job::{DeadReason, Done, JobError, Run},
+    payloads::StoreModel,
     saga,
     store::trainings::{self, Training, VerifiedModel},
 };
@@ -48,35 +46,6 @@ const LOOKS: i16 = 6;
 const HIDDEN_ALARM: u16 = 6;
 /// Dead reason of a file that was there and is no model.
 const INVALID: &str = "model_invalid";
-
-/// Persisted as `{"training_id":…}`; golden copy in `tests/payloads/store_model.v1.json`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct StoreModel {
-    training_id: TrainingId,
-}
-
-impl StoreModel {
-    /// For a training whose result is stored.
-    pub const fn new(training_id: TrainingId) -> Self {
-        Self { training_id }
-    }
-}
-
-impl Job for StoreModel {
-    const NAME: &'static str = "store_model";
-    const QUEUE: Queue = Queue::Media;
-    // About nine hours: an outage of FAL's storage or of ours must not cost a training that is paid for.
-    const POLICY: Policy = Policy::attempts(60)
-        .backoff(Duration::from_secs(3), Duration::from_mins(10))
-        .timeout(Duration::from_mins(10))
-        // An account that FAL refuses, or a full disk of ours: `saga.store_deadline` tells the owner, and the model is still
-        // stored afterwards.
-        .snooze_cap(Duration::from_hours(24 * 31));
-
-    fn dedupe_key(&self) -> Option<DedupeKey> {
-        Some(DedupeKey::until_done(self.training_id))
-    }
-}
 
 impl Run for StoreModel {
     async fn run(&self, cx: &Context) -> Result<Done, JobError> {

@@ -21,7 +21,6 @@
 use std::{collections::HashMap, time::Duration};
 
 use chrono::TimeDelta;
-use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use tracing::{error, info};
 
@@ -31,8 +30,9 @@ use crate::{
     chaos::{Point, reach},
     clients::object_store::ObjectError,
     context::{ArchiveDelivery, Context},
-    domain::{FailureCode, PhotoId, TrainingId, TrainingStatus},
-    job::{DeadReason, DedupeKey, Done, Job, JobError, Policy, Queue, Run},
+    domain::{FailureCode, PhotoId, TrainingStatus},
+    job::{DeadReason, Done, JobError, Run},
+    payloads::BuildArchive,
     saga,
     store::{
         photos,
@@ -48,35 +48,6 @@ const ENDED_MEANWHILE: &str = "the training ended while its archive was built";
 const OWN_DISK: Duration = Duration::from_secs(15);
 /// The content type that FAL and presigned URLs name.
 const ZIP: &str = "application/zip";
-
-/// Persisted as `{"training_id":…}`; golden copy in `tests/payloads/build_archive.v1.json`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct BuildArchive {
-    training_id: TrainingId,
-}
-
-impl BuildArchive {
-    /// For a training that was just requested.
-    pub const fn new(training_id: TrainingId) -> Self {
-        Self { training_id }
-    }
-}
-
-impl Job for BuildArchive {
-    const NAME: &'static str = "build_archive";
-    const QUEUE: Queue = Queue::Media;
-    // About two hours of an outage of FAL's storage or of ours.
-    const POLICY: Policy = Policy::attempts(20)
-        .backoff(Duration::from_secs(3), Duration::from_mins(10))
-        .timeout(Duration::from_mins(10))
-        // Longer than any deadline of the saga can be: photos on their way have `saga.prepare_deadline`, an account that FAL
-        // refuses has `saga.submit_deadline`, and those tell the user.
-        .snooze_cap(Duration::from_hours(24 * 31));
-
-    fn dedupe_key(&self) -> Option<DedupeKey> {
-        Some(DedupeKey::until_done(self.training_id))
-    }
-}
 
 impl Run for BuildArchive {
     async fn run(&self, cx: &Context) -> Result<Done, JobError> {

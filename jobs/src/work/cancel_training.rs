@@ -20,9 +20,6 @@
 //!
 //! Read next: `saga/ending.rs`, `domain/saga.rs`.
 
-use std::time::Duration;
-
-use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use tracing::{error, info};
 
@@ -30,38 +27,14 @@ use crate::{
     account,
     clients::fal::{Call, CancelOutcome},
     context::Context,
-    domain::{LateModel, TrainingId, TrainingStatus},
+    domain::{LateModel, TrainingStatus},
     enqueue::enqueue,
-    job::{DeadReason, DedupeKey, Done, Job, JobError, Policy, Queue, Run},
-    poll_status::PollStatus,
+    job::{DeadReason, Done, JobError, Run},
+    payloads::CancelTraining,
+    payloads::PollStatus,
     saga::{self, Effect},
     store::trainings::{self, Training},
 };
-
-/// Persisted as `{"training_id":…}`; golden copy in `tests/payloads/cancel_training.v1.json`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct CancelTraining {
-    training_id: TrainingId,
-}
-
-impl CancelTraining {
-    /// For a training that is to end while FAL has it.
-    pub const fn new(training_id: TrainingId) -> Self {
-        Self { training_id }
-    }
-}
-
-impl Job for CancelTraining {
-    const NAME: &'static str = "cancel_training";
-    const QUEUE: Queue = Queue::Poll;
-    const POLICY: Policy = Policy::attempts(10)
-        .backoff(Duration::from_secs(1), Duration::from_mins(1))
-        .timeout(Duration::from_mins(1));
-
-    fn dedupe_key(&self) -> Option<DedupeKey> {
-        Some(DedupeKey::until_started(self.training_id))
-    }
-}
 
 impl Run for CancelTraining {
     async fn run(&self, cx: &Context) -> Result<Done, JobError> {

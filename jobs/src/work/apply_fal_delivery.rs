@@ -19,7 +19,6 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use tracing::{error, info, warn};
 
@@ -30,8 +29,9 @@ use crate::{
     database,
     domain::{AttemptEvidence, Disposition, NextJob, TrainingId, TrainingSource},
     enqueue::enqueue,
-    job::{DeadReason, DedupeKey, Done, Job, JobError, Policy, Queue, Run},
-    poll_status::PollStatus,
+    job::{DeadReason, Done, JobError, Run},
+    payloads::ApplyFalDelivery,
+    payloads::PollStatus,
     saga::{self, Taken},
     store::{
         attempts,
@@ -45,31 +45,6 @@ const UNKNOWN_AFTER: TimeDelta = TimeDelta::minutes(10);
 const LOOK_AGAIN: Duration = Duration::from_secs(15);
 /// Dead reason of a delivery that is nobody's.
 const UNKNOWN_REQUEST: &str = "unknown_request";
-
-/// Persisted as `{"delivery_id":…}`; golden copy in `tests/payloads/apply_fal_delivery.v1.json`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct ApplyFalDelivery {
-    delivery_id: i64,
-}
-
-impl ApplyFalDelivery {
-    /// For a row of `fal_deliveries`.
-    pub const fn new(delivery_id: i64) -> Self {
-        Self { delivery_id }
-    }
-}
-
-impl Job for ApplyFalDelivery {
-    const NAME: &'static str = "apply_fal_delivery";
-    const QUEUE: Queue = Queue::Upkeep;
-    const POLICY: Policy = Policy::attempts(20)
-        .backoff(Duration::from_secs(1), Duration::from_mins(2))
-        .timeout(Duration::from_secs(30));
-
-    fn dedupe_key(&self) -> Option<DedupeKey> {
-        Some(DedupeKey::until_done(self.delivery_id))
-    }
-}
 
 impl Run for ApplyFalDelivery {
     async fn run(&self, cx: &Context) -> Result<Done, JobError> {

@@ -25,27 +25,27 @@
 use std::{collections::HashSet, time::Duration};
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use tracing::{error, warn};
 
 use crate::{
-    apply_fal_delivery::ApplyFalDelivery,
-    build_archive::BuildArchive,
     chaos::{Sabotage, sabotaged},
     context::Context,
     database,
     domain::{AtFal, NextJob, TrainingId},
     enqueue::enqueue,
-    job::{DeadReason, DedupeKey, Done, Job, JobError, Policy, Queue, Run},
-    poll_status::PollStatus,
+    job::{DeadReason, Done, Job, JobError, Run},
+    payloads::ApplyFalDelivery,
+    payloads::BuildArchive,
+    payloads::PollStatus,
+    payloads::ReconcileTrainings,
+    payloads::StoreModel,
+    payloads::SubmitTraining,
     queue, saga,
     store::{
         deliveries, fal_account, quotas,
         trainings::{self, Training},
     },
-    store_model::StoreModel,
-    submit_training::SubmitTraining,
 };
 
 /// Trainings looked at between two looks at the queue.
@@ -59,22 +59,6 @@ const KINDS: [&str; 4] = [
     PollStatus::NAME,
     StoreModel::NAME,
 ];
-
-/// Persisted as `{}`; golden copy in `tests/payloads/reconcile_trainings.v1.json`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct ReconcileTrainings {}
-
-impl Job for ReconcileTrainings {
-    const NAME: &'static str = "reconcile_trainings";
-    const QUEUE: Queue = Queue::Upkeep;
-    // A worker that dies takes an attempt with it, and a crash of Postgres or a bad deployment kills several in a row: three
-    // were once not enough, and a dead letter of the one job that finds what is stuck wakes an operator for nothing.
-    const POLICY: Policy = Policy::attempts(10).timeout(Duration::from_mins(10));
-
-    fn dedupe_key(&self) -> Option<DedupeKey> {
-        Some(DedupeKey::until_done("all"))
-    }
-}
 
 /// What one run saw.
 #[derive(Debug, Default)]
@@ -147,7 +131,7 @@ const fn kind(job: NextJob) -> &'static str {
         NextJob::Build => BuildArchive::NAME,
         NextJob::Submit => SubmitTraining::NAME,
         NextJob::Poll => PollStatus::NAME,
-        NextJob::Cancel => crate::cancel_training::CancelTraining::NAME,
+        NextJob::Cancel => crate::payloads::CancelTraining::NAME,
         NextJob::Store => StoreModel::NAME,
     }
 }

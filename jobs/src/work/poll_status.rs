@@ -26,7 +26,6 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use tracing::{error, info, warn};
 
@@ -36,9 +35,10 @@ use crate::{
     clients::fal::{Call, Error, ListQuery, RequestStatus, ResultOutcome},
     context::Context,
     database,
-    domain::{AtFal, AttemptEvidence, FalRequest, NextJob, TrainingId, TrainingSource, TrainingStatus},
+    domain::{AtFal, AttemptEvidence, FalRequest, NextJob, TrainingSource, TrainingStatus},
     enqueue::enqueue_in,
-    job::{DeadReason, DedupeKey, Done, Job, JobError, Policy, Queue, Run},
+    job::{DeadReason, Done, JobError, Run},
+    payloads::PollStatus,
     saga::{self, Effect, Taken},
     store::{
         attempts::{self, Attempt},
@@ -59,34 +59,6 @@ const COMPLETED: &str = "COMPLETED";
 const WATCH_SLOWER: u32 = 4;
 /// Between looks at a request that FAL has lost and whose training is over: until its archive is gone.
 const WATCH_LOST: Duration = Duration::from_hours(24);
-
-/// Persisted as `{"training_id":…}`; golden copy in `tests/payloads/poll_status.v1.json`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct PollStatus {
-    training_id: TrainingId,
-}
-
-impl PollStatus {
-    /// For a training that FAL has or may have.
-    pub const fn new(training_id: TrainingId) -> Self {
-        Self { training_id }
-    }
-}
-
-impl Job for PollStatus {
-    const NAME: &'static str = "poll_status";
-    const QUEUE: Queue = Queue::Poll;
-    // FAL being away is snoozed over, not failed; attempts are for faults of our own.
-    const POLICY: Policy = Policy::attempts(20)
-        .backoff(Duration::from_secs(5), Duration::from_mins(5))
-        .timeout(Duration::from_secs(90))
-        .snooze_cap(Duration::from_hours(720));
-
-    fn dedupe_key(&self) -> Option<DedupeKey> {
-        // Coalescing: a run that just read `archived` and ends must not swallow the one that the next submit enqueues.
-        Some(DedupeKey::until_started(self.training_id))
-    }
-}
 
 impl Run for PollStatus {
     async fn run(&self, cx: &Context) -> Result<Done, JobError> {

@@ -21,10 +21,7 @@
 //!
 //! FAL has no idempotency key (docs/adr/0003-one-paid-submit.md). Read next: `saga.rs`, `clients/fal.rs`.
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, Postgres, Transaction};
@@ -41,7 +38,8 @@ use crate::{
         AttemptEvidence, AttemptOutcome, FailureCode, FalRequest, FinetuneComment, Preset, TrainingId,
         TrainingOrder, TrainingStatus,
     },
-    job::{DeadReason, DedupeKey, Done, Job, JobError, Policy, Queue, Run},
+    job::{DeadReason, Done, JobError, Run},
+    payloads::SubmitTraining,
     saga::{self, ArchiveLost},
     store::{
         attempts::{self, NewAttempt},
@@ -50,35 +48,6 @@ use crate::{
 };
 
 mod booking;
-
-/// Persisted as `{"training_id":…}`; golden copy in `tests/payloads/submit_training.v1.json`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct SubmitTraining {
-    training_id: TrainingId,
-}
-
-impl SubmitTraining {
-    /// For a training whose archive is ready.
-    pub const fn new(training_id: TrainingId) -> Self {
-        Self { training_id }
-    }
-}
-
-impl Job for SubmitTraining {
-    const NAME: &'static str = "submit_training";
-    const QUEUE: Queue = Queue::Fal;
-    // About nine hours: nothing is lost while FAL cannot be reached, and `saga.submit_deadline` is longer still. The timeout
-    // exceeds the POST's own, so that a slow answer is classified and not cut off. The snooze cap is longer than
-    // `saga.submit_deadline` can be: that one ends it, and tells the user.
-    const POLICY: Policy = Policy::attempts(60)
-        .backoff(Duration::from_secs(3), Duration::from_mins(10))
-        .timeout(Duration::from_mins(2))
-        .snooze_cap(Duration::from_hours(24 * 31));
-
-    fn dedupe_key(&self) -> Option<DedupeKey> {
-        Some(DedupeKey::until_done(self.training_id))
-    }
-}
 
 impl Run for SubmitTraining {
     async fn run(&self, cx: &Context) -> Result<Done, JobError> {

@@ -16,10 +16,7 @@
 //!
 //! Read next: `build_archive.rs`, `notifications.rs`.
 
-use std::time::Duration;
-
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use tracing::{info, warn};
 
@@ -28,10 +25,11 @@ use crate::{
     chaos::{Point, reach},
     clients::telegram::{DownloadError, Failure},
     context::Context,
-    domain::{PhotoId, PhotoStatus},
+    domain::PhotoStatus,
     enqueue::enqueue_for,
-    job::{DeadReason, DedupeKey, Done, Job, JobError, Policy, Queue, Run},
+    job::{DeadReason, Done, JobError, Run},
     notifications,
+    payloads::StorePhoto,
     store::{
         avatars,
         photos::{self, Photo},
@@ -40,33 +38,6 @@ use crate::{
 
 /// [`PhotoProblem::TooLarge`](crate::archive::PhotoProblem::TooLarge)'s code, for a file that is not even downloaded.
 const TOO_LARGE: &str = "too_large";
-
-/// Persisted as `{"photo_id":…}`; golden copy in `tests/payloads/store_photo.v1.json`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct StorePhoto {
-    photo_id: PhotoId,
-}
-
-impl StorePhoto {
-    /// For a photo that the user has just sent.
-    pub const fn new(photo_id: PhotoId) -> Self {
-        Self { photo_id }
-    }
-}
-
-impl Job for StorePhoto {
-    const NAME: &'static str = "store_photo";
-    const QUEUE: Queue = Queue::Media;
-    // A user waits for the counter, so a hiccup is tried again soon; a quarter of an hour in all. Before archives.
-    const POLICY: Policy = Policy::attempts(10)
-        .backoff(Duration::from_secs(1), Duration::from_mins(2))
-        .timeout(Duration::from_mins(2))
-        .priority(10);
-
-    fn dedupe_key(&self) -> Option<DedupeKey> {
-        Some(DedupeKey::until_done(self.photo_id))
-    }
-}
 
 impl Run for StorePhoto {
     async fn run(&self, cx: &Context) -> Result<Done, JobError> {

@@ -20,7 +20,6 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use tracing::{error, info, warn};
 
@@ -28,9 +27,10 @@ use crate::{
     chaos::{Point, Sabotage, reach, sabotaged},
     clients::telegram::Failure,
     context::Context,
-    domain::{NotificationId, UserId},
+    domain::UserId,
     enqueue::enqueue_for,
-    job::{DeadReason, DedupeKey, Done, Job, JobError, Policy, Queue, Run},
+    job::{DeadReason, Done, Job, JobError, Run},
+    payloads::NotifyUser,
     storable,
     store::{
         notifications::{self, Due},
@@ -38,33 +38,6 @@ use crate::{
     },
     texts::{Locale, Message, Rendered},
 };
-
-/// Persisted as `{"notification_id":…}`; golden copy in `tests/payloads/notify_user.v1.json`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct NotifyUser {
-    notification_id: NotificationId,
-}
-
-impl NotifyUser {
-    /// For a row that has just been raised.
-    pub const fn new(notification_id: NotificationId) -> Self {
-        Self { notification_id }
-    }
-}
-
-impl Job for NotifyUser {
-    const NAME: &'static str = "notify_user";
-    const QUEUE: Queue = Queue::Notify;
-    // About six hours of tries: an outage of Telegram must not cost the news that an avatar is ready.
-    const POLICY: Policy = Policy::attempts(45)
-        .backoff(Duration::from_secs(1), Duration::from_mins(10))
-        .timeout(Duration::from_secs(90))
-        .snooze_cap(Duration::from_hours(48));
-
-    fn dedupe_key(&self) -> Option<DedupeKey> {
-        Some(DedupeKey::until_started(self.notification_id))
-    }
-}
 
 impl Run for NotifyUser {
     async fn run(&self, cx: &Context) -> Result<Done, JobError> {

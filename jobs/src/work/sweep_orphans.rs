@@ -14,10 +14,9 @@
 //!
 //! Read next: `clients/object_store.rs`.
 
-use std::{collections::HashSet, time::Duration};
+use std::collections::HashSet;
 
 use chrono::TimeDelta;
-use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use tracing::{error, info};
 use uuid::Uuid;
@@ -25,30 +24,13 @@ use uuid::Uuid;
 use crate::{
     context::Context,
     enqueue::enqueue,
-    job::{DeadReason, DedupeKey, Done, Job, JobError, Policy, Queue, Run},
+    job::{DeadReason, Done, JobError, Run},
+    payloads::SweepOrphans,
     store::trainings,
 };
 
 /// S3's own largest page.
 const PAGE: u16 = 1000;
-
-/// Persisted as `{"after":…}`; golden copy in `tests/payloads/sweep_orphans.v1.json`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct SweepOrphans {
-    /// The last key of the page before. Empty: the first page.
-    after: String,
-}
-
-impl Job for SweepOrphans {
-    const NAME: &'static str = "sweep_orphans";
-    const QUEUE: Queue = Queue::Upkeep;
-    const POLICY: Policy = Policy::attempts(10).timeout(Duration::from_mins(10));
-
-    fn dedupe_key(&self) -> Option<DedupeKey> {
-        // One sweep at a time: a tick that comes while one is under way waits for nothing and adds nothing.
-        Some(DedupeKey::until_started("bucket"))
-    }
-}
 
 /// An object of ours, by its key.
 #[derive(Debug, PartialEq, Eq)]

@@ -19,64 +19,21 @@
 //! # If we die
 //! What was deleted is deleted; the next tick goes on.
 
-use std::{future::Future, time::Duration};
+use std::future::Future;
 
-use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use tracing::info;
 
 use crate::{
     context::Context,
-    job::{DeadReason, DedupeKey, Done, Job, JobError, Policy, Queue, Run},
-    queue::{Keep, prune_stretch},
+    job::{DeadReason, Done, JobError, Run},
+    payloads::Prune,
+    queue::prune_stretch,
     store::{inbox_history, quotas},
 };
 
 /// Rows a transaction looks at, or deletes.
 const BATCH: u16 = 1000;
-
-/// How long everything that has ended is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Retention {
-    /// Jobs.
-    pub jobs: Keep,
-    /// Telegram's updates, since they were handled.
-    pub updates: Duration,
-    /// FAL's deliveries, since they were applied.
-    pub deliveries: Duration,
-}
-
-impl Default for Retention {
-    /// As `config/default.toml` has it.
-    fn default() -> Self {
-        const DAY: Duration = Duration::from_hours(24);
-        Self {
-            jobs: Keep {
-                done: 7 * DAY,
-                cancelled: 7 * DAY,
-                dead: 90 * DAY,
-            },
-            updates: 7 * DAY,
-            deliveries: 90 * DAY,
-        }
-    }
-}
-
-/// Persisted as `{}`; golden copy in `tests/payloads/prune.v1.json`.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-pub struct Prune {}
-
-impl Job for Prune {
-    const NAME: &'static str = "prune";
-    const QUEUE: Queue = Queue::Upkeep;
-    const POLICY: Policy = Policy::attempts(10)
-        .timeout(Duration::from_mins(30))
-        .priority(-10);
-
-    fn dedupe_key(&self) -> Option<DedupeKey> {
-        Some(DedupeKey::until_done("everything"))
-    }
-}
 
 impl Run for Prune {
     async fn run(&self, cx: &Context) -> Result<Done, JobError> {

@@ -1,0 +1,286 @@
+//! Every kind of job: its payload, its name, its queue, how it is tried, and what makes two of them the same work.
+//!
+//! Shells may enqueue these and look for them. What a kind does stands in the work file of its name (`work/`), which only
+//! workers run.
+//!
+//! # Must stay true
+//! * A payload holds ids only; the work reads everything else anew, so nothing in it goes stale.
+//! * A stored payload decodes for ever: `tests/payloads/<name>.v<N>.json` is never edited, only joined.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    domain::{NotificationId, PhotoId, TrainingId},
+    job::{DedupeKey, Job, Policy, Queue},
+};
+
+/// Persisted as `{"photo_id":…}`; golden copy in `tests/payloads/store_photo.v1.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StorePhoto {
+    pub(crate) photo_id: PhotoId,
+}
+
+impl StorePhoto {
+    /// For a photo that the user has just sent.
+    pub const fn new(photo_id: PhotoId) -> Self {
+        Self { photo_id }
+    }
+}
+
+impl Job for StorePhoto {
+    const NAME: &'static str = "store_photo";
+    const QUEUE: Queue = Queue::Media;
+    // A user waits for the counter, so a hiccup is tried again soon; a quarter of an hour in all. Before archives.
+    const POLICY: Policy = Policy::attempts(10)
+        .backoff(Duration::from_secs(1), Duration::from_mins(2))
+        .timeout(Duration::from_mins(2))
+        .priority(10);
+
+    fn dedupe_key(&self) -> Option<DedupeKey> {
+        Some(DedupeKey::until_done(self.photo_id))
+    }
+}
+
+/// Persisted as `{"training_id":…}`; golden copy in `tests/payloads/build_archive.v1.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BuildArchive {
+    pub(crate) training_id: TrainingId,
+}
+
+impl BuildArchive {
+    /// For a training that was just requested.
+    pub const fn new(training_id: TrainingId) -> Self {
+        Self { training_id }
+    }
+}
+
+impl Job for BuildArchive {
+    const NAME: &'static str = "build_archive";
+    const QUEUE: Queue = Queue::Media;
+    // About two hours of an outage of FAL's storage or of ours.
+    const POLICY: Policy = Policy::attempts(20)
+        .backoff(Duration::from_secs(3), Duration::from_mins(10))
+        .timeout(Duration::from_mins(10))
+        // Longer than any deadline of the saga can be: photos on their way have `saga.prepare_deadline`, an account that FAL
+        // refuses has `saga.submit_deadline`, and those tell the user.
+        .snooze_cap(Duration::from_hours(24 * 31));
+
+    fn dedupe_key(&self) -> Option<DedupeKey> {
+        Some(DedupeKey::until_done(self.training_id))
+    }
+}
+
+/// Persisted as `{"training_id":…}`; golden copy in `tests/payloads/submit_training.v1.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SubmitTraining {
+    pub(crate) training_id: TrainingId,
+}
+
+impl SubmitTraining {
+    /// For a training whose archive is ready.
+    pub const fn new(training_id: TrainingId) -> Self {
+        Self { training_id }
+    }
+}
+
+impl Job for SubmitTraining {
+    const NAME: &'static str = "submit_training";
+    const QUEUE: Queue = Queue::Fal;
+    // About nine hours: nothing is lost while FAL cannot be reached, and `saga.submit_deadline` is longer still. The timeout
+    // exceeds the POST's own, so that a slow answer is classified and not cut off. The snooze cap is longer than
+    // `saga.submit_deadline` can be: that one ends it, and tells the user.
+    const POLICY: Policy = Policy::attempts(60)
+        .backoff(Duration::from_secs(3), Duration::from_mins(10))
+        .timeout(Duration::from_mins(2))
+        .snooze_cap(Duration::from_hours(24 * 31));
+
+    fn dedupe_key(&self) -> Option<DedupeKey> {
+        Some(DedupeKey::until_done(self.training_id))
+    }
+}
+
+/// Persisted as `{"training_id":…}`; golden copy in `tests/payloads/poll_status.v1.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PollStatus {
+    pub(crate) training_id: TrainingId,
+}
+
+impl PollStatus {
+    /// For a training that FAL has or may have.
+    pub const fn new(training_id: TrainingId) -> Self {
+        Self { training_id }
+    }
+}
+
+impl Job for PollStatus {
+    const NAME: &'static str = "poll_status";
+    const QUEUE: Queue = Queue::Poll;
+    // FAL being away is snoozed over, not failed; attempts are for faults of our own.
+    const POLICY: Policy = Policy::attempts(20)
+        .backoff(Duration::from_secs(5), Duration::from_mins(5))
+        .timeout(Duration::from_secs(90))
+        .snooze_cap(Duration::from_hours(720));
+
+    fn dedupe_key(&self) -> Option<DedupeKey> {
+        // Coalescing: a run that just read `archived` and ends must not swallow the one that the next submit enqueues.
+        Some(DedupeKey::until_started(self.training_id))
+    }
+}
+
+/// Persisted as `{"delivery_id":…}`; golden copy in `tests/payloads/apply_fal_delivery.v1.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ApplyFalDelivery {
+    pub(crate) delivery_id: i64,
+}
+
+impl ApplyFalDelivery {
+    /// For a row of `fal_deliveries`.
+    pub const fn new(delivery_id: i64) -> Self {
+        Self { delivery_id }
+    }
+}
+
+impl Job for ApplyFalDelivery {
+    const NAME: &'static str = "apply_fal_delivery";
+    const QUEUE: Queue = Queue::Upkeep;
+    const POLICY: Policy = Policy::attempts(20)
+        .backoff(Duration::from_secs(1), Duration::from_mins(2))
+        .timeout(Duration::from_secs(30));
+
+    fn dedupe_key(&self) -> Option<DedupeKey> {
+        Some(DedupeKey::until_done(self.delivery_id))
+    }
+}
+
+/// Persisted as `{"training_id":…}`; golden copy in `tests/payloads/cancel_training.v1.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CancelTraining {
+    pub(crate) training_id: TrainingId,
+}
+
+impl CancelTraining {
+    /// For a training that is to end while FAL has it.
+    pub const fn new(training_id: TrainingId) -> Self {
+        Self { training_id }
+    }
+}
+
+impl Job for CancelTraining {
+    const NAME: &'static str = "cancel_training";
+    const QUEUE: Queue = Queue::Poll;
+    const POLICY: Policy = Policy::attempts(10)
+        .backoff(Duration::from_secs(1), Duration::from_mins(1))
+        .timeout(Duration::from_mins(1));
+
+    fn dedupe_key(&self) -> Option<DedupeKey> {
+        Some(DedupeKey::until_started(self.training_id))
+    }
+}
+
+/// Persisted as `{"training_id":…}`; golden copy in `tests/payloads/store_model.v1.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StoreModel {
+    pub(crate) training_id: TrainingId,
+}
+
+impl StoreModel {
+    /// For a training whose result is stored.
+    pub const fn new(training_id: TrainingId) -> Self {
+        Self { training_id }
+    }
+}
+
+impl Job for StoreModel {
+    const NAME: &'static str = "store_model";
+    const QUEUE: Queue = Queue::Media;
+    // About nine hours: an outage of FAL's storage or of ours must not cost a training that is paid for.
+    const POLICY: Policy = Policy::attempts(60)
+        .backoff(Duration::from_secs(3), Duration::from_mins(10))
+        .timeout(Duration::from_mins(10))
+        // An account that FAL refuses, or a full disk of ours: `saga.store_deadline` tells the owner, and the model is still
+        // stored afterwards.
+        .snooze_cap(Duration::from_hours(24 * 31));
+
+    fn dedupe_key(&self) -> Option<DedupeKey> {
+        Some(DedupeKey::until_done(self.training_id))
+    }
+}
+
+/// Persisted as `{"notification_id":…}`; golden copy in `tests/payloads/notify_user.v1.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct NotifyUser {
+    pub(crate) notification_id: NotificationId,
+}
+
+impl NotifyUser {
+    /// For a row that has just been raised.
+    pub const fn new(notification_id: NotificationId) -> Self {
+        Self { notification_id }
+    }
+}
+
+impl Job for NotifyUser {
+    const NAME: &'static str = "notify_user";
+    const QUEUE: Queue = Queue::Notify;
+    // About six hours of tries: an outage of Telegram must not cost the news that an avatar is ready.
+    const POLICY: Policy = Policy::attempts(45)
+        .backoff(Duration::from_secs(1), Duration::from_mins(10))
+        .timeout(Duration::from_secs(90))
+        .snooze_cap(Duration::from_hours(48));
+
+    fn dedupe_key(&self) -> Option<DedupeKey> {
+        Some(DedupeKey::until_started(self.notification_id))
+    }
+}
+
+/// Persisted as `{}`; golden copy in `tests/payloads/prune.v1.json`.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct Prune {}
+
+impl Job for Prune {
+    const NAME: &'static str = "prune";
+    const QUEUE: Queue = Queue::Upkeep;
+    const POLICY: Policy = Policy::attempts(10)
+        .timeout(Duration::from_mins(30))
+        .priority(-10);
+
+    fn dedupe_key(&self) -> Option<DedupeKey> {
+        Some(DedupeKey::until_done("everything"))
+    }
+}
+
+/// Persisted as `{}`; golden copy in `tests/payloads/reconcile_trainings.v1.json`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct ReconcileTrainings {}
+
+impl Job for ReconcileTrainings {
+    const NAME: &'static str = "reconcile_trainings";
+    const QUEUE: Queue = Queue::Upkeep;
+    // A worker that dies takes an attempt with it, and a crash of Postgres or a bad deployment kills several in a row: three
+    // were once not enough, and a dead letter of the one job that finds what is stuck wakes an operator for nothing.
+    const POLICY: Policy = Policy::attempts(10).timeout(Duration::from_mins(10));
+
+    fn dedupe_key(&self) -> Option<DedupeKey> {
+        Some(DedupeKey::until_done("all"))
+    }
+}
+
+/// Persisted as `{"after":…}`; golden copy in `tests/payloads/sweep_orphans.v1.json`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct SweepOrphans {
+    /// The last key of the page before. Empty: the first page.
+    pub(crate) after: String,
+}
+
+impl Job for SweepOrphans {
+    const NAME: &'static str = "sweep_orphans";
+    const QUEUE: Queue = Queue::Upkeep;
+    const POLICY: Policy = Policy::attempts(10).timeout(Duration::from_mins(10));
+
+    fn dedupe_key(&self) -> Option<DedupeKey> {
+        // One sweep at a time: a tick that comes while one is under way waits for nothing and adds nothing.
+        Some(DedupeKey::until_started("bucket"))
+    }
+}
