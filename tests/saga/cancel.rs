@@ -24,12 +24,25 @@ async fn at_fal(effect: Effect) -> World {
 }
 
 fn answers(status: u16, word: &str) -> Fault {
+    answers_to(Operation::Cancel, status, word)
+}
+
+fn answers_to(operation: Operation, status: u16, word: &str) -> Fault {
     let effect = Effect::Answer {
         status,
         headers: Default::default(),
         body: json!({ "status": word }),
     };
-    Fault::new(Operation::Cancel, effect)
+    Fault::new(operation, effect)
+}
+
+/// To this call FAL says that there is no such request, as often as it is asked.
+fn denies(world: &World, operation: Operation) {
+    let denial = Fault {
+        times: 0,
+        ..answers_to(operation, 404, "NOT_FOUND")
+    };
+    world.fal.script(denial).unwrap();
 }
 
 async fn wait_for(world: &World, what: &str, is_it: fn(&Event) -> bool) {
@@ -151,12 +164,85 @@ async fn a_training_that_finishes_in_spite_of_the_cancel_is_completed() {
 }
 
 #[tokio::test]
-async fn a_request_that_fal_does_not_have_is_cancelled() {
+async fn a_cancel_that_fal_denies_for_a_moment_is_told_again() {
     let world = at_fal(Effect::StuckInQueue {}).await;
     world.fal.script(answers(404, "NOT_FOUND")).unwrap();
     world.cancel().await;
+    assert_eq!(world.run::<CancelTraining>().await.state, JobState::Scheduled);
+    assert_eq!(
+        (world.status().await.as_str(), world.endings_told().await),
+        ("submitted", 0)
+    );
+    let pause =
+        "select round(extract(epoch from run_at - now()))::bigint from jobs where kind = 'cancel_training'";
+    assert!(
+        (25..=35).contains(&world.count(pause).await),
+        "after twice the usual pace"
+    );
     world.run::<CancelTraining>().await;
+    assert_eq!(world.cancels().last(), Some(&200));
     assert_cancelled(&world).await;
+    assert_eq!(
+        world
+            .count("select attempt::bigint from jobs where kind = 'cancel_training'")
+            .await,
+        1,
+        "the look that was put off costs no attempt"
+    );
+}
+
+#[tokio::test]
+async fn a_cancel_that_fal_denies_is_believed_after_a_few_looks() {
+    let world = at_fal(Effect::StuckInQueue {}).await;
+    for call in [Operation::Cancel, Operation::Status, Operation::Result] {
+        denies(&world, call);
+    }
+    world.cancel().await;
+    for look in 1..6 {
+        assert_eq!(
+            world.run::<CancelTraining>().await.state,
+            JobState::Scheduled,
+            "look {look}"
+        );
+        assert_eq!(world.endings_told().await, 0, "look {look}");
+    }
+    assert_eq!(world.run::<CancelTraining>().await.state, JobState::Done);
+    assert_cancelled(&world).await;
+    assert_eq!(
+        world
+            .text("select late_model::text from trainings")
+            .await
+            .as_deref(),
+        Some("watched"),
+        "FAL did not say that nothing will come"
+    );
+    world.poll().await;
+    assert_eq!(world.endings_told().await, 1);
+}
+
+#[tokio::test]
+async fn a_request_that_its_status_knows_is_told_to_stop_until_the_deadline() {
+    let world = at_fal(Effect::StuckInQueue {}).await;
+    denies(&world, Operation::Cancel);
+    world.cancel().await;
+    for look in 0..8 {
+        world.run::<CancelTraining>().await;
+        world.poll().await;
+        assert_eq!(world.status().await, "submitted", "look {look}");
+    }
+    world
+        .change("update trainings set end_asked_at = end_asked_at - interval '11 minutes'")
+        .await;
+    world.enqueue(&ReconcileTrainings::default()).await;
+    world.run::<ReconcileTrainings>().await;
+    assert_cancelled(&world).await;
+    // What goes on at FAL's side of it costs money: a few more times it is told to stop.
+    for _ in 0..6 {
+        world.run::<CancelTraining>().await;
+    }
+    assert!(!world.is_live::<CancelTraining>().await);
+    assert!(world.is_live::<PollStatus>().await, "and it is watched");
+    assert_eq!(world.endings_told().await, 1);
 }
 
 #[tokio::test]

@@ -70,7 +70,7 @@ pub enum Fact {
     Succeeded,
     /// FAL's request ended without output.
     FailedAtFal(FailureCode),
-    /// FAL took the request out of its queue, or does not have it.
+    /// FAL took the request out of its queue.
     StoppedAtFal,
     /// FAL will try to stop it; it may complete all the same.
     StopSignalled,

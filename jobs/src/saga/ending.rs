@@ -123,7 +123,7 @@ pub(crate) async fn asked_to_end(
     Ok(asked)
 }
 
-/// FAL took it out of its queue at our wish, or does not have it. Too late: nobody wished that any more.
+/// FAL took it out of its queue at our wish. Too late: nobody wished that any more.
 pub(crate) async fn stopped_at_fal(
     tx: &mut PgConnection,
     id: TrainingId,

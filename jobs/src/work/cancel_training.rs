@@ -6,13 +6,14 @@
 //! | FAL says                       | then                                                                    |
 //! |--------------------------------|-------------------------------------------------------------------------|
 //! | 200, taken out of the queue    | the training is cancelled                                               |
-//! | 404, there is no such request  | the same                                                                |
+//! | 404, there is no such request  | it is told again, each time later; who has denied it often enough is asked for the result, which decides |
 //! | 202, told to stop              | `poll_status` learns the end: stopped, or finished all the same. After `saga.cancel_deadline` without either it is cancelled, and watched |
 //! | 400, it has ended already      | `poll_status` fetches the result, which decides                         |
 //!
 //! # Must stay true
 //! * a result that comes in spite of it is kept and told   — `a_training_that_finishes_in_spite_of_the_cancel_is_completed`
 //! * a wish that came too early is acted on later          — `a_cancel_of_an_ambiguous_submit_is_resolved_once_the_request_is_known`
+//! * one 404 ends nothing, and none is asked about for ever — `a_cancel_that_fal_denies_is_believed_after_a_few_looks`
 //! * FAL being away loses no wish                          — `cancel_training_that_dies_anywhere_is_done_all_the_same`
 //!
 //! # If we die
@@ -23,6 +24,7 @@
 use sqlx::PgConnection;
 use tracing::{error, info};
 
+use super::poll_status;
 use crate::{
     account,
     clients::fal::{Call, CancelOutcome},
@@ -55,10 +57,13 @@ impl Run for CancelTraining {
         let mut tx = cx.begin().await?;
         account::answered(&mut tx, Call::Cancel).await?;
         let effect = match outcome {
+            CancelOutcome::Gone => {
+                tx.commit().await?;
+                return denied(cx, &training).await;
+            }
             CancelOutcome::Dequeued => {
                 saga::stopped_at_fal(&mut tx, training.id, "FAL took it out of its queue").await?
             }
-            CancelOutcome::Gone => saga::stopped_at_fal(&mut tx, training.id, "FAL does not have it").await?,
             CancelOutcome::Requested => {
                 saga::stop_signalled(&mut tx, training.id, cx.saga.poll_every).await?
             }
@@ -80,6 +85,21 @@ impl Run for CancelTraining {
         error!(training.id = %self.training_id, "FAL could not be told to stop training {}: {}", self.training_id, why.message);
         Ok(())
     }
+}
+
+/// FAL denies a request for a while that it has only just taken, and would go on with it at our cost: so it is told again. The
+/// same denials are counted as those that a poll meets, and a status that knows the request starts the count anew.
+async fn denied(cx: &Context, training: &Training) -> Result<Done, JobError> {
+    const WHAT: &str = "FAL does not have what it is told to stop";
+    if let Some(pause) = poll_status::next_look(cx, training, WHAT).await? {
+        return Err(JobError::snooze(pause, WHAT));
+    }
+    if training.status.is_final() {
+        return Ok(Done::Skipped(
+            "FAL has denied the request often enough; it is watched",
+        ));
+    }
+    poll_status::judge(cx, training).await
 }
 
 /// Somebody wishes its end; or it had ended as somebody wished, and its request became known afterwards.

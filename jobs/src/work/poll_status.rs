@@ -267,19 +267,17 @@ async fn note(cx: &Context, training: &Training, seen: &Observation<'_>) -> Resu
 /// so, the result is asked all the same, and decides. Requests that had failed were told to run for ever
 /// (<https://github.com/fal-ai/fal/issues/1143>).
 async fn odd_look(cx: &Context, training: &Training, what: &str) -> Result<Done, JobError> {
-    let seen = count_odd(cx, training, what).await?;
-    if seen < LOOKS {
-        return Err(JobError::snooze(odd_pause(cx, training, seen), what));
+    match next_look(cx, training, what).await? {
+        Some(pause) => Err(JobError::snooze(pause, what)),
+        None => judge(cx, training).await,
     }
-    judge(cx, training).await
 }
 
 /// What the result call says is the request's end, or a moment's trouble of FAL's: believed once it was said a few times.
 /// FAL did not say that it failed, so whatever comes later is kept.
 async fn doubted(cx: &Context, training: &Training, what: &str) -> Result<Done, JobError> {
-    let seen = count_odd(cx, training, what).await?;
-    if seen < LOOKS {
-        return Err(JobError::snooze(odd_pause(cx, training, seen), what));
+    if let Some(pause) = next_look(cx, training, what).await? {
+        return Err(JobError::snooze(pause, what));
     }
     if training.status.is_final() {
         // Its end is told already. FAL may find the request again for as long as its model can come.
@@ -290,17 +288,23 @@ async fn doubted(cx: &Context, training: &Training, what: &str) -> Result<Done, 
     let taken = saga::lost_at_fal(&mut tx, training.id, what, watch_in).await?;
     tx.commit().await?;
     if taken == Taken::Applied {
-        error!(training.id = %training.id, "Training {} failed: FAL lost its request, after {seen} looks: {what}", training.id);
+        error!(training.id = %training.id, "Training {} ended: FAL lost its request, as it said {LOOKS} times: {what}", training.id);
     }
     Ok(Done::Applied)
 }
 
-async fn count_odd(cx: &Context, training: &Training, what: &str) -> Result<i16, JobError> {
+/// Counts an answer that denies the request, or tells nothing of it. When to look again; `None`: that was often enough to be
+/// believed.
+pub(crate) async fn next_look(
+    cx: &Context,
+    training: &Training,
+    what: &str,
+) -> Result<Option<Duration>, JobError> {
     let mut tx = cx.begin().await?;
     let seen = trainings::odd_answer(&mut tx, training.id).await?;
     tx.commit().await?;
     warn!(training.id = %training.id, "Look {seen} at training {} tells nothing: {what}", training.id);
-    Ok(seen)
+    Ok((seen < LOOKS).then(|| odd_pause(cx, training, seen)))
 }
 
 /// Twice as long after each.
@@ -311,7 +315,7 @@ fn odd_pause(cx: &Context, training: &Training, seen: i16) -> Duration {
 }
 
 /// COMPLETED is also what a failed request is called; the result's status code tells (fal.md 1.5).
-async fn judge(cx: &Context, training: &Training) -> Result<Done, JobError> {
+pub(crate) async fn judge(cx: &Context, training: &Training) -> Result<Done, JobError> {
     let outcome = match account::heard(cx, cx.fal.result(&at_fal(training)?).await).await? {
         Ok(ResultOutcome::Gone) => return doubted(cx, training, "FAL does not have the result").await,
         Err(Error::Doubtful(failure)) => return doubted(cx, training, &failure.to_string()).await,

@@ -126,12 +126,21 @@ async fn no_word_of_a_submits_answer_is_too_strange_to_be_noted() {
 }
 
 #[tokio::test]
-async fn a_cancel_of_a_request_that_fal_does_not_have_ends_it() {
+async fn a_cancel_that_fal_denies_costs_nobody_a_model_that_is_there() {
     let (world, front) = finished().await;
-    front.exchange(Place::Cancel, &Recorded::read("c_404"), 1);
+    front.exchange(Place::Cancel, &Recorded::read("c_404"), ALWAYS);
     world.cancel().await;
+    for look in 1..6 {
+        let ran = world.run::<CancelTraining>().await;
+        assert_eq!(ran.state, JobState::Scheduled, "look {look}");
+        assert_eq!(world.status().await, "submitted", "look {look}");
+    }
     assert_eq!(world.run::<CancelTraining>().await.state, JobState::Done);
-    assert_eq!(world.status().await, "cancelled");
+    assert_eq!(
+        world.status().await,
+        "trained",
+        "the result was asked, and decides"
+    );
 }
 
 /// One page with the recorded items, and ours behind them.
