@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aisha::simulators::fal::{
-    faults::{Effect, Fault, Operation},
+    faults::{Effect, Fault, Operation, When},
     ledger::Event,
 };
 use jobs::{
@@ -235,6 +235,51 @@ async fn a_status_that_is_refused_does_not_keep_a_submit_from_finding_out() {
         0,
         "a submit proves more than a status"
     );
+}
+
+/// The list is asked by whoever does not know whether a submit was taken; perhaps it is the first to meet the refusal.
+#[tokio::test]
+async fn a_request_list_that_is_refused_parks_the_account_and_decides_nothing() {
+    for status in [401, 402, 403] {
+        let world = World::archived().await;
+        let lost = Fault {
+            when: Some(When::Before),
+            ..Fault::new(Operation::Submit, Effect::Close {})
+        };
+        world.fal.script(lost).unwrap();
+        let world = world.submit().await;
+        world
+            .change("update training_attempts set created_at = created_at - interval '2 hours'")
+            .await;
+        let refused = Effect::Answer {
+            status,
+            headers: Default::default(),
+            body: json!({"detail": "User is locked. Reason: Exhausted balance."}),
+        };
+        world.fal.script(Fault::new(Operation::List, refused)).unwrap();
+        assert_eq!(
+            world.run::<PollStatus>().await.state,
+            JobState::Scheduled,
+            "{status}"
+        );
+        let parked = Reader::new(world.pool().clone()).fal_parked().await.unwrap();
+        let parked = parked.expect("operators see it");
+        assert_eq!(parked.call, "request list", "{status}");
+        assert!(parked.reason.contains("Exhausted balance"), "{}", parked.reason);
+        assert_eq!(world.status().await, "submitting", "{status}");
+
+        world.run::<PollStatus>().await;
+        assert_eq!(
+            world.count("select count(*) from fal_account").await,
+            0,
+            "{status}: the list is answered again"
+        );
+        assert_eq!(
+            world.failure().await.as_deref(),
+            Some("submit_outcome_unknown"),
+            "{status}: and now it decides"
+        );
+    }
 }
 
 async fn account(world: &World, arguments: &[&str]) -> String {

@@ -127,7 +127,11 @@ async fn adopt_from_list(
         token: &attempt.token,
         archive_url: training.archive_url.as_deref(),
     };
-    let Some(request) = cx.fal.find_request(&query).await? else {
+    let found = account::heard(cx, cx.fal.find_request(&query).await).await??;
+    let mut tx = cx.begin().await?;
+    account::answered(&mut tx, Call::List).await?;
+    tx.commit().await?;
+    let Some(request) = found else {
         if training
             .saga()
             .is_undecided(attempt.created_at, now, &cx.saga.patience)
