@@ -289,10 +289,14 @@ pub(crate) async fn archived(
 }
 
 /// archived → requested: the archive was gone from where FAL would fetch it, so it is built again, and counted. Its time to
-/// be submitted goes on.
+/// be submitted goes on: it is counted from `archived_at`. Versions that knew no rebuild counted any build from `status_since`,
+/// and a worker of one, side by side with ours in a deploy, ended a training whose archive had waited for longer than that.
 pub(crate) async fn archive_lost(tx: &mut PgConnection, id: TrainingId) -> Result<(), StoreError> {
     let changed = sqlx::query!(
-        "update trainings set status = 'requested', archives_lost = archives_lost + 1 where id = $1 and status = 'archived'",
+        r#"
+        update trainings set status = 'requested', status_since = now(), archives_lost = archives_lost + 1
+         where id = $1 and status = 'archived'
+        "#,
         id.0
     )
     .execute(tx)

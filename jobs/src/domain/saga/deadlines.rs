@@ -13,7 +13,7 @@ use crate::domain::{LateModel, TrainingStatus};
 /// When the steps of one training began.
 #[derive(Debug, Clone, Copy)]
 pub struct Times {
-    /// Since when it is at this step, however often that was repeated.
+    /// Since when it is at this step, however often that was repeated; of an archive that has to be built again, since it was lost.
     pub status_since: DateTime<Utc>,
     /// When its first archive was ready. `None`: it never had one.
     pub archived_at: Option<DateTime<Utc>>,
@@ -67,11 +67,14 @@ impl Saga {
         let since = |start, patience| later(start, span(patience));
         let end_asked = times.end_asked_at.filter(|_| self.end_asked.is_some());
         match (self.status, end_asked, times.started_at) {
-            // A locked account is nobody's fault, wherever the training meets it.
-            (S::Requested, ..) if times.archived_at.is_none() && !times.is_held_by_account => {
-                Some(since(times.status_since, patience.prepare))
-            }
-            (S::Requested | S::Archived, ..) => Some(since(times.status_since, patience.submit)),
+            (S::Requested, ..) => Some(match times.archived_at {
+                // Built again: the time to be submitted began with the first archive and goes on.
+                Some(first) => since(first, patience.submit),
+                // A locked account is nobody's fault, wherever the training meets it.
+                None if times.is_held_by_account => since(times.status_since, patience.submit),
+                None => since(times.status_since, patience.prepare),
+            }),
+            (S::Archived, ..) => Some(since(times.status_since, patience.submit)),
             (S::Submitting, ..) => Some(
                 patience
                     .queue_end(times)
