@@ -21,8 +21,8 @@
 //! 4. When the answer has the header `x-fal-request-id`, which gateways do not set (FAL's own clients tell by it).
 //!
 //! Sources: FAL's documents on errors, the queue and its clients; a locked account is refused by uploads and submits
-//! while its requests can still be read (<https://github.com/fal-ai/fal/issues/1147>); requests that were told to run for
-//! ever though they had failed (<https://github.com/fal-ai/fal/issues/1143>).
+//! while its requests can still be read (<https://github.com/fal-ai/fal/issues/1147>); FAL's command line told of requests
+//! that had failed that they may still be running (<https://github.com/fal-ai/fal/pull/1143>).
 
 use std::fmt;
 
