@@ -5,7 +5,7 @@
 //! * A section is a page and a number, as `fal.md 6.3`. The page has a heading that begins with that number.
 //! * A document is a name that ends in `.md`. It exists, under that path or with directories before it.
 //! * A link of a Markdown page leads to a file of the repository, and its `#fragment` to a heading there. A path between
-//!   backticks that begins with a directory of the repository exists.
+//!   backticks that begins with a directory of the repository exists, from the root or from the page.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -260,7 +260,8 @@ fn dead_links(source: &Source, pages: &Pages) -> Vec<Violation> {
             }
         }
         for path in line.split('`').skip(1).step_by(2).filter(|text| is_path(text)) {
-            if !root().join(path).exists() {
+            let beside = root().join(directory).join(path);
+            if !root().join(path).exists() && !beside.exists() {
                 let what = format!("names `{path}`, which is not there");
                 violations.push(Violation::new(source, index + 1, what, "name where it is now"));
             }
