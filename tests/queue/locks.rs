@@ -12,7 +12,7 @@ use jobs::{
 };
 use sqlx::{PgPool, Postgres, Transaction};
 
-use super::{Gate, Running, gated, look, options, outcomes, probe, reaches};
+use super::{Gate, Running, done_at_once, gated, look, options, outcomes, probe, probe_for, reaches};
 use crate::support::Db;
 
 async fn lock(db: &Db, jobs: &[JobId]) -> Transaction<'static, Postgres> {
@@ -159,4 +159,55 @@ async fn q27_a_worker_whose_row_is_locked_stops_when_its_grace_time_is_over() {
     worker.stop().await;
     assert_eq!(look(&db.pool, job).await.job.state, JobState::Running);
     drop(lock);
+}
+
+/// Ready jobs, oldest first, of a fairness key or of none; those of `blocked` wait for a run of their own dedupe key.
+async fn in_line(pool: &PgPool, fair_key: Option<&str>, kind: &str, blocked: bool) -> Vec<JobId> {
+    sqlx::query_scalar::<_, i64>(
+        "with jobs_of as (
+             insert into jobs (kind, version, queue, payload, priority, state, run_at, fair_key, dedupe_key, dedupe_scope, lease_until, claim_id, claimed_at, worker)
+             select $2, 1, 'upkeep', '{\"says\": \"in line\", \"key\": null}', 10, state::job_state, now() - interval '1 h', $1,
+                    case when $3 then coalesce($1, 'nobody') || n end, case when $3 then 'until_started'::dedupe_scope end,
+                    case state when 'running' then now() + interval '50 s' end, case state when 'running' then gen_random_uuid() end,
+                    case state when 'running' then now() end, case state when 'running' then 'another' end
+               from generate_series(1, 300) n, unnest(case when $3 then array['running', 'ready'] else array['ready'] end) as state
+             returning id, state
+         )
+         select id from jobs_of where state = 'ready'",
+    )
+    .bind(fair_key)
+    .bind(kind)
+    .bind(blocked)
+    .fetch_all(pool)
+    .await
+    .unwrap()
+    .into_iter()
+    .map(JobId)
+    .collect()
+}
+
+/// Whatever cannot be claimed at the head of a key, or of the jobs without one, hides nothing that lies behind it.
+#[tokio::test(flavor = "multi_thread")]
+async fn q27_jobs_behind_a_row_of_locked_or_waiting_ones_are_claimed() {
+    let db = Db::new().await;
+    let mut locked = Vec::new();
+    for key in [Some("locked"), None] {
+        locked.extend(in_line(&db.pool, key, "probe", false).await);
+    }
+    // Not known, and not to be parked either.
+    locked.extend(in_line(&db.pool, Some("unknown"), "removed", false).await);
+    in_line(&db.pool, Some("waiting"), "probe", true).await;
+    let lock = lock(&db, &locked).await;
+    let behind = [
+        probe_for(&db.pool, "locked", "behind").await,
+        probe(&db.pool, "behind").await,
+        probe_for(&db.pool, "unknown", "behind").await,
+        probe_for(&db.pool, "waiting", "behind").await,
+    ];
+    let worker = Running::start(&db.pool, done_at_once(&db.pool), options(2));
+    for job in behind {
+        reaches(&db.pool, job, JobState::Done).await;
+    }
+    lock.rollback().await.unwrap();
+    worker.stop().await;
 }
