@@ -48,6 +48,7 @@ mod prune;
 mod pump;
 mod refusal;
 mod release;
+mod rest;
 mod room;
 mod settle;
 mod slots;

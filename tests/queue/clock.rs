@@ -135,6 +135,30 @@ async fn q28_a_rate_used_up_and_a_silence_asked_for_in_the_future_are_mended() {
     worker.stop().await;
 }
 
+/// A message that was taken while the clock ran ahead has ended the silence of all, a month from now: nothing beside it
+/// says so, but no silence of all is longer than a minute.
+#[tokio::test(flavor = "multi_thread")]
+async fn q28_a_silence_of_all_is_never_believed_for_more_than_a_minute() {
+    let db = Db::new().await;
+    run(
+        &db.pool,
+        "insert into queue_buckets (queue, key, quiet_until, held_at, taken_at) values
+             ('upkeep', '', now() + interval '30 days', now() - interval '1 hour', now() - interval '1 hour')",
+    )
+    .await;
+    let worker = Running::start(&db.pool, done_at_once(&db.pool), options(1));
+    eventually("no more than a minute of silence", async || {
+        let seconds: f64 =
+            sqlx::query_scalar("select extract(epoch from quiet_until - now())::float8 from queue_buckets")
+                .fetch_one(&db.pool)
+                .await
+                .unwrap();
+        (0.0..=60.0).contains(&seconds).then_some(())
+    })
+    .await;
+    worker.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn q28_a_tick_of_the_future_is_waited_for_no_longer_than_an_interval() {
     let db = Db::new().await;

@@ -1,11 +1,15 @@
 //! Q26: what a worker may not take costs its claims nothing: jobs of kinds and versions that it does not know, and keys that
 //! must wait. And who may take them, does, in their order.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
 use jobs::{
     job::{Done, Queue},
     queue::{Controls, JobState, Limits},
+    runtime::WorkerOptions,
     testing::Probes,
 };
 use serde_json::Value;
@@ -31,6 +35,18 @@ async fn first_in_line(pool: &PgPool, kind: &str, version: i16, keys: i32, count
     .bind(version)
     .bind(keys)
     .bind(count)
+    .execute(pool)
+    .await
+    .unwrap();
+}
+
+/// The first so many keys of [`first_in_line`] must wait for an hour.
+async fn silence(pool: &PgPool, keys: i32) {
+    sqlx::query(
+        "insert into queue_buckets (queue, key, quiet_until)
+         select 'upkeep', 'chat ' || n, now() + interval '1 h' from generate_series(0, $1 - 1) n",
+    )
+    .bind(keys)
     .execute(pool)
     .await
     .unwrap();
@@ -221,9 +237,7 @@ async fn q26_keys_that_must_wait_are_walked_in_bounded_steps() {
     const KEYS: i32 = 2_500;
     let db = Db::new().await;
     first_in_line(&db.pool, "probe", 1, KEYS, KEYS * 2).await;
-    let silence = "insert into queue_buckets (queue, key, quiet_until)
-        select 'upkeep', 'chat ' || n, now() + interval '1 h' from generate_series(0, $1 - 1) n";
-    sqlx::query(silence).bind(KEYS).execute(&db.pool).await.unwrap();
+    silence(&db.pool, KEYS).await;
     let mut connection = db.pool.acquire().await.unwrap();
     let step = "select * from queue_claim_step('upkeep', gen_random_uuid(), 'w', 60, '{probe}', '{1}', 5, false, null, null, null, null, 500, null, null, null)";
     let touched = buffers(&mut connection, step).await;
@@ -250,15 +264,52 @@ async fn q26_keys_that_must_wait_are_walked_in_bounded_steps() {
     worker.stop().await;
 }
 
+/// Polls find nothing new most of the time. What keys that must wait cost an idle worker is a share of its time, however
+/// many they are, and a job that nobody tells it of waits in proportion.
+#[tokio::test(flavor = "multi_thread")]
+async fn q26_who_found_only_keys_that_must_wait_rests_many_times_as_long_as_it_looked() {
+    const KEYS: i32 = 1_200;
+    let db = Db::new().await;
+    sqlx::raw_sql("do $$ begin execute format('alter database %I set track_functions = pl', current_database()); end $$")
+        .execute(&db.pool)
+        .await
+        .unwrap();
+    first_in_line(&db.pool, "probe", 1, KEYS, KEYS).await;
+    silence(&db.pool, KEYS).await;
+    let polls = WorkerOptions {
+        wake: false,
+        poll: Duration::from_millis(10),
+        ..options(2)
+    };
+    let began = Instant::now();
+    let worker = Running::start(&db.pool, done_at_once(&db.pool), polls);
+    for n in 0..2 {
+        let job = probe_for(&db.pool, "zoe", &format!("{n}, of which nobody is told")).await;
+        reaches(&db.pool, job, JobState::Done).await;
+    }
+    let all = began.elapsed();
+    worker.stop().await;
+    let looked = eventually("the server's count", async || {
+        let looked: Option<(i64, f64)> = sqlx::query_as(
+            "select calls, total_time from pg_stat_user_functions where funcname = 'queue_claim_step'",
+        )
+        .fetch_optional(&db.pool)
+        .await
+        .unwrap();
+        looked.filter(|(calls, _)| *calls >= 6)
+    })
+    .await;
+    let share = looked.1 / 1000.0 / all.as_secs_f64();
+    assert!(share < 0.4, "{share:.2} of {all:?}, in {} calls", looked.0);
+}
+
 /// A walk whose last key takes its last step ends all the same: it went round and round, under the queue's lock.
 #[tokio::test]
 async fn q26_a_walk_past_keys_that_must_wait_ends_whatever_their_number() {
     for keys in [499, 500, 501, 1000] {
         let db = Db::new().await;
         first_in_line(&db.pool, "probe", 1, keys, keys).await;
-        let silence = "insert into queue_buckets (queue, key, quiet_until)
-            select 'upkeep', 'chat ' || n, now() + interval '1 h' from generate_series(0, $1 - 1) n";
-        sqlx::query(silence).bind(keys).execute(&db.pool).await.unwrap();
+        silence(&db.pool, keys).await;
         for last_turn in ["", "chat 7", "zoe"] {
             sqlx::query("update queue_controls set last_turn = $1 where queue = 'upkeep'")
                 .bind(last_turn)

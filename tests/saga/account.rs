@@ -328,3 +328,22 @@ async fn operators_are_told_where_and_since_when_our_account_is_refused() {
     );
     assert!(taken.trim().ends_with("s ago"), "{taken}");
 }
+
+/// Refused while the database's clock ran a month ahead.
+#[tokio::test]
+async fn q28_a_probe_that_is_due_in_a_month_is_due_now() {
+    let a_month_on = "update fal_account set probe_at = probe_at + interval '30 days', upload_probe_at = upload_probe_at + interval '30 days'";
+    let world = World::archived().await;
+    world.fal.script(locked()).unwrap();
+    assert_eq!(world.run::<SubmitTraining>().await.state, JobState::Scheduled);
+    world.change(a_month_on).await;
+    world.run::<SubmitTraining>().await;
+    assert_eq!(world.status().await, "submitted");
+
+    let world = World::requested().await;
+    lock(&world, Some("Exhausted balance")).await;
+    assert_eq!(world.run::<BuildArchive>().await.state, JobState::Scheduled);
+    world.change(a_month_on).await;
+    lock(&world, None).await;
+    assert_eq!(world.run::<BuildArchive>().await.state, JobState::Done);
+}

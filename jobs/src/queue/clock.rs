@@ -7,7 +7,8 @@
 //!
 //! # Must stay true
 //! * What a jump leaves behind is believed for no longer than an interval of its own kind — `q28_a_delay_counted_from_the_future_is_counted_from_now`,
-//!   `q28_a_lease_that_ends_in_a_month_is_one_of_two_leases`, `q28_a_rate_used_up_and_a_silence_asked_for_in_the_future_are_mended`
+//!   `q28_a_lease_that_ends_in_a_month_is_one_of_two_leases`, `q28_a_rate_used_up_and_a_silence_asked_for_in_the_future_are_mended`,
+//!   `q28_a_silence_of_all_is_never_believed_for_more_than_a_minute`
 //! * Just after a jump ahead every lease looks like a dead worker's; none is touched before its worker had time to renew it.
 //!
 //! # If the process dies here
@@ -19,7 +20,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgPool;
 use tracing::warn;
 
-use super::boot_clock::Moment;
+use super::{boot_clock::Moment, governed::PROBE_AFTER};
 use crate::database::{self, single};
 
 /// A clock is disciplined by less than this.
@@ -82,9 +83,13 @@ async fn mend(pool: &PgPool, lease: Duration) -> Result<(), sqlx::Error> {
     let leases = sqlx::query_file!("src/queue/sql/mend_leases.sql", lease.as_secs_f64())
         .execute(&mut *db)
         .await?;
-    let buckets = sqlx::query_file!("src/queue/sql/mend_buckets.sql", tolerance)
-        .execute(&mut *db)
-        .await?;
+    let buckets = sqlx::query_file!(
+        "src/queue/sql/mend_buckets.sql",
+        tolerance,
+        PROBE_AFTER.as_secs_f64()
+    )
+    .execute(&mut *db)
+    .await?;
     db.commit().await?;
     for (count, what) in [
         (delays.rows_affected(), "delays of jobs"),

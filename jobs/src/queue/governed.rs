@@ -2,7 +2,7 @@
 //!
 //! The fast claim (`exchange.rs`) looks whether its queue is governed, claims nothing if so, and says it; then this
 //! claim follows, under the same token. What it does stands at `queue_claim_step()` in
-//! `migrations/*_bound_governed_claims.sql`: one call, serialised per queue by the row lock of `queue_controls`. A call
+//! `migrations/*_bound_governed_claims.sql`, `queue_take()` in `*_walk_past_locked_jobs.sql`: one call, serialised per queue by the row lock of `queue_controls`. A call
 //! walks past a bounded number of keys that must wait; the next one goes on from there, until the walk came round.
 //!
 //! # Must stay true
@@ -10,7 +10,8 @@
 //! * a pause holds from the next claim statement on         — `q14_a_pause_stops_claims_on_all_workers_and_what_runs_goes_on`
 //! * keys take turns; one that must wait delays no other    — `q14_a_key_out_of_its_rate_delays_no_other`
 //! * and is skipped whatever waits in it                    — `q14_a_key_at_its_limit_is_skipped_without_walking_its_jobs`
-//! * ten thousand such keys cost a claim no more than five hundred — `q26_keys_that_must_wait_are_walked_in_bounded_steps`
+//! * ten thousand such keys cost a claim no more than five hundred — `q26_keys_that_must_wait_are_walked_in_bounded_steps`;
+//!   and who has walked past all of them for nothing rests (`rest.rs`)
 //! * waiting for a limit, a rate or a turn costs no attempt: such a job is not claimed
 //! * who was refused looks again when a place is free: the worker whose job ended claims again, and wakes the others
 //!   if it leaves a place; who waits for a rate knows how long
@@ -30,6 +31,7 @@ use super::{
     claim::Grant,
     controls::wake,
     exchange::{Exchange, Exchanged, Wanted, seconds},
+    rest::Rest,
 };
 use crate::{
     database::{self, single},
@@ -68,6 +70,7 @@ pub(super) struct Governor {
     allowed_at: Option<Instant>,
     /// Where the walk is that the last claim did not finish.
     walk: Option<Walk>,
+    rest: Rest,
 }
 
 /// How far a walk from key to key has come.
@@ -85,7 +88,7 @@ struct Walk {
 const STEPS: i32 = 500;
 
 impl Governor {
-    pub(super) const fn new(queue: Queue, rates: Rates) -> Self {
+    pub(super) fn new(queue: Queue, rates: Rates) -> Self {
         Self {
             queue,
             rates,
@@ -93,26 +96,57 @@ impl Governor {
             freed: false,
             allowed_at: None,
             walk: None,
+            rest: Rest::default(),
         }
     }
 
     /// The last claim did not see all keys: the next one is to come at once.
-    pub(super) const fn is_walking(&self) -> bool {
-        self.walk.is_some()
+    pub(super) fn is_walking(&self) -> bool {
+        self.walk.is_some() && !self.rests()
+    }
+
+    /// It is time to look, or (`told`) there is something new. Says whether to look now; [`Governor::patience`] has when.
+    pub(super) fn hear(&mut self, told: bool) -> bool {
+        if told {
+            self.rest.tell();
+            self.go_round();
+        }
+        !self.rests()
     }
 
     /// There may be something new at a key that the walk has passed: it goes once round from where it is.
-    pub(super) fn hear(&mut self) {
+    fn go_round(&mut self) {
         if let Some(walk) = &mut self.walk {
             walk.mark.clone_from(&walk.at);
             walk.wrapped = false;
         }
     }
 
+    /// When there is a reason to look, other than a poll.
+    fn reason_at(&self) -> Option<Instant> {
+        let news_at = self.rest.news_at();
+        let reason = news_at.filter(|_| self.rest.is_told()).or(self.allowed_at)?;
+        Some(news_at.map_or(reason, |at| reason.max(at)))
+    }
+
+    /// All keys were looked at for nothing, a moment ago.
+    pub(super) fn rests(&self) -> bool {
+        let Some(polls_at) = self.rest.polls_at() else {
+            return false;
+        };
+        let end = self.reason_at().map_or(polls_at, |at| at.min(polls_at));
+        Instant::now() < end
+    }
+
+    /// A job of ours has ended, and the next statement acks it: it may have kept others of its key waiting.
+    pub(super) const fn ended_with_ack(&mut self) {
+        self.rest.tell();
+    }
+
     /// A job of ours has ended without an ack of the pump's. Says whether that makes another look worth it.
-    pub(super) const fn ended(&mut self) -> bool {
+    pub(super) fn ended(&mut self) -> bool {
         self.freed |= self.active;
-        self.active
+        self.active && self.hear(true)
     }
 
     /// Others may wait for a place that we have to tell of.
@@ -122,7 +156,7 @@ impl Governor {
 
     /// How long to wait for a wake-up: at most `poll`, and not beyond the moment at which a rate allows a start.
     pub(super) fn patience(&self, poll: Duration) -> Duration {
-        self.allowed_at.map_or(poll, |at| {
+        self.reason_at().map_or(poll, |at| {
             poll.min(at.saturating_duration_since(Instant::now()) + Duration::from_millis(1))
         })
     }
@@ -131,6 +165,7 @@ impl Governor {
     pub(super) fn rules(&mut self, places: usize) -> Rules {
         let freed = self.freed;
         self.freed = false;
+        self.rest.set_out();
         Rules {
             rates: self.rates,
             places,
@@ -158,7 +193,19 @@ impl Governor {
             .flatten()
             .min();
         let paused = governed.as_ref().is_some_and(|governed| governed.paused);
+        match &governed {
+            Some(governed) if governed.claimed == 0 && !paused => {
+                self.rest.step(governed.took, governed.continues);
+                if governed.walk.is_none() {
+                    self.rest.begin();
+                }
+            }
+            _ => self.rest.is_over(),
+        }
         self.walk = governed.and_then(|governed| governed.walk);
+        if self.rest.is_told() {
+            self.go_round();
+        }
         if was_active || self.active {
             metrics::gauge!("aisha_queue_paused", "queue" => self.queue.as_str())
                 .set(f64::from(u8::from(paused)));
@@ -182,6 +229,9 @@ pub(super) struct Rules {
 #[derive(Debug)]
 pub(super) struct Governed {
     paused: bool,
+    claimed: i32,
+    /// By the claim, which other claims of the queue may have held up.
+    took: Duration,
     /// When a rate allows more than was claimed.
     next_in: Option<Duration>,
     /// It went on with the walk of the claim before it.
@@ -254,6 +304,8 @@ impl Rules {
         .await?;
         exchanged.governed = Some(Governed {
             paused: answer.paused,
+            claimed: answer.claimed,
+            took: sent.elapsed(),
             next_in: answer.next_in.map(seconds),
             continues: self.walk.is_some(),
             walk: answer.walk_at.map(|at| Walk {
@@ -316,7 +368,7 @@ const EVERYBODY: i64 = 3;
 /// See [`EVERYBODY`].
 const SOON: Duration = Duration::from_secs(5);
 /// Longest silence of a whole queue before it is probed: a wait that the other side names for one chat can be hours.
-const PROBE_AFTER: Duration = Duration::from_mins(1);
+pub(super) const PROBE_AFTER: Duration = Duration::from_mins(1);
 
 /// The other side asked for silence (429): for so long no job of `key` starts in `queue`, on any worker; without a key,
 /// no job at all. Jobs of other keys go on, unless several keys were told so within seconds: then it was meant for all,

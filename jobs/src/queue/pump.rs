@@ -192,6 +192,7 @@ impl Pump {
             if returned.ack {
                 self.coalesced |= returned.coalesces;
                 self.acks.push(returned.claim);
+                self.governor.ended_with_ack();
             } else {
                 self.engine.held.remove([&returned.claim]);
                 self.held -= 1;
@@ -295,9 +296,9 @@ impl Pump {
             () = sleep_until(resume), if self.not_before.is_some() => {}
             () = self.stop.token.cancelled(), if !self.stop.seen => {}
             () = self.slots.returned.notified() => {}
-            () = signals.look.notified() => self.hear(),
+            () = signals.look.notified() => self.hear(true),
             () = sleep(patience) => {
-                self.hear();
+                self.hear(false);
                 if free == 0 {
                     self.sleeper.is_busy().await;
                 }
@@ -305,11 +306,10 @@ impl Pump {
         }
     }
 
-    /// There may be something new.
-    fn hear(&mut self) {
-        self.look = true;
+    /// There may be something new; `told`: somebody says so.
+    fn hear(&mut self, told: bool) {
         self.heard += 1;
-        self.governor.hear();
+        self.look |= self.governor.hear(told);
     }
 
     async fn accept(&mut self, trip: Trip) {
@@ -349,7 +349,7 @@ impl Pump {
                 self.governor.unheard(&order.rules);
                 self.acks.extend(order.acks);
                 self.coalesced |= order.coalesced;
-                self.hear();
+                self.hear(true);
                 self.not_before = Some(Instant::now() + self.backoff.next());
             }
         }
@@ -366,9 +366,6 @@ impl Pump {
             );
         }
         self.governor.learn(exchanged.governed);
-        if self.heard != order.heard {
-            self.governor.hear();
-        }
         self.engine.held.remove(&order.acks);
         self.held -= order.acks.len();
         let (wanted, claimed) = (order.wanted, exchanged.claimed.len());
@@ -386,7 +383,7 @@ impl Pump {
             || self.governor.is_walking()
         {
             self.look = true;
-        } else if self.heard == order.heard {
+        } else if self.heard == order.heard || self.governor.rests() {
             self.look = false;
         }
         self.held += claimed;

@@ -31,7 +31,8 @@ pub(crate) enum Admission {
     Parked(Duration),
 }
 
-/// Asks. Of several that are due to probe at once, one may, and the others wait for another `probe_every`.
+/// Asks. Of several that are due to probe at once, one may, and the others wait for another `probe_every`. A probe that is
+/// further off than that was put off by a database clock that ran ahead: it is due.
 pub(crate) async fn admit(
     tx: &mut PgConnection,
     door: Door,
@@ -45,6 +46,7 @@ pub(crate) async fn admit(
                upload_probe_at = case when $2 then now() + make_interval(secs => $1) else upload_probe_at end,
                probes = probes + 1
          where case when $2 then upload_probe_at else probe_at end <= now()
+            or case when $2 then upload_probe_at else probe_at end > now() + make_interval(secs => $1) + interval '1 min'
         "#,
         probe_every.as_secs_f64(),
         is_upload,

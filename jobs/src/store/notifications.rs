@@ -216,7 +216,7 @@ pub(crate) struct Due {
     pub telegram_id: i64,
     pub language: String,
     pub unreachable: bool,
-    /// Telegram asked for silence in this chat for so many more seconds.
+    /// Telegram asked for silence in this chat for so many more seconds. `None`: it did not, or nothing says when.
     pub quiet_seconds: Option<f64>,
     pub kind: String,
     pub seq: i64,
@@ -234,7 +234,10 @@ pub(crate) async fn due(tx: &mut PgConnection, id: NotificationId) -> Result<Opt
         r#"
         select n.id as "id: NotificationId", n.user_id as "user_id: UserId", u.telegram_id, u.language,
                u.unreachable_at is not null as "unreachable!",
-               extract(epoch from u.quiet_until - now())::float8 as quiet_seconds,
+               -- Not if it was asked for by a clock that ran ahead: no wait of Telegram's is longer than a week.
+               case when coalesce(u.quiet_asked_at, now()) <= now() + interval '1 min'
+                     and u.quiet_until <= coalesce(u.quiet_asked_at, now()) + interval '7 days 1 min'
+                    then extract(epoch from u.quiet_until - now())::float8 end as quiet_seconds,
                n.kind, n.seq, n.message, n.revision, n.delivered_revision, n.message_id
           from notifications n
           join users u on u.id = n.user_id

@@ -85,10 +85,17 @@ pub(crate) async fn left(tx: &mut PgConnection, telegram_id: i64) -> Result<Opti
     .await
 }
 
-/// Telegram asked for silence in this user's chat.
+/// Telegram asked for silence in this user's chat. A longer one stays, unless it was asked for at a moment that has not come
+/// yet: the database's clock ran ahead then.
 pub(crate) async fn keep_quiet(tx: &mut PgConnection, id: UserId, seconds: f64) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update users set quiet_until = greatest(quiet_until, now() + make_interval(secs => $2)) where id = $1",
+        r#"
+        update users
+           set quiet_until = greatest(case when quiet_asked_at <= now() + interval '1 min' then quiet_until end,
+                                      now() + make_interval(secs => $2)),
+               quiet_asked_at = now()
+         where id = $1
+        "#,
         id.0,
         seconds
     )
