@@ -206,6 +206,11 @@ pub(crate) async fn within<T, E: From<sqlx::Error>>(
 
 /// A pool that hands out no idle connection which does not answer, or which nobody can write on: it is closed, and another
 /// one opened, which is asked when it comes out again. Asked on each way out of the pool, in place of sqlx's ping and at its price, one round trip.
+///
+/// A new connection is handed out unasked: its first statement finds out, as it would at a server that is away, and the
+/// connection does not come out a second time. `after_connect` could refuse it; but sqlx then opens one after the other
+/// until `acquire_timeout`, with a line in the log for each, and answers that it timed out. `/readyz` and a role at its start
+/// could no longer say that the server is a standby, and a verb that only looks could not look at one.
 pub(crate) fn checked(options: PgPoolOptions) -> PgPoolOptions {
     options
         .test_before_acquire(false)
