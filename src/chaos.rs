@@ -37,15 +37,13 @@ use std::{fmt::Write as _, io::Write as _, ops::RangeInclusive, path::PathBuf, t
 use anyhow::{Context as _, anyhow};
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::{Args, Subcommand};
-use jobs::chaos::{Arms, Sabotage};
+use jobs::chaos::Arms;
 
 use crate::{exit::Failure, lifecycle::Stop, settings::Given};
 use schedule::Profile;
 
 /// The failpoint order of this process: a path.
 const CONTROL: &str = "AISHA_CHAOS_CONTROL";
-/// A [`Sabotage`] by name.
-const SABOTAGE: &str = "AISHA_CHAOS_SABOTAGE";
 /// Seconds that this process's clock is ahead.
 const CLOCK_OFFSET: &str = "AISHA_CHAOS_CLOCK_OFFSET";
 
@@ -57,9 +55,6 @@ pub enum Verb {
     /// Print the schedule of faults of a seed and do nothing
     #[command(after_long_help = "Examples:\n  aisha chaos plan --seed 42 --profile nightly")]
     Plan(PlanArgs),
-    /// Print the names of the sabotage switches
-    #[command(after_long_help = "Examples:\n  aisha chaos switches")]
-    Switches,
 }
 
 /// What a schedule depends on.
@@ -84,17 +79,10 @@ web, bot and workers as processes. Uses none of the environment's other database
 
 Examples:
   aisha chaos run --seed 42 --duration 60s
-  aisha chaos run --seed 1..=20 --duration 90s --profile nightly --write docs/chaos-report.md
-  aisha chaos run --seed 1 --sabotage no_fencing       # must turn red")]
+  aisha chaos run --seed 1..=20 --duration 90s --profile nightly --write docs/chaos-report.md")]
 pub struct RunArgs {
     #[command(flatten)]
     plan: PlanArgs,
-    /// Take one protection away in all roles; the run must then fail
-    #[arg(long, value_parser = sabotage)]
-    sabotage: Option<Sabotage>,
-    /// Keep logs and ledgers of a sabotaged run as well
-    #[arg(long)]
-    keep: bool,
     /// One JSON object at the end instead of text
     #[arg(long)]
     json: bool,
@@ -115,12 +103,6 @@ pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
         Verb::Plan(args) => {
             for seed in args.seed.clone() {
                 say(&schedule::Schedule::of(seed, args.duration, args.profile).to_string());
-            }
-            Ok(())
-        }
-        Verb::Switches => {
-            for switch in Sabotage::ALL {
-                say(switch.name());
             }
             Ok(())
         }
@@ -179,9 +161,6 @@ impl RunArgs {
         if self.arrivals != workload::ARRIVALS_PER_MINUTE {
             let _ = write!(command, " --arrivals {}", self.arrivals);
         }
-        if let Some(sabotage) = self.sabotage {
-            let _ = write!(command, " --sabotage {}", sabotage.name());
-        }
         command
     }
 }
@@ -193,10 +172,6 @@ pub fn arm_process(given: &Given) -> anyhow::Result<()> {
     let offset = offset.with_context(|| format!("{CLOCK_OFFSET} must be a number of seconds"))?;
     jobs::chaos::arm(Arms {
         control: value(CONTROL).map(PathBuf::from),
-        sabotage: value(SABOTAGE)
-            .map(|name| sabotage(name))
-            .transpose()
-            .map_err(|why| anyhow!("{SABOTAGE}: {why}"))?,
         clock_offset: TimeDelta::seconds(offset.unwrap_or(0)),
     });
     Ok(())
@@ -220,11 +195,6 @@ fn seconds(text: &str) -> Result<Duration, String> {
         Ok(seconds @ 10..=3600) => Ok(Duration::from_secs(seconds)),
         _ => Err("give 10s to 3600s".to_owned()),
     }
-}
-
-fn sabotage(name: &str) -> Result<Sabotage, String> {
-    let all = || Sabotage::ALL.map(Sabotage::name).join(", ");
-    Sabotage::named(name).ok_or_else(|| format!("no such switch; there are {}", all()))
 }
 
 /// The machine's clock, which Postgres and the simulators share.

@@ -1,4 +1,4 @@
-//! Where a fault-injection build can be struck from outside: failpoints, sabotage switches and a skewed clock.
+//! Where a fault-injection build can be struck from outside: failpoints and a skewed clock.
 //!
 //! In a build without the feature `chaos`, which every shipped one is, all of this is empty functions that the
 //! compiler removes: no name, no variable and no file is ever looked at. `aisha chaos run` (`src/chaos/` of the root
@@ -6,10 +6,8 @@
 //!
 //! A *failpoint* stands between a call to the world and the commit that remembers it. The harness puts
 //! an order for one into a directory of the process; the first run that comes by takes it (renames the file, so that it
-//! is taken once) and kills or stops its own process there. A *sabotage* switch takes one protection away, to prove that the
-//! suite notices.
-
-use std::time::Duration;
+//! is taken once) and kills or stops its own process there. The *skewed clock* is this process's alone: jobs and the verifier
+//! of deliveries see it.
 
 /// A moment at which a process can be made to die or to stand still.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,48 +42,12 @@ pub enum Point {
     TurnBeforeCommit,
 }
 
-/// A protection that can be taken away, to see the suite turn red.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sabotage {
-    /// Jobs are enqueued without their dedupe keys.
-    NoDedupe,
-    /// A lost claim may still commit.
-    NoFencing,
-    /// A delivery is acknowledged first and stored afterwards.
-    AckBeforeStore,
-    /// A submit whose answer was lost is posted again.
-    BlindResubmit,
-    /// Nobody looks for what webhooks did not bring.
-    NoReconciler,
-    /// Leases end by the worker's clock instead of the database's.
-    ClientTimeLeases,
-    /// Every delivery passes for signed.
-    NoSignatureCheck,
-    /// A message goes out before it is committed that it does.
-    NotifyBeforeCommit,
-    /// Nobody takes over the jobs of a dead worker.
-    NoRescue,
-    /// An avatar is completed without a copy of its model.
-    UnverifiedModel,
-}
-
-/// A lease as statements take it, in seconds that the database adds to its own clock.
-pub(crate) fn lease_seconds(lease: Duration) -> f64 {
-    let by_our_clock = sabotaged(Sabotage::ClientTimeLeases);
-    lease.as_secs_f64()
-        + if by_our_clock {
-            clock_offset().as_seconds_f64()
-        } else {
-            0.0
-        }
-}
-
 #[cfg(feature = "chaos")]
 mod armed;
 #[cfg(feature = "chaos")]
 pub use armed::{Arms, arm};
 #[cfg(feature = "chaos")]
-pub(crate) use armed::{clock_offset, reach, sabotaged};
+pub(crate) use armed::{clock_offset, reach};
 
 #[cfg(not(feature = "chaos"))]
 #[inline]
@@ -95,10 +57,4 @@ pub(crate) const fn reach(_: Point) {}
 #[inline]
 pub(crate) const fn clock_offset() -> chrono::TimeDelta {
     chrono::TimeDelta::zero()
-}
-
-#[cfg(not(feature = "chaos"))]
-#[inline]
-pub(crate) const fn sabotaged(_: Sabotage) -> bool {
-    false
 }

@@ -40,7 +40,7 @@ pub(super) async fn one_seed(seed: u64, args: &RunArgs, given: &Given) -> anyhow
         .prefix("aisha-chaos-")
         .tempdir()
         .context("no temporary directory")?;
-    let site = Arc::new(Site::start(&aisha, home.path(), given, args.sabotage).await?);
+    let site = Arc::new(Site::start(&aisha, home.path(), given).await?);
     let fleet = Fleet::start(&aisha, home.path(), site.environment.clone(), site.web).await?;
     let began = Instant::now();
     let played = play(&schedule, args, &site, &fleet).await;
@@ -51,7 +51,7 @@ pub(super) async fn one_seed(seed: u64, args: &RunArgs, given: &Given) -> anyhow
         Err(error) => Err(error),
     };
     let red = report.as_ref().map_or(true, |report| !report.holds());
-    if red && (args.sabotage.is_none() || args.keep) {
+    if red {
         let telegram = site.telegram.control().ledger(&LedgerFilter::default());
         let ledgers = serde_json::json!({ "fal": site.fal.ledger(), "telegram": telegram });
         let kept = home.keep();

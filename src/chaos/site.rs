@@ -8,16 +8,12 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use jobs::chaos::Sabotage;
 use jobs::objects::{ObjectStore, ObjectStoreSettings, ObjectStoreTimeouts};
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::Instant;
 
-use super::{
-    SABOTAGE,
-    proxy::{Proxy, Target},
-};
+use super::proxy::{Proxy, Target};
 use crate::{
     dev::{
         postgres::{Options, PrivateCluster, USER},
@@ -95,12 +91,7 @@ pub(super) struct Site {
 }
 
 impl Site {
-    pub(super) async fn start(
-        aisha: &Path,
-        home: &Path,
-        given: &Given,
-        sabotage: Option<Sabotage>,
-    ) -> anyhow::Result<Self> {
+    pub(super) async fn start(aisha: &Path, home: &Path, given: &Given) -> anyhow::Result<Self> {
         let options = Options::durable(aisha);
         let started = tokio::task::spawn_blocking(move || PrivateCluster::start(options)).await;
         let cluster = started.context("starting Postgres was cut off")??;
@@ -133,10 +124,6 @@ impl Site {
                 ("FAL_WEBHOOK_URL", format!("http://{web}")),
                 ("TELEGRAM_BOT_TOKEN", "4242:simulated-token-of-nobody".to_owned()),
                 ("TELEGRAM_API_URL", telegram.url()),
-                (
-                    SABOTAGE,
-                    sabotage.map(Sabotage::name).unwrap_or_default().to_owned(),
-                ),
             ]
             .map(|(name, value)| (name.to_owned(), value)),
         );

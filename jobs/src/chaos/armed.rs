@@ -1,11 +1,11 @@
-//! The other half of [`super`]: what a fault-injection build does at its failpoints and switches.
+//! The other half of [`super`]: what a fault-injection build does at its failpoints, and to its clock.
 
 use std::{fs, path::PathBuf, sync::OnceLock};
 
 use chrono::TimeDelta;
 use rustix::process::{Signal, getpid, kill_process};
 
-use super::{Point, Sabotage};
+use super::Point;
 
 /// What a process was told at its start.
 #[derive(Debug, Clone, Default)]
@@ -13,8 +13,6 @@ pub struct Arms {
     /// A directory in which the harness puts orders while the process runs: a file named like a failpoint, with
     /// `kill` or `stop` in it. Taken by renaming it to `<failpoint>.struck`.
     pub control: Option<PathBuf>,
-    /// The protection that is off in this process.
-    pub sabotage: Option<Sabotage>,
     /// Added to the wall clock that jobs and the verifier see.
     pub clock_offset: TimeDelta,
 }
@@ -28,10 +26,6 @@ pub fn arm(arms: Arms) {
 
 pub(crate) fn clock_offset() -> TimeDelta {
     ARMS.get().map_or_else(TimeDelta::zero, |arms| arms.clock_offset)
-}
-
-pub(crate) fn sabotaged(switch: Sabotage) -> bool {
-    ARMS.get().is_some_and(|arms| arms.sabotage == Some(switch))
 }
 
 /// Dies or stands still here, if the control directory holds an order for this point.
@@ -98,42 +92,5 @@ impl Point {
             Self::UpdatesStored | Self::TurnBeforeCommit => "bot",
             _ => "worker",
         }
-    }
-}
-
-impl Sabotage {
-    /// All there are.
-    pub const ALL: [Self; 10] = [
-        Self::NoDedupe,
-        Self::NoFencing,
-        Self::AckBeforeStore,
-        Self::BlindResubmit,
-        Self::NoReconciler,
-        Self::ClientTimeLeases,
-        Self::NoSignatureCheck,
-        Self::NotifyBeforeCommit,
-        Self::NoRescue,
-        Self::UnverifiedModel,
-    ];
-
-    /// The word on the command line.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::NoDedupe => "no_dedupe",
-            Self::NoFencing => "no_fencing",
-            Self::AckBeforeStore => "ack_before_store",
-            Self::BlindResubmit => "blind_resubmit",
-            Self::NoReconciler => "no_reconciler",
-            Self::ClientTimeLeases => "client_time_leases",
-            Self::NoSignatureCheck => "no_signature_check",
-            Self::NotifyBeforeCommit => "notify_before_commit",
-            Self::NoRescue => "no_rescue",
-            Self::UnverifiedModel => "unverified_model",
-        }
-    }
-
-    /// The switch of this name.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|switch| switch.name() == name)
     }
 }

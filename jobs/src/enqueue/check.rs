@@ -7,7 +7,6 @@ use serde_json::value::RawValue;
 
 use super::{Options, When};
 use crate::{
-    chaos::{Sabotage, sabotaged},
     job::{DedupeKey, Job, JobError},
     storable::{self, MAX_DELAY, Unstorable},
 };
@@ -121,7 +120,6 @@ pub(super) fn payload<J: Job>(job: &J) -> Result<Box<RawValue>, EnqueueError> {
 /// The job's dedupe key, if it has one.
 pub(super) fn key<J: Job>(job: &J) -> Result<Option<DedupeKey>, EnqueueError> {
     match job.dedupe_key() {
-        _ if sabotaged(Sabotage::NoDedupe) => Ok(None),
         Some(key) if key.key.is_empty() => Err(EnqueueError::EmptyKey { kind: J::NAME }),
         Some(key) if key.key.len() > MAX_KEY_BYTES => Err(EnqueueError::KeyTooLong {
             kind: J::NAME,

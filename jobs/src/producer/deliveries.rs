@@ -6,7 +6,7 @@ use tracing::info;
 
 use super::{Producer, ProducerError};
 use crate::{
-    chaos::{Point, Sabotage, reach, sabotaged},
+    chaos::{Point, reach},
     clients::fal::VerifiedDelivery,
     database,
     domain::TrainingType,
@@ -69,19 +69,6 @@ pub struct Replayed {
 impl Producer {
     /// Stores a delivery with the job that applies it. Once this returns, both are committed, now or before.
     pub async fn accept_fal_delivery(
-        &self,
-        delivery: VerifiedDelivery,
-        query: DeliveryQuery,
-    ) -> Result<Accepted, ProducerError> {
-        if sabotaged(Sabotage::AckBeforeStore) {
-            let later = self.clone();
-            tokio::spawn(async move { later.store_fal_delivery(delivery, query).await });
-            return Ok(Accepted { was_known: false });
-        }
-        self.store_fal_delivery(delivery, query).await
-    }
-
-    async fn store_fal_delivery(
         &self,
         delivery: VerifiedDelivery,
         query: DeliveryQuery,

@@ -18,7 +18,6 @@ use std::{
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
 use super::{ClaimId, JobId, boot_clock::Moment};
-use crate::chaos::{Sabotage, sabotaged};
 
 /// The right to run one job for as long as its lease is kept alive. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -127,7 +126,7 @@ impl Claim {
 
     /// Whether [`Claim::lease_remaining`] is more than nothing.
     pub fn holds_lease(&self) -> bool {
-        sabotaged(Sabotage::NoFencing) || !self.lease_remaining().is_zero()
+        !self.lease_remaining().is_zero()
     }
 
     /// Time since the job was first enqueued.
@@ -144,9 +143,6 @@ impl Claim {
 
     /// Ends the run. `false`: it was interrupted before, for a reason that stays.
     pub(crate) fn interrupt(&self, why: Interruption) -> bool {
-        if why == Interruption::Lost && sabotaged(Sabotage::NoFencing) {
-            return false;
-        }
         let first = self.0.ended.set(why).is_ok();
         self.0.stop.cancel();
         first

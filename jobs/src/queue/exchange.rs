@@ -9,7 +9,6 @@ use uuid::Uuid;
 
 use super::{Claim, ClaimId, JobId, boot_clock::Moment, claim::Grant, governed::Governed};
 use crate::{
-    chaos::lease_seconds,
     job::{DedupeScope, Queue},
     trace::TraceContext,
 };
@@ -174,7 +173,7 @@ impl Exchange<'_> {
             &claims,
             self.claim.0,
             self.worker,
-            lease_seconds(self.lease),
+            self.lease.as_secs_f64(),
             self.queue.as_str(),
             &self.known.names,
             &self.known.versions,
@@ -191,7 +190,7 @@ impl Exchange<'_> {
             "src/queue/sql/claim_suspect.sql",
             self.claim.0,
             self.worker,
-            lease_seconds(self.lease),
+            self.lease.as_secs_f64(),
             self.queue.as_str(),
             &self.known.names,
             &self.known.versions,

@@ -6,10 +6,7 @@
 use sqlx::PgConnection;
 
 use super::Claim;
-use crate::{
-    chaos::{Sabotage, sabotaged},
-    job::JobError,
-};
+use crate::job::JobError;
 
 /// Why a transaction may not go on.
 #[derive(Debug, thiserror::Error)]
@@ -36,9 +33,6 @@ impl From<FenceError> for JobError {
 /// The weakest row lock on purpose: the heartbeat's update must pass it, or a long transaction would starve its own
 /// lease. Rescue and release ask for the strongest and skip what they cannot lock.
 pub(crate) async fn fence(tx: &mut PgConnection, claim: &Claim) -> Result<(), FenceError> {
-    if sabotaged(Sabotage::NoFencing) {
-        return Ok(());
-    }
     let held = sqlx::query_scalar!(
         "select id from jobs where id = $1 and claim_id = $2 and state = 'running' for key share",
         claim.job().0,
@@ -53,11 +47,6 @@ pub(crate) async fn fence(tx: &mut PgConnection, claim: &Claim) -> Result<(), Fe
 ///
 /// To be called last: the heartbeat cannot renew a lease whose row is being changed.
 pub(crate) async fn complete_in(tx: &mut PgConnection, claim: &Claim) -> Result<(), FenceError> {
-    if sabotaged(Sabotage::NoFencing) {
-        let unfenced = "update jobs set state = 'done', finished_at = now(), lease_until = null, cancel_requested = false where id = $1";
-        sqlx::query(unfenced).bind(claim.job().0).execute(tx).await?;
-        return Ok(());
-    }
     let done = sqlx::query_file_scalar!("src/queue/sql/complete.sql", claim.job().0, claim.id().0)
         .fetch_one(tx)
         .await?;

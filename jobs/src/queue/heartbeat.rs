@@ -26,7 +26,7 @@ use super::{
     boot_clock::Moment,
     link::{Link, timed_out},
 };
-use crate::{chaos::lease_seconds, database::words_of, job::Queue};
+use crate::{database::words_of, job::Queue};
 
 /// The running thread. Dropped with a worker that is dropped, it ends, and takes the runs that it kept alive with it.
 pub(crate) struct Heartbeat {
@@ -122,7 +122,7 @@ async fn renew(engine: &Engine, link: &mut Link, held: &[Claim]) -> Result<(), s
     let lease = engine.timing.lease;
     let db = link.get().await?;
     let sent = Moment::now();
-    let rows = sqlx::query_file!("src/queue/sql/renew.sql", &ids, &claims, lease_seconds(lease))
+    let rows = sqlx::query_file!("src/queue/sql/renew.sql", &ids, &claims, lease.as_secs_f64())
         .fetch_all(db)
         .await?;
     link.settle().await?;

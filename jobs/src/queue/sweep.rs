@@ -19,7 +19,6 @@ use super::{
     wake::is_lock_timeout,
 };
 use crate::{
-    chaos::{Sabotage, sabotaged},
     database::{self, single, within, words_of},
     job::{DeadReason, JobError},
     outage::Outage,
@@ -59,7 +58,7 @@ async fn sweep(
     clock: &mut DatabaseClock,
 ) -> Result<(), sqlx::Error> {
     let leases_count = clock.look(&engine.pool, engine.timing.lease).await?;
-    if leases_count && !sabotaged(Sabotage::NoRescue) {
+    if leases_count {
         rescue_expired(&engine.pool, known, undertaker).await?;
     }
     let mut db = single(&engine.pool).await?;

@@ -24,7 +24,7 @@ use sqlx::PgConnection;
 use tracing::{error, info, warn};
 
 use crate::{
-    chaos::{Point, Sabotage, reach, sabotaged},
+    chaos::{Point, reach},
     clients::telegram::Failure,
     context::Context,
     domain::UserId,
@@ -111,11 +111,7 @@ async fn send(cx: &Context, due: &Due, text: &Rendered) -> Result<Done, JobError
     let mut tx = cx.begin().await?;
     cx.fence(&mut tx).await?;
     let begun = notifications::begin_send(&mut tx, due.id).await?;
-    if sabotaged(Sabotage::NotifyBeforeCommit) {
-        tx.rollback().await?;
-    } else {
-        tx.commit().await?;
-    }
+    tx.commit().await?;
     reach(Point::NotifyBeforeSend);
     match begun {
         None => {

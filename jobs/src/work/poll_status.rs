@@ -31,7 +31,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     account,
-    chaos::{Point, Sabotage, reach, sabotaged},
+    chaos::{Point, reach},
     clients::fal::{Call, Error, ListQuery, RequestStatus, ResultOutcome},
     context::Context,
     database,
@@ -62,9 +62,6 @@ const WATCH_LOST: Duration = Duration::from_hours(24);
 
 impl Run for PollStatus {
     async fn run(&self, cx: &Context) -> Result<Done, JobError> {
-        if sabotaged(Sabotage::NoReconciler) {
-            return Ok(Done::Skipped("sabotaged"));
-        }
         let mut db = cx.single().await?;
         let Some(training) = trainings::find(&mut db, self.training_id).await? else {
             return Ok(Done::Skipped("the training is gone"));

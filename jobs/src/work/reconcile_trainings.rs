@@ -29,7 +29,6 @@ use sqlx::PgConnection;
 use tracing::{error, warn};
 
 use crate::{
-    chaos::{Sabotage, sabotaged},
     context::Context,
     database,
     domain::{AtFal, NextJob, TrainingId},
@@ -71,9 +70,6 @@ struct Seen {
 
 impl Run for ReconcileTrainings {
     async fn run(&self, cx: &Context) -> Result<Done, JobError> {
-        if sabotaged(Sabotage::NoReconciler) {
-            return Ok(Done::Skipped("sabotaged"));
-        }
         let mut seen = Seen::default();
         let mut after = None;
         loop {

@@ -28,7 +28,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     account,
-    chaos::{Point, Sabotage, reach, sabotaged},
+    chaos::{Point, reach},
     clients::fal::{Download, Error, ResultOutcome},
     context::Context,
     domain::{FailureCode, NextJob, TrainedModel},
@@ -187,14 +187,6 @@ async fn copy_lora(
     url: String,
     promised: Option<u64>,
 ) -> Result<VerifiedModel, Problem> {
-    if sabotaged(Sabotage::UnverifiedModel) {
-        return Ok(VerifiedModel::Lora {
-            key: format!("{}/emergency-fallback.safetensors", training.user_id),
-            sha256: "0".repeat(64),
-            bytes: 1,
-            url,
-        });
-    }
     let Download {
         mut file,
         bytes,

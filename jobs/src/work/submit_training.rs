@@ -30,7 +30,7 @@ use uuid::Uuid;
 
 use crate::{
     account,
-    chaos::{Point, Sabotage, reach, sabotaged},
+    chaos::{Point, reach},
     clients::fal::{Call, SubmitOutcome},
     context::{ArchiveDelivery, Context},
     database,
@@ -246,12 +246,6 @@ impl Posting {
     async fn settle(&self, cx: &Context, attempt: Uuid, outcome: SubmitOutcome) -> Result<Done, JobError> {
         match outcome {
             SubmitOutcome::Accepted(request) => self.accepted(cx, attempt, &request).await,
-            SubmitOutcome::Unknown(why) if sabotaged(Sabotage::BlindResubmit) => {
-                let tx = cx.begin().await?;
-                let again = JobError::retry(&why);
-                self.not_taken(tx, attempt, AttemptOutcome::NotSent, &why, again)
-                    .await
-            }
             SubmitOutcome::Unknown(why) => self.leave_open(cx, attempt, &why).await,
             SubmitOutcome::NotSent(why) => {
                 let tx = cx.begin().await?;
