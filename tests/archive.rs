@@ -1,14 +1,10 @@
 //! The photo pipeline on real and on hostile files: what is passed through, what is made anew, what is refused and why.
 
-use std::{collections::HashMap, io::Read as _, path::Path};
+use std::{io::Read as _, path::Path};
 
 use bytes::Bytes;
-use jobs::{
-    archive::{Archive, BuildError, Fetched, Limits, PhotoProblem, Workbench, inspect},
-    domain::PhotoId,
-};
+use jobs::archive::{Archive, BuildError, Fetched, Limits, PhotoProblem, Workbench, inspect};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 mod cases;
 
@@ -34,18 +30,12 @@ fn file(name: &str) -> Bytes {
 }
 
 async fn build(photos: &[Bytes]) -> Result<Archive, BuildError<std::convert::Infallible>> {
-    let by_id: HashMap<PhotoId, Bytes> = (0..)
-        .map(|n| PhotoId(Uuid::from_u128(n)))
-        .zip(photos.iter().cloned())
-        .collect();
-    let mut order: Vec<PhotoId> = by_id.keys().copied().collect();
-    order.sort();
-    let fetch = |photo: PhotoId| {
-        let bytes = by_id[&photo].clone();
+    let fetch = |photo: usize| {
+        let bytes = photos[photo].clone();
         async move { Ok(Fetched::Photo(bytes)) }
     };
     workbench()
-        .build(&order, fetch, &limits(), &CancellationToken::new())
+        .build(photos.len(), fetch, &limits(), &CancellationToken::new())
         .await
 }
 
@@ -263,16 +253,15 @@ async fn decoding_waits_for_memory() {
     ]
     .map(file);
     let small = Workbench::new(1024 * 1024, 2).unwrap();
-    let order: Vec<PhotoId> = (0..3).map(|n| PhotoId(Uuid::from_u128(n))).collect();
-    let fetch = |photo: PhotoId| {
-        let bytes = photos[usize::try_from(photo.0.as_u128()).unwrap()].clone();
+    let fetch = |photo: usize| {
+        let bytes = photos[photo].clone();
         async move { Ok::<_, std::convert::Infallible>(Fetched::Photo(bytes)) }
     };
     let cancel = CancellationToken::new();
     let limits = limits();
     let (one, other) = tokio::join!(
-        small.build(&order, fetch, &limits, &cancel),
-        small.build(&order, fetch, &limits, &cancel)
+        small.build(photos.len(), fetch, &limits, &cancel),
+        small.build(photos.len(), fetch, &limits, &cancel)
     );
     assert_eq!(one.unwrap().sha256, other.unwrap().sha256);
 }
@@ -295,10 +284,9 @@ async fn too_few_usable_photos_make_no_archive() {
 async fn a_cancelled_build_ends() {
     let cancel = CancellationToken::new();
     cancel.cancel();
-    let order = [PhotoId(Uuid::nil())];
     let fetch =
         |_| async { Ok::<_, std::convert::Infallible>(Fetched::Photo(file("portrait/00_astronaut.jpg"))) };
-    let ended = workbench().build(&order, fetch, &limits(), &cancel).await;
+    let ended = workbench().build(1, fetch, &limits(), &cancel).await;
     assert!(matches!(ended, Err(BuildError::Cancelled)), "{ended:?}");
 }
 

@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 // The gate: what the shells see. If it is not here, bot and web cannot do it.
 
-pub mod archive;
+pub use archive;
 pub mod chaos;
 pub mod database;
 pub mod domain;

@@ -1,7 +1,7 @@
 //! Turn an avatar's photos into the archive that FAL trains on, and put it where FAL can fetch it.
 //!
 //! Needs a training in `requested`; leaves it `archived`, or `failed` with `too_few_photos`. What a photo must be,
-//! and what happens to it, is `archive.rs`; here it is fetched from the bucket, and its verdict is recorded.
+//! and what happens to it, is the crate `archive`; here it is fetched from the bucket, and its verdict is recorded.
 //!
 //! # Must stay true
 //! * photos still on their way are waited for, not left out        — `an_archive_waits_for_photos_on_their_way`
@@ -16,9 +16,9 @@
 //! The file is unlinked from the start. An upload nobody recorded expires with its lifecycle; the next run builds the
 //! same bytes and uploads them again, which costs nothing.
 //!
-//! Read next: `archive.rs`, `submit_training.rs`.
+//! Read next: `jobs/archive/src/lib.rs`, `submit_training.rs`.
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use sqlx::PgConnection;
@@ -35,7 +35,7 @@ use crate::{
     payloads::BuildArchive,
     saga,
     store::{
-        photos,
+        photos::{self, StoredPhoto},
         trainings::{self, StoredArchive, Training},
     },
 };
@@ -64,15 +64,15 @@ impl Run for BuildArchive {
                 "photos are still on their way",
             ));
         }
-        let keys = photos::stored_of(&mut db, training.avatar_id).await?;
+        let stored = photos::stored_of(&mut db, training.avatar_id).await?;
         drop(db);
         if cx.saga.archive_delivery == ArchiveDelivery::FalStorage
             && let Err(verdict) = account::admit_upload(cx).await
         {
             return Err(self.held_back(cx, verdict).await?);
         }
-        match Box::pin(build(cx, &keys)).await {
-            Ok(archive) => self.keep(cx, &training, archive).await,
+        match Box::pin(build(cx, &stored)).await {
+            Ok(archive) => self.keep(cx, &training, &stored, archive).await,
             Err(BuildError::TooFew {
                 accepted,
                 needed,
@@ -82,7 +82,7 @@ impl Run for BuildArchive {
                     cx,
                     &training,
                     &format!("{accepted} usable photos of at least {needed}"),
-                    &rejected,
+                    &named(&stored, &rejected),
                 )
                 .await
             }
@@ -96,7 +96,7 @@ impl Run for BuildArchive {
                 .await
             }
             Err(BuildError::Fetch { photo, source }) => {
-                let verdict = JobError::from(source);
+                let (photo, verdict) = (stored[photo].id, JobError::from(source));
                 info!(training.id = %training.id, photo.id = %photo, "Photo {photo} could not be fetched: {verdict}");
                 Err(verdict)
             }
@@ -119,22 +119,20 @@ impl Run for BuildArchive {
 
 /// Fetches from the bucket and packs. A stored photo whose object is missing is our fault and not the photo's: the
 /// incumbent packed what a wrong bucket still had (D15), so nothing is packed then.
-async fn build(cx: &Context, stored: &[photos::StoredPhoto]) -> Result<Archive, BuildError<ObjectError>> {
-    let by_id: HashMap<PhotoId, &photos::StoredPhoto> =
-        stored.iter().map(|photo| (photo.id, photo)).collect();
-    let order: Vec<PhotoId> = stored.iter().map(|photo| photo.id).collect();
+async fn build(cx: &Context, stored: &[StoredPhoto]) -> Result<Archive, BuildError<ObjectError>> {
     let limits = &cx.saga.photos;
-    let fetch = |photo: PhotoId| {
-        let stored = by_id.get(&photo).copied();
-        async move {
-            let stored = stored.ok_or(ObjectError::NotFound { key: String::new() })?;
-            let bytes = stored.bytes.and_then(|bytes| u64::try_from(bytes).ok());
-            let (key, sha256) = (&stored.storage_key, stored.sha256.as_deref());
-            let file = cx.objects.get_checked(key, limits.bytes, bytes, sha256).await?;
-            Ok(Fetched::Photo(file))
-        }
+    let fetch = async |photo: usize| {
+        let photo = &stored[photo];
+        let bytes = photo.bytes.and_then(|bytes| u64::try_from(bytes).ok());
+        let (key, sha256) = (&photo.storage_key, photo.sha256.as_deref());
+        let file = cx.objects.get_checked(key, limits.bytes, bytes, sha256).await?;
+        Ok(Fetched::Photo(file))
     };
-    Box::pin(cx.workbench.build(&order, fetch, limits, cx.claim().stop_token())).await
+    Box::pin(
+        cx.workbench
+            .build(stored.len(), fetch, limits, cx.claim().stop_token()),
+    )
+    .await
 }
 
 impl BuildArchive {
@@ -149,7 +147,13 @@ impl BuildArchive {
     }
 
     /// Uploads, then records archive and verdicts in one transaction.
-    async fn keep(&self, cx: &Context, training: &Training, archive: Archive) -> Result<Done, JobError> {
+    async fn keep(
+        &self,
+        cx: &Context,
+        training: &Training,
+        stored: &[StoredPhoto],
+        archive: Archive,
+    ) -> Result<Done, JobError> {
         let (bytes, photos, name) = (archive.length, archive.accepted.len(), archive.file_name());
         let sha256 = hex::encode(archive.sha256);
         let expires_at =
@@ -171,6 +175,7 @@ impl BuildArchive {
             }
         };
         reach(Point::ArchiveUploaded);
+        let rejected = named(stored, &archive.rejected);
         let stored = StoredArchive {
             url,
             sha256,
@@ -179,7 +184,7 @@ impl BuildArchive {
             expires_at,
         };
         let mut tx = cx.begin().await?;
-        reject(&mut tx, &archive.rejected).await?;
+        reject(&mut tx, &rejected).await?;
         if !saga::archived(&mut tx, training.id, &stored).await?.happened() {
             return Ok(Done::Skipped(ENDED_MEANWHILE));
         }
@@ -195,7 +200,7 @@ impl BuildArchive {
         cx: &Context,
         training: &Training,
         detail: &str,
-        rejected: &[(PhotoId, PhotoProblem)],
+        rejected: &[Rejected<'_>],
     ) -> Result<Done, JobError> {
         let mut tx = cx.begin().await?;
         reject(&mut tx, rejected).await?;
@@ -212,7 +217,18 @@ impl BuildArchive {
     }
 }
 
-async fn reject(tx: &mut PgConnection, rejected: &[(PhotoId, PhotoProblem)]) -> Result<(), JobError> {
+/// A photo that is left out, and why.
+type Rejected<'a> = (PhotoId, &'a PhotoProblem);
+
+/// The archive knows photos by their number.
+fn named<'a>(stored: &[StoredPhoto], rejected: &'a [(usize, PhotoProblem)]) -> Vec<Rejected<'a>> {
+    let named = rejected.iter();
+    named
+        .map(|(photo, problem)| (stored[*photo].id, problem))
+        .collect()
+}
+
+async fn reject(tx: &mut PgConnection, rejected: &[Rejected<'_>]) -> Result<(), JobError> {
     for (photo, problem) in rejected {
         // A photo that is gone, or was refused by an earlier run, has its verdict.
         if photos::reject(tx, *photo, problem.code(), problem.detail().as_deref()).await? {

@@ -11,23 +11,11 @@ use bytes::Bytes;
 use futures::poll;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::{
     Archive, BuildError, Fetched, Limits, MEMORY_UNIT, PhotoProblem, Workbench,
     fixtures::{Make, decode, jpeg, photo, picture, portrait, with_orientation, with_segment},
 };
-use crate::domain::PhotoId;
-
-fn ids(count: usize) -> Vec<PhotoId> {
-    (0..count)
-        .map(|number| PhotoId(Uuid::from_u128(number as u128)))
-        .collect()
-}
-
-fn number(photo: PhotoId) -> usize {
-    photo.0.as_u128().try_into().unwrap()
-}
 
 fn any_number() -> Limits {
     Limits {
@@ -41,9 +29,9 @@ fn workbench() -> Workbench {
 }
 
 async fn build(files: &[Bytes], limits: &Limits) -> Result<Archive, BuildError<Infallible>> {
-    let fetch = |photo| ready(Ok(Fetched::Photo(files[number(photo)].clone())));
+    let fetch = |photo: usize| ready(Ok(Fetched::Photo(files[photo].clone())));
     workbench()
-        .build(&ids(files.len()), fetch, limits, &CancellationToken::new())
+        .build(files.len(), fetch, limits, &CancellationToken::new())
         .await
 }
 
@@ -97,7 +85,7 @@ async fn the_archive_is_flat_stored_and_in_order() {
             .iter()
             .map(|accepted| accepted.photo)
             .collect::<Vec<_>>(),
-        ids(15)
+        (0..15).collect::<Vec<_>>()
     );
     let mut zip = zip::ZipArchive::new(&archive.file).unwrap();
     let entry = zip.by_index(0).unwrap();
@@ -171,7 +159,7 @@ async fn unusable_photos_are_named_with_their_problem() {
     let rejected: Vec<_> = archive
         .rejected
         .iter()
-        .map(|(photo, problem)| (names[number(*photo)], problem.code()))
+        .map(|(photo, problem)| (names[*photo], problem.code()))
         .collect();
     assert_eq!(
         rejected,
@@ -185,7 +173,7 @@ async fn unusable_photos_are_named_with_their_problem() {
     let accepted: Vec<_> = archive
         .accepted
         .iter()
-        .map(|accepted| names[number(accepted.photo)])
+        .map(|accepted| names[accepted.photo])
         .collect();
     assert_eq!(accepted, ["cmyk.jpg", "gray.jpg", "prog.jpg", "a.webp"]);
     let names: Vec<_> = archive
@@ -212,14 +200,14 @@ async fn too_few_usable_photos_make_no_archive_and_say_why() {
     else {
         panic!("nine usable photos are too few")
     };
-    assert_eq!(rejected, [(ids(10)[9], PhotoProblem::NotAnImage)]);
+    assert_eq!(rejected, [(9, PhotoProblem::NotAnImage)]);
 }
 
 #[tokio::test]
 async fn too_many_photos_are_not_even_fetched() {
     let fetch = |_| -> std::future::Ready<Result<Fetched, Infallible>> { panic!("a fetch") };
     let outcome = workbench()
-        .build(&ids(21), fetch, &Limits::default(), &CancellationToken::new())
+        .build(21, fetch, &Limits::default(), &CancellationToken::new())
         .await;
     assert!(matches!(
         outcome,
@@ -229,8 +217,8 @@ async fn too_many_photos_are_not_even_fetched() {
 
 #[tokio::test]
 async fn a_photo_that_cannot_be_fetched_ends_the_build() {
-    let failing = ids(3)[2];
-    let fetch = |photo| {
+    let failing = 2;
+    let fetch = |photo: usize| {
         let file = portrait().swap_remove(0);
         ready(if photo == failing {
             Err("the bucket is away")
@@ -239,7 +227,7 @@ async fn a_photo_that_cannot_be_fetched_ends_the_build() {
         })
     };
     let outcome = workbench()
-        .build(&ids(3), fetch, &any_number(), &CancellationToken::new())
+        .build(3, fetch, &any_number(), &CancellationToken::new())
         .await;
     assert!(
         matches!(outcome, Err(BuildError::Fetch { photo, source: "the bucket is away" }) if photo == failing)
@@ -254,24 +242,24 @@ async fn what_the_store_refuses_is_rejected_like_the_rest() {
     };
     let fetch = |_| ready(Ok::<_, Infallible>(Fetched::Refused(problem.clone())));
     let archive = workbench()
-        .build(&ids(1), fetch, &any_number(), &CancellationToken::new())
+        .build(1, fetch, &any_number(), &CancellationToken::new())
         .await
         .unwrap();
-    assert_eq!(archive.rejected, [(ids(1)[0], problem)]);
+    assert_eq!(archive.rejected, [(0, problem)]);
 }
 
 #[tokio::test]
 async fn a_cancelled_build_ends_between_two_photos() {
     let cancel = CancellationToken::new();
     let files = portrait();
-    let fetch = |photo| {
-        if number(photo) == 5 {
+    let fetch = |photo: usize| {
+        if photo == 5 {
             cancel.cancel();
         }
-        assert!(number(photo) < 8, "fetched after the flag was raised");
-        ready(Ok::<_, Infallible>(Fetched::Photo(files[number(photo)].clone())))
+        assert!(photo < 8, "fetched after the flag was raised");
+        ready(Ok::<_, Infallible>(Fetched::Photo(files[photo].clone())))
     };
-    let outcome = workbench().build(&ids(15), fetch, &any_number(), &cancel).await;
+    let outcome = workbench().build(15, fetch, &any_number(), &cancel).await;
     assert!(matches!(outcome, Err(BuildError::Cancelled)));
 }
 
@@ -301,9 +289,9 @@ async fn decoding_waits_for_memory() {
 async fn a_photo_larger_than_the_budget_is_decoded_alone() {
     let bench = Workbench::new(MEMORY_UNIT, 2).unwrap();
     let files = [photo("edge/gray.jpg"), photo("edge/a.webp")];
-    let fetch = |photo| ready(Ok::<_, Infallible>(Fetched::Photo(files[number(photo)].clone())));
+    let fetch = |photo: usize| ready(Ok::<_, Infallible>(Fetched::Photo(files[photo].clone())));
     let archive = bench
-        .build(&ids(2), fetch, &any_number(), &CancellationToken::new())
+        .build(2, fetch, &any_number(), &CancellationToken::new())
         .await
         .unwrap();
     assert_eq!(archive.accepted.len(), 2);
@@ -315,5 +303,5 @@ fn a_build_can_be_sent() {
     fn sent<T: Future + Send>(_: T) {}
     let (bench, limits, cancel) = (workbench(), Limits::default(), CancellationToken::new());
     let fetch = |_| ready(Ok::<_, Infallible>(Fetched::Refused(PhotoProblem::Empty)));
-    sent(bench.build(&[], fetch, &limits, &cancel));
+    sent(bench.build(0, fetch, &limits, &cancel));
 }

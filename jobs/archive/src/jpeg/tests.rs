@@ -6,7 +6,7 @@ use jpeg_encoder::SamplingFactor;
 use proptest::prelude::*;
 
 use super::{Colour, Header, Jpeg, Verified, segments::marker};
-use crate::archive::{
+use crate::{
     PhotoProblem,
     fixtures::{Make, decode, jpeg, photo, picture, portrait, with_orientation, with_segment},
 };

@@ -8,7 +8,7 @@ use image::{
 };
 
 use super::*;
-use crate::archive::{
+use crate::{
     Limits,
     fixtures::{self, Make, decode, difference, photo, picture, profile, with_orientation, with_segment},
     jpeg::{Jpeg, Verified},

@@ -1,9 +1,9 @@
-//! Photos in, one training archive out: the pipeline of `build_archive`, without queue, database or bucket.
+//! Photos in, one training archive out. No queue, no database and no bucket: the caller fetches, and keeps what is built.
 //!
 //! [`Workbench::build`] fetches the photos in order, verifies each to its last block, passes through what
 //! is already an upright 8-bit colour JPEG (without its metadata), turns everything else into one, and
 //! stores the results in a ZIP. A photo that cannot be used is left out and named with its
-//! [`PhotoProblem`].
+//! [`PhotoProblem`]. A photo is known by its number, from 0, in the order in which the caller has them.
 //!
 //! # Must stay true
 //! * The same photos make the same bytes, so that the hash can name the upload —
@@ -29,8 +29,6 @@ use bytes::Bytes;
 use futures::{StreamExt, stream};
 use tokio::{sync::Semaphore, task::spawn_blocking};
 use tokio_util::sync::CancellationToken;
-
-use crate::domain::PhotoId;
 
 mod crew;
 mod exif;
@@ -102,7 +100,7 @@ pub struct Archive {
     /// In the archive's order.
     pub accepted: Vec<AcceptedPhoto>,
     /// In the order given.
-    pub rejected: Vec<(PhotoId, PhotoProblem)>,
+    pub rejected: Vec<(usize, PhotoProblem)>,
 }
 
 impl Archive {
@@ -115,8 +113,8 @@ impl Archive {
 /// A photo that is in the archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AcceptedPhoto {
-    /// Which.
-    pub photo: PhotoId,
+    /// Its number.
+    pub photo: usize,
     /// Its name in the ZIP.
     pub name: String,
     /// Pixels, upright.
@@ -146,13 +144,13 @@ pub enum BuildError<E> {
         /// Photos needed.
         needed: usize,
         /// The others, in the order given.
-        rejected: Vec<(PhotoId, PhotoProblem)>,
+        rejected: Vec<(usize, PhotoProblem)>,
     },
     /// A photo could not be fetched. As transient as `source` is.
     #[error("photo {photo} could not be fetched")]
     Fetch {
-        /// Which.
-        photo: PhotoId,
+        /// Its number.
+        photo: usize,
         /// Why.
         source: E,
     },
@@ -200,28 +198,25 @@ impl Workbench {
         })
     }
 
-    /// Builds the archive of `photos`, fetching each when its turn is near.
+    /// Builds the archive of so many photos: `fetch` is asked for each by its number, when its turn is near.
     ///
     /// Decoding runs on threads of its own, file work on the runtime's blocking threads. Both look at
     /// `cancel` between two photos, also when the returned future is dropped: at most `parallel` photos are
     /// then finished in vain.
     pub async fn build<F, Fut, E>(
         &self,
-        photos: &[PhotoId],
+        photos: usize,
         fetch: F,
         limits: &Limits,
         cancel: &CancellationToken,
     ) -> Result<Archive, BuildError<E>>
     where
-        F: Fn(PhotoId) -> Fut,
+        F: Fn(usize) -> Fut,
         Fut: Future<Output = Result<Fetched, E>>,
     {
         let (needed, limit) = (*limits.photos.start(), *limits.photos.end());
-        if photos.len() > limit {
-            return Err(BuildError::TooMany {
-                given: photos.len(),
-                limit,
-            });
+        if photos > limit {
+            return Err(BuildError::TooMany { given: photos, limit });
         }
         let ours = cancel.child_token();
         let _raised_on_drop = ours.clone().drop_guard();
@@ -243,18 +238,18 @@ impl Workbench {
 
     async fn build_until_cancelled<F, Fut, E>(
         &self,
-        photos: &[PhotoId],
+        photos: usize,
         fetch: F,
         limits: &Limits,
         cancel: &CancellationToken,
     ) -> Result<Archive, BuildError<E>>
     where
-        F: Fn(PhotoId) -> Fut,
+        F: Fn(usize) -> Fut,
         Fut: Future<Output = Result<Fetched, E>>,
     {
         let fetch = &fetch;
         // One photo more than cores is in hand, so that its fetch does not keep a core waiting.
-        let mut outcomes = stream::iter(photos.to_vec())
+        let mut outcomes = stream::iter(0..photos)
             .map(|photo| async move {
                 let fetched = fetch(photo)
                     .await

@@ -3,7 +3,7 @@
 use super::standard_tables;
 
 /// What is wrong with the data. Fits two registers, unlike the
-/// [`PhotoProblem`](crate::archive::PhotoProblem) it becomes: it is returned for each of millions of codes.
+/// [`PhotoProblem`](crate::PhotoProblem) it becomes: it is returned for each of millions of codes.
 pub(super) type Flaw = &'static str;
 
 /// Also what a decoder meets soon after it lost its place.

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::archive::PhotoProblem;
+use crate::PhotoProblem;
 
 /// Marker codes (ITU T.81, table B.1), the byte after 0xFF.
 pub(super) mod marker {

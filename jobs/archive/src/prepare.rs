@@ -144,7 +144,7 @@ fn png_bytes_a_pixel(file: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::archive::{
+    use crate::{
         Workbench,
         fixtures::{jpeg_header, photo},
     };

@@ -8,7 +8,7 @@ use zune_jpeg::JpegDecoder;
 
 /// A file under `tests/photos`.
 pub fn photo(name: &str) -> Bytes {
-    let path = format!("{}/../tests/photos/{name}", env!("CARGO_MANIFEST_DIR"));
+    let path = format!("{}/../../tests/photos/{name}", env!("CARGO_MANIFEST_DIR"));
     std::fs::read(&path)
         .unwrap_or_else(|error| panic!("{path}: {error}"))
         .into()
@@ -16,7 +16,7 @@ pub fn photo(name: &str) -> Bytes {
 
 /// All photos that a user might send for a portrait, in order.
 pub fn portrait() -> Vec<Bytes> {
-    let path = format!("{}/../tests/photos/portrait", env!("CARGO_MANIFEST_DIR"));
+    let path = format!("{}/../../tests/photos/portrait", env!("CARGO_MANIFEST_DIR"));
     let mut names: Vec<_> = std::fs::read_dir(path)
         .unwrap()
         .map(|entry| entry.unwrap().path())

@@ -159,7 +159,7 @@ fn u32_be(bytes: &[u8], at: usize) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::archive::fixtures::{jpeg_header, photo};
+    use crate::fixtures::{jpeg_header, photo};
 
     fn look(bytes: &[u8]) -> Result<PhotoInfo, PhotoProblem> {
         inspect(bytes, &Limits::default())
@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(size("edge/prog.jpg"), (PhotoFormat::Jpeg, 1280, 1280));
         assert_eq!(size("edge/rot6.jpg"), (PhotoFormat::Jpeg, 400, 300));
         assert_eq!(size("edge/a.webp"), (PhotoFormat::WebP, 1280, 1280));
-        let png = crate::archive::fixtures::png(&[0; 12], 4, 3, image::ExtendedColorType::L8);
+        let png = crate::fixtures::png(&[0; 12], 4, 3, image::ExtendedColorType::L8);
         assert_eq!(
             look(&png).map(|info| (info.format, info.width, info.height)),
             Ok((PhotoFormat::Png, 4, 3))

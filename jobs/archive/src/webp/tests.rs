@@ -1,7 +1,7 @@
 //! What a WebP file says of itself, and what is believed of it.
 
 use super::*;
-use crate::archive::{Limits, PhotoInfo, inspect};
+use crate::{Limits, PhotoInfo, inspect};
 
 fn look(bytes: &[u8]) -> Result<PhotoInfo, PhotoProblem> {
     inspect(bytes, &Limits::default())
