@@ -8,6 +8,7 @@ mod booking;
 mod cancel;
 mod decision;
 mod deliveries;
+mod endings;
 mod late;
 mod model;
 mod payloads;

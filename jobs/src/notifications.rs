@@ -280,8 +280,8 @@ pub(crate) async fn came_late(tx: &mut PgConnection, training: TrainingId) -> Re
     send(tx, &new).await
 }
 
-/// The progress message says its last word, and the final message goes out. Two jobs of one chat: the final one may be
-/// delivered a second before the last edit, which the rate of the chat may put off.
+/// The progress message says its last word, and the final message goes out. Two jobs of one chat, of which the second
+/// gives way to the first (`notify_user.rs`): the edit may still gather changes, and both may be claimed at once.
 async fn ended(
     tx: &mut PgConnection,
     training: TrainingId,

@@ -364,7 +364,7 @@ pub fn photo(number: u8) -> Vec<u8> {
     bytes
 }
 
-fn services(db: &Db, s3: &S3, fal: &Fal, telegram: &Telegram) -> Services {
+pub fn services(db: &Db, s3: &S3, fal: &Fal, telegram: &Telegram) -> Services {
     let url = |service: &str| format!("{}/{service}", fal.url()).parse().unwrap();
     let s3: std::collections::HashMap<_, _> = s3.env().into_iter().collect();
     let defaults = TrainingDefaults {

@@ -249,39 +249,54 @@ pub(crate) async fn due(tx: &mut PgConnection, id: NotificationId) -> Result<Opt
     .await
 }
 
-/// The chat's first message before `due` that was never delivered: it goes first, so that a chat reads in order.
+/// The chat's first message before `due` that was never delivered: it goes first, so that a chat reads in order. How a
+/// training ended waits for no edit here ([`gives_way`]): one may fail for hours, and changes nothing of the order.
 pub(crate) async fn before(tx: &mut PgConnection, due: &Due) -> Result<Option<NotificationId>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"
         select id as "id: NotificationId"
           from notifications
          where user_id = $1 and seq < $2 and closed_at is null and delivered_revision = 0
+           and (message_id is null or $3 <> 'final')
          order by seq
          limit 1
         "#,
         due.user_id.0,
-        due.seq
+        due.seq,
+        due.kind
     )
     .fetch_optional(tx)
     .await
 }
 
-/// The chat's next message that was never delivered.
+/// Seconds after which a final message looks again whether the edits are through to which it gives way. `None`: it goes
+/// out now.
+pub(crate) async fn gives_way(tx: &mut PgConnection, id: NotificationId) -> Result<Option<f64>, sqlx::Error> {
+    sqlx::query_file_scalar!("src/store/sql/final_gives_way.sql", id.0)
+        .fetch_optional(tx)
+        .await
+}
+
+/// The chat's messages that were never delivered and whose turn it is: the first one, and the first final one, if
+/// nothing is before it but edits.
 pub(crate) async fn next_waiting(
     tx: &mut PgConnection,
     user: UserId,
-) -> Result<Option<NotificationId>, sqlx::Error> {
+) -> Result<Vec<NotificationId>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"
-        select id as "id: NotificationId"
-          from notifications
-         where user_id = $1 and closed_at is null and delivered_revision = 0
+        with waiting as (
+            select id, seq, kind, message_id from notifications
+             where user_id = $1 and closed_at is null and delivered_revision = 0
+        )
+        select id as "id!: NotificationId" from waiting
+         where seq = (select min(seq) from waiting)
+            or seq = (select min(seq) from waiting where message_id is null) and kind = 'final'
          order by seq
-         limit 1
         "#,
         user.0
     )
-    .fetch_optional(tx)
+    .fetch_all(tx)
     .await
 }
 

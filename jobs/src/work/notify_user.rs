@@ -7,6 +7,7 @@
 //! * a chat reads in order: a first delivery waits for all earlier ones of the chat
 //! * what Telegram took is not sent again, unless its answer was lost; then the repeat is counted
 //! * a message that cannot be delivered blocks nobody: it is closed, and the next one's turn comes
+//! * how a training ended is told after the last word of its progress message, unless that takes longer than ten seconds
 //!
 //! # If we die …
 //! | …                            | the next run finds        | and                                          |
@@ -33,7 +34,7 @@ use crate::{
     payloads::NotifyUser,
     storable,
     store::{
-        notifications::{self, Due},
+        notifications::{self, Due, Kind},
         users,
     },
     texts::{Locale, Message, Rendered},
@@ -64,6 +65,15 @@ impl Run for NotifyUser {
             db.commit().await?;
             return Ok(Done::Skipped(
                 "an earlier message of the chat goes first and wakes this one",
+            ));
+        }
+        if due.kind == Kind::Final.as_str()
+            && let Some(seconds) = notifications::gives_way(&mut db, due.id).await?
+        {
+            db.commit().await?;
+            return Err(JobError::snooze(
+                Duration::from_secs_f64(seconds),
+                "an edit that its reader should see before is on its way",
             ));
         }
         drop(db);
@@ -218,7 +228,7 @@ async fn unreachable(cx: &Context, due: &Due, why: &str) -> Result<Done, JobErro
 }
 
 async fn wake_next(tx: &mut PgConnection, user: UserId) -> Result<(), JobError> {
-    if let Some(next) = notifications::next_waiting(tx, user).await? {
+    for next in notifications::next_waiting(tx, user).await? {
         enqueue_for(tx, user, &NotifyUser::new(next)).await?;
     }
     Ok(())
