@@ -6,6 +6,7 @@ mod closed;
 mod hearing;
 mod inbox;
 mod photos;
+mod silence;
 mod stage;
 mod training;
 mod turns;

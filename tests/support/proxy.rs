@@ -1,4 +1,4 @@
-//! A TCP proxy before a test's Postgres: it can lead elsewhere, and its connections can fall silent.
+//! A TCP proxy before a test's Postgres, or an HTTP server: it can lead elsewhere, and its connections can fall silent.
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
@@ -44,6 +44,11 @@ impl Proxy {
         let target = self.shared.target.borrow().clone();
         let user = target.username();
         format!("postgres://{user}@{}{}", self.address, target.path())
+    }
+
+    /// Of an HTTP server that it stands before, through it.
+    pub fn http_url(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     /// New connections lead to the server of `url`; those that are open stay where they are.

@@ -179,6 +179,11 @@ impl FalClient {
                 .redirect(redirect::Policy::none())
                 // A signed URL is a key to what it names.
                 .referer(false)
+                // All calls share an HTTP/2 connection, and giving one up does not end it: once silent, it would take
+                // one call after the other with it.
+                .http2_keep_alive_interval(timeouts.connect)
+                .http2_keep_alive_timeout(timeouts.connect)
+                .http2_keep_alive_while_idle(true)
         };
         let build = |builder: reqwest::ClientBuilder| {
             builder.build().map_err(|error| Error::Settings(describe(&error)))

@@ -22,6 +22,10 @@ use crate::{
 /// An update that fails so often is given up, so that its chat goes on.
 const MAX_ATTEMPTS: i32 = 5;
 
+/// What takes milliseconds and is not answered for so long never will be: the connection went silent, as one that a
+/// firewall forgot does. It is given up, and the next one is asked. Whoever waited for it would hear nobody any more.
+const LONGEST_SILENCE: Duration = Duration::from_secs(5);
+
 impl Producer {
     /// Stores one update; answers whether it is new. Once this returns, Telegram may be told that we have it.
     pub async fn accept_telegram_update(&self, update: Value) -> Result<bool, ProducerError> {
@@ -42,9 +46,12 @@ impl Producer {
                 count - batch.len()
             );
         }
-        let mut tx = database::begin(&self.pool).await?;
-        updates::store(&mut tx, &batch).await?;
-        tx.commit().await?;
+        database::within(LONGEST_SILENCE * 2, async {
+            let mut tx = database::begin(&self.pool).await?;
+            updates::store(&mut tx, &batch).await?;
+            tx.commit().await
+        })
+        .await?;
         reach(Point::UpdatesStored);
         Ok(batch.iter().map(|update| update.update_id).max())
     }
@@ -53,11 +60,11 @@ impl Producer {
     pub async fn lead_polling(&self) -> Result<Option<PollingLead>, ProducerError> {
         // A connection of its own: the lock is the session's, and ends with it however we end.
         let mut session = self.pool.acquire().await?.detach();
-        let got = sqlx::query_scalar!(
+        let ask = sqlx::query_scalar!(
             r#"select pg_try_advisory_lock(hashtextextended('aisha telegram polling', 0)) as "got!""#
         )
-        .fetch_one(&mut session)
-        .await?;
+        .fetch_one(&mut session);
+        let got = database::within(LONGEST_SILENCE, ask).await?;
         Ok(got.then_some(PollingLead { session }))
     }
 
@@ -78,7 +85,8 @@ impl Producer {
         after: Option<i64>,
     ) -> Result<Option<Turn>, ProducerError> {
         let mut tx = database::begin(&self.pool).await?;
-        match updates::take(&mut tx, after.unwrap_or(i64::MIN)).await? {
+        let take = updates::take(&mut tx, after.unwrap_or(i64::MIN));
+        match database::within(LONGEST_SILENCE * 2, take).await? {
             Some(update) => Ok(Some(Turn::new(tx, update, Arc::clone(rules)))),
             None => Ok(None),
         }
@@ -146,13 +154,15 @@ pub struct PollingLead {
 impl PollingLead {
     /// Whether the session still lives, and so the right.
     pub async fn is_held(&mut self) -> bool {
-        self.session.ping().await.is_ok()
+        database::within(LONGEST_SILENCE, self.session.ping())
+            .await
+            .is_ok()
     }
 
     /// Lets somebody else lead at once.
     pub async fn release(self) {
         // A session that does not close in order ends with its socket, only a little later.
-        let _ = self.session.close().await;
+        let _ = database::within(LONGEST_SILENCE, self.session.close()).await;
     }
 }
 
@@ -185,7 +195,8 @@ impl UpdateSignal {
 
 async fn listen(pool: &sqlx::PgPool) -> Option<PgListener> {
     let mut listener = PgListener::connect_with(pool).await.ok()?;
-    listener.listen(updates::CHANNEL).await.ok()?;
+    let listen = listener.listen(updates::CHANNEL);
+    database::within(LONGEST_SILENCE, listen).await.ok()?;
     Some(listener)
 }
 

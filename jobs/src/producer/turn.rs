@@ -4,7 +4,7 @@
 //! it never sees SQL. Nothing here talks to Telegram: answers are outbox rows, so that they are as durable as what
 //! they speak of. Dropping a turn undoes it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
 use sqlx::{Postgres, Transaction};
@@ -19,6 +19,9 @@ use crate::{
     store::{notifications as outbox, updates, users},
     texts::{Locale, Message},
 };
+
+/// For the server to say that a turn is undone.
+const ROLLBACK: Duration = Duration::from_secs(5);
 
 /// An update and the transaction of its effects.
 pub struct Turn {
@@ -165,8 +168,8 @@ impl Turn {
     /// Undoes everything, and returns when the locks of this turn are gone.
     pub async fn abandon(self) {
         let update_id = self.update_id;
-        if let Err(problem) = self.tx.rollback().await {
-            // The connection is broken: its end is the rollback.
+        if let Err(problem) = database::within(ROLLBACK, self.tx.rollback()).await {
+            // The connection is broken or silent: its end is the rollback.
             warn!(
                 telegram.update_id = update_id,
                 "The turn of update {update_id} was not rolled back in order: {problem}"

@@ -6,6 +6,9 @@
 //!
 //! The token is part of every URL. No redirect is followed and no `Referer` is sent, so that nobody but the server
 //! of `telegram.api_url` is shown one; errors are stripped of their URLs.
+//!
+//! No connection can be silent for long: a call has a limit on the whole, a download one on each silence, and an HTTP/2
+//! connection that does not answer its pings is replaced.
 
 use std::time::Duration;
 
@@ -26,15 +29,19 @@ use crate::clients::cause::describe;
 
 /// For a connection to Telegram.
 const CONNECT: Duration = Duration::from_secs(5);
-/// Between two pieces of a file.
+/// Before the first piece of a file, and between two; less if a whole call may take less.
 const LONGEST_SILENCE: Duration = Duration::from_secs(30);
+/// Between two pings of an HTTP/2 connection, and for the answer to one.
+const PING: Duration = Duration::from_secs(10);
 /// A hundred updates with all that Telegram allows in each come to a few megabytes.
 const LARGEST_ANSWER: usize = 32 << 20;
 
 /// One bot at one server.
 #[derive(Debug, Clone)]
 pub(super) struct Wire {
-    http: reqwest::Client,
+    calls: reqwest::Client,
+    /// Whose limit is on silences, since nobody knows how long a file takes.
+    files: reqwest::Client,
     api_url: Url,
     token: SecretString,
     timeout: Duration,
@@ -46,15 +53,21 @@ impl Wire {
         api_url: &Url,
         timeout: Duration,
     ) -> Result<Self, reqwest::Error> {
-        let http = reqwest::Client::builder()
-            .connect_timeout(CONNECT)
-            .read_timeout(timeout.max(LONGEST_SILENCE).saturating_mul(3))
-            .redirect(Policy::none())
-            .referer(false)
-            .tcp_nodelay(true)
-            .build()?;
+        let client = || {
+            reqwest::Client::builder()
+                .connect_timeout(CONNECT)
+                .redirect(Policy::none())
+                .referer(false)
+                .tcp_nodelay(true)
+                // All calls share an HTTP/2 connection, and giving one up does not end it: once silent, it would take
+                // one call after the other with it.
+                .http2_keep_alive_interval(PING)
+                .http2_keep_alive_timeout(PING)
+                .http2_keep_alive_while_idle(true)
+        };
         Ok(Self {
-            http,
+            calls: client().build()?,
+            files: client().read_timeout(timeout.min(LONGEST_SILENCE)).build()?,
             api_url: api_url.clone(),
             token: token.clone(),
             timeout,
@@ -73,7 +86,7 @@ impl Wire {
         payload: &P,
     ) -> Result<Answer, Failure> {
         let call = self
-            .http
+            .calls
             .post(self.url(&[], [P::NAME]))
             .timeout(limit)
             .json(payload);
@@ -92,7 +105,7 @@ impl Wire {
         path: &str,
     ) -> Result<Result<impl Stream<Item = Result<Bytes, String>> + use<>, u16>, Failure> {
         let url = self.url(&["file"], path.split('/'));
-        let response = self.http.get(url).send().await.map_err(lost)?;
+        let response = self.files.get(url).send().await.map_err(lost)?;
         if !response.status().is_success() {
             return Ok(Err(response.status().as_u16()));
         }

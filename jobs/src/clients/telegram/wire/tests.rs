@@ -114,3 +114,45 @@ async fn a_file_that_is_not_there_is_tried_again_and_one_of_a_local_server_is_th
     let failure = client.download("f", 10).await.expect_err("no file");
     assert!(matches!(failure, DownloadError::Incomplete(_)), "{failure:?}");
 }
+
+/// A server whose connections stay open and fall silent after this much of a download.
+async fn silent_after(beginning: &'static str) -> TelegramClient {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let mut open = Vec::new();
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let mut request = vec![0; 8192];
+            let length = socket.read(&mut request).await.unwrap_or_default();
+            let request = String::from_utf8_lossy(&request[..length]).to_lowercase();
+            let answer = if request.contains("/getfile") {
+                body(&json!({"ok": true, "result": {"file_path": "photos/1.jpg"}}).to_string())
+            } else {
+                beginning.to_owned()
+            };
+            let _ = socket.write_all(answer.as_bytes()).await;
+            open.push(socket);
+        }
+    });
+    let token = SecretString::from("1:TEST");
+    TelegramClient::new(&token, &url.parse().unwrap(), Duration::from_millis(300)).unwrap()
+}
+
+#[tokio::test]
+async fn a_download_that_falls_silent_is_given_up() {
+    for beginning in ["", "HTTP/1.1 200 X\r\ncontent-length: 10\r\n\r\nphoto"] {
+        let client = silent_after(beginning).await;
+        let download = client.download("f", 10);
+        let failure = tokio::time::timeout(Duration::from_secs(20), download)
+            .await
+            .expect("an end")
+            .expect_err("no file");
+        assert!(
+            matches!(
+                failure,
+                DownloadError::Incomplete(_) | DownloadError::Failed(Failure::Ambiguous(_))
+            ),
+            "{failure:?}"
+        );
+    }
+}
