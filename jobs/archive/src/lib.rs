@@ -32,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 mod crew;
 mod exif;
+mod grey_profile;
 mod inspect;
 mod jpeg;
 mod png;

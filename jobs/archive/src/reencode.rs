@@ -17,7 +17,7 @@ use zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOpt
 use zune_jpeg::JpegDecoder;
 
 use super::{
-    PhotoProblem, exif,
+    PhotoProblem, exif, grey_profile,
     inspect::{PhotoFormat, PhotoInfo},
     jpeg::{Colour, Header},
     png,
@@ -53,6 +53,7 @@ pub(super) fn jpeg(header: &Header, file: Vec<u8>, samples: &mut Vec<u8>) -> Res
         .map_err(rare)?;
     let icc_profile = decoder.icc_profile();
     drop(decoder);
+    mean_what_they_say(samples, layout, icc_profile.as_deref());
     drop(file);
     let (width, height) = (header.frame.width.into(), header.frame.height.into());
     encode(
@@ -126,6 +127,7 @@ fn decode(
     ) {
         keep_high_bytes(samples);
     }
+    mean_what_they_say(samples, layout, icc_profile.as_deref());
     Ok((
         Pixels {
             samples,
@@ -144,6 +146,19 @@ fn zeroed(buffer: &mut Vec<u8>, size: Option<usize>) -> &mut [u8] {
     buffer.clear();
     buffer.resize(size.unwrap_or_default(), 0);
     buffer
+}
+
+/// Grey samples with a profile of their own become those of sRGB. Read on by who knows no profiles, they would be as dark as
+/// they were stored.
+fn mean_what_they_say(samples: &mut [u8], layout: Layout, icc_profile: Option<&[u8]>) {
+    let step = match layout {
+        Layout::Grey => 1,
+        Layout::GreyAlpha => 2,
+        Layout::YCbCr | Layout::Rgb | Layout::Rgba => return,
+    };
+    if let Some(tones) = icc_profile.and_then(grey_profile::tones) {
+        grey_profile::apply(&tones, samples, step);
+    }
 }
 
 /// 16 bits a sample to 8, into the first half.
@@ -170,7 +185,8 @@ fn encode(
     let mut encoder = Encoder::new(&mut jpeg, QUALITY);
     encoder.set_sampling_factor(SamplingFactor::R_4_2_0);
     encoder.set_chroma_subsampling_method(ChromaSubsamplingMethod::Nearest);
-    // A profile says what the numbers mean, but only for numbers of its own kind: not one of CMYK or grey.
+    // A profile says what the numbers mean, but only for numbers of its own kind: not one of CMYK, nor one of grey, which was
+    // applied to them.
     if let Some(profile) = icc_profile.filter(|profile| profile.get(16..20) == Some(b"RGB ")) {
         encoder.add_icc_profile(&profile).map_err(damaged)?;
     }
