@@ -220,6 +220,55 @@ fn a_profile_of_rgb_is_carried_over_and_no_other() {
     assert!(carried(&png));
 }
 
+/// As libpng does it: it warns, ignores the chunk, and shows the picture. Pillow ignores a profile that does not unpack,
+/// and opens no file whose chunk has another checksum than it says.
+#[test]
+fn a_png_whose_profile_is_spoilt_is_taken_without_it() {
+    let mut png = Vec::new();
+    let mut encoder = PngEncoder::new(&mut png);
+    encoder.set_icc_profile(profile("RGB ")).unwrap();
+    let picture = picture(64, 48);
+    encoder
+        .write_image(&picture, 64, 48, ExtendedColorType::Rgb8)
+        .unwrap();
+    let chunk = png.windows(4).position(|name| name == b"iCCP").unwrap();
+    let length = u32::from_be_bytes(*png[chunk - 4..].first_chunk().unwrap()) as usize;
+    let end = chunk + 4 + length;
+    let spoil = |at: usize, is_known: bool| {
+        let mut file = png.clone();
+        file[at] ^= 0x55;
+        if is_known {
+            let sum = crc32(&file[chunk..end]);
+            file[end..end + 4].copy_from_slice(&sum.to_be_bytes());
+        }
+        file
+    };
+    let has_profile = |file: &[u8]| file.windows(12).any(|window| window == b"ICC_PROFILE\0");
+    assert!(has_profile(&reencoded(png.clone())));
+    let cases = [
+        ("the chunk's checksum", spoil(end + 3, false)),
+        ("a byte of the chunk", spoil(end - 20, false)),
+        ("the checksum of what is packed", spoil(end - 1, true)),
+        ("the packing", spoil(chunk + 4 + length / 2, true)),
+    ];
+    for (what, file) in cases {
+        let kept = reencoded(file);
+        assert!(!has_profile(&kept), "{what}");
+        assert!(difference(&decode(&kept), &picture) <= SOFT, "{what}");
+    }
+}
+
+/// Of a PNG's chunk.
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |mut sum: u32, byte| {
+        sum ^= u32::from(*byte);
+        for _ in 0..8 {
+            sum = (sum >> 1) ^ (0xedb8_8320 * (sum & 1));
+        }
+        sum
+    })
+}
+
 #[test]
 fn cut_pictures_are_damaged() {
     // Does not deflate, so that half of the file is half of the picture.
