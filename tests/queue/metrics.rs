@@ -210,7 +210,7 @@ async fn q19_silences_are_shown_for_as_long_as_they_last() {
     let db = Db::new().await;
     sqlx::query(
         "insert into queue_buckets (queue, key, full_at, quiet_until, held_at) values
-             ('notify', '', 'infinity', now() + interval '1 hour', now()),
+             ('notify', '', 'infinity', now() + interval '1 min', now()),
              ('notify', '7', '-infinity', now() + interval '10 hours', now())",
     )
     .execute(&db.pool)
@@ -219,7 +219,7 @@ async fn q19_silences_are_shown_for_as_long_as_they_last() {
     let (_worker, page) = measured(&db).await;
     let notify = ["queue=\"notify\""];
     shows(&page, "aisha_queue_silence_seconds", &notify, |left| {
-        (3000.0..=3600.0).contains(&left)
+        left > 0.0 && left <= 60.0
     })
     .await;
     shows(&page, "aisha_queue_silent_keys", &notify, exactly(1.0)).await;
