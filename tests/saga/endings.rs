@@ -98,13 +98,13 @@ async fn an_ending_comes_after_the_last_word_of_the_progress_message() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ending_waits_for_an_edit_that_is_on_its_way() {
     let world = just_ended().await;
-    let hold = FaultAction::Hold {
+    let action = FaultAction::Hold {
         when: HoldPoint::Before,
     };
     world
         .telegram
         .control()
-        .inject(Fault::on("editMessageText", hold));
+        .inject(Fault::on("editMessageText", action));
     // The edit was put off to gather changes.
     world
         .change("update jobs set run_at = now() where kind = 'notify_user' and state = 'scheduled'")
