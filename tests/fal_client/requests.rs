@@ -325,3 +325,37 @@ async fn a_redirect_is_not_followed_with_the_key() {
     ));
     assert!(evil.heard().is_empty());
 }
+
+/// Without a word about it a server may compress what it answers (RFC 9110, 12.5.3), and nothing here unpacks it.
+#[tokio::test]
+async fn every_call_asks_for_an_answer_that_is_not_compressed() {
+    let wire = Wire::answering("200 OK", "Content-Type: application/json\r\n", "{}").await;
+    let base = wire.base();
+    let fal = client(settings(&base));
+    let on_queue = |end: &str| format!("{base}/queue/{PICTURES}/requests/1{end}");
+    let request = jobs::fal::Request {
+        request_id: "1".to_owned(),
+        status_url: on_queue("/status"),
+        response_url: on_queue(""),
+        cancel_url: on_queue("/cancel"),
+    };
+    let file = tempfile::tempfile().unwrap();
+    let week = std::time::Duration::from_hours(168);
+    // What the answers make of these is not the question.
+    let _ = fal.submit(PICTURES, &prompt("a cat"), None, || true).await;
+    let _ = fal.status(&request).await;
+    let _ = fal.result(&request).await;
+    let _ = fal.cancel(&request).await;
+    let _ = fal.upload(file, 0, "application/zip", "photos.zip", week).await;
+    let _ = fal.exists(&format!("{base}/files/photos.zip")).await;
+    let _ = fal.download(&format!("{base}/cdn/model"), 10).await;
+    let heard = wire.ended(7).await;
+    assert_eq!(heard.len(), 7);
+    for call in heard {
+        assert!(
+            call.text.to_lowercase().contains("accept-encoding: identity\r\n"),
+            "{}",
+            call.text
+        );
+    }
+}

@@ -5,6 +5,7 @@
 //! stopped a training for ever, or had failed one that was fine; the others are more of the same kinds.
 
 mod calls;
+mod encoded;
 
 use std::{collections::BTreeSet, fs};
 
@@ -98,7 +99,7 @@ const REFUSALS: [(&str, Place, &str); 14] = [
 /// An upload URL that is no longer good.
 const EXPIRED: [&str; 3] = ["p_403_expired", "p_404", "p_400_expired_token"];
 /// Each has a test of its own below.
-const SINGLE: [&str; 4] = ["p_429", "s_detail_nul", "s_garbled_nul", "c_404"];
+const SINGLE: [&str; 5] = ["p_429", "s_detail_nul", "s_garbled_nul", "c_404", "s_gzip"];
 /// Pages of the request list, before one that has ours.
 const PAGES: [&str; 3] = ["list_naive_date", "list_without_id", "list_odd_items"];
 
@@ -130,7 +131,8 @@ fn every_recorded_answer_is_played() {
     let in_tables = ENDS
         .map(|(name, _)| name)
         .into_iter()
-        .chain(REFUSALS.map(|(name, ..)| name));
+        .chain(REFUSALS.map(|(name, ..)| name))
+        .chain(encoded::ENCODED.map(|(name, ..)| name));
     let played: BTreeSet<String> = played.into_iter().chain(in_tables).map(str::to_owned).collect();
     assert_eq!(names, played);
 }

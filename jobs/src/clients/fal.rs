@@ -19,7 +19,9 @@ use std::{sync::Arc, time::Duration};
 use chrono::DateTime;
 use reqwest::{
     Client, Method, RequestBuilder, Response,
-    header::{AUTHORIZATION, DATE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER},
+    header::{
+        ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, DATE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER,
+    },
     redirect,
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -174,6 +176,7 @@ impl FalClient {
         let base = || {
             Client::builder()
                 .user_agent(concat!("aisha/", env!("CARGO_PKG_VERSION")))
+                .default_headers(uncompressed())
                 .connect_timeout(timeouts.connect)
                 // A redirect would carry the key, or repeat a POST, where nobody said it should go.
                 .redirect(redirect::Policy::none())
@@ -251,7 +254,10 @@ async fn refused(call: Call, response: Response) -> std::result::Result<Response
     let location = headers
         .get(LOCATION)
         .and_then(|place| response.url().join(place.to_str().ok()?).ok());
-    let body = start_of_body(response, READ).await;
+    let body = match encoding(&headers) {
+        Some(_) => Vec::new(),
+        None => start_of_body(response, READ).await,
+    };
     let answer = Answer {
         status,
         headers,
@@ -262,8 +268,36 @@ async fn refused(call: Call, response: Response) -> std::result::Result<Response
     Err((answer, meaning))
 }
 
+/// Asks for answers that are not compressed: who says nothing takes whatever comes.
+fn uncompressed() -> HeaderMap {
+    HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static("identity"))])
+}
+
+/// How an answer is compressed. `None`: it is not.
+fn encoding(headers: &HeaderMap) -> Option<String> {
+    let named = headers
+        .get_all(CONTENT_ENCODING)
+        .iter()
+        .map(|value| String::from_utf8_lossy(value.as_bytes()).trim().to_lowercase())
+        .filter(|name| !matches!(name.as_str(), "" | "identity"));
+    named
+        .reduce(|all, next| format!("{all}, {next}"))
+        .map(|names| failure::clipped(&names))
+}
+
+/// Passes if the body is what it says that it is.
+fn plain(call: Call, response: &Response) -> Result<()> {
+    match encoding(response.headers()) {
+        Some(encoding) => Err(Error::Encoded { call, encoding }),
+        None => Ok(()),
+    }
+}
+
 impl Answer {
     fn into_error(self, call: Call, meaning: Meaning) -> Error {
+        if let (Meaning::Moment, Some(encoding)) = (&meaning, encoding(&self.headers)) {
+            return Error::Encoded { call, encoding };
+        }
         let (status, detail) = (self.status, self.detail());
         match meaning {
             Meaning::Account => Error::Account { call, status, detail },
@@ -287,6 +321,7 @@ impl Answer {
 
 /// The body of an answer, up to `limit` bytes.
 async fn body(call: Call, mut response: Response, limit: usize) -> Result<Vec<u8>> {
+    plain(call, &response)?;
     let mut body = Vec::new();
     while let Some(chunk) = response
         .chunk()

@@ -194,6 +194,7 @@ async fn look(cx: &Context, training: &Training) -> Result<Done, JobError> {
             odd @ (Error::Missing { .. }
             | Error::Refused { .. }
             | Error::Garbled { .. }
+            | Error::Encoded { .. }
             | Error::TooLarge { .. }),
         ) => return odd_look(cx, training, &odd.to_string()).await,
         Err(error) => return Err(error.into()),

@@ -103,6 +103,16 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
+    /// A compressed answer, though every call asks for one that is not. Transient: something between us and FAL did that.
+    #[error(
+        "FAL {call} gave an answer that is encoded as {encoding}, which nobody asked for: look for a proxy that compresses"
+    )]
+    Encoded {
+        /// Which call.
+        call: Call,
+        /// `Content-Encoding`.
+        encoding: String,
+    },
     /// More bytes than the caller takes. Permanent.
     #[error("FAL {call} gave more than {limit} bytes")]
     TooLarge {
@@ -166,6 +176,7 @@ impl From<Error> for JobError {
             Error::Unreachable { .. }
             | Error::Server { .. }
             | Error::Garbled { .. }
+            | Error::Encoded { .. }
             | Error::Expired { .. }
             | Error::Doubtful(_) => Self::retry(error),
             // Another worker's disk may do, and this one's when somebody has made room.
@@ -225,6 +236,10 @@ mod tests {
             Error::Garbled {
                 call: Call::Status,
                 why: "no JSON".into(),
+            },
+            Error::Encoded {
+                call: Call::Result,
+                encoding: "gzip".into(),
             },
         ] {
             assert!(matches!(JobError::from(error), JobError::Retry { .. }));

@@ -17,7 +17,7 @@ use reqwest::{Client, redirect};
 use tracing::warn;
 use url::Url;
 
-use super::{Call, Error, Result, describe, json, send, signature::read_keys, wire};
+use super::{Call, Error, Result, describe, json, send, signature::read_keys, uncompressed, wire};
 
 const LIFETIME: TimeDelta = TimeDelta::hours(24);
 const LIMIT: usize = 256 << 10;
@@ -59,6 +59,7 @@ impl KeySet {
     pub(super) fn new(url: Url, timeout: Duration) -> Result<Self> {
         let http = Client::builder()
             .user_agent(concat!("aisha/", env!("CARGO_PKG_VERSION")))
+            .default_headers(uncompressed())
             .timeout(timeout)
             .redirect(redirect::Policy::none())
             .build()

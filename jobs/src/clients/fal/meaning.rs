@@ -18,6 +18,7 @@
 //!    status and body (<https://fal.ai/docs/model-apis/errors>), so a 403 may be a `content_policy_violation`.
 //! 2. Unless it is 402, or the body speaks of the account: a signed URL that is too old is answered 403 by most storages.
 //! 3. 405, 413, 414 and 415 are refused; of the others nobody knows whether FAL took the request.
+//!    A body that is compressed is nobody's: then it is a moment, whatever the status, but for 422 and 499.
 //! 4. When the answer has the header `x-fal-request-id`, which gateways do not set (FAL's own clients tell by it).
 //!
 //! Sources: FAL's documents on errors, the queue and its clients; a locked account is refused by uploads and submits
@@ -29,7 +30,7 @@ use std::fmt;
 use reqwest::header::HeaderMap;
 use url::Url;
 
-use super::{Failure, failure};
+use super::{Failure, encoding, failure};
 
 /// What FAL is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,6 +154,8 @@ impl Answer {
         let is_own = words.is_list || words.error_type.is_some();
         match self.status {
             422 | 499 => M::Ended(failure),
+            // The body decides, and nobody can read it.
+            _ if encoding(&self.headers).is_some() => M::Moment,
             // A list of details is the model's. It may repeat what the user wrote; a lock of the account is told in a text, and
             // FAL's own words for "no such request", which may carry a type, as well.
             401..=404 | 410 | 429 if words.is_list => M::Ended(failure),
@@ -175,7 +178,10 @@ impl Answer {
 
     /// What it says, for operators.
     pub(super) fn detail(&self) -> String {
-        let text = failure::describe_body(&self.body);
+        let text = match encoding(&self.headers) {
+            Some(encoding) => format!("what it says is encoded as {encoding}, which nobody asked for"),
+            None => failure::describe_body(&self.body),
+        };
         match &self.location {
             Some(place) if self.status < 400 => failure::clipped(&format!("to {place}: {text}")),
             _ => text,

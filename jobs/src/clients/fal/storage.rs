@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use super::{Call, Error, FalClient, Meaning, Result, ask, body, hosts::foreign, json, send, wire};
+use super::{Call, Error, FalClient, Meaning, Result, ask, body, hosts::foreign, json, plain, send, wire};
 use crate::clients::file::{blocking, chunks, read_at};
 
 /// A file that was downloaded.
@@ -215,6 +215,7 @@ impl FalClient {
     pub async fn download(&self, url: &str, max_bytes: u64) -> Result<Download> {
         const CALL: Call = Call::Download;
         let mut response = keyless(CALL, self.files.get(self.file_rule.vetted(CALL, url)?)).await?;
+        plain(CALL, &response)?;
         let promised = response.content_length();
         if promised.is_some_and(|bytes| bytes > max_bytes) {
             return Err(Error::TooLarge {
