@@ -17,6 +17,7 @@ use crate::support::{Core, PATIENCE};
 mod killed;
 mod rates;
 mod refusals;
+mod versions;
 
 /// A reply that waits in the outbox; its job.
 async fn say(core: &Core, person: &SimUser, name: &str) -> JobId {
@@ -76,9 +77,13 @@ fn refuse(method: &str, error: Known) -> Fault {
 
 #[test]
 fn a_stored_payload_decodes_for_ever() {
-    let v1 = include_str!("payloads/notify_user.v1.json");
-    let job: NotifyUser = serde_json::from_str(v1).unwrap();
-    assert_eq!(serde_json::to_string(&job).unwrap(), v1.trim());
+    for stored in [
+        include_str!("payloads/notify_user.v1.json"),
+        include_str!("payloads/notify_user.v2.json"),
+    ] {
+        let job: NotifyUser = serde_json::from_str(stored).unwrap();
+        assert_eq!(serde_json::to_string(&job).unwrap(), stored.trim());
+    }
 }
 
 #[tokio::test]

@@ -146,7 +146,7 @@ pub async fn enqueue_with<J: Job>(
         let added = sqlx::query_file!(
             "src/queue/sql/enqueue.sql",
             J::NAME,
-            J::VERSION,
+            job.version(),
             J::QUEUE.as_str(),
             Json(&payload) as _,
             options.priority.unwrap_or(J::POLICY.priority),
@@ -171,6 +171,7 @@ pub async fn enqueue_with<J: Job>(
                 if share(tx, J::NAME, std::slice::from_ref(key)).await?.is_empty() {
                     continue; // A worker started it between the two statements: the key is free again.
                 }
+                need(tx, J::NAME, std::slice::from_ref(key), job.version()).await?;
                 return Ok(Enqueued::AlreadyLive);
             }
             (None, _) => return Ok(Enqueued::AlreadyLive),
@@ -184,6 +185,24 @@ async fn share(tx: &mut PgConnection, kind: &str, keys: &[String]) -> Result<Vec
     sqlx::query_file_scalar!("src/queue/sql/share.sql", kind, keys)
         .fetch_all(tx)
         .await
+}
+
+/// Live jobs that stand for new ones as well are for workers that can do those. Every worker can do the first version.
+async fn need(tx: &mut PgConnection, kind: &str, keys: &[String], version: i16) -> Result<(), sqlx::Error> {
+    if version > 1 {
+        sqlx::query!(
+            r#"
+            update jobs set version = $3
+             where kind = $1 and dedupe_key = any ($2) and state in ('scheduled', 'ready') and version < $3
+            "#,
+            kind,
+            keys,
+            version,
+        )
+        .execute(tx)
+        .await?;
+    }
+    Ok(())
 }
 
 /// What the job is a part of, for its row.

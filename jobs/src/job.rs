@@ -196,6 +196,11 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// How it is tried.
     const POLICY: Policy;
 
+    /// The lowest version of a worker that can do this one: less than [`Job::VERSION`] where an older worker can as well.
+    fn version(&self) -> i16 {
+        Self::VERSION
+    }
+
     /// What makes two of them the same work.
     fn dedupe_key(&self) -> Option<DedupeKey>;
 }

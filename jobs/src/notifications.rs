@@ -151,7 +151,7 @@ pub(crate) async fn progress(
     };
     let message = progress_message(tx, training, &subject, stage).await?;
     match notifications::raise(tx, Kind::Progress, About::Training(training), &message, false).await? {
-        Raised::Changed(id) => bring(tx, subject.user_id, id, GATHER).await,
+        Raised::Changed(id) => bring(tx, subject.user_id, id, message.version(), GATHER).await,
         Raised::Unchanged => Ok(()),
         Raised::NoneOpen => start_progress(tx, training, &subject, &message, Place::New).await,
     }
@@ -237,7 +237,7 @@ pub(crate) async fn failed(
     };
     let mut message = Message::new(Phrase::TrainingFailed {
         name: subject.name.clone(),
-        code,
+        code: code.to_string(),
     })
     .button(Phrase::ButtonRetry {}, Action::Retry(subject.avatar_id));
     message.text.extend(rejected(tx, subject.avatar_id).await?);
@@ -293,7 +293,7 @@ async fn ended(
     if let Raised::Changed(id) =
         notifications::raise(tx, Kind::Progress, About::Training(training), &last, true).await?
     {
-        bring(tx, subject.user_id, id, Duration::ZERO).await?;
+        bring(tx, subject.user_id, id, last.version(), Duration::ZERO).await?;
     }
     let new = New {
         user_id: subject.user_id,
@@ -310,8 +310,8 @@ async fn ended(
 
 /// The user is back: how their trainings ended while nothing could reach them is told now.
 pub(crate) async fn resume_finals(tx: &mut PgConnection, user: UserId) -> Result<(), EnqueueError> {
-    for id in notifications::reopen_finals(tx, user).await? {
-        bring(tx, user, id, Duration::ZERO).await?;
+    for waiting in notifications::reopen_finals(tx, user).await? {
+        bring(tx, user, waiting.id, waiting.needs_version, Duration::ZERO).await?;
     }
     Ok(())
 }
@@ -329,7 +329,7 @@ pub(crate) async fn photos_changed(
     };
     match notifications::raise(tx, Kind::Photos, About::Avatar(avatar), &message, false).await? {
         Raised::Changed(id) => {
-            bring(tx, user, id, GATHER).await?;
+            bring(tx, user, id, message.version(), GATHER).await?;
         }
         Raised::Unchanged => {}
         Raised::NoneOpen => show_photos(tx, avatar, limits, Place::New).await?,
@@ -439,20 +439,21 @@ async fn rejected(tx: &mut PgConnection, avatar: AvatarId) -> Result<Option<Phra
 /// Outbox row and job, unless the key was used before.
 async fn send(tx: &mut PgConnection, new: &New<'_>) -> Result<(), EnqueueError> {
     if let Some(id) = notifications::insert(tx, new).await? {
-        bring(tx, new.user_id, id, Duration::ZERO).await?;
+        bring(tx, new.user_id, id, new.message.version(), Duration::ZERO).await?;
     }
     Ok(())
 }
 
-/// Enqueues the delivery of an outbox row. Readers take turns, and each chat has a rate of its own.
+/// Enqueues the delivery of an outbox row, by a worker that can say it. Readers take turns, and each chat has a rate of its own.
 async fn bring(
     tx: &mut PgConnection,
     reader: UserId,
     id: NotificationId,
+    needs_version: i16,
     after: Duration,
 ) -> Result<(), EnqueueError> {
     let options = Options::default().fair_key(reader).delay(after);
-    enqueue_with(tx, &NotifyUser::new(id), options).await?;
+    enqueue_with(tx, &NotifyUser::new(id, needs_version), options).await?;
     Ok(())
 }
 

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     domain::{NotificationId, PhotoId, TrainingId},
     job::{DedupeKey, Job, Policy, Queue},
+    texts,
 };
 
 /// Persisted as `{"photo_id":…}`; golden copy in `tests/payloads/store_photo.v1.json`.
@@ -208,21 +209,33 @@ impl Job for StoreModel {
     }
 }
 
-/// Persisted as `{"notification_id":…}`; golden copy in `tests/payloads/notify_user.v1.json`.
+/// Persisted as `{"notification_id":…}`; golden copies in `tests/payloads/notify_user.v*.json`. Versions differ in what they can
+/// say, not in shape.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct NotifyUser {
     pub(crate) notification_id: NotificationId,
+    /// The row's `needs_version`; stands in `jobs.version`.
+    #[serde(skip, default = "newest_vocabulary")]
+    version: i16,
+}
+
+const fn newest_vocabulary() -> i16 {
+    texts::VERSION
 }
 
 impl NotifyUser {
-    /// For a row that has just been raised.
-    pub const fn new(notification_id: NotificationId) -> Self {
-        Self { notification_id }
+    /// For a row that has just been raised, and the version that can say it.
+    pub(crate) const fn new(notification_id: NotificationId, version: i16) -> Self {
+        Self {
+            notification_id,
+            version,
+        }
     }
 }
 
 impl Job for NotifyUser {
     const NAME: &'static str = "notify_user";
+    const VERSION: i16 = texts::VERSION;
     const QUEUE: Queue = Queue::Notify;
     // About six hours of tries: an outage of Telegram must not cost the news that an avatar is ready.
     const POLICY: Policy = Policy::attempts(45)
@@ -232,6 +245,10 @@ impl Job for NotifyUser {
 
     fn dedupe_key(&self) -> Option<DedupeKey> {
         Some(DedupeKey::until_started(self.notification_id))
+    }
+
+    fn version(&self) -> i16 {
+        self.version
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod message;
 mod phrase;
+mod vocabulary;
 
 use std::{fmt, sync::Arc};
 
@@ -17,6 +18,7 @@ use tracing::error;
 
 pub use message::{Button, Message};
 pub use phrase::Phrase;
+pub(crate) use vocabulary::VERSION;
 
 /// A language that we speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -171,7 +171,7 @@ async fn a_refused_token_burns_no_attempts_and_loses_no_message() {
 }
 
 #[tokio::test]
-async fn a_row_of_another_version_is_closed_and_blocks_nobody() {
+async fn a_row_of_another_version_blocks_nobody() {
     let core = Core::new().await;
     let ann = core.person();
     say(&core, &ann, "one").await;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use aisha::simulators::fal::faults::{Effect, Fault, Operation};
-use jobs::{SubmitTraining, domain::TrainingId, enqueue::enqueue, queue::JobState};
+use jobs::{NotifyUser, SubmitTraining, domain::TrainingId, enqueue::enqueue, queue::JobState};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -58,6 +58,31 @@ async fn the_accounts_trainings_of_a_day_park_the_rest_and_fail_none() {
     assert_eq!(world.jobs.run(job).await.state, JobState::Done);
     assert_eq!((world.status().await.as_str(), world.submits()), ("submitted", 1));
     assert_eq!(submits_counted(&world).await, 1);
+}
+
+/// Its job was enqueued for something that every version can say, and waits: a worker of the version before would not know
+/// what the message has become.
+#[tokio::test]
+async fn news_that_only_newer_workers_can_say_keeps_the_others_from_the_job_that_brings_it() {
+    let world = world(1).await;
+    let bring =
+        "select version::bigint from jobs where kind = 'notify_user' and state in ('scheduled', 'ready')";
+    assert_eq!(world.count(bring).await, 1);
+    world
+        .change("insert into quota_uses (user_id, what, attempt_id) select id, 'submit', gen_random_uuid() from users")
+        .await;
+    assert_eq!(world.run::<SubmitTraining>().await.state, JobState::Scheduled);
+    let told = world
+        .text("select message::text from notifications")
+        .await
+        .unwrap();
+    assert!(told.contains("stage-booked"), "{told}");
+    assert_eq!(world.count(bring).await, 2);
+    assert_eq!(
+        world.run::<NotifyUser>().await.state,
+        JobState::Done,
+        "ours takes it"
+    );
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 use sqlx::{PgConnection, types::Json};
 
-use super::{EnqueueError, Enqueued, Options, check, share, traceparent};
+use super::{EnqueueError, Enqueued, Options, check, need, share, traceparent};
 use crate::{
     job::{DedupeKey, DedupeScope, Job},
     queue::JobId,
@@ -39,6 +39,7 @@ pub async fn enqueue_many_with<J: Job>(
         check::options::<J>(&options)?;
         batch.push(Pending {
             position,
+            version: job.version(),
             payload: check::payload(job)?,
             key: check::key(job)?,
             options,
@@ -82,6 +83,7 @@ pub async fn enqueue_many_with<J: Job>(
         } else {
             share(tx, J::NAME, &keys).await?
         };
+        need(tx, J::NAME, &locked, needed::<J>(&shared)).await?;
         batch = shared;
         batch.retain(|pending| pending.key.as_ref().is_some_and(|key| !locked.contains(&key.key)));
     }
@@ -108,6 +110,7 @@ impl Pending {
 
 struct Pending {
     position: usize,
+    version: i16,
     payload: Box<RawValue>,
     key: Option<DedupeKey>,
     options: Options,
@@ -127,7 +130,7 @@ async fn insert_plain<J: Job>(
     let mut ids = sqlx::query_file_scalar!(
         "src/queue/sql/enqueue_many_keyless.sql",
         J::NAME,
-        J::VERSION,
+        needed::<J>(batch),
         J::QUEUE.as_str(),
         J::POLICY.priority,
         payloads as _,
@@ -156,7 +159,7 @@ async fn insert_batch<J: Job>(
         Inserted,
         "src/queue/sql/enqueue_many.sql",
         J::NAME,
-        J::VERSION,
+        needed::<J>(batch),
         J::QUEUE.as_str(),
         &priorities,
         payloads as _,
@@ -171,6 +174,12 @@ async fn insert_batch<J: Job>(
     .await?;
     inserted.sort_unstable_by_key(|row| row.id);
     Ok(inserted)
+}
+
+/// One version for the statement: that of workers that can do all of them.
+fn needed<J: Job>(batch: &[Pending]) -> i16 {
+    let versions = batch.iter().map(|pending| pending.version);
+    versions.max().unwrap_or(J::VERSION)
 }
 
 fn each<T>(batch: &[Pending], part: impl Fn(&Pending) -> T) -> Vec<T> {

@@ -57,8 +57,8 @@ pub(crate) async fn insert(
 ) -> Result<Option<NotificationId>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"
-        insert into notifications (user_id, avatar_id, training_id, kind, dedupe_key, message, message_id, is_last)
-        values ($1, $2, $3, $4, $5, $6, $7, $8)
+        insert into notifications (user_id, avatar_id, training_id, kind, dedupe_key, message, message_id, is_last, needs_version)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
         on conflict (dedupe_key) do nothing
         returning id as "id: NotificationId"
         "#,
@@ -70,6 +70,7 @@ pub(crate) async fn insert(
         Json(new.message) as _,
         new.takes_place_of,
         new.is_last,
+        new.message.version(),
     )
     .fetch_optional(tx)
     .await
@@ -141,7 +142,7 @@ pub(crate) async fn raise(
                for update
         ), changed as (
             update notifications
-               set message = $4, is_last = $5, revision = revision + 1, updated_at = now()
+               set message = $4, is_last = $5, revision = revision + 1, needs_version = $6, updated_at = now()
               from open
              where notifications.id = open.id and open.differs
             returning notifications.id
@@ -153,6 +154,7 @@ pub(crate) async fn raise(
         training,
         Json(message) as _,
         is_last,
+        message.version(),
     )
     .fetch_optional(tx)
     .await?;
@@ -225,6 +227,16 @@ pub(crate) struct Due {
     pub revision: i32,
     pub delivered_revision: i32,
     pub message_id: Option<i64>,
+    /// How long ago it was put into the outbox.
+    pub age_seconds: f64,
+}
+
+/// One that was never delivered.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub id: NotificationId,
+    /// The lowest version of `notify_user` that can say it.
+    pub needs_version: i16,
 }
 
 /// The message, if it says something that its reader has not seen.
@@ -238,7 +250,8 @@ pub(crate) async fn due(tx: &mut PgConnection, id: NotificationId) -> Result<Opt
                case when coalesce(u.quiet_asked_at, now()) <= now() + interval '1 min'
                      and u.quiet_until <= coalesce(u.quiet_asked_at, now()) + interval '7 days 1 min'
                     then extract(epoch from u.quiet_until - now())::float8 end as quiet_seconds,
-               n.kind, n.seq, n.message, n.revision, n.delivered_revision, n.message_id
+               n.kind, n.seq, n.message, n.revision, n.delivered_revision, n.message_id,
+               extract(epoch from now() - n.created_at)::float8 as "age_seconds!"
           from notifications n
           join users u on u.id = n.user_id
          where n.id = $1 and n.closed_at is null and n.delivered_revision < n.revision
@@ -250,20 +263,27 @@ pub(crate) async fn due(tx: &mut PgConnection, id: NotificationId) -> Result<Opt
 }
 
 /// The chat's first message before `due` that was never delivered: it goes first, so that a chat reads in order. How a
-/// training ended waits for no edit here ([`gives_way`]): one may fail for hours, and changes nothing of the order.
-pub(crate) async fn before(tx: &mut PgConnection, due: &Due) -> Result<Option<NotificationId>, sqlx::Error> {
-    sqlx::query_scalar!(
+/// training ended waits for no edit here ([`gives_way`]): one may fail for hours, and changes nothing of the order. Nobody
+/// waits for what a worker of this version cannot say: it may never come.
+pub(crate) async fn before(
+    tx: &mut PgConnection,
+    due: &Due,
+    version: i16,
+) -> Result<Option<Waiting>, sqlx::Error> {
+    sqlx::query_as!(
+        Waiting,
         r#"
-        select id as "id: NotificationId"
+        select id as "id: NotificationId", needs_version
           from notifications
          where user_id = $1 and seq < $2 and closed_at is null and delivered_revision = 0
-           and (message_id is null or $3 <> 'final')
+           and (message_id is null or $3 <> 'final') and needs_version <= $4
          order by seq
          limit 1
         "#,
         due.user_id.0,
         due.seq,
-        due.kind
+        due.kind,
+        version,
     )
     .fetch_optional(tx)
     .await
@@ -282,22 +302,41 @@ pub(crate) async fn gives_way(tx: &mut PgConnection, id: NotificationId) -> Resu
 pub(crate) async fn next_waiting(
     tx: &mut PgConnection,
     user: UserId,
-) -> Result<Vec<NotificationId>, sqlx::Error> {
-    sqlx::query_scalar!(
+    version: i16,
+) -> Result<Vec<Waiting>, sqlx::Error> {
+    sqlx::query_as!(
+        Waiting,
         r#"
         with waiting as (
-            select id, seq, kind, message_id from notifications
-             where user_id = $1 and closed_at is null and delivered_revision = 0
+            select id, seq, kind, message_id, needs_version from notifications
+             where user_id = $1 and closed_at is null and delivered_revision = 0 and needs_version <= $2
         )
-        select id as "id!: NotificationId" from waiting
+        select id as "id!: NotificationId", needs_version as "needs_version!" from waiting
          where seq = (select min(seq) from waiting)
             or seq = (select min(seq) from waiting where message_id is null) and kind = 'final'
          order by seq
         "#,
-        user.0
+        user.0,
+        version,
     )
     .fetch_all(tx)
     .await
+}
+
+/// A worker of the version before `needs` cannot say it.
+pub(crate) async fn cannot_be_said(
+    tx: &mut PgConnection,
+    id: NotificationId,
+    needs: i16,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update notifications set needs_version = $2 where id = $1 and needs_version < $2",
+        id.0,
+        needs
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
 }
 
 /// Marks that a first send is about to begin. `Some(true)`: an earlier one began and nobody knows whether it
@@ -399,11 +438,9 @@ pub(crate) async fn close_all(tx: &mut PgConnection, user: UserId) -> Result<(),
 /// Opens the user's final messages again that never reached them; oldest first. What was lost because they were away
 /// comes as often as they return. What Telegram refused, or could not take for too long, comes once more: refused
 /// again, it would be refused at each of their messages.
-pub(crate) async fn reopen_finals(
-    tx: &mut PgConnection,
-    user: UserId,
-) -> Result<Vec<NotificationId>, sqlx::Error> {
-    sqlx::query_scalar!(
+pub(crate) async fn reopen_finals(tx: &mut PgConnection, user: UserId) -> Result<Vec<Waiting>, sqlx::Error> {
+    sqlx::query_as!(
+        Waiting,
         r#"
         with reopened as (
             update notifications
@@ -412,9 +449,9 @@ pub(crate) async fn reopen_finals(
              where user_id = $1 and kind = 'final' and delivered_revision = 0
                and outcome in ('unreachable', 'rejected', 'undeliverable')
                and (outcome = 'unreachable' or reopened_at is null)
-            returning id, seq
+            returning id, seq, needs_version
         )
-        select id as "id!: NotificationId" from reopened order by seq
+        select id as "id!: NotificationId", needs_version as "needs_version!" from reopened order by seq
         "#,
         user.0
     )

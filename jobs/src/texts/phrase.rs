@@ -4,13 +4,14 @@
 //! the same names. A field `code` picks one of a family: `training-failed` with code `timed_out` is the text
 //! `training-failed-timed_out`, or `training-failed-other` for a code that has none.
 //!
-//! Stored rows outlive a deploy: a phrase that may wait in the outbox keeps its name and its fields.
+//! Stored rows outlive a deploy: a phrase that may wait in the outbox keeps its name and its fields, and a new one is noted
+//! in `vocabulary.rs`. A code is a word like any other: one that a newer version has sent is said in general terms.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{FailureCode, Gender, TrainingType};
+use crate::domain::{Gender, TrainingType};
 
 macro_rules! phrases {
     ($($(#[$doc:meta])* $variant:ident { $($(#[$how:meta])* $field:ident: $type:ty),* $(,)? }),+ $(,)?) => {
@@ -161,7 +162,7 @@ phrases! {
     // The final message.
 
     TrainingCompleted { name: String },
-    TrainingFailed { name: String, code: FailureCode },
+    TrainingFailed { name: String, code: String },
     TrainingCancelled { name: String },
     /// A model came after the end, and the avatar has it.
     TrainingCameLate { name: String },

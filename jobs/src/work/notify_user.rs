@@ -8,6 +8,7 @@
 //! * what Telegram took is not sent again, unless its answer was lost; then the repeat is counted
 //! * a message that cannot be delivered blocks nobody: it is closed, and the next one's turn comes
 //! * how a training ended is told after the last word of its progress message, unless that takes longer than ten seconds
+//! * one that only a newer worker can say waits for it — `a_phrase_that_this_worker_does_not_know_is_left_for_a_newer_one`
 //!
 //! # If we die …
 //! | …                            | the next run finds        | and                                          |
@@ -34,11 +35,17 @@ use crate::{
     payloads::NotifyUser,
     storable,
     store::{
-        notifications::{self, Due, Kind},
+        notifications::{self, Due, Kind, Waiting},
         users,
     },
     texts::{Locale, Message, Rendered},
 };
+
+/// Until another worker has a look at a message that this one cannot say: a newer one is about to come.
+const NEWER_LOOK: Duration = Duration::from_secs(15);
+/// … or did not come within this time, and the next look may wait for as long.
+const NEWER_EXPECTED: Duration = Duration::from_mins(10);
+const NOTHING_NEW: Done = Done::Skipped("there is nothing new to say");
 
 impl Run for NotifyUser {
     async fn run(&self, cx: &Context) -> Result<Done, JobError> {
@@ -58,10 +65,10 @@ impl Run for NotifyUser {
             ));
         }
         if due.delivered_revision == 0
-            && let Some(earlier) = notifications::before(&mut db, &due).await?
+            && let Some(earlier) = notifications::before(&mut db, &due, NotifyUser::VERSION).await?
         {
             // Whoever delivers it wakes us. Normally it has its job; one whose job was lost gets a new one here.
-            enqueue_for(&mut db, due.user_id, &Self::new(earlier)).await?;
+            wake(&mut db, due.user_id, &earlier).await?;
             db.commit().await?;
             return Ok(Done::Skipped(
                 "an earlier message of the chat goes first and wakes this one",
@@ -78,10 +85,7 @@ impl Run for NotifyUser {
         }
         drop(db);
         let Ok(message) = serde_json::from_value::<Message>(due.message.clone()) else {
-            return Err(JobError::give_up(
-                "unreadable_message",
-                "the outbox row was written by another version",
-            ));
+            return leave(cx, &due).await;
         };
         let text = cx.texts.message(Locale::from_code(&due.language), &message);
         match due.message_id {
@@ -112,8 +116,26 @@ impl NotifyUser {
         if let Some(user) = notifications::reader_of(db, self.notification_id).await? {
             wake_next(db, user).await?;
         }
-        Ok(Done::Skipped("there is nothing new to say"))
+        Ok(NOTHING_NEW)
     }
+}
+
+/// It has a phrase that this worker does not know, and a newer one will: in a rolling deploy in a moment, or never, if the
+/// release was taken back. So it stays for as long as a job may be put off, and the chat goes on without it.
+async fn leave(cx: &Context, due: &Due) -> Result<Done, JobError> {
+    let mut db = cx.single().await?;
+    notifications::cannot_be_said(&mut db, due.id, NotifyUser::VERSION + 1).await?;
+    wake_next(&mut db, due.user_id).await?;
+    db.commit().await?;
+    let pause = if due.age_seconds < NEWER_EXPECTED.as_secs_f64() {
+        NEWER_LOOK
+    } else {
+        NEWER_EXPECTED
+    };
+    Err(JobError::snooze(
+        pause,
+        "it says something that only another version of the bot can say: a newer worker brings it",
+    ))
 }
 
 /// The first send of a message. Not repeatable at Telegram, so that it is going out is committed before.
@@ -126,9 +148,9 @@ async fn send(cx: &Context, due: &Due, text: &Rendered) -> Result<Done, JobError
     match begun {
         None => {
             let mut db = cx.single().await?;
-            let done = NotifyUser::new(due.id).make_room(&mut db).await?;
+            wake_next(&mut db, due.user_id).await?;
             db.commit().await?;
-            return Ok(done);
+            return Ok(NOTHING_NEW);
         }
         Some(false) => {}
         Some(true) => {
@@ -228,8 +250,13 @@ async fn unreachable(cx: &Context, due: &Due, why: &str) -> Result<Done, JobErro
 }
 
 async fn wake_next(tx: &mut PgConnection, user: UserId) -> Result<(), JobError> {
-    for next in notifications::next_waiting(tx, user).await? {
-        enqueue_for(tx, user, &NotifyUser::new(next)).await?;
+    for next in notifications::next_waiting(tx, user, NotifyUser::VERSION).await? {
+        wake(tx, user, &next).await?;
     }
+    Ok(())
+}
+
+async fn wake(tx: &mut PgConnection, user: UserId, waiting: &Waiting) -> Result<(), JobError> {
+    enqueue_for(tx, user, &NotifyUser::new(waiting.id, waiting.needs_version)).await?;
     Ok(())
 }

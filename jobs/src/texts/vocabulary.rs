@@ -1,0 +1,157 @@
+//! Which version of `notify_user` can say what.
+//!
+//! In a rolling deploy the version before goes on beside the new one, and it may meet a message with a phrase that only the new
+//! one knows. So a message's job is for workers from the version on that brought the newest of its phrases; whoever knows less
+//! leaves it. A message of old phrases is everybody's, as before.
+//!
+//! # Must stay true
+//! * a new phrase comes with a version of its own — `a_new_phrase_comes_with_a_new_version`
+//! * a phrase that may wait in the outbox keeps its name and its fields: workers of its version read it
+
+use serde_json::{Map, Value};
+
+use super::Message;
+
+/// The highest version of [`KNOWN`].
+pub(crate) const VERSION: i16 = 2;
+
+/// The phrases by the version that brought them, the first one being 1; with a code where only that is new. A list whose
+/// version has been released is never changed, only followed by another.
+pub(super) const KNOWN: [&[&str]; 2] = [
+    &[
+        "welcome",
+        "welcome-back",
+        "draft-waits",
+        "help",
+        "avatar-named",
+        "avatar-unnamed",
+        "ask-type",
+        "ask-gender",
+        "ask-name",
+        "photos-title",
+        "photos-ask",
+        "photos-counted",
+        "photos-loading",
+        "photos-missing",
+        "photos-enough",
+        "photos-full",
+        "photos-rejected",
+        "rejected-photo",
+        "more-rejected",
+        "photo-problem",
+        "kind-portrait",
+        "kind-style",
+        "gender-male",
+        "gender-female",
+        "name-empty",
+        "name-too-long",
+        "use-buttons",
+        "text-instead-of-photos",
+        "file-no-image",
+        "file-heic",
+        "file-too-large",
+        "too-many-photos",
+        "photo-without-draft",
+        "photo-kept",
+        "photo-known",
+        "photo-refused",
+        "not-a-photo",
+        "unknown-command",
+        "not-understood",
+        "stale-button",
+        "trouble",
+        "not-enough-photos",
+        "photos-still-loading",
+        "already-training",
+        "already-trained",
+        "other-draft-first",
+        "draft-discarded",
+        "nothing-to-cancel",
+        "ask-stop",
+        "too-late-to-stop",
+        "stop-asked",
+        "status-draft",
+        "status-training",
+        "status-completed",
+        "status-failed",
+        "status-cancelled",
+        "status-nothing",
+        "progress-title",
+        "stage-requested",
+        "stage-archived",
+        "stage-submitted",
+        "stage-queued",
+        "stage-running",
+        "stage-trained",
+        "stage-stopping",
+        "stage-completed",
+        "stage-failed",
+        "stage-cancelled",
+        "training-completed",
+        "training-failed",
+        "training-cancelled",
+        "training-came-late",
+        "training-came-too-late",
+        "failure-reason",
+        "button-create",
+        "button-continue",
+        "button-portrait",
+        "button-style",
+        "button-male",
+        "button-female",
+        "button-back",
+        "button-discard",
+        "button-start",
+        "button-retry",
+        "button-stop",
+        "button-status",
+        "command-start",
+        "command-status",
+        "command-cancel",
+        "command-help",
+    ],
+    &[
+        "welcome-nameless",
+        "welcome-back-nameless",
+        "closed-to-strangers",
+        "closed-to-you",
+        "too-many-live",
+        "trainings-used-up",
+        "drafts-used-up",
+        "photos-used-up",
+        "in-hours",
+        "in-minutes",
+        "stage-booked",
+        "training-failed-archive_unreachable",
+    ],
+];
+
+impl Message {
+    /// The lowest version of `notify_user` that can say it.
+    pub(crate) fn version(&self) -> i16 {
+        serde_json::to_value(self).map_or(VERSION, |message| newest(&message))
+    }
+}
+
+/// Of all phrases in it: paragraphs, their arguments, labels of buttons.
+fn newest(value: &Value) -> i16 {
+    match value {
+        Value::Array(values) => values.iter().map(newest).max().unwrap_or(1),
+        Value::Object(fields) => fields.values().map(newest).fold(since(fields), i16::max),
+        _ => 1,
+    }
+}
+
+/// Of the phrase itself, if it is one.
+fn since(fields: &Map<String, Value>) -> i16 {
+    let text = |field| fields.get(field).and_then(Value::as_str);
+    let Some(name) = text("say") else {
+        return 1;
+    };
+    let coded = text("code").map(|code| format!("{name}-{code}"));
+    let brought = |known: &&[&str]| {
+        known.contains(&name) || coded.as_deref().is_some_and(|coded| known.contains(&coded))
+    };
+    let versions = (1..).zip(&KNOWN).filter(|(_, known)| brought(known));
+    versions.map(|(version, _)| version).max().unwrap_or(VERSION)
+}
