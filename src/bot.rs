@@ -26,7 +26,7 @@ use crate::{
     exit::Failure,
     lifecycle::Stop,
     open_files,
-    settings::{BotSettings, Given, TelegramUpdates},
+    settings::{BotSettings, Given, TelegramSettings, TelegramUpdates},
     telemetry,
     web::health::Health,
 };
@@ -74,16 +74,26 @@ struct Bot {
 
 /// Runs the role to its end.
 pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
-    let settings = given
+    let BotSettings {
+        log,
+        database,
+        telegram,
+        updates,
+        trainers,
+        photos,
+        quotas,
+        health_listen,
+        grace,
+    } = given
         .with("health.listen", "--health-listen", args.health_listen)
         .load::<BotSettings>()?;
-    telemetry::start_logging(&settings.log)?;
+    telemetry::start_logging(&log)?;
     let metrics = telemetry::start_metrics("bot")?;
     open_files::raise();
-    let stop = Stop::at_signals(settings.grace).context("signals cannot be listened to")?;
-    let database = connect::database(&settings.database, "bot").await?;
-    let hearing = Hearing::new(settings.updates.longest_question());
-    if let Some(listen) = settings.health_listen {
+    let stop = Stop::at_signals(grace).context("signals cannot be listened to")?;
+    let database = connect::database(&database, "bot").await?;
+    let hearing = Hearing::new(updates.longest_question());
+    if let Some(listen) = health_listen {
         let ears = hearing.clone();
         Health::new(database.clone(), stop.clone(), metrics)
             .and("telegram", move || {
@@ -92,23 +102,22 @@ pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
             .serve_on(listen)
             .await?;
     }
-    let (token, api) = (&settings.telegram.bot_token, &settings.telegram.api_url);
+    let TelegramSettings {
+        bot_token,
+        api_url,
+        timeout,
+    } = telegram;
     let bot = Bot {
         producer: Producer::new(database.pool().clone()),
-        rules: Rules::with_quotas(
-            settings.photos.limits(),
-            settings.training.trainers.clone(),
-            settings.quotas.clone(),
-        ),
-        telegram: TelegramClient::new(token, api, settings.telegram.timeout)
-            .context("no HTTP client can be made")?,
+        rules: Rules::with_quotas(photos, trainers, quotas),
+        telegram: TelegramClient::new(&bot_token, &api_url, timeout).context("no HTTP client can be made")?,
         texts: Texts::load().context("the texts are broken")?,
         hearing,
     };
     info!("The bot is running");
     let work = async {
         tokio::join!(
-            announce(&bot, &settings.updates, &stop),
+            announce(&bot, &updates, &stop),
             lanes::run(&bot, LANES, &stop),
             bot.hearing.show(&stop)
         )

@@ -1,44 +1,66 @@
 //! Everything the binary can be told: read once at start-up, checked as a whole, then passed on as values.
 //!
-//! [`layers`] merges files, environment and command line into one flat list of keys ([`listing`] shows it); [`reader`] turns
-//! keys into typed values; [`roles`] says which role needs which [`sections`]. `config/default.toml` is the reference.
+//! # How a setting is declared
+//! A setting is one line in its section (`settings/<section>.rs`), which calls the [`reader`]:
+//!
+//! ```ignore
+//! linger: Duration = from.duration("web.linger", Duration::ZERO..=MINUTE),
+//! ```
+//!
+//! That line names the key, its type and its bounds, and gives the value to the field that uses it: of a struct declared on the
+//! spot (`section!`), or of the domain's own (`all!(Patience { … })`). Both macros read every field before they give up on one,
+//! and neither can leave one out. Nothing else lists settings: the [`catalogue`] runs the readers of all [`roles`] on
+//! `config/default.toml` and notes what they ask for; secrets, plain names of variables, `aisha config show` and
+//! `docs/settings.md` come from there. `trainers.toml` is read by the same reader.
+//!
+//! [`layers`] merges files, environment and command line into one flat list of keys ([`listing`] shows it). Their meaning, and
+//! their defaults, stand in `config/default.toml`.
 //!
 //! # Must stay true
 //! * Only this module reads the environment (clippy bans `std::env::var` elsewhere).
 //! * All problems are reported at once: a section reads every key before it gives up.
 //! * A role reads its own secrets and no others, and no secret is ever part of a message
-//!   (`settings::d19_nothing_secret_is_printed`).
+//!   (proven by `d19_nothing_secret_is_printed`).
 //! * A secret in a file is an error, even the right one.
+//! * Every key of the reference is read by somebody
+//!   (proven by `each_key_of_the_reference_is_declared_and_each_declaration_is_in_the_reference`).
 
+mod catalogue;
+mod database;
+mod declaration;
 mod fal;
 mod layers;
 mod listing;
+mod log;
 mod near_misses;
+mod photos;
 mod problems;
+mod queue;
 mod quotas;
-mod rates;
 mod reader;
 mod risks;
 mod roles;
-mod sections;
+mod s3;
+mod saga;
+mod section;
 mod telegram;
+mod trainers;
+mod units;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-pub use fal::{ArchiveDelivery, FalSettings, WebhookVerification};
+pub use catalogue::reference_page;
+pub use database::DatabaseSettings;
+pub use declaration::{Catalogue, Declaration};
 pub use layers::{Layers, Origin};
+pub use log::{LogFormat, LogSettings};
 pub use problems::{Problem, Problems};
-pub use rates::RateSettings;
-pub use reader::{parse_duration, show_duration};
 pub use roles::{
     BotSettings, MigrateSettings, OperatorSettings, OpsSettings, Role, SimulatorSettings, WebSettings,
     WorkerSettings,
 };
-pub use sections::{
-    DatabaseSettings, LogFormat, LogSettings, PhotoSettings, QueueSettings, S3Settings, SagaSettings,
-    TrainingSettings,
-};
 pub use telegram::{TelegramSettings, TelegramUpdates};
+pub use units::{parse_duration, show_duration};
 
 /// What one process was started with.
 #[derive(Debug, Clone, Default)]
@@ -88,9 +110,18 @@ impl Given {
         self
     }
 
+    /// All keys with what counts for the roles.
+    pub fn layers(&self) -> Layers {
+        let mut layers = Layers::merge(self, Catalogue::of_all_roles());
+        fal::point_at_simulator(&mut layers);
+        layers.warnings = near_misses::find(&layers, &self.environment);
+        layers.risks = risks::find(&layers);
+        layers
+    }
+
     /// Reads and checks what `R` needs.
     pub fn load<R: Role>(&self) -> Result<R, Problems> {
-        let layers = Layers::merge(self);
+        let layers = self.layers();
         let mut reader = reader::Reader::new(&layers);
         let role = R::read(&mut reader);
         let problems = layers

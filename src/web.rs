@@ -9,11 +9,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context;
 use axum::{Router, http::StatusCode, middleware::from_fn, routing::post};
 use clap::Parser;
-use jobs::{
-    Clock,
-    fal::{VerifierSettings, WebhookVerifier},
-    producer::Producer,
-};
+use jobs::{Clock, fal::WebhookVerifier, producer::Producer};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -25,7 +21,7 @@ use crate::{
     exit::Failure,
     lifecycle::Stop,
     open_files,
-    settings::{Given, WebSettings, WebhookVerification},
+    settings::{Given, WebSettings},
     telemetry,
 };
 
@@ -76,76 +72,70 @@ pub(crate) struct Web {
 
 /// Runs the role to its end.
 pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
-    let settings = given
+    let WebSettings {
+        log,
+        database,
+        fal,
+        telegram_secret,
+        listen,
+        max_connections,
+        head_timeout,
+        idle_timeout,
+        max_body_bytes,
+        body_memory_bytes,
+        request_timeout,
+        linger,
+        grace,
+    } = given
         .with("web.listen", "--listen", args.listen)
         .load::<WebSettings>()?;
-    telemetry::start_logging(&settings.log)?;
+    telemetry::start_logging(&log)?;
     let metrics = telemetry::start_metrics("web")?;
-    let stop = Stop::at_signals(settings.grace).context("signals cannot be listened to")?;
-    let database = connect::database(&settings.database, "web").await?;
+    let stop = Stop::at_signals(grace).context("signals cannot be listened to")?;
+    let others = OTHER_FILES + u64::from(database.max_connections);
+    let connections = Connections::new(Limits {
+        connections: as_many_as_files(max_connections, open_files::raise(), others),
+        head_timeout,
+        idle_timeout,
+    });
+    let database = connect::database(&database, "web").await?;
     let health = health::Health::new(database.clone(), stop.clone(), metrics);
-    let connections = Connections::new(limits(&settings, open_files::raise()));
     let web = Web {
         producer: Producer::new(database.pool().clone()),
-        verifier: Arc::new(
-            WebhookVerifier::new(verification(&settings)).context("FAL's keys cannot be fetched")?,
-        ),
+        verifier: Arc::new(WebhookVerifier::new(fal).context("FAL's keys cannot be fetched")?),
         clock: Clock::system(),
-        telegram_secret: settings.telegram_secret.clone().map(Arc::new),
-        bodies: Bodies::new(
-            settings.max_body_bytes,
-            settings.body_memory_bytes,
-            connections.clone(),
-        ),
+        telegram_secret: telegram_secret.map(Arc::new),
+        bodies: Bodies::new(max_body_bytes, body_memory_bytes, connections.clone()),
         refusals: Refusals::default(),
     };
-    let listener = TcpListener::bind(settings.listen).await.map_err(|error| {
-        Failure::unavailable(format_args!("cannot listen on {}: {error}", settings.listen))
-    })?;
+    let listener = TcpListener::bind(listen)
+        .await
+        .map_err(|error| Failure::unavailable(format_args!("cannot listen on {listen}: {error}")))?;
     info!(
         "Web is listening on {}",
         listener.local_addr().context("the listener has no address")?
     );
-    let router = router(web, health, &settings);
-    serve(listener, router, connections, &stop, settings.linger).await;
+    let router = router(web, health, request_timeout);
+    serve(listener, router, connections, &stop, linger).await;
     database.close().await;
     info!("Web has stopped");
     Ok(())
 }
 
-/// As many connections as are set, and no more than files are left for.
-fn limits(settings: &WebSettings, open_files: u64) -> Limits {
-    let others = OTHER_FILES + u64::from(settings.database.max_connections);
+/// As many connections as are wanted, and no more than files are left for.
+fn as_many_as_files(wanted: usize, open_files: u64, others: u64) -> usize {
     let left = usize::try_from(open_files.saturating_sub(others)).unwrap_or(usize::MAX);
-    let wanted = settings.max_connections;
     let connections = wanted.min(left.max(1));
     if connections < wanted {
         warn!(
             "At most {connections} connections are taken instead of {wanted} (web.max_connections): {open_files} files may be open"
         );
     }
-    Limits {
-        connections,
-        head_timeout: settings.head_timeout,
-        idle_timeout: settings.idle_timeout,
-    }
-}
-
-fn verification(settings: &WebSettings) -> VerifierSettings {
-    let WebhookVerification {
-        jwks_url,
-        user_id,
-        timeout,
-    } = settings.fal.clone();
-    VerifierSettings {
-        jwks_url,
-        timeout,
-        user_id,
-    }
+    connections
 }
 
 /// All routes.
-fn router(web: Web, health: health::Health, settings: &WebSettings) -> Router {
+fn router(web: Web, health: health::Health, request_timeout: Duration) -> Router {
     let mut inbound = Router::new().route(fal_webhook::PATH, post(fal_webhook::receive));
     if web.telegram_secret.is_some() {
         inbound = inbound.route(telegram_webhook::PATH, post(telegram_webhook::receive));
@@ -155,7 +145,7 @@ fn router(web: Web, health: health::Health, settings: &WebSettings) -> Router {
         // A database that hangs is as good as one that is down: the sender shall come again.
         .layer(TimeoutLayer::with_status_code(
             StatusCode::SERVICE_UNAVAILABLE,
-            settings.request_timeout,
+            request_timeout,
         ))
         .merge(health.routes())
         .layer(CatchPanicLayer::new())

@@ -7,17 +7,17 @@
 //! # If we die
 //! Leases run out and another worker takes the jobs over (`queue.lease` + `queue.sweep`).
 
-use std::{process, sync::Arc};
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Parser;
 use jobs::{
     archive::{self, Workbench},
     database::Database,
-    domain::Patience,
-    fal::{FalClient, FalTimeouts, Multipart},
-    objects::{ObjectStore, ObjectStoreSettings, ObjectStoreTimeouts},
-    runtime::{Chance, Clock, SagaSettings, Services, Worker, WorkerOptions},
+    domain::Trainers,
+    fal::FalClient,
+    objects::{ObjectStore, ObjectStoreSettings},
+    runtime::{Chance, Clock, Services, Worker},
     telegram::TelegramClient,
     texts::Texts,
 };
@@ -28,7 +28,7 @@ use crate::{
     exit::Failure,
     lifecycle::Stop,
     open_files,
-    settings::{ArchiveDelivery, FalSettings, Given, QueueSettings, S3Settings, WorkerSettings},
+    settings::{Given, TelegramSettings, WorkerSettings},
     telemetry,
     web::health::Health,
 };
@@ -86,21 +86,23 @@ pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
     telemetry::start_logging(&settings.log)?;
     let metrics = telemetry::start_metrics("worker")?;
     open_files::raise();
-    let stop = Stop::at_signals(settings.queue.grace).context("signals cannot be listened to")?;
+    let stop = Stop::at_signals(settings.options.grace).context("signals cannot be listened to")?;
 
     let database = connect::database(&settings.database, "worker").await?;
-    let objects = open_bucket(&settings.s3).await?;
-    let services = services(&settings, &database, objects.clone())?;
-    if let Some(listen) = settings.health_listen {
-        let health = Health::new(database.clone(), stop.clone(), metrics)
+    let objects = open_bucket(&settings.objects).await?;
+    warn_of_retired(&settings.trainers);
+    let (options, health_listen) = (settings.options.clone(), settings.health_listen);
+    let services = services(settings, &database, objects.clone())?;
+    if let Some(listen) = health_listen {
+        let health = Health::new(database, stop.clone(), metrics)
             .and("bucket", move || bucket_problem(objects.clone()))
             .and("temporary directory", disk_problem);
         health.serve_on(listen).await?;
     }
-    let worker = Worker::new(&services, options(&settings)).context("the worker cannot be started")?;
-    for (queue, slots) in &settings.slots {
+    for (queue, slots) in &options.slots {
         info!(queue = %queue, slots, "Up to {slots} jobs of queue {queue} run here at once");
     }
+    let worker = Worker::new(&services, options).context("the worker cannot be started")?;
     worker
         .run(stop.soft().clone(), stop.hard().clone())
         .await
@@ -110,22 +112,13 @@ pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
 
 /// The store, after a look whether the bucket is there: with a wrong name every photo would be lost one by one
 /// (the incumbent read an empty bucket for weeks, M5).
-async fn open_bucket(settings: &S3Settings) -> Result<ObjectStore, Failure> {
-    let objects = ObjectStore::new(&ObjectStoreSettings {
-        endpoint: settings.endpoint.clone(),
-        public_endpoint: settings.public_endpoint.clone(),
-        region: settings.region.clone(),
-        access_key: settings.access_key.clone(),
-        secret_key: settings.secret_key.clone(),
-        bucket: settings.bucket_avatars.clone(),
-        timeouts: ObjectStoreTimeouts::default(),
-    })
-    .context("the object store cannot be used")?;
+async fn open_bucket(settings: &ObjectStoreSettings) -> Result<ObjectStore, Failure> {
+    let objects = ObjectStore::new(settings).context("the object store cannot be used")?;
     match objects.bucket_exists().await {
         Ok(true) => Ok(objects),
         Ok(false) => Err(Failure::unavailable(format_args!(
             "the bucket {:?} does not exist at {}. Create it, or correct S3_BUCKET_AVATARS",
-            settings.bucket_avatars, settings.endpoint
+            settings.bucket, settings.endpoint
         ))),
         Err(error) => Err(Failure::unavailable(format_args!(
             "the object store at {} cannot be used: {error}. Check S3_ENDPOINT, S3_ACCESS_KEY and S3_SECRET_KEY",
@@ -147,135 +140,54 @@ async fn bucket_problem(objects: ObjectStore) -> Result<(), String> {
     }
 }
 
-/// What every run of a job is given.
-fn services(
-    settings: &WorkerSettings,
-    database: &Database,
-    objects: ObjectStore,
-) -> Result<Services, Failure> {
-    for retired in settings
-        .training
-        .trainers
-        .iter()
-        .filter(|trainer| trainer.is_retired())
-    {
-        let (name, endpoint) = (retired.name(), retired.endpoint());
-        if settings
-            .training
-            .trainers
-            .default_for(retired.training_type())
-            .name()
-            == name
-        {
+fn warn_of_retired(trainers: &Trainers) {
+    for retired in trainers.iter().filter(|trainer| trainer.retired) {
+        let (name, endpoint) = (&retired.name, &retired.endpoint);
+        if trainers.default_for(retired.training_type).name == *name {
             warn!("The default trainer {name} is retired at FAL: {endpoint} may refuse new trainings");
         }
     }
-    let telegram = &settings.telegram;
-    let telegram = TelegramClient::new(&telegram.bot_token, &telegram.api_url, telegram.timeout)
-        .context("Telegram's client cannot be built")?;
+}
+
+/// What every run of a job is given. Public for the tests, whose jobs are to go by the very settings that a worker's do.
+pub fn services(
+    settings: WorkerSettings,
+    database: &Database,
+    objects: ObjectStore,
+) -> Result<Services, Failure> {
+    // Every field by its name: one that nobody uses shall not compile.
+    let WorkerSettings {
+        log: _,
+        database: _,
+        objects: _,
+        fal,
+        saga,
+        telegram:
+            TelegramSettings {
+                bot_token,
+                api_url,
+                timeout,
+            },
+        trainers,
+        decode_memory_bytes,
+        retention,
+        options: _,
+        health_listen: _,
+    } = settings;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(Services {
         pool: database.pool().clone(),
         clock: Clock::system(),
         chance: Chance::system(),
-        fal: fal_client(&settings.fal)?,
+        fal: FalClient::new(fal).context("FAL's client cannot be built")?,
         objects,
-        telegram,
+        telegram: TelegramClient::new(&bot_token, &api_url, timeout)
+            .context("Telegram's client cannot be built")?,
         texts: Texts::load().context("the texts are broken")?,
-        trainers: Arc::new(settings.training.trainers.clone()),
-        workbench: Workbench::new(settings.photos.decode_memory_bytes, cores)
+        trainers: Arc::new(trainers),
+        workbench: Workbench::new(decode_memory_bytes, cores)
             .context("the threads that decode photos cannot be started")?,
-        saga: Arc::new(saga(settings)),
-        retention: settings.retention,
+        saga: Arc::new(saga),
+        retention,
     })
-}
-
-fn fal_client(settings: &FalSettings) -> Result<FalClient, Failure> {
-    let client = FalClient::new(jobs::fal::FalSettings {
-        queue_url: settings.queue_url.clone(),
-        rest_url: settings.rest_url.clone(),
-        cdn_url: settings.cdn_url.clone(),
-        file_hosts: settings.file_hosts.clone(),
-        api_url: settings.api_url.clone(),
-        key: settings.key.clone(),
-        timeouts: FalTimeouts {
-            connect: settings.connect_timeout,
-            call: settings.timeout,
-            submit: settings.submit_timeout,
-            transfer: settings.transfer_timeout,
-            stall: settings.timeout,
-        },
-        multipart: Multipart::default(),
-    });
-    Ok(client.context("FAL's client cannot be built")?)
-}
-
-fn saga(settings: &WorkerSettings) -> SagaSettings {
-    let fal = &settings.fal;
-    SagaSettings {
-        photos: settings.photos.limits(),
-        archive_delivery: match fal.archive_delivery {
-            ArchiveDelivery::FalStorage => jobs::runtime::ArchiveDelivery::FalStorage,
-            ArchiveDelivery::Presigned => jobs::runtime::ArchiveDelivery::Presigned,
-        },
-        archive_lifecycle: fal.archive_lifecycle,
-        webhook: fal.webhook.clone(),
-        first_poll: fal.poll_first_after,
-        poll_every: fal.poll_interval,
-        webhook_grace: fal.webhook_grace,
-        list_every: fal.list_interval,
-        probe_every: fal.probe_interval,
-        resubmit_unknown: fal.resubmit_unknown,
-        submits_a_day: settings.submits_a_day,
-        patience: patience(settings),
-        reconcile_every: settings.saga.reconcile_interval,
-        sweep_every: settings.saga.sweep_interval,
-        orphan_age: settings.saga.orphan_age,
-    }
-}
-
-fn patience(settings: &WorkerSettings) -> Patience {
-    let saga = &settings.saga;
-    Patience {
-        prepare: saga.prepare_deadline,
-        submit: saga.submit_deadline,
-        decide: settings.fal.submit_decision_after,
-        queue_alarm: saga.queue_alarm,
-        run: saga.run_deadline,
-        cancel: saga.cancel_deadline,
-        store: saga.store_deadline,
-        archive_lifecycle: settings.fal.archive_lifecycle,
-    }
-}
-
-fn options(settings: &WorkerSettings) -> WorkerOptions {
-    let QueueSettings {
-        lease,
-        beat,
-        sweep,
-        grace,
-        poll,
-        wake,
-    } = settings.queue;
-    WorkerOptions {
-        name: format!("pid-{}", process::id()),
-        slots: settings
-            .slots
-            .iter()
-            .map(|(queue, slots)| (*queue, *slots))
-            .collect(),
-        prefetch: settings
-            .prefetch
-            .iter()
-            .filter(|(queue, _)| settings.slots.contains_key(queue))
-            .map(|(queue, jobs)| (*queue, *jobs))
-            .collect(),
-        lease,
-        beat,
-        sweep,
-        poll,
-        wake,
-        grace,
-        rates: settings.rates.of_queues(),
-    }
 }

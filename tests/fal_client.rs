@@ -8,33 +8,17 @@ mod wire;
 use std::time::Duration;
 
 use aisha::simulators::fal::{FalSimulator, FalSimulatorConfig, Running};
-use jobs::fal::{
-    FalClient, FalSettings, FalTimeouts, FileHosts, Multipart, Request, RequestStatus, SubmitOutcome,
-};
+use jobs::fal::{FalClient, FalSettings, Request, RequestStatus, SubmitOutcome};
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::support::eventually;
+use crate::support::{eventually, fal_settings};
 
 /// Generates pictures: the simulator's quickest request.
 const PICTURES: &str = "fal-ai/flux-lora";
 
 fn parsed(url: &str) -> Url {
     url.parse().expect("a URL")
-}
-
-/// Everything at `base`, as the simulator serves it: one port, a prefix a service.
-fn settings(base: &str) -> FalSettings {
-    FalSettings {
-        queue_url: parsed(&format!("{base}/queue")),
-        rest_url: parsed(&format!("{base}/rest")),
-        cdn_url: parsed(&format!("{base}/cdn")),
-        file_hosts: FileHosts::default(),
-        api_url: parsed(&format!("{base}/api")),
-        key: "key-id:key-secret".into(),
-        timeouts: FalTimeouts::default(),
-        multipart: Multipart::default(),
-    }
 }
 
 fn client(settings: FalSettings) -> FalClient {
@@ -48,7 +32,7 @@ async fn simulator() -> (Running, FalClient) {
         ..Default::default()
     };
     let simulator = FalSimulator::start(config).await.expect("a simulator");
-    let fal = client(settings(&simulator.url()));
+    let fal = client(fal_settings(&simulator.url()));
     (simulator, fal)
 }
 

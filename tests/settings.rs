@@ -2,6 +2,7 @@
 
 mod fal;
 mod production;
+mod reference;
 
 use std::fs;
 

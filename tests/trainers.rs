@@ -2,25 +2,37 @@
 
 use std::path::Path;
 
+use aisha::settings::{BotSettings, Given, Problems};
 use jobs::domain::{
-    FinetuneComment, OutputKind, OutputProblem, Preset, TrainedModel, TrainerError, Trainers,
-    TrainingDefaults, TrainingOrder, TrainingType, UserId,
+    FinetuneComment, OutputKind, OutputProblem, Preset, TrainedModel, Trainers, TrainingOrder, TrainingType,
+    UserId,
 };
 use serde_json::{Value, json};
 
 const TABLE: &str = include_str!("../config/trainers.toml");
 
-fn defaults() -> TrainingDefaults {
-    TrainingDefaults {
-        portrait_trainer: "flux-lora-portrait-trainer".into(),
-        style_trainer: "flux-lora-fast-training".into(),
-        preset: "balanced".into(),
-    }
+/// What a bot reads that finds this `trainers.toml` in its directory, and has these variables.
+fn read(table: &str, variables: &[(&str, &str)]) -> Result<Trainers, Problems> {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("trainers.toml"), table).unwrap();
+    let needed = [
+        ("DATABASE_URL", "postgres://nobody@127.0.0.1:9/nothing"),
+        ("TELEGRAM_BOT_TOKEN", "1:nobody"),
+    ];
+    let variables = needed.iter().chain(variables);
+    let given = Given {
+        config_dir: Some(directory.path().to_owned()),
+        environment: variables
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
+        ..Given::default()
+    };
+    given.load::<BotSettings>().map(|settings| settings.trainers)
 }
 
 /// The table that is shipped.
 pub fn trainers() -> Trainers {
-    Trainers::from_toml(TABLE, &defaults()).expect("the shipped table")
+    read(TABLE, &[]).expect("the shipped table")
 }
 
 const COMMENT: FinetuneComment<'_> = FinetuneComment {
@@ -48,7 +60,7 @@ fn every_trainer_and_preset_makes_the_body_that_is_on_file() {
         .collect();
     for trainer in trainers().iter() {
         for preset in Preset::ALL {
-            let name = format!("{}.{preset}.json", trainer.name());
+            let name = format!("{}.{preset}.json", trainer.name);
             let expected = std::fs::read_to_string(directory.join(&name))
                 .unwrap_or_else(|error| panic!("{name}: {error}"));
             let expected: Value = serde_json::from_str(&expected).unwrap();
@@ -149,23 +161,20 @@ fn a_finetune_is_called_by_avatar_and_owner_and_ends_with_its_token() {
 fn the_defaults_are_chosen_by_type_and_the_retired_trainer_can_be_chosen() {
     let trainers = trainers();
     assert_eq!(
-        trainers.default_for(TrainingType::Portrait).endpoint(),
+        trainers.default_for(TrainingType::Portrait).endpoint,
         "fal-ai/flux-lora-portrait-trainer"
     );
     assert_eq!(
-        trainers.default_for(TrainingType::Style).endpoint(),
+        trainers.default_for(TrainingType::Style).endpoint,
         "fal-ai/flux-lora-fast-training"
     );
     assert_eq!(trainers.default_preset(), Preset::Balanced);
-    let with_flux_pro = TrainingDefaults {
-        style_trainer: "flux-pro-trainer".into(),
-        ..defaults()
-    };
-    let trainers = Trainers::from_toml(TABLE, &with_flux_pro).expect("flux-pro is a choice");
+    let chosen = ("AISHA__TRAINING__STYLE_TRAINER", "flux-pro-trainer");
+    let trainers = read(TABLE, &[chosen]).expect("flux-pro is a choice");
     let flux_pro = trainers.default_for(TrainingType::Style);
-    assert!(flux_pro.is_retired());
+    assert!(flux_pro.retired);
     assert_eq!(
-        (flux_pro.output_kind(), flux_pro.inference_endpoint()),
+        (flux_pro.output_kind(), flux_pro.inference_endpoint.as_str()),
         (OutputKind::Finetune, "fal-ai/flux-pro/v1.1-ultra-finetuned")
     );
     assert_eq!(
@@ -190,9 +199,13 @@ fn a_model_of_the_wrong_kind_is_none() {
     ));
 }
 
-fn errors(table: &str) -> Vec<String> {
-    let errors: Vec<TrainerError> = Trainers::from_toml(table, &defaults()).expect_err("mistakes");
-    errors.iter().map(ToString::to_string).collect()
+/// A line each: key, what is wrong, what to do.
+fn problems(table: &str, variables: &[(&str, &str)]) -> Vec<String> {
+    let problems = read(table, variables).expect_err("mistakes").list;
+    let said = problems
+        .iter()
+        .map(|problem| format!("{} {} {}", problem.key, problem.what, problem.fix));
+    said.collect()
 }
 
 #[test]
@@ -222,66 +235,94 @@ fn every_mistake_is_told_at_once_with_entry_key_and_fix() {
             "expected_minutes = 5\nsteps_field = \"steps\"",
         );
     let expected = [
-        "flux-lora-fast-training, training_type: is missing: use one of portrait, style",
-        "flux-lora-portrait-trainer, presets.fast.steps: 0 is out of range: use 1 to 10000",
-        "flux-lora-portrait-trainer, presets.fast.learning_rate: 2 is out of range: use 1e-6 to 1e-3",
-        "flux-lora-portrait-trainer, presets.balanced.steps: is missing: use 1 to 10000",
-        "flux-lora-portrait-trainer, presets.balanced.iterations: is not a key of this trainer's schema",
-        "flux-pro-trainer, inputs.lora_rank: 24 is not taken: use 16 or 32",
-        "flux-pro-trainer, inputs.mode: unknown mode \"artist\": use one of character, product, style, general",
-        "turbo-flux-trainer, endpoint: \"https://queue.fal.run/turbo\" is no endpoint id",
-        "turbo-flux-trainer, presets.quality.steps: is missing",
-        "turbo-flux-trainer, presets.quality.learning_rate: is missing",
-        "turbo-flux-trainer, steps_field: is not a key",
+        "trainers.flux-lora-fast-training.training_type is missing. Write it (from ",
+        "trainers.flux-lora-portrait-trainer.presets.fast.steps is \"0\" (from ",
+        "trainers.flux-lora-portrait-trainer.presets.fast.learning_rate is \"2\" (from ",
+        "trainers.flux-lora-portrait-trainer.presets.balanced.steps is missing.",
+        "trainers.flux-lora-portrait-trainer.presets.balanced.iterations is not a key of this trainer's schema (from ",
+        "trainers.flux-pro-trainer.inputs.lora_rank is \"24\" (from ",
+        "trainers.flux-pro-trainer.inputs.mode is \"artist\" (from ",
+        "trainers.turbo-flux-trainer.endpoint is \"https://queue.fal.run/turbo\" (from ",
+        "trainers.turbo-flux-trainer.presets.quality.steps is missing.",
+        "trainers.turbo-flux-trainer.presets.quality.learning_rate is missing.",
+        "trainers.turbo-flux-trainer.steps_field is not a key",
     ];
-    let errors = errors(&table);
-    for expected in expected {
-        let found = errors.iter().filter(|error| error.contains(expected)).count();
-        assert_eq!(found, 1, "{expected:?} in {errors:#?}");
+    let fixes = [
+        "/trainers.toml), for example portrait, style",
+        "it is no number within bounds. Use a whole number from 1 to 10000.",
+        "Use a number from 1e-6 to 1e-3.",
+        "Use one of: 16, 32.",
+        "Use one of: character, product, style, general.",
+        "it is no endpoint id. Write owner/app, such as fal-ai/flux-lora.",
+        "Did you mean trainers.flux-lora-portrait-trainer.presets.balanced.",
+    ];
+    let problems = problems(&table, &[]);
+    for expected in expected.iter().chain(&fixes) {
+        let found = problems
+            .iter()
+            .filter(|problem| problem.contains(expected))
+            .count();
+        assert_eq!(found, 1, "{expected:?} in {problems:#?}");
     }
-    assert_eq!(errors.len(), expected.len(), "{errors:#?}");
+    assert_eq!(problems.len(), expected.len(), "{problems:#?}");
 }
 
 #[test]
 fn defaults_that_name_nothing_or_the_wrong_type_are_refused_with_the_choice() {
-    let wrong = TrainingDefaults {
-        portrait_trainer: "flux-pro-trainer".into(),
-        style_trainer: "midjourney".into(),
-        preset: "ultra".into(),
-    };
-    let errors: Vec<_> = Trainers::from_toml(TABLE, &wrong)
-        .expect_err("mistakes")
-        .iter()
-        .map(ToString::to_string)
-        .collect();
-    assert_eq!(errors.len(), 3, "{errors:#?}");
+    let wrong = [
+        ("AISHA__TRAINING__PORTRAIT_TRAINER", "flux-pro-trainer"),
+        ("AISHA__TRAINING__STYLE_TRAINER", "midjourney"),
+        ("AISHA__TRAINING__PRESET", "ultra"),
+    ];
+    let problems = problems(TABLE, &wrong);
+    let expected = [
+        "trains style: use one of flux-lora-portrait-trainer, turbo-flux-trainer",
+        "there is no trainer \"midjourney\": use one of flux-lora-fast-training, flux-pro-trainer",
+        "training.preset is \"ultra\" (from AISHA__TRAINING__PRESET): it is none of the words that are known. \
+         Use one of: fast, balanced, quality.",
+    ];
+    assert_eq!(problems.len(), expected.len(), "{problems:#?}");
+    for (problem, expected) in problems.iter().zip(expected) {
+        assert!(problem.contains(expected), "{expected:?} in {problem:?}");
+    }
+}
+
+/// What is wrong with an entry may be the very type that a default needs, so it is not said twice.
+#[test]
+fn an_entry_with_a_mistake_is_not_called_unfit_for_a_default_as_well() {
+    let table = TABLE.replace("schema = \"portrait\"", "schema = \"potrait\"");
+    let problems = problems(&table, &[]);
+    assert_eq!(problems.len(), 1, "{problems:#?}");
+    assert!(problems[0].contains("schema is \"potrait\""), "{problems:#?}");
     assert!(
-        errors[0].contains("trains style: use one of flux-lora-portrait-trainer, turbo-flux-trainer"),
-        "{errors:#?}"
-    );
-    assert!(
-        errors[1].contains(
-            "there is no trainer \"midjourney\": use one of flux-lora-fast-training, flux-pro-trainer"
-        ),
-        "{errors:#?}"
-    );
-    assert!(
-        errors[2].contains("unknown preset \"ultra\": use one of fast, balanced, quality"),
-        "{errors:#?}"
+        problems[0].contains("Use one of: portrait, fast, flux_pro, turbo."),
+        "{problems:#?}"
     );
 }
 
 #[test]
 fn a_table_that_is_none_is_refused_with_its_line() {
-    assert!(errors("[flux\n")[0].contains("line 1"), "{:?}", errors("[flux\n"));
-    assert!(
-        errors("flux = 7")
-            .iter()
-            .any(|error| error.contains("is no trainer: write a table [flux]"))
+    let torn = problems("# a table\n[flux\n", &[]);
+    assert_eq!(torn.len(), 1, "{torn:#?}");
+    assert!(torn[0].contains("line 2"), "{torn:#?}");
+    let says = |table: &str, expected: &str| {
+        let problems = problems(table, &[]);
+        assert!(
+            problems.iter().any(|problem| problem.contains(expected)),
+            "{expected:?} in {problems:#?}"
+        );
+    };
+    says(
+        "flux = 7",
+        "it is no trainer. Write a table [flux] with its keys.",
     );
-    assert!(
-        errors("")
-            .iter()
-            .any(|error| error.contains("there is no trainer"))
+    says("", "there is no trainer");
+    says(
+        "[flux]\noutput = { kind = \"lora\", file = [7] }",
+        "trainers.flux.output.file is a array",
+    );
+    says(
+        "[flux]\noutput = { kind = \"lora\", file = [\"weights\"] }",
+        "it is no JSON pointer",
     );
 }

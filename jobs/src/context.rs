@@ -58,8 +58,6 @@ pub struct SagaSettings {
     pub photos: Limits,
     /// How FAL gets at an archive.
     pub archive_delivery: ArchiveDelivery,
-    /// How long it can. Must outlast FAL's queue.
-    pub archive_lifecycle: Duration,
     /// Where FAL delivers. `None`: polling alone carries trainings.
     pub webhook: Option<WebhookBase>,
     /// From the commit of an attempt to the first status call.
@@ -104,22 +102,6 @@ pub struct Retention {
     pub updates: Duration,
     /// FAL's deliveries, since they were applied.
     pub deliveries: Duration,
-}
-
-impl Default for Retention {
-    /// As `config/default.toml` has it.
-    fn default() -> Self {
-        const DAY: Duration = Duration::from_hours(24);
-        Self {
-            jobs: Keep {
-                done: 7 * DAY,
-                cancelled: 7 * DAY,
-                dead: 90 * DAY,
-            },
-            updates: 7 * DAY,
-            deliveries: 90 * DAY,
-        }
-    }
 }
 
 /// A source of unguessable values.

@@ -78,6 +78,13 @@ pub enum DatabaseError {
     ReadOnly,
 }
 
+impl From<PgPool> for Database {
+    /// Behind a pool that is there already.
+    fn from(pool: PgPool) -> Self {
+        Self { pool }
+    }
+}
+
 impl Database {
     /// Opens a first connection, so that a wrong password shows now and not at the first user.
     pub async fn connect(options: &DatabaseOptions) -> Result<Self, DatabaseError> {

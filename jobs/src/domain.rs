@@ -8,7 +8,7 @@ mod delivery;
 mod ids;
 mod quotas;
 mod saga;
-mod trainer;
+pub mod trainer;
 mod training;
 mod trigger;
 mod webhook_url;
@@ -20,8 +20,8 @@ pub use ids::{AvatarId, NotificationId, PhotoId, TrainingId, UserId};
 pub use quotas::{Door, Quotas};
 pub use saga::{AtFal, Fact, NextJob, Patience, Saga, Step as SagaStep, Tell, Times};
 pub use trainer::{
-    FinetuneComment, OutputKind, OutputProblem, Preset, TrainedModel, Trainer, TrainerError, Trainers,
-    TrainingDefaults, TrainingOrder,
+    FinetuneComment, OutputKind, OutputProblem, Preset, TrainedModel, Trainer, Trainers, TrainingOrder,
+    UnfitTrainer,
 };
 pub use training::{
     AttemptEvidence, AttemptOutcome, EndReason, FailureCode, FalRequest, LateModel, TrainingSource,

@@ -38,6 +38,12 @@ pub mod objects {
 
 pub use context::{Clock, Retention};
 
+/// What a worker goes by: values, which the settings build. Running one takes [`runtime`].
+pub mod worker {
+    pub use crate::context::{ArchiveDelivery, SagaSettings};
+    pub use crate::runtime::WorkerOptions;
+}
+
 // Payloads: shells and tests may enqueue them and look for them, but not run them (`Run` is private).
 pub use payloads::{
     ApplyFalDelivery, BuildArchive, CancelTraining, NotifyUser, PollStatus, Prune, ReconcileTrainings,

@@ -4,7 +4,9 @@ use clap::Subcommand;
 
 use crate::{
     exit::Failure,
-    settings::{BotSettings, Given, Layers, MigrateSettings, Problems, Role, WebSettings, WorkerSettings},
+    settings::{
+        BotSettings, Given, MigrateSettings, Problems, Role, WebSettings, WorkerSettings, reference_page,
+    },
 };
 
 /// Look at the settings.
@@ -39,6 +41,14 @@ Examples:
         #[arg(long)]
         json: bool,
     },
+    /// Print every setting with its default, what it takes, its variable and who reads it, as a page of Markdown.
+    #[command(after_long_help = "\
+What each one means stands in config/default.toml.
+
+Examples:
+  aisha config reference
+  aisha config reference > docs/settings.md")]
+    Reference,
 }
 
 type Check = fn(&Given) -> Result<(), Problems>;
@@ -48,7 +58,7 @@ type Check = fn(&Given) -> Result<(), Problems>;
 pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
     match verb {
         Verb::Show { json } => {
-            let layers = Layers::merge(&given);
+            let layers = given.layers();
             warn(&layers.warnings);
             if json {
                 println!("{}", layers.json_listing());
@@ -56,8 +66,9 @@ pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
                 print!("{}", layers.listing());
             }
         }
+        Verb::Reference => print!("{}", reference_page()),
         Verb::Check { role } => {
-            let layers = Layers::merge(&given);
+            let layers = given.layers();
             warn(&layers.warnings);
             warn(&layers.risks);
             let wanted = |name: &str| role.as_deref().is_none_or(|role| role == name);

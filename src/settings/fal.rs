@@ -5,155 +5,113 @@
 
 use std::time::Duration;
 
-use jobs::{domain::WebhookBase, fal::FileHosts};
+use jobs::{
+    domain::WebhookBase,
+    fal::{FalSettings, FalTimeouts, Multipart, VerifierSettings},
+};
 use secrecy::SecretString;
 use url::Url;
 
 use super::{
+    layers::{Layers, Origin},
     reader::Reader,
     risks::is_loopback,
-    sections::{DAY, HOUR, MILLISECOND, MINUTE, SECOND},
+    section::all,
+    units::{HOUR, MILLISECOND, MINUTE, SECOND},
 };
 
-/// How FAL's deliveries are verified: what the web role needs of `[fal]`.
-#[derive(Debug, Clone)]
-pub struct WebhookVerification {
-    /// FAL's public keys.
-    pub jwks_url: Url,
-    /// Ours at FAL; a delivery for another is refused. `None`: any is taken.
-    pub user_id: Option<String>,
-    /// For fetching the keys.
-    pub timeout: Duration,
-}
+/// Where the simulator has each of FAL's hosts.
+const AT_SIMULATOR: [(&str, &str); 5] = [
+    ("fal.queue_url", "/queue"),
+    ("fal.rest_url", "/rest"),
+    ("fal.cdn_url", "/cdn"),
+    ("fal.api_url", "/api"),
+    ("fal.jwks_url", "/rest/.well-known/jwks.json"),
+];
 
-impl WebhookVerification {
-    pub(super) fn read(from: &mut Reader<'_>) -> Option<Self> {
-        let hosts = FalHosts::read(from);
-        let timeout = from.duration("fal.connect_timeout", 100 * MILLISECOND..=MINUTE);
-        let user_id = from.optional_text("fal.webhook_user_id");
-        if user_id.is_none() {
-            refuse_open_door(from);
+/// In test mode the defaults of FAL's hosts are the simulator's. Done before anything is read, so that whoever reads or shows
+/// them sees what counts.
+pub(super) fn point_at_simulator(layers: &mut Layers) {
+    let is_on = layers
+        .get("fal.test_mode")
+        .is_some_and(|value| ["true", "1"].contains(&value.text.as_str()));
+    let simulator = layers.get("fal.simulator_url");
+    let simulator = simulator.and_then(|value| value.text.parse::<Url>().ok());
+    let Some(simulator) = simulator.filter(|_| is_on) else {
+        return;
+    };
+    for (key, place) in AT_SIMULATOR {
+        if let Some(value) = layers.values.get_mut(key)
+            && value.origin == Origin::Default
+            && let Ok(url) = simulator.join(place)
+        {
+            value.text = url.into();
+            value.origin = Origin::TestMode;
         }
-        Some(Self {
-            jwks_url: hosts?.jwks,
-            user_id,
-            timeout: timeout?,
-        })
     }
 }
 
-/// `[fal]`, as the worker needs it.
-#[derive(Debug, Clone)]
-pub struct FalSettings {
-    /// `FAL_KEY`, or a dummy in test mode.
-    pub key: SecretString,
-    /// Submit, status, result.
-    pub queue_url: Url,
-    /// Uploads.
-    pub rest_url: Url,
-    /// Files.
-    pub cdn_url: Url,
-    /// Hosts that may have files of FAL's.
-    pub file_hosts: FileHosts,
-    /// The platform API: the request list.
-    pub api_url: Url,
-    /// Where FAL is told to deliver. `None`: polling alone.
-    pub webhook: Option<WebhookBase>,
-    /// For connecting.
-    pub connect_timeout: Duration,
-    /// For an ordinary call.
-    pub timeout: Duration,
-    /// For the submit.
-    pub submit_timeout: Duration,
-    /// For an archive or a model.
-    pub transfer_timeout: Duration,
-    /// After which an unknown outcome is given up (K13).
-    pub submit_decision_after: Duration,
-    /// How FAL gets at the photos.
-    pub archive_delivery: ArchiveDelivery,
-    /// How long it can.
-    pub archive_lifecycle: Duration,
-    /// From submit to first status call.
-    pub poll_first_after: Duration,
-    /// Between status calls.
-    pub poll_interval: Duration,
-    /// What a webhook is still given when polling sees the end first.
-    pub webhook_grace: Duration,
-    /// Between looks into the request list.
-    pub list_interval: Duration,
-    /// Between tries whether a refused account is in order again.
-    pub probe_interval: Duration,
-    /// A submit that stayed unknown is posted again, once.
-    pub resubmit_unknown: bool,
-}
-
-/// How an archive of photos reaches FAL.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ArchiveDelivery {
-    /// Uploaded to FAL's storage.
-    FalStorage,
-    /// Fetched by FAL from our store.
-    Presigned,
-}
-
-impl FalSettings {
-    pub(super) fn read(from: &mut Reader<'_>) -> Option<Self> {
-        let hosts = FalHosts::read(from);
-        let file_hosts = from.parse("fal.file_hosts", "*.fal.media,storage.googleapis.com");
-        let key = fal_key(from);
-        let webhook_url = from.optional_url("fal.webhook_url", "https://aisha.example.org");
-        let connect_timeout = from.duration("fal.connect_timeout", 100 * MILLISECOND..=MINUTE);
-        let timeout = from.duration("fal.timeout", SECOND..=5 * MINUTE);
-        let submit_timeout = from.duration("fal.submit_timeout", SECOND..=110 * SECOND);
-        let transfer_timeout = from.duration("fal.transfer_timeout", SECOND..=HOUR);
-        let submit_decision_after = from.duration("fal.submit_decision_after", SECOND..=7 * DAY);
-        let archive_delivery = from.choice(
-            "fal.archive_delivery",
-            &[
-                ("fal_storage", ArchiveDelivery::FalStorage),
-                ("presigned", ArchiveDelivery::Presigned),
-            ],
-        );
-        // Seven days are also the most that a presigned URL can last.
-        let archive_lifecycle = from.duration("fal.archive_lifecycle", MINUTE..=7 * DAY);
-        let poll_first_after = from.duration("fal.poll_first_after", 100 * MILLISECOND..=HOUR);
-        let poll_interval = from.duration("fal.poll_interval", 100 * MILLISECOND..=10 * MINUTE);
-        let webhook_grace = from.duration("fal.webhook_grace", Duration::ZERO..=HOUR);
-        let list_interval = from.duration("fal.list_interval", 100 * MILLISECOND..=HOUR);
-        let probe_interval = from.duration("fal.probe_interval", 100 * MILLISECOND..=HOUR);
-        let resubmit_unknown = from.truth("fal.resubmit_unknown");
-        let (hosts, webhook_url) = (hosts?, webhook_url?);
-        refuse_unreachable_webhook(from, &hosts, webhook_url.as_ref());
-        let webhook = webhook_url.and_then(|url| WebhookBase::from_setting(url.as_str()).ok().flatten());
-        Some(Self {
-            key: key?,
-            queue_url: hosts.queue,
-            rest_url: hosts.rest,
-            cdn_url: hosts.cdn,
-            file_hosts: file_hosts?,
-            api_url: hosts.api,
-            webhook,
-            connect_timeout: connect_timeout?,
-            timeout: timeout?,
-            submit_timeout: submit_timeout?,
-            transfer_timeout: transfer_timeout?,
-            submit_decision_after: submit_decision_after?,
-            archive_delivery: archive_delivery?,
-            archive_lifecycle: archive_lifecycle?,
-            poll_first_after: poll_first_after?,
-            poll_interval: poll_interval?,
-            webhook_grace: webhook_grace?,
-            list_interval: list_interval?,
-            probe_interval: probe_interval?,
-            resubmit_unknown: resubmit_unknown?,
-        })
+/// How FAL's deliveries are verified: what the web role needs.
+pub(super) fn verifier(from: &mut Reader<'_>) -> Option<VerifierSettings> {
+    let hosts = Hosts::read(from);
+    let user_id = from.optional::<String>(("fal.webhook_user_id", &["FAL_WEBHOOK_USER_ID"]), "github|1234");
+    if user_id == Some(None) {
+        refuse_open_door(from);
     }
+    all!(VerifierSettings {
+        jwks_url: hosts.map(|hosts| hosts.jwks),
+        timeout: connect_timeout(from),
+        user_id,
+    })
+}
+
+/// What the client needs: the worker.
+pub(super) fn client(from: &mut Reader<'_>) -> Option<FalSettings> {
+    let hosts = Hosts::read(from);
+    let file_hosts = from.parse("fal.file_hosts", "*.fal.media,storage.googleapis.com");
+    let key = key(from);
+    let timeouts = timeouts(from);
+    let Hosts {
+        queue,
+        rest,
+        cdn,
+        api,
+        jwks: _,
+    } = hosts?;
+    Some(FalSettings {
+        queue_url: queue,
+        rest_url: rest,
+        cdn_url: cdn,
+        file_hosts: file_hosts?,
+        api_url: api,
+        key: key?,
+        timeouts: timeouts?,
+        multipart: Multipart::default(),
+    })
+}
+
+fn timeouts(from: &mut Reader<'_>) -> Option<FalTimeouts> {
+    let call = from.duration("fal.timeout", SECOND..=5 * MINUTE);
+    all!(FalTimeouts {
+        connect: connect_timeout(from),
+        call,
+        submit: from.duration("fal.submit_timeout", SECOND..=110 * SECOND),
+        transfer: from.duration("fal.transfer_timeout", SECOND..=HOUR),
+        stall: call,
+    })
+}
+
+fn connect_timeout(from: &mut Reader<'_>) -> Option<Duration> {
+    from.duration("fal.connect_timeout", 100 * MILLISECOND..=MINUTE)
+}
+
+fn test_mode(from: &mut Reader<'_>) -> Option<bool> {
+    from.truth(("fal.test_mode", &["AVATAR_TEST_MODE"]))
 }
 
 /// Any customer of FAL's can have a delivery sent to a URL that is known, with a genuine signature.
 fn refuse_open_door(from: &mut Reader<'_>) {
-    let is_open = from.optional_text("fal.webhook_url").is_some();
-    if is_open && from.is_production() && from.truth("fal.test_mode") == Some(false) {
+    if from.is_set("fal.webhook_url") && from.is_production() && test_mode(from) == Some(false) {
         from.refuse(
             "fal.webhook_user_id",
             "is missing, so any customer of FAL's could have deliveries sent to fal.webhook_url that are taken for ours.",
@@ -163,21 +121,25 @@ fn refuse_open_door(from: &mut Reader<'_>) {
 }
 
 /// The dummy is only ever sent to a simulator: test mode refuses FAL's own hosts.
-fn fal_key(from: &mut Reader<'_>) -> Option<SecretString> {
+fn key(from: &mut Reader<'_>) -> Option<SecretString> {
     const EXAMPLE: &str =
         "KEY_ID:KEY_SECRET (or set AVATAR_TEST_MODE=true to train at the simulator without a key)";
-    let test_mode = from.truth("fal.test_mode")?;
-    if test_mode && from.optional_text("fal.key").is_none() {
-        return Some(SecretString::from("test:test"));
-    }
-    from.secret("fal.key", EXAMPLE, |key| match key.split_once(':') {
-        Some((id, secret)) if !id.is_empty() && !secret.is_empty() => Ok(()),
-        _ => Err("it is not of the form KEY_ID:KEY_SECRET"),
-    })
+    let test_mode = test_mode(from)?;
+    let key = from.when(!test_mode || from.is_set("fal.key"), |from| {
+        from.secret(
+            ("fal.key", &["FAL_KEY", "FAL_API_KEY"]),
+            EXAMPLE,
+            |key| match key.split_once(':') {
+                Some((id, secret)) if !id.is_empty() && !secret.is_empty() => Ok(()),
+                _ => Err("it is not of the form KEY_ID:KEY_SECRET"),
+            },
+        )
+    })?;
+    Some(key.unwrap_or_else(|| SecretString::from("test:test")))
 }
 
 /// FAL's four hosts and its key set.
-struct FalHosts {
+struct Hosts {
     queue: Url,
     rest: Url,
     cdn: Url,
@@ -185,51 +147,77 @@ struct FalHosts {
     jwks: Url,
 }
 
-impl FalHosts {
+impl Hosts {
     fn read(from: &mut Reader<'_>) -> Option<Self> {
-        let test_mode = from.truth("fal.test_mode");
+        let test_mode = test_mode(from);
         let simulator = from.url("fal.simulator_url", "http://127.0.0.1:9700");
         let (test_mode, _) = (test_mode?, simulator?);
-        let is_production = from.is_production();
-        let mut host = |key: &str, example: &str| {
-            let url = from.url(key, example)?;
-            if is_fal(&url) && url.scheme() != "https" {
-                from.refuse(
-                    key,
-                    format!("is {url}: FAL's key would go there in clear, and FAL only redirects."),
-                    "Write https://.",
-                );
-            }
-            let is_clear = url.scheme() == "http" && !is_loopback(&url) && !is_fal(&url);
-            if is_clear && is_production && !test_mode {
-                from.refuse(
-                    key,
-                    format!("is {url}: FAL's key, or what is believed of FAL, would go there in clear."),
-                    "Write https://, or say by AISHA_ENV that this is no production.",
-                );
-            }
-            if test_mode && is_fal(&url) {
-                from.refuse(
-                    key,
-                    format!("is {url}, FAL itself, while fal.test_mode is on."),
-                    "Turn AVATAR_TEST_MODE off to train at FAL for money, or point the key at the simulator.",
-                );
-            }
-            Some(url)
-        };
-        let queue = host("fal.queue_url", "https://queue.fal.run");
-        let rest = host("fal.rest_url", "https://rest.fal.ai");
-        let cdn = host("fal.cdn_url", "https://v3.fal.media");
-        let api = host("fal.api_url", "https://api.fal.ai");
-        let jwks = host("fal.jwks_url", "https://rest.fal.ai/.well-known/jwks.json");
-        Some(Self {
-            queue: queue?,
-            rest: rest?,
-            cdn: cdn?,
-            api: api?,
-            jwks: jwks?,
+        all!(Self {
+            queue: host(
+                from,
+                test_mode,
+                ("fal.queue_url", &["FAL_QUEUE_URL"]),
+                "https://queue.fal.run"
+            ),
+            rest: host(
+                from,
+                test_mode,
+                ("fal.rest_url", &["FAL_REST_URL"]),
+                "https://rest.fal.ai"
+            ),
+            cdn: host(
+                from,
+                test_mode,
+                ("fal.cdn_url", &["FAL_CDN_URL"]),
+                "https://v3.fal.media"
+            ),
+            api: host(
+                from,
+                test_mode,
+                ("fal.api_url", &["FAL_API_URL"]),
+                "https://api.fal.ai"
+            ),
+            jwks: host(
+                from,
+                test_mode,
+                ("fal.jwks_url", &["FAL_JWKS_URL"]),
+                "https://rest.fal.ai/.well-known/jwks.json",
+            ),
         })
     }
+}
+
+fn host(
+    from: &mut Reader<'_>,
+    test_mode: bool,
+    key: (&str, &'static [&'static str; 1]),
+    example: &str,
+) -> Option<Url> {
+    let url = from.url(key, example)?;
+    let (key, _) = key;
+    if is_fal(&url) && url.scheme() != "https" {
+        from.refuse(
+            key,
+            format!("is {url}: FAL's key would go there in clear, and FAL only redirects."),
+            "Write https://.",
+        );
+    }
+    let is_clear = url.scheme() == "http" && !is_loopback(&url) && !is_fal(&url);
+    if is_clear && from.is_production() && !test_mode {
+        from.refuse(
+            key,
+            format!("is {url}: FAL's key, or what is believed of FAL, would go there in clear."),
+            "Write https://, or say by AISHA_ENV that this is no production.",
+        );
+    }
+    if test_mode && is_fal(&url) {
+        from.refuse(
+            key,
+            format!("is {url}, FAL itself, while fal.test_mode is on."),
+            "Turn AVATAR_TEST_MODE off to train at FAL for money, or point the key at the simulator.",
+        );
+    }
+    Some(url)
 }
 
 fn is_fal(url: &Url) -> bool {
@@ -240,11 +228,28 @@ fn is_fal(url: &Url) -> bool {
     })
 }
 
+/// Where FAL is told to deliver. `Some(None)`: nowhere, polling alone carries trainings.
+#[expect(
+    clippy::option_option,
+    reason = "the outer one means refused, as in every reader"
+)]
+pub(super) fn webhook(from: &mut Reader<'_>) -> Option<Option<WebhookBase>> {
+    let hosts = Hosts::read(from);
+    let webhook = from.optional_url(
+        ("fal.webhook_url", &["FAL_WEBHOOK_URL"]),
+        "https://aisha.example.org",
+    )?;
+    if let (Some(hosts), Some(webhook)) = (hosts, &webhook) {
+        refuse_unreachable_webhook(from, &hosts, webhook);
+    }
+    Some(webhook.and_then(|url| WebhookBase::from_setting(url.as_str()).ok().flatten()))
+}
+
 /// FAL drops deliveries to private addresses without a word; better to learn it now than from a silent webhook.
-fn refuse_unreachable_webhook(from: &mut Reader<'_>, hosts: &FalHosts, webhook: Option<&Url>) {
-    let Some(webhook) = webhook.filter(|_| is_fal(&hosts.queue)) else {
+fn refuse_unreachable_webhook(from: &mut Reader<'_>, hosts: &Hosts, webhook: &Url) {
+    if !is_fal(&hosts.queue) {
         return;
-    };
+    }
     let private = match webhook.host() {
         Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         Some(url::Host::Ipv4(ip)) => {

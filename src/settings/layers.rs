@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fmt, fs, path::Path};
 
 use url::Url;
 
-use super::{Given, Override, Problem, near_misses, risks};
+use super::{Given, Override, Problem, declaration::Catalogue};
 
 const DEFAULT: &str = include_str!("../../config/default.toml");
 const TRAINERS: &str = include_str!("../../config/trainers.toml");
@@ -17,47 +17,8 @@ const ENVIRONMENTS: [(&str, &str); 3] = [
     ("test", include_str!("../../config/test.toml")),
 ];
 
-/// Keys that only the environment may set, and that are never printed.
-pub(super) const SECRETS: [&str; 6] = [
-    "database.url",
-    "s3.access_key",
-    "s3.secret_key",
-    "fal.key",
-    "telegram.bot_token",
-    "telegram.webhook_secret",
-];
-
-/// The names that operators use, beside `AISHA__SECTION__KEY`. Where two set one key they must agree.
-pub(super) const PLAIN_NAMES: [(&str, &str); 19] = [
-    ("DATABASE_URL", "database.url"),
-    ("S3_ENDPOINT", "s3.endpoint"),
-    ("S3_REGION", "s3.region"),
-    ("S3_ACCESS_KEY", "s3.access_key"),
-    ("S3_SECRET_KEY", "s3.secret_key"),
-    ("S3_BUCKET_AVATARS", "s3.bucket_avatars"),
-    ("AVATAR_TEST_MODE", "fal.test_mode"),
-    ("FAL_KEY", "fal.key"),
-    ("FAL_API_KEY", "fal.key"),
-    ("FAL_QUEUE_URL", "fal.queue_url"),
-    ("FAL_REST_URL", "fal.rest_url"),
-    ("FAL_CDN_URL", "fal.cdn_url"),
-    ("FAL_API_URL", "fal.api_url"),
-    ("FAL_JWKS_URL", "fal.jwks_url"),
-    ("FAL_WEBHOOK_URL", "fal.webhook_url"),
-    ("FAL_WEBHOOK_USER_ID", "fal.webhook_user_id"),
-    ("TELEGRAM_BOT_TOKEN", "telegram.bot_token"),
-    ("TELEGRAM_API_URL", "telegram.api_url"),
-    ("TELEGRAM_WEBHOOK_SECRET", "telegram.webhook_secret"),
-];
-
-/// FAL's hosts, and where the simulator has each of them.
-const FAL_HOSTS: [(&str, &str); 5] = [
-    ("fal.queue_url", "/queue"),
-    ("fal.rest_url", "/rest"),
-    ("fal.cdn_url", "/cdn"),
-    ("fal.api_url", "/api"),
-    ("fal.jwks_url", "/rest/.well-known/jwks.json"),
-];
+/// What stands before a trainer's keys, so that they are told from settings.
+pub(super) const TRAINERS_PREFIX: &str = "trainers.";
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,6 +62,14 @@ pub(super) enum Kind {
     Truth,
 }
 
+/// `trainers.toml`, flat as the settings are: `trainers.<entry>.presets.fast.steps`.
+#[derive(Debug, Clone)]
+pub(super) struct TrainersFile {
+    pub names: Vec<String>,
+    pub values: BTreeMap<String, Value>,
+    pub origin: Origin,
+}
+
 /// All keys after merging, and what was wrong with names on the way.
 #[derive(Debug)]
 pub struct Layers {
@@ -110,30 +79,40 @@ pub struct Layers {
     /// What is dangerous in production, a sentence each.
     pub risks: Vec<String>,
     pub(super) environment_name: String,
-    pub(super) trainers: Value,
+    pub(super) trainers: TrainersFile,
     pub(super) problems: Vec<Problem>,
+    pub(super) catalogue: Catalogue,
 }
 
 impl Layers {
-    /// Merges the five layers; problems are collected, not returned, so that typed checks can add theirs.
-    pub fn merge(given: &Given) -> Self {
-        let environment_name = given.environment.get("AISHA_ENV").filter(|name| !name.is_empty());
-        let environment_name = environment_name.map_or("production", String::as_str).to_owned();
-        let trainers = Value {
-            text: TRAINERS.to_owned(),
-            origin: Origin::File("config/trainers.toml".to_owned()),
-            kind: Kind::Text,
-        };
-        let mut layers = Self {
+    /// The first layer alone: `config/default.toml`, and the trainers beside it.
+    pub(super) fn reference() -> Self {
+        let mut reference = Self {
             values: BTreeMap::new(),
             warnings: Vec::new(),
             risks: Vec::new(),
-            environment_name,
-            trainers,
+            environment_name: String::new(),
+            trainers: TrainersFile {
+                names: Vec::new(),
+                values: BTreeMap::new(),
+                origin: Origin::File("config/trainers.toml".to_owned()),
+            },
             problems: Vec::new(),
+            catalogue: Catalogue::default(),
         };
+        reference.add_file(DEFAULT, &Origin::Default);
+        reference.set_trainers(TRAINERS, Origin::File("config/trainers.toml".to_owned()));
+        reference
+    }
 
-        layers.add_file(DEFAULT, &Origin::Default);
+    /// Merges the five layers; problems are collected, not returned, so that typed checks can add theirs.
+    pub(super) fn merge(given: &Given, catalogue: Catalogue) -> Self {
+        let environment_name = given.environment.get("AISHA_ENV").filter(|name| !name.is_empty());
+        let mut layers = Self {
+            environment_name: environment_name.map_or("production", String::as_str).to_owned(),
+            catalogue,
+            ..Self::reference()
+        };
         layers.add_environment_file();
         if let Some(dir) = &given.config_dir {
             layers.add_directory(dir);
@@ -143,38 +122,13 @@ impl Layers {
         for Override { key, option, value } in &given.overrides {
             layers.set(key, value.clone(), Origin::CommandLine(option));
         }
-        layers.apply_test_mode();
-        layers.warnings = near_misses::find(&layers, &given.environment);
-        layers.risks = risks::find(&layers);
         layers
     }
 
-    /// In test mode the defaults of FAL's hosts are the simulator's. Done here, so that whoever reads or shows them sees
-    /// what counts.
-    fn apply_test_mode(&mut self) {
-        let is_on = self
-            .get("fal.test_mode")
-            .is_some_and(|value| ["true", "1"].contains(&value.text.as_str()));
-        let simulator = self
-            .get("fal.simulator_url")
-            .map(|value| value.text.parse::<Url>());
-        let Some(Ok(simulator)) = simulator.filter(|_| is_on) else {
-            return;
-        };
-        for (key, place) in FAL_HOSTS {
-            if let Some(value) = self.values.get_mut(key)
-                && value.origin == Origin::Default
-                && let Ok(url) = simulator.join(place)
-            {
-                value.text = url.into();
-                value.origin = Origin::TestMode;
-            }
-        }
-    }
-
-    /// The value of a key that is not empty.
+    /// The value of a key that is not empty, also of a trainer's.
     pub(super) fn get(&self, key: &str) -> Option<&Value> {
-        self.values.get(key).filter(|value| !value.text.is_empty())
+        let value = self.values.get(key).or_else(|| self.trainers.values.get(key));
+        value.filter(|value| !value.text.is_empty())
     }
 
     fn add_environment_file(&mut self) {
@@ -201,10 +155,7 @@ impl Layers {
             let path = dir.join(name);
             let origin = Origin::File(path.display().to_string());
             match fs::read_to_string(&path) {
-                Ok(text) if name == "trainers.toml" => {
-                    let kind = Kind::Text;
-                    self.trainers = Value { text, origin, kind };
-                }
+                Ok(text) if name == "trainers.toml" => self.set_trainers(&text, origin),
                 Ok(text) => self.add_file(&text, &origin),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
                 Err(error) => self.problems.push(Problem::new(
@@ -225,14 +176,8 @@ impl Layers {
     }
 
     fn add_file(&mut self, text: &str, origin: &Origin) {
-        let table = match text.parse::<toml::Table>() {
-            Ok(table) => table,
-            Err(error) => {
-                let place = format!("cannot be read as TOML ({origin}): {}.", error.message());
-                self.problems
-                    .push(Problem::new("The file", place, "Correct the file."));
-                return;
-            }
+        let Some(table) = self.parse(text, origin) else {
+            return;
         };
         let mut flat = Vec::new();
         flatten("", table, &mut flat);
@@ -241,11 +186,27 @@ impl Layers {
         }
     }
 
+    /// The line is named and not shown: it may hold a secret that does not belong there.
+    fn parse(&mut self, text: &str, origin: &Origin) -> Option<toml::Table> {
+        let parsed = text.parse::<toml::Table>();
+        if let Err(error) = &parsed {
+            let before = error.span().and_then(|span| text.get(..span.start));
+            let line = before.map_or(1, |before| 1 + before.matches('\n').count());
+            let what = format!(
+                "cannot be read as TOML ({origin}): line {line}: {}.",
+                error.message()
+            );
+            self.problems
+                .push(Problem::new("The file", what, "Correct the file."));
+        }
+        parsed.ok()
+    }
+
     fn add_file_value(&mut self, key: String, value: toml::Value, origin: &Origin) {
-        if is_secret(&key) {
+        if self.is_secret(&key) {
             let fix = format!(
                 "Take it out of the file and set {} in the environment.",
-                names_of(&key)
+                self.names_of(&key)
             );
             self.problems.push(Problem::new(
                 key,
@@ -254,39 +215,64 @@ impl Layers {
             ));
             return;
         }
-        let kind = match value {
-            toml::Value::Integer(_) => Kind::Number,
-            toml::Value::Boolean(_) => Kind::Truth,
-            _ => Kind::Text,
-        };
-        let text = match value {
-            toml::Value::String(text) => text,
-            toml::Value::Integer(number) => number.to_string(),
-            toml::Value::Float(number) => number.to_string(),
-            toml::Value::Boolean(truth) => truth.to_string(),
-            other => {
-                let what = format!("is a {} ({origin}).", other.type_str());
-                self.problems
-                    .push(Problem::new(key, what, "Write a text, a number, true or false."));
-                return;
-            }
+        let Some(value) = self.value(&key, value, origin) else {
+            return;
         };
         if *origin == Origin::Default {
-            self.values.insert(
-                key,
-                Value {
-                    text,
-                    origin: Origin::Default,
-                    kind,
-                },
-            );
+            self.values.insert(key, value);
         } else {
-            self.set(&key, text, origin.clone());
+            self.set(&key, value.text, value.origin);
         }
     }
 
+    fn value(&mut self, key: &str, value: toml::Value, origin: &Origin) -> Option<Value> {
+        let (text, kind) = match value {
+            toml::Value::String(text) => (text, Kind::Text),
+            toml::Value::Integer(number) => (number.to_string(), Kind::Number),
+            toml::Value::Float(number) => (number.to_string(), Kind::Text),
+            toml::Value::Boolean(truth) => (truth.to_string(), Kind::Truth),
+            other => {
+                let what = format!("is a {} ({origin}).", other.type_str());
+                let fix = "Write a text, a number, true or false.";
+                self.problems.push(Problem::new(key, what, fix));
+                return None;
+            }
+        };
+        let origin = origin.clone();
+        Some(Value { text, origin, kind })
+    }
+
+    /// Takes `trainers.toml` in place of the one before, unless it cannot be read. A list of texts is one text with commas, as lists in settings are.
+    fn set_trainers(&mut self, text: &str, origin: Origin) {
+        let Some(table) = self.parse(text, &origin) else {
+            return;
+        };
+        let names = table.keys().cloned().collect();
+        let mut flat = Vec::new();
+        flatten(TRAINERS_PREFIX.trim_end_matches('.'), table, &mut flat);
+        let mut values = BTreeMap::new();
+        for (key, value) in flat {
+            let value = match texts(&value) {
+                Some(texts) => toml::Value::String(texts.join(",")),
+                None => value,
+            };
+            if let Some(value) = self.value(&key, value, &origin) {
+                values.insert(key, value);
+            }
+        }
+        self.trainers = TrainersFile {
+            names,
+            values,
+            origin,
+        };
+    }
+
     fn add_plain_names(&mut self, environment: &BTreeMap<String, String>) {
-        for (name, key) in PLAIN_NAMES {
+        let names = self
+            .catalogue
+            .variables()
+            .map(|(name, key)| (name, key.to_owned()));
+        for (name, key) in names.collect::<Vec<_>>() {
             let Some(text) = environment.get(name).filter(|text| !text.is_empty()) else {
                 continue;
             };
@@ -294,7 +280,7 @@ impl Layers {
                 text: earlier,
                 origin: Origin::Environment(other),
                 ..
-            }) = self.values.get(key)
+            }) = self.values.get(&key)
                 && earlier != text
             {
                 let what = format!("is set twice, differently: by {other} and by {name}.");
@@ -302,7 +288,7 @@ impl Layers {
                     .push(Problem::new(key, what, format!("Unset {other} or {name}.")));
                 continue;
             }
-            self.set(key, text.clone(), Origin::Environment(name.to_owned()));
+            self.set(&key, text.clone(), Origin::Environment(name.to_owned()));
         }
     }
 
@@ -317,13 +303,13 @@ impl Layers {
 
     /// The gate of every layer above the first: only keys that exist.
     fn set(&mut self, key: &str, text: String, origin: Origin) {
-        let text = if is_secret(key) {
+        let text = if self.is_secret(key) {
             text
         } else {
             self.without_password(key, text, &origin)
         };
         let known = self.values.get(key).map(|value| value.kind);
-        if let Some(kind) = known.or_else(|| is_secret(key).then_some(Kind::Text)) {
+        if let Some(kind) = known.or_else(|| self.is_secret(key).then_some(Kind::Text)) {
             self.values.insert(key.to_owned(), Value { text, origin, kind });
             return;
         }
@@ -351,39 +337,42 @@ impl Layers {
         url.into()
     }
 
+    pub(super) fn is_secret(&self, key: &str) -> bool {
+        self.catalogue.is_secret(key)
+    }
+
+    /// The variables that set a key, for messages.
+    pub(super) fn names_of(&self, key: &str) -> String {
+        self.catalogue.names_of(key)
+    }
+
     /// All that there are, secret ones too.
     pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
         let others = self.values.keys().map(String::as_str);
-        others.filter(|key| !is_secret(key)).chain(SECRETS)
+        others
+            .filter(|key| !self.is_secret(key))
+            .chain(self.catalogue.secrets())
     }
 
     pub(super) fn nearest(&self, key: &str) -> Option<&str> {
-        let scored = self.keys().map(|known| (strsim::jaro_winkler(known, key), known));
-        let best = scored.max_by(|(one, _), (other, _)| one.total_cmp(other))?;
-        (best.0 > 0.85).then_some(best.1)
+        nearest(self.keys(), key)
     }
+}
+
+/// The name that was meant, if one is like it.
+pub(super) fn nearest<'n>(names: impl Iterator<Item = &'n str>, wrong: &str) -> Option<&'n str> {
+    let scored = names.map(|known| (strsim::jaro_winkler(known, wrong), known));
+    let best = scored.max_by(|(one, _), (other, _)| one.total_cmp(other))?;
+    (best.0 > 0.85).then_some(best.1)
+}
+
+/// The items of a list of texts.
+fn texts(value: &toml::Value) -> Option<Vec<&str>> {
+    value.as_array()?.iter().map(toml::Value::as_str).collect()
 }
 
 fn holds_a_user(url: &Url) -> bool {
     !url.username().is_empty() || url.password().is_some()
-}
-
-pub(super) fn is_secret(key: &str) -> bool {
-    SECRETS.contains(&key)
-}
-
-/// The variables that set a key, for messages.
-pub(super) fn names_of(key: &str) -> String {
-    let plain = PLAIN_NAMES
-        .iter()
-        .filter(|(_, of)| *of == key)
-        .map(|(name, _)| *name)
-        .collect::<Vec<_>>();
-    if plain.is_empty() {
-        format!("AISHA__{}", key.to_uppercase().replace('.', "__"))
-    } else {
-        plain.join(" or ")
-    }
 }
 
 fn flatten(prefix: &str, table: toml::Table, into: &mut Vec<(String, toml::Value)>) {

@@ -2,17 +2,17 @@
 
 use serde_json::{Map, json};
 
-use super::layers::{Kind, Layers, SECRETS, Value, is_secret};
+use super::layers::{Kind, Layers, Value};
 
 impl Layers {
     /// A TOML file that says the same, one key a line with its origin. Secrets are comments: in a file they are refused.
     pub fn listing(&self) -> String {
-        let secrets = SECRETS.iter().map(|key| {
+        let secrets = self.catalogue.secrets().map(|key| {
             let line = match self.get(key) {
                 Some(value) => format!("# {key} = ***  # {}\n", value.origin),
                 None => format!("# {key} = \"\"  # not set\n"),
             };
-            (*key, line)
+            (key, line)
         });
         let others = self.all().map(|(key, value)| {
             let line = format!("{key} = {}  # {}\n", value.typed(), value.origin);
@@ -26,7 +26,7 @@ impl Layers {
     /// An object with an object a key: `value` and `origin`, or for a secret `is_set` and `origin`.
     pub fn json_listing(&self) -> serde_json::Value {
         let mut keys = Map::new();
-        for key in SECRETS {
+        for key in self.catalogue.secrets() {
             let value = self.get(key);
             let origin = value.map(|value| value.origin.to_string());
             keys.insert(
@@ -52,13 +52,13 @@ impl Layers {
         self.values
             .iter()
             .map(|(key, value)| (key.as_str(), value))
-            .filter(|(key, _)| !is_secret(key))
+            .filter(|(key, _)| !self.is_secret(key))
     }
 }
 
 impl Value {
     /// As the reference writes this key. A text that is none of its type stays text, which `config check` complains about.
-    fn typed(&self) -> toml::Value {
+    pub(super) fn typed(&self) -> toml::Value {
         let text = || toml::Value::String(self.text.clone());
         match self.kind {
             Kind::Text => text(),

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::layers::{Layers, PLAIN_NAMES};
+use super::layers::Layers;
 
 /// A name that begins so is most likely meant for us.
 const FAMILIES: [&str; 4] = ["S3_", "FAL_", "TELEGRAM_", "AVATAR_"];
@@ -27,7 +27,7 @@ pub(super) fn find(layers: &Layers, environment: &BTreeMap<String, String>) -> V
 }
 
 fn hint(layers: &Layers, name: &str) -> Option<String> {
-    let is_ours = |name: &str| PLAIN_NAMES.iter().any(|(plain, _)| *plain == name);
+    let is_ours = |name: &str| layers.catalogue.variables().any(|(plain, _)| plain == name);
     if is_ours(name) || name.starts_with("AISHA__") || OTHERS.iter().any(|ours| name.starts_with(ours)) {
         return None;
     }
@@ -49,16 +49,17 @@ fn hint(layers: &Layers, name: &str) -> Option<String> {
             },
         );
     }
-    let (likeness, nearest) = PLAIN_NAMES
-        .iter()
-        .map(|(plain, _)| (likeness(&upper, plain), *plain))
+    let (likeness, nearest) = layers
+        .catalogue
+        .variables()
+        .map(|(plain, _)| (likeness(&upper, plain), plain))
         .max_by(|(one, _), (other, _)| one.total_cmp(other))?;
     let family = FAMILIES.iter().any(|family| upper.starts_with(family));
     if family {
         return Some(if likeness >= ALIKE_IN_FAMILY {
             format!("Did you mean {nearest}?")
         } else {
-            "docs/configuration.md lists the names it knows; any key of config/default.toml is AISHA__SECTION__KEY."
+            "docs/settings.md lists the names it knows; any key of config/default.toml is AISHA__SECTION__KEY."
                 .to_owned()
         });
     }
@@ -81,7 +82,7 @@ mod tests {
     use crate::settings::Given;
 
     fn hint_for(name: &str) -> Option<String> {
-        hint(&Layers::merge(&Given::default()), name)
+        hint(&Given::default().layers(), name)
     }
 
     #[test]

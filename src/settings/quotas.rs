@@ -4,33 +4,29 @@ use std::collections::BTreeSet;
 
 use jobs::domain::Quotas;
 
-use super::reader::Reader;
+use super::{reader::Reader, section::all};
 
 /// Of the bot, who refuses.
 pub(super) fn read(from: &mut Reader<'_>) -> Option<Quotas> {
-    let live_trainings = from.number("quotas.live_trainings", 0..=1_000_000);
-    let trainings_a_day = from.number("quotas.trainings_a_day", 0..=1_000_000);
-    let drafts_a_day = from.number("quotas.drafts_a_day", 0..=1_000_000);
-    let photos_a_day = from.number("quotas.photos_a_day", 0..=1_000_000);
-    let allowed = telegram_ids(from, "quotas.allowed");
-    let blocked = telegram_ids(from, "quotas.blocked");
-    Some(Quotas {
-        live_trainings: live_trainings?,
-        trainings_a_day: trainings_a_day?,
-        drafts_a_day: drafts_a_day?,
-        photos_a_day: photos_a_day?,
-        allowed: allowed?,
-        blocked: blocked?,
+    all!(Quotas {
+        live_trainings: limit(from, "quotas.live_trainings"),
+        trainings_a_day: limit(from, "quotas.trainings_a_day"),
+        drafts_a_day: limit(from, "quotas.drafts_a_day"),
+        photos_a_day: limit(from, "quotas.photos_a_day"),
+        allowed: telegram_ids(from, "quotas.allowed"),
+        blocked: telegram_ids(from, "quotas.blocked"),
     })
 }
 
-/// Of the workers, who submit for all users together. 0: no limit.
-pub(super) fn read_submits(from: &mut Reader<'_>) -> Option<u32> {
-    from.number("quotas.account_trainings_a_day", 0..=1_000_000)
+/// So many, or 0: no limit.
+pub(super) fn limit(from: &mut Reader<'_>, key: &str) -> Option<u32> {
+    from.number(key, 0..=1_000_000)
 }
 
 fn telegram_ids(from: &mut Reader<'_>, key: &str) -> Option<BTreeSet<i64>> {
-    let text = from.optional_text(key).unwrap_or_default();
+    let text = from
+        .optional::<String>(key, "123456789,987654321")?
+        .unwrap_or_default();
     let mut ids = BTreeSet::new();
     for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
         match word.parse() {

@@ -1,5 +1,9 @@
 //! From text to typed values. A value that does not fit becomes a [`Problem`] and `None`; the section goes on
 //! with its other keys, so that all problems are found in one go.
+//!
+//! A call of the reader is the declaration of its setting: the reader notes each key that it is asked for, with the values
+//! that it takes ([`Declaration`]). From these notes come the list of secrets, the plain names of variables, the table in
+//! the documentation, and what nobody asked for in `trainers.toml`.
 
 use std::{fmt::Display, ops::RangeInclusive, str::FromStr, time::Duration};
 
@@ -7,15 +11,45 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::{
-    Layers, Origin, Problem,
-    layers::{Value, is_secret, names_of},
+    Layers, Problem,
+    declaration::Declaration,
+    layers::{TRAINERS_PREFIX, Value, nearest},
+    units::{parse_duration, parse_rate, show_duration},
 };
 
-/// Reads keys and remembers what was wrong with them.
+/// The name of a setting: its key, and the variables that set it beside `AISHA__SECTION__KEY`.
+#[derive(Debug, Clone, Copy)]
+pub struct Key<'k> {
+    path: &'k str,
+    variables: &'static [&'static str],
+}
+
+impl<'k> From<&'k str> for Key<'k> {
+    fn from(path: &'k str) -> Self {
+        Self { path, variables: &[] }
+    }
+}
+
+impl<'k> From<&'k String> for Key<'k> {
+    fn from(path: &'k String) -> Self {
+        Self { path, variables: &[] }
+    }
+}
+
+impl<'k, const N: usize> From<(&'k str, &'static [&'static str; N])> for Key<'k> {
+    fn from((path, variables): (&'k str, &'static [&'static str; N])) -> Self {
+        Self { path, variables }
+    }
+}
+
+/// Reads keys; remembers which, and what was wrong with them.
 #[derive(Debug)]
 pub struct Reader<'a> {
     layers: &'a Layers,
     problems: Vec<Problem>,
+    asked: Vec<Declaration>,
+    /// Also what the other modes of the system need ([`Reader::when`]).
+    reads_every_mode: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -23,27 +57,38 @@ impl<'a> Reader<'a> {
         Self {
             layers,
             problems: Vec::new(),
+            asked: Vec::new(),
+            reads_every_mode: false,
         }
+    }
+
+    /// What `read` asks for, whatever the mode.
+    pub(super) fn declarations(layers: &'a Layers, read: fn(&mut Reader<'_>)) -> Vec<Declaration> {
+        let mut reader = Self {
+            reads_every_mode: true,
+            ..Self::new(layers)
+        };
+        read(&mut reader);
+        reader.asked
     }
 
     pub(super) fn into_problems(self) -> Vec<Problem> {
         self.problems
     }
 
-    /// The text of `config/trainers.toml` and where it came from.
-    pub(super) fn trainers(&self) -> (&'a str, &'a Origin) {
-        (&self.layers.trainers.text, &self.layers.trainers.origin)
-    }
-
     /// What may stay as it is and should not.
     pub(super) fn warnings(&self) -> Vec<String> {
-        let Layers { warnings, risks, .. } = self.layers;
-        warnings.iter().chain(risks).cloned().collect()
+        [&self.layers.warnings[..], &self.layers.risks].concat()
     }
 
     /// Whether people depend on what runs here.
     pub(super) fn is_production(&self) -> bool {
         self.layers.environment_name == "production"
+    }
+
+    /// Names of the tables in `trainers.toml`.
+    pub(super) fn trainers(&self) -> &'a [String] {
+        &self.layers.trainers.names
     }
 
     /// Adds a problem that only the section can see, such as two keys that contradict one another.
@@ -62,26 +107,78 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A text that must be there.
-    pub(super) fn text(&mut self, key: &str, example: &str) -> Option<String> {
-        self.required(key, example).map(|value| value.text.clone())
-    }
-
-    /// A text that may be missing.
-    pub(super) fn optional_text(&self, key: &str) -> Option<String> {
-        self.layers.get(key).map(|value| value.text.clone())
-    }
-
-    /// A value of a type that says itself what is wrong with a text.
-    pub(super) fn parse<T: FromStr<Err: Display>>(&mut self, key: &str, example: &str) -> Option<T> {
-        let value = self.required(key, example)?;
-        match value.text.parse::<T>() {
-            Ok(parsed) => Some(parsed),
-            Err(error) => {
-                self.wrong(key, value, &error.to_string(), &format!("For example: {example}"));
-                None
-            }
+    /// Refuses a setting that is above another one, which bounds it. `None`: refused before.
+    pub(super) fn at_most<T: PartialOrd + Display>(
+        &mut self,
+        (key, value): (&str, Option<T>),
+        (bound_key, bound): (&str, Option<T>),
+        consequence: &str,
+    ) {
+        if let (Some(value), Some(bound)) = (value, bound)
+            && value > bound
+        {
+            self.refuse(
+                key,
+                format!("is {value}, more than {bound_key} ({bound}){consequence}."),
+                "Lower the one or raise the other.",
+            );
         }
+    }
+
+    /// Refuses what stands in `trainers.toml` below `prefix` and was not asked for: a misspelt key, or another schema's.
+    /// Says whether there was nothing of the kind.
+    pub(super) fn refuse_unasked(&mut self, prefix: &str, is_judged: impl Fn(&str) -> bool) -> bool {
+        let before = self.problems.len();
+        for (key, value) in &self.layers.trainers.values {
+            let is_asked = self.asked.iter().any(|asked| asked.key == *key);
+            if is_asked || !key.strip_prefix(prefix).is_some_and(&is_judged) {
+                continue;
+            }
+            let ours = self.asked.iter().map(|asked| asked.key.as_str());
+            let fix = match nearest(ours.filter(|known| known.starts_with(prefix)), key) {
+                Some(known) => format!("Did you mean {known}?"),
+                None => "The head of config/trainers.toml says which keys there are.".to_owned(),
+            };
+            self.refuse(
+                key,
+                format!("is not a key of this trainer's schema ({}).", value.origin),
+                fix,
+            );
+        }
+        self.problems.len() == before
+    }
+
+    /// Reads what counts only in one mode of the system: `Some(None)` in another.
+    #[expect(
+        clippy::option_option,
+        reason = "the outer one means refused, as in every reader"
+    )]
+    pub(super) fn when<T>(
+        &mut self,
+        counts: bool,
+        read: impl FnOnce(&mut Self) -> Option<T>,
+    ) -> Option<Option<T>> {
+        if counts || self.reads_every_mode {
+            read(self).map(Some)
+        } else {
+            Some(None)
+        }
+    }
+
+    /// Whether a key has a value that is not empty.
+    pub(super) fn is_set(&self, key: &str) -> bool {
+        self.layers.get(key).is_some()
+    }
+
+    /// A text, or a value of a type that says itself what is wrong with one.
+    pub(super) fn parse<'k, T: FromStr<Err: Display>>(
+        &mut self,
+        key: impl Into<Key<'k>>,
+        example: &str,
+    ) -> Option<T> {
+        let key = key.into();
+        let value = self.ask(key, format!("such as `{example}`"), example)?;
+        self.parsed(key, value, example)
     }
 
     /// As [`Reader::parse`], for a value that may be missing: `Some(None)`.
@@ -89,34 +186,76 @@ impl<'a> Reader<'a> {
         clippy::option_option,
         reason = "the outer one means refused, as in every reader"
     )]
-    pub(super) fn optional<T: FromStr<Err: Display>>(
+    pub(super) fn optional<'k, T: FromStr<Err: Display>>(
         &mut self,
-        key: &str,
+        key: impl Into<Key<'k>>,
         example: &str,
     ) -> Option<Option<T>> {
-        if self.layers.get(key).is_none() {
-            Some(None)
-        } else {
-            self.parse(key, example).map(Some)
+        let key = key.into();
+        self.note(key, format!("such as `{example}`, or nothing"), false);
+        let value = self.layers.get(key.path);
+        value.map_or(Some(None), |value| self.parsed(key, value, example).map(Some))
+    }
+
+    /// An http or https URL.
+    pub(super) fn url<'k>(&mut self, key: impl Into<Key<'k>>, example: &str) -> Option<Url> {
+        let key = key.into();
+        let value = self.ask(key, format!("a URL such as `{example}`"), example)?;
+        self.parsed(key, value, example).map(|HttpUrl(url)| url)
+    }
+
+    /// As [`Reader::url`], for one that may be missing: `Some(None)`.
+    #[expect(
+        clippy::option_option,
+        reason = "the outer one means refused, as in every reader"
+    )]
+    pub(super) fn optional_url<'k>(&mut self, key: impl Into<Key<'k>>, example: &str) -> Option<Option<Url>> {
+        let key = key.into();
+        self.note(key, format!("a URL such as `{example}`, or nothing"), false);
+        let value = self.layers.get(key.path);
+        let read = value.map_or(Some(None), |value| self.parsed(key, value, example).map(Some))?;
+        Some(read.map(|HttpUrl(url)| url))
+    }
+
+    fn parsed<T: FromStr<Err: Display>>(&mut self, key: Key<'_>, value: &Value, example: &str) -> Option<T> {
+        let parsed = value.text.parse::<T>();
+        if let Err(error) = &parsed {
+            let fix = format!("For example: {example}");
+            self.wrong(key.path, value, &error.to_string(), &fix);
         }
+        parsed.ok()
     }
 
     /// `true` or `false`, also `1` or `0`.
-    pub(super) fn truth(&mut self, key: &str) -> Option<bool> {
-        self.choice(
-            key,
-            &[("true", true), ("false", false), ("1", true), ("0", false)],
-        )
+    pub(super) fn truth<'k>(&mut self, key: impl Into<Key<'k>>) -> Option<bool> {
+        let key = key.into();
+        let words = [("true", true), ("false", false), ("1", true), ("0", false)];
+        self.note(key, "`true` or `false`", false);
+        self.chosen(key, &words)
     }
 
     /// One of some words.
-    pub(super) fn choice<T: Copy>(&mut self, key: &str, words: &[(&str, T)]) -> Option<T> {
-        let known = words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ");
+    pub(super) fn choice<'k, T: Copy>(&mut self, key: impl Into<Key<'k>>, words: &[(&str, T)]) -> Option<T> {
+        let key = key.into();
+        self.note(key, format!("`{}`", known(words, "` or `")), false);
+        self.chosen(key, words)
+    }
+
+    /// A word of one of the domain's enums.
+    pub(super) fn word<'k, T: Copy + Display>(&mut self, key: impl Into<Key<'k>>, all: &[T]) -> Option<T> {
+        let words = all.iter().map(|word| (word.to_string(), *word));
+        let words = words.collect::<Vec<_>>();
+        let words = words.iter().map(|(word, chosen)| (word.as_str(), *chosen));
+        self.choice(key, &words.collect::<Vec<_>>())
+    }
+
+    fn chosen<T: Copy>(&mut self, key: Key<'_>, words: &[(&str, T)]) -> Option<T> {
+        let known = known(words, ", ");
         let value = self.required(key, &known)?;
         let found = words.iter().find(|(word, _)| *word == value.text);
         if found.is_none() {
             self.wrong(
-                key,
+                key.path,
                 value,
                 "it is none of the words that are known",
                 &format!("Use one of: {known}."),
@@ -126,35 +265,57 @@ impl<'a> Reader<'a> {
     }
 
     /// A whole number within bounds.
-    pub(super) fn number<T>(&mut self, key: &str, range: RangeInclusive<T>) -> Option<T>
+    pub(super) fn number<'k, T>(&mut self, key: impl Into<Key<'k>>, range: RangeInclusive<T>) -> Option<T>
     where
         T: FromStr + PartialOrd + Display + Copy,
     {
+        let key = key.into();
         let (low, high) = (*range.start(), *range.end());
-        let value = self.required(key, &low.to_string())?;
-        let number = value
-            .text
-            .replace('_', "")
-            .parse()
-            .ok()
-            .filter(|number| range.contains(number));
+        let takes = format!("a whole number from {low} to {high}");
+        let value = self.ask(key, &*takes, &low.to_string())?;
+        let number = value.text.replace('_', "").parse();
+        let number = number.ok().filter(|number| range.contains(number));
         if number.is_none() {
-            self.wrong(
-                key,
-                value,
-                "it is no number within bounds",
-                &format!("Use a whole number from {low} to {high}."),
-            );
+            let fix = format!("Use {takes}.");
+            self.wrong(key.path, value, "it is no number within bounds", &fix);
+        }
+        number
+    }
+
+    /// A fraction within bounds.
+    pub(super) fn fraction<'k>(
+        &mut self,
+        key: impl Into<Key<'k>>,
+        range: RangeInclusive<f64>,
+    ) -> Option<f64> {
+        let key = key.into();
+        let (low, high) = (*range.start(), *range.end());
+        let takes = format!("a number from {low:e} to {high:e}");
+        let value = self.ask(key, &*takes, &format!("{low:e}"))?;
+        let number = value.text.parse().ok().filter(|number| range.contains(number));
+        if number.is_none() {
+            let fix = format!("Use {takes}.");
+            self.wrong(key.path, value, "it is no number within bounds", &fix);
         }
         number
     }
 
     /// A duration within bounds.
-    pub(super) fn duration(&mut self, key: &str, range: RangeInclusive<Duration>) -> Option<Duration> {
-        let value = self.required(key, "15s")?;
+    pub(super) fn duration<'k>(
+        &mut self,
+        key: impl Into<Key<'k>>,
+        range: RangeInclusive<Duration>,
+    ) -> Option<Duration> {
+        let key = key.into();
+        let bounds = format!(
+            "from {} to {}",
+            show_duration(*range.start()),
+            show_duration(*range.end())
+        );
+        let value = self.ask(key, format!("a duration {bounds}"), "15s")?;
         let Some(duration) = parse_duration(&value.text) else {
             self.wrong(
-                key,
+                key.path,
                 value,
                 "it is no duration",
                 "Write a number and a unit, such as 500ms, 15s, 5m, 1h or 7d.",
@@ -162,24 +323,21 @@ impl<'a> Reader<'a> {
             return None;
         };
         if !range.contains(&duration) {
-            let fix = format!(
-                "Use something from {} to {}.",
-                show_duration(*range.start()),
-                show_duration(*range.end())
-            );
-            self.wrong(key, value, "it is out of bounds", &fix);
+            let fix = format!("Use something {bounds}.");
+            self.wrong(key.path, value, "it is out of bounds", &fix);
             return None;
         }
         Some(duration)
     }
 
     /// A rate, such as `25/s`, as so many a second.
-    pub(super) fn per_second(&mut self, key: &str) -> Option<f64> {
-        let value = self.required(key, "25/s")?;
+    pub(super) fn per_second<'k>(&mut self, key: impl Into<Key<'k>>) -> Option<f64> {
+        let key = key.into();
+        let value = self.ask(key, "a rate such as `25/s`, `20/m` or `100/h`", "25/s")?;
         let rate = parse_rate(&value.text);
         if rate.is_none() {
             self.wrong(
-                key,
+                key.path,
                 value,
                 "it is no rate",
                 "Write a whole number from 1 to 100000 and a unit, such as 25/s, 20/m or 100/h.",
@@ -188,62 +346,64 @@ impl<'a> Reader<'a> {
         rate
     }
 
-    /// An http or https URL.
-    pub(super) fn url(&mut self, key: &str, example: &str) -> Option<Url> {
-        let value = self.required(key, example)?;
-        let fix = format!("For example: {example}");
-        match value.text.parse::<Url>() {
-            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => return Some(url),
-            Ok(_) => self.wrong(key, value, "it is no http or https URL with a host", &fix),
-            Err(error) => self.wrong(key, value, &error.to_string(), &fix),
-        }
-        None
-    }
-
-    /// As [`Reader::url`], for one that may be missing: `Some(None)`.
-    #[expect(
-        clippy::option_option,
-        reason = "the outer one means refused, as in every reader"
-    )]
-    pub(super) fn optional_url(&mut self, key: &str, example: &str) -> Option<Option<Url>> {
-        if self.layers.get(key).is_none() {
-            Some(None)
-        } else {
-            self.url(key, example).map(Some)
-        }
-    }
-
     /// A secret that must be there. `check` says what is wrong with its form, without repeating it.
-    pub(super) fn secret(
+    pub(super) fn secret<'k>(
         &mut self,
-        key: &str,
+        key: impl Into<Key<'k>>,
         example: &str,
         check: impl Fn(&str) -> Result<(), &'static str>,
     ) -> Option<SecretString> {
+        let key = key.into();
+        self.note(key, example, true);
         let value = self.required(key, example)?;
         match check(&value.text) {
             Ok(()) => Some(SecretString::from(value.text.clone())),
             Err(what) => {
-                self.wrong(key, value, what, &format!("For example: {example}"));
+                self.wrong(key.path, value, what, &format!("For example: {example}"));
                 None
             }
         }
     }
 
-    fn required(&mut self, key: &str, example: &str) -> Option<&'a Value> {
-        let value = self.layers.get(key);
+    /// Notes the declaration, and gives the value that must be there.
+    fn ask<'k>(
+        &mut self,
+        key: impl Into<Key<'k>>,
+        takes: impl Into<String>,
+        example: &str,
+    ) -> Option<&'a Value> {
+        let key = key.into();
+        self.note(key, takes, false);
+        self.required(key, example)
+    }
+
+    fn note(&mut self, key: Key<'_>, takes: impl Into<String>, is_secret: bool) {
+        self.asked.push(Declaration {
+            key: key.path.to_owned(),
+            variables: key.variables,
+            takes: takes.into(),
+            is_secret,
+        });
+    }
+
+    fn required(&mut self, key: Key<'_>, example: &str) -> Option<&'a Value> {
+        let value = self.layers.get(key.path);
         if value.is_none() {
-            self.refuse(
-                key,
-                "is missing.",
-                format!("Set {}, for example to {example}", names_of(key)),
-            );
+            let fix = if key.path.starts_with(TRAINERS_PREFIX) {
+                format!(
+                    "Write it ({}), for example {example}",
+                    self.layers.trainers.origin
+                )
+            } else {
+                format!("Set {}, for example to {example}", self.layers.names_of(key.path))
+            };
+            self.refuse(key.path, "is missing.", fix);
         }
         value
     }
 
     fn wrong(&mut self, key: &str, value: &Value, what: &str, fix: &str) {
-        let shown = if is_secret(key) {
+        let shown = if self.layers.is_secret(key) {
             "(hidden)".to_owned()
         } else {
             format!("{:?}", value.text)
@@ -252,104 +412,26 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// `15s` and the like. `None` for anything else, also for what does not fit a [`Duration`].
-pub fn parse_duration(text: &str) -> Option<Duration> {
-    let unit_at = text.find(|c: char| !c.is_ascii_digit())?;
-    let (number, unit) = text.split_at(unit_at);
-    let milliseconds_each = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return None,
-    };
-    number
-        .parse::<u64>()
-        .ok()?
-        .checked_mul(milliseconds_each)
-        .map(Duration::from_millis)
+fn known<T>(words: &[(&str, T)], separator: &str) -> String {
+    words
+        .iter()
+        .map(|(word, _)| *word)
+        .collect::<Vec<_>>()
+        .join(separator)
 }
 
-/// As [`parse_duration`] reads it, in the largest unit that divides it; less than a millisecond is cut off.
-pub fn show_duration(duration: Duration) -> String {
-    let milliseconds = duration.as_millis();
-    let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
-    let whole = |(_, each): &(&str, u128)| milliseconds >= *each && milliseconds.is_multiple_of(*each);
-    match units.iter().find(|unit| whole(unit)) {
-        Some((unit, each)) => format!("{}{unit}", milliseconds / each),
-        None => format!("{milliseconds}ms"),
-    }
-}
+/// A URL that our clients can call.
+struct HttpUrl(Url);
 
-/// `25/s` and the like, as so many a second.
-fn parse_rate(text: &str) -> Option<f64> {
-    let (count, unit) = text.split_once('/')?;
-    let seconds = match unit {
-        "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        _ => return None,
-    };
-    let count = count
-        .parse::<u32>()
-        .ok()
-        .filter(|count| (1..=100_000).contains(count))?;
-    Some(f64::from(count) / seconds)
-}
+impl FromStr for HttpUrl {
+    type Err = String;
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_rate_is_a_count_and_a_unit_and_nothing_else() {
-        for (text, per_second) in [("25/s", 25.0), ("30/m", 0.5), ("36/h", 0.01)] {
-            assert_eq!(parse_rate(text), Some(per_second), "{text}");
-        }
-        for text in [
-            "", "25", "/s", "0/s", "-1/s", "1.5/s", "25/sec", "25 /s", "100001/s",
-        ] {
-            assert_eq!(parse_rate(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_duration_is_shown_as_it_is_written() {
-        for text in ["500ms", "15s", "90s", "5m", "1h", "36h", "7d", "0ms"] {
-            assert_eq!(parse_duration(text).map(show_duration).as_deref(), Some(text));
-        }
-        assert_eq!(show_duration(Duration::from_secs(1) / 3), "333ms");
-    }
-
-    #[test]
-    fn a_duration_is_a_number_and_a_unit_and_nothing_else() {
-        let cases = [
-            ("500ms", 500),
-            ("15s", 15_000),
-            ("5m", 300_000),
-            ("1h", 3_600_000),
-            ("7d", 604_800_000),
-        ];
-        for (text, milliseconds) in cases {
-            assert_eq!(
-                parse_duration(text),
-                Some(Duration::from_millis(milliseconds)),
-                "{text}"
-            );
-        }
-        for text in [
-            "",
-            "15",
-            "s",
-            "-1s",
-            "1.5s",
-            "15 s",
-            "15sec",
-            "99999999999999999999s",
-            "18446744073709551615d",
-        ] {
-            assert_eq!(parse_duration(text), None, "{text}");
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let url = text.parse::<Url>().map_err(|error| error.to_string())?;
+        if matches!(url.scheme(), "http" | "https") && url.has_host() {
+            Ok(Self(url))
+        } else {
+            Err("it is no http or https URL with a host".to_owned())
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use url::{Host, Url};
 
-use super::layers::{Layers, names_of};
+use super::layers::Layers;
 
 /// One sentence for each, with the fix. None outside production.
 pub(super) fn find(layers: &Layers) -> Vec<String> {
@@ -34,7 +34,7 @@ pub(super) fn find(layers: &Layers) -> Vec<String> {
         let url = text(key)?.parse::<Url>().ok()?;
         let can_be_read = url.scheme() == "http" && !is_loopback(&url);
         can_be_read.then(|| {
-            format!("{key} is plain http: {what} can be read on the way. Use https in {}, or keep the way private.", names_of(key))
+            format!("{key} is plain http: {what} can be read on the way. Use https in {}, or keep the way private.", layers.names_of(key))
         })
     });
     let database = text("database.url").filter(|url| may_be_in_clear(url)).map(|_| {

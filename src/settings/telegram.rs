@@ -7,18 +7,27 @@ use url::Url;
 
 use super::{
     reader::Reader,
-    sections::{MINUTE, SECOND},
+    section::section,
+    units::{MINUTE, SECOND},
 };
 
-/// `[telegram]`
-#[derive(Debug, Clone)]
-pub struct TelegramSettings {
-    /// From `BotFather`.
-    pub bot_token: SecretString,
-    /// Telegram, or a simulator or server of one's own.
-    pub api_url: Url,
-    /// For any call but a long poll.
-    pub timeout: Duration,
+section! {
+    /// Where Telegram is, and who we are there.
+    pub struct TelegramSettings(from) {
+        /// From `BotFather`.
+        bot_token: SecretString = from.secret(
+            ("telegram.bot_token", &["TELEGRAM_BOT_TOKEN"]),
+            "123456:ABC-DEF (from BotFather)",
+            |token| match token.split_once(':') {
+                Some((id, secret)) if id.parse::<u64>().is_ok() && is_url_safe(secret) => Ok(()),
+                _ => Err("it is not of the form 123456:ABC-DEF"),
+            },
+        ),
+        /// Telegram, or a simulator or server of one's own.
+        api_url: Url = from.url(("telegram.api_url", &["TELEGRAM_API_URL"]), "https://api.telegram.org"),
+        /// For any call but a long poll.
+        timeout: Duration = from.duration("telegram.timeout", SECOND..=5 * MINUTE),
+    }
 }
 
 /// Who takes updates in.
@@ -38,45 +47,28 @@ pub enum TelegramUpdates {
     },
 }
 
-impl TelegramSettings {
-    pub(super) fn read(from: &mut Reader<'_>) -> Option<Self> {
-        let bot_token =
-            from.secret(
-                "telegram.bot_token",
-                "123456:ABC-DEF (from BotFather)",
-                |token| match token.split_once(':') {
-                    Some((id, secret)) if id.parse::<u64>().is_ok() && is_url_safe(secret) => Ok(()),
-                    _ => Err("it is not of the form 123456:ABC-DEF"),
-                },
-            );
-        let api_url = from.url("telegram.api_url", "https://api.telegram.org");
-        let timeout = from.duration("telegram.timeout", SECOND..=5 * MINUTE);
-        Some(Self {
-            bot_token: bot_token?,
-            api_url: api_url?,
-            timeout: timeout?,
-        })
-    }
-}
-
 impl TelegramUpdates {
     pub(super) fn read(from: &mut Reader<'_>) -> Option<Self> {
-        if is_webhook_mode(from)? {
+        let is_webhook = is_webhook(from)?;
+        let polling = from.when(!is_webhook, |from| {
+            let timeout = from.duration("telegram.poll_timeout", SECOND..=MINUTE)?;
+            Some(Self::Polling { timeout })
+        });
+        let webhook = from.when(is_webhook, |from| {
             let url = from.url("telegram.webhook_url", "https://aisha.example.org");
             let secret = webhook_secret(from);
-            let mut url = url?;
+            let (mut url, secret) = (url?, secret?);
             url.set_path("/api/v1/telegram/update");
-            return Some(Self::Webhook { url, secret: secret? });
-        }
-        let timeout = from.duration("telegram.poll_timeout", SECOND..=MINUTE)?;
-        Some(Self::Polling { timeout })
+            Some(Self::Webhook { url, secret })
+        });
+        webhook?.or(polling?)
     }
 
     /// How long Telegram may be silent when all is well: the length of a long poll.
     pub const fn longest_question(&self) -> Duration {
         match self {
             Self::Polling { timeout } => *timeout,
-            Self::Webhook { .. } => Duration::ZERO,
+            Self::Webhook { url: _, secret: _ } => Duration::ZERO,
         }
     }
 
@@ -86,21 +78,18 @@ impl TelegramUpdates {
         reason = "the outer one means refused, as in every reader"
     )]
     pub(super) fn read_secret(from: &mut Reader<'_>) -> Option<Option<SecretString>> {
-        if is_webhook_mode(from)? {
-            webhook_secret(from).map(Some)
-        } else {
-            Some(None)
-        }
+        let is_webhook = is_webhook(from)?;
+        from.when(is_webhook, webhook_secret)
     }
 }
 
-fn is_webhook_mode(from: &mut Reader<'_>) -> Option<bool> {
+fn is_webhook(from: &mut Reader<'_>) -> Option<bool> {
     from.choice("telegram.mode", &[("polling", false), ("webhook", true)])
 }
 
 fn webhook_secret(from: &mut Reader<'_>) -> Option<SecretString> {
     from.secret(
-        "telegram.webhook_secret",
+        ("telegram.webhook_secret", &["TELEGRAM_WEBHOOK_SECRET"]),
         "16 to 256 random letters, digits, _ or -",
         // Whoever guesses it speaks for every user.
         |secret| match secret.len() {

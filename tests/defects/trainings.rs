@@ -1,7 +1,5 @@
 //! D7-D15: trainings that were forgotten, made up, billed twice, wrongly asked for or fed with half the photos.
 
-use std::{sync::Arc, time::Duration};
-
 use aisha::simulators::fal::{
     faults::{Effect, Fault, Operation},
     ledger::Event,
@@ -10,7 +8,6 @@ use jobs::{
     BuildArchive, PollStatus, StoreModel, SubmitTraining,
     enqueue::{Enqueued, enqueue},
     queue::JobState,
-    runtime::SagaSettings,
 };
 use serde_json::{Value, json};
 
@@ -23,13 +20,7 @@ use crate::{
 /// than a day, and two watchers could watch one.
 #[tokio::test]
 async fn d07_a_training_is_watched_for_more_than_a_day_and_by_one_watcher() {
-    let week = |services: &mut jobs::runtime::Services| {
-        services.saga = Arc::new(SagaSettings {
-            archive_lifecycle: Duration::from_hours(7 * 24),
-            ..(*services.saga).clone()
-        });
-    };
-    let world = World::with(week).await.archive().await;
+    let world = World::archived().await;
     world
         .fal
         .script(Fault::new(Operation::Execution, Effect::StuckInProgress {}))

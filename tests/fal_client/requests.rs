@@ -12,9 +12,10 @@ use jobs::{
 use serde_json::{Value, json};
 
 use super::{
-    PICTURES, accepted, client, completed, prompt, settings, simulator,
+    PICTURES, accepted, client, completed, prompt, simulator,
     wire::{Manner, Wire},
 };
+use crate::support::fal_settings;
 
 fn execution(effect: Effect) -> Fault {
     Fault::new(Operation::Execution, effect)
@@ -317,7 +318,7 @@ async fn a_redirect_is_not_followed_with_the_key() {
     let evil = Wire::start([Manner::CloseAfterRequest]).await;
     let location = format!("location: {}/queue\r\n", evil.base());
     let redirecting = Wire::answering("302 Found", &location, "").await;
-    let fal = client(settings(&redirecting.base()));
+    let fal = client(fal_settings(&redirecting.base()));
     let request = fal.request_urls(PICTURES, "id-1");
     assert!(matches!(
         fal.status(&request).await,
@@ -331,7 +332,7 @@ async fn a_redirect_is_not_followed_with_the_key() {
 async fn every_call_asks_for_an_answer_that_is_not_compressed() {
     let wire = Wire::answering("200 OK", "Content-Type: application/json\r\n", "{}").await;
     let base = wire.base();
-    let fal = client(settings(&base));
+    let fal = client(fal_settings(&base));
     let on_queue = |end: &str| format!("{base}/queue/{PICTURES}/requests/1{end}");
     let request = jobs::fal::Request {
         request_id: "1".to_owned(),

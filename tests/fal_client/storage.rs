@@ -20,8 +20,8 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
-use super::{accepted, client, completed, settings, simulator, wire::Wire};
-use crate::trainers::trainers;
+use super::{accepted, client, completed, simulator, wire::Wire};
+use crate::{support::fal_settings, trainers::trainers};
 
 const DAY: Duration = Duration::from_hours(24);
 const ZIP: &str = "application/zip";
@@ -40,7 +40,7 @@ fn noise(length: usize) -> Vec<u8> {
 
 /// A client that uploads in parts of 1000 bytes whatever has more than 2500.
 fn in_parts(simulator: &Running) -> FalClient {
-    let mut settings = settings(&simulator.url());
+    let mut settings = fal_settings(&simulator.url());
     settings.multipart = Multipart {
         above: 2500,
         part: 1000,
@@ -234,7 +234,7 @@ async fn nothing_is_sent_to_a_host_that_only_an_answer_names() {
     let inside = Wire::answering("200 OK", "Content-Type: text/plain\r\n", "internal-secret").await;
     let there = format!("{}/latest/meta-data", inside.base());
     let redirecting = Wire::answering("302 Found", &format!("Location: {there}\r\n"), "").await;
-    let fal = client(settings(&redirecting.base()));
+    let fal = client(fal_settings(&redirecting.base()));
     let redirected = format!("{}/cdn/lora.safetensors", redirecting.base());
     for url in [&there, &redirected] {
         let error = fal.download(url, 1000).await.expect_err("an error");
@@ -249,7 +249,7 @@ async fn nothing_is_sent_to_a_host_that_only_an_answer_names() {
 
     let initiated = json!({"upload_url": there, "file_url": there}).to_string();
     let initiating = Wire::answering("200 OK", "Content-Type: application/json\r\n", &initiated).await;
-    let fal = client(settings(&initiating.base()));
+    let fal = client(fal_settings(&initiating.base()));
     let error = fal.upload(file_of(b"PK"), 2, ZIP, "photos.zip", DAY).await;
     let error = error.expect_err("an error");
     assert!(matches!(error, Error::ForeignHost { .. }), "{error}");
@@ -270,7 +270,7 @@ async fn what_a_server_of_files_says_stands_in_no_error_and_no_referer_is_sent()
         ("418 I'm a teapot", ""),
     ] {
         let wire = Wire::answering(status, headers, "AWS_SECRET_ACCESS_KEY=wJalr").await;
-        let fal = client(settings(&wire.base()));
+        let fal = client(fal_settings(&wire.base()));
         let url = format!("{}/cdn/a?signature=s3cret", wire.base());
         let error = fal.download(&url, 1000).await.expect_err("an error").to_string();
         assert!(!error.contains("wJalr") && !error.contains("s3cret"), "{error}");
@@ -283,7 +283,7 @@ async fn what_a_server_of_files_says_stands_in_no_error_and_no_referer_is_sent()
     let end = Wire::answering("200 OK", "", "x").await;
     let location = format!("Location: {}/cdn/b\r\n", end.base());
     let begin = Wire::answering("302 Found", &location, "").await;
-    let mut settings = settings(&begin.base());
+    let mut settings = fal_settings(&begin.base());
     settings.rest_url = format!("{}/rest", end.base()).parse().unwrap();
     let fal = client(settings);
     let url = format!("{}/cdn/a?signature=s3cret", begin.base());
@@ -318,7 +318,7 @@ async fn a_training_of_uploaded_photos_leaves_a_model_that_can_be_fetched() {
                 token: "00ff",
             },
         });
-        let request = accepted(&fal, trainer.endpoint(), &input).await;
+        let request = accepted(&fal, &trainer.endpoint, &input).await;
         completed(&fal, &request).await;
         let outcome = fal.result(&request).await.unwrap();
         let ResultOutcome::Succeeded(output) = outcome else {

@@ -14,18 +14,19 @@ use aisha::simulators::fal::{
     faults::{Effect, Fault, Operation},
     ledger::Event,
 };
-use jobs::fal::{FalClient, FalTimeouts, SubmitOutcome};
+use jobs::fal::{FalClient, SubmitOutcome};
 use serde_json::json;
 
 use super::{
-    PICTURES, client, parsed, prompt, settings, simulator,
+    PICTURES, client, parsed, prompt, simulator,
     wire::{Manner, Wire, answer},
 };
+use crate::support::fal_settings;
 
 const ENDPOINT: &str = "fal-ai/flux-lora-portrait-trainer";
 
 async fn submit(base: &str) -> SubmitOutcome {
-    client(settings(base))
+    client(fal_settings(base))
         .submit(
             ENDPOINT,
             &json!({"images_data_url": "https://cdn.test/a.zip"}),
@@ -56,7 +57,7 @@ async fn outcome_of_answer(status: &str, headers: &str, body: &str) -> SubmitOut
 async fn what_is_sent_is_fals_wire_format() {
     let wire = Wire::answering("200 OK", "", r#"{"request_id":"id-1"}"#).await;
     let hook = "https://bot.test/api/v1/avatar/status_update?training_type=portrait&token=00ff";
-    let fal = client(settings(&wire.base()));
+    let fal = client(fal_settings(&wire.base()));
     let outcome = fal
         .submit("fal-ai/flux-pro/v1.1", &json!({"steps": 7}), Some(hook), || true)
         .await;
@@ -75,7 +76,7 @@ async fn what_is_sent_is_fals_wire_format() {
         [("fal_webhook".into(), hook.into())]
     );
     let head = head.to_ascii_lowercase();
-    assert!(head.contains("authorization: key key-id:key-secret"), "{head}");
+    assert!(head.contains("authorization: key test-key:test-secret"), "{head}");
     assert!(
         head.contains("content-type: application/json") && head.contains("content-length: 11"),
         "{head}"
@@ -122,7 +123,7 @@ async fn what_never_left_is_not_sent() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let asked = Arc::new(AtomicU32::new(0));
     let counting = Arc::clone(&asked);
-    let fal = client(settings(&format!("http://{port}")));
+    let fal = client(fal_settings(&format!("http://{port}")));
     let refused = fal
         .submit(ENDPOINT, &json!({}), None, move || {
             counting.fetch_add(1, Ordering::SeqCst);
@@ -273,18 +274,15 @@ async fn an_answer_that_does_not_come_in_time_is_unknown() {
 }
 
 fn impatient(wire: &Wire) -> FalClient {
-    let mut settings = settings(&wire.base());
-    settings.timeouts = FalTimeouts {
-        submit: Duration::from_millis(300),
-        ..FalTimeouts::default()
-    };
+    let mut settings = fal_settings(&wire.base());
+    settings.timeouts.submit = Duration::from_millis(300);
     client(settings)
 }
 
 #[tokio::test]
 async fn a_withheld_submit_puts_no_byte_on_the_wire() {
     let wire = Wire::start([Manner::Silence]).await;
-    let fal = client(settings(&wire.base()));
+    let fal = client(fal_settings(&wire.base()));
     let outcome = fal
         .submit(
             ENDPOINT,
@@ -324,7 +322,7 @@ async fn each_submit_has_a_connection_of_its_own() {
     let body = r#"{"request_id":"id-1"}"#;
     let open = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
     let wire = Wire::start([Manner::Answer(open)]).await;
-    let fal = client(settings(&wire.base()));
+    let fal = client(fal_settings(&wire.base()));
     for _ in 0..3 {
         let outcome = fal.submit(ENDPOINT, &json!({}), None, || true).await;
         assert!(matches!(outcome, SubmitOutcome::Accepted(_)), "{outcome:?}");

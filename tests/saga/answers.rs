@@ -10,17 +10,11 @@ mod encoded;
 use std::{collections::BTreeSet, fs};
 
 use futures::{StreamExt as _, stream};
-use jobs::{
-    ApplyFalDelivery, PollStatus,
-    enqueue::enqueue,
-    fal::{FalClient, FalSettings, FalTimeouts, FileHosts, Multipart},
-    queue::JobState,
-    reader::Reader,
-};
+use jobs::{ApplyFalDelivery, PollStatus, enqueue::enqueue, fal::FalClient, queue::JobState, reader::Reader};
 use sha2::{Digest as _, Sha256};
 
 use super::world::World;
-use crate::support::{FalFront, Place, Recorded, fal_cases};
+use crate::support::{FalFront, Place, Recorded, fal_cases, fal_settings};
 
 /// For ever.
 const ALWAYS: usize = usize::MAX;
@@ -142,18 +136,7 @@ async fn requested() -> (World, FalFront) {
     let front = FalFront::start().await;
     let base = front.base();
     let world = World::with(|services| {
-        let url = |service: &str| format!("{base}/{service}").parse().unwrap();
-        let settings = FalSettings {
-            queue_url: url("queue"),
-            rest_url: url("rest"),
-            cdn_url: url("cdn"),
-            file_hosts: FileHosts::default(),
-            api_url: url("api"),
-            key: "test-key:test-secret".into(),
-            timeouts: FalTimeouts::default(),
-            multipart: Multipart::default(),
-        };
-        services.fal = FalClient::new(settings).unwrap();
+        services.fal = FalClient::new(fal_settings(&base)).unwrap();
     })
     .await;
     front.pass_on_to(&world.fal.url());

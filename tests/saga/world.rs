@@ -1,45 +1,32 @@
 //! One user, one avatar in training, and everything that its jobs talk to.
 
-use std::{sync::Arc, time::Duration};
-
 use aisha::simulators::fal::ledger::Event;
 use jobs::{
-    ApplyFalDelivery, BuildArchive, Clock, PollStatus, StoreModel, SubmitTraining,
-    archive::{Limits, Workbench},
-    domain::{Patience, Trainers, TrainingDefaults, TrainingId},
+    ApplyFalDelivery, BuildArchive, PollStatus, StoreModel, SubmitTraining,
+    domain::TrainingId,
     enqueue::enqueue,
-    fal::{FalClient, FalSettings, FalTimeouts, FileHosts, Multipart},
-    objects::{ObjectStore, ObjectStoreSettings, ObjectStoreTimeouts},
     producer::{CancelledTraining, Producer},
     queue::JobId,
-    runtime::{ArchiveDelivery, Chance, SagaSettings, Services},
-    telegram::TelegramClient,
+    runtime::Services,
     testing::TestWorker,
-    texts::Texts,
 };
-use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::support::{BOT_TOKEN, BUCKET, Db, Fal, S3, Telegram};
+use crate::support::{Db, Fal, S3, Telegram};
 
-/// Small and quick to pack; the archive's own tests use large ones.
-/// A photo that every check passes.
+/// A photo that every check passes, small and quick to pack; the archive's own tests use large ones.
 pub const PHOTO: &[u8] = include_bytes!("../photos/portrait/18_rocket.jpg");
 
-/// As `config/default.toml` has it, but for the archive's lifecycle.
-pub const PATIENCE: Patience = Patience {
-    prepare: Duration::from_hours(6),
-    submit: Duration::from_hours(168),
-    decide: Duration::from_hours(1),
-    queue_alarm: Duration::from_hours(1),
-    run: Duration::from_hours(12),
-    cancel: Duration::from_mins(10),
-    store: Duration::from_hours(12),
-    archive_lifecycle: LIFECYCLE,
-};
-const LIFECYCLE: Duration = Duration::from_hours(7 * 24);
+/// Where a world differs from `config/default.toml`: few photos make a training, nobody waits for a webhook that does not
+/// come, a lost answer is lost soon, and the account's day has no end.
+const DIFFERENT: [(&str, &str); 4] = [
+    ("AISHA__PHOTOS__MIN", "4"),
+    ("AISHA__FAL__WEBHOOK_GRACE", "0s"),
+    ("AISHA__FAL__SUBMIT_TIMEOUT", "2s"),
+    ("AISHA__QUOTAS__ACCOUNT_TRAININGS_A_DAY", "0"),
+];
 
 pub struct World {
     pub db: Db,
@@ -364,75 +351,11 @@ pub fn photo(number: u8) -> Vec<u8> {
     bytes
 }
 
+/// What the jobs of a world are given.
 pub fn services(db: &Db, s3: &S3, fal: &Fal, telegram: &Telegram) -> Services {
-    let url = |service: &str| format!("{}/{service}", fal.url()).parse().unwrap();
-    let s3: std::collections::HashMap<_, _> = s3.env().into_iter().collect();
-    let defaults = TrainingDefaults {
-        portrait_trainer: "flux-lora-portrait-trainer".to_owned(),
-        style_trainer: "flux-lora-fast-training".to_owned(),
-        preset: "balanced".to_owned(),
-    };
-    Services {
-        pool: db.pool.clone(),
-        clock: Clock::system(),
-        chance: Chance::from_seed(1),
-        fal: FalClient::new(FalSettings {
-            queue_url: url("queue"),
-            rest_url: url("rest"),
-            cdn_url: url("cdn"),
-            file_hosts: FileHosts::default(),
-            api_url: url("api"),
-            key: SecretString::from("test-key:test-secret"),
-            timeouts: FalTimeouts {
-                submit: Duration::from_secs(2),
-                ..FalTimeouts::default()
-            },
-            multipart: Multipart::default(),
-        })
-        .unwrap(),
-        objects: ObjectStore::new(&ObjectStoreSettings {
-            endpoint: s3["S3_ENDPOINT"].parse().unwrap(),
-            public_endpoint: s3["S3_ENDPOINT"].parse().unwrap(),
-            region: s3["S3_REGION"].clone(),
-            access_key: SecretString::from(s3["S3_ACCESS_KEY"].clone()),
-            secret_key: SecretString::from(s3["S3_SECRET_KEY"].clone()),
-            bucket: BUCKET.to_owned(),
-            timeouts: ObjectStoreTimeouts::default(),
-        })
-        .unwrap(),
-        telegram: TelegramClient::new(
-            &SecretString::from(BOT_TOKEN),
-            &telegram.url().parse().unwrap(),
-            Duration::from_secs(20),
-        )
-        .unwrap(),
-        texts: Texts::load().unwrap(),
-        trainers: Arc::new(
-            Trainers::from_toml(include_str!("../../config/trainers.toml"), &defaults).unwrap(),
-        ),
-        workbench: Workbench::new(64 * 1024 * 1024, 2).unwrap(),
-        saga: Arc::new(SagaSettings {
-            photos: Limits {
-                photos: 4..=20,
-                ..Limits::default()
-            },
-            archive_delivery: ArchiveDelivery::FalStorage,
-            archive_lifecycle: LIFECYCLE,
-            webhook: None,
-            first_poll: Duration::from_secs(30),
-            poll_every: Duration::from_secs(15),
-            webhook_grace: Duration::ZERO,
-            list_every: Duration::from_mins(1),
-            probe_every: Duration::from_mins(1),
-            resubmit_unknown: false,
-            submits_a_day: 0,
-            patience: PATIENCE,
-            reconcile_every: Duration::from_mins(1),
-            sweep_every: Duration::from_hours(6),
-            orphan_age: Duration::from_hours(1),
-        }),
-        retention: jobs::Retention::default(),
-    }
+    let different = DIFFERENT.map(|(name, value)| (name, value.to_owned()));
+    let variables = fal.env().into_iter().chain(telegram.env()).chain(different);
+    crate::support::services(db, s3, variables)
 }
 
 async fn rows(pool: &PgPool, telegram_id: i64) -> (Uuid, Uuid, Uuid) {

@@ -2,28 +2,19 @@
 //! a real S3 server and the simulators.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use aisha::simulators::telegram::{NewUser, SimUser};
-use jobs::archive::{Limits, Workbench};
-use jobs::domain::{AvatarId, Gender, Patience, Trainers, TrainingDefaults, TrainingType};
-use jobs::fal::{FalClient, FalSettings, FalTimeouts, FileHosts, Multipart};
-use jobs::objects::{ObjectStore, ObjectStoreSettings, ObjectStoreTimeouts};
+use jobs::domain::{AvatarId, Gender, TrainingType};
+use jobs::objects::ObjectStore;
 use jobs::producer::{Producer, Rules, Sender, Turn};
 use jobs::queue::JobId;
-use jobs::runtime::{ArchiveDelivery, Chance, Clock, SagaSettings, Services};
-use jobs::telegram::TelegramClient;
+use jobs::runtime::Services;
 use jobs::testing::TestWorker;
-use jobs::texts::{Locale, Texts};
-use secrecy::SecretString;
+use jobs::texts::Locale;
 use serde_json::json;
 use sqlx::PgPool;
-use url::Url;
 
-use super::{BUCKET, Db, S3, Telegram};
-
-/// Where nobody listens: for tests whose jobs do not get as far as FAL.
-const NOWHERE: &str = "http://127.0.0.1:9";
+use super::{Db, S3, Telegram, services, worker_settings};
 
 /// The core of one test, and what is around it.
 pub struct Core {
@@ -40,7 +31,7 @@ impl Core {
     /// With FAL out of reach.
     pub async fn new() -> Self {
         let (db, telegram, s3) = (Db::new().await, Telegram::new().await, S3::new().await);
-        let services = services(&db, &telegram, &s3);
+        let services = services(&db, &s3, telegram.env());
         let rules = Rules::new(services.saga.photos.clone(), (*services.trainers).clone());
         let producer = Producer::new(db.pool.clone());
         Self {
@@ -142,102 +133,7 @@ impl Core {
     }
 }
 
-fn services(db: &Db, telegram: &Telegram, s3: &S3) -> Services {
-    let defaults = TrainingDefaults {
-        portrait_trainer: "flux-lora-portrait-trainer".to_owned(),
-        style_trainer: "flux-lora-fast-training".to_owned(),
-        preset: "balanced".to_owned(),
-    };
-    let trainers =
-        Trainers::from_toml(include_str!("../../config/trainers.toml"), &defaults).expect("the trainers");
-    let [(_, token), (_, api_url)] = telegram.env();
-    let api_url: Url = api_url.parse().expect("a URL");
-    let telegram = TelegramClient::new(&SecretString::from(token), &api_url, Duration::from_secs(20));
-    Services {
-        pool: db.pool.clone(),
-        clock: Clock::system(),
-        chance: Chance::from_seed(1),
-        fal: fal_client(),
-        objects: bucket(s3),
-        telegram: telegram.expect("a client"),
-        texts: Texts::load().expect("the texts"),
-        trainers: Arc::new(trainers),
-        workbench: Workbench::new(256 << 20, 2).unwrap(),
-        saga: Arc::new(saga()),
-        retention: jobs::Retention::default(),
-    }
-}
-
-fn fal_client() -> FalClient {
-    let nowhere = || NOWHERE.parse().expect("a URL");
-    FalClient::new(FalSettings {
-        queue_url: nowhere(),
-        rest_url: nowhere(),
-        cdn_url: nowhere(),
-        file_hosts: FileHosts::default(),
-        api_url: nowhere(),
-        key: SecretString::from("test-key:test-secret"),
-        timeouts: FalTimeouts::default(),
-        multipart: Multipart::default(),
-    })
-    .expect("a client")
-}
-
-/// The bucket of this server.
-fn bucket(s3: &S3) -> ObjectStore {
-    let endpoint: Url = s3.server.endpoint.parse().expect("a URL");
-    ObjectStore::new(&ObjectStoreSettings {
-        public_endpoint: endpoint.clone(),
-        endpoint,
-        region: s3.server.region.clone(),
-        access_key: SecretString::from(s3.server.access_key.clone()),
-        secret_key: s3.server.secret_key.clone(),
-        bucket: BUCKET.to_owned(),
-        timeouts: ObjectStoreTimeouts::default(),
-    })
-    .expect("a bucket")
-}
-
 /// A bucket that cannot be reached.
 pub fn bucket_out_of_reach() -> ObjectStore {
-    let nowhere: Url = NOWHERE.parse().expect("a URL");
-    ObjectStore::new(&ObjectStoreSettings {
-        public_endpoint: nowhere.clone(),
-        endpoint: nowhere,
-        region: "us-east-1".to_owned(),
-        access_key: SecretString::from("nobody"),
-        secret_key: SecretString::from("nothing"),
-        bucket: BUCKET.to_owned(),
-        timeouts: ObjectStoreTimeouts::default(),
-    })
-    .expect("a bucket")
-}
-
-fn saga() -> SagaSettings {
-    SagaSettings {
-        photos: Limits::default(),
-        archive_delivery: ArchiveDelivery::FalStorage,
-        archive_lifecycle: Duration::from_hours(24),
-        webhook: None,
-        first_poll: Duration::from_secs(1),
-        poll_every: Duration::from_secs(1),
-        webhook_grace: Duration::ZERO,
-        list_every: Duration::from_secs(1),
-        probe_every: Duration::from_secs(1),
-        resubmit_unknown: false,
-        submits_a_day: 0,
-        patience: Patience {
-            prepare: Duration::from_hours(6),
-            submit: Duration::from_hours(168),
-            decide: Duration::from_hours(1),
-            queue_alarm: Duration::from_hours(1),
-            run: Duration::from_hours(12),
-            cancel: Duration::from_mins(10),
-            store: Duration::from_hours(12),
-            archive_lifecycle: Duration::from_hours(24),
-        },
-        reconcile_every: Duration::from_mins(1),
-        sweep_every: Duration::from_hours(6),
-        orphan_age: Duration::from_hours(1),
-    }
+    ObjectStore::new(&worker_settings([]).objects).expect("a bucket")
 }

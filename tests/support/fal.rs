@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use aisha::simulators::fal::{FalSimulator, FalSimulatorConfig, Running};
 
+use super::settings::fal_at;
+
 /// A simulator whose requests take a moment and whose retries come a hundred times sooner. Ends with the test.
 pub struct Fal(Running);
 
@@ -31,18 +33,7 @@ impl Fal {
 
     /// The variables that lead a process of ours to this simulator. Where webhooks go is the test's to add.
     pub fn env(&self) -> [(&'static str, String); 6] {
-        [
-            ("FAL_KEY", "test-key:test-secret".to_owned()),
-            ("FAL_QUEUE_URL", self.service("queue")),
-            ("FAL_REST_URL", self.service("rest")),
-            ("FAL_CDN_URL", self.service("cdn")),
-            ("FAL_API_URL", self.service("api")),
-            ("FAL_JWKS_URL", self.service("rest/.well-known/jwks.json")),
-        ]
-    }
-
-    fn service(&self, path: &str) -> String {
-        format!("{}/{path}", self.url())
+        fal_at(&self.url())
     }
 }
 

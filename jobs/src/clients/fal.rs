@@ -99,18 +99,6 @@ pub struct FalTimeouts {
     pub stall: Duration,
 }
 
-impl Default for FalTimeouts {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(10),
-            call: Duration::from_secs(30),
-            submit: Duration::from_mins(1),
-            transfer: Duration::from_mins(5),
-            stall: Duration::from_secs(30),
-        }
-    }
-}
-
 /// From which size on a file is uploaded in parts. The defaults are those of FAL's own client.
 #[derive(Debug, Clone, Copy)]
 pub struct Multipart {
@@ -386,6 +374,8 @@ fn retry_after(headers: &HeaderMap) -> Duration {
 mod tests {
     use super::*;
 
+    const A_MOMENT: Duration = Duration::from_secs(1);
+
     /// A client that is never connected.
     pub(super) fn client(queue_url: &str) -> FalClient {
         let url = |text: &str| Url::parse(text).expect("a URL");
@@ -396,7 +386,13 @@ mod tests {
             file_hosts: FileHosts::default(),
             api_url: url("https://api.fal.ai"),
             key: "id:secret".into(),
-            timeouts: FalTimeouts::default(),
+            timeouts: FalTimeouts {
+                connect: A_MOMENT,
+                call: A_MOMENT,
+                submit: A_MOMENT,
+                transfer: A_MOMENT,
+                stall: A_MOMENT,
+            },
             multipart: Multipart::default(),
         })
         .expect("a client")

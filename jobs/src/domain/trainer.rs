@@ -1,15 +1,15 @@
 //! The trainers at FAL: which exist, what each takes, what each gives back.
 //!
-//! The table is `config/trainers.toml`, read once at start-up by [`Trainers::from_toml`], which refuses it with
-//! every mistake at once. A training row stores the entry's name, so a change of the defaults leaves running
-//! trainings alone.
+//! The table is `config/trainers.toml`, read and checked once at start-up with the settings, by the reader that reads them
+//! (`src/settings/trainers.rs`, where the ranges stand). A training row stores the entry's name, so a change of the
+//! defaults leaves running trainings alone.
 //!
 //! # Must stay true
 //! * one Rust struct a schema: `steps` cannot reach flux-pro, nor `iterations` the portrait trainer (M8)
 //! * a body holds no secret: it is stored in `training_attempts.input`
 //! * there is no default training type; a trainer serves the one that its entry names (M1)
 //!
-//! Read next: `trainer/schema.rs` (the requests), `trainer/table.rs` (reading the table), `trainer/output.rs`.
+//! Read next: `trainer/schema.rs` (the requests), `trainer/output.rs`.
 
 use std::{fmt, time::Duration};
 
@@ -19,11 +19,12 @@ use super::{TrainingType, UserId, avatar::named};
 
 mod output;
 mod schema;
-mod table;
 
-use output::OutputSpec;
-pub use output::{OutputKind, OutputProblem, TrainedModel};
-use schema::Schema;
+pub use output::{OutputKind, OutputProblem, OutputSpec, TrainedModel};
+pub use schema::{
+    Fast, FastPreset, FinetuneType, FluxPro, FluxProMode, FluxProPreset, FluxProPriority, Inputs, Portrait,
+    PortraitPreset, Schema, Turbo, TurboPreset, TurboStyle,
+};
 
 named!(
     /// How much the user wants to wait and pay for. Its numbers are the trainer's own.
@@ -37,18 +38,7 @@ named!(
     }
 );
 
-/// Which entries a new training takes: the settings `[training]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TrainingDefaults {
-    /// Entry for [`TrainingType::Portrait`].
-    pub portrait_trainer: String,
-    /// Entry for [`TrainingType::Style`].
-    pub style_trainer: String,
-    /// Name of the [`Preset`] of a training whose user chose none.
-    pub preset: String,
-}
-
-/// Every trainer, and which of them are the defaults. Valid by construction.
+/// Every trainer, and which of them are the defaults.
 #[derive(Debug, Clone)]
 pub struct Trainers {
     entries: Vec<Trainer>,
@@ -60,14 +50,22 @@ pub struct Trainers {
 /// One entry of the table.
 #[derive(Debug, Clone)]
 pub struct Trainer {
-    name: String,
-    training_type: TrainingType,
-    endpoint: String,
-    inference_endpoint: String,
-    expected: Duration,
-    retired: bool,
-    schema: Schema,
-    output: OutputSpec,
+    /// Its key in the table and in `trainings.trainer`.
+    pub name: String,
+    /// What it may be chosen for.
+    pub training_type: TrainingType,
+    /// FAL's endpoint id, e.g. `fal-ai/flux-lora-portrait-trainer`.
+    pub endpoint: String,
+    /// Where the model that it trains generates.
+    pub inference_endpoint: String,
+    /// A usual run, without the wait in the queue.
+    pub expected: Duration,
+    /// FAL no longer lists it.
+    pub retired: bool,
+    /// What it takes.
+    pub schema: Schema,
+    /// Where in FAL's result its model is.
+    pub output: OutputSpec,
 }
 
 /// What a submit is made of. The trainer knows which fields it has for it.
@@ -96,35 +94,25 @@ pub struct FinetuneComment<'a> {
     pub token: &'a str,
 }
 
-/// A mistake in `trainers.toml`, or a default that names nothing.
+/// A name of a trainer that cannot be the default of a type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub struct TrainerError {
-    /// The entry's name; `[training]` for the defaults; empty when the file is no TOML at all.
-    pub entry: String,
-    /// The key within the entry, with dots.
-    pub key: String,
-    /// What is wrong and what would be right.
-    pub problem: String,
-}
-
-impl fmt::Display for TrainerError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { entry, key, problem } = self;
-        match (entry.as_str(), key.as_str()) {
-            ("", _) => write!(f, "trainers.toml: {problem}"),
-            (_, "") => write!(f, "trainers.toml, {entry}: {problem}"),
-            _ => write!(f, "trainers.toml, {entry}, {key}: {problem}"),
-        }
-    }
+#[error("{fault}: use one of {fitting}")]
+pub struct UnfitTrainer {
+    /// There is none, or it trains something else.
+    fault: String,
+    /// Those that train the type, with commas.
+    fitting: String,
 }
 
 impl Trainers {
-    /// Reads the table and checks the defaults against it.
-    ///
-    /// # Errors
-    /// Every mistake, in the order of the file.
-    pub fn from_toml(text: &str, defaults: &TrainingDefaults) -> Result<Self, Vec<TrainerError>> {
-        table::read(text, defaults)
+    /// All `entries`, with what is taken where nobody chose: two of them, by type, and a preset.
+    pub const fn new(entries: Vec<Trainer>, portrait: Trainer, style: Trainer, preset: Preset) -> Self {
+        Self {
+            entries,
+            portrait,
+            style,
+            preset,
+        }
     }
 
     /// The entry with this name, as stored in `trainings.trainer`. `None` only when an operator removed an entry.
@@ -152,34 +140,23 @@ impl Trainers {
 }
 
 impl Trainer {
-    /// Its key in the table and in `trainings.trainer`.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// What it may be chosen for.
-    pub const fn training_type(&self) -> TrainingType {
-        self.training_type
-    }
-
-    /// FAL's endpoint id, e.g. `fal-ai/flux-lora-portrait-trainer`.
-    pub fn endpoint(&self) -> &str {
-        &self.endpoint
-    }
-
-    /// Where the model that it trains generates.
-    pub fn inference_endpoint(&self) -> &str {
-        &self.inference_endpoint
-    }
-
-    /// A usual run, without the wait in the queue.
-    pub const fn expected(&self) -> Duration {
-        self.expected
-    }
-
-    /// FAL no longer lists it.
-    pub const fn is_retired(&self) -> bool {
-        self.retired
+    /// The entry with this name, if it trains `wanted`.
+    pub fn among<'t>(
+        entries: &'t [Self],
+        name: &str,
+        wanted: TrainingType,
+    ) -> Result<&'t Self, UnfitTrainer> {
+        let fault = match entries.iter().find(|entry| entry.name == name) {
+            Some(entry) if entry.training_type == wanted => return Ok(entry),
+            Some(entry) => format!("{name:?} trains {}", entry.training_type),
+            None => format!("there is no trainer {name:?}"),
+        };
+        let fitting = entries.iter().filter(|entry| entry.training_type == wanted);
+        let fitting = fitting.map(|entry| entry.name.as_str()).collect::<Vec<_>>();
+        Err(UnfitTrainer {
+            fault,
+            fitting: fitting.join(", "),
+        })
     }
 
     /// What it leaves behind.

@@ -98,7 +98,7 @@ impl Turn {
                 user_id: user,
                 avatar_id: avatar,
                 training_type: draft.training_type,
-                trainer: self.rules.trainers.default_for(draft.training_type).name(),
+                trainer: &self.rules.trainers.default_for(draft.training_type).name,
                 preset: self.rules.trainers.default_preset().as_str(),
                 trigger_phrase: &trigger,
             },

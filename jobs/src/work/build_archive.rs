@@ -156,13 +156,17 @@ impl BuildArchive {
     ) -> Result<Done, JobError> {
         let (bytes, photos, name) = (archive.length, archive.accepted.len(), archive.file_name());
         let sha256 = hex::encode(archive.sha256);
-        let expires_at =
-            cx.clock.now() + TimeDelta::from_std(cx.saga.archive_lifecycle).unwrap_or(TimeDelta::MAX);
+        let expires_at = cx.clock.now()
+            + TimeDelta::from_std(cx.saga.patience.archive_lifecycle).unwrap_or(TimeDelta::MAX);
         let url = match cx.saga.archive_delivery {
             ArchiveDelivery::FalStorage => {
-                let upload = cx
-                    .fal
-                    .upload(archive.file, bytes, ZIP, &name, cx.saga.archive_lifecycle);
+                let upload = cx.fal.upload(
+                    archive.file,
+                    bytes,
+                    ZIP,
+                    &name,
+                    cx.saga.patience.archive_lifecycle,
+                );
                 match account::heard(cx, upload.await).await {
                     Ok(uploaded) => uploaded?,
                     Err(verdict) => return Err(self.held_back(cx, verdict).await?),
@@ -171,7 +175,9 @@ impl BuildArchive {
             ArchiveDelivery::Presigned => {
                 let key = format!("{}/{}/{name}", training.user_id, training.avatar_id);
                 cx.objects.put_file(&key, archive.file, bytes, ZIP).await?;
-                cx.objects.presign_get(&key, cx.saga.archive_lifecycle).await?
+                cx.objects
+                    .presign_get(&key, cx.saga.patience.archive_lifecycle)
+                    .await?
             }
         };
         reach(Point::ArchiveUploaded);

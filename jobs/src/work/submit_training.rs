@@ -217,7 +217,7 @@ impl Posting {
         Ok(Self {
             training: training.id,
             token,
-            endpoint: trainer.endpoint().to_owned(),
+            endpoint: trainer.endpoint.clone(),
             body,
             body_sha256,
             webhook_url,

@@ -53,12 +53,17 @@ pub enum OutputProblem {
 
 /// Where an entry says that its output is. JSON pointers; the first that leads somewhere counts.
 #[derive(Debug, Clone)]
-pub(super) enum OutputSpec {
+pub enum OutputSpec {
+    /// Weights to copy.
     Lora {
+        /// To FAL's file object.
         file: Vec<String>,
+        /// To the URL of the configuration, of trainers that write one.
         config: Option<String>,
     },
+    /// A model that stays at FAL.
     Finetune {
+        /// To its id.
         id: Vec<String>,
     },
 }

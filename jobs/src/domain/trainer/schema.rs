@@ -1,44 +1,40 @@
 //! One typed request a schema. What a struct here has no field for cannot be sent.
+//!
+//! The inputs are called as FAL calls them; FAL's schema of each endpoint says what they do.
 
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Preset, TrainingOrder, table::Fields};
+use super::{Preset, TrainingOrder};
 use crate::domain::avatar::named;
 
 /// Which of FAL's input schemas an entry uses, with its inputs and presets.
 #[derive(Debug, Clone)]
-pub(super) enum Schema {
+pub enum Schema {
+    /// `fal-ai/flux-lora-portrait-trainer`
     Portrait(Inputs<Portrait, PortraitPreset>),
+    /// `fal-ai/flux-lora-fast-training`
     Fast(Inputs<Fast, FastPreset>),
+    /// `fal-ai/flux-pro-trainer`
     FluxPro(Inputs<FluxPro, FluxProPreset>),
+    /// `fal-ai/turbo-flux-trainer`
     Turbo(Inputs<Turbo, TurboPreset>),
 }
 
 /// What does not depend on the preset, and what does.
 #[derive(Debug, Clone)]
-pub(super) struct Inputs<F, P> {
-    fixed: F,
-    fast: P,
-    balanced: P,
-    quality: P,
+pub struct Inputs<F, P> {
+    /// `inputs` in the table.
+    pub fixed: F,
+    /// `presets.fast`
+    pub fast: P,
+    /// `presets.balanced`
+    pub balanced: P,
+    /// `presets.quality`
+    pub quality: P,
 }
 
-/// The names in the `schema` key.
-pub(super) const SCHEMAS: &str = "portrait, fast, flux_pro, turbo";
-
 impl Schema {
-    /// Reads `inputs` and `presets` of an entry. `None` for a name that is no schema.
-    pub(super) fn read(name: &str, entry: &mut Fields<'_>) -> Option<Self> {
-        Some(match name {
-            "portrait" => Self::Portrait(Inputs::read(entry, Portrait::read, PortraitPreset::read)),
-            "fast" => Self::Fast(Inputs::read(entry, Fast::read, FastPreset::read)),
-            "flux_pro" => Self::FluxPro(Inputs::read(entry, FluxPro::read, FluxProPreset::read)),
-            "turbo" => Self::Turbo(Inputs::read(entry, Turbo::read, TurboPreset::read)),
-            _ => return None,
-        })
-    }
-
     pub(super) fn request(&self, order: &TrainingOrder<'_>) -> Value {
         let archive = order.archive_url;
         let format = data_archive_format(archive);
@@ -75,22 +71,6 @@ impl Schema {
 }
 
 impl<F, P> Inputs<F, P> {
-    fn read(
-        entry: &mut Fields<'_>,
-        fixed: fn(&mut Fields<'_>) -> F,
-        preset: fn(&mut Fields<'_>) -> P,
-    ) -> Self {
-        let fixed = entry.table("inputs", fixed);
-        let mut of = |which: Preset| entry.table(&format!("presets.{which}"), preset);
-        let (fast, balanced, quality) = (of(Preset::Fast), of(Preset::Balanced), of(Preset::Quality));
-        Self {
-            fixed,
-            fast,
-            balanced,
-            quality,
-        }
-    }
-
     const fn preset(&self, which: Preset) -> &P {
         match which {
             Preset::Fast => &self.fast,
@@ -114,36 +94,24 @@ struct PortraitRequest<'a> {
     preset: &'a PortraitPreset,
 }
 
+/// Inputs of the portrait trainer that no preset changes.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Portrait {
-    multiresolution_training: bool,
-    subject_crop: bool,
-    create_masks: bool,
+pub struct Portrait {
+    /// Train at several resolutions.
+    pub multiresolution_training: bool,
+    /// Cut each photo to its subject.
+    pub subject_crop: bool,
+    /// Learn the subject alone, by masks.
+    pub create_masks: bool,
 }
 
+/// What a preset changes at the portrait trainer.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct PortraitPreset {
-    steps: u32,
-    learning_rate: f64,
-}
-
-impl Portrait {
-    fn read(inputs: &mut Fields<'_>) -> Self {
-        Self {
-            multiresolution_training: inputs.boolean("multiresolution_training"),
-            subject_crop: inputs.boolean("subject_crop"),
-            create_masks: inputs.boolean("create_masks"),
-        }
-    }
-}
-
-impl PortraitPreset {
-    fn read(preset: &mut Fields<'_>) -> Self {
-        Self {
-            steps: preset.integer("steps", 1..=10_000),
-            learning_rate: preset.float("learning_rate", 1e-6..=1e-3),
-        }
-    }
+pub struct PortraitPreset {
+    /// Training steps.
+    pub steps: u32,
+    /// How much each step learns.
+    pub learning_rate: f64,
 }
 
 // fal-ai/flux-lora-fast-training
@@ -160,32 +128,20 @@ struct FastRequest<'a> {
     preset: &'a FastPreset,
 }
 
+/// Inputs of the fast trainer that no preset changes.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Fast {
-    is_style: bool,
-    create_masks: bool,
+pub struct Fast {
+    /// A look is learnt, so the trigger word is the caption and nothing is segmented.
+    pub is_style: bool,
+    /// Learn the subject alone, by masks.
+    pub create_masks: bool,
 }
 
+/// What a preset changes at the fast trainer.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct FastPreset {
-    steps: u32,
-}
-
-impl Fast {
-    fn read(inputs: &mut Fields<'_>) -> Self {
-        Self {
-            is_style: inputs.boolean("is_style"),
-            create_masks: inputs.boolean("create_masks"),
-        }
-    }
-}
-
-impl FastPreset {
-    fn read(preset: &mut Fields<'_>) -> Self {
-        Self {
-            steps: preset.integer("steps", 1..=10_000),
-        }
-    }
+pub struct FastPreset {
+    /// Training steps.
+    pub steps: u32,
 }
 
 // fal-ai/flux-pro-trainer
@@ -201,19 +157,28 @@ struct FluxProRequest<'a> {
     preset: &'a FluxProPreset,
 }
 
+/// Inputs of flux-pro that no preset changes.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct FluxPro {
-    mode: FluxProMode,
-    finetune_type: FinetuneType,
-    lora_rank: u32,
-    captioning: bool,
+pub struct FluxPro {
+    /// What is learnt.
+    pub mode: FluxProMode,
+    /// How it is stored.
+    pub finetune_type: FinetuneType,
+    /// Size of a LoRA: 16 or 32.
+    pub lora_rank: u32,
+    /// FAL writes captions for the photos.
+    pub captioning: bool,
 }
 
+/// What a preset changes at flux-pro.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct FluxProPreset {
-    iterations: u32,
-    learning_rate: f64,
-    priority: FluxProPriority,
+pub struct FluxProPreset {
+    /// Training steps, as flux-pro calls them.
+    pub iterations: u32,
+    /// How much each step learns.
+    pub learning_rate: f64,
+    /// Quick or good.
+    pub priority: FluxProPriority,
 }
 
 named!(
@@ -252,31 +217,6 @@ named!(
     }
 );
 
-impl FluxPro {
-    fn read(inputs: &mut Fields<'_>) -> Self {
-        let lora_rank = inputs.integer("lora_rank", 16..=32);
-        if !matches!(lora_rank, 16 | 32) {
-            inputs.wrong("lora_rank", format!("{lora_rank} is not taken: use 16 or 32"));
-        }
-        Self {
-            mode: inputs.word("mode", FluxProMode::ALL),
-            finetune_type: inputs.word("finetune_type", FinetuneType::ALL),
-            lora_rank,
-            captioning: inputs.boolean("captioning"),
-        }
-    }
-}
-
-impl FluxProPreset {
-    fn read(preset: &mut Fields<'_>) -> Self {
-        Self {
-            iterations: preset.integer("iterations", 100..=1000),
-            learning_rate: preset.float("learning_rate", 1e-6..=1e-2),
-            priority: preset.word("priority", FluxProPriority::ALL),
-        }
-    }
-}
-
 // fal-ai/turbo-flux-trainer
 
 #[derive(Serialize)]
@@ -289,16 +229,22 @@ struct TurboRequest<'a> {
     preset: &'a TurboPreset,
 }
 
+/// Inputs of the turbo trainer that no preset changes.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Turbo {
-    training_style: TurboStyle,
-    face_crop: bool,
+pub struct Turbo {
+    /// What is learnt.
+    pub training_style: TurboStyle,
+    /// Cut each photo to its face.
+    pub face_crop: bool,
 }
 
+/// What a preset changes at the turbo trainer.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct TurboPreset {
-    steps: u32,
-    learning_rate: f64,
+pub struct TurboPreset {
+    /// Training steps.
+    pub steps: u32,
+    /// How much each step learns.
+    pub learning_rate: f64,
 }
 
 named!(
@@ -310,24 +256,6 @@ named!(
         Style = "style",
     }
 );
-
-impl Turbo {
-    fn read(inputs: &mut Fields<'_>) -> Self {
-        Self {
-            training_style: inputs.word("training_style", TurboStyle::ALL),
-            face_crop: inputs.boolean("face_crop"),
-        }
-    }
-}
-
-impl TurboPreset {
-    fn read(preset: &mut Fields<'_>) -> Self {
-        Self {
-            steps: preset.integer("steps", 1..=10_000),
-            learning_rate: preset.float("learning_rate", 1e-6..=1e-2),
-        }
-    }
-}
 
 /// FAL infers the format from the URL's end; a presigned URL ends in a signature.
 fn data_archive_format(archive_url: &str) -> Option<&'static str> {

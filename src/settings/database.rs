@@ -1,0 +1,66 @@
+//! `[database]`
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+use url::Url;
+
+use super::{
+    reader::Reader,
+    section::section,
+    units::{MILLISECOND, MINUTE},
+};
+
+section! {
+    /// The one database.
+    pub struct DatabaseSettings(from) {
+        /// `postgres://…`
+        url: SecretString = from.secret(
+            ("database.url", &["DATABASE_URL"]),
+            "postgres://aisha:PASSWORD@db.example.org/aisha",
+            |url| {
+                let known = url.starts_with("postgres://") || url.starts_with("postgresql://");
+                if known && Url::parse(url).is_ok() {
+                    Ok(())
+                } else {
+                    Err("it is no postgres:// URL")
+                }
+            },
+        ),
+        /// Of one process.
+        max_connections: u32 = from.number("database.max_connections", 2..=1000),
+        /// For a free or a new connection.
+        acquire_timeout: Duration = from.duration("database.acquire_timeout", 100 * MILLISECOND..=MINUTE),
+        /// The URL leads to a pooler in transaction mode.
+        pooled: bool = from.choice("database.pooler", &[("none", false), ("transaction", true)]),
+    }
+}
+
+impl DatabaseSettings {
+    /// For what keeps something in a session: it needs the server itself.
+    pub(super) fn read_direct(from: &mut Reader<'_>) -> Option<Self> {
+        let settings = Self::read(from)?;
+        if settings.pooled {
+            from.refuse(
+                "database.pooler",
+                "is transaction, and this keeps locks or listens in a session of its own.",
+                "Set AISHA__DATABASE__POOLER=none and a DATABASE_URL that leads to the server itself; worker and web may use the pooler.",
+            );
+        }
+        Some(settings)
+    }
+
+    /// For claims, outcomes, heartbeats and one job at a time; with fewer they wait for one another until leases run out.
+    pub(super) fn read_for_worker(from: &mut Reader<'_>) -> Option<Self> {
+        const FEWEST: u32 = 4;
+        let settings = Self::read(from)?;
+        if settings.max_connections < FEWEST {
+            from.reject(
+                "database.max_connections",
+                "a worker needs more: claims, outcomes, heartbeats and its jobs each take one at times",
+                &format!("Use {FEWEST} or more for a worker; the others may have 2."),
+            );
+        }
+        Some(settings)
+    }
+}

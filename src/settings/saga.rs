@@ -1,0 +1,56 @@
+//! `[saga]`, and what of the other sections the saga's jobs go by.
+
+use std::time::Duration;
+
+use jobs::{
+    domain::Patience,
+    worker::{ArchiveDelivery, SagaSettings},
+};
+
+use super::{
+    fal, photos,
+    quotas::limit,
+    reader::Reader,
+    section::all,
+    units::{DAY, HOUR, MILLISECOND, MINUTE, SECOND},
+};
+
+/// What the saga's jobs are given: the worker.
+pub(super) fn read(from: &mut Reader<'_>) -> Option<SagaSettings> {
+    let delivery = [
+        ("fal_storage", ArchiveDelivery::FalStorage),
+        ("presigned", ArchiveDelivery::Presigned),
+    ];
+    all!(SagaSettings {
+        photos: photos::limits(from),
+        archive_delivery: from.choice("fal.archive_delivery", &delivery),
+        webhook: fal::webhook(from),
+        first_poll: from.duration("fal.poll_first_after", 100 * MILLISECOND..=HOUR),
+        poll_every: from.duration("fal.poll_interval", 100 * MILLISECOND..=10 * MINUTE),
+        webhook_grace: from.duration("fal.webhook_grace", Duration::ZERO..=HOUR),
+        list_every: from.duration("fal.list_interval", 100 * MILLISECOND..=HOUR),
+        probe_every: from.duration("fal.probe_interval", 100 * MILLISECOND..=HOUR),
+        resubmit_unknown: from.truth("fal.resubmit_unknown"),
+        submits_a_day: limit(from, "quotas.account_trainings_a_day"),
+        patience: patience(from),
+        reconcile_every: from.duration("saga.reconcile_interval", SECOND..=HOUR),
+        sweep_every: from.duration("saga.sweep_interval", MINUTE..=30 * DAY),
+        // Younger ones may belong to a job that is about to name them.
+        orphan_age: from.duration("saga.orphan_age", HOUR..=365 * DAY),
+    })
+}
+
+fn patience(from: &mut Reader<'_>) -> Option<Patience> {
+    let deadline = SECOND..=30 * DAY;
+    all!(Patience {
+        prepare: from.duration("saga.prepare_deadline", deadline.clone()),
+        submit: from.duration("saga.submit_deadline", deadline.clone()),
+        decide: from.duration("fal.submit_decision_after", SECOND..=7 * DAY),
+        queue_alarm: from.duration("saga.queue_alarm", deadline.clone()),
+        run: from.duration("saga.run_deadline", deadline.clone()),
+        cancel: from.duration("saga.cancel_deadline", deadline.clone()),
+        store: from.duration("saga.store_deadline", deadline),
+        // Seven days are also the most that a presigned URL can last.
+        archive_lifecycle: from.duration("fal.archive_lifecycle", MINUTE..=7 * DAY),
+    })
+}

@@ -1,0 +1,114 @@
+//! The declarations beside the reference: `config/default.toml`, `docs/settings.md`, and what is refused.
+
+use std::{collections::BTreeSet, fs};
+
+use super::{run, worker};
+
+/// The rows of `aisha config reference`, cell by cell.
+async fn declared() -> Vec<Vec<String>> {
+    let (code, page) = run(&["config", "reference"], &[]).await;
+    assert_eq!(code, Some(0), "{page}");
+    let rows = page.lines().filter(|line| line.starts_with("| `"));
+    let cells = |row: &str| {
+        row.split(" | ")
+            .map(|cell| cell.trim_matches(['|', ' ', '`']).to_owned())
+            .collect()
+    };
+    let rows = rows.map(cells).collect::<Vec<Vec<String>>>();
+    assert!(rows.len() > 80, "{page}");
+    rows
+}
+
+fn keys_of(table: &toml::Table, prefix: &str, into: &mut BTreeSet<String>) {
+    for (name, value) in table {
+        let key = format!("{prefix}{name}");
+        match value {
+            toml::Value::Table(inner) => keys_of(inner, &format!("{key}."), into),
+            _ => drop(into.insert(key)),
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_key_of_the_reference_is_declared_and_each_declaration_is_in_the_reference() {
+    let reference = fs::read_to_string("config/default.toml").unwrap();
+    let mut in_reference = BTreeSet::new();
+    keys_of(&reference.parse().unwrap(), "", &mut in_reference);
+    let declared = declared().await;
+    let comments = reference.lines().filter(|line| line.starts_with('#'));
+    let comments = comments.collect::<Vec<_>>().join("\n");
+    let mut settings = BTreeSet::new();
+    for row in &declared {
+        let [key, _, takes, variables, _] = &row[..] else {
+            panic!("{row:?}")
+        };
+        if takes.starts_with("a secret") {
+            assert!(
+                comments.contains(&format!("#   {key} ")),
+                "no word of the secret {key}"
+            );
+        } else {
+            settings.insert(key.clone());
+        }
+        for variable in variables.split(" or ").map(|name| name.trim_matches('`')) {
+            assert!(
+                comments.contains(variable),
+                "no word of {variable}, which sets {key}"
+            );
+        }
+    }
+    assert_eq!(settings, in_reference, "declared, and in config/default.toml");
+}
+
+#[tokio::test]
+async fn the_table_in_the_docs_is_what_is_declared() {
+    let (_, page) = run(&["config", "reference"], &[]).await;
+    let on_file = fs::read_to_string("docs/settings.md").unwrap_or_default();
+    assert!(
+        page.trim_end() == on_file.trim_end(),
+        "docs/settings.md is not what the settings are. Run: cargo run -- config reference > docs/settings.md"
+    );
+}
+
+/// Each that has a form at all: what nobody reads is refused by nobody.
+#[tokio::test]
+async fn each_setting_is_checked_when_a_role_starts() {
+    let polling = worker();
+    let webhook = [
+        &polling[..],
+        &[
+            ("AISHA__TELEGRAM__MODE", "webhook"),
+            ("TELEGRAM_WEBHOOK_SECRET", "16-letters-long_"),
+            ("AISHA__TELEGRAM__WEBHOOK_URL", "https://aisha.example.org"),
+        ],
+    ]
+    .concat();
+    let forms = [
+        "a duration",
+        "a whole number",
+        "a rate",
+        "true` or `false",
+        "a secret: 16",
+    ];
+    let mut checked = 0;
+    for row in declared().await {
+        let [key, _, takes, ..] = &row[..] else {
+            panic!("{row:?}")
+        };
+        if !forms.iter().any(|form| takes.starts_with(form)) {
+            continue;
+        }
+        let variable = format!("AISHA__{}", key.to_uppercase().replace('.', "__"));
+        let mut said = String::new();
+        for mode in [&polling, &webhook] {
+            let variables = [&mode[..], &[(variable.as_str(), "?")]].concat();
+            said += &run(&["config", "check"], &variables).await.1;
+        }
+        assert!(
+            said.contains(&format!("{key} is \"?\"")) || said.contains(&format!("{key} is (hidden)")),
+            "{key} is not checked: {said}"
+        );
+        checked += 1;
+    }
+    assert!(checked > 70, "{checked}");
+}

@@ -1,0 +1,59 @@
+//! The worker's settings, as an operator's worker reads them: `config/default.toml`, and variables over it. So that no test has
+//! a copy of the defaults.
+
+use aisha::settings::{Given, WorkerSettings};
+use aisha::worker;
+use jobs::fal::FalSettings;
+use jobs::objects::ObjectStore;
+use jobs::runtime::{Chance, Services};
+
+use super::{Db, S3};
+
+/// Where nobody listens: for tests whose jobs do not get as far as FAL.
+pub const NOWHERE: &str = "http://127.0.0.1:9";
+
+/// The defaults, with these variables. What a worker needs and no variable names is nowhere.
+pub fn worker_settings(variables: impl IntoIterator<Item = (&'static str, String)>) -> WorkerSettings {
+    let needed = [
+        ("DATABASE_URL", "postgres://nobody@127.0.0.1:9/nothing"),
+        ("S3_ENDPOINT", NOWHERE),
+        ("S3_ACCESS_KEY", "nobody"),
+        ("S3_SECRET_KEY", "nothing"),
+        ("TELEGRAM_BOT_TOKEN", "1:nobody"),
+    ];
+    let needed = needed.map(|(name, value)| (name, value.to_owned()));
+    let variables = needed.into_iter().chain(fal_at(NOWHERE)).chain(variables);
+    let given = Given {
+        environment: variables.map(|(name, value)| (name.to_owned(), value)).collect(),
+        ..Given::default()
+    };
+    given.load().unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+/// FAL's services below one base, as the simulator has them.
+pub fn fal_at(base: &str) -> [(&'static str, String); 6] {
+    [
+        ("FAL_KEY", "test-key:test-secret".to_owned()),
+        ("FAL_QUEUE_URL", format!("{base}/queue")),
+        ("FAL_REST_URL", format!("{base}/rest")),
+        ("FAL_CDN_URL", format!("{base}/cdn")),
+        ("FAL_API_URL", format!("{base}/api")),
+        ("FAL_JWKS_URL", format!("{base}/rest/.well-known/jwks.json")),
+    ]
+}
+
+/// A client's settings, for FAL at `base`.
+pub fn fal_settings(base: &str) -> FalSettings {
+    worker_settings(fal_at(base)).fal
+}
+
+/// What a worker's jobs are given on this database and store; the rest as the variables say. Chance is the same in each run.
+pub fn services(db: &Db, s3: &S3, variables: impl IntoIterator<Item = (&'static str, String)>) -> Services {
+    let settings = worker_settings(s3.env().into_iter().chain(variables));
+    let objects = ObjectStore::new(&settings.objects).expect("a bucket");
+    let services = worker::services(settings, &db.pool.clone().into(), objects).expect("services");
+    Services {
+        chance: Chance::from_seed(1),
+        ..services
+    }
+}
