@@ -145,6 +145,33 @@ fn each_kind_is_named_as_its_payload() {
     assert!(kinds > 0, "payloads.rs holds no kind");
 }
 
+/// A `..` in a pattern of settings swallows the setting that is added next: checked at start, and used by nobody.
+fn settings_are_taken_whole(source: &Source) -> Vec<Violation> {
+    let code = source.code.join("\n");
+    let found = code.match_indices("Settings {").filter_map(|(at, name)| {
+        let (inside, after) = code[at + name.len()..].split_once('}')?;
+        let after = after.trim_start();
+        let is_pattern = after.starts_with('=') && !after.starts_with("==");
+        (is_pattern && inside.trim_end().ends_with("..")).then(|| code[..at].matches('\n').count() + 1)
+    });
+    let fix = "name every field, with `_` for what this place has no use for";
+    found
+        .map(|line| Violation::new(source, line, "settings taken apart with `..`", fix))
+        .collect()
+}
+
+#[test]
+fn no_settings_are_taken_apart_with_a_field_left_out() {
+    let refused = |text: &str| refuses(settings_are_taken_whole, "src/a.rs", text);
+    assert!(refused("let FalSettings { key, .. } = settings;"));
+    assert!(refused(
+        "match settings {\n    FalSettings {\n key,\n ..\n } => key,\n}"
+    ));
+    assert!(!refused("let FalSettings { key, url: _ } = settings;"));
+    assert!(!refused("FalSettings { key, ..Self::nowhere() }"));
+    check(&rust_files(), settings_are_taken_whole);
+}
+
 fn migrations_are_crash_safe(source: &Source) -> Vec<Violation> {
     let fix = "an unlogged table is empty after a crash of the server: make it a logged one";
     let lines = source.code.iter().enumerate();
