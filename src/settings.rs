@@ -49,7 +49,7 @@ mod units;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-pub use catalogue::reference_page;
+pub use catalogue::{plain_names, reference_page};
 pub use database::DatabaseSettings;
 pub use declaration::{Catalogue, Declaration};
 pub use layers::{Layers, Origin};

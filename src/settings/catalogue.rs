@@ -46,6 +46,12 @@ Written by `aisha config reference > docs/settings.md`; a test compares the two.
 |---|---|---|---|---|
 ";
 
+/// The variables that set something, beside all `AISHA__SECTION__KEY`.
+pub fn plain_names() -> Vec<&'static str> {
+    let catalogue = Catalogue::of_all_roles();
+    catalogue.variables().map(|(name, _)| name).collect()
+}
+
 /// Every setting with its default, as a page of Markdown: `docs/settings.md`.
 pub fn reference_page() -> String {
     let (reference, catalogue) = (Layers::reference(), Catalogue::of_all_roles());
