@@ -14,6 +14,7 @@
 //! | [`workload`], [`person`] | who comes when, and what people do |
 //! | [`site`], [`processes`], [`proxy`] | what runs, and how it is broken |
 //! | [`wire`], [`injector`] | how each fault is brought about, and whether it struck |
+//! | [`overtime`] | that each kind strikes often enough, on a slow machine too |
 //! | [`neighbours`] | how people are served whom a fault does not concern |
 //! | [`evidence`], [`invariants`] | what happened, and whether it may |
 //! | [`run`], [`report`] | one seed from start to verdict; the table |
@@ -22,6 +23,7 @@ mod evidence;
 mod injector;
 pub mod invariants;
 pub mod neighbours;
+mod overtime;
 mod person;
 mod processes;
 mod proxy;

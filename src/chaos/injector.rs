@@ -38,10 +38,20 @@ pub(super) struct Injected {
     pub problems: Vec<String>,
 }
 
+/// How far a kind is.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Tally {
+    pub struck: u32,
+    /// Brought about, and not over: it may strike yet.
+    pub under_way: u32,
+}
+
 #[derive(Default)]
 struct Book {
     injected: Injected,
+    /// What no call has met yet.
     scripted: Vec<(Kind, Scripted)>,
+    under_way: BTreeMap<Kind, u32>,
 }
 
 /// A handle; clones write one book.
@@ -74,16 +84,44 @@ impl Injector {
         let began = Instant::now();
         for fault in &schedule.faults {
             tokio::time::sleep_until(began + fault.at).await;
-            let (injector, fault) = (self.clone(), *fault);
-            open.spawn(async move {
-                if let Err(error) = injector.inject(fault).await {
-                    injector.note(|book| {
-                        let problem = format!("{}: {error:#}", fault.kind.name());
-                        book.injected.problems.push(problem);
-                    });
+            self.bring_about(*fault, open);
+        }
+    }
+
+    /// One fault, now.
+    pub(super) fn bring_about(&self, fault: Planned, open: &mut JoinSet<()>) {
+        let injector = self.clone();
+        self.note(|book| *book.under_way.entry(fault.kind).or_default() += 1);
+        open.spawn(async move {
+            let done = injector.inject(fault).await;
+            injector.note(|book| {
+                book.under_way
+                    .entry(fault.kind)
+                    .and_modify(|count| *count = count.saturating_sub(1));
+                if let Err(error) = done {
+                    let problem = format!("{}: {error:#}", fault.kind.name());
+                    book.injected.problems.push(problem);
                 }
             });
-        }
+        });
+    }
+
+    /// How far each kind is now.
+    pub(super) fn tally(&self) -> BTreeMap<Kind, Tally> {
+        self.count_strikes();
+        let mut tally: BTreeMap<Kind, Tally> = BTreeMap::new();
+        self.note(|book| {
+            for (kind, count) in &book.injected.count {
+                tally.entry(*kind).or_default().struck += count;
+            }
+            for (kind, count) in &book.under_way {
+                tally.entry(*kind).or_default().under_way += count;
+            }
+            for (kind, _) in &book.scripted {
+                tally.entry(*kind).or_default().under_way += 1;
+            }
+        });
+        tally
     }
 
     /// Ends what would go on by itself, after the last fault was brought about. What was ordered for the next call of
@@ -116,15 +154,21 @@ impl Injector {
         let fal = self.site.fal.struck();
         let telegram = self.site.telegram.control().faults();
         self.note(|book| {
-            for (kind, scripted) in book.scripted.drain(..) {
+            let Book {
+                injected, scripted, ..
+            } = book;
+            scripted.retain(|(kind, scripted)| {
                 let struck = match scripted {
-                    Scripted::Fal(id) => fal.get(&id).is_some_and(|times| *times > 0),
-                    Scripted::Telegram(id) => telegram.iter().any(|fault| fault.id == id && fault.struck > 0),
+                    Scripted::Fal(id) => fal.get(id).is_some_and(|times| *times > 0),
+                    Scripted::Telegram(id) => {
+                        telegram.iter().any(|fault| fault.id == *id && fault.struck > 0)
+                    }
                 };
                 if struck {
-                    *book.injected.count.entry(kind).or_default() += 1;
+                    *injected.count.entry(*kind).or_default() += 1;
                 }
-            }
+                !struck
+            });
         });
     }
 
@@ -144,17 +188,22 @@ impl Injector {
             Kind::Freeze => self.freeze(pick).await,
             Kind::RollingRestart => self.roll().await,
             Kind::ClockSkew => self.skew(pick).await,
-            Kind::FailpointKill => self.ambush(kind, choose(&Point::ALL, pick), "kill").await,
+            Kind::FailpointKill => self.ambush(kind, &Point::ALL, pick, "kill").await,
             Kind::FailpointStop => {
-                let points = Point::ALL.map(|point| (point, point.role()));
-                let of_workers: Vec<Point> = points
-                    .iter()
-                    .filter(|(_, role)| *role == "worker")
-                    .map(|(point, _)| *point)
+                let of_workers: Vec<Point> = Point::ALL
+                    .into_iter()
+                    .filter(|point| point.role() == "worker")
                     .collect();
-                self.ambush(kind, choose(&of_workers, pick), "stop").await;
+                self.ambush(kind, &of_workers, pick, "stop").await;
             }
-            Kind::StopBeforeFirstByte => self.ambush(kind, Point::SubmitBeforeFirstByte, "stop").await,
+            Kind::StopBeforeFirstByte => {
+                let point = [Point::SubmitBeforeFirstByte];
+                self.ambush(kind, &point, pick, "stop").await;
+            }
+            Kind::KillInDelivery => {
+                let point = [Point::WebhookBeforeCommit];
+                self.ambush(kind, &point, pick, "kill").await;
+            }
             Kind::PostgresCrash => {
                 self.site.crash_postgres().await?;
                 self.struck(kind);
@@ -237,8 +286,9 @@ impl Injector {
         }
     }
 
-    /// Waits at a failpoint for the first process of the role that comes by; when nobody does, at all of them.
-    async fn ambush(&self, kind: Kind, point: Point, action: &str) {
+    /// Waits at one of the failpoints for the first process of the role that comes by; when nobody does, at all of them.
+    async fn ambush(&self, kind: Kind, points: &[Point], pick: u64, action: &str) {
+        let point = choose(points, pick);
         let (began, mut orders) = (Instant::now(), Vec::new());
         let (anywhere, until) = (began + AMBUSH / 3, began + AMBUSH);
         // Where another ambush lies already, this one comes after it.
@@ -249,9 +299,9 @@ impl Injector {
         while Instant::now() < anywhere && !orders.iter().any(|(_, order)| was_struck(order)) {
             tokio::time::sleep(LOOK).await;
         }
-        if kind == Kind::FailpointKill && !orders.iter().any(|(_, order)| was_struck(order)) {
-            for other in Point::ALL {
-                self.order(other, action, &mut orders).await;
+        if !orders.iter().any(|(_, order)| was_struck(order)) {
+            for other in points {
+                self.order(*other, action, &mut orders).await;
             }
         }
         while Instant::now() < until && !orders.iter().any(|(_, order)| was_struck(order)) {

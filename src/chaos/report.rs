@@ -20,6 +20,8 @@ const SHOWN: usize = 8;
 /// What is told beside the books.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Summary {
+    /// How long the storm went on after its duration, until each kind had struck often enough.
+    pub overtime_seconds: f64,
     /// From the last fault until nothing was under way.
     pub rested_after_seconds: f64,
     /// Processes started.
@@ -160,12 +162,13 @@ impl fmt::Display for SeedReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "Seed {}: {} trainings {:?}, {} jobs, {:.0} s under faults, at rest {:.1} s later: {}",
+            "Seed {}: {} trainings {:?}, {} jobs, {:.0} s under faults, {:.0} s more until each kind had struck, at rest {:.1} s later: {}",
             self.seed,
             self.trainings(),
             self.trainings,
             self.jobs,
             self.seconds,
+            self.summary.overtime_seconds,
             self.summary.rested_after_seconds,
             self.verdict()
         )?;

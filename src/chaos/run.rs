@@ -1,8 +1,9 @@
 //! One seed, from start to verdict.
 
-use std::{collections::BTreeSet, io::Write as _, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, convert::Infallible, io::Write as _, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, ensure};
+use axum::body::Bytes;
 use sqlx::PgConnection;
 use tokio::{task::JoinSet, time::Instant};
 
@@ -11,7 +12,7 @@ use super::{
     evidence::{Evidence, Ledgers, unrest},
     injector::{Injected, Injector},
     invariants::{self, Deeds, Unwinnable, Violation},
-    neighbours, person,
+    neighbours, overtime, person,
     processes::Fleet,
     report::{SeedReport, Summary},
     say,
@@ -84,21 +85,14 @@ async fn play(
     sqlx::raw_sql(include_str!("audit.sql")).execute(&mut db).await?;
     drop(db);
     let injector = Injector::new(Arc::clone(site), fleet.clone());
-    let mut people = let_people_in(schedule.seed, args, site)?;
+    let mut people = JoinSet::new();
     let mut seen_running = BTreeSet::new();
-    let mut ambushes = JoinSet::new();
-    let under_fire = async {
-        tokio::join!(
-            injector.carry_out(schedule, &mut ambushes),
-            tokio::time::sleep(args.plan.duration)
-        );
+    let (overtime, under_way) = tokio::select! {
+        stormed = storm(schedule, args, site, &injector, &mut people) => stormed?,
+        never = watch(site, &mut seen_running) => match never {},
     };
-    tokio::select! {
-        () = under_fire => {}
-        () = watch(site, &mut seen_running) => {}
-    }
     let last_fault = Instant::now();
-    injector.calm(ambushes).await;
+    injector.calm(under_way).await;
     let unrest = come_to_rest(site, &injector, &mut people, Instant::now() + args.rest).await?;
     let rested_after = last_fault.elapsed();
     people.shutdown().await;
@@ -138,6 +132,7 @@ async fn play(
         served,
     };
     let summary = Summary {
+        overtime_seconds: overtime.as_secs_f64(),
         rested_after_seconds: rested_after.as_secs_f64(),
         starts: chronicle.starts,
         refused_starts: chronicle.refused_starts,
@@ -152,25 +147,52 @@ async fn play(
     })
 }
 
-/// Each at their time, whatever becomes of those before them.
-fn let_people_in(seed: u64, args: &RunArgs, site: &Arc<Site>) -> anyhow::Result<JoinSet<()>> {
+/// Faults and people, for as long as was asked for, and until each kind has struck often enough. Returns how much longer
+/// that was, and what may still strike.
+async fn storm(
+    schedule: &Schedule,
+    args: &RunArgs,
+    site: &Arc<Site>,
+    injector: &Injector,
+    people: &mut JoinSet<()>,
+) -> anyhow::Result<(Duration, JoinSet<()>)> {
     let photos = Arc::new(person::photos()?);
-    let mut people = JoinSet::new();
-    let began = Instant::now();
-    for visit in workload::visits(seed, args.plan.duration, args.arrivals) {
-        let (site, photos) = (Arc::clone(site), Arc::clone(&photos));
-        people.spawn(async move {
-            tokio::time::sleep_until(began + visit.at).await;
-            // What went wrong for them is in the ledgers.
-            drop(person::visit(site.telegram.control(), visit, &photos).await);
-        });
+    for visit in workload::visits(schedule.seed, args.plan.duration, args.arrivals) {
+        let_in(people, visit.at, visit, site, &photos);
     }
     ensure!(!people.is_empty(), "nobody comes");
-    Ok(people)
+    let mut under_way = JoinSet::new();
+    tokio::join!(
+        injector.carry_out(schedule, &mut under_way),
+        tokio::time::sleep(args.plan.duration)
+    );
+    let plan = (schedule.seed, args.plan.profile, args.arrivals);
+    let overtime = overtime::play(plan, injector, &mut under_way, |visit| {
+        let_in(people, Duration::ZERO, visit, site, &photos);
+    })
+    .await;
+    Ok((overtime, under_way))
+}
+
+/// At their time, whatever becomes of those before them.
+fn let_in(
+    people: &mut JoinSet<()>,
+    after: Duration,
+    visit: workload::Visit,
+    site: &Arc<Site>,
+    photos: &Arc<Vec<Bytes>>,
+) {
+    let (site, photos) = (Arc::clone(site), Arc::clone(photos));
+    let at = Instant::now() + after;
+    people.spawn(async move {
+        tokio::time::sleep_until(at).await;
+        // What went wrong for them is in the ledgers.
+        drop(person::visit(site.telegram.control(), visit, &photos).await);
+    });
 }
 
 /// Collects what may not be at any time, for ever. A database that is away is a fault, and no finding.
-async fn watch(site: &Site, seen: &mut BTreeSet<Violation>) {
+async fn watch(site: &Site, seen: &mut BTreeSet<Violation>) -> Infallible {
     loop {
         tokio::time::sleep(WATCH).await;
         let Ok(mut db) = site.database().await else {
@@ -249,7 +271,9 @@ fn judge(seed: u64, args: &RunArgs, played: Played, wall: Duration) -> SeedRepor
         .iter()
         .filter(|training| training.status != "cancelled")
         .count();
-    let per_minute = finished as u64 * 60 / args.plan.duration.as_secs().max(1);
+    // People came for as long as the storm went on.
+    let came = args.plan.duration + Duration::from_secs_f64(summary.overtime_seconds);
+    let per_minute = finished as u64 * 60 / came.as_secs().max(1);
     if args.plan.profile == Profile::Pr && per_minute < u64::from(workload::FINISHED_PER_MINUTE) {
         let least = workload::FINISHED_PER_MINUTE;
         shortfalls.push(format!(

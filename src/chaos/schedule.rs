@@ -69,6 +69,8 @@ kinds! {
     FailpointStop = "process: SIGSTOP at a failpoint",
     /// SIGSTOP immediately before a submit's first byte, for longer than the lease (K12).
     StopBeforeFirstByte = "process: SIGSTOP before the submit's first byte",
+    /// SIGKILL of web when a delivery is written and not committed: FAL must not have its 200.
+    KillInDelivery = "process: SIGKILL before a delivery's commit",
     /// SIGSTOP for longer than the lease.
     Freeze = "process: SIGSTOP beyond the lease",
     /// SIGTERM under load.

@@ -11,6 +11,9 @@ pub const ARRIVALS_PER_MINUTE: u32 = 126;
 pub const FINISHED_PER_MINUTE: u32 = 100;
 /// So that the workload's dice are not the schedule's.
 const OTHER_DICE: u64 = 0x5eed_0f9e_091e_0001;
+const LATE_DICE: u64 = 0x5eed_0f9e_091e_0002;
+/// Added to the ids of who comes late: more than come in time.
+const LATECOMERS: i64 = 50_000;
 
 /// One person's visit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +28,18 @@ pub struct Visit {
     pub double_tap: bool,
     /// Stops the training when a button offers it.
     pub stops: bool,
+}
+
+/// Those who come after the run's duration, while it goes on: from its end. Nobody of [`visits`] is among them.
+pub fn latecomers(seed: u64, duration: Duration, per_minute: u32) -> Vec<Visit> {
+    let late = |visit: Visit| Visit {
+        id: visit.id + LATECOMERS,
+        ..visit
+    };
+    visits(seed ^ LATE_DICE, duration, per_minute)
+        .into_iter()
+        .map(late)
+        .collect()
 }
 
 /// All visits of a run, in the order of time.
@@ -57,5 +72,14 @@ mod tests {
         assert!(crowd.iter().all(|visit| visit.at < minute));
         assert!(crowd.is_sorted_by_key(|visit| visit.at));
         assert!(crowd.iter().any(|visit| visit.double_tap) && crowd.iter().any(|visit| visit.stops));
+    }
+
+    #[test]
+    fn who_comes_late_was_not_there_before() {
+        let minute = Duration::from_mins(1);
+        let in_time: Vec<i64> = visits(7, minute, 120).iter().map(|visit| visit.id).collect();
+        let late = latecomers(7, minute, 120);
+        assert_eq!(late.len(), 120);
+        assert!(late.iter().all(|visit| !in_time.contains(&visit.id)));
     }
 }
