@@ -2,7 +2,7 @@
 //! statements beside the code it knows too few: sqlx's `query_file_scalar!` does not tell it of its file.
 
 fn main() {
-    for folder in ["../migrations", "src/queue/sql", "src/store/sql"] {
+    for folder in ["../migrations", "src/store/sql"] {
         println!("cargo:rerun-if-changed={folder}");
     }
 }

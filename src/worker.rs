@@ -2,7 +2,7 @@
 //!
 //! This file only builds what jobs are given, decides *how many* of each queue run here, and refuses to start on
 //! ground that would fail every job: migrations pending, bucket missing, trainer unknown. What a job does is in
-//! `jobs/src/<name>.rs`; how claiming, retries and rescue work, in `jobs/src/runtime.rs`.
+//! `jobs/src/work/<name>.rs`; how claiming, retries and rescue work, in `jobs/queue/`.
 //!
 //! # If we die
 //! Leases run out and another worker takes the jobs over (`queue.lease` + `queue.sweep`).
@@ -17,7 +17,7 @@ use jobs::{
     domain::Trainers,
     fal::FalClient,
     objects::{ObjectStore, ObjectStoreSettings},
-    runtime::{Chance, Clock, Services, Worker},
+    runtime::{Chance, Clock, Services, worker},
     telegram::TelegramClient,
     texts::Texts,
 };
@@ -102,7 +102,7 @@ pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
     for (queue, slots) in &options.slots {
         info!(queue = %queue, slots, "Up to {slots} jobs of queue {queue} run here at once");
     }
-    let worker = Worker::new(&services, options).context("the worker cannot be started")?;
+    let worker = worker(&services, options).context("the worker cannot be started")?;
     worker
         .run(stop.soft().clone(), stop.hard().clone())
         .await

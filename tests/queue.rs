@@ -29,6 +29,7 @@ mod processes;
 mod property;
 mod prune;
 mod rates;
+mod readme;
 mod rescue;
 mod settling;
 mod stopping;
@@ -47,8 +48,9 @@ use std::{
 
 use jobs::{
     enqueue::{Enqueued, enqueue, enqueue_for},
-    job::{Done, Job, JobError, Queue},
+    job::{Done, Job, JobError},
     queue::{JobHistory, JobId, JobState, Operator},
+    queues,
     runtime::{Registry, Worker, WorkerError, WorkerOptions},
     testing::{Probe, ProbeRun, Probes},
 };
@@ -72,7 +74,7 @@ const NEVER: Duration = Duration::from_hours(1);
 fn options(slots: usize) -> WorkerOptions {
     WorkerOptions {
         name: "test".to_owned(),
-        slots: vec![(Queue::Upkeep, slots)],
+        slots: vec![(queues::UPKEEP, slots)],
         prefetch: Vec::new(),
         lease: Duration::from_secs(30),
         beat: Duration::from_millis(300),

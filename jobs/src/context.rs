@@ -4,23 +4,20 @@
 //! and HTTP come from here only, so that a test can set them.
 
 use std::{
-    ops::Deref,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use chrono::{DateTime, Utc};
 use rand::{RngCore, SeedableRng, rngs::StdRng};
-use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use sqlx::PgPool;
 
 use crate::{
     archive::{Limits, Workbench},
     chaos,
     clients::{fal::FalClient, object_store::ObjectStore, telegram::TelegramClient},
-    database::{self, Single, single},
     domain::{Patience, Trainers, WebhookBase},
-    job::Queue,
-    queue::{self, Claim, FenceError, Keep},
+    queue::Keep,
     texts::Texts,
 };
 
@@ -158,68 +155,5 @@ impl Clock {
     }
 }
 
-/// One run's view: the worker's services and the claim it runs under.
-#[derive(Clone)]
-pub struct Context {
-    services: Arc<Services>,
-    claim: Claim,
-}
-
-impl Context {
-    /// Joins a worker's services with the claim of one run.
-    pub(crate) const fn new(services: Arc<Services>, claim: Claim) -> Self {
-        Self { services, claim }
-    }
-
-    /// The claim that this run holds: its fencing token, attempt and cancel flag.
-    pub const fn claim(&self) -> &Claim {
-        &self.claim
-    }
-
-    /// Opens a transaction; a run may be dropped at any await, which `pool.begin()` does not bear
-    /// ([`database::begin`]).
-    pub(crate) async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-        database::begin(&self.pool).await
-    }
-
-    /// A connection for reading, or for a single write: then with a commit, which counts behind a pooler.
-    pub(crate) async fn single(&self) -> Result<Single, sqlx::Error> {
-        single(&self.pool).await
-    }
-
-    /// Fails if this run's claim is lost, and keeps the job from being rescued until `tx` has ended. First in every
-    /// transaction that a stale runner must not commit.
-    pub async fn fence(&self, tx: &mut PgConnection) -> Result<(), FenceError> {
-        queue::fence(tx, &self.claim).await
-    }
-
-    /// The other side asked for silence (429): no job of this fairness key starts in `queue` for so long, on any
-    /// worker; without a key, no job of the queue. Several keys within seconds mean everybody: answers for how long.
-    pub(crate) async fn hold_back(
-        &self,
-        queue: Queue,
-        key: Option<&str>,
-        silence: Duration,
-    ) -> Result<Option<Duration>, sqlx::Error> {
-        queue::hold_back(&self.pool, queue, key, silence).await
-    }
-
-    /// The other side took what this run sent: a silence of the whole `queue` that this was to probe is over.
-    pub(crate) async fn let_speak(&self, queue: Queue) -> Result<(), sqlx::Error> {
-        queue::let_speak(&self.pool, queue).await
-    }
-
-    /// Ends the job in `tx`, so that its effect and its end are one commit; the run then returns
-    /// [`Done::Committed`](crate::job::Done::Committed). Last in the transaction. Fences as well.
-    pub async fn complete_in(&self, tx: &mut PgConnection) -> Result<(), FenceError> {
-        queue::complete_in(tx, &self.claim).await
-    }
-}
-
-impl Deref for Context {
-    type Target = Services;
-
-    fn deref(&self) -> &Services {
-        &self.services
-    }
-}
+/// One run's view of them: with the claim that it runs under.
+pub type Context = queue::Context<Services>;

@@ -2,17 +2,18 @@
 // The gate: what the shells see. If it is not here, bot and web cannot do it.
 
 pub use archive;
+use queue::storable;
+#[cfg(feature = "testing")]
+pub use queue::testing;
+/// The engine: what a job is, how it is enqueued, what operators may do to it.
+pub use queue::{self, database, enqueue, job, outage, trace};
 pub mod chaos;
-pub mod database;
 pub mod domain;
-pub mod enqueue;
-pub mod job;
 pub mod producer;
-pub mod queue;
+pub mod queues;
 pub mod reader;
 pub mod schema;
 pub mod texts;
-pub mod trace;
 
 /// FAL: the verifier of its deliveries for the web role, the client for workers.
 pub mod fal {
@@ -56,9 +57,6 @@ pub use runtime::{Understanding, attempts_of, kinds};
 // What only `src/worker.rs` may use (tests/architecture.rs).
 pub mod runtime;
 
-// For those who test jobs.
-pub mod testing;
-
 mod account;
 mod payloads;
 mod work;
@@ -67,7 +65,5 @@ mod work;
 mod clients;
 mod context;
 mod notifications;
-pub mod outage;
 mod saga;
-mod storable;
 mod store;

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     domain::{NotificationId, PhotoId, TrainingId},
     job::{DedupeKey, Job, Policy, Queue},
-    texts,
+    queues, texts,
 };
 
 /// Persisted as `{"photo_id":…}`; golden copy in `tests/payloads/store_photo.v1.json`.
@@ -32,7 +32,7 @@ impl StorePhoto {
 
 impl Job for StorePhoto {
     const NAME: &'static str = "store_photo";
-    const QUEUE: Queue = Queue::Media;
+    const QUEUE: Queue = queues::MEDIA;
     // A user waits for the counter, so a hiccup is tried again soon; a quarter of an hour in all. Before archives.
     const POLICY: Policy = Policy::attempts(10)
         .backoff(Duration::from_secs(1), Duration::from_mins(2))
@@ -59,7 +59,7 @@ impl BuildArchive {
 
 impl Job for BuildArchive {
     const NAME: &'static str = "build_archive";
-    const QUEUE: Queue = Queue::Media;
+    const QUEUE: Queue = queues::MEDIA;
     // About two hours of an outage of FAL's storage or of ours.
     const POLICY: Policy = Policy::attempts(20)
         .backoff(Duration::from_secs(3), Duration::from_mins(10))
@@ -88,7 +88,7 @@ impl SubmitTraining {
 
 impl Job for SubmitTraining {
     const NAME: &'static str = "submit_training";
-    const QUEUE: Queue = Queue::Fal;
+    const QUEUE: Queue = queues::FAL;
     // About nine hours: nothing is lost while FAL cannot be reached, and `saga.submit_deadline` is longer still. The timeout
     // exceeds the POST's own, so that a slow answer is classified and not cut off. The snooze cap is longer than
     // `saga.submit_deadline` can be: that one ends it, and tells the user.
@@ -117,7 +117,7 @@ impl PollStatus {
 
 impl Job for PollStatus {
     const NAME: &'static str = "poll_status";
-    const QUEUE: Queue = Queue::Poll;
+    const QUEUE: Queue = queues::POLL;
     // FAL being away is snoozed over, not failed; attempts are for faults of our own.
     const POLICY: Policy = Policy::attempts(20)
         .backoff(Duration::from_secs(5), Duration::from_mins(5))
@@ -145,7 +145,7 @@ impl ApplyFalDelivery {
 
 impl Job for ApplyFalDelivery {
     const NAME: &'static str = "apply_fal_delivery";
-    const QUEUE: Queue = Queue::Upkeep;
+    const QUEUE: Queue = queues::UPKEEP;
     const POLICY: Policy = Policy::attempts(20)
         .backoff(Duration::from_secs(1), Duration::from_mins(2))
         .timeout(Duration::from_secs(30));
@@ -170,7 +170,7 @@ impl CancelTraining {
 
 impl Job for CancelTraining {
     const NAME: &'static str = "cancel_training";
-    const QUEUE: Queue = Queue::Poll;
+    const QUEUE: Queue = queues::POLL;
     const POLICY: Policy = Policy::attempts(10)
         .backoff(Duration::from_secs(1), Duration::from_mins(1))
         .timeout(Duration::from_mins(1));
@@ -195,7 +195,7 @@ impl StoreModel {
 
 impl Job for StoreModel {
     const NAME: &'static str = "store_model";
-    const QUEUE: Queue = Queue::Media;
+    const QUEUE: Queue = queues::MEDIA;
     // About nine hours: an outage of FAL's storage or of ours must not cost a training that is paid for.
     const POLICY: Policy = Policy::attempts(60)
         .backoff(Duration::from_secs(3), Duration::from_mins(10))
@@ -236,7 +236,7 @@ impl NotifyUser {
 impl Job for NotifyUser {
     const NAME: &'static str = "notify_user";
     const VERSION: i16 = texts::VERSION;
-    const QUEUE: Queue = Queue::Notify;
+    const QUEUE: Queue = queues::NOTIFY;
     // About six hours of tries: an outage of Telegram must not cost the news that an avatar is ready.
     const POLICY: Policy = Policy::attempts(45)
         .backoff(Duration::from_secs(1), Duration::from_mins(10))
@@ -258,7 +258,7 @@ pub struct Prune {}
 
 impl Job for Prune {
     const NAME: &'static str = "prune";
-    const QUEUE: Queue = Queue::Upkeep;
+    const QUEUE: Queue = queues::UPKEEP;
     const POLICY: Policy = Policy::attempts(10)
         .timeout(Duration::from_mins(30))
         .priority(-10);
@@ -274,7 +274,7 @@ pub struct ReconcileTrainings {}
 
 impl Job for ReconcileTrainings {
     const NAME: &'static str = "reconcile_trainings";
-    const QUEUE: Queue = Queue::Upkeep;
+    const QUEUE: Queue = queues::UPKEEP;
     // A worker that dies takes an attempt with it, and a crash of Postgres or a bad deployment kills several in a row: three
     // were once not enough, and a dead letter of the one job that finds what is stuck wakes an operator for nothing.
     const POLICY: Policy = Policy::attempts(10).timeout(Duration::from_mins(10));
@@ -293,7 +293,7 @@ pub struct SweepOrphans {
 
 impl Job for SweepOrphans {
     const NAME: &'static str = "sweep_orphans";
-    const QUEUE: Queue = Queue::Upkeep;
+    const QUEUE: Queue = queues::UPKEEP;
     const POLICY: Policy = Policy::attempts(10).timeout(Duration::from_mins(10));
 
     fn dedupe_key(&self) -> Option<DedupeKey> {

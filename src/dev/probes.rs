@@ -7,7 +7,8 @@ use std::{net::SocketAddr, time::Duration};
 use anyhow::Context;
 use jobs::{
     database::{Database, DatabaseOptions},
-    job::{Policy, Queue},
+    job::Policy,
+    queues,
     runtime::{Worker, WorkerOptions},
     testing::{Probes, follow_script},
 };
@@ -92,8 +93,8 @@ pub async fn main(args: Args) -> Result<(), Failure> {
     let lease = Duration::from_millis(args.lease);
     let options = WorkerOptions {
         name: args.name,
-        slots: vec![(Queue::Upkeep, args.slots)],
-        prefetch: vec![(Queue::Upkeep, args.prefetch)],
+        slots: vec![(queues::UPKEEP, args.slots)],
+        prefetch: vec![(queues::UPKEEP, args.prefetch)],
         lease,
         beat: lease / 10,
         sweep: Duration::from_millis(args.sweep),

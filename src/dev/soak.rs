@@ -11,8 +11,9 @@ use anyhow::Context;
 use jobs::{
     database::{Database, DatabaseOptions},
     enqueue::enqueue_many,
-    job::{Done, Queue},
+    job::Done,
     queue::{Keep, prune_stretch},
+    queues,
     runtime::{Worker, WorkerOptions},
     schema,
     testing::{Probe, Probes},
@@ -115,7 +116,7 @@ async fn soak(pool: &PgPool, args: &Args) -> anyhow::Result<()> {
     .registry();
     let options = WorkerOptions {
         name: "soak".to_owned(),
-        slots: vec![(Queue::Upkeep, args.slots)],
+        slots: vec![(queues::UPKEEP, args.slots)],
         ..WorkerOptions::default()
     };
     let worker = Worker::with_registry(pool, registry, options)?;

@@ -4,6 +4,7 @@ use ::jobs::{
     Understanding,
     job::Queue,
     queue::{Cancelled, JobFilter, JobHistory, JobId, JobRow, JobState, Operator},
+    queues,
 };
 use anyhow::Context;
 use clap::Subcommand;
@@ -29,7 +30,7 @@ Examples:
         #[arg(long)]
         state: Option<JobState>,
         /// media, fal, poll, notify or upkeep.
-        #[arg(long)]
+        #[arg(long, value_parser = queues::named)]
         queue: Option<Queue>,
         /// A kind, such as `build_archive`.
         #[arg(long)]

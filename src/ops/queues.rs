@@ -5,6 +5,7 @@ use clap::{Args, Subcommand};
 use jobs::{
     job::Queue,
     queue::{ControlChange, Controls, Limits, QueueControl},
+    queues,
 };
 use serde::Serialize;
 
@@ -43,6 +44,7 @@ Examples:
   aisha queues pause notify --dry-run")]
     Pause {
         /// media, fal, poll, notify or upkeep.
+        #[arg(value_parser = queues::named)]
         queue: Queue,
         /// How.
         #[command(flatten)]
@@ -57,6 +59,7 @@ Examples:
   aisha queues resume fal --reason 'FAL is back'")]
     Resume {
         /// media, fal, poll, notify or upkeep.
+        #[arg(value_parser = queues::named)]
         queue: Queue,
         /// How.
         #[command(flatten)]
@@ -73,6 +76,7 @@ Examples:
   aisha queues limit fal --running none --dry-run")]
     Limit {
         /// media, fal, poll, notify or upkeep.
+        #[arg(value_parser = queues::named)]
         queue: Queue,
         /// Jobs at once over all workers: a number, or none.
         #[arg(long, value_name = "N|none", value_parser = most)]
@@ -93,7 +97,7 @@ Examples:
   aisha queues log --queue fal --limit 5 --json")]
     Log {
         /// Only this one.
-        #[arg(long)]
+        #[arg(long, value_parser = queues::named)]
         queue: Option<Queue>,
         /// At most so many.
         #[arg(long, default_value_t = 20)]
@@ -171,7 +175,7 @@ pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
 }
 
 async fn list(controls: &Controls, json: bool) -> Result<(), Failure> {
-    let queues = controls.list().await.context("the database failed")?;
+    let queues = controls.list(&queues::ALL).await.context("the database failed")?;
     if json {
         return print_json(&queues);
     }
@@ -297,7 +301,7 @@ async fn apply(
 }
 
 async fn find(controls: &Controls, queue: Queue) -> Result<QueueControl, Failure> {
-    let queues = controls.list().await.context("the database failed")?;
+    let queues = controls.list(&queues::ALL).await.context("the database failed")?;
     let found = queues.into_iter().find(|control| control.queue == queue.as_str());
     Ok(found.context("the queue is missing in the list of all")?)
 }

@@ -6,6 +6,7 @@ use jobs::{
     Retention,
     job::Queue,
     queue::{Keep, Rate, Rates},
+    queues,
     worker::WorkerOptions,
 };
 
@@ -58,7 +59,7 @@ fn slots(from: &mut Reader<'_>) -> Option<Vec<(Queue, usize)>> {
     let names = from.parse::<String>("worker.queues", "media,fal")?;
     let mut queues = Vec::new();
     for name in names.split(',').map(str::trim) {
-        match name.parse::<Queue>() {
+        match queues::named(name) {
             Ok(queue) => queues.push(queue),
             Err(unknown) => {
                 from.refuse(
@@ -82,7 +83,7 @@ fn slots(from: &mut Reader<'_>) -> Option<Vec<(Queue, usize)>> {
 
 /// `[queue.prefetch]`, of the queues that are taken from here; the others are checked too: a mistake is told before they are.
 fn prefetch(from: &mut Reader<'_>, slots: &[(Queue, usize)]) -> Option<Vec<(Queue, usize)>> {
-    let read = Queue::ALL.map(|queue| {
+    let read = queues::ALL.map(|queue| {
         let jobs = from.number(&format!("queue.prefetch.{queue}"), 0..=Queue::MOST_PREFETCHED);
         jobs.map(|jobs| (queue, jobs))
     });
@@ -112,7 +113,7 @@ fn rates(from: &mut Reader<'_>) -> Option<Vec<(Queue, Rates)>> {
         queue: Some(submits?),
         key: None,
     };
-    Some(vec![(Queue::Notify, notify), (Queue::Fal, fal)])
+    Some(vec![(queues::NOTIFY, notify), (queues::FAL, fal)])
 }
 
 fn rate(from: &mut Reader<'_>, rate: &str, burst: &str) -> Option<Rate> {

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use aisha::simulators::telegram::{Fault, FaultAction};
-use jobs::job::Queue;
 use jobs::queue::{Rate, Rates};
-use jobs::runtime::{Worker, WorkerOptions};
+use jobs::queues;
+use jobs::runtime::WorkerOptions;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -25,10 +25,10 @@ fn too_many(chat: i64, retry_after: u32) -> Fault {
 /// A worker for messages as `aisha worker` starts it; it ends with the test.
 fn start(core: &Core) -> CancellationToken {
     let options = WorkerOptions {
-        slots: vec![(Queue::Notify, 4)],
+        slots: vec![(queues::NOTIFY, 4)],
         poll: Duration::from_hours(1),
         rates: vec![(
-            Queue::Notify,
+            queues::NOTIFY,
             Rates {
                 queue: Some(Rate {
                     per_second: 100.0,
@@ -42,7 +42,7 @@ fn start(core: &Core) -> CancellationToken {
         )],
         ..WorkerOptions::default()
     };
-    let worker = Worker::new(&core.services, options).unwrap();
+    let worker = jobs::runtime::worker(&core.services, options).unwrap();
     let stop = CancellationToken::new();
     tokio::spawn(worker.run(stop.clone(), stop.clone()));
     stop

@@ -77,7 +77,7 @@ async fn q10_an_effect_and_the_end_of_its_job_are_one_commit() {
         tx.commit().await?;
         Ok(Done::Committed)
     });
-    let jobs = TestWorker::with_registry(&db.pool, registry.registry());
+    let jobs = TestWorker::new(&db.pool, registry.registry());
     let effects = async || -> Vec<String> {
         sqlx::query_scalar("select payload->>'says' from jobs where dedupe_key = 'effect'")
             .fetch_all(&db.pool)

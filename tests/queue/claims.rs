@@ -127,7 +127,7 @@ async fn q03_a_claim_touches_few_pages_of_a_large_table() {
         .execute(&mut connection)
         .await
         .unwrap();
-    let statement = include_str!("../../jobs/src/queue/sql/exchange.sql");
+    let statement = include_str!("../../jobs/queue/src/sql/exchange.sql");
     let types = "bigint[], uuid[], uuid, text, float8, text, text[], smallint[], bigint, boolean";
     // Prepared while the table is empty, as a worker does that starts before the burst (Q22).
     sqlx::raw_sql(AssertSqlSafe(format!(

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use jobs::{
     enqueue::enqueue_in,
-    job::{Done, JobError, Policy, Queue},
+    job::{Done, JobError, Policy},
     queue::{JobId, JobState, Rate, Rates},
+    queues,
     runtime::{CatchUp, Periodic, Schedule, WorkerOptions},
     testing::{Fate, Probe, Probes, TestWorker},
 };
@@ -45,7 +46,7 @@ async fn q28_a_delay_counted_from_the_future_is_counted_from_now() {
         _ => Ok(Done::Applied),
     })
     .policy(Policy::attempts(3).backoff(HOUR, HOUR));
-    let jobs = TestWorker::with_registry(&db.pool, registry.registry());
+    let jobs = TestWorker::new(&db.pool, registry.registry());
     let failed = probe(&db.pool, "fails").await;
     let snoozed = probe(&db.pool, "snoozes").await;
     jobs.drain().await;
@@ -85,7 +86,7 @@ async fn q28_a_lease_that_ends_in_a_month_is_one_of_two_leases() {
         tokio::task::yield_now().await;
         Ok(Done::Applied)
     });
-    let victim = TestWorker::with_registry(&db.pool, registry.registry());
+    let victim = TestWorker::new(&db.pool, registry.registry());
     let job = probe(&db.pool, "x").await;
     assert!(matches!(victim.die_at_await(job, 0).await, Fate::Died));
     run(
@@ -119,7 +120,7 @@ async fn q28_a_rate_used_up_and_a_silence_asked_for_in_the_future_are_mended() {
         key: Some(rate),
     };
     let paced = WorkerOptions {
-        rates: vec![(Queue::Upkeep, rates)],
+        rates: vec![(queues::UPKEEP, rates)],
         // Nobody is told that a bucket was mended: the next look finds it.
         poll: Duration::from_millis(100),
         ..options(2)

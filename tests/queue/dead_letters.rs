@@ -23,7 +23,7 @@ fn failing(pool: &PgPool) -> TestWorker {
     })
     .policy(Policy::attempts(2).backoff(Duration::from_millis(1), Duration::from_millis(1)))
     .registry();
-    TestWorker::with_registry(pool, registry)
+    TestWorker::new(pool, registry)
 }
 
 async fn dead(pool: &PgPool, says: &str) -> JobId {
@@ -83,7 +83,7 @@ async fn q15_a_retried_dead_letter_may_snooze_again() {
     })
     .policy(policy)
     .registry();
-    let worker = TestWorker::with_registry(&db.pool, registry);
+    let worker = TestWorker::new(&db.pool, registry);
     let job = probe(&db.pool, "x").await;
     sqlx::query("update jobs set created_at = now() - interval '1 hour'")
         .execute(&db.pool)

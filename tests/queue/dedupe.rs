@@ -105,7 +105,7 @@ async fn q02_in_a_batch_the_first_of_a_key_counts_and_live_ones_are_told() {
 async fn q02_a_key_is_taken_while_its_job_is_live_and_free_after_each_end() {
     let db = Db::new().await;
     let policy = Policy::attempts(1);
-    let jobs = TestWorker::with_registry(
+    let jobs = TestWorker::new(
         &db.pool,
         answering(&db.pool, |run| match run.probe.says.as_str() {
             "done" => Ok(Done::Applied),
@@ -235,7 +235,7 @@ async fn q02_when_a_run_cannot_finish_the_newer_job_of_its_key_goes_on_in_its_pl
             }
         }
     });
-    let jobs = TestWorker::with_registry(&db.pool, registry.policy(policy).registry());
+    let jobs = TestWorker::new(&db.pool, registry.policy(policy).registry());
     let heir_of = async |id: JobId| {
         let first = look(&db.pool, id).await.job;
         assert_eq!(first.state, JobState::Done);

@@ -23,7 +23,7 @@ async fn q07_each_failure_moves_the_next_run_by_its_backoff_and_leaves_its_error
         Err(JobError::retry(format_args!("error {}", run.claim.attempt())))
     })
     .policy(policy);
-    let jobs = TestWorker::with_registry(&db.pool, registry.registry());
+    let jobs = TestWorker::new(&db.pool, registry.registry());
     let job = probe(&db.pool, "x").await;
     for (attempt, backoff) in [(1, 10.0), (2, 20.0), (3, 25.0), (4, 25.0)] {
         assert_eq!(jobs.run(job).await.state, JobState::Scheduled);
@@ -67,7 +67,7 @@ async fn q07_each_failure_moves_the_next_run_by_its_backoff_and_leaves_its_error
 async fn q07_backoffs_are_spread() {
     let db = Db::new().await;
     let policy = Policy::attempts(2).backoff(1000 * SECOND, 1000 * SECOND);
-    let jobs = TestWorker::with_registry(
+    let jobs = TestWorker::new(
         &db.pool,
         answering(&db.pool, |_| Err(JobError::retry("no")))
             .policy(policy)
@@ -118,7 +118,7 @@ async fn q07_a_failed_job_frees_its_slot_and_runs_again_when_its_time_has_come()
 #[tokio::test]
 async fn q08_six_snoozes_cost_no_attempt() {
     let db = Db::new().await;
-    let jobs = TestWorker::with_registry(
+    let jobs = TestWorker::new(
         &db.pool,
         answering(&db.pool, |run| {
             assert_eq!(run.claim.attempt(), 1);
@@ -135,9 +135,7 @@ async fn q08_six_snoozes_cost_no_attempt() {
     assert_eq!((history.job.attempt, history.job.snoozes), (0, 6));
     assert_eq!(history.job.error.as_deref(), Some("still in queue"));
     assert_eq!(outcomes(&history), [""; 0]);
-    let run = TestWorker::with_registry(&db.pool, done_at_once(&db.pool))
-        .run(job)
-        .await;
+    let run = TestWorker::new(&db.pool, done_at_once(&db.pool)).run(job).await;
     assert_eq!(run.state, JobState::Done);
 }
 
@@ -149,7 +147,7 @@ async fn q08_snoozing_ends_with_its_cap_in_time() {
         Err(JobError::snooze(600 * SECOND, "still in queue"))
     })
     .policy(policy);
-    let jobs = TestWorker::with_registry(&db.pool, registry.registry());
+    let jobs = TestWorker::new(&db.pool, registry.registry());
     let job = probe(&db.pool, "x").await;
     for _ in 0..5 {
         assert_eq!(jobs.run(job).await.state, JobState::Scheduled);
@@ -220,7 +218,7 @@ async fn q09_a_job_that_gives_up_is_dead_at_once_together_with_what_depended_on_
         .boxed()
     })
     .registry();
-    let jobs = TestWorker::with_registry(&db.pool, registry);
+    let jobs = TestWorker::new(&db.pool, registry);
     let job = super::add(&db.pool, &Probe::new("x").until_done("k")).await;
     assert_eq!(jobs.run(job).await.state, JobState::Dead);
     let history = look(&db.pool, job).await;
@@ -293,7 +291,7 @@ async fn q09_attempts_that_a_deploy_took_away_are_not_run() {
         .policy(Policy::attempts(3))
         .registry();
     assert_eq!(
-        TestWorker::with_registry(&db.pool, registry).run(job).await.state,
+        TestWorker::new(&db.pool, registry).run(job).await.state,
         JobState::Dead
     );
     assert_eq!(look(&db.pool, job).await.job.attempt, 3);

@@ -26,7 +26,7 @@ async fn effects(pool: &PgPool) -> Vec<String> {
 
 /// A runner that is rescued in the middle of its run, and another that does the job meanwhile.
 async fn overtaken(pool: &PgPool, job: JobId) {
-    let other = TestWorker::with_registry(pool, done_at_once(pool));
+    let other = TestWorker::new(pool, done_at_once(pool));
     assert_eq!(other.rescue().await, 1);
     assert_eq!(other.run(job).await.state, JobState::Done);
 }
@@ -43,9 +43,7 @@ async fn q04_a_stale_runner_commits_nothing_under_its_fence() {
         Ok(Done::Applied)
     });
     let job = probe(&db.pool, "x").await;
-    let ran = TestWorker::with_registry(&db.pool, registry.registry())
-        .run(job)
-        .await;
+    let ran = TestWorker::new(&db.pool, registry.registry()).run(job).await;
     assert_eq!(ran.state, JobState::Done, "as the other one left it");
     assert_eq!(effects(&db.pool).await, [""; 0]);
     assert_eq!(outcomes(&look(&db.pool, job).await), ["lost", "done"]);
@@ -56,7 +54,7 @@ async fn q04_a_stale_runner_can_neither_end_nor_retry_nor_bury_the_job() {
     let db = Db::new().await;
     for end in ["done", "complete", "retry", "snooze", "give up"] {
         let registry = Probes::new(&db.pool, |run| async move {
-            let other = TestWorker::with_registry(&run.pool, done_at_once(&run.pool));
+            let other = TestWorker::new(&run.pool, done_at_once(&run.pool));
             assert_eq!(other.rescue().await, 1);
             match run.probe.says.as_str() {
                 "complete" => {
@@ -72,9 +70,7 @@ async fn q04_a_stale_runner_can_neither_end_nor_retry_nor_bury_the_job() {
             }
         });
         let job = probe(&db.pool, end).await;
-        let ran = TestWorker::with_registry(&db.pool, registry.registry())
-            .run(job)
-            .await;
+        let ran = TestWorker::new(&db.pool, registry.registry()).run(job).await;
         let after = look(&db.pool, job).await;
         assert_eq!(
             (after.job.state, after.job.attempt),
@@ -99,7 +95,7 @@ async fn q04_a_fenced_transaction_is_not_rescued_under_its_feet() {
             .await?;
         let mut tx = run.pool.begin().await?;
         run.fence(&mut tx).await?;
-        let other = TestWorker::with_registry(&run.pool, done_at_once(&run.pool));
+        let other = TestWorker::new(&run.pool, done_at_once(&run.pool));
         assert_eq!(
             other.sweep().await,
             0,
@@ -111,9 +107,7 @@ async fn q04_a_fenced_transaction_is_not_rescued_under_its_feet() {
         Ok(Done::Committed)
     });
     let job = probe(&db.pool, "x").await;
-    let ran = TestWorker::with_registry(&db.pool, registry.registry())
-        .run(job)
-        .await;
+    let ran = TestWorker::new(&db.pool, registry.registry()).run(job).await;
     assert_eq!(ran.state, JobState::Done);
     assert_eq!(effects(&db.pool).await, ["effect of the owner"]);
     assert_eq!(outcomes(&look(&db.pool, job).await), [""; 0]);

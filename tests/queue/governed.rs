@@ -12,8 +12,9 @@ use std::{
 use chrono::{DateTime, Utc};
 use jobs::{
     enqueue::enqueue_many,
-    job::{Done, JobError, Policy, Queue},
+    job::{Done, JobError, Policy},
     queue::{Controls, JobState, Limits},
+    queues,
     runtime::Registry,
     testing::{Probe, Probes},
 };
@@ -32,7 +33,7 @@ const AT_MOST_ONE: Limits = Limits {
 
 async fn limit(pool: &PgPool, limits: Limits) {
     let changed = Controls::new(pool.clone())
-        .limit(Queue::Upkeep, limits, "test", None)
+        .limit(queues::UPKEEP, limits, "test", None)
         .await;
     assert!(changed.unwrap());
 }
@@ -40,7 +41,7 @@ async fn limit(pool: &PgPool, limits: Limits) {
 async fn pause(pool: &PgPool) {
     assert!(
         Controls::new(pool.clone())
-            .pause(Queue::Upkeep, "test", None)
+            .pause(queues::UPKEEP, "test", None)
             .await
             .unwrap()
     );
@@ -49,7 +50,7 @@ async fn pause(pool: &PgPool) {
 async fn resume(pool: &PgPool) {
     assert!(
         Controls::new(pool.clone())
-            .resume(Queue::Upkeep, "test", None)
+            .resume(queues::UPKEEP, "test", None)
             .await
             .unwrap()
     );
@@ -338,23 +339,28 @@ async fn q14_changes_survive_restarts_and_say_who_made_them() {
     let controls = Controls::new(db.pool.clone());
     assert!(
         controls
-            .pause(Queue::Media, "ann", Some("FAL is down"))
+            .pause(queues::MEDIA, "ann", Some("FAL is down"))
             .await
             .unwrap()
     );
-    assert!(!controls.pause(Queue::Media, "bob", Some("me too")).await.unwrap());
+    assert!(
+        !controls
+            .pause(queues::MEDIA, "bob", Some("me too"))
+            .await
+            .unwrap()
+    );
     limit(&db.pool, AT_MOST_ONE).await;
-    let queues = controls.list().await.unwrap();
+    let queues = controls.list(&queues::ALL).await.unwrap();
     let media = queues.iter().find(|queue| queue.queue == "media").unwrap();
     assert_eq!(
         (media.paused_by.as_deref(), media.pause_reason.as_deref()),
         (Some("ann"), Some("FAL is down"))
     );
-    assert_eq!(queues.len(), Queue::ALL.len());
-    assert!(controls.resume(Queue::Media, "bob", None).await.unwrap());
-    assert!(!controls.resume(Queue::Media, "bob", None).await.unwrap());
+    assert_eq!(queues.len(), queues::ALL.len());
+    assert!(controls.resume(queues::MEDIA, "bob", None).await.unwrap());
+    assert!(!controls.resume(queues::MEDIA, "bob", None).await.unwrap());
     let told: Vec<_> = controls
-        .changes(Some(Queue::Media), 10)
+        .changes(Some(queues::MEDIA), 10)
         .await
         .unwrap()
         .into_iter()

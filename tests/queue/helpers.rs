@@ -32,7 +32,7 @@ async fn q21_a_drain_runs_what_is_due_and_what_that_enqueues() {
         tx.commit().await?;
         Ok(Done::Applied)
     });
-    let jobs = TestWorker::with_registry(&db.pool, registry.registry());
+    let jobs = TestWorker::new(&db.pool, registry.registry());
     probe(&db.pool, "3").await;
     let runs = jobs.drain().await;
     assert_eq!(runs.len(), 4);
@@ -56,7 +56,7 @@ async fn q21_a_drain_through_time_waits_for_nothing() {
         3 => Ok(Done::Applied),
         _ => Err(JobError::retry("again")),
     });
-    let jobs = TestWorker::with_registry(
+    let jobs = TestWorker::new(
         &db.pool,
         registry
             .policy(Policy::attempts(3).backoff(MINUTE, 60 * MINUTE))
@@ -76,7 +76,7 @@ async fn q21_a_drain_through_time_waits_for_nothing() {
 #[tokio::test]
 async fn q21_one_job_of_a_kind_is_run_and_only_that() {
     let db = Db::new().await;
-    let jobs = TestWorker::with_registry(&db.pool, done_at_once(&db.pool));
+    let jobs = TestWorker::new(&db.pool, done_at_once(&db.pool));
     assert_eq!(jobs.run_one::<Probe>().await, None);
     let (first, second) = (probe(&db.pool, "first").await, probe(&db.pool, "second").await);
     assert_eq!(jobs.run_one::<Probe>().await.unwrap().job, first);
@@ -102,7 +102,7 @@ async fn q21_a_job_can_be_made_to_die_at_each_of_its_awaits() {
         tx.commit().await?;
         Ok(Done::Committed)
     });
-    let jobs = TestWorker::with_registry(&db.pool, registry.registry());
+    let jobs = TestWorker::new(&db.pool, registry.registry());
     let mut deaths = 0;
     for k in 0.. {
         let job = probe(&db.pool, &format!("run {k}")).await;
@@ -146,7 +146,7 @@ async fn q21_a_last_attempt_that_fails_is_dead_and_settled() {
             .boxed()
         })
         .registry();
-    let jobs = TestWorker::with_registry(&db.pool, registry);
+    let jobs = TestWorker::new(&db.pool, registry);
     let job = add(&db.pool, &Probe::new("x")).await;
     assert_eq!(jobs.run_last_attempt(job).await.state, JobState::Dead);
     assert_enqueued::<Probe>(&mut db.pool.acquire().await.unwrap(), |job| {

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use jobs::{
     enqueue::enqueue_in,
-    job::{Done, JobError, Policy, Queue},
+    job::{Done, JobError, Policy},
     queue::{Controls, JobId, JobState, Limits},
+    queues,
     runtime::{Registry, WorkerOptions},
     testing::{Probe, Probes},
 };
@@ -76,7 +77,7 @@ async fn q27_a_locked_row_holds_up_nothing_but_itself() {
 #[tokio::test(flavor = "multi_thread")]
 async fn q27_a_locked_row_holds_up_no_prefetching_queue() {
     let db = Db::new().await;
-    let prefetch = vec![(Queue::Upkeep, 20)];
+    let prefetch = vec![(queues::UPKEEP, 20)];
     goes_on_beside_a_locked_row(
         &db,
         WorkerOptions {
@@ -95,7 +96,12 @@ async fn q27_a_locked_row_holds_up_no_governed_queue() {
         max_running_per_key: None,
     };
     let controls = Controls::new(db.pool.clone());
-    assert!(controls.limit(Queue::Upkeep, limits, "test", None).await.unwrap());
+    assert!(
+        controls
+            .limit(queues::UPKEEP, limits, "test", None)
+            .await
+            .unwrap()
+    );
     goes_on_beside_a_locked_row(&db, options(2)).await;
 }
 

@@ -7,8 +7,9 @@ use std::{
 };
 
 use jobs::{
-    job::{Done, Queue},
+    job::Done,
     queue::{Controls, JobState, Limits},
+    queues,
     runtime::WorkerOptions,
     testing::Probes,
 };
@@ -98,7 +99,7 @@ async fn q26_jobs_that_nobody_knows_are_parked_and_claims_walk_past_none_of_them
         .await
         .unwrap();
     sqlx::raw_sql(STEADY).execute(&mut connection).await.unwrap();
-    let statement = include_str!("../../jobs/src/queue/sql/exchange.sql");
+    let statement = include_str!("../../jobs/queue/src/sql/exchange.sql");
     let types = "bigint[], uuid[], uuid, text, float8, text, text[], smallint[], bigint, boolean";
     sqlx::raw_sql(AssertSqlSafe(format!(
         "prepare exchange ({types}) as {statement}"
@@ -195,7 +196,7 @@ async fn q26_a_governed_queue_parks_what_lies_before_known_jobs() {
         max_running_per_key: Some(1),
     };
     Controls::new(db.pool.clone())
-        .limit(Queue::Upkeep, limits, "test", None)
+        .limit(queues::UPKEEP, limits, "test", None)
         .await
         .unwrap();
     let gate = Gate::closed();

@@ -13,6 +13,7 @@ use jobs::{
     enqueue::{Options, enqueue_many, enqueue_with},
     job::{Done, Queue},
     queue::{JobId, JobState, Operator},
+    queues,
     runtime::{Worker, WorkerOptions},
     testing::{Probe, Probes},
 };
@@ -29,7 +30,7 @@ use crate::support::{Db, eventually};
 
 fn ahead(jobs: usize, options: WorkerOptions) -> WorkerOptions {
     WorkerOptions {
-        prefetch: vec![(Queue::Upkeep, jobs)],
+        prefetch: vec![(queues::UPKEEP, jobs)],
         ..options
     }
 }
@@ -388,7 +389,7 @@ async fn q09_a_suspect_that_cannot_be_run_here_holds_up_nobody() {
 async fn q03_a_prefetch_that_cannot_work_is_refused() {
     let db = Db::new().await;
     let without_slots = WorkerOptions {
-        prefetch: vec![(Queue::Media, 10)],
+        prefetch: vec![(queues::MEDIA, 10)],
         ..options(1)
     };
     for (options, says) in [

@@ -5,8 +5,8 @@ use std::{os::unix::process::ExitStatusExt as _, time::Duration};
 use aisha::dev::postgres::{Options, PrivateCluster};
 use jobs::{
     enqueue::enqueue_many,
-    job::Queue,
     queue::{Controls, JobId, JobState, Limits},
+    queues,
     runtime::WorkerOptions,
     testing::Probe,
 };
@@ -93,7 +93,10 @@ async fn q14_a_limit_survives_a_kill_and_frees_the_place_at_the_rescue() {
         max_running_per_key: None,
     };
     let controls = Controls::new(db.pool.clone());
-    controls.limit(Queue::Upkeep, limits, "test", None).await.unwrap();
+    controls
+        .limit(queues::UPKEEP, limits, "test", None)
+        .await
+        .unwrap();
     let gate = SharedGate::closed(&db, 1).await;
     let mut victim = claiming(&db, &["--name", "victim", "--lease", "1500"]).await;
     let held = probe(&db.pool, "first:gate:1; effect").await;

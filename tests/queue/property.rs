@@ -133,7 +133,7 @@ impl World {
         let registry = probes.policy(Policy::attempts(MAX_ATTEMPTS)).registry();
         Self {
             pool: pool.clone(),
-            worker: Arc::new(TestWorker::with_registry(pool, registry)),
+            worker: Arc::new(TestWorker::new(pool, registry)),
             arrivals,
             held: Vec::new(),
             model: Model::default(),

@@ -238,7 +238,7 @@ async fn q17_the_clock_enqueues_it() {
         .execute(core.pool())
         .await
         .unwrap();
-    let registry = jobs::runtime::Registry::all(&core.services);
+    let registry = jobs::runtime::registry(&core.services);
     let worker = Running::start(core.pool(), registry, options(1));
     eventually("a prune to be done", async || {
         sqlx::query("select from jobs where kind = 'prune' and state = 'done'")
@@ -282,7 +282,7 @@ async fn q17_a_worker_vacuums_when_many_rows_are_dead_instead_of_waiting_for_the
 async fn q17_a_mass_retry_of_dead_letters_stops_no_pruning() {
     let db = Db::new().await;
     let registry = answering(&db.pool, |_| Err(JobError::give_up("refused", "no")));
-    let worker = TestWorker::with_registry(&db.pool, registry.registry());
+    let worker = TestWorker::new(&db.pool, registry.registry());
     let mut tx = db.pool.begin().await.unwrap();
     let letters: Vec<Probe> = (0..250).map(|n| Probe::new(n.to_string())).collect();
     enqueue_many(&mut tx, &letters).await.unwrap();

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use jobs::{
-    job::Queue,
     queue::{JobState, Rate, Rates},
+    queues,
     runtime::{Worker, WorkerError, WorkerOptions},
 };
 
@@ -15,7 +15,7 @@ use crate::support::Db;
 
 fn paced(slots: usize, rates: Rates) -> WorkerOptions {
     WorkerOptions {
-        rates: vec![(Queue::Upkeep, rates)],
+        rates: vec![(queues::UPKEEP, rates)],
         ..options(slots)
     }
 }

@@ -137,7 +137,7 @@ async fn q05_leases_are_kept_alive_while_the_worker_drains() {
 #[tokio::test]
 async fn q05_no_statement_of_the_engine_takes_a_moment_from_its_worker() {
     let sql = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    let sql = [sql.join("jobs/src/queue/sql"), sql.join("src/queue/sql")]
+    let sql = [sql.join("jobs/queue/src/sql"), sql.join("src/sql")]
         .into_iter()
         .find(|path| path.exists())
         .unwrap();
@@ -158,7 +158,7 @@ async fn q05_no_statement_of_the_engine_takes_a_moment_from_its_worker() {
 #[tokio::test(flavor = "multi_thread")]
 async fn q06_the_job_of_a_dead_worker_is_rescued_and_charged() {
     let db = Db::new().await;
-    let dead = TestWorker::with_registry(&db.pool, gated(&db.pool, &Gate::closed()));
+    let dead = TestWorker::new(&db.pool, gated(&db.pool, &Gate::closed()));
     let job = probe(&db.pool, "x").await;
     dead.die_at_await(job, 0).await;
     let worker = Running::start(&db.pool, done_at_once(&db.pool), options(2));
@@ -188,7 +188,7 @@ async fn q06_a_job_that_loses_its_worker_every_time_is_dead_after_its_last_attem
             .boxed()
         })
         .registry();
-    let jobs = TestWorker::with_registry(&db.pool, registry);
+    let jobs = TestWorker::new(&db.pool, registry);
     let job = add(&db.pool, &Probe::new("poison").until_done("k")).await;
     for attempt in 1..=3 {
         jobs.die_at_await(job, 0).await;

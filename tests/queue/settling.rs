@@ -9,6 +9,7 @@ use jobs::{
     enqueue::{EnqueueError, Options, Unstorable, enqueue, enqueue_many, enqueue_with},
     job::{DedupeKey, Done, Job, JobError, Policy, Queue},
     queue::JobState,
+    queues,
     testing::{Fate, Probe, Probes, TestWorker},
 };
 use serde::{Deserialize, Serialize};
@@ -166,7 +167,7 @@ async fn q23_a_sweep_goes_past_a_job_that_cannot_be_buried_and_puts_it_back() {
         .boxed()
     })
     .registry();
-    let jobs = TestWorker::with_registry(&db.pool, registry);
+    let jobs = TestWorker::new(&db.pool, registry);
     let (first, second) = (
         probe(&db.pool, "cannot be buried").await,
         probe(&db.pool, "can").await,
@@ -192,7 +193,7 @@ struct Raw(Box<RawValue>);
 
 impl Job for Raw {
     const NAME: &'static str = "raw";
-    const QUEUE: Queue = Queue::Upkeep;
+    const QUEUE: Queue = queues::UPKEEP;
     const POLICY: Policy = Policy::attempts(1);
 
     fn dedupe_key(&self) -> Option<DedupeKey> {
@@ -270,7 +271,7 @@ struct Keyed {}
 
 impl Job for Keyed {
     const NAME: &'static str = "keyed";
-    const QUEUE: Queue = Queue::Upkeep;
+    const QUEUE: Queue = queues::UPKEEP;
     const POLICY: Policy = Policy::attempts(1);
 
     fn dedupe_key(&self) -> Option<DedupeKey> {

@@ -94,9 +94,7 @@ async fn q19_a_job_that_nobody_traced_begins_a_trace() {
         Ok(Done::Applied)
     });
     let job = probe(&db.pool, "root").await;
-    TestWorker::with_registry(&db.pool, registry.registry())
-        .run(job)
-        .await;
+    TestWorker::new(&db.pool, registry.registry()).run(job).await;
     let carried = carried(&db.pool).await;
     assert_eq!(carried[0], None);
     let children: HashSet<_> = carried[1..]

@@ -4,8 +4,9 @@ use std::sync::{Arc, Mutex};
 
 use jobs::{
     enqueue::{Options, enqueue_with},
-    job::{Done, Queue},
+    job::Done,
     queue::{Controls, JobState, Limits},
+    queues,
     testing::Probe,
 };
 use serde_json::Value;
@@ -79,7 +80,10 @@ async fn q14_a_key_at_its_limit_leaves_its_slots_to_others() {
         max_running_per_key: Some(2),
     };
     let controls = Controls::new(db.pool.clone());
-    controls.limit(Queue::Upkeep, limits, "test", None).await.unwrap();
+    controls
+        .limit(queues::UPKEEP, limits, "test", None)
+        .await
+        .unwrap();
     let gate = Gate::closed();
     let workers = [0, 1].map(|_| Running::start(&db.pool, gated(&db.pool, &gate), options(3)));
     for n in 0..10 {

@@ -5,9 +5,8 @@ use std::time::Duration;
 use aisha::simulators::telegram::{Fault, FaultAction, HoldPoint, LedgerFilter, SimUser};
 use jobs::{
     NotifyUser,
-    job::Queue,
     queue::{JobId, JobState},
-    runtime::{Worker, WorkerOptions},
+    runtime::WorkerOptions,
 };
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -110,12 +109,12 @@ async fn an_ending_waits_for_an_edit_that_is_on_its_way() {
         .change("update jobs set run_at = now() where kind = 'notify_user' and state = 'scheduled'")
         .await;
     let options = WorkerOptions {
-        slots: vec![(Queue::Notify, 4)],
+        slots: vec![(jobs::queues::NOTIFY, 4)],
         poll: Duration::from_millis(100),
         ..WorkerOptions::default()
     };
     let services = services(&world.db, &world.s3, &world.fal, &world.telegram);
-    let worker = Worker::new(&services, options).unwrap();
+    let worker = jobs::runtime::worker(&services, options).unwrap();
     let stop = CancellationToken::new();
     tokio::spawn(worker.run(stop.clone(), stop.clone()));
     let held = world.telegram.control().wait_held(1, PATIENCE).await;

@@ -55,7 +55,7 @@ impl World {
         let (fal, telegram) = (Fal::new().await, Telegram::new().await);
         let mut services = services(&db, &s3, &fal, &telegram);
         change(&mut services);
-        let jobs = TestWorker::new(&services);
+        let jobs = TestWorker::new(&services.pool, jobs::runtime::registry(&services));
         let person = telegram.control().create_user(Default::default());
         let (user, avatar, training) = rows(&db.pool, person.id()).await;
         let world = Self {

@@ -46,7 +46,7 @@ impl Core {
 
     /// Runs jobs when the test says so.
     pub fn worker(&self) -> TestWorker {
-        TestWorker::new(&self.services)
+        TestWorker::new(&self.services.pool, jobs::runtime::registry(&self.services))
     }
 
     pub fn pool(&self) -> &PgPool {

@@ -76,7 +76,7 @@ impl BackendConfig for Source {
     }
 }
 
-/// As `jobs/src/queue/apalis.rs` does it.
+/// As `jobs/queue/src/apalis.rs` does it.
 #[derive(Debug, Clone, Copy)]
 struct Spawn;
 

@@ -10,10 +10,9 @@ use aisha::{
     telemetry,
 };
 use jobs::{
-    job::{Done, JobError, Policy, Queue},
+    job::{Done, JobError, Policy},
     runtime::{Worker, WorkerOptions},
-    testing::{ProbeRun, Probes},
-};
+    testing::{ProbeRun, Probes}, queues};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -52,13 +51,13 @@ pub async fn hold(slots: usize) -> anyhow::Result<()> {
 fn options(variant: &str, slots: usize) -> anyhow::Result<WorkerOptions> {
     let options = WorkerOptions {
         name: format!("bench-{}", std::process::id()),
-        slots: vec![(Queue::Upkeep, slots)],
+        slots: vec![(queues::UPKEEP, slots)],
         ..WorkerOptions::default()
     };
     match variant {
         "strict" => Ok(options),
         "prefetch" => Ok(WorkerOptions {
-            prefetch: vec![(Queue::Upkeep, PREFETCH)],
+            prefetch: vec![(queues::UPKEEP, PREFETCH)],
             ..options
         }),
         other => anyhow::bail!("our queue has no variant {other:?}: use strict or prefetch"),

@@ -25,11 +25,11 @@ use tracing::{error, info, warn};
 use crate::{
     chaos::{Point, reach},
     clients::fal::{Delivery, Fact},
-    context::Context,
+    context::{Context, Services},
     database,
     domain::{AttemptEvidence, Disposition, NextJob, TrainingId, TrainingSource},
     enqueue::enqueue,
-    job::{DeadReason, Done, JobError, Run},
+    job::{DeadReason, Done, JobError},
     payloads::ApplyFalDelivery,
     payloads::PollStatus,
     saga::{self, Taken},
@@ -39,6 +39,7 @@ use crate::{
         trainings::{self, Training},
     },
 };
+use queue::Run;
 
 /// A delivery without a token may overtake the commit of its request id; after this long it is nobody's.
 const UNKNOWN_AFTER: TimeDelta = TimeDelta::minutes(10);
@@ -46,7 +47,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(15);
 /// Dead reason of a delivery that is nobody's.
 const UNKNOWN_REQUEST: &str = "unknown_request";
 
-impl Run for ApplyFalDelivery {
+impl Run<Services> for ApplyFalDelivery {
     async fn run(&self, cx: &Context) -> Result<Done, JobError> {
         let mut tx = cx.begin().await?;
         let Some(stored) = deliveries::lock(&mut tx, self.delivery_id).await? else {

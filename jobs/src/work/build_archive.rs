@@ -29,9 +29,9 @@ use crate::{
     archive::{Archive, BuildError, Fetched, PhotoProblem},
     chaos::{Point, reach},
     clients::object_store::ObjectError,
-    context::{ArchiveDelivery, Context},
+    context::{ArchiveDelivery, Context, Services},
     domain::{FailureCode, PhotoId, TrainingStatus},
-    job::{DeadReason, Done, JobError, Run},
+    job::{DeadReason, Done, JobError},
     payloads::BuildArchive,
     saga,
     store::{
@@ -39,6 +39,7 @@ use crate::{
         trainings::{self, StoredArchive, Training},
     },
 };
+use queue::Run;
 
 /// Between looks while photos are still being stored.
 const PHOTOS_ON_THEIR_WAY: Duration = Duration::from_secs(1);
@@ -49,7 +50,7 @@ const OWN_DISK: Duration = Duration::from_secs(15);
 /// The content type that FAL and presigned URLs name.
 const ZIP: &str = "application/zip";
 
-impl Run for BuildArchive {
+impl Run<Services> for BuildArchive {
     async fn run(&self, cx: &Context) -> Result<Done, JobError> {
         let mut db = cx.single().await?;
         let Some(training) = trainings::find(&mut db, self.training_id).await? else {

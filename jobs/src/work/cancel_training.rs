@@ -28,17 +28,18 @@ use super::poll_status;
 use crate::{
     account,
     clients::fal::{Call, CancelOutcome},
-    context::Context,
+    context::{Context, Services},
     domain::{LateModel, TrainingStatus},
     enqueue::enqueue,
-    job::{DeadReason, Done, JobError, Run},
+    job::{DeadReason, Done, JobError},
     payloads::CancelTraining,
     payloads::PollStatus,
     saga::{self, Effect},
     store::trainings::{self, Training},
 };
+use queue::Run;
 
-impl Run for CancelTraining {
+impl Run<Services> for CancelTraining {
     async fn run(&self, cx: &Context) -> Result<Done, JobError> {
         let mut db = cx.single().await?;
         let Some(training) = trainings::find(&mut db, self.training_id).await? else {

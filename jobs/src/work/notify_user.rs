@@ -28,10 +28,10 @@ use tracing::{error, info, warn};
 use crate::{
     chaos::{Point, reach},
     clients::telegram::Failure,
-    context::Context,
+    context::{Context, Services},
     domain::UserId,
     enqueue::enqueue_for,
-    job::{DeadReason, Done, Job, JobError, Run},
+    job::{DeadReason, Done, Job, JobError},
     payloads::NotifyUser,
     storable,
     store::{
@@ -40,6 +40,7 @@ use crate::{
     },
     texts::{Locale, Message, Rendered},
 };
+use queue::Run;
 
 /// Until another worker has a look at a message that this one cannot say: a newer one is about to come.
 const NEWER_LOOK: Duration = Duration::from_secs(15);
@@ -47,7 +48,7 @@ const NEWER_LOOK: Duration = Duration::from_secs(15);
 const NEWER_EXPECTED: Duration = Duration::from_mins(10);
 const NOTHING_NEW: Done = Done::Skipped("there is nothing new to say");
 
-impl Run for NotifyUser {
+impl Run<Services> for NotifyUser {
     async fn run(&self, cx: &Context) -> Result<Done, JobError> {
         let mut db = cx.single().await?;
         let Some(due) = notifications::due(&mut db, self.notification_id).await? else {

@@ -33,11 +33,11 @@ use crate::{
     account,
     chaos::{Point, reach},
     clients::fal::{Call, Error, ListQuery, RequestStatus, ResultOutcome},
-    context::Context,
+    context::{Context, Services},
     database,
     domain::{AtFal, AttemptEvidence, FalRequest, NextJob, TrainingSource, TrainingStatus},
     enqueue::enqueue_in,
-    job::{DeadReason, Done, JobError, Run},
+    job::{DeadReason, Done, JobError},
     payloads::PollStatus,
     saga::{self, Effect, Taken},
     store::{
@@ -45,6 +45,7 @@ use crate::{
         trainings::{self, Observation, Training},
     },
 };
+use queue::Run;
 
 /// How long after its last failed look a dead poll starts over: a training at FAL is never left alone.
 const START_OVER_AFTER: Duration = Duration::from_mins(5);
@@ -60,7 +61,7 @@ const WATCH_SLOWER: u32 = 4;
 /// Between looks at a request that FAL has lost and whose training is over: until its archive is gone.
 const WATCH_LOST: Duration = Duration::from_hours(24);
 
-impl Run for PollStatus {
+impl Run<Services> for PollStatus {
     async fn run(&self, cx: &Context) -> Result<Done, JobError> {
         let mut db = cx.single().await?;
         let Some(training) = trainings::find(&mut db, self.training_id).await? else {

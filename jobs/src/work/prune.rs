@@ -25,17 +25,18 @@ use sqlx::PgConnection;
 use tracing::info;
 
 use crate::{
-    context::Context,
-    job::{DeadReason, Done, JobError, Run},
+    context::{Context, Services},
+    job::{DeadReason, Done, JobError},
     payloads::Prune,
     queue::prune_stretch,
     store::{inbox_history, quotas},
 };
+use queue::Run;
 
 /// Rows a transaction looks at, or deletes.
 const BATCH: u16 = 1000;
 
-impl Run for Prune {
+impl Run<Services> for Prune {
     async fn run(&self, cx: &Context) -> Result<Done, JobError> {
         let retention = cx.retention;
         let mut jobs = 0;

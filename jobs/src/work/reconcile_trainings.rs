@@ -29,11 +29,11 @@ use sqlx::PgConnection;
 use tracing::{error, warn};
 
 use crate::{
-    context::Context,
+    context::{Context, Services},
     database,
     domain::{AtFal, NextJob, TrainingId},
     enqueue::enqueue,
-    job::{DeadReason, Done, Job, JobError, Run},
+    job::{DeadReason, Done, Job, JobError},
     payloads::ApplyFalDelivery,
     payloads::BuildArchive,
     payloads::PollStatus,
@@ -46,6 +46,7 @@ use crate::{
         trainings::{self, Training},
     },
 };
+use queue::Run;
 
 /// Trainings looked at between two looks at the queue.
 const PAGE: i64 = 200;
@@ -68,7 +69,7 @@ struct Seen {
     overdue: u32,
 }
 
-impl Run for ReconcileTrainings {
+impl Run<Services> for ReconcileTrainings {
     async fn run(&self, cx: &Context) -> Result<Done, JobError> {
         let mut seen = Seen::default();
         let mut after = None;

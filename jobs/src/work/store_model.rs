@@ -30,13 +30,14 @@ use crate::{
     account,
     chaos::{Point, reach},
     clients::fal::{Download, Error, ResultOutcome},
-    context::Context,
+    context::{Context, Services},
     domain::{FailureCode, NextJob, TrainedModel},
-    job::{DeadReason, Done, JobError, Run},
+    job::{DeadReason, Done, JobError},
     payloads::StoreModel,
     saga,
     store::trainings::{self, Training, VerifiedModel},
 };
+use queue::Run;
 
 /// A FLUX LoRA has 20–700 MB; anything above this is no model of ours.
 const MAX_MODEL_BYTES: u64 = 2 * 1024 * 1024 * 1024;
@@ -47,7 +48,7 @@ const HIDDEN_ALARM: u16 = 6;
 /// Dead reason of a file that was there and is no model.
 const INVALID: &str = "model_invalid";
 
-impl Run for StoreModel {
+impl Run<Services> for StoreModel {
     async fn run(&self, cx: &Context) -> Result<Done, JobError> {
         let mut db = cx.single().await?;
         let Some(training) = trainings::find(&mut db, self.training_id).await? else {

@@ -24,10 +24,10 @@ use crate::{
     archive::{PhotoInfo, inspect, megabytes},
     chaos::{Point, reach},
     clients::telegram::{DownloadError, Failure},
-    context::Context,
+    context::{Context, Services},
     domain::PhotoStatus,
     enqueue::enqueue_for,
-    job::{DeadReason, Done, JobError, Run},
+    job::{DeadReason, Done, JobError},
     notifications,
     payloads::StorePhoto,
     store::{
@@ -35,11 +35,12 @@ use crate::{
         photos::{self, Photo},
     },
 };
+use queue::Run;
 
 /// [`PhotoProblem::TooLarge`](crate::archive::PhotoProblem::TooLarge)'s code, for a file that is not even downloaded.
 const TOO_LARGE: &str = "too_large";
 
-impl Run for StorePhoto {
+impl Run<Services> for StorePhoto {
     async fn run(&self, cx: &Context) -> Result<Done, JobError> {
         let mut db = cx.single().await?;
         let Some(photo) = photos::find(&mut db, self.photo_id).await? else {

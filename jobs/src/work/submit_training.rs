@@ -32,13 +32,13 @@ use crate::{
     account,
     chaos::{Point, reach},
     clients::fal::{Call, SubmitOutcome},
-    context::{ArchiveDelivery, Context},
+    context::{ArchiveDelivery, Context, Services},
     database,
     domain::{
         AttemptEvidence, AttemptOutcome, FailureCode, FalRequest, FinetuneComment, Preset, TrainingId,
         TrainingOrder, TrainingStatus,
     },
-    job::{DeadReason, Done, JobError, Run},
+    job::{DeadReason, Done, JobError},
     payloads::SubmitTraining,
     saga::{self, ArchiveLost},
     store::{
@@ -46,10 +46,11 @@ use crate::{
         trainings::{self, Training},
     },
 };
+use queue::Run;
 
 mod booking;
 
-impl Run for SubmitTraining {
+impl Run<Services> for SubmitTraining {
     async fn run(&self, cx: &Context) -> Result<Done, JobError> {
         let mut db = cx.single().await?;
         let Some(training) = trainings::find(&mut db, self.training_id).await? else {

@@ -22,12 +22,13 @@ use tracing::{error, info};
 use uuid::Uuid;
 
 use crate::{
-    context::Context,
+    context::{Context, Services},
     enqueue::enqueue,
-    job::{DeadReason, Done, JobError, Run},
+    job::{DeadReason, Done, JobError},
     payloads::SweepOrphans,
     store::trainings,
 };
+use queue::Run;
 
 /// S3's own largest page.
 const PAGE: u16 = 1000;
@@ -58,7 +59,7 @@ impl Object {
     }
 }
 
-impl Run for SweepOrphans {
+impl Run<Services> for SweepOrphans {
     async fn run(&self, cx: &Context) -> Result<Done, JobError> {
         let page = cx.objects.page(&self.after, PAGE).await?;
         let age = TimeDelta::from_std(cx.saga.orphan_age).unwrap_or(TimeDelta::MAX);

@@ -1,0 +1,90 @@
+//! The example of the crate's README, whole: one kind of job, enqueued in a transaction, run by a worker.
+//!
+//! `DATABASE_URL=postgres://… cargo run -p queue --example welcome`, on a database that has the queue's tables.
+
+use std::{sync::Arc, time::Duration};
+
+use queue::{
+    Context, Kind, Registry, Run, Worker, WorkerOptions,
+    database::{Database, DatabaseOptions, begin},
+    enqueue::enqueue,
+    job::{DeadReason, DedupeKey, Done, Job, JobError, Policy, Queue},
+};
+use serde::{Deserialize, Serialize};
+use sqlx::{PgConnection, PgPool};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio_util::sync::CancellationToken;
+
+const MAIL: Queue = Queue::named("mail");
+
+/// A payload holds ids only.
+#[derive(Serialize, Deserialize)]
+struct WelcomeCustomer {
+    customer: i64,
+}
+
+impl Job for WelcomeCustomer {
+    const NAME: &'static str = "welcome_customer";
+    const QUEUE: Queue = MAIL;
+    const POLICY: Policy = Policy::attempts(5).backoff(Duration::from_secs(2), Duration::from_mins(1));
+
+    fn dedupe_key(&self) -> Option<DedupeKey> {
+        Some(DedupeKey::until_done(self.customer))
+    }
+}
+
+/// What every run is given.
+struct Mailer {
+    sent: UnboundedSender<i64>,
+}
+
+impl Run<Mailer> for WelcomeCustomer {
+    async fn run(&self, cx: &Context<Mailer>) -> Result<Done, JobError> {
+        let mut tx = cx.begin().await?;
+        cx.sent.send(self.customer).map_err(JobError::retry)?;
+        // The effect and the end of the job are one commit.
+        cx.complete_in(&mut tx).await?;
+        tx.commit().await?;
+        Ok(Done::Committed)
+    }
+
+    async fn on_dead(&self, _: &mut PgConnection, _: &DeadReason) -> Result<(), JobError> {
+        Ok(())
+    }
+}
+
+/// Enqueues one job, and lets a worker run it.
+pub async fn welcome(pool: &PgPool) -> Result<i64, Box<dyn std::error::Error>> {
+    let mut tx = begin(pool).await?;
+    enqueue(&mut tx, &WelcomeCustomer { customer: 42 }).await?;
+    tx.commit().await?;
+
+    let (sent, mut outbox) = unbounded_channel();
+    let mailer = Arc::new(Mailer { sent });
+    let kinds = [Kind::of::<WelcomeCustomer, _>(&mailer, pool)];
+    let options = WorkerOptions {
+        slots: vec![(MAIL, 4)],
+        ..WorkerOptions::default()
+    };
+    let worker = Worker::with_registry(pool, Registry::from_iter(kinds), options)?;
+    let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
+    let running = tokio::spawn(worker.run(soft.clone(), hard));
+    let welcomed = outbox.recv().await.ok_or("the worker ended before the job")?;
+    soft.cancel();
+    running.await??;
+    Ok(welcomed)
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let options = DatabaseOptions {
+        url: std::env::var("DATABASE_URL")?.into(),
+        max_connections: 4,
+        acquire_timeout: Duration::from_secs(5),
+        application_name: "welcome".to_owned(),
+        pooled: false,
+    };
+    let database = Database::connect(&options).await?;
+    tracing::info!("Customer {} is welcomed", welcome(database.pool()).await?);
+    Ok(())
+}

@@ -1,0 +1,97 @@
+//! The clock that leases are measured by: it runs on while the process is stopped, and while the machine is suspended.
+//!
+//! [`std::time::Instant`] stands still in a suspended machine (Linux's `CLOCK_MONOTONIC`). A lease that ended meanwhile
+//! looked held to whoever was about to start something that cannot be taken back.
+
+use std::{ops::Add, time::Duration};
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// Linux and Android count the time of a suspend on a clock of its own.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const CLOCK: ClockId = ClockId::Boottime;
+/// macOS counts it on this one; where neither does, the fence in the database is the only guard.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const CLOCK: ClockId = ClockId::Monotonic;
+
+/// A moment, as the time since the machine was started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Moment(Duration);
+
+impl Moment {
+    /// The present one.
+    pub(crate) fn now() -> Self {
+        let now = clock_gettime(CLOCK);
+        let (seconds, nanos) = (u64::try_from(now.tv_sec), u32::try_from(now.tv_nsec));
+        Self(Duration::new(seconds.unwrap_or(0), nanos.unwrap_or(0)))
+    }
+
+    /// What has passed since then.
+    pub(crate) fn elapsed(self) -> Duration {
+        Self::now().since(self)
+    }
+
+    /// From `earlier` to this moment; nothing if that is later.
+    pub(crate) const fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// For an atomic. The largest number stands for all later moments.
+    pub(crate) fn nanos(self) -> u64 {
+        u64::try_from(self.0.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// See [`Moment::nanos`].
+    pub(crate) const fn from_nanos(nanos: u64) -> Self {
+        Self(Duration::from_nanos(nanos))
+    }
+}
+
+impl Add<Duration> for Moment {
+    type Output = Self;
+
+    fn add(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(span))
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    /// Run in a process of its own by the test below, and by itself.
+    #[test]
+    fn the_present_moment_is_the_time_since_the_machine_started() {
+        let now = Moment::now();
+        println!("moment {}", now.0.as_secs());
+        let uptime = std::fs::read_to_string("/proc/uptime").expect("Linux has it");
+        let seconds: f64 = uptime
+            .split(' ')
+            .next()
+            .and_then(|text| text.parse().ok())
+            .expect("a number");
+        assert!((now.0.as_secs_f64() - seconds).abs() < 5.0, "{now:?} {uptime}");
+    }
+
+    /// To a process in such a namespace the machine has been suspended for a day: what it has slept counts, and its
+    /// `CLOCK_MONOTONIC` does not know. Where no namespace can be made there is nothing to see.
+    #[test]
+    fn the_time_that_a_machine_was_suspended_counts() {
+        let test = "queue::boot_clock::tests::the_present_moment_is_the_time_since_the_machine_started";
+        let child = Command::new("unshare")
+            .args(["--map-root-user", "--time", "--boottime", "86400", "--fork", "--"])
+            .arg(std::env::current_exe().expect("this test"))
+            .args(["--exact", test, "--nocapture"])
+            .output();
+        let said = child.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+        let moment = said.as_ref().ok().and_then(|said| said.split("moment ").nth(1));
+        let Some(moment) = moment.and_then(|text| text.split_whitespace().next()?.parse().ok()) else {
+            eprintln!("skipped: no time namespace can be made here: {said:?}");
+            return;
+        };
+        let ahead = Duration::from_secs(moment).saturating_sub(Moment::now().0);
+        assert!(ahead > Duration::from_secs(86_000), "{ahead:?}");
+    }
+}

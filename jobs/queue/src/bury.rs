@@ -1,0 +1,81 @@
+//! Making a job a dead letter, together with whatever depended on it.
+
+use futures::future::BoxFuture;
+use serde_json::value::RawValue;
+use sqlx::{PgConnection, types::Json};
+use tracing::error;
+
+use crate::{
+    ClaimId, ClaimOutcome, JobId,
+    job::{DeadReason, JobError},
+    storable,
+    trace::{self, TraceContext},
+};
+
+/// Knows what a kind's death means; [`crate::Registry`] is the one.
+pub(crate) trait Undertaker: Send + Sync {
+    /// Settles what depended on a job of `kind`, in the transaction that makes it dead.
+    fn on_dead<'a>(
+        &'a self,
+        kind: &'a str,
+        payload: &'a RawValue,
+        tx: &'a mut PgConnection,
+        why: &'a DeadReason,
+    ) -> BoxFuture<'a, Result<(), BurialError>>;
+}
+
+/// Why a burial did not happen.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BurialError {
+    /// The kind's own part failed.
+    #[error("on_dead: {0}")]
+    OnDead(JobError),
+    /// There is no kind's own part: unknown here, or the payload does not decode.
+    #[error("{0}")]
+    Nobody(String),
+    /// Ours failed.
+    #[error("database: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+/// Makes a running job dead and calls its kind's `on_dead`, in the caller's transaction. `false`: the claim is lost.
+pub(crate) async fn bury(
+    tx: &mut PgConnection,
+    job: JobId,
+    claim: ClaimId,
+    reason: &DeadReason,
+    how: ClaimOutcome,
+    uncharged: bool,
+    undertaker: &dyn Undertaker,
+) -> Result<bool, BurialError> {
+    // Also for `on_dead`, which may store it elsewhere.
+    let reason = &DeadReason {
+        code: storable::code(&reason.code).into_owned().into(),
+        message: storable::error_text(&reason.message).into_owned(),
+    };
+    let code = reason.code.as_ref();
+    let buried = sqlx::query_file!(
+        "src/sql/bury.sql",
+        job.0,
+        claim.0,
+        uncharged,
+        how as _,
+        code,
+        reason.message
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some(row) = buried else { return Ok(false) };
+    let trace = row.traceparent.as_deref().and_then(TraceContext::parse);
+    let settled = undertaker.on_dead(&row.kind, &row.payload.0, tx, reason);
+    match trace::scope(trace.unwrap_or_default().child(), settled).await {
+        Ok(()) => {}
+        Err(BurialError::Nobody(why)) => {
+            error!(job.id = %job, job.kind = row.kind, "Nobody settles what depended on dead job {job}: {why}");
+        }
+        Err(failed) => return Err(failed),
+    }
+    metrics::counter!("aisha_jobs_dead_total", "kind" => row.kind, "reason" => reason.code.clone())
+        .increment(1);
+    Ok(true)
+}

@@ -1,0 +1,204 @@
+//! A claim as its holder sees it: which job, which attempt, how long the lease lasts, and whether to stop.
+//!
+//! # Must stay true
+//! * The local lease ends no later than the database's: it is counted from before the statement that granted it.
+//! * A claim ends once; the first reason stays. A claim that ended never comes back.
+//!
+//! Moments are those of `boot_clock.rs`: they pass while the process is stopped by a signal and while the machine is
+//! suspended.
+
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
+
+use crate::{ClaimId, JobId, boot_clock::Moment};
+
+/// The right to run one job for as long as its lease is kept alive. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Claim(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    job: JobId,
+    id: ClaimId,
+    attempt: u16,
+    max_attempts: u16,
+    claimed: Moment,
+    age_at_claim: Duration,
+    /// [`Moment::nanos`].
+    lease_end: AtomicU64,
+    ended: OnceLock<Interruption>,
+    stop: CancellationToken,
+}
+
+/// Why a run is to stop before its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Interruption {
+    /// The lease ran out or somebody else has the job: nothing may be written any more.
+    Lost,
+    /// Asked for by an operator.
+    Cancelled,
+    /// The worker stops and the grace time is over.
+    Released,
+    /// The kind's timeout.
+    TimedOut,
+}
+
+/// What a claim is made from.
+pub(crate) struct Grant {
+    pub job: JobId,
+    pub id: ClaimId,
+    pub attempt: u16,
+    pub max_attempts: u16,
+    /// Since the first enqueue, by the database's clock.
+    pub age: Duration,
+    /// Taken before the claim statement was sent.
+    pub claimed: Moment,
+    pub lease: Duration,
+}
+
+impl Claim {
+    pub(crate) fn new(grant: &Grant) -> Self {
+        Self(Arc::new(Inner {
+            job: grant.job,
+            id: grant.id,
+            attempt: grant.attempt,
+            max_attempts: grant.max_attempts,
+            claimed: grant.claimed,
+            age_at_claim: grant.age,
+            lease_end: AtomicU64::new((grant.claimed + grant.lease).nanos()),
+            ended: OnceLock::new(),
+            stop: CancellationToken::new(),
+        }))
+    }
+
+    /// The job that is claimed.
+    pub fn job(&self) -> JobId {
+        self.0.job
+    }
+
+    /// The fencing token.
+    pub fn id(&self) -> ClaimId {
+        self.0.id
+    }
+
+    /// Which attempt this is, counted from 1.
+    pub fn attempt(&self) -> u16 {
+        self.0.attempt
+    }
+
+    /// After how many attempts the job is dead.
+    pub fn max_attempts(&self) -> u16 {
+        self.0.max_attempts
+    }
+
+    /// Whether the run should end at once: cancelled, timed out, the lease is lost or the worker stops. Its future
+    /// is dropped anyway; work on other threads has to ask.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.stop.is_cancelled()
+    }
+
+    /// [`Claim::is_cancelled`] as a token, for blocking work that is handed one.
+    pub fn stop_token(&self) -> &CancellationToken {
+        &self.0.stop
+    }
+
+    /// Completes when [`Claim::is_cancelled`] turns true.
+    pub fn cancelled(&self) -> WaitForCancellationFuture<'_> {
+        self.0.stop.cancelled()
+    }
+
+    /// How long nobody else can have the job; zero when that is no longer sure. To be asked immediately before an
+    /// effect that cannot be taken back: a process that was stopped for longer than the lease finds zero here
+    /// before it has heard of anything else (K12).
+    pub fn lease_remaining(&self) -> Duration {
+        if self.0.ended.get() == Some(&Interruption::Lost) {
+            return Duration::ZERO;
+        }
+        Moment::from_nanos(self.0.lease_end.load(Ordering::Acquire)).since(Moment::now())
+    }
+
+    /// Whether [`Claim::lease_remaining`] is more than nothing.
+    pub fn holds_lease(&self) -> bool {
+        !self.lease_remaining().is_zero()
+    }
+
+    /// Time since the job was first enqueued.
+    pub(crate) fn age(&self) -> Duration {
+        self.0.age_at_claim + self.0.claimed.elapsed()
+    }
+
+    /// A heartbeat that was sent at `sent` moved the database's lease.
+    pub(crate) fn renewed(&self, sent: Moment, lease: Duration) {
+        self.0
+            .lease_end
+            .fetch_max((sent + lease).nanos(), Ordering::AcqRel);
+    }
+
+    /// Ends the run. `false`: it was interrupted before, for a reason that stays.
+    pub(crate) fn interrupt(&self, why: Interruption) -> bool {
+        let first = self.0.ended.set(why).is_ok();
+        self.0.stop.cancel();
+        first
+    }
+
+    /// Why the run was interrupted, if it was.
+    pub(crate) fn interruption(&self) -> Option<Interruption> {
+        self.0.ended.get().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn claim(lease: Duration) -> Claim {
+        Claim::new(&Grant {
+            job: JobId(1),
+            id: ClaimId(Uuid::nil()),
+            attempt: 1,
+            max_attempts: 3,
+            age: Duration::ZERO,
+            claimed: Moment::now(),
+            lease,
+        })
+    }
+
+    #[test]
+    fn a_lost_claim_holds_no_lease_whatever_is_renewed_later() {
+        let claim = claim(Duration::from_mins(1));
+        assert!(claim.holds_lease());
+        assert!(claim.interrupt(Interruption::Lost));
+        claim.renewed(Moment::now(), Duration::from_mins(1));
+        assert!(!claim.holds_lease());
+        assert!(claim.is_cancelled());
+    }
+
+    #[test]
+    fn the_first_interruption_stays() {
+        let claim = claim(Duration::from_mins(1));
+        assert!(claim.interrupt(Interruption::Cancelled));
+        assert!(!claim.interrupt(Interruption::Lost));
+        assert_eq!(claim.interruption(), Some(Interruption::Cancelled));
+    }
+
+    #[test]
+    fn an_older_heartbeat_never_shortens_a_lease() {
+        let claim = claim(Duration::from_mins(1));
+        claim.renewed(Moment::now(), Duration::from_secs(1));
+        assert!(claim.lease_remaining() > Duration::from_secs(50));
+    }
+
+    #[test]
+    fn a_lease_of_no_time_is_not_held() {
+        assert!(!claim(Duration::ZERO).holds_lease());
+    }
+}

@@ -1,0 +1,154 @@
+//! What operators decide for a queue: pause, resume, limits. Told to nobody but the database, so it survives restarts
+//! and counts for every worker from its next claim statement on; `governed.rs` obeys.
+//!
+//! # Must stay true
+//! * a resumed queue, or one whose limit was raised, is looked at at once: the sleepers are woken by a statement after
+//!   the change, in its transaction — `q14_a_resumed_queue_is_looked_at_at_once`
+//! * every change leaves a row that says who and why
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::{PgConnection, PgPool};
+
+use crate::{database, job::Queue};
+
+/// Reads and changes what operators decided.
+#[derive(Debug, Clone)]
+pub struct Controls {
+    pool: PgPool,
+}
+
+/// A queue as an operator sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct QueueControl {
+    /// [`Queue::as_str`].
+    pub queue: String,
+    /// Since when nothing is claimed. `None`: it is not paused.
+    pub paused_at: Option<DateTime<Utc>>,
+    /// Who paused it.
+    pub paused_by: Option<String>,
+    /// Why, if they said so.
+    pub pause_reason: Option<String>,
+    /// Most jobs at once over all workers. `None`: no limit but the slots.
+    pub max_running: Option<i32>,
+    /// Most jobs of one fairness key at once. `None`: no limit.
+    pub max_running_per_key: Option<i32>,
+    /// Jobs that may be claimed.
+    pub ready: i64,
+    /// Jobs that wait for their time.
+    pub scheduled: i64,
+    /// Jobs that run.
+    pub running: i64,
+    /// The other side asked for silence (429): no job starts before, then one does to see whether it is over. `None`:
+    /// it did not, or takes our calls again.
+    pub silent_until: Option<DateTime<Utc>>,
+    /// Fairness keys, such as users, that are to be silent by themselves.
+    pub silent_keys: i64,
+    /// When the last of them is over. `None`: there is none.
+    pub silent_keys_until: Option<DateTime<Utc>>,
+}
+
+/// Both limits of a queue; `None`: none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Limits {
+    /// Jobs at once over all workers; at least 1.
+    pub max_running: Option<u16>,
+    /// Jobs of one fairness key at once; at least 1.
+    pub max_running_per_key: Option<u16>,
+}
+
+/// A change that somebody made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ControlChange {
+    /// Of which queue.
+    pub queue: String,
+    /// When.
+    pub changed_at: DateTime<Utc>,
+    /// Who.
+    pub changed_by: String,
+    /// What, in words.
+    pub change: String,
+    /// Why, if they said so.
+    pub reason: Option<String>,
+}
+
+impl Controls {
+    /// For the database behind `pool`.
+    pub const fn new(pool: PgPool) -> Self {
+        Self { pool }
+    }
+
+    /// These queues, in the order given.
+    pub async fn list(&self, queues: &[Queue]) -> Result<Vec<QueueControl>, sqlx::Error> {
+        let queues: Vec<String> = queues.iter().map(ToString::to_string).collect();
+        sqlx::query_file_as!(QueueControl, "src/sql/controls.sql", &queues)
+            .fetch_all(&self.pool)
+            .await
+    }
+
+    /// The newest changes, at most `limit`, of one queue if it is given.
+    pub async fn changes(&self, queue: Option<Queue>, limit: u16) -> Result<Vec<ControlChange>, sqlx::Error> {
+        sqlx::query_as!(
+            ControlChange,
+            "select queue, changed_at, changed_by, change, reason from queue_control_changes
+              where $1::text is null or queue = $1 order by id desc limit $2",
+            queue.map(Queue::as_str),
+            i64::from(limit)
+        )
+        .fetch_all(&self.pool)
+        .await
+    }
+
+    /// Nothing is claimed from the queue any more; what runs goes on. `false`: it is paused already, and the first
+    /// reason stays.
+    pub async fn pause(&self, queue: Queue, by: &str, reason: Option<&str>) -> Result<bool, sqlx::Error> {
+        sqlx::query_file_scalar!("src/sql/pause.sql", queue.as_str(), by, reason)
+            .fetch_one(&self.pool)
+            .await
+    }
+
+    /// The queue goes on at once, silences and all: whoever asked for one will ask again. `false`: it was neither paused
+    /// nor silent.
+    pub async fn resume(&self, queue: Queue, by: &str, reason: Option<&str>) -> Result<bool, sqlx::Error> {
+        let mut tx = database::begin(&self.pool).await?;
+        let changed = sqlx::query_file_scalar!("src/sql/resume.sql", queue.as_str(), by, reason)
+            .fetch_one(&mut *tx)
+            .await?;
+        wake(&mut tx, queue).await?;
+        tx.commit().await?;
+        Ok(changed)
+    }
+
+    /// Sets both limits. What runs above a lowered one goes on. `false`: they were so already.
+    pub async fn limit(
+        &self,
+        queue: Queue,
+        limits: Limits,
+        by: &str,
+        reason: Option<&str>,
+    ) -> Result<bool, sqlx::Error> {
+        let mut tx = database::begin(&self.pool).await?;
+        let changed = sqlx::query_file_scalar!(
+            "src/sql/limit.sql",
+            queue.as_str(),
+            limits.max_running.map(i32::from),
+            limits.max_running_per_key.map(i32::from),
+            by,
+            reason
+        )
+        .fetch_one(&mut *tx)
+        .await?;
+        wake(&mut tx, queue).await?;
+        tx.commit().await?;
+        Ok(changed)
+    }
+}
+
+/// Not in the statement of the change: its snapshot must be newer than `queue_wake`'s lock, and the sleepers' look
+/// must find the change.
+pub(crate) async fn wake(tx: &mut PgConnection, queue: Queue) -> Result<(), sqlx::Error> {
+    sqlx::query!(r#"select queue_wake($1) as "woken!""#, queue.as_str())
+        .fetch_one(tx)
+        .await
+        .map(drop)
+}

@@ -1,0 +1,199 @@
+//! What the loops of one worker process share: its name, its fencing tokens, what it holds, who is to be woken.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use sqlx::{
+    PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use crate::{Claim, ClaimId, Interruption, JobId, database, job::Queue, link::Link};
+
+/// The engine's times; K10's names and defaults.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Timing {
+    /// A worker that is silent for longer has lost its jobs.
+    pub lease: Duration,
+    /// Between heartbeats; several fit into a lease.
+    pub beat: Duration,
+    /// Between looks for expired leases.
+    pub sweep: Duration,
+    /// Between looks for jobs when nothing woke us: the net under LISTEN/NOTIFY.
+    pub poll: Duration,
+}
+
+/// See the module.
+pub(crate) struct Engine {
+    pub worker: String,
+    pub timing: Timing,
+    /// For everything but claims, acks and heartbeats. The jobs' own transactions use another.
+    pub pool: PgPool,
+    pub held: Held,
+    /// Something was scheduled here that may be due before the promoter looks again.
+    pub due_soon: Notify,
+    pub(crate) options: PgConnectOptions,
+    /// Behind a pooler in transaction mode.
+    pub pooled: bool,
+    /// Whether it can be woken by NOTIFY: not behind such a pooler, and not if the settings say so. Else it polls.
+    pub wakes: bool,
+    /// A connection of ours listens now. Nobody is told that we sleep while none does.
+    pub listening: AtomicBool,
+    boot: u64,
+    claims: AtomicU64,
+    signals: HashMap<Queue, Signals>,
+    /// Of queues that no kind of ours is in: nobody waits for them.
+    unheard: Signals,
+}
+
+/// Wake-up state of one queue.
+#[derive(Default)]
+pub(crate) struct Signals {
+    /// There may be something to claim.
+    pub look: Notify,
+    /// Our row in `queue_sleepers` stands, or is on its way.
+    pub announced: AtomicBool,
+}
+
+impl Engine {
+    /// For the database that `pool` is connected to. Connects to nothing yet.
+    pub(crate) fn new(
+        name: &str,
+        timing: Timing,
+        wake: bool,
+        pool: &PgPool,
+        queues: impl Iterator<Item = Queue>,
+    ) -> Self {
+        let (boot, _) = Uuid::new_v4().as_u64_pair();
+        let worker = format!("{name}-{boot:016x}");
+        let options = pool.connect_options().as_ref().clone();
+        let options = database::renamed(options, &format!("aisha {worker}"));
+        let pooled = database::are_pooled(&options);
+        let options = if pooled {
+            options
+        } else {
+            database::session(options)
+        };
+        Self {
+            timing,
+            pool: database::checked(PgPoolOptions::new())
+                .max_connections(4)
+                .acquire_timeout(timing.lease)
+                .connect_lazy_with(options.clone()),
+            held: Held::default(),
+            due_soon: Notify::new(),
+            options: if pooled {
+                options
+            } else {
+                options.options(
+                    steady_plans(timing.lease)
+                        .iter()
+                        .map(|(name, value)| (*name, value)),
+                )
+            },
+            pooled,
+            wakes: wake && !pooled,
+            listening: AtomicBool::new(false),
+            boot,
+            claims: AtomicU64::new(0),
+            signals: queues.map(|queue| (queue, Signals::default())).collect(),
+            unheard: Signals::default(),
+            worker,
+        }
+    }
+
+    /// A connection for one loop.
+    pub(crate) fn link(&self) -> Link {
+        let begin = self.pooled.then(|| {
+            let steady = steady_plans(self.timing.lease);
+            let settings = steady
+                .iter()
+                .map(|(name, value)| format!("; set local {name} = '{value}'"));
+            format!("{}{}", database::BEGIN_POOLED, settings.collect::<String>())
+        });
+        Link::new(self.options.clone(), self.timing.lease, begin)
+    }
+
+    /// A fencing token that was never used.
+    pub(crate) fn next_claim(&self) -> ClaimId {
+        ClaimId(Uuid::from_u64_pair(
+            self.boot,
+            self.claims.fetch_add(1, Ordering::Relaxed),
+        ))
+    }
+
+    /// The wake-up state of `queue`.
+    pub(crate) fn signals(&self, queue: Queue) -> &Signals {
+        self.signals.get(&queue).unwrap_or(&self.unheard)
+    }
+
+    /// The queues of the kinds that this process knows, and those that it works on.
+    pub(crate) fn queues(&self) -> impl Iterator<Item = Queue> {
+        self.signals.keys().copied()
+    }
+
+    /// The one of them that has this name.
+    pub(crate) fn queue_named(&self, name: &str) -> Option<Queue> {
+        self.queues().find(|queue| queue.as_str() == name)
+    }
+}
+
+/// One plan for ever, and the right one: index lookups in index order. A plan cached on an empty table, or made from
+/// stale statistics, would scan it when a burst comes (Q22); planning anew each time costs more than the statement.
+///
+/// And an end: a loop that gives a statement up after a lease may rely on it that the server has done so before.
+fn steady_plans(lease: Duration) -> [(&'static str, String); 8] {
+    let limit = format!("{}ms", (lease * 4 / 5).as_millis());
+    [
+        ("plan_cache_mode", "force_generic_plan"),
+        ("enable_seqscan", "off"),
+        ("enable_bitmapscan", "off"),
+        ("enable_hashjoin", "off"),
+        ("enable_mergejoin", "off"),
+        ("enable_sort", "off"),
+        // What is switched off above has a price beyond all bounds, which must not make a plan worth compiling.
+        ("jit", "off"),
+        ("statement_timeout", limit.as_str()),
+    ]
+    .map(|(name, value)| (name, value.to_owned()))
+}
+
+/// Claims whose leases the heartbeat keeps alive: from the claim until the outcome is durable.
+#[derive(Default)]
+pub(crate) struct Held(Mutex<HashMap<(JobId, ClaimId), Claim>>);
+
+impl Held {
+    fn claims(&self) -> MutexGuard<'_, HashMap<(JobId, ClaimId), Claim>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn add<'a>(&self, claims: impl IntoIterator<Item = &'a Claim>) {
+        let claims = claims.into_iter();
+        self.claims()
+            .extend(claims.map(|claim| ((claim.job(), claim.id()), claim.clone())));
+    }
+
+    pub(crate) fn remove<'a>(&self, claims: impl IntoIterator<Item = &'a Claim>) {
+        let mut held = self.claims();
+        for claim in claims {
+            held.remove(&(claim.job(), claim.id()));
+        }
+    }
+
+    pub(crate) fn all(&self) -> Vec<Claim> {
+        self.claims().values().cloned().collect()
+    }
+
+    /// Ends every run that is still going.
+    pub(crate) fn interrupt_all(&self, why: Interruption) -> usize {
+        self.all().iter().filter(|claim| claim.interrupt(why)).count()
+    }
+}

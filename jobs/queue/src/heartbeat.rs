@@ -1,0 +1,194 @@
+//! Keeps the leases alive, on a thread and a connection of its own.
+//!
+//! Handlers may occupy every thread of the runtime, and jobs every connection of the pool: neither may cost a lease
+//! (Q5). The same beat brings back what others decided: a cancellation, or that the job is no longer ours. When the
+//! database cannot be reached, the claims are interrupted before their leases end, on this process's clock.
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::{Arc, atomic::Ordering},
+    thread,
+    time::Duration,
+};
+
+use tokio::{
+    sync::oneshot,
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+use uuid::Uuid;
+
+use crate::{
+    Claim, ClaimId, Engine, Interruption, JobId, JobState,
+    backoff::Backoff,
+    boot_clock::Moment,
+    database::words_of,
+    job::Queue,
+    link::{Link, timed_out},
+};
+
+/// The running thread. Dropped with a worker that is dropped, it ends, and takes the runs that it kept alive with it.
+pub(crate) struct Heartbeat {
+    engine: Arc<Engine>,
+    stop: CancellationToken,
+    ended: oneshot::Receiver<()>,
+}
+
+impl Heartbeat {
+    /// Starts the thread.
+    pub(crate) fn start(engine: Arc<Engine>) -> io::Result<Self> {
+        let stop = CancellationToken::new();
+        let (end, ended) = oneshot::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let (stopped, beating) = (stop.clone(), Arc::clone(&engine));
+        thread::Builder::new().name("heartbeat".into()).spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = stopped.cancelled() => {}
+                    () = beat_forever(&beating) => {}
+                    () = fence_forever(&beating) => {}
+                }
+            });
+            let _ = end.send(());
+        })?;
+        Ok(Self { engine, stop, ended })
+    }
+
+    /// Ends it. What is still held then is left to its lease.
+    pub(crate) async fn stop(mut self) {
+        self.stop.cancel();
+        let _ = (&mut self.ended).await;
+    }
+}
+
+impl Drop for Heartbeat {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        self.engine.held.interrupt_all(Interruption::Lost);
+    }
+}
+
+async fn beat_forever(engine: &Engine) {
+    let mut link = engine.link();
+    let mut backoff = Backoff::new();
+    loop {
+        match beat(engine, &mut link).await {
+            Ok(()) => {
+                if let Some(lasted) = backoff.reset() {
+                    info!("Heartbeats reach the database again, after {lasted}");
+                }
+                sleep(engine.timing.beat).await;
+            }
+            Err(error) => {
+                if let Some(so_far) = backoff.failed() {
+                    let error = words_of(&error);
+                    warn!("A heartbeat failed, trying again: {error}{so_far}");
+                }
+                sleep(backoff.next()).await;
+            }
+        }
+    }
+}
+
+async fn beat(engine: &Engine, link: &mut Link) -> Result<(), sqlx::Error> {
+    let held = engine.held.all();
+    let dreaming: Vec<Queue> = engine
+        .queues()
+        .filter(|queue| engine.signals(*queue).announced.load(Ordering::Acquire))
+        .collect();
+    if held.is_empty() && dreaming.is_empty() {
+        return Ok(());
+    }
+    // A beat that hangs leaves time for another two.
+    timeout(engine.timing.lease / 3, async {
+        if !held.is_empty() {
+            renew(engine, link, &held).await?;
+        }
+        if !dreaming.is_empty() {
+            stay_announced(engine, link, &dreaming).await?;
+        }
+        Ok(())
+    })
+    .await
+    .map_err(|_| timed_out())?
+}
+
+async fn renew(engine: &Engine, link: &mut Link, held: &[Claim]) -> Result<(), sqlx::Error> {
+    let ids: Vec<i64> = held.iter().map(|claim| claim.job().0).collect();
+    let claims: Vec<Uuid> = held.iter().map(|claim| claim.id().0).collect();
+    let lease = engine.timing.lease;
+    let db = link.get().await?;
+    let sent = Moment::now();
+    let rows = sqlx::query_file!("src/sql/renew.sql", &ids, &claims, lease.as_secs_f64())
+        .fetch_all(db)
+        .await?;
+    link.settle().await?;
+    let mut seen: HashMap<_, _> = rows
+        .into_iter()
+        .map(|row| ((JobId(row.id), ClaimId(row.claim_id)), row))
+        .collect();
+    for claim in held {
+        match seen.remove(&(claim.job(), claim.id())) {
+            Some(row) if row.renewed => {
+                claim.renewed(sent, lease);
+                if row.cancel_requested && claim.interrupt(Interruption::Cancelled) {
+                    info!(job.id = %claim.job(), "Job {} is cancelled while it runs", claim.job());
+                }
+            }
+            // Its own transaction is just ending it, or has: nobody else can have it.
+            Some(row) if row.state == JobState::Running || row.state.is_final() => {}
+            _ => {
+                if claim.interrupt(Interruption::Lost) {
+                    metrics::counter!("aisha_lease_lost_total", "why" => "taken").increment(1);
+                    warn!(job.id = %claim.job(), "Another worker has job {}: our run of it is stopped", claim.job());
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Keeps our rows in `queue_sleepers`. One that is gone was swept while this process stood still: the queue has to
+/// announce itself anew, which it does at its next poll.
+async fn stay_announced(engine: &Engine, link: &mut Link, queues: &[Queue]) -> Result<(), sqlx::Error> {
+    let db = link.get().await?;
+    let lease = engine.timing.lease.as_secs_f64();
+    let standing = sqlx::query_scalar!(
+        "update queue_sleepers set until = now() + make_interval(secs => $2) where worker = $1 returning queue",
+        engine.worker,
+        lease,
+    )
+    .fetch_all(db)
+    .await?;
+    link.settle().await?;
+    for queue in queues
+        .iter()
+        .filter(|queue| !standing.iter().any(|name| name == queue.as_str()))
+    {
+        engine.signals(*queue).announced.store(false, Ordering::Release);
+    }
+    Ok(())
+}
+
+/// Stops runs whose lease is about to end without having been renewed (Q5): the database is out of reach, and
+/// whoever reaches it may start the job any moment.
+async fn fence_forever(engine: &Engine) {
+    let margin = engine.timing.lease / 10;
+    loop {
+        let mut next = engine.timing.beat;
+        for claim in engine.held.all() {
+            let remaining = claim.lease_remaining().saturating_sub(margin);
+            if remaining > Duration::ZERO {
+                next = next.min(remaining);
+            } else if claim.interrupt(Interruption::Lost) {
+                metrics::counter!("aisha_lease_lost_total", "why" => "unreachable").increment(1);
+                error!(job.id = %claim.job(), "The lease of job {} could not be renewed in time: its run is stopped", claim.job());
+            }
+        }
+        sleep(next).await;
+    }
+}

@@ -1,0 +1,210 @@
+//! What the queue holds, for people and tools; and what they may do to a live job: cancel it. Dead ones:
+//! `dead_letters.rs`.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::PgPool;
+
+use crate::{ClaimOutcome, JobId, JobState, storable};
+
+/// Reads the queue, and cancels jobs.
+#[derive(Debug, Clone)]
+pub struct Operator {
+    pub(crate) pool: PgPool,
+}
+
+/// Which jobs are meant; `None` means any.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct JobFilter {
+    /// This one.
+    pub id: Option<JobId>,
+    /// In this state.
+    pub state: Option<JobState>,
+    /// In this queue.
+    pub queue: Option<String>,
+    /// Of this kind, known here or not.
+    pub kind: Option<String>,
+    /// With this code of the last failure; for dead letters their reason.
+    pub reason: Option<String>,
+    /// Ended, or enqueued if live, at least so long ago, by the database's clock.
+    pub older_than: Option<Duration>,
+}
+
+impl JobFilter {
+    pub(crate) fn seconds_old(&self) -> Option<f64> {
+        self.older_than.map(|age| storable::delay(age).as_secs_f64())
+    }
+}
+
+/// How many jobs of a queue are in a state.
+#[derive(Debug, Clone, Serialize)]
+pub struct QueueCount {
+    /// [`crate::job::Queue::as_str`].
+    pub queue: String,
+    /// The state.
+    pub state: JobState,
+    /// How many.
+    pub jobs: i64,
+}
+
+/// One job as its row tells.
+#[derive(Debug, Clone, Serialize)]
+pub struct JobRow {
+    /// Which.
+    pub id: JobId,
+    /// [`crate::job::Job::NAME`].
+    pub kind: String,
+    /// Version of the payload's shape.
+    pub version: i16,
+    /// Which workers take it.
+    pub queue: String,
+    /// Where it is.
+    pub state: JobState,
+    /// Runs charged so far.
+    pub attempt: i32,
+    /// How often it was put off at no charge.
+    pub snoozes: i32,
+    /// Earliest start.
+    pub run_at: DateTime<Utc>,
+    /// Enqueued at.
+    pub created_at: DateTime<Utc>,
+    /// Last claimed at. `None` before the first claim.
+    pub claimed_at: Option<DateTime<Utc>>,
+    /// Who made the last claim. `None` before the first.
+    pub worker: Option<String>,
+    /// Ended at. `None` while it is live.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// What makes it unique. `None`: nothing does.
+    pub dedupe_key: Option<String>,
+    /// The job that went on in its place. `None`: it ended itself.
+    pub superseded_by: Option<JobId>,
+    /// Code of the last failure.
+    pub error_code: Option<String>,
+    /// Message of the last failure, or why it snoozed.
+    pub error: Option<String>,
+}
+
+/// How one claim of a job ended. A success at the first attempt has none: the job's own row tells it.
+#[derive(Debug, Clone, Serialize)]
+pub struct PastClaim {
+    /// Which attempt it was charged as.
+    pub attempt: i32,
+    /// Who made it.
+    pub worker: String,
+    /// From.
+    pub started_at: DateTime<Utc>,
+    /// To.
+    pub ended_at: DateTime<Utc>,
+    /// How.
+    pub outcome: ClaimOutcome,
+    /// Why, if it did not go well.
+    pub error_code: Option<String>,
+    /// Why, in words.
+    pub error: Option<String>,
+}
+
+/// A job and how it went.
+#[derive(Debug, Clone, Serialize)]
+pub struct JobHistory {
+    /// The job.
+    pub job: JobRow,
+    /// What it was enqueued with.
+    pub payload: serde_json::Value,
+    /// Its claims that ended, oldest first.
+    pub claims: Vec<PastClaim>,
+}
+
+/// What a cancellation did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cancelled {
+    /// It was waiting, and is cancelled.
+    AtOnce,
+    /// It is running; its worker hears of it at the next heartbeat.
+    Requested,
+    /// It had ended, or never was.
+    NotLive,
+}
+
+impl Operator {
+    /// For the database behind `pool`.
+    pub const fn new(pool: PgPool) -> Self {
+        Self { pool }
+    }
+
+    /// Jobs by queue and state. Counts every row: not for a hot path.
+    pub async fn counts(&self) -> Result<Vec<QueueCount>, sqlx::Error> {
+        sqlx::query_as!(
+            QueueCount,
+            r#"select queue, state as "state: JobState", count(*) as "jobs!" from jobs group by queue, state order by queue, state"#
+        )
+        .fetch_all(&self.pool)
+        .await
+    }
+
+    /// The newest jobs that fit, at most `limit`.
+    pub async fn list(&self, filter: &JobFilter, limit: u16) -> Result<Vec<JobRow>, sqlx::Error> {
+        self.page(filter, None, limit).await
+    }
+
+    /// As [`Operator::list`], but only jobs older than `below`.
+    pub(crate) async fn page(
+        &self,
+        filter: &JobFilter,
+        below: Option<JobId>,
+        limit: u16,
+    ) -> Result<Vec<JobRow>, sqlx::Error> {
+        sqlx::query_file_as!(
+            JobRow,
+            "src/sql/list.sql",
+            filter.state as _,
+            filter.queue,
+            filter.kind,
+            filter.reason,
+            filter.seconds_old(),
+            filter.id.map(|id| id.0),
+            below.map(|id| id.0),
+            i64::from(limit),
+        )
+        .fetch_all(&self.pool)
+        .await
+    }
+
+    /// One job with all its claims that ended.
+    pub async fn show(&self, id: JobId) -> Result<Option<JobHistory>, sqlx::Error> {
+        let filter = JobFilter {
+            id: Some(id),
+            ..JobFilter::default()
+        };
+        let Some(job) = self.page(&filter, None, 1).await?.pop() else {
+            return Ok(None);
+        };
+        let payload = sqlx::query_scalar!("select payload from jobs where id = $1", id.0)
+            .fetch_optional(&self.pool)
+            .await?;
+        let Some(payload) = payload else { return Ok(None) };
+        let claims = sqlx::query_as!(
+            PastClaim,
+            r#"select attempt, worker, started_at, ended_at, outcome as "outcome: ClaimOutcome", error_code, error
+                 from job_attempts where job_id = $1 order by ended_at, attempt"#,
+            id.0
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(Some(JobHistory { job, payload, claims }))
+    }
+
+    /// Ends a waiting job at once, asks a running one to stop.
+    pub async fn cancel(&self, id: JobId) -> Result<Cancelled, sqlx::Error> {
+        let before = sqlx::query_file_scalar!("src/sql/cancel.sql", id.0)
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(match before {
+            Some(JobState::Running) => Cancelled::Requested,
+            Some(_) => Cancelled::AtOnce,
+            None => Cancelled::NotLive,
+        })
+    }
+}

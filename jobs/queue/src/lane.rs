@@ -1,0 +1,184 @@
+//! One connection of a pump, and the statement under way on it.
+
+use std::{collections::HashSet, mem, sync::Arc};
+
+use tokio::time::timeout;
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use crate::{
+    Claim, ClaimId, Engine, JobId, Known,
+    exchange::{Exchange, Exchanged, Wanted},
+    governed::Rules,
+    job::Queue,
+    link::{Link, timed_out},
+    wake::is_lock_timeout,
+};
+
+/// See the module.
+pub(crate) struct Lane {
+    link: Link,
+    /// Claim statements whose answer never came: given back, uncharged, before the next one.
+    unheard: Vec<ClaimId>,
+}
+
+/// What one statement is to do.
+pub(crate) struct Order {
+    pub engine: Arc<Engine>,
+    pub queue: Queue,
+    pub known: Arc<Known>,
+    /// When it has come back: those that were sent.
+    pub acks: Vec<Claim>,
+    /// Acks of rows that somebody else had locked, to be tried again; when it has come back: that still are.
+    pub locked: Vec<Claim>,
+    /// Among the acks are some that may free a key which another job waits for.
+    pub coalesced: bool,
+    pub wanted: Wanted,
+    /// What there is to keep to.
+    pub rules: Rules,
+    /// How many wake-ups the pump had heard when it gave the order.
+    pub heard: u64,
+    /// By how much it may raise the number of claims that are held: what it acks makes room in the same commit.
+    pub growth: usize,
+    /// Acks that the pump has given out of its hands.
+    pub telling: usize,
+}
+
+impl Order {
+    /// Puts acks aside that cannot be written now. What they would have made room for is not claimed.
+    fn set_aside(&mut self, locked: &HashSet<JobId>) {
+        let acks = mem::take(&mut self.acks);
+        let before = self.locked.len();
+        for claim in acks {
+            if locked.contains(&claim.job()) {
+                self.locked.push(claim);
+            } else {
+                self.acks.push(claim);
+            }
+        }
+        let less = self.locked.len() - before;
+        self.wanted = self.wanted.less(less);
+        self.rules.less(less);
+    }
+
+    /// Takes up again what is not locked any more.
+    fn take_up(&mut self, locked: &HashSet<JobId>) {
+        let (locked, free): (Vec<_>, _) = mem::take(&mut self.locked)
+            .into_iter()
+            .partition(|claim| locked.contains(&claim.job()));
+        self.locked = locked;
+        self.acks.extend::<Vec<_>>(free);
+    }
+}
+
+/// A statement that has come to its end.
+pub(crate) struct Trip {
+    pub lane: Lane,
+    pub order: Order,
+    pub result: Result<Exchanged, sqlx::Error>,
+}
+
+impl Lane {
+    pub(crate) fn new(engine: &Engine) -> Self {
+        Self {
+            link: engine.link(),
+            unheard: Vec::new(),
+        }
+    }
+
+    /// Whether it has something to give back.
+    pub(crate) const fn owes(&self) -> bool {
+        !self.unheard.is_empty()
+    }
+
+    /// Carries out an order. Never dropped half-way but with the worker.
+    pub(crate) async fn carry_out(mut self, mut order: Order) -> Trip {
+        let result = self.exchange(&mut order).await;
+        Trip {
+            lane: self,
+            order,
+            result,
+        }
+    }
+
+    /// Holds up neither acks nor claims for a row that somebody else has locked: its ack is set aside.
+    async fn exchange(&mut self, order: &mut Order) -> Result<Exchanged, sqlx::Error> {
+        self.release_unheard(order).await?;
+        if !order.locked.is_empty() {
+            let locked = self.locked(order, &order.locked).await?;
+            order.take_up(&locked);
+        }
+        match self.send(order).await {
+            Err(error) if is_lock_timeout(&error) && !order.acks.is_empty() => {}
+            answered => return answered,
+        }
+        // Nothing of it has happened.
+        self.link.settle().await?;
+        self.unheard.pop();
+        let locked = self.locked(order, &order.acks).await?;
+        if !locked.is_empty() {
+            warn!(
+                queue = order.queue.as_str(),
+                "Somebody else has rows of {} jobs of {} locked that are done: they are acked when the locks are gone",
+                locked.len(),
+                order.queue
+            );
+        }
+        order.set_aside(&locked);
+        self.send(order).await
+    }
+
+    /// Which of these are still ours, and locked by somebody else.
+    async fn locked(&mut self, order: &Order, acks: &[Claim]) -> Result<HashSet<JobId>, sqlx::Error> {
+        let ids: Vec<i64> = acks.iter().map(|claim| claim.job().0).collect();
+        let claims: Vec<Uuid> = acks.iter().map(|claim| claim.id().0).collect();
+        let db = self.link.get().await?;
+        let locked = sqlx::query_file_scalar!("src/sql/locked.sql", &ids, &claims).fetch_all(db);
+        let locked = timeout(order.engine.timing.lease, locked)
+            .await
+            .map_err(|_| timed_out())??;
+        self.link.settle().await?;
+        Ok(locked.into_iter().map(JobId).collect())
+    }
+
+    async fn release_unheard(&mut self, order: &Order) -> Result<(), sqlx::Error> {
+        let limit = order.engine.timing.lease;
+        while let Some(claim) = self.unheard.last() {
+            let db = self.link.get().await?;
+            let queue = order.queue.as_str();
+            let released = sqlx::query_file!("src/sql/release_unheard.sql", queue, claim.0).fetch_one(db);
+            let released = timeout(limit, released).await.map_err(|_| timed_out())??.released;
+            self.link.settle().await?;
+            if released > 0 {
+                info!(
+                    queue,
+                    "Gave back {released} jobs of {queue} whose claim was cut off"
+                );
+            }
+            self.unheard.pop();
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, order: &Order) -> Result<Exchanged, sqlx::Error> {
+        let engine = &order.engine;
+        let limit = engine.timing.lease;
+        let exchange = Exchange {
+            acks: &order.acks,
+            claim: engine.next_claim(),
+            worker: &engine.worker,
+            lease: engine.timing.lease,
+            queue: order.queue,
+            known: &order.known,
+            wanted: order.wanted,
+        };
+        let db = self.link.get().await?;
+        self.unheard.push(exchange.claim);
+        let exchanged = timeout(limit, order.rules.claim(db, exchange))
+            .await
+            .map_err(|_| timed_out())??;
+        self.link.settle().await?;
+        self.unheard.pop();
+        Ok(exchanged)
+    }
+}

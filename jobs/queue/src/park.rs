@@ -1,0 +1,75 @@
+//! Jobs that this worker does not know are put out of its way (K4, Q26).
+//!
+//! A newer binary's jobs, and those of a kind that was removed, stay ready until a worker comes that knows them. Where
+//! they lie before known ones, each claim would walk past all of them. So they are parked: see
+//! `migrations/*_park_unknown_jobs.sql`. Keyed jobs are parked by the claim that meets them (`queue_take()`); the fast
+//! claim has no time for that, so this looks at the head of each queue beside it.
+//!
+//! If the process dies here, what is parked stays so, which harms nobody.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{sleep, timeout};
+use tracing::{info, warn};
+
+use crate::{
+    Engine, Known,
+    backoff::jittered,
+    job::Queue,
+    link::{Link, timed_out},
+};
+
+/// The head of a queue that one statement looks at. Parking all of it takes some tens of milliseconds.
+const HEAD: i64 = 2000;
+/// When so many of it were unknown, more are likely to lie behind them.
+const MORE: i64 = HEAD / 4;
+
+/// Looks at these queues for ever: at once, then as often as for expired leases, and without a pause while it finds many.
+pub(crate) async fn park_forever(engine: Arc<Engine>, queues: Vec<Queue>, known: Known) {
+    let mut link = engine.link();
+    loop {
+        let mut most = 0;
+        for queue in &queues {
+            match park(&engine, &mut link, *queue, &known).await {
+                Ok(parked) => most = most.max(parked),
+                Err(error) => warn!(
+                    queue = queue.as_str(),
+                    "Unknown jobs of {queue} could not be parked, the next look goes on: {error}"
+                ),
+            }
+        }
+        let pause = match most {
+            MORE.. => Duration::from_millis(1),
+            1.. => engine.timing.sweep / 10,
+            _ => engine.timing.sweep,
+        };
+        sleep(jittered(pause)).await;
+    }
+}
+
+async fn park(engine: &Engine, link: &mut Link, queue: Queue, known: &Known) -> Result<i64, sqlx::Error> {
+    let db = link.get().await?;
+    let park = sqlx::query_file!(
+        "src/sql/park.sql",
+        queue.as_str(),
+        &known.names,
+        &known.versions,
+        HEAD
+    )
+    .fetch_one(db);
+    let answer = timeout(engine.timing.lease, park)
+        .await
+        .map_err(|_| timed_out())??;
+    link.settle().await?;
+    let parked = i64::from(answer.parked);
+    if parked > 0 {
+        metrics::counter!("aisha_jobs_parked_total", "queue" => queue.as_str())
+            .increment(answer.parked.unsigned_abs().into());
+        info!(
+            queue = queue.as_str(),
+            "Parked {parked} jobs of {queue} that this worker does not know ({}): they wait for one that does",
+            answer.kinds.unwrap_or_default()
+        );
+    }
+    Ok(parked)
+}

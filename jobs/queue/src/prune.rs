@@ -1,0 +1,47 @@
+//! Forgets ended jobs (Q17), a stretch of ids at a time, so that table and indexes stay as small as what is kept.
+
+use std::time::Duration;
+
+use sqlx::PgPool;
+
+use crate::{database::single, storable};
+
+/// How long ended jobs are kept, by how they ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep {
+    /// Done ones.
+    pub done: Duration,
+    /// Cancelled ones.
+    pub cancelled: Duration,
+    /// Dead letters: for as long as somebody may want to retry them.
+    pub dead: Duration,
+}
+
+/// One step of a walk through the jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stretch {
+    /// How many were deleted.
+    pub pruned: u64,
+    /// Where the next stretch begins; `None`: nothing after it is old enough.
+    pub next: Option<i64>,
+}
+
+/// Deletes what is old enough among the `most` jobs after id `after` (0 for the first), in one short transaction.
+pub async fn prune_stretch(pool: &PgPool, keep: Keep, after: i64, most: u16) -> Result<Stretch, sqlx::Error> {
+    let mut db = single(pool).await?;
+    let row = sqlx::query_file!(
+        "src/sql/prune.sql",
+        after,
+        i64::from(most),
+        storable::delay(keep.done).as_secs_f64(),
+        storable::delay(keep.cancelled).as_secs_f64(),
+        storable::delay(keep.dead).as_secs_f64()
+    )
+    .fetch_one(&mut *db)
+    .await?;
+    db.commit().await?;
+    Ok(Stretch {
+        pruned: u64::try_from(row.pruned).unwrap_or_default(),
+        next: row.last.filter(|_| row.go_on),
+    })
+}

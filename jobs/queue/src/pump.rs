@@ -1,0 +1,433 @@
+//! One queue of one worker: claims what its slots and its buffer can take, and acks what came back.
+//!
+//! One statement does both (`exchange.rs`). A strict queue has one lane and no buffer: a slot is free when its outcome
+//! is durable. A prefetching queue (K3) has a buffer and two lanes, whose statements overlap: while both are under way,
+//! handlers go on with what is buffered. What a statement acks makes room for what it claims, since both are one commit.
+//!
+//! # Must stay true
+//! * Never more claims than slots and buffer together, outcomes that are not durable yet included: the most that a
+//!   crash can run twice (Q3, Q10).
+//! * Acks are grouped by themselves: what ends while a statement is under way goes with the next.
+//! * A row that somebody else has locked holds up its own ack and nothing else — `q27_a_locked_row_holds_up_nothing_but_itself`
+//! * A prefetching queue runs a suspect alone, with nothing else claimed, so that its crash is nobody else's.
+//! * A claim whose answer was lost with the connection is given back uncharged before the next one.
+//!
+//! # If the process dies here
+//! Outcomes that were not acked are lost with their leases, and the jobs run again; what was claimed ahead uncharged.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use tokio::{
+    task::yield_now,
+    time::{Instant, sleep, sleep_until, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{
+    Claim, Claimed, Engine, Known, Room, Slots,
+    backoff::{Backoff, jittered},
+    database::words_of,
+    exchange::{Exchanged, Wanted},
+    governed::{Governor, Rates},
+    job::Queue,
+    lane::{Lane, Order, Trip},
+    release::release_buffered,
+    wake::Sleeper,
+};
+
+/// Between two looks at rows that somebody else has locked.
+const LOCKED_AGAIN: Duration = Duration::from_millis(250);
+
+/// See the module.
+pub(crate) struct Pump {
+    engine: Arc<Engine>,
+    queue: Queue,
+    room: Room,
+    known: Arc<Known>,
+    slots: Arc<Slots>,
+    sleeper: Sleeper,
+    governor: Governor,
+    meters: Meters,
+    stop: Stop,
+    idle: Vec<Lane>,
+    under_way: FuturesUnordered<BoxFuture<'static, Trip>>,
+    /// Claims that are not given back yet, acks included.
+    held: usize,
+    /// By how much statements under way may raise that: what they claim beyond what they ack.
+    asked: usize,
+    /// Done, and not yet told to the database.
+    acks: Vec<Claim>,
+    /// An ack may free a key that another job waits for.
+    coalesced: bool,
+    /// There may be something to claim.
+    look: bool,
+    /// Counts wake-ups: an answer from before the last one says nothing about what is there now.
+    heard: u64,
+    /// Nothing more is claimed ahead before a suspect has run alone.
+    suspects: bool,
+    /// When we looked for a suspect and found none that can run: as many wake-ups had been heard.
+    fruitless: Option<u64>,
+    /// Acks of the statements under way.
+    telling: usize,
+    /// Acks of rows that somebody else has locked, and when they are tried again.
+    locked: Vec<Claim>,
+    locked_until: Instant,
+    backoff: Backoff,
+    /// No statement before: the database is away.
+    not_before: Option<Instant>,
+}
+
+/// The stop as the turn has seen it, which looks once. A wait that looked again would take a stop that has come
+/// meanwhile for one that the turn has heeded, and sleep on.
+struct Stop {
+    token: CancellationToken,
+    seen: bool,
+}
+
+impl Stop {
+    fn look(&mut self) -> bool {
+        self.seen = self.token.is_cancelled();
+        self.seen
+    }
+}
+
+/// Of one queue, looked up once.
+struct Meters {
+    running: metrics::Gauge,
+    buffered: metrics::Gauge,
+    unacked: metrics::Gauge,
+    waited: metrics::Histogram,
+}
+
+impl Pump {
+    /// A pump for `queue`, and where its jobs wait for handlers. It stops claiming at `stop`.
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        queue: Queue,
+        room: Room,
+        known: Known,
+        rates: Rates,
+        stop: CancellationToken,
+    ) -> (Self, Arc<Slots>) {
+        let slots = Slots::new(room.slots);
+        let name = queue.as_str();
+        let pump = Self {
+            sleeper: Sleeper::new(Arc::clone(&engine), queue),
+            governor: Governor::new(queue, rates),
+            idle: (0..room.lanes()).map(|_| Lane::new(&engine)).collect(),
+            engine,
+            queue,
+            room,
+            known: Arc::new(known),
+            slots: Arc::clone(&slots),
+            meters: Meters {
+                running: metrics::gauge!("aisha_queue_busy_slots", "queue" => name),
+                buffered: metrics::gauge!("aisha_queue_buffered_jobs", "queue" => name),
+                unacked: metrics::gauge!("aisha_queue_unacked_jobs", "queue" => name),
+                waited: metrics::histogram!("aisha_job_wait_seconds", "queue" => name),
+            },
+            stop: Stop {
+                token: stop,
+                seen: false,
+            },
+            under_way: FuturesUnordered::new(),
+            held: 0,
+            asked: 0,
+            acks: Vec::new(),
+            coalesced: false,
+            look: true,
+            heard: 0,
+            suspects: false,
+            fruitless: None,
+            telling: 0,
+            locked: Vec::new(),
+            locked_until: Instant::now(),
+            backoff: Backoff::new(),
+            not_before: None,
+        };
+        (pump, slots)
+    }
+
+    /// Runs until it is told to stop and everything claimed is given back.
+    pub(crate) async fn run(mut self) {
+        loop {
+            self.gather().await;
+            if self.stop.look() {
+                self.hand_back().await;
+                let owes = self.governor.owes_a_look() || self.idle.iter().any(Lane::owes);
+                if self.held == 0 && self.under_way.is_empty() && !owes {
+                    break;
+                }
+            }
+            while self.send() {}
+            self.wait().await;
+        }
+        self.sleeper.withdraw().await;
+    }
+
+    /// How many more may be claimed by a statement that takes the acks along.
+    fn free(&self) -> usize {
+        if self.stop.seen {
+            return 0;
+        }
+        (self.room.capacity() + self.acks.len()).saturating_sub(self.held + self.asked)
+    }
+
+    /// Takes what came back. Others that are about to end get a turn first: a statement costs more than a moment.
+    async fn gather(&mut self) {
+        while !self.idle.is_empty() {
+            let before = self.acks.len();
+            self.take_back();
+            let enough = self.held.min(self.room.batch());
+            if self.acks.len() == before || self.acks.len() >= enough || !self.under_way.is_empty() {
+                return;
+            }
+            yield_now().await;
+        }
+    }
+
+    fn take_back(&mut self) {
+        for returned in self.slots.take_returned() {
+            if returned.ack {
+                self.coalesced |= returned.coalesces;
+                self.acks.push(returned.claim);
+                self.governor.ended_with_ack();
+            } else {
+                self.engine.held.remove([&returned.claim]);
+                self.held -= 1;
+                self.look |= returned.coalesces | self.governor.ended();
+            }
+        }
+    }
+
+    /// What the next statement should claim.
+    fn wanted(&self) -> Wanted {
+        let alone = self.held == 0 && self.under_way.is_empty();
+        match self.free().min(self.room.share()) {
+            0 => Wanted::Strict(0),
+            _ if self.suspects && alone => Wanted::Suspect,
+            _ if self.suspects => Wanted::Strict(0),
+            // With acks to write it costs nothing to look.
+            _ if !self.look && self.acks.is_empty() => Wanted::Strict(0),
+            free if self.room.prefetch == 0 => Wanted::Strict(free),
+            free => Wanted::Ahead(free),
+        }
+    }
+
+    /// Sends the next statement, if there is enough for it to do.
+    fn send(&mut self) -> bool {
+        if self.not_before.is_some_and(|moment| moment > Instant::now()) {
+            return false;
+        }
+        self.not_before = None;
+        let wanted = self.wanted();
+        let owing = self.idle.iter().position(Lane::owes);
+        let again = !self.locked.is_empty() && Instant::now() >= self.locked_until;
+        let worth = match self.under_way.len() {
+            0 => self.acks.len() + wanted.count() > 0 || again || self.governor.owes_a_look(),
+            _ => self.acks.len() >= self.room.batch(),
+        };
+        if !worth && owing.is_none() {
+            return false;
+        }
+        let Some(lane) = owing
+            .map(|at| self.idle.swap_remove(at))
+            .or_else(|| self.idle.pop())
+        else {
+            return false;
+        };
+        let places = if self.stop.seen {
+            0
+        } else {
+            (self.room.slots + self.acks.len()).saturating_sub(self.held + self.asked)
+        };
+        let acks = std::mem::take(&mut self.acks);
+        let locked = if again {
+            std::mem::take(&mut self.locked)
+        } else {
+            Vec::new()
+        };
+        let order = Order {
+            engine: Arc::clone(&self.engine),
+            queue: self.queue,
+            known: Arc::clone(&self.known),
+            growth: wanted.count().saturating_sub(acks.len()),
+            telling: acks.len() + locked.len(),
+            acks,
+            locked,
+            coalesced: std::mem::take(&mut self.coalesced),
+            wanted,
+            rules: self.governor.rules(places),
+            heard: self.heard,
+        };
+        self.asked += order.growth;
+        self.telling += order.telling;
+        self.under_way.push(Box::pin(lane.carry_out(order)));
+        true
+    }
+
+    /// Waits for anything to do.
+    async fn wait(&mut self) {
+        let free = self.free();
+        if free > 0 && !self.look && !self.suspects {
+            self.sleeper.announce();
+        }
+        // Whoever cannot be served now need not wake us: the end of a statement will.
+        self.slots.tell_at(match (self.idle.len(), self.under_way.len()) {
+            (0, _) => usize::MAX,
+            (_, 0) => 1,
+            _ => self.room.batch(),
+        });
+        let resume = self.not_before.unwrap_or_else(Instant::now);
+        let signals = self.engine.signals(self.queue);
+        let poll = jittered(self.engine.timing.poll);
+        let mut patience = if free > 0 {
+            self.governor.patience(poll)
+        } else {
+            poll
+        };
+        if !self.locked.is_empty() {
+            patience = patience.min(LOCKED_AGAIN);
+        }
+        tokio::select! {
+            biased;
+            Some(trip) = self.under_way.next() => self.accept(trip).await,
+            () = sleep_until(resume), if self.not_before.is_some() => {}
+            () = self.stop.token.cancelled(), if !self.stop.seen => {}
+            () = self.slots.returned.notified() => {}
+            () = signals.look.notified() => self.hear(true),
+            () = sleep(patience) => {
+                self.hear(false);
+                if free == 0 {
+                    self.sleeper.is_busy().await;
+                }
+            }
+        }
+    }
+
+    /// There may be something new; `told`: somebody says so.
+    fn hear(&mut self, told: bool) {
+        self.heard += 1;
+        self.look |= self.governor.hear(told);
+    }
+
+    async fn accept(&mut self, trip: Trip) {
+        let Trip {
+            lane,
+            mut order,
+            result,
+        } = trip;
+        self.idle.push(lane);
+        self.asked -= order.growth;
+        self.telling -= order.telling;
+        if !order.locked.is_empty() {
+            self.locked.append(&mut order.locked);
+            self.locked_until = Instant::now() + LOCKED_AGAIN;
+        }
+        match result {
+            Ok(exchanged) => {
+                if let Some(lasted) = self.backoff.reset() {
+                    info!(
+                        queue = self.queue.as_str(),
+                        "Queue {} reaches the database again, after {lasted}", self.queue
+                    );
+                }
+                self.take_in(&order, exchanged);
+                if self.look {
+                    self.sleeper.is_busy().await;
+                }
+            }
+            Err(error) => {
+                if let Some(so_far) = self.backoff.failed() {
+                    let (queue, error) = (self.queue, words_of(&error));
+                    warn!(
+                        queue = queue.as_str(),
+                        "Queue {queue} cannot claim or ack, trying again: {error}{so_far}"
+                    );
+                }
+                self.governor.unheard(&order.rules);
+                self.acks.extend(order.acks);
+                self.coalesced |= order.coalesced;
+                self.hear(true);
+                self.not_before = Some(Instant::now() + self.backoff.next());
+            }
+        }
+    }
+
+    fn take_in(&mut self, order: &Order, exchanged: Exchanged) {
+        let late = order.acks.len().saturating_sub(exchanged.acked);
+        if late > 0 {
+            // Rescued meanwhile, or acked by a statement whose answer was lost.
+            metrics::counter!("aisha_acks_late_total", "queue" => self.queue.as_str()).increment(late as u64);
+            warn!(
+                queue = self.queue.as_str(),
+                "{late} outcomes of {} changed nothing", self.queue
+            );
+        }
+        self.governor.learn(exchanged.governed);
+        self.engine.held.remove(&order.acks);
+        self.held -= order.acks.len();
+        let (wanted, claimed) = (order.wanted, exchanged.claimed.len());
+        match wanted {
+            Wanted::Suspect if claimed == 0 => {
+                self.suspects = false;
+                self.fruitless = Some(self.heard);
+            }
+            Wanted::Ahead(_) => self.suspects = exchanged.suspects && self.fruitless != Some(self.heard),
+            Wanted::Suspect | Wanted::Strict(_) => {}
+        }
+        if claimed == wanted.count()
+            || wanted == Wanted::Suspect
+            || order.coalesced
+            || self.governor.is_walking()
+        {
+            self.look = true;
+        } else if self.heard == order.heard || self.governor.rests() {
+            self.look = false;
+        }
+        self.held += claimed;
+        for waited in exchanged.waits {
+            self.meters.waited.record(waited);
+        }
+        self.engine
+            .held
+            .add(exchanged.claimed.iter().map(|claimed| &claimed.claim));
+        self.slots.assign(exchanged.claimed);
+        self.measure();
+    }
+
+    fn measure(&self) {
+        let count = |n: usize| f64::from(u32::try_from(n).unwrap_or(u32::MAX));
+        let (waiting, returned) = self.slots.idle();
+        let unacked = self.acks.len() + self.locked.len() + self.telling + returned;
+        self.meters.buffered.set(count(waiting));
+        self.meters.unacked.set(count(unacked));
+        self.meters
+            .running
+            .set(count(self.held.saturating_sub(waiting + unacked)));
+    }
+
+    /// Gives back, uncharged, what was claimed and not started. An error leaves it to the lease.
+    async fn hand_back(&mut self) {
+        let unstarted: Vec<Claimed> = self.slots.close();
+        if !unstarted.is_empty() {
+            let released = release_buffered(&self.engine.pool, self.queue, &unstarted);
+            if timeout(Duration::from_secs(2), released).await.is_err() {
+                warn!(
+                    queue = self.queue.as_str(),
+                    "Queue {} could not hand its buffer back in time", self.queue
+                );
+            }
+            self.engine
+                .held
+                .remove(unstarted.iter().map(|claimed| &claimed.claim));
+            self.held -= unstarted.len();
+        }
+        self.gather().await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,176 @@
+//! The kinds of job that a worker can run, and what it enqueues by the clock.
+
+use std::{
+    marker::PhantomData,
+    sync::{Arc, OnceLock},
+};
+
+use futures::{FutureExt, future::BoxFuture};
+use serde_json::value::RawValue;
+use sqlx::{PgConnection, PgPool};
+
+use crate::{
+    BurialError, Claim, Context, Known, KnownKind, Periodic, Run, Undertaker,
+    job::{DeadReason, Done, JobError, Policy, Queue},
+};
+
+/// One kind: what the engine has to know of it, and how to run it.
+pub struct Kind {
+    pub(crate) name: &'static str,
+    pub(crate) version: i16,
+    pub(crate) queue: Queue,
+    pub(crate) policy: Policy,
+    pub(crate) behaviour: Box<dyn Behaviour>,
+    pub(crate) meters: Meters,
+}
+
+/// What every run of a kind is counted by: looked up once, at the first run, when the recorder is there.
+#[derive(Default)]
+pub(crate) struct Meters(OnceLock<(metrics::Counter, metrics::Histogram)>);
+
+impl Meters {
+    /// The counter of runs that end as done, and the histogram of run times.
+    pub(crate) fn of(&self, kind: &'static str, queue: Queue) -> &(metrics::Counter, metrics::Histogram) {
+        let queue = queue.as_str();
+        self.0.get_or_init(|| {
+            let done =
+                metrics::counter!("aisha_jobs_total", "queue" => queue, "kind" => kind, "outcome" => "done");
+            let seconds = metrics::histogram!("aisha_job_run_seconds", "queue" => queue, "kind" => kind);
+            (done, seconds)
+        })
+    }
+}
+
+/// The payload does not decode as its kind and version promise.
+#[derive(Debug, thiserror::Error)]
+#[error("the payload does not decode: {0}")]
+pub(crate) struct Undecodable(#[from] serde_json::Error);
+
+/// A run that was decoded and has not begun.
+pub(crate) type Handler = BoxFuture<'static, Result<Done, JobError>>;
+
+/// A kind's code, behind its payload's type.
+pub(crate) trait Behaviour: Send + Sync {
+    /// Decodes.
+    fn run(&self, payload: &RawValue, claim: Claim) -> Result<Handler, Undecodable>;
+
+    /// Decodes, and settles what depended on the job.
+    fn on_dead<'a>(
+        &self,
+        payload: &RawValue,
+        tx: &'a mut PgConnection,
+        why: &'a DeadReason,
+    ) -> Result<BoxFuture<'a, Result<(), JobError>>, Undecodable>;
+}
+
+/// A payload's type and what its runs are given.
+struct Typed<J, S> {
+    services: Arc<S>,
+    pool: PgPool,
+    payload: PhantomData<fn() -> J>,
+}
+
+impl Kind {
+    /// The kind of `J`, whose runs are given these services and this database.
+    pub fn of<J: Run<S>, S: Send + Sync + 'static>(services: &Arc<S>, pool: &PgPool) -> Self {
+        Self {
+            name: J::NAME,
+            version: J::VERSION,
+            queue: J::QUEUE,
+            policy: J::POLICY,
+            behaviour: Box::new(Typed::<J, S> {
+                services: Arc::clone(services),
+                pool: pool.clone(),
+                payload: PhantomData,
+            }),
+            meters: Meters::default(),
+        }
+    }
+}
+
+impl<J: Run<S>, S: Send + Sync + 'static> Behaviour for Typed<J, S> {
+    fn run(&self, payload: &RawValue, claim: Claim) -> Result<Handler, Undecodable> {
+        let job: J = serde_json::from_str(payload.get())?;
+        let cx = Context::new(Arc::clone(&self.services), self.pool.clone(), claim);
+        Ok(async move { job.run(&cx).await }.boxed())
+    }
+
+    fn on_dead<'a>(
+        &self,
+        payload: &RawValue,
+        tx: &'a mut PgConnection,
+        why: &'a DeadReason,
+    ) -> Result<BoxFuture<'a, Result<(), JobError>>, Undecodable> {
+        let job: J = serde_json::from_str(payload.get())?;
+        Ok(async move { job.on_dead(tx, why).await }.boxed())
+    }
+}
+
+/// The kinds that a worker runs, by name, and what it enqueues by the clock.
+#[derive(Clone, Default)]
+pub struct Registry {
+    kinds: Vec<Arc<Kind>>,
+    periodic: Vec<Periodic>,
+}
+
+impl Registry {
+    /// Adds an entry that the worker enqueues by the clock.
+    #[must_use]
+    pub fn with_periodic(mut self, entry: Periodic) -> Self {
+        self.periodic.push(entry);
+        self
+    }
+
+    pub(crate) fn periodic(&self) -> &[Periodic] {
+        &self.periodic
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<&Arc<Kind>> {
+        self.kinds.iter().find(|kind| kind.name == name)
+    }
+
+    /// The queues of its kinds.
+    pub(crate) fn queues(&self) -> impl Iterator<Item = Queue> {
+        self.kinds.iter().map(|kind| kind.queue)
+    }
+
+    /// What statements have to know of the kinds.
+    pub(crate) fn known(&self) -> Known {
+        self.kinds
+            .iter()
+            .map(|kind| KnownKind {
+                name: kind.name,
+                version: kind.version,
+                max_attempts: kind.policy.max_attempts,
+            })
+            .collect()
+    }
+}
+
+impl FromIterator<Kind> for Registry {
+    fn from_iter<T: IntoIterator<Item = Kind>>(kinds: T) -> Self {
+        Self {
+            kinds: kinds.into_iter().map(Arc::new).collect(),
+            periodic: Vec::new(),
+        }
+    }
+}
+
+impl Undertaker for Registry {
+    fn on_dead<'a>(
+        &'a self,
+        kind: &'a str,
+        payload: &'a RawValue,
+        tx: &'a mut PgConnection,
+        why: &'a DeadReason,
+    ) -> BoxFuture<'a, Result<(), BurialError>> {
+        let burial = match self.find(kind) {
+            None => Err(BurialError::Nobody(format!("kind {kind} is unknown here"))),
+            Some(kind) => kind
+                .behaviour
+                .on_dead(payload, tx, why)
+                .map_err(|undecodable| BurialError::Nobody(undecodable.to_string())),
+        };
+        async move { burial?.await.map_err(BurialError::OnDead) }.boxed()
+    }
+}

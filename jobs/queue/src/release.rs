@@ -1,0 +1,49 @@
+//! Empties the buffer of a stopping worker: what it had claimed and not started goes back, uncharged, in one statement.
+
+use std::collections::HashSet;
+
+use sqlx::PgPool;
+use tracing::warn;
+use uuid::Uuid;
+
+use crate::{Claimed, Ending, database::single, job::Queue, requeue};
+
+/// Gives jobs back. What fails is left to its lease, and rescued uncharged if it was claimed ahead.
+pub(crate) async fn release_buffered(pool: &PgPool, queue: Queue, unstarted: &[Claimed]) {
+    let released = match release_plain(pool, unstarted).await {
+        Ok(released) => released,
+        Err(error) => {
+            warn!(
+                queue = queue.as_str(),
+                "Could not hand back the buffer of {queue}: {error}"
+            );
+            return;
+        }
+    };
+    // Those that a plain step back does not fit: to be cancelled, or with an heir; or no longer ours.
+    for claimed in unstarted {
+        let claim = &claimed.claim;
+        if released.contains(&claim.job().0) {
+            continue;
+        }
+        let requeued = async {
+            let mut db = single(pool).await?;
+            requeue(&mut db, claim.job(), claim.id(), &Ending::Released).await?;
+            db.commit().await
+        };
+        if let Err(error) = requeued.await {
+            warn!(job.id = %claim.job(), "Could not hand back job {}: {error}", claim.job());
+        }
+    }
+}
+
+async fn release_plain(pool: &PgPool, unstarted: &[Claimed]) -> Result<HashSet<i64>, sqlx::Error> {
+    let ids: Vec<i64> = unstarted.iter().map(|claimed| claimed.claim.job().0).collect();
+    let claims: Vec<Uuid> = unstarted.iter().map(|claimed| claimed.claim.id().0).collect();
+    let mut db = single(pool).await?;
+    let released = sqlx::query_file_scalar!("src/sql/release_buffered.sql", &ids, &claims)
+        .fetch_all(&mut *db)
+        .await?;
+    db.commit().await?;
+    Ok(released.into_iter().collect())
+}

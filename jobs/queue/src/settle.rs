@@ -1,0 +1,287 @@
+//! How a claim ends when it does not end as done: each in a transaction of its own, before the slot is free.
+//!
+//! `done` takes the fast lane (`pump.rs`), since most jobs end so. What is here may wait for others (a newer job of
+//! the same key that is just being enqueued, the burial's own statements) and must not hold up the acks.
+
+use std::{
+    borrow::Cow,
+    time::{Duration, Instant},
+};
+
+use sqlx::{PgConnection, PgPool};
+use tokio::time::{sleep, timeout};
+use tracing::{error, warn};
+
+use crate::{
+    BurialError, Claim, ClaimId, JobId, JobState, Undertaker,
+    backoff::Backoff,
+    bury,
+    database::{self, single},
+    job::DeadReason,
+    link::timed_out,
+    refusal::may_pass,
+    storable,
+};
+
+/// How a claim ended, in `job_attempts`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, sqlx::Type)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(type_name = "claim_outcome", rename_all = "snake_case")]
+pub enum ClaimOutcome {
+    /// The job is done.
+    Done,
+    /// The run returned a transient failure.
+    Failed,
+    /// The run took longer than its kind's timeout.
+    TimedOut,
+    /// The run panicked.
+    Panicked,
+    /// The worker went silent and the lease ran out.
+    Lost,
+    /// The run returned a permanent failure, or a snooze beyond the cap.
+    GaveUp,
+    /// The payload does not decode.
+    Undecodable,
+    /// An operator ended it.
+    Cancelled,
+}
+
+impl ClaimOutcome {
+    /// The word in the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::TimedOut => "timed_out",
+            Self::Panicked => "panicked",
+            Self::Lost => "lost",
+            Self::GaveUp => "gave_up",
+            Self::Undecodable => "undecodable",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// See [`Ending::reworded`].
+const REWORDED: &str = "how it ended cannot be stored; the worker's log has it";
+
+/// What becomes of a running job that is not done. Its texts and delays are made storable where they are written.
+#[derive(Debug, Clone)]
+pub(crate) enum Ending {
+    /// Later, at no charge.
+    Snoozed {
+        /// From now.
+        after: Duration,
+        /// For operators.
+        why: String,
+    },
+    /// Later, charged.
+    Failed {
+        /// From now: the backoff.
+        after: Duration,
+        /// Failed, timed out or panicked.
+        how: ClaimOutcome,
+        /// For operators.
+        why: String,
+    },
+    /// At once, at no charge: the worker stops.
+    Released,
+    /// At once, charged, under suspicion: the worker went silent.
+    Lost,
+    /// At once, at no charge, under suspicion: the worker went silent, and had perhaps only buffered it.
+    LostAhead,
+    /// Never again: an operator asked for it. Only with `cancel_requested` set; else it is put back.
+    Cancelled,
+    /// Never again: a dead letter.
+    Dead {
+        /// Why.
+        reason: DeadReason,
+        /// How the last claim ended.
+        how: ClaimOutcome,
+        /// It was claimed only to be buried.
+        uncharged: bool,
+    },
+}
+
+impl Ending {
+    fn delay(&self) -> Duration {
+        match self {
+            Self::Snoozed { after, .. } | Self::Failed { after, .. } => storable::delay(*after),
+            Self::Released | Self::Lost | Self::LostAhead | Self::Cancelled | Self::Dead { .. } => {
+                Duration::ZERO
+            }
+        }
+    }
+
+    const fn outcome(&self) -> Option<ClaimOutcome> {
+        match self {
+            Self::Snoozed { .. } | Self::Released | Self::LostAhead => None,
+            Self::Failed { how, .. } | Self::Dead { how, .. } => Some(*how),
+            Self::Lost => Some(ClaimOutcome::Lost),
+            Self::Cancelled => Some(ClaimOutcome::Cancelled),
+        }
+    }
+
+    fn message(&self) -> Option<Cow<'_, str>> {
+        let message = match self {
+            Self::Snoozed { why, .. } | Self::Failed { why, .. } => why,
+            Self::Released => return None,
+            Self::Lost => "the worker went silent and its lease ran out",
+            Self::LostAhead => {
+                "the worker went silent while it had this job in its buffer, or was just running it"
+            }
+            Self::Cancelled => "cancelled by request while it ran",
+            Self::Dead { reason, .. } => &reason.message,
+        };
+        Some(storable::error_text(message))
+    }
+
+    /// The same end in words of ours: the database refused it in its own.
+    fn reworded(mut self) -> Self {
+        match &mut self {
+            Self::Snoozed { why, .. } | Self::Failed { why, .. } => REWORDED.clone_into(why),
+            Self::Dead { reason, .. } => {
+                *reason = DeadReason {
+                    code: "unstorable".into(),
+                    message: REWORDED.to_owned(),
+                }
+            }
+            Self::Released | Self::Lost | Self::LostAhead | Self::Cancelled => {}
+        }
+        self
+    }
+}
+
+/// Puts a running job back, or ends it if it was to be cancelled or has an heir. `None`: the claim is lost.
+///
+/// A newer job of the same key that is committed between this statement's snapshot and its write is a unique
+/// violation; the next try sees it.
+pub(crate) async fn requeue(
+    db: &mut PgConnection,
+    job: JobId,
+    claim: ClaimId,
+    ending: &Ending,
+) -> Result<Option<JobState>, sqlx::Error> {
+    let outcome = ending.outcome();
+    let message = ending.message();
+    let row = sqlx::query_file!(
+        "src/sql/requeue.sql",
+        job.0,
+        claim.0,
+        ending.delay().as_secs_f64(),
+        matches!(
+            ending,
+            Ending::Snoozed { .. } | Ending::Released | Ending::LostAhead
+        ),
+        matches!(ending, Ending::Snoozed { .. }),
+        outcome as _,
+        outcome.map(ClaimOutcome::as_str),
+        message.as_deref(),
+        matches!(ending, Ending::Lost | Ending::LostAhead),
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| row.state))
+}
+
+/// Writes endings, for as long as waiting can help.
+pub(crate) struct Settler<'a> {
+    pub pool: &'a PgPool,
+    pub undertaker: &'a dyn Undertaker,
+    /// Longest wait for one try: a lease.
+    pub limit: Duration,
+}
+
+impl Settler<'_> {
+    /// How often a burial whose `on_dead` fails is tried before the job is put back with a delay.
+    const BURIALS: u32 = 5;
+    /// That delay.
+    pub(crate) const BURY_AGAIN_AFTER: Duration = Duration::from_secs(30);
+    /// How often the database may refuse an ending before it is reworded, and how often again before it is left.
+    const REFUSALS: u32 = 3;
+    /// For how many leases an ending is tried. The heartbeat would renew the lease for ever, if it reaches the database
+    /// and we do not.
+    const LEASES: u32 = 20;
+
+    /// Writes the ending of a run. `None`: the claim is lost, or the ending could not be written. Then the lease runs
+    /// out, and a sweep ends the claim as that of a silent worker.
+    pub(crate) async fn settle(&self, claim: &Claim, ending: Ending) -> Option<JobState> {
+        let begun = Instant::now();
+        let mut backoff = Backoff::new();
+        let mut ending = ending;
+        let (mut failed_burials, mut refusals) = (0, 0);
+        loop {
+            let error = match timeout(self.limit, self.write(claim, &ending)).await {
+                Ok(Ok(state)) => return state,
+                Ok(Err(error)) => error,
+                Err(_) => timed_out().into(),
+            };
+            let job = claim.job();
+            match &error {
+                BurialError::OnDead(why) => {
+                    failed_burials += 1;
+                    if failed_burials >= Self::BURIALS {
+                        error!(job.id = %job, "Burial of job {job} fails ({why}); it is tried again later");
+                        // Not charged: the next claim finds the attempts used up and comes back here.
+                        ending = Ending::Snoozed {
+                            after: Self::BURY_AGAIN_AFTER,
+                            why: format!("burial failed: {why}"),
+                        };
+                        continue;
+                    }
+                }
+                BurialError::Database(refusal) if !may_pass(refusal) => {
+                    refusals += 1;
+                    if refusals == Self::REFUSALS {
+                        error!(job.id = %job, "How job {job} ended is refused by the database ({refusal}) and is written without its text: {ending:?}");
+                        ending = ending.reworded();
+                    } else if refusals >= 2 * Self::REFUSALS {
+                        error!(job.id = %job, "How job {job} ended is refused by the database ({refusal}): it is left to its lease");
+                        return None;
+                    }
+                }
+                BurialError::Database(_) | BurialError::Nobody(_) => {}
+            }
+            if !claim.holds_lease() {
+                warn!(job.id = %job, "Could not write how job {job} ended before its lease ran out: {error}");
+                return None;
+            }
+            if begun.elapsed() > self.limit * Self::LEASES {
+                error!(job.id = %job, "Could not write how job {job} ended in {} leases: it is left to the one that runs: {error}", Self::LEASES);
+                return None;
+            }
+            sleep(backoff.next()).await;
+        }
+    }
+
+    async fn write(&self, claim: &Claim, ending: &Ending) -> Result<Option<JobState>, BurialError> {
+        if let Ending::Dead {
+            reason,
+            how,
+            uncharged,
+        } = ending
+        {
+            let mut tx = database::begin(self.pool).await?;
+            // Whoever waits has a connection that others need.
+            sqlx::query!("set local lock_timeout = '2s'")
+                .execute(&mut *tx)
+                .await?;
+            let buried = bury(
+                &mut tx,
+                claim.job(),
+                claim.id(),
+                reason,
+                *how,
+                *uncharged,
+                self.undertaker,
+            )
+            .await?;
+            tx.commit().await?;
+            return Ok(buried.then_some(JobState::Dead));
+        }
+        let mut db = single(self.pool).await?;
+        let state = requeue(&mut db, claim.job(), claim.id(), ending).await?;
+        db.commit().await?;
+        Ok(state)
+    }
+}

@@ -1,0 +1,185 @@
+//! The slots of one queue: claimed jobs wait here for one, and what ended waits here for its pump.
+//!
+//! Between pump and handlers stands one lock that each holds for a moment, instead of a channel and a task for every
+//! job: whoever works a slot takes the next job himself, and a batch is handed over as one.
+//!
+//! # Must stay true
+//! * Never more jobs run than there are slots, however many wait.
+//! * Jobs start in the order in which they were assigned.
+//! * Every job that was taken comes back once, however its run ended.
+
+use std::{
+    collections::VecDeque,
+    mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+use tokio::sync::Notify;
+
+use crate::{Claim, Claimed};
+
+/// See the module.
+pub(crate) struct Slots {
+    count: usize,
+    state: Mutex<State>,
+    /// What came back reached what the pump waits for.
+    pub(crate) returned: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Claimed>,
+    returned: Vec<Returned>,
+    /// Slots that are being worked.
+    worked: usize,
+    /// How much has to come back before the pump is told.
+    tell_at: usize,
+    closed: bool,
+    source: Option<Waker>,
+}
+
+/// A job that has left its slot.
+pub(crate) struct Returned {
+    pub claim: Claim,
+    /// Its key is `until_started`.
+    pub coalesces: bool,
+    /// It is done, which is to be acked; or its end is written already.
+    pub ack: bool,
+}
+
+impl Slots {
+    pub(crate) fn new(count: usize) -> Arc<Self> {
+        Arc::new(Self {
+            count,
+            state: Mutex::default(),
+            returned: Notify::new(),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands jobs over; they start as slots are free.
+    pub(crate) fn assign(&self, jobs: impl IntoIterator<Item = Claimed>) {
+        let mut state = self.state();
+        state.waiting.extend(jobs);
+        wake(state);
+    }
+
+    /// What came back since the last call.
+    pub(crate) fn take_returned(&self) -> Vec<Returned> {
+        mem::take(&mut self.state().returned)
+    }
+
+    /// Tells through [`Slots::returned`] as soon as `count` jobs have come back.
+    pub(crate) fn tell_at(&self, count: usize) {
+        let mut state = self.state();
+        state.tell_at = count;
+        if state.returned.len() >= count {
+            self.returned.notify_one();
+        }
+    }
+
+    /// How many jobs wait for a slot, and how many have come back and were not taken yet.
+    pub(crate) fn idle(&self) -> (usize, usize) {
+        let state = self.state();
+        (state.waiting.len(), state.returned.len())
+    }
+
+    /// Starts nothing more. Returns what has not been started.
+    pub(crate) fn close(&self) -> Vec<Claimed> {
+        let mut state = self.state();
+        state.closed = true;
+        mem::take(&mut state.waiting).into()
+    }
+
+    /// Polls for a slot that can be worked.
+    pub(crate) fn poll_shift(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<Shift> {
+        let mut state = self.state();
+        if state.waiting.is_empty() || state.worked >= self.count || state.closed {
+            state.source = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        state.worked += 1;
+        Poll::Ready(Shift(Arc::clone(self)))
+    }
+}
+
+/// The lock is given back first: whoever wakes wants it at once.
+fn wake(mut state: MutexGuard<'_, State>) {
+    let source = state.source.take();
+    drop(state);
+    if let Some(waker) = source {
+        waker.wake();
+    }
+}
+
+/// A slot that is being worked, one job after the other, for as long as any wait.
+pub(crate) struct Shift(Arc<Slots>);
+
+impl Shift {
+    /// The next job. `None`: nothing waits, the slot is to be left.
+    pub(crate) fn next(&self) -> Option<Assignment> {
+        let mut state = self.0.state();
+        if state.closed {
+            return None;
+        }
+        let claimed = state.waiting.pop_front()?;
+        drop(state);
+        let slot = Slot {
+            claim: claimed.claim.clone(),
+            coalesces: claimed.coalesces,
+            done: false,
+            slots: Arc::clone(&self.0),
+        };
+        Some(Assignment { claimed, slot })
+    }
+}
+
+impl Drop for Shift {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.worked -= 1;
+        // A job may have come between our last look and now.
+        wake(state);
+    }
+}
+
+/// A claimed job in the hands of a handler, with the slot that it takes.
+pub(crate) struct Assignment {
+    pub claimed: Claimed,
+    pub slot: Slot,
+}
+
+/// Is given back when dropped, however the run ended; with an ack to write if [`Slot::done`] was called.
+pub(crate) struct Slot {
+    claim: Claim,
+    coalesces: bool,
+    done: bool,
+    slots: Arc<Slots>,
+}
+
+impl Slot {
+    /// The job is done: to be acked before the slot is free.
+    pub(crate) fn done(mut self) {
+        self.done = true;
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut state = self.slots.state();
+        state.returned.push(Returned {
+            claim: self.claim.clone(),
+            coalesces: self.coalesces,
+            ack: self.done,
+        });
+        let tell = state.returned.len() >= state.tell_at;
+        drop(state);
+        if tell {
+            self.slots.returned.notify_one();
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! What any worker does for all: rescue the jobs of dead workers, make due jobs ready.
+//!
+//! Any number of workers do both at once; rows that another one has locked are skipped.
+
+use std::{sync::Arc, time::Duration};
+
+use sqlx::PgPool;
+use tokio::time::sleep;
+use tracing::{debug, error, info, warn};
+
+use crate::{
+    BurialError, ClaimId, ClaimOutcome, Ending, Engine, JobId, Known, Settler, Undertaker,
+    backoff::{Backoff, jittered},
+    bury,
+    clock::DatabaseClock,
+    database::{self, single, within, words_of},
+    governed::sweep_buckets,
+    job::{DeadReason, JobError},
+    outage::Outage,
+    refusal::may_pass,
+    requeue,
+    wake::is_lock_timeout,
+};
+
+/// Most rows that are promoted in one statement.
+const PROMOTIONS: i64 = 1000;
+
+/// Looks for expired leases for ever.
+pub(crate) async fn sweep_forever(engine: Arc<Engine>, known: Known, undertaker: Arc<dyn Undertaker>) {
+    let mut clock = DatabaseClock::default();
+    let mut outage = Outage::none();
+    loop {
+        sleep(jittered(engine.timing.sweep)).await;
+        if let Err(error) = within(
+            engine.timing.lease * 4,
+            sweep(&engine, &known, undertaker.as_ref(), &mut clock),
+        )
+        .await
+        {
+            if let Some(so_far) = outage.failed() {
+                let error = words_of(&error);
+                warn!("A sweep failed, the next one goes on: {error}{so_far}");
+            }
+            // The database was away, for all workers: let them beat first, or their live jobs look dead.
+            sleep(engine.timing.beat).await;
+        } else if let Some(lasted) = outage.over() {
+            info!("Sweeps work again, after {lasted}");
+        }
+    }
+}
+
+async fn sweep(
+    engine: &Engine,
+    known: &Known,
+    undertaker: &dyn Undertaker,
+    clock: &mut DatabaseClock,
+) -> Result<(), sqlx::Error> {
+    let leases_count = clock.look(&engine.pool, engine.timing.lease).await?;
+    if leases_count {
+        rescue_expired(&engine.pool, known, undertaker).await?;
+    }
+    let mut db = single(&engine.pool).await?;
+    // An hour ahead: made by a clock that was. Whoever still sleeps there finds it gone, and announces itself anew.
+    sqlx::query!("delete from queue_sleepers where until < now() or until > now() + interval '1 hour'")
+        .execute(&mut *db)
+        .await?;
+    sweep_buckets(&mut db).await?;
+    db.commit().await
+}
+
+/// Ends every claim whose lease ran out: back to `ready` with the attempt charged (unless it was claimed ahead), or
+/// dead if that was the last.
+/// Returns how many. A job whose rescue fails is left for the next sweep.
+pub(crate) async fn rescue_expired(
+    pool: &PgPool,
+    known: &Known,
+    undertaker: &dyn Undertaker,
+) -> Result<usize, sqlx::Error> {
+    let mut after = 0;
+    let mut rescued = 0;
+    loop {
+        let before = after;
+        match rescue_next(pool, known, undertaker, &mut after).await {
+            Ok(true) => rescued += 1,
+            Ok(false) => return Ok(rescued),
+            // Without a step it is no single job's fault, and the next try at once would end the same way.
+            Err(BurialError::Database(error))
+                if after == before || (may_pass(&error) && !is_contention(&error)) =>
+            {
+                return Err(error);
+            }
+            Err(error) => warn!(
+                job.id = after,
+                "Job {after} could not be rescued, the next sweep tries again: {error}"
+            ),
+        }
+    }
+}
+
+async fn rescue_next(
+    pool: &PgPool,
+    known: &Known,
+    undertaker: &dyn Undertaker,
+    after: &mut i64,
+) -> Result<bool, BurialError> {
+    let mut tx = database::begin(pool).await?;
+    sqlx::query!("set local lock_timeout = '1s'")
+        .execute(&mut *tx)
+        .await?;
+    let expired = sqlx::query_file!("src/sql/expired.sql", &known.names, &known.max_attempts, *after)
+        .fetch_optional(&mut *tx)
+        .await?;
+    let Some(row) = expired else { return Ok(false) };
+    *after = row.id;
+    let (job, claim) = (JobId(row.id), ClaimId(row.claim_id));
+    if row.exhausted && !row.cancel_requested {
+        let message = format!("its worker went silent in attempt {}, the last one", row.attempt);
+        let reason = DeadReason {
+            code: "worker_lost".into(),
+            message,
+        };
+        let buried = bury(
+            &mut tx,
+            job,
+            claim,
+            &reason,
+            ClaimOutcome::Lost,
+            false,
+            undertaker,
+        )
+        .await;
+        if let Err(BurialError::OnDead(why)) = buried {
+            tx.rollback().await?;
+            return put_back(pool, job, claim, &why).await;
+        }
+        buried?;
+    } else {
+        let ending = if row.prefetched {
+            Ending::LostAhead
+        } else {
+            Ending::Lost
+        };
+        requeue(&mut tx, job, claim, &ending).await?;
+    }
+    tx.commit().await?;
+    metrics::counter!("aisha_jobs_rescued_total", "queue" => row.queue, "kind" => row.kind).increment(1);
+    warn!(job.id = %job, job.attempt = row.attempt, "Rescued job {job}: its worker went silent in attempt {}", row.attempt);
+    Ok(true)
+}
+
+/// A job that cannot be buried must not stand as running for ever, where it counts against its queue's limit. Its
+/// attempts stay used up, so that whoever claims it next does nothing but bury it.
+async fn put_back(pool: &PgPool, job: JobId, claim: ClaimId, why: &JobError) -> Result<bool, BurialError> {
+    error!(job.id = %job, "Burial of job {job}, whose worker went silent, fails ({why}); it is tried again later");
+    let ending = Ending::Failed {
+        after: Settler::BURY_AGAIN_AFTER,
+        how: ClaimOutcome::Lost,
+        why: format!("burial failed: {why}"),
+    };
+    let mut db = single(pool).await?;
+    let put_back = requeue(&mut db, job, claim, &ending).await?;
+    db.commit().await?;
+    Ok(put_back.is_some())
+}
+
+/// Somebody was faster or holds a lock: not a reason to doubt the database.
+fn is_contention(error: &sqlx::Error) -> bool {
+    is_lock_timeout(error)
+        || error
+            .as_database_error()
+            .is_some_and(sqlx::error::DatabaseError::is_unique_violation)
+}
+
+/// Makes due jobs ready for ever; sleeps until the next is due, or a poll.
+pub(crate) async fn promote_forever(engine: Arc<Engine>) {
+    let mut backoff = Backoff::new();
+    loop {
+        let wait = match within(engine.timing.lease, promote(&engine.pool)).await {
+            Ok(wait) => {
+                if let Some(lasted) = backoff.reset() {
+                    info!("Due jobs are made ready again, after {lasted}");
+                }
+                wait.map_or(engine.timing.poll, |wait| wait.min(engine.timing.poll))
+            }
+            Err(error) => {
+                if let Some(so_far) = backoff.failed() {
+                    let error = words_of(&error);
+                    warn!("Due jobs could not be made ready, trying again: {error}{so_far}");
+                }
+                backoff.next()
+            }
+        };
+        tokio::select! {
+            () = sleep(wait) => {}
+            () = engine.due_soon.notified() => {}
+        }
+    }
+}
+
+/// Makes due jobs ready. Returns how long until the next one is due, if any is scheduled.
+async fn promote(pool: &PgPool) -> Result<Option<Duration>, sqlx::Error> {
+    loop {
+        let mut db = single(pool).await?;
+        let row = sqlx::query_file!("src/sql/promote.sql", PROMOTIONS)
+            .fetch_one(&mut *db)
+            .await?;
+        db.commit().await?;
+        if row.promoted > 0 {
+            debug!("{} due jobs of {} queues are ready", row.promoted, row.queues);
+        }
+        if row.promoted < PROMOTIONS {
+            return Ok(row
+                .next_in
+                .map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::ZERO)));
+        }
+    }
+}

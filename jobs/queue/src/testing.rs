@@ -1,0 +1,335 @@
+//! For those who test jobs: see what is enqueued, run it here and now, let it die where you want, move time.
+//!
+//! Everything goes through the engine's own statements: what is seen here is what a worker would do, without its
+//! processes, slots and waiting. These functions panic, with what they found, as tests do.
+//!
+//! ```text
+//! let jobs = TestWorker::new(&pool, registry);
+//! jobs.drain().await;                                             // everything that is due, and what that enqueues
+//! assert_enqueued::<NotifyUser>(&mut db, |_| true).await;
+//! for k in 0.. {                                                  // die at every await, then finish
+//!     let job = fixture().await;
+//!     let fate = jobs.die_at_await(job, k).await;
+//!     jobs.rescue().await;
+//!     jobs.drain().await;
+//!     check().await;
+//!     if matches!(fate, Fate::Ended(_)) { break }
+//! }
+//! jobs.run_last_attempt(job).await;                               // fails → dead, and on_dead has run
+//! ```
+
+#![expect(
+    clippy::panic,
+    clippy::expect_used,
+    reason = "assertions for tests end by panicking"
+)]
+
+use std::{pin::pin, task::Poll, time::Duration};
+
+use serde_json::value::RawValue;
+use sqlx::{PgConnection, PgPool, types::Json};
+
+use crate::{
+    Claimed, FenceError, JobId, JobState, Registry, Settler, claim_one, complete_in,
+    job::Job,
+    rescue_expired,
+    run::{Verdict, run as run_claimed},
+};
+
+mod probe;
+mod script;
+
+pub use probe::{Probe, ProbeRun, Probes};
+pub use script::follow_script;
+
+/// More runs than any test means; a chain of jobs that never ends is found out by it.
+const MOST_RUNS: usize = 1000;
+/// Each is several round trips: far more than a rollback takes.
+const MOST_SWEEPS: usize = 10_000;
+/// Long enough for a test that stands in a debugger.
+const LEASE: Duration = Duration::from_mins(10);
+
+/// Runs jobs in the test's own task, one after the other.
+pub struct TestWorker {
+    pool: PgPool,
+    registry: Registry,
+}
+
+/// A run that came to an end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ran {
+    /// Which job.
+    pub job: JobId,
+    /// Its kind.
+    pub kind: &'static str,
+    /// Where the job is after it.
+    pub state: JobState,
+}
+
+/// What became of a run that was to die.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// It died. Its claim is held by nobody now; see [`TestWorker::rescue`].
+    Died,
+    /// It came to its end before.
+    Ended(Ran),
+}
+
+impl TestWorker {
+    /// Runs the jobs of a registry, e.g. [`Probes`].
+    pub fn new(pool: &PgPool, registry: Registry) -> Self {
+        Self {
+            pool: pool.clone(),
+            registry,
+        }
+    }
+
+    /// Runs a waiting job now, whenever it is due. Panics if it is not waiting.
+    pub async fn run(&self, job: JobId) -> Ran {
+        let claimed = self.claim(job).await;
+        let verdict = run_claimed(&self.registry, &claimed).await;
+        self.conclude(claimed, verdict).await
+    }
+
+    /// Runs the job of kind `J` whose turn is next, if one is due.
+    pub async fn run_one<J: Job>(&self) -> Option<Ran> {
+        let next = self.next(Some(J::NAME)).await?;
+        Some(self.run(next).await)
+    }
+
+    /// Runs everything that is due, and what is enqueued by that, until nothing is. What failed or snoozed waits.
+    pub async fn drain(&self) -> Vec<Ran> {
+        let mut runs = Vec::new();
+        while let Some(next) = self.next(None).await {
+            runs.push(self.run(next).await);
+            assert!(
+                runs.len() < MOST_RUNS,
+                "{MOST_RUNS} runs and no end; the last: {:?}",
+                runs.last()
+            );
+        }
+        runs
+    }
+
+    /// As [`TestWorker::drain`], but nothing waits for its time: delays, backoff and snoozes are skipped. For sagas
+    /// that end.
+    pub async fn drain_through_time(&self) -> Vec<Ran> {
+        let mut runs = Vec::new();
+        loop {
+            runs.extend(self.drain().await);
+            assert!(
+                runs.len() < MOST_RUNS,
+                "{MOST_RUNS} runs and no end; the last: {:?}",
+                runs.last()
+            );
+            let woken =
+                sqlx::query!("update jobs set run_at = least(run_at, now()) where state = 'scheduled'")
+                    .execute(&self.pool)
+                    .await
+                    .expect("schedule for now");
+            if woken.rows_affected() == 0 {
+                return runs;
+            }
+        }
+    }
+
+    /// Runs a job and drops it at its `k`-th await that has to wait (from 0), as a killed process would: nothing more
+    /// of it happens, and the database still believes that it runs. Transactions that were open are rolled back.
+    pub async fn die_at_await(&self, job: JobId, k: usize) -> Fate {
+        let claimed = self.claim(job).await;
+        let verdict = {
+            let mut run = pin!(run_claimed(&self.registry, &claimed));
+            let mut waits = 0;
+            std::future::poll_fn(|cx| match run.as_mut().poll(cx) {
+                Poll::Ready(verdict) => Poll::Ready(Some(verdict)),
+                Poll::Pending if waits == k => Poll::Ready(None),
+                Poll::Pending => {
+                    waits += 1;
+                    Poll::Pending
+                }
+            })
+            .await
+        };
+        match verdict {
+            Some(verdict) => Fate::Ended(self.conclude(claimed, verdict).await),
+            None => Fate::Died,
+        }
+    }
+
+    /// Runs a waiting job as its last attempt: if it fails now, it is dead.
+    pub async fn run_last_attempt(&self, job: JobId) -> Ran {
+        let before = self.kind_of(job).await.policy.max_attempts - 1;
+        sqlx::query!(
+            "update jobs set attempt = $2 where id = $1",
+            job.0,
+            i32::from(before)
+        )
+        .execute(&self.pool)
+        .await
+        .expect("use up attempts");
+        self.run(job).await
+    }
+
+    /// Lets every lease run out and sweeps until nothing runs any more: what died is ready again with its attempt
+    /// charged, or dead. Returns how many that were. A transaction that was open at the death is waited for, as later
+    /// sweeps of a worker would: its rollback, or the commit that had reached the server.
+    pub async fn rescue(&self) -> usize {
+        let mut rescued = 0;
+        for _ in 0..MOST_SWEEPS {
+            let running =
+                sqlx::query!("update jobs set lease_until = now() - interval '1 ms' where state = 'running'")
+                    .execute(&self.pool)
+                    .await
+                    .expect("end the leases");
+            if running.rows_affected() == 0 {
+                return rescued;
+            }
+            rescued += rescue_expired(&self.pool, &self.registry.known(), &self.registry)
+                .await
+                .expect("sweep");
+        }
+        panic!("jobs are running that cannot be rescued: a transaction has them locked")
+    }
+
+    /// One sweep of a worker, as it finds things. Returns how many it rescued.
+    pub async fn sweep(&self) -> usize {
+        rescue_expired(&self.pool, &self.registry.known(), &self.registry)
+            .await
+            .expect("sweep")
+    }
+
+    async fn claim(&self, job: JobId) -> Claimed {
+        let mut db = self.pool.acquire().await.expect("a connection");
+        let claimed = claim_one(&mut db, job, "test", LEASE, &self.registry.known())
+            .await
+            .expect("claim");
+        claimed.unwrap_or_else(|| panic!("job {job} is not waiting, or of a kind that is not registered"))
+    }
+
+    async fn conclude(&self, claimed: Claimed, verdict: Verdict) -> Ran {
+        let claim = &claimed.claim;
+        match verdict {
+            Verdict::Done => {
+                let mut db = self.pool.acquire().await.expect("a connection");
+                match complete_in(&mut db, claim).await {
+                    // As a worker's ack that comes too late.
+                    Ok(()) | Err(FenceError::Lost) => {}
+                    Err(error) => panic!("ack: {error}"),
+                }
+            }
+            Verdict::Committed | Verdict::Nothing => {}
+            Verdict::Settle(ending) => {
+                let settler = Settler {
+                    pool: &self.pool,
+                    undertaker: &self.registry,
+                    limit: LEASE,
+                };
+                settler.settle(claim, ending).await;
+            }
+        }
+        let job = claim.job();
+        let state = sqlx::query_scalar!(
+            r#"select state as "state: JobState" from jobs where id = $1"#,
+            job.0
+        )
+        .fetch_one(&self.pool)
+        .await
+        .expect("the job is there");
+        Ran {
+            job,
+            kind: claimed.kind,
+            state,
+        }
+    }
+
+    async fn next(&self, kind: Option<&str>) -> Option<JobId> {
+        let next = sqlx::query_scalar!(
+            "select id from jobs
+              where (state = 'ready' or state = 'scheduled' and run_at <= now()) and ($1::text is null or kind = $1)
+                and (dedupe_scope is distinct from 'until_started' or (kind, dedupe_key) not in (
+                        select kind, dedupe_key from jobs where state = 'running' and dedupe_scope = 'until_started'))
+              order by priority desc, run_at, id limit 1",
+            kind,
+        )
+        .fetch_optional(&self.pool)
+        .await;
+        next.expect("look for the next job").map(JobId)
+    }
+
+    async fn kind_of(&self, job: JobId) -> std::sync::Arc<crate::registry::Kind> {
+        let kind = sqlx::query_scalar!("select kind from jobs where id = $1", job.0)
+            .fetch_one(&self.pool)
+            .await
+            .expect("the job is there");
+        std::sync::Arc::clone(
+            self.registry
+                .find(&kind)
+                .unwrap_or_else(|| panic!("kind {kind} is not registered")),
+        )
+    }
+}
+
+/// The live jobs of kind `J`, in the order of their turns.
+pub async fn enqueued<J: Job>(db: &mut PgConnection) -> Vec<(JobId, J)> {
+    let rows = sqlx::query!(
+        r#"select id, payload as "payload: Json<Box<RawValue>>" from jobs
+            where kind = $1 and state in ('scheduled', 'ready', 'running') order by priority desc, run_at, id"#,
+        J::NAME,
+    )
+    .fetch_all(db)
+    .await
+    .expect("look for jobs");
+    let decode = |payload: &RawValue| serde_json::from_str(payload.get()).expect("a payload that decodes");
+    rows.into_iter()
+        .map(|row| (JobId(row.id), decode(&row.payload.0)))
+        .collect()
+}
+
+/// Panics unless exactly one live job of kind `J` fits. Returns which.
+pub async fn assert_enqueued<J: Job>(db: &mut PgConnection, fits: impl Fn(&J) -> bool) -> JobId {
+    let live = enqueued::<J>(db).await;
+    let fitting: Vec<JobId> = live
+        .iter()
+        .filter(|(_, job)| fits(job))
+        .map(|(id, _)| *id)
+        .collect();
+    match fitting.as_slice() {
+        [one] => *one,
+        other => {
+            let payloads: Vec<String> = live
+                .iter()
+                .map(|(_, job)| serde_json::to_string(job).expect("JSON"))
+                .collect();
+            panic!(
+                "{} live jobs of kind {} fit, not one; live: {payloads:#?}",
+                other.len(),
+                J::NAME
+            )
+        }
+    }
+}
+
+/// Panics if a job of kind `J` is live.
+pub async fn assert_not_enqueued<J: Job>(db: &mut PgConnection) {
+    let live = enqueued::<J>(db).await;
+    let payloads: Vec<String> = live
+        .iter()
+        .map(|(_, job)| serde_json::to_string(job).expect("JSON"))
+        .collect();
+    assert!(live.is_empty(), "{} is enqueued: {payloads:#?}", J::NAME);
+}
+
+/// Moves the queue's time forward by moving its rows back: what was to run in less than `by` is due, leases and
+/// snooze caps come nearer.
+pub async fn advance(db: &mut PgConnection, by: Duration) {
+    sqlx::query!(
+        "update jobs
+            set run_at = run_at - make_interval(secs => $1), created_at = created_at - make_interval(secs => $1),
+                lease_until = lease_until - make_interval(secs => $1)
+          where state in ('scheduled', 'ready', 'running')",
+        by.as_secs_f64(),
+    )
+    .execute(db)
+    .await
+    .expect("move time");
+}

@@ -1,0 +1,190 @@
+//! A kind of job that does what a test tells it to: for tests of the engine, and of what happens around jobs.
+
+use std::sync::Arc;
+
+use futures::{FutureExt, future::BoxFuture};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+
+use crate::{
+    Claim, FenceError, Interruption, database,
+    job::{DeadReason, DedupeKey, DedupeScope, Done, Job, JobError, Policy, Queue},
+    registry::{Behaviour, Handler, Kind, Meters, Registry, Undecodable},
+};
+
+/// A payload that means what the test's closure makes of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// What the closure is told.
+    pub says: String,
+    /// Unique by it, in this scope.
+    pub key: Option<(String, DedupeScope)>,
+}
+
+impl Probe {
+    /// Without a key.
+    pub fn new(says: impl Into<String>) -> Self {
+        Self {
+            says: says.into(),
+            key: None,
+        }
+    }
+
+    /// One live job of the key.
+    #[must_use]
+    pub fn until_done(mut self, key: impl Into<String>) -> Self {
+        self.key = Some((key.into(), DedupeScope::UntilDone));
+        self
+    }
+
+    /// One waiting and one running job of the key.
+    #[must_use]
+    pub fn until_started(mut self, key: impl Into<String>) -> Self {
+        self.key = Some((key.into(), DedupeScope::UntilStarted));
+        self
+    }
+}
+
+impl Job for Probe {
+    const NAME: &'static str = "probe";
+    const QUEUE: Queue = Queue::named("upkeep");
+    const POLICY: Policy = Policy::attempts(3);
+
+    fn dedupe_key(&self) -> Option<DedupeKey> {
+        self.key.clone().map(|(key, scope)| DedupeKey { key, scope })
+    }
+}
+
+/// One run of a [`Probe`].
+#[derive(Clone)]
+pub struct ProbeRun {
+    /// The payload.
+    pub probe: Probe,
+    /// The claim it runs under.
+    pub claim: Claim,
+    /// The database that the registry was made for.
+    pub pool: PgPool,
+}
+
+impl ProbeRun {
+    /// As [`crate::job`]'s runs do it with their context: a run that dies here leaves no open transaction in the pool.
+    pub async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        database::begin(&self.pool).await
+    }
+
+    /// As [`crate::job`]'s runs do it with their context.
+    pub async fn fence(&self, tx: &mut PgConnection) -> Result<(), FenceError> {
+        crate::fence(tx, &self.claim).await
+    }
+
+    /// As [`crate::job`]'s runs do it with their context.
+    pub async fn complete_in(&self, tx: &mut PgConnection) -> Result<(), FenceError> {
+        crate::complete_in(tx, &self.claim).await
+    }
+
+    /// Ends this run as a worker does that must stop: handed back, uncharged.
+    pub fn release(&self) {
+        self.claim.interrupt(Interruption::Released);
+    }
+
+    /// Ends this run as the heartbeat does that saw a cancellation.
+    pub fn see_cancelled(&self) {
+        self.claim.interrupt(Interruption::Cancelled);
+    }
+}
+
+type Run = dyn Fn(ProbeRun) -> BoxFuture<'static, Result<Done, JobError>> + Send + Sync;
+type OnDead = dyn for<'a> Fn(Probe, &'a mut PgConnection, &'a DeadReason) -> BoxFuture<'a, Result<(), JobError>>
+    + Send
+    + Sync;
+
+/// How probes behave in one registry.
+pub struct Probes {
+    pool: PgPool,
+    policy: Policy,
+    version: i16,
+    run: Arc<Run>,
+    on_dead: Arc<OnDead>,
+}
+
+impl Probes {
+    /// Every probe runs `run`.
+    pub fn new<F>(pool: &PgPool, run: impl Fn(ProbeRun) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<Done, JobError>> + Send + 'static,
+    {
+        Self {
+            pool: pool.clone(),
+            policy: Probe::POLICY,
+            version: Probe::VERSION,
+            run: Arc::new(move |probe| run(probe).boxed()),
+            on_dead: Arc::new(|_, _, _| async { Ok(()) }.boxed()),
+        }
+    }
+
+    /// Instead of [`Probe::POLICY`].
+    #[must_use]
+    pub const fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// The highest payload version that this registry reads.
+    #[must_use]
+    pub const fn version(mut self, version: i16) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// What happens in the transaction that makes a probe dead.
+    #[must_use]
+    pub fn on_dead(
+        mut self,
+        on_dead: impl for<'a> Fn(
+            Probe,
+            &'a mut PgConnection,
+            &'a DeadReason,
+        ) -> BoxFuture<'a, Result<(), JobError>>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        self.on_dead = Arc::new(on_dead);
+        self
+    }
+
+    /// A registry that knows nothing else.
+    pub fn registry(self) -> Registry {
+        let (version, policy) = (self.version, self.policy);
+        let kind = Kind {
+            name: Probe::NAME,
+            version,
+            queue: Probe::QUEUE,
+            policy,
+            behaviour: Box::new(self),
+            meters: Meters::default(),
+        };
+        std::iter::once(kind).collect()
+    }
+}
+
+impl Behaviour for Probes {
+    fn run(&self, payload: &RawValue, claim: Claim) -> Result<Handler, Undecodable> {
+        let probe = serde_json::from_str(payload.get())?;
+        Ok((self.run)(ProbeRun {
+            probe,
+            claim,
+            pool: self.pool.clone(),
+        }))
+    }
+
+    fn on_dead<'a>(
+        &self,
+        payload: &RawValue,
+        tx: &'a mut PgConnection,
+        why: &'a DeadReason,
+    ) -> Result<BoxFuture<'a, Result<(), JobError>>, Undecodable> {
+        Ok((self.on_dead)(serde_json::from_str(payload.get())?, tx, why))
+    }
+}
