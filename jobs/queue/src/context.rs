@@ -93,7 +93,7 @@ impl<S> Context<S> {
     }
 
     /// Ends the job in `tx`, so that its effect and its end are one commit; the run then returns
-    /// [`Done::Committed`](crate::job::Done::Committed). Last in the transaction. Fences as well.
+    /// [`Done::Committed`]. Last in the transaction. Fences as well.
     pub async fn complete_in(&self, tx: &mut PgConnection) -> Result<(), FenceError> {
         crate::complete_in(tx, &self.claim).await
     }

@@ -2,7 +2,7 @@
 //!
 //! teloxide says what a method takes. What it answers is more than any typed client of last year knows, and of it
 //! we need a number, a path or nothing; so an answer is JSON of a limited size, and a refusal its code, text and
-//! parameters ([`error`](super::error)).
+//! parameters ([`super::error`]).
 //!
 //! The token is part of every URL. No redirect is followed and no `Referer` is sent, so that nobody but the server
 //! of `telegram.api_url` is shown one; errors are stripped of their URLs.
