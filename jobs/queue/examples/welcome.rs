@@ -1,6 +1,6 @@
 //! The example of the crate's README, whole: one kind of job, enqueued in a transaction, run by a worker.
 //!
-//! `DATABASE_URL=postgres://… cargo run -p queue --example welcome`, on a database that has the queue's tables.
+//! `cargo run -p queue --example welcome -- postgres://…`, on a database that has the queue's tables.
 
 use std::{sync::Arc, time::Duration};
 
@@ -77,8 +77,11 @@ pub async fn welcome(pool: &PgPool) -> Result<i64, Box<dyn std::error::Error>> {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let url = std::env::args()
+        .nth(1)
+        .ok_or("the URL of a database is missing")?;
     let options = DatabaseOptions {
-        url: std::env::var("DATABASE_URL")?.into(),
+        url: url.into(),
         max_connections: 4,
         acquire_timeout: Duration::from_secs(5),
         application_name: "welcome".to_owned(),
