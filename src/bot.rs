@@ -57,7 +57,7 @@ Examples:
   aisha bot --health-listen 127.0.0.1:9000 --log-format json
   TELEGRAM_API_URL=http://127.0.0.1:9701 aisha bot     # against `aisha telegram-simulator`")]
 pub struct Args {
-    /// Serve /livez, /readyz and /metrics here. Default: health.listen, which is nowhere.
+    /// Serve /livez, /readyz and /metrics here. Default: the setting health.listen (off).
     #[arg(long, value_name = "ADDR")]
     health_listen: Option<String>,
 }

@@ -53,7 +53,7 @@ pub struct Args {
     /// Jobs at once, for some or all queues. Default: worker.slots.
     #[arg(long, value_name = "QUEUE=N,…", value_delimiter = ',', value_parser = slots)]
     slots: Vec<(&'static str, String)>,
-    /// Serve /livez, /readyz and /metrics here. Default: health.listen, which is nowhere.
+    /// Serve /livez, /readyz and /metrics here. Default: the setting health.listen (off).
     #[arg(long, value_name = "ADDR")]
     health_listen: Option<String>,
 }

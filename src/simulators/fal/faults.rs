@@ -1,4 +1,4 @@
-//! Faults to order: what goes wrong, on which operation, the how-manieth time.
+//! Faults to order: what goes wrong, on which operation, the n-th time.
 //!
 //! A test scripts the fault first and acts then, so nothing depends on timing. HTTP operations take the first fault
 //! that matches; `webhook`, `delivery` and `execution` take all that match, because they combine.
