@@ -208,7 +208,7 @@ fn the_core_takes_time_randomness_and_settings_from_outside() {
     ));
     assert!(!refuses(
         rule,
-        "jobs/queue/src/listen.rs",
+        "jobs/queue/src/wake/listen.rs",
         "tokio::time::sleep(pause).await;"
     ));
     check(&rust_files(), rule);

@@ -106,14 +106,14 @@ async fn d03_an_acknowledged_delivery_survives_the_death_of_every_process() {
     victim.kill();
     world.fal.release();
 
-    let heir = worker(world, "media,upkeep", &[]);
+    let successor = worker(world, "media,upkeep", &[]);
     eventually("the training to be completed", async || {
         (world.status().await == "completed").then_some(())
     })
     .await;
     let source = world.text("select result_source::text from trainings").await;
     assert_eq!(source.as_deref(), Some("webhook"));
-    drop(heir);
+    drop(successor);
 }
 
 /// The incumbent waited for COMPLETED, FAILED and `result`, words that FAL does not send.

@@ -63,12 +63,12 @@ async fn a_worker_killed_after_telegrams_effect_sends_again_and_the_repeat_is_co
         .inject(hold("sendMessage", HoldPoint::After));
     say(&core, &ann, "Lisa").await;
     killed_in_a_call(&core).await;
-    let heir = worker(&core);
+    let successor = worker(&core);
     all_is_delivered(&core).await;
     assert_eq!(heard(&core, &ann).len(), 2, "at least once");
     let repeats: i32 = core.look("select possible_duplicates from notifications").await;
     assert_eq!(repeats, 1);
-    let metric = counted(&heir, "aisha_possible_duplicate_messages_total").await;
+    let metric = counted(&successor, "aisha_possible_duplicate_messages_total").await;
     assert_eq!(metric.as_deref(), Some("1"));
 }
 
@@ -81,10 +81,10 @@ async fn a_worker_killed_before_telegrams_effect_loses_nothing() {
         .inject(hold("sendMessage", HoldPoint::Before));
     say(&core, &ann, "Lisa").await;
     killed_in_a_call(&core).await;
-    let heir = worker(&core);
+    let successor = worker(&core);
     all_is_delivered(&core).await;
     assert_eq!(heard(&core, &ann), ["✅ Lisa: the avatar is ready."]);
-    drop(heir);
+    drop(successor);
 }
 
 /// The photo counter of this person, sent; its message id at Telegram.
@@ -110,7 +110,7 @@ async fn a_worker_killed_in_an_edit_edits_the_same_message_after_its_restart() {
         turn.add_photo(&draft, "1", "1").await.unwrap();
         turn.finish().await.unwrap();
         killed_in_a_call(&core).await;
-        let heir = worker(&core);
+        let successor = worker(&core);
         all_is_delivered(&core).await;
         let heard = heard(&core, &ann);
         assert_eq!(heard.len(), 1, "{when:?}: {heard:?}");
@@ -130,6 +130,6 @@ async fn a_worker_killed_in_an_edit_edits_the_same_message_after_its_restart() {
             0,
             "an edit that is repeated is no duplicate"
         );
-        drop(heir);
+        drop(successor);
     }
 }

@@ -236,28 +236,30 @@ async fn q02_when_a_run_cannot_finish_the_newer_job_of_its_key_goes_on_in_its_pl
         }
     });
     let jobs = TestWorker::new(&db.pool, registry.policy(policy).registry());
-    let heir_of = async |id: JobId| {
+    let successor_of = async |id: JobId| {
         let first = look(&db.pool, id).await.job;
         assert_eq!(first.state, JobState::Done);
-        look(&db.pool, first.superseded_by.expect("an heir")).await.job
+        look(&db.pool, first.superseded_by.expect("a successor"))
+            .await
+            .job
     };
 
     let failed = add(&db.pool, &Probe::new("fail").until_started("a")).await;
     jobs.run(failed).await;
-    let heir = heir_of(failed).await;
+    let successor = successor_of(failed).await;
     assert_eq!(
-        (heir.state, heir.attempt),
+        (successor.state, successor.attempt),
         (JobState::Scheduled, 1),
         "news shortens no backoff and pays no attempts"
     );
-    assert!((heir.run_at - heir.created_at).num_seconds() >= 79);
+    assert!((successor.run_at - successor.created_at).num_seconds() >= 79);
     assert_eq!(outcomes(&look(&db.pool, failed).await), ["failed"]);
 
     let snoozed = add(&db.pool, &Probe::new("snooze").until_started("b")).await;
     jobs.run(snoozed).await;
-    let heir = heir_of(snoozed).await;
+    let successor = successor_of(snoozed).await;
     assert_eq!(
-        (heir.state, heir.attempt),
+        (successor.state, successor.attempt),
         (JobState::Ready, 0),
         "what was put off was decided without the news"
     );
@@ -266,13 +268,13 @@ async fn q02_when_a_run_cannot_finish_the_newer_job_of_its_key_goes_on_in_its_pl
     jobs.die_at_await(lost, 0).await;
     add(&db.pool, &Probe::new("done").until_started("c")).await;
     assert_eq!(jobs.rescue().await, 1);
-    let heir = heir_of(lost).await;
+    let successor = successor_of(lost).await;
     assert_eq!(
-        (heir.state, heir.attempt),
+        (successor.state, successor.attempt),
         (JobState::Ready, 1),
         "the lost run is charged"
     );
-    assert_eq!(jobs.run(heir.id).await.state, JobState::Done);
+    assert_eq!(jobs.run(successor.id).await.state, JobState::Done);
 }
 
 /// The newer job of the key is committed between the look for one and the write that puts the old one back.

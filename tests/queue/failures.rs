@@ -231,7 +231,7 @@ async fn q09_a_job_that_gives_up_is_dead_at_once_together_with_what_depended_on_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn q09_a_burial_that_fails_is_no_death_and_is_tried_again() {
+async fn q09_an_on_dead_that_fails_is_no_death_and_is_tried_again() {
     let db = Db::new().await;
     let refusals = Arc::new(std::sync::atomic::AtomicUsize::new(2));
     let left = Arc::clone(&refusals);
@@ -268,13 +268,13 @@ async fn q09_a_burial_that_fails_is_no_death_and_is_tried_again() {
     assert_eq!(
         refusals.load(std::sync::atomic::Ordering::SeqCst),
         0,
-        "no refused burial was a death"
+        "no refused on_dead was a death"
     );
     let settled: i64 = sqlx::query_scalar("select count(*) from jobs where payload->>'says' = 'settled'")
         .fetch_one(&db.pool)
         .await
         .unwrap();
-    assert_eq!(settled, 1, "what the failed burials had written was rolled back");
+    assert_eq!(settled, 1, "what the failed on_dead had written was rolled back");
     drop(worker);
 }
 

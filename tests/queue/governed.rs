@@ -291,7 +291,7 @@ async fn q14_what_a_dead_worker_held_counts_until_it_is_rescued() {
     let held = probe(&db.pool, "held").await;
     gate.holds(1).await;
     drop(victim);
-    let heir = Running::start(&db.pool, done_at_once(&db.pool), options(2));
+    let successor = Running::start(&db.pool, done_at_once(&db.pool), options(2));
     let waiting = probe(&db.pool, "waits").await;
     let (held, waiting) = (
         reaches(&db.pool, held, JobState::Done).await,
@@ -303,7 +303,7 @@ async fn q14_what_a_dead_worker_held_counts_until_it_is_rescued() {
         waiting.job.claimed_at.unwrap() >= freed_at,
         "{waiting:?} {held:?}"
     );
-    heir.stop().await;
+    successor.stop().await;
 }
 
 /// The sweep buries the job: nobody's slot becomes free, yet a place does.

@@ -189,11 +189,11 @@ async fn q18_behind_a_transaction_pooler_the_job_of_a_killed_worker_is_rescued()
     })
     .await;
     assert!(held.starts_with("victim-"));
-    let mut heir = pooler.worker("heir").await;
+    let mut successor = pooler.worker("successor").await;
     victim.kill();
     let done = reaches(&db.pool, job, JobState::Done).await;
     assert_eq!(outcomes(&done), ["lost", "done"]);
-    heir.terminate();
-    assert!(heir.exit().await.success());
-    assert_quiet(&heir);
+    successor.terminate();
+    assert!(successor.exit().await.success());
+    assert_quiet(&successor);
 }

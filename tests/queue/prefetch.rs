@@ -324,14 +324,14 @@ async fn q06_what_a_killed_worker_had_claimed_ahead_comes_back_uncharged() {
     }
     victim.kill();
     gate.open().await;
-    let mut heir = claiming(&db, &["--name", "heir", "--prefetch", "20"]).await;
+    let mut successor = claiming(&db, &["--name", "successor", "--prefetch", "20"]).await;
     for job in jobs {
         let history = reaches(&db.pool, job, JobState::Done).await;
         assert_eq!((history.job.attempt, outcomes(&history)), (1, vec![]));
-        assert!(history.job.worker.unwrap().starts_with("heir-"));
+        assert!(history.job.worker.unwrap().starts_with("successor-"));
     }
-    heir.terminate();
-    assert!(heir.exit().await.success());
+    successor.terminate();
+    assert!(successor.exit().await.success());
 }
 
 /// The first crash is charged to nobody; from then on each suspect runs alone, so each crash hits the pill only.

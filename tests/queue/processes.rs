@@ -68,12 +68,12 @@ async fn q06_the_job_of_a_killed_worker_runs_again_on_another() {
     let mut victim = claiming(&db, &["--name", "victim"]).await;
     let job = probe(&db.pool, "first:gate:1; effect").await;
     assert!(held_by(&db.pool, job).await.starts_with("victim-"));
-    let heir = claiming(&db, &["--name", "heir"]).await;
+    let successor = claiming(&db, &["--name", "successor"]).await;
     victim.kill();
     let history = reaches(&db.pool, job, JobState::Done).await;
     assert_eq!(outcomes(&history), ["lost", "done"]);
     assert_eq!(history.job.attempt, 2);
-    assert!(history.job.worker.unwrap().starts_with("heir-"));
+    assert!(history.job.worker.unwrap().starts_with("successor-"));
     assert_eq!(effects(&db.pool).await, ["effect of attempt 2"]);
     // 3 s of lease and 0.2 s of sweep; the rest is for a machine that does other things as well.
     let lost_after = history.claims[0].ended_at - history.claims[0].started_at;
@@ -81,7 +81,7 @@ async fn q06_the_job_of_a_killed_worker_runs_again_on_another() {
         lost_after.to_std().unwrap() < Duration::from_secs(20),
         "{lost_after}"
     );
-    drop((gate, heir));
+    drop((gate, successor));
 }
 
 /// What the dead one held counts until it is rescued; then the place is free, for it and for what waited.
@@ -101,14 +101,14 @@ async fn q14_a_limit_survives_a_kill_and_frees_the_place_at_the_rescue() {
     let mut victim = claiming(&db, &["--name", "victim", "--lease", "1500"]).await;
     let held = probe(&db.pool, "first:gate:1; effect").await;
     held_by(&db.pool, held).await;
-    let heir = claiming(&db, &["--name", "heir", "--slots", "4"]).await;
+    let successor = claiming(&db, &["--name", "successor", "--slots", "4"]).await;
     let waiting = probe(&db.pool, "effect").await;
     victim.kill();
     let held = reaches(&db.pool, held, JobState::Done).await;
     let waiting = reaches(&db.pool, waiting, JobState::Done).await.job;
     assert_eq!(outcomes(&held), ["lost", "done"]);
     assert!(waiting.claimed_at.unwrap() >= held.claims[0].ended_at);
-    drop((gate, heir));
+    drop((gate, successor));
 }
 
 /// A restart under the same name: nothing about the old claim looks alive because of it.

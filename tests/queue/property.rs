@@ -240,9 +240,9 @@ impl World {
         .expect("read the jobs");
         let rows: Vec<(JobId, Job)> = rows
             .into_iter()
-            .map(|(id, state, attempt, cancel_requested, claim, heir)| {
+            .map(|(id, state, attempt, cancel_requested, claim, successor)| {
                 let key = self.model.key(JobId(id));
-                let (claim, heir) = (claim.map(ClaimId), heir.map(JobId));
+                let (claim, successor) = (claim.map(ClaimId), successor.map(JobId));
                 let cancel_requested = cancel_requested && state == JobState::Running;
                 let job = Job {
                     key,
@@ -250,7 +250,7 @@ impl World {
                     attempt,
                     cancel_requested,
                     claim,
-                    heir,
+                    successor,
                 };
                 (JobId(id), job)
             })

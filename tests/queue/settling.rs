@@ -179,7 +179,7 @@ async fn q23_a_sweep_goes_past_a_job_that_cannot_be_buried_and_puts_it_back() {
     assert_eq!(look(&db.pool, second).await.job.state, JobState::Dead);
     let history = look(&db.pool, first).await;
     assert_eq!(history.job.state, JobState::Scheduled);
-    assert_eq!(history.job.error.as_deref(), Some("burial failed: no"));
+    assert_eq!(history.job.error.as_deref(), Some("its on_dead failed: no"));
     assert_eq!(
         history.job.attempt, 1,
         "it is used up, so that it is not run again"

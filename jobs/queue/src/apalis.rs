@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service};
 use tracing::{error, warn};
 
-use crate::{Assignment, Slots, slots::Shift};
+use crate::{Assignment, Slots, claim::slots::SlotRun};
 
 /// Runs a job to its end: never fails, never panics.
 pub(crate) type Handler = Arc<dyn Fn(Assignment) -> BoxFuture<'static, ()> + Send + Sync>;
@@ -36,7 +36,7 @@ pub(crate) async fn attend(name: String, slots: Arc<Slots>, handler: Handler, st
             .backend(Source {
                 slots: Arc::clone(&slots),
             })
-            .build(move |shift: Shift| work(shift, Arc::clone(&run)));
+            .build(move |slot_run: SlotRun| work(slot_run, Arc::clone(&run)));
         let stop = stop.clone();
         let ended = worker
             .run_with_ctx(move |worker| {
@@ -54,8 +54,8 @@ pub(crate) async fn attend(name: String, slots: Arc<Slots>, handler: Handler, st
 }
 
 /// Works a slot until nothing waits for it.
-async fn work(shift: Shift, run: Handler) {
-    while let Some(job) = shift.next() {
+async fn work(slot_run: SlotRun, run: Handler) {
+    while let Some(job) = slot_run.next() {
         run(job).await;
         // Jobs that never wait must not keep a thread to themselves.
         consume_budget().await;
@@ -68,7 +68,7 @@ struct Source {
 }
 
 impl Backend for Source {
-    type Task = Task<Shift>;
+    type Task = Task<SlotRun>;
     type Error = Infallible;
 
     fn poll_ready(&mut self, _: &mut Context<'_>, _: &WorkerContext) -> Poll<Result<(), Infallible>> {
@@ -80,7 +80,9 @@ impl Backend for Source {
         cx: &mut Context<'_>,
         _: &WorkerContext,
     ) -> Poll<Option<Result<Self::Task, Infallible>>> {
-        self.slots.poll_shift(cx).map(|shift| Some(Ok(Task::new(shift))))
+        self.slots
+            .poll_slot_run(cx)
+            .map(|slot_run| Some(Ok(Task::new(slot_run))))
     }
 
     /// The pump hands back what was not started.
@@ -90,7 +92,7 @@ impl Backend for Source {
 }
 
 impl BackendConfig for Source {
-    type Args = Shift;
+    type Args = SlotRun;
     type Id = i64;
     type Kind = Ephemeral;
     type Config = ();
@@ -120,9 +122,9 @@ impl<S> Layer<S> for Spawn {
 #[derive(Debug, Clone)]
 struct Spawned<S>(S);
 
-impl<S> Service<Task<Shift>> for Spawned<S>
+impl<S> Service<Task<SlotRun>> for Spawned<S>
 where
-    S: Service<Task<Shift>>,
+    S: Service<Task<SlotRun>>,
     S::Future: Future<Output = Result<S::Response, S::Error>> + Send + 'static,
     S::Response: Send + 'static,
     S::Error: std::fmt::Display + Send + 'static,
@@ -135,7 +137,7 @@ where
         self.0.poll_ready(cx)
     }
 
-    fn call(&mut self, job: Task<Shift>) -> Self::Future {
+    fn call(&mut self, job: Task<SlotRun>) -> Self::Future {
         let run = tokio::spawn(self.0.call(job));
         Box::pin(async move {
             match run.await {

@@ -17,7 +17,18 @@ use std::{
 
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
-use crate::{ClaimId, JobId, boot_clock::Moment};
+use crate::{ClaimId, JobId, lease::boot_clock::Moment};
+
+pub(crate) mod capacity;
+pub(crate) mod connection;
+pub(crate) mod exchange;
+pub(crate) mod governed;
+pub(crate) mod lane;
+pub(crate) mod park;
+pub(crate) mod pump;
+pub(crate) mod release;
+pub(crate) mod rest;
+pub(crate) mod slots;
 
 /// The right to run one job for as long as its lease is kept alive. Cheap to clone.
 #[derive(Debug, Clone)]

@@ -6,8 +6,8 @@ use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 use crate::{
     Claim, FenceError,
+    claim::governed,
     database::{self, Single, single},
-    governed,
     job::{DeadReason, Done, Job, JobError, Queue},
 };
 
@@ -18,7 +18,7 @@ pub trait Run<S>: Job {
 
     /// Settles what depended on the job, in the transaction that makes it `dead`: attempts exhausted, given up,
     /// or its worker killed once too often. Database only, so that it cannot fail for outside reasons; whatever
-    /// error it returns rolls that transaction back, and the burial is tried again.
+    /// error it returns rolls that transaction back, and the whole is tried again.
     /// The job itself is already dead in `tx`: its dedupe key is free, a successor may be enqueued.
     fn on_dead(
         &self,

@@ -16,7 +16,7 @@ use sqlx::{
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use crate::{Claim, ClaimId, Interruption, JobId, database, job::Queue, link::Link};
+use crate::{Claim, ClaimId, Interruption, JobId, claim::connection::EngineConnection, database, job::Queue};
 
 /// The engine's times; K10's names and defaults.
 #[derive(Debug, Clone, Copy)]
@@ -111,7 +111,7 @@ impl Engine {
     }
 
     /// A connection for one loop.
-    pub(crate) fn link(&self) -> Link {
+    pub(crate) fn connection(&self) -> EngineConnection {
         let begin = self.pooled.then(|| {
             let steady = steady_plans(self.timing.lease);
             let settings = steady
@@ -119,7 +119,7 @@ impl Engine {
                 .map(|(name, value)| format!("; set local {name} = '{value}'"));
             format!("{}{}", database::BEGIN_POOLED, settings.collect::<String>())
         });
-        Link::new(self.options.clone(), self.timing.lease, begin)
+        EngineConnection::new(self.options.clone(), self.timing.lease, begin)
     }
 
     /// A fencing token that was never used.

@@ -83,7 +83,7 @@ impl Options {
     }
 
     /// Who the job is for, e.g. a user: the keys of a queue take turns, and each has a limit and a rate of its own
-    /// (`queue/governed.rs`). Without one, all such jobs of the queue share a turn.
+    /// (`claim/governed.rs`). Without one, all such jobs of the queue share a turn.
     #[must_use]
     pub fn fair_key(mut self, key: impl fmt::Display) -> Self {
         self.fair_key = Some(key.to_string());

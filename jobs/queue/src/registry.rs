@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use sqlx::{PgConnection, PgPool};
 
 use crate::{
-    BurialError, Claim, Context, Known, KnownKind, Periodic, Run, Undertaker,
+    Claim, Context, DeadHook, Known, KnownKind, MakeDeadError, Periodic, Run,
     job::{DeadReason, Done, JobError, Policy, Queue},
 };
 
@@ -156,21 +156,21 @@ impl FromIterator<Kind> for Registry {
     }
 }
 
-impl Undertaker for Registry {
+impl DeadHook for Registry {
     fn on_dead<'a>(
         &'a self,
         kind: &'a str,
         payload: &'a RawValue,
         tx: &'a mut PgConnection,
         why: &'a DeadReason,
-    ) -> BoxFuture<'a, Result<(), BurialError>> {
-        let burial = match self.find(kind) {
-            None => Err(BurialError::Nobody(format!("kind {kind} is unknown here"))),
+    ) -> BoxFuture<'a, Result<(), MakeDeadError>> {
+        let settled = match self.find(kind) {
+            None => Err(MakeDeadError::Nobody(format!("kind {kind} is unknown here"))),
             Some(kind) => kind
                 .behaviour
                 .on_dead(payload, tx, why)
-                .map_err(|undecodable| BurialError::Nobody(undecodable.to_string())),
+                .map_err(|undecodable| MakeDeadError::Nobody(undecodable.to_string())),
         };
-        async move { burial?.await.map_err(BurialError::OnDead) }.boxed()
+        async move { settled?.await.map_err(MakeDeadError::OnDead) }.boxed()
     }
 }

@@ -79,7 +79,7 @@ pub(crate) async fn run(registry: &Registry, claimed: &Claimed) -> Verdict {
 
 async fn decide(kind: &Kind, claim: &Claim, payload: &RawValue) -> Verdict {
     if claim.attempt() > claim.max_attempts() {
-        // max_attempts was lowered by a deploy, or a burial failed before.
+        // max_attempts was lowered by a deploy, or an `on_dead` failed before.
         let message = format!("{} attempts are used up", claim.max_attempts());
         return dead("attempts_exhausted", message, ClaimOutcome::Lost, true);
     }

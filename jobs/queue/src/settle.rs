@@ -1,7 +1,7 @@
 //! How a claim ends when it does not end as done: each in a transaction of its own, before the slot is free.
 //!
 //! `done` takes the fast lane (`pump.rs`), since most jobs end so. What is here may wait for others (a newer job of
-//! the same key that is just being enqueued, the burial's own statements) and must not hold up the acks.
+//! the same key that is just being enqueued, the statements of `on_dead`) and must not hold up the acks.
 
 use std::{
     borrow::Cow,
@@ -13,15 +13,19 @@ use tokio::time::{sleep, timeout};
 use tracing::{error, warn};
 
 use crate::{
-    BurialError, Claim, ClaimId, JobId, JobState, Undertaker,
+    Claim, ClaimId, DeadHook, JobId, JobState, MakeDeadError,
     backoff::Backoff,
-    bury,
+    claim::connection::timed_out,
     database::{self, single},
     job::DeadReason,
-    link::timed_out,
-    refusal::may_pass,
+    make_dead,
+    settle::refusal::may_pass,
     storable,
 };
+
+pub(crate) mod dead_hook;
+pub(crate) mod fence;
+pub(crate) mod refusal;
 
 /// How a claim ended, in `job_attempts`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, sqlx::Type)]
@@ -98,7 +102,7 @@ pub(crate) enum Ending {
         reason: DeadReason,
         /// How the last claim ended.
         how: ClaimOutcome,
-        /// It was claimed only to be buried.
+        /// It was claimed only to be made dead.
         uncharged: bool,
     },
 }
@@ -152,7 +156,7 @@ impl Ending {
     }
 }
 
-/// Puts a running job back, or ends it if it was to be cancelled or has an heir. `None`: the claim is lost.
+/// Puts a running job back, or ends it if it was to be cancelled or has a successor. `None`: the claim is lost.
 ///
 /// A newer job of the same key that is committed between this statement's snapshot and its write is a unique
 /// violation; the next try sees it.
@@ -187,14 +191,14 @@ pub(crate) async fn requeue(
 /// Writes endings, for as long as waiting can help.
 pub(crate) struct Settler<'a> {
     pub pool: &'a PgPool,
-    pub undertaker: &'a dyn Undertaker,
+    pub dead_hook: &'a dyn DeadHook,
     /// Longest wait for one try: a lease.
     pub limit: Duration,
 }
 
 impl Settler<'_> {
-    /// How often a burial whose `on_dead` fails is tried before the job is put back with a delay.
-    const BURIALS: u32 = 5;
+    /// How often a failing `on_dead` is tried before the job is put back with a delay.
+    const HOOK_TRIES: u32 = 5;
     /// That delay.
     pub(crate) const BURY_AGAIN_AFTER: Duration = Duration::from_secs(30);
     /// How often the database may refuse an ending before it is reworded, and how often again before it is left.
@@ -209,7 +213,7 @@ impl Settler<'_> {
         let begun = Instant::now();
         let mut backoff = Backoff::new();
         let mut ending = ending;
-        let (mut failed_burials, mut refusals) = (0, 0);
+        let (mut failed_hooks, mut refusals) = (0, 0);
         loop {
             let error = match timeout(self.limit, self.write(claim, &ending)).await {
                 Ok(Ok(state)) => return state,
@@ -218,19 +222,19 @@ impl Settler<'_> {
             };
             let job = claim.job();
             match &error {
-                BurialError::OnDead(why) => {
-                    failed_burials += 1;
-                    if failed_burials >= Self::BURIALS {
+                MakeDeadError::OnDead(why) => {
+                    failed_hooks += 1;
+                    if failed_hooks >= Self::HOOK_TRIES {
                         error!(job.id = %job, "Burial of job {job} fails ({why}); it is tried again later");
                         // Not charged: the next claim finds the attempts used up and comes back here.
                         ending = Ending::Snoozed {
                             after: Self::BURY_AGAIN_AFTER,
-                            why: format!("burial failed: {why}"),
+                            why: format!("its on_dead failed: {why}"),
                         };
                         continue;
                     }
                 }
-                BurialError::Database(refusal) if !may_pass(refusal) => {
+                MakeDeadError::Database(refusal) if !may_pass(refusal) => {
                     refusals += 1;
                     if refusals == Self::REFUSALS {
                         error!(job.id = %job, "How job {job} ended is refused by the database ({refusal}) and is written without its text: {ending:?}");
@@ -240,7 +244,7 @@ impl Settler<'_> {
                         return None;
                     }
                 }
-                BurialError::Database(_) | BurialError::Nobody(_) => {}
+                MakeDeadError::Database(_) | MakeDeadError::Nobody(_) => {}
             }
             if !claim.holds_lease() {
                 warn!(job.id = %job, "Could not write how job {job} ended before its lease ran out: {error}");
@@ -254,7 +258,7 @@ impl Settler<'_> {
         }
     }
 
-    async fn write(&self, claim: &Claim, ending: &Ending) -> Result<Option<JobState>, BurialError> {
+    async fn write(&self, claim: &Claim, ending: &Ending) -> Result<Option<JobState>, MakeDeadError> {
         if let Ending::Dead {
             reason,
             how,
@@ -266,18 +270,18 @@ impl Settler<'_> {
             sqlx::query!("set local lock_timeout = '2s'")
                 .execute(&mut *tx)
                 .await?;
-            let buried = bury(
+            let dead = make_dead(
                 &mut tx,
                 claim.job(),
                 claim.id(),
                 reason,
                 *how,
                 *uncharged,
-                self.undertaker,
+                self.dead_hook,
             )
             .await?;
             tx.commit().await?;
-            return Ok(buried.then_some(JobState::Dead));
+            return Ok(dead.then_some(JobState::Dead));
         }
         let mut db = single(self.pool).await?;
         let state = requeue(&mut db, claim.job(), claim.id(), ending).await?;

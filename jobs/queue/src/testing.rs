@@ -221,7 +221,7 @@ impl TestWorker {
             Verdict::Settle(ending) => {
                 let settler = Settler {
                     pool: &self.pool,
-                    undertaker: &self.registry,
+                    dead_hook: &self.registry,
                     limit: LEASE,
                 };
                 settler.settle(claim, ending).await;

@@ -16,6 +16,8 @@ use tracing::debug;
 
 use crate::{Engine, database::within, job::Queue};
 
+pub(crate) mod listen;
+
 /// The first key of the queues' advisory locks, as in `queue_wake`.
 const LOCKS: i32 = 1_634_300_776;
 

@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
-    Assignment, BadPeriodic, Ending, Engine, Heartbeat, Interruption, Pump, Rates, Registry, Room, Settler,
-    Timetable, Timing, attend,
+    Assignment, BadPeriodic, Capacity, Ending, Engine, Heartbeat, Interruption, Pump, Rates, Registry,
+    Settler, Timetable, Timing, attend,
     job::Queue,
     listen_forever, park_forever, promote_forever,
     run::{Verdict, run as run_claimed},
@@ -249,7 +249,7 @@ impl Worker {
         let known = self.registry.known();
         for &(queue, slots) in &self.options.slots {
             let ahead = self.options.prefetch.iter().find(|(here, _)| *here == queue);
-            let room = Room {
+            let capacity = Capacity {
                 slots,
                 prefetch: ahead.map_or(0, |(_, jobs)| *jobs),
             };
@@ -258,7 +258,7 @@ impl Worker {
             let (pump, slots) = Pump::new(
                 Arc::clone(&self.engine),
                 queue,
-                room,
+                capacity,
                 known.clone(),
                 rates,
                 soft.clone(),
@@ -299,7 +299,7 @@ async fn handle(registry: Arc<Registry>, engine: Arc<Engine>, job: Assignment) {
     };
     let settler = Settler {
         pool: &engine.pool,
-        undertaker: registry.as_ref(),
+        dead_hook: registry.as_ref(),
         limit: engine.timing.lease,
     };
     settler.settle(&claimed.claim, ending).await;

@@ -1,4 +1,4 @@
-//! What runs by the clock. How a tick becomes a job: `queue/periodic.rs`.
+//! What runs by the clock. How a tick becomes a job: `jobs/queue/src/periodic.rs`.
 
 use std::time::Duration;
 

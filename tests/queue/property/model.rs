@@ -38,7 +38,7 @@ pub struct Job {
     /// Whose outcome counts. `None` unless it runs.
     pub claim: Option<ClaimId>,
     /// The job that went on in its place.
-    pub heir: Option<JobId>,
+    pub successor: Option<JobId>,
 }
 
 #[derive(Debug, Default)]
@@ -106,7 +106,7 @@ impl Model {
                     attempt: 0,
                     cancel_requested: false,
                     claim: None,
-                    heir: None,
+                    successor: None,
                 };
                 assert!(self.jobs.insert(id, job).is_none(), "ids are never reused");
             }
@@ -151,11 +151,11 @@ impl Model {
             return job.finish(JobState::Cancelled);
         }
         let (key, charged, coalesces) = (job.key.clone(), job.attempt, job.coalesces());
-        let heir = self
+        let successor = self
             .jobs
             .iter_mut()
             .find(|(_, other)| coalesces && other.waits() && other.key == key);
-        let Some((heir, next)) = heir.map(|(id, job)| (*id, job)) else {
+        let Some((successor, next)) = successor.map(|(id, job)| (*id, job)) else {
             return self.job(id).finish(state);
         };
         next.attempt = next.attempt.max(charged);
@@ -164,7 +164,7 @@ impl Model {
         }
         let job = self.job(id);
         job.finish(JobState::Done);
-        job.heir = Some(heir);
+        job.successor = Some(successor);
     }
 
     pub fn rescue(&mut self) {

@@ -1,5 +1,5 @@
 -- Gives back, uncharged, what was claimed and never started: a worker that stops empties its buffer with it. $1, $2:
--- (job, claim) pairs. Answers which; the others are to be cancelled, or may have an heir, or are locked, or lost: requeue.sql.
+-- (job, claim) pairs. Answers which; the others are to be cancelled, or may have a successor, or are locked, or lost: requeue.sql.
 with buffered as (
     select id from jobs
      where id = any ($1)

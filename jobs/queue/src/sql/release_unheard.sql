@@ -1,5 +1,5 @@
 -- Gives back, uncharged, claims whose statement's answer was lost: nobody has started them. One whose key a newer job
--- waits for cannot wait as well: it is left to its lease, and requeue.sql finds the heir. So is one that somebody has locked.
+-- waits for cannot wait as well: it is left to its lease, and requeue.sql finds the successor. So is one that somebody has locked.
 with unheard as (
     select id from jobs j
      where queue = $1 and claim_id = $2 and state = 'running' and not cancel_requested

@@ -20,7 +20,7 @@ with lease as (
                                       where dedupe_scope = 'until_started' and not cancel_requested)
        and w.dedupe_scope = 'until_started' and w.state in ('scheduled', 'ready')
        for no key update
-), heir as (
+), successor as (
     update jobs w
        set attempt = greatest(w.attempt, lease.charged), suspect = w.suspect or $9,
            run_at = case when $6::claim_outcome in ('failed', 'timed_out', 'panicked') then greatest(w.run_at, now() + make_interval(secs => $3)) else w.run_at end,

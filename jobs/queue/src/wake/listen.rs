@@ -26,8 +26,8 @@ use tracing::{debug, info, warn};
 use crate::{
     Engine,
     backoff::Backoff,
+    claim::connection::timed_out,
     database::{can_write, words_of},
-    link::timed_out,
     outage::Outage,
 };
 

@@ -2,18 +2,18 @@
 
 /// What a queue of a worker can take.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Room {
+pub(crate) struct Capacity {
     /// Jobs that run at once.
     pub slots: usize,
     /// Claims beyond them. 0: strict.
     pub prefetch: usize,
 }
 
-impl Room {
+impl Capacity {
     /// Overlapping statements of a prefetching queue.
     const LANES: usize = 2;
 
-    pub(crate) const fn capacity(self) -> usize {
+    pub(crate) const fn total(self) -> usize {
         self.slots + self.prefetch
     }
 
@@ -23,7 +23,7 @@ impl Room {
 
     /// Most that one statement claims: each lane is to have its share.
     pub(crate) const fn share(self) -> usize {
-        self.capacity().div_ceil(self.lanes())
+        self.total().div_ceil(self.lanes())
     }
 
     /// A second statement is sent beside one under way only for so many acks: it costs as much as the first, and what

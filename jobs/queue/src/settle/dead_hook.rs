@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Knows what a kind's death means; [`crate::Registry`] is the one.
-pub(crate) trait Undertaker: Send + Sync {
+pub(crate) trait DeadHook: Send + Sync {
     /// Settles what depended on a job of `kind`, in the transaction that makes it dead.
     fn on_dead<'a>(
         &'a self,
@@ -21,12 +21,12 @@ pub(crate) trait Undertaker: Send + Sync {
         payload: &'a RawValue,
         tx: &'a mut PgConnection,
         why: &'a DeadReason,
-    ) -> BoxFuture<'a, Result<(), BurialError>>;
+    ) -> BoxFuture<'a, Result<(), MakeDeadError>>;
 }
 
-/// Why a burial did not happen.
+/// Why a job could not be made dead.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum BurialError {
+pub(crate) enum MakeDeadError {
     /// The kind's own part failed.
     #[error("on_dead: {0}")]
     OnDead(JobError),
@@ -39,23 +39,23 @@ pub(crate) enum BurialError {
 }
 
 /// Makes a running job dead and calls its kind's `on_dead`, in the caller's transaction. `false`: the claim is lost.
-pub(crate) async fn bury(
+pub(crate) async fn make_dead(
     tx: &mut PgConnection,
     job: JobId,
     claim: ClaimId,
     reason: &DeadReason,
     how: ClaimOutcome,
     uncharged: bool,
-    undertaker: &dyn Undertaker,
-) -> Result<bool, BurialError> {
+    dead_hook: &dyn DeadHook,
+) -> Result<bool, MakeDeadError> {
     // Also for `on_dead`, which may store it elsewhere.
     let reason = &DeadReason {
         code: storable::code(&reason.code).into_owned().into(),
         message: storable::error_text(&reason.message).into_owned(),
     };
     let code = reason.code.as_ref();
-    let buried = sqlx::query_file!(
-        "src/sql/bury.sql",
+    let dead = sqlx::query_file!(
+        "src/sql/make_dead.sql",
         job.0,
         claim.0,
         uncharged,
@@ -65,12 +65,12 @@ pub(crate) async fn bury(
     )
     .fetch_optional(&mut *tx)
     .await?;
-    let Some(row) = buried else { return Ok(false) };
+    let Some(row) = dead else { return Ok(false) };
     let trace = row.traceparent.as_deref().and_then(TraceContext::parse);
-    let settled = undertaker.on_dead(&row.kind, &row.payload.0, tx, reason);
+    let settled = dead_hook.on_dead(&row.kind, &row.payload.0, tx, reason);
     match trace::scope(trace.unwrap_or_default().child(), settled).await {
         Ok(()) => {}
-        Err(BurialError::Nobody(why)) => {
+        Err(MakeDeadError::Nobody(why)) => {
             error!(job.id = %job, job.kind = row.kind, "Nobody settles what depended on dead job {job}: {why}");
         }
         Err(failed) => return Err(failed),

@@ -9,10 +9,10 @@ use uuid::Uuid;
 
 use crate::{
     Claim, ClaimId, JobId,
-    boot_clock::Moment,
     claim::Grant,
-    governed::Governed,
+    claim::governed::Governed,
     job::{DedupeScope, Queue},
+    lease::boot_clock::Moment,
     trace::TraceContext,
 };
 

@@ -23,10 +23,10 @@ use uuid::Uuid;
 use crate::{
     Claim, ClaimId, Engine, Interruption, JobId, JobState,
     backoff::Backoff,
-    boot_clock::Moment,
+    claim::connection::{EngineConnection, timed_out},
     database::words_of,
     job::Queue,
-    link::{Link, timed_out},
+    lease::boot_clock::Moment,
 };
 
 /// The running thread. Dropped with a worker that is dropped, it ends, and takes the runs that it kept alive with it.
@@ -73,10 +73,10 @@ impl Drop for Heartbeat {
 }
 
 async fn beat_forever(engine: &Engine) {
-    let mut link = engine.link();
+    let mut connection = engine.connection();
     let mut backoff = Backoff::new();
     loop {
-        match beat(engine, &mut link).await {
+        match beat(engine, &mut connection).await {
             Ok(()) => {
                 if let Some(lasted) = backoff.reset() {
                     info!("Heartbeats reach the database again, after {lasted}");
@@ -94,22 +94,22 @@ async fn beat_forever(engine: &Engine) {
     }
 }
 
-async fn beat(engine: &Engine, link: &mut Link) -> Result<(), sqlx::Error> {
+async fn beat(engine: &Engine, connection: &mut EngineConnection) -> Result<(), sqlx::Error> {
     let held = engine.held.all();
-    let dreaming: Vec<Queue> = engine
+    let announced: Vec<Queue> = engine
         .queues()
         .filter(|queue| engine.signals(*queue).announced.load(Ordering::Acquire))
         .collect();
-    if held.is_empty() && dreaming.is_empty() {
+    if held.is_empty() && announced.is_empty() {
         return Ok(());
     }
     // A beat that hangs leaves time for another two.
     timeout(engine.timing.lease / 3, async {
         if !held.is_empty() {
-            renew(engine, link, &held).await?;
+            renew(engine, connection, &held).await?;
         }
-        if !dreaming.is_empty() {
-            stay_announced(engine, link, &dreaming).await?;
+        if !announced.is_empty() {
+            stay_announced(engine, connection, &announced).await?;
         }
         Ok(())
     })
@@ -117,16 +117,20 @@ async fn beat(engine: &Engine, link: &mut Link) -> Result<(), sqlx::Error> {
     .map_err(|_| timed_out())?
 }
 
-async fn renew(engine: &Engine, link: &mut Link, held: &[Claim]) -> Result<(), sqlx::Error> {
+async fn renew(
+    engine: &Engine,
+    connection: &mut EngineConnection,
+    held: &[Claim],
+) -> Result<(), sqlx::Error> {
     let ids: Vec<i64> = held.iter().map(|claim| claim.job().0).collect();
     let claims: Vec<Uuid> = held.iter().map(|claim| claim.id().0).collect();
     let lease = engine.timing.lease;
-    let db = link.get().await?;
+    let db = connection.get().await?;
     let sent = Moment::now();
     let rows = sqlx::query_file!("src/sql/renew.sql", &ids, &claims, lease.as_secs_f64())
         .fetch_all(db)
         .await?;
-    link.settle().await?;
+    connection.succeeded().await?;
     let mut seen: HashMap<_, _> = rows
         .into_iter()
         .map(|row| ((JobId(row.id), ClaimId(row.claim_id)), row))
@@ -154,8 +158,12 @@ async fn renew(engine: &Engine, link: &mut Link, held: &[Claim]) -> Result<(), s
 
 /// Keeps our rows in `queue_sleepers`. One that is gone was swept while this process stood still: the queue has to
 /// announce itself anew, which it does at its next poll.
-async fn stay_announced(engine: &Engine, link: &mut Link, queues: &[Queue]) -> Result<(), sqlx::Error> {
-    let db = link.get().await?;
+async fn stay_announced(
+    engine: &Engine,
+    connection: &mut EngineConnection,
+    queues: &[Queue],
+) -> Result<(), sqlx::Error> {
+    let db = connection.get().await?;
     let lease = engine.timing.lease.as_secs_f64();
     let standing = sqlx::query_scalar!(
         "update queue_sleepers set until = now() + make_interval(secs => $2) where worker = $1 returning queue",
@@ -164,7 +172,7 @@ async fn stay_announced(engine: &Engine, link: &mut Link, queues: &[Queue]) -> R
     )
     .fetch_all(db)
     .await?;
-    link.settle().await?;
+    connection.succeeded().await?;
     for queue in queues
         .iter()
         .filter(|queue| !standing.iter().any(|name| name == queue.as_str()))

@@ -26,14 +26,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
-    Claim, Claimed, Engine, Known, Room, Slots,
+    Capacity, Claim, Claimed, Engine, Known, Slots,
     backoff::{Backoff, jittered},
+    claim::exchange::{Exchanged, Wanted},
+    claim::governed::{Governor, Rates},
+    claim::lane::{ExchangeEnd, ExchangeRequest, Lane},
+    claim::release::release_buffered,
     database::words_of,
-    exchange::{Exchanged, Wanted},
-    governed::{Governor, Rates},
     job::Queue,
-    lane::{Lane, Order, Trip},
-    release::release_buffered,
     wake::Sleeper,
 };
 
@@ -44,7 +44,7 @@ const LOCKED_AGAIN: Duration = Duration::from_millis(250);
 pub(crate) struct Pump {
     engine: Arc<Engine>,
     queue: Queue,
-    room: Room,
+    capacity: Capacity,
     known: Arc<Known>,
     slots: Arc<Slots>,
     sleeper: Sleeper,
@@ -52,7 +52,7 @@ pub(crate) struct Pump {
     meters: Meters,
     stop: Stop,
     idle: Vec<Lane>,
-    under_way: FuturesUnordered<BoxFuture<'static, Trip>>,
+    under_way: FuturesUnordered<BoxFuture<'static, ExchangeEnd>>,
     /// Claims that are not given back yet, acks included.
     held: usize,
     /// By how much statements under way may raise that: what they claim beyond what they ack.
@@ -106,20 +106,20 @@ impl Pump {
     pub(crate) fn new(
         engine: Arc<Engine>,
         queue: Queue,
-        room: Room,
+        capacity: Capacity,
         known: Known,
         rates: Rates,
         stop: CancellationToken,
     ) -> (Self, Arc<Slots>) {
-        let slots = Slots::new(room.slots);
+        let slots = Slots::new(capacity.slots);
         let name = queue.as_str();
         let pump = Self {
             sleeper: Sleeper::new(Arc::clone(&engine), queue),
             governor: Governor::new(queue, rates),
-            idle: (0..room.lanes()).map(|_| Lane::new(&engine)).collect(),
+            idle: (0..capacity.lanes()).map(|_| Lane::new(&engine)).collect(),
             engine,
             queue,
-            room,
+            capacity,
             known: Arc::new(known),
             slots: Arc::clone(&slots),
             meters: Meters {
@@ -172,7 +172,7 @@ impl Pump {
         if self.stop.seen {
             return 0;
         }
-        (self.room.capacity() + self.acks.len()).saturating_sub(self.held + self.asked)
+        (self.capacity.total() + self.acks.len()).saturating_sub(self.held + self.asked)
     }
 
     /// Takes what came back. Others that are about to end get a turn first: a statement costs more than a moment.
@@ -180,7 +180,7 @@ impl Pump {
         while !self.idle.is_empty() {
             let before = self.acks.len();
             self.take_back();
-            let enough = self.held.min(self.room.batch());
+            let enough = self.held.min(self.capacity.batch());
             if self.acks.len() == before || self.acks.len() >= enough || !self.under_way.is_empty() {
                 return;
             }
@@ -205,13 +205,13 @@ impl Pump {
     /// What the next statement should claim.
     fn wanted(&self) -> Wanted {
         let alone = self.held == 0 && self.under_way.is_empty();
-        match self.free().min(self.room.share()) {
+        match self.free().min(self.capacity.share()) {
             0 => Wanted::Strict(0),
             _ if self.suspects && alone => Wanted::Suspect,
             _ if self.suspects => Wanted::Strict(0),
             // With acks to write it costs nothing to look.
             _ if !self.look && self.acks.is_empty() => Wanted::Strict(0),
-            free if self.room.prefetch == 0 => Wanted::Strict(free),
+            free if self.capacity.prefetch == 0 => Wanted::Strict(free),
             free => Wanted::Ahead(free),
         }
     }
@@ -227,7 +227,7 @@ impl Pump {
         let again = !self.locked.is_empty() && Instant::now() >= self.locked_until;
         let worth = match self.under_way.len() {
             0 => self.acks.len() + wanted.count() > 0 || again || self.governor.owes_a_look(),
-            _ => self.acks.len() >= self.room.batch(),
+            _ => self.acks.len() >= self.capacity.batch(),
         };
         if !worth && owing.is_none() {
             return false;
@@ -241,7 +241,7 @@ impl Pump {
         let places = if self.stop.seen {
             0
         } else {
-            (self.room.slots + self.acks.len()).saturating_sub(self.held + self.asked)
+            (self.capacity.slots + self.acks.len()).saturating_sub(self.held + self.asked)
         };
         let acks = std::mem::take(&mut self.acks);
         let locked = if again {
@@ -249,7 +249,7 @@ impl Pump {
         } else {
             Vec::new()
         };
-        let order = Order {
+        let request = ExchangeRequest {
             engine: Arc::clone(&self.engine),
             queue: self.queue,
             known: Arc::clone(&self.known),
@@ -262,9 +262,9 @@ impl Pump {
             rules: self.governor.rules(places),
             heard: self.heard,
         };
-        self.asked += order.growth;
-        self.telling += order.telling;
-        self.under_way.push(Box::pin(lane.carry_out(order)));
+        self.asked += request.growth;
+        self.telling += request.telling;
+        self.under_way.push(Box::pin(lane.carry_out(request)));
         true
     }
 
@@ -278,7 +278,7 @@ impl Pump {
         self.slots.tell_at(match (self.idle.len(), self.under_way.len()) {
             (0, _) => usize::MAX,
             (_, 0) => 1,
-            _ => self.room.batch(),
+            _ => self.capacity.batch(),
         });
         let resume = self.not_before.unwrap_or_else(Instant::now);
         let signals = self.engine.signals(self.queue);
@@ -293,7 +293,7 @@ impl Pump {
         }
         tokio::select! {
             biased;
-            Some(trip) = self.under_way.next() => self.accept(trip).await,
+            Some(end) = self.under_way.next() => self.accept(end).await,
             () = sleep_until(resume), if self.not_before.is_some() => {}
             () = self.stop.token.cancelled(), if !self.stop.seen => {}
             () = self.slots.returned.notified() => {}
@@ -313,17 +313,17 @@ impl Pump {
         self.look |= self.governor.hear(told);
     }
 
-    async fn accept(&mut self, trip: Trip) {
-        let Trip {
+    async fn accept(&mut self, end: ExchangeEnd) {
+        let ExchangeEnd {
             lane,
-            mut order,
+            mut request,
             result,
-        } = trip;
+        } = end;
         self.idle.push(lane);
-        self.asked -= order.growth;
-        self.telling -= order.telling;
-        if !order.locked.is_empty() {
-            self.locked.append(&mut order.locked);
+        self.asked -= request.growth;
+        self.telling -= request.telling;
+        if !request.locked.is_empty() {
+            self.locked.append(&mut request.locked);
             self.locked_until = Instant::now() + LOCKED_AGAIN;
         }
         match result {
@@ -334,7 +334,7 @@ impl Pump {
                         "Queue {} reaches the database again, after {lasted}", self.queue
                     );
                 }
-                self.take_in(&order, exchanged);
+                self.take_in(&request, exchanged);
                 if self.look {
                     self.sleeper.is_busy().await;
                 }
@@ -347,17 +347,17 @@ impl Pump {
                         "Queue {queue} cannot claim or ack, trying again: {error}{so_far}"
                     );
                 }
-                self.governor.unheard(&order.rules);
-                self.acks.extend(order.acks);
-                self.coalesced |= order.coalesced;
+                self.governor.unheard(&request.rules);
+                self.acks.extend(request.acks);
+                self.coalesced |= request.coalesced;
                 self.hear(true);
                 self.not_before = Some(Instant::now() + self.backoff.next());
             }
         }
     }
 
-    fn take_in(&mut self, order: &Order, exchanged: Exchanged) {
-        let late = order.acks.len().saturating_sub(exchanged.acked);
+    fn take_in(&mut self, request: &ExchangeRequest, exchanged: Exchanged) {
+        let late = request.acks.len().saturating_sub(exchanged.acked);
         if late > 0 {
             // Rescued meanwhile, or acked by a statement whose answer was lost.
             metrics::counter!("aisha_acks_late_total", "queue" => self.queue.as_str()).increment(late as u64);
@@ -367,9 +367,9 @@ impl Pump {
             );
         }
         self.governor.learn(exchanged.governed);
-        self.engine.held.remove(&order.acks);
-        self.held -= order.acks.len();
-        let (wanted, claimed) = (order.wanted, exchanged.claimed.len());
+        self.engine.held.remove(&request.acks);
+        self.held -= request.acks.len();
+        let (wanted, claimed) = (request.wanted, exchanged.claimed.len());
         match wanted {
             Wanted::Suspect if claimed == 0 => {
                 self.suspects = false;
@@ -380,11 +380,11 @@ impl Pump {
         }
         if claimed == wanted.count()
             || wanted == Wanted::Suspect
-            || order.coalesced
+            || request.coalesced
             || self.governor.is_walking()
         {
             self.look = true;
-        } else if self.heard == order.heard || self.governor.rests() {
+        } else if self.heard == request.heard || self.governor.rests() {
             self.look = false;
         }
         self.held += claimed;

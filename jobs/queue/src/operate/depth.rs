@@ -18,8 +18,8 @@ use tracing::debug;
 use crate::{
     Engine, JobState,
     backoff::jittered,
+    claim::governed::silences,
     database::{single, within},
-    governed::silences,
 };
 
 /// Between the end of a sample and the next.

@@ -31,13 +31,13 @@ fn engine() -> Arc<Engine> {
 /// time if that was sooner.
 #[tokio::test]
 async fn a_stop_that_comes_after_a_turn_has_looked_for_it_ends_the_wait_of_that_turn() {
-    let room = Room {
+    let capacity = Capacity {
         slots: 1,
         prefetch: 0,
     };
     let stop = CancellationToken::new();
     let known = Known::default();
-    let (mut pump, _slots) = Pump::new(engine(), QUEUE, room, known, Rates::default(), stop.clone());
+    let (mut pump, _slots) = Pump::new(engine(), QUEUE, capacity, known, Rates::default(), stop.clone());
     // There is nothing that it could claim, as far as it knows.
     pump.look = false;
     stop.cancel();

@@ -96,14 +96,14 @@ impl Slots {
     }
 
     /// Polls for a slot that can be worked.
-    pub(crate) fn poll_shift(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<Shift> {
+    pub(crate) fn poll_slot_run(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<SlotRun> {
         let mut state = self.state();
         if state.waiting.is_empty() || state.worked >= self.count || state.closed {
             state.source = Some(cx.waker().clone());
             return Poll::Pending;
         }
         state.worked += 1;
-        Poll::Ready(Shift(Arc::clone(self)))
+        Poll::Ready(SlotRun(Arc::clone(self)))
     }
 }
 
@@ -117,9 +117,9 @@ fn wake(mut state: MutexGuard<'_, State>) {
 }
 
 /// A slot that is being worked, one job after the other, for as long as any wait.
-pub(crate) struct Shift(Arc<Slots>);
+pub(crate) struct SlotRun(Arc<Slots>);
 
-impl Shift {
+impl SlotRun {
     /// The next job. `None`: nothing waits, the slot is to be left.
     pub(crate) fn next(&self) -> Option<Assignment> {
         let mut state = self.0.state();
@@ -138,7 +138,7 @@ impl Shift {
     }
 }
 
-impl Drop for Shift {
+impl Drop for SlotRun {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.worked -= 1;

@@ -20,7 +20,7 @@ pub(crate) async fn release_buffered(pool: &PgPool, queue: Queue, unstarted: &[C
             return;
         }
     };
-    // Those that a plain step back does not fit: to be cancelled, or with an heir; or no longer ours.
+    // Those that a plain step back does not fit: to be cancelled, or with a successor; or no longer ours.
     for claimed in unstarted {
         let claim = &claimed.claim;
         if released.contains(&claim.job().0) {

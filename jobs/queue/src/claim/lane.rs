@@ -8,22 +8,22 @@ use uuid::Uuid;
 
 use crate::{
     Claim, ClaimId, Engine, JobId, Known,
-    exchange::{Exchange, Exchanged, Wanted},
-    governed::Rules,
+    claim::connection::{EngineConnection, timed_out},
+    claim::exchange::{Exchange, Exchanged, Wanted},
+    claim::governed::Rules,
     job::Queue,
-    link::{Link, timed_out},
     wake::is_lock_timeout,
 };
 
 /// See the module.
 pub(crate) struct Lane {
-    link: Link,
+    connection: EngineConnection,
     /// Claim statements whose answer never came: given back, uncharged, before the next one.
     unheard: Vec<ClaimId>,
 }
 
 /// What one statement is to do.
-pub(crate) struct Order {
+pub(crate) struct ExchangeRequest {
     pub engine: Arc<Engine>,
     pub queue: Queue,
     pub known: Arc<Known>,
@@ -44,7 +44,7 @@ pub(crate) struct Order {
     pub telling: usize,
 }
 
-impl Order {
+impl ExchangeRequest {
     /// Puts acks aside that cannot be written now. What they would have made room for is not claimed.
     fn set_aside(&mut self, locked: &HashSet<JobId>) {
         let acks = mem::take(&mut self.acks);
@@ -72,16 +72,16 @@ impl Order {
 }
 
 /// A statement that has come to its end.
-pub(crate) struct Trip {
+pub(crate) struct ExchangeEnd {
     pub lane: Lane,
-    pub order: Order,
+    pub request: ExchangeRequest,
     pub result: Result<Exchanged, sqlx::Error>,
 }
 
 impl Lane {
     pub(crate) fn new(engine: &Engine) -> Self {
         Self {
-            link: engine.link(),
+            connection: engine.connection(),
             unheard: Vec::new(),
         }
     }
@@ -92,63 +92,67 @@ impl Lane {
     }
 
     /// Carries out an order. Never dropped half-way but with the worker.
-    pub(crate) async fn carry_out(mut self, mut order: Order) -> Trip {
-        let result = self.exchange(&mut order).await;
-        Trip {
+    pub(crate) async fn carry_out(mut self, mut request: ExchangeRequest) -> ExchangeEnd {
+        let result = self.exchange(&mut request).await;
+        ExchangeEnd {
             lane: self,
-            order,
+            request,
             result,
         }
     }
 
     /// Holds up neither acks nor claims for a row that somebody else has locked: its ack is set aside.
-    async fn exchange(&mut self, order: &mut Order) -> Result<Exchanged, sqlx::Error> {
-        self.release_unheard(order).await?;
-        if !order.locked.is_empty() {
-            let locked = self.locked(order, &order.locked).await?;
-            order.take_up(&locked);
+    async fn exchange(&mut self, request: &mut ExchangeRequest) -> Result<Exchanged, sqlx::Error> {
+        self.release_unheard(request).await?;
+        if !request.locked.is_empty() {
+            let locked = self.locked(request, &request.locked).await?;
+            request.take_up(&locked);
         }
-        match self.send(order).await {
-            Err(error) if is_lock_timeout(&error) && !order.acks.is_empty() => {}
+        match self.send(request).await {
+            Err(error) if is_lock_timeout(&error) && !request.acks.is_empty() => {}
             answered => return answered,
         }
         // Nothing of it has happened.
-        self.link.settle().await?;
+        self.connection.succeeded().await?;
         self.unheard.pop();
-        let locked = self.locked(order, &order.acks).await?;
+        let locked = self.locked(request, &request.acks).await?;
         if !locked.is_empty() {
             warn!(
-                queue = order.queue.as_str(),
+                queue = request.queue.as_str(),
                 "Somebody else has rows of {} jobs of {} locked that are done: they are acked when the locks are gone",
                 locked.len(),
-                order.queue
+                request.queue
             );
         }
-        order.set_aside(&locked);
-        self.send(order).await
+        request.set_aside(&locked);
+        self.send(request).await
     }
 
     /// Which of these are still ours, and locked by somebody else.
-    async fn locked(&mut self, order: &Order, acks: &[Claim]) -> Result<HashSet<JobId>, sqlx::Error> {
+    async fn locked(
+        &mut self,
+        request: &ExchangeRequest,
+        acks: &[Claim],
+    ) -> Result<HashSet<JobId>, sqlx::Error> {
         let ids: Vec<i64> = acks.iter().map(|claim| claim.job().0).collect();
         let claims: Vec<Uuid> = acks.iter().map(|claim| claim.id().0).collect();
-        let db = self.link.get().await?;
+        let db = self.connection.get().await?;
         let locked = sqlx::query_file_scalar!("src/sql/locked.sql", &ids, &claims).fetch_all(db);
-        let locked = timeout(order.engine.timing.lease, locked)
+        let locked = timeout(request.engine.timing.lease, locked)
             .await
             .map_err(|_| timed_out())??;
-        self.link.settle().await?;
+        self.connection.succeeded().await?;
         Ok(locked.into_iter().map(JobId).collect())
     }
 
-    async fn release_unheard(&mut self, order: &Order) -> Result<(), sqlx::Error> {
-        let limit = order.engine.timing.lease;
+    async fn release_unheard(&mut self, request: &ExchangeRequest) -> Result<(), sqlx::Error> {
+        let limit = request.engine.timing.lease;
         while let Some(claim) = self.unheard.last() {
-            let db = self.link.get().await?;
-            let queue = order.queue.as_str();
+            let db = self.connection.get().await?;
+            let queue = request.queue.as_str();
             let released = sqlx::query_file!("src/sql/release_unheard.sql", queue, claim.0).fetch_one(db);
             let released = timeout(limit, released).await.map_err(|_| timed_out())??.released;
-            self.link.settle().await?;
+            self.connection.succeeded().await?;
             if released > 0 {
                 info!(
                     queue,
@@ -160,24 +164,24 @@ impl Lane {
         Ok(())
     }
 
-    async fn send(&mut self, order: &Order) -> Result<Exchanged, sqlx::Error> {
-        let engine = &order.engine;
+    async fn send(&mut self, request: &ExchangeRequest) -> Result<Exchanged, sqlx::Error> {
+        let engine = &request.engine;
         let limit = engine.timing.lease;
         let exchange = Exchange {
-            acks: &order.acks,
+            acks: &request.acks,
             claim: engine.next_claim(),
             worker: &engine.worker,
             lease: engine.timing.lease,
-            queue: order.queue,
-            known: &order.known,
-            wanted: order.wanted,
+            queue: request.queue,
+            known: &request.known,
+            wanted: request.wanted,
         };
-        let db = self.link.get().await?;
+        let db = self.connection.get().await?;
         self.unheard.push(exchange.claim);
-        let exchanged = timeout(limit, order.rules.claim(db, exchange))
+        let exchanged = timeout(limit, request.rules.claim(db, exchange))
             .await
             .map_err(|_| timed_out())??;
-        self.link.settle().await?;
+        self.connection.succeeded().await?;
         self.unheard.pop();
         Ok(exchanged)
     }

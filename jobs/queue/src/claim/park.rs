@@ -15,8 +15,8 @@ use tracing::{info, warn};
 use crate::{
     Engine, Known,
     backoff::jittered,
+    claim::connection::{EngineConnection, timed_out},
     job::Queue,
-    link::{Link, timed_out},
 };
 
 /// The head of a queue that one statement looks at. Parking all of it takes some tens of milliseconds.
@@ -26,11 +26,11 @@ const MORE: i64 = HEAD / 4;
 
 /// Looks at these queues for ever: at once, then as often as for expired leases, and without a pause while it finds many.
 pub(crate) async fn park_forever(engine: Arc<Engine>, queues: Vec<Queue>, known: Known) {
-    let mut link = engine.link();
+    let mut connection = engine.connection();
     loop {
         let mut most = 0;
         for queue in &queues {
-            match park(&engine, &mut link, *queue, &known).await {
+            match park(&engine, &mut connection, *queue, &known).await {
                 Ok(parked) => most = most.max(parked),
                 Err(error) => warn!(
                     queue = queue.as_str(),
@@ -47,8 +47,13 @@ pub(crate) async fn park_forever(engine: Arc<Engine>, queues: Vec<Queue>, known:
     }
 }
 
-async fn park(engine: &Engine, link: &mut Link, queue: Queue, known: &Known) -> Result<i64, sqlx::Error> {
-    let db = link.get().await?;
+async fn park(
+    engine: &Engine,
+    connection: &mut EngineConnection,
+    queue: Queue,
+    known: &Known,
+) -> Result<i64, sqlx::Error> {
+    let db = connection.get().await?;
     let park = sqlx::query_file!(
         "src/sql/park.sql",
         queue.as_str(),
@@ -60,7 +65,7 @@ async fn park(engine: &Engine, link: &mut Link, queue: Queue, known: &Known) -> 
     let answer = timeout(engine.timing.lease, park)
         .await
         .map_err(|_| timed_out())??;
-    link.settle().await?;
+    connection.succeeded().await?;
     let parked = i64::from(answer.parked);
     if parked > 0 {
         metrics::counter!("aisha_jobs_parked_total", "queue" => queue.as_str())

@@ -27,13 +27,13 @@ use tracing::info;
 
 use crate::{
     Claim, Claimed, JobId,
-    boot_clock::Moment,
     claim::Grant,
-    controls::wake,
+    claim::exchange::{Exchange, Exchanged, Wanted, seconds},
+    claim::rest::Rest,
     database::{self, single},
-    exchange::{Exchange, Exchanged, Wanted, seconds},
     job::{DedupeScope, Queue},
-    rest::Rest,
+    lease::boot_clock::Moment,
+    operate::controls::wake,
     storable,
     trace::TraceContext,
 };

@@ -9,16 +9,16 @@ use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
 
 use crate::{
-    BurialError, ClaimId, ClaimOutcome, Ending, Engine, JobId, Known, Settler, Undertaker,
+    ClaimId, ClaimOutcome, DeadHook, Ending, Engine, JobId, Known, MakeDeadError, Settler,
     backoff::{Backoff, jittered},
-    bury,
-    clock::DatabaseClock,
+    claim::governed::sweep_buckets,
     database::{self, single, within, words_of},
-    governed::sweep_buckets,
     job::{DeadReason, JobError},
+    lease::clock::DatabaseClock,
+    make_dead,
     outage::Outage,
-    refusal::may_pass,
     requeue,
+    settle::refusal::may_pass,
     wake::is_lock_timeout,
 };
 
@@ -26,14 +26,14 @@ use crate::{
 const PROMOTIONS: i64 = 1000;
 
 /// Looks for expired leases for ever.
-pub(crate) async fn sweep_forever(engine: Arc<Engine>, known: Known, undertaker: Arc<dyn Undertaker>) {
+pub(crate) async fn sweep_forever(engine: Arc<Engine>, known: Known, dead_hook: Arc<dyn DeadHook>) {
     let mut clock = DatabaseClock::default();
     let mut outage = Outage::none();
     loop {
         sleep(jittered(engine.timing.sweep)).await;
         if let Err(error) = within(
             engine.timing.lease * 4,
-            sweep(&engine, &known, undertaker.as_ref(), &mut clock),
+            sweep(&engine, &known, dead_hook.as_ref(), &mut clock),
         )
         .await
         {
@@ -52,12 +52,12 @@ pub(crate) async fn sweep_forever(engine: Arc<Engine>, known: Known, undertaker:
 async fn sweep(
     engine: &Engine,
     known: &Known,
-    undertaker: &dyn Undertaker,
+    dead_hook: &dyn DeadHook,
     clock: &mut DatabaseClock,
 ) -> Result<(), sqlx::Error> {
     let leases_count = clock.look(&engine.pool, engine.timing.lease).await?;
     if leases_count {
-        rescue_expired(&engine.pool, known, undertaker).await?;
+        rescue_expired(&engine.pool, known, dead_hook).await?;
     }
     let mut db = single(&engine.pool).await?;
     // An hour ahead: made by a clock that was. Whoever still sleeps there finds it gone, and announces itself anew.
@@ -74,17 +74,17 @@ async fn sweep(
 pub(crate) async fn rescue_expired(
     pool: &PgPool,
     known: &Known,
-    undertaker: &dyn Undertaker,
+    dead_hook: &dyn DeadHook,
 ) -> Result<usize, sqlx::Error> {
     let mut after = 0;
     let mut rescued = 0;
     loop {
         let before = after;
-        match rescue_next(pool, known, undertaker, &mut after).await {
+        match rescue_next(pool, known, dead_hook, &mut after).await {
             Ok(true) => rescued += 1,
             Ok(false) => return Ok(rescued),
             // Without a step it is no single job's fault, and the next try at once would end the same way.
-            Err(BurialError::Database(error))
+            Err(MakeDeadError::Database(error))
                 if after == before || (may_pass(&error) && !is_contention(&error)) =>
             {
                 return Err(error);
@@ -100,9 +100,9 @@ pub(crate) async fn rescue_expired(
 async fn rescue_next(
     pool: &PgPool,
     known: &Known,
-    undertaker: &dyn Undertaker,
+    dead_hook: &dyn DeadHook,
     after: &mut i64,
-) -> Result<bool, BurialError> {
+) -> Result<bool, MakeDeadError> {
     let mut tx = database::begin(pool).await?;
     sqlx::query!("set local lock_timeout = '1s'")
         .execute(&mut *tx)
@@ -119,21 +119,12 @@ async fn rescue_next(
             code: "worker_lost".into(),
             message,
         };
-        let buried = bury(
-            &mut tx,
-            job,
-            claim,
-            &reason,
-            ClaimOutcome::Lost,
-            false,
-            undertaker,
-        )
-        .await;
-        if let Err(BurialError::OnDead(why)) = buried {
+        let dead = make_dead(&mut tx, job, claim, &reason, ClaimOutcome::Lost, false, dead_hook).await;
+        if let Err(MakeDeadError::OnDead(why)) = dead {
             tx.rollback().await?;
             return put_back(pool, job, claim, &why).await;
         }
-        buried?;
+        dead?;
     } else {
         let ending = if row.prefetched {
             Ending::LostAhead
@@ -148,14 +139,14 @@ async fn rescue_next(
     Ok(true)
 }
 
-/// A job that cannot be buried must not stand as running for ever, where it counts against its queue's limit. Its
-/// attempts stay used up, so that whoever claims it next does nothing but bury it.
-async fn put_back(pool: &PgPool, job: JobId, claim: ClaimId, why: &JobError) -> Result<bool, BurialError> {
+/// A job that cannot be made dead must not stand as running for ever, where it counts against its queue's limit. Its
+/// attempts stay used up, so that whoever claims it next does nothing but make_dead it.
+async fn put_back(pool: &PgPool, job: JobId, claim: ClaimId, why: &JobError) -> Result<bool, MakeDeadError> {
     error!(job.id = %job, "Burial of job {job}, whose worker went silent, fails ({why}); it is tried again later");
     let ending = Ending::Failed {
         after: Settler::BURY_AGAIN_AFTER,
         how: ClaimOutcome::Lost,
-        why: format!("burial failed: {why}"),
+        why: format!("its on_dead failed: {why}"),
     };
     let mut db = single(pool).await?;
     let put_back = requeue(&mut db, job, claim, &ending).await?;

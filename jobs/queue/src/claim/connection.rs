@@ -10,7 +10,7 @@ use tokio::time::timeout;
 pub(crate) use crate::database::timed_out;
 
 /// See the module.
-pub(crate) struct Link {
+pub(crate) struct EngineConnection {
     options: PgConnectOptions,
     open: Option<PgConnection>,
     clean: bool,
@@ -19,7 +19,7 @@ pub(crate) struct Link {
     begin: Option<String>,
 }
 
-impl Link {
+impl EngineConnection {
     /// `limit` bounds the time to connect.
     pub(crate) const fn new(options: PgConnectOptions, limit: Duration, begin: Option<String>) -> Self {
         Self {
@@ -31,7 +31,7 @@ impl Link {
         }
     }
 
-    /// The connection, for one statement or transaction. Unless [`Link::settle`] is called after it, it is closed
+    /// The connection, for one statement or transaction. Unless [`EngineConnection::succeeded`] is called after it, it is closed
     /// before the next: an error or a dropped future leaves a connection in an unknown state.
     pub(crate) async fn get(&mut self) -> Result<&mut PgConnection, sqlx::Error> {
         if !self.clean {
@@ -53,8 +53,8 @@ impl Link {
         Ok(open)
     }
 
-    /// What [`Link::get`] was for went well. What it wrote counts only when this returns.
-    pub(crate) async fn settle(&mut self) -> Result<(), sqlx::Error> {
+    /// What [`EngineConnection::get`] was for went well. What it wrote counts only when this returns.
+    pub(crate) async fn succeeded(&mut self) -> Result<(), sqlx::Error> {
         if self.begin.is_some()
             && !self.clean
             && let Some(open) = self.open.as_mut()

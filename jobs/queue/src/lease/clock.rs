@@ -21,9 +21,9 @@ use sqlx::PgPool;
 use tracing::warn;
 
 use crate::{
-    boot_clock::Moment,
+    claim::governed::PROBE_AFTER,
     database::{self, single},
-    governed::PROBE_AFTER,
+    lease::boot_clock::Moment,
 };
 
 /// A clock is disciplined by less than this.
