@@ -256,7 +256,7 @@ pub(crate) async fn cancelled(tx: &mut PgConnection, training: TrainingId) -> Re
     ended(tx, training, &subject, Phrase::StageCancelled {}, &message).await
 }
 
-/// A model came after the training had ended. Says whether the avatar has it, or had gone on without.
+/// A model came after the training had ended. Says whether the avatar took it, or had started another training by then.
 pub(crate) async fn came_late(tx: &mut PgConnection, training: TrainingId) -> Result<(), EnqueueError> {
     let Some(subject) = training_requests::subject(tx, training).await? else {
         return Ok(());
@@ -308,7 +308,7 @@ async fn ended(
     send(tx, &new).await
 }
 
-/// The user is back: how their trainings ended while nothing could reach them is told now.
+/// Queues again the final messages that could not be delivered while the user was unreachable.
 pub(crate) async fn resume_finals(tx: &mut PgConnection, user: UserId) -> Result<(), EnqueueError> {
     for waiting in notifications::reopen_finals(tx, user).await? {
         bring(tx, user, waiting.id, waiting.needs_version, Duration::ZERO).await?;

@@ -58,7 +58,7 @@ struct Walk {
 struct Strip {
     rows: Range<usize>,
     luma: Vec<u8>,
-    /// Of chroma, a row stands for two.
+    /// Chroma is subsampled: one row covers two rows of the picture.
     blue: Vec<u8>,
     red: Vec<u8>,
 }

@@ -42,7 +42,7 @@ struct Inner {
     max_attempts: u16,
     claimed: Moment,
     age_at_claim: Duration,
-    /// [`Moment::nanos`].
+    /// When the lease ends, on this machine's clock, as [`Moment::nanos`].
     lease_end: AtomicU64,
     ended: OnceLock<Interruption>,
     stop: CancellationToken,
@@ -53,15 +53,15 @@ struct Inner {
 pub(crate) enum Interruption {
     /// The lease ran out or somebody else has the job: nothing may be written any more.
     Lost,
-    /// Asked for by an operator.
+    /// An operator cancelled the job; the heartbeat saw it.
     Cancelled,
     /// The worker stops and the grace time is over.
     Released,
-    /// The kind's timeout.
+    /// The run took longer than the timeout of its kind.
     TimedOut,
 }
 
-/// What a claim is made from.
+/// What a claim statement knows of one job that it took.
 pub(crate) struct Grant {
     pub job: JobId,
     pub id: ClaimId,
@@ -94,7 +94,7 @@ impl Claim {
         self.0.job
     }
 
-    /// The fencing token.
+    /// The fencing token: every later write about this run names it.
     pub fn id(&self) -> ClaimId {
         self.0.id
     }

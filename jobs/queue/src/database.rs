@@ -35,12 +35,12 @@ use tokio::time::timeout;
 pub use words::words;
 pub use words::words_of;
 
-/// How to reach it.
+/// How to reach the database.
 #[derive(Debug, Clone)]
 pub struct DatabaseOptions {
     /// A Postgres URL, with its password.
     pub url: SecretString,
-    /// Connections of this process.
+    /// Most connections that this process opens.
     pub max_connections: u32,
     /// How long a query waits for a free or a new connection.
     pub acquire_timeout: Duration,
@@ -50,7 +50,7 @@ pub struct DatabaseOptions {
     pub pooled: bool,
 }
 
-/// A handle; clones share one pool.
+/// A handle to the database; clones share one pool.
 #[derive(Debug, Clone)]
 pub struct Database {
     pool: PgPool,
@@ -59,7 +59,7 @@ pub struct Database {
 /// Why the database cannot be used. Never holds the URL.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
-    /// The URL is none.
+    /// The URL cannot be parsed.
     #[error("the database URL cannot be used: {0}")]
     Url(#[source] sqlx::Error),
     /// No connection, or no answer.
@@ -108,7 +108,7 @@ impl Database {
         Ok(Self { pool })
     }
 
-    /// One round trip.
+    /// Asks the server for one answer, to see that it is there.
     pub async fn ping(&self) -> Result<(), DatabaseError> {
         let ping = async {
             let mut db = single(&self.pool).await?;
@@ -291,11 +291,11 @@ pub(crate) fn renamed(options: PgConnectOptions, name: &str) -> PgConnectOptions
 pub enum Single {
     /// Each statement is committed by itself.
     Own(PoolConnection<Postgres>),
-    /// All of them together.
+    /// All statements are committed together.
     Pooled(Transaction<'static, Postgres>),
 }
 
-/// See [`Single`].
+/// A connection for statements that need no transaction of their own.
 pub async fn single(pool: &PgPool) -> Result<Single, sqlx::Error> {
     if is_pooled(pool) {
         begin(pool).await.map(Single::Pooled)

@@ -31,7 +31,6 @@ pub(crate) struct Timing {
     pub poll: Duration,
 }
 
-/// See the module.
 pub(crate) struct Engine {
     pub worker: String,
     pub timing: Timing,
@@ -54,7 +53,7 @@ pub(crate) struct Engine {
     unheard: Signals,
 }
 
-/// Wake-up state of one queue.
+/// The wake-up state of one queue of this worker.
 #[derive(Default)]
 pub(crate) struct Signals {
     /// There may be something to claim.
@@ -110,7 +109,7 @@ impl Engine {
         }
     }
 
-    /// A connection for one loop.
+    /// A connection of its own for one loop, opened on first use.
     pub(crate) fn connection(&self) -> EngineConnection {
         let begin = self.pooled.then(|| {
             let steady = steady_plans(self.timing.lease);
@@ -149,7 +148,8 @@ impl Engine {
 /// One plan for ever, and the right one: index lookups in index order. A plan cached on an empty table, or made from
 /// stale statistics, would scan it when a burst comes (Q22); planning anew each time costs more than the statement.
 ///
-/// And an end: a loop that gives a statement up after a lease may rely on it that the server has done so before.
+/// `statement_timeout` is shorter than the limit of the engine itself: when a loop gives a statement up after a lease, the server
+/// has cancelled it before.
 fn steady_plans(lease: Duration) -> [(&'static str, String); 8] {
     let limit = format!("{}ms", (lease * 4 / 5).as_millis());
     [
@@ -159,7 +159,7 @@ fn steady_plans(lease: Duration) -> [(&'static str, String); 8] {
         ("enable_hashjoin", "off"),
         ("enable_mergejoin", "off"),
         ("enable_sort", "off"),
-        // What is switched off above has a price beyond all bounds, which must not make a plan worth compiling.
+        // `enable_… = off` adds a huge cost to those nodes, which would trigger the JIT compiler.
         ("jit", "off"),
         ("statement_timeout", limit.as_str()),
     ]

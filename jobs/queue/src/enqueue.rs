@@ -30,12 +30,12 @@ pub use crate::storable::{MAX_DELAY, Unstorable};
 pub use bulk::{enqueue_many, enqueue_many_with};
 pub use check::{EnqueueError, MAX_KEY_BYTES, MAX_PAYLOAD_BYTES};
 
-/// What became of an enqueue.
+/// What an enqueue did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Enqueued {
-    /// A new job.
+    /// It inserted a new job.
     New(JobId),
-    /// A job with this key is live and stands for this one too.
+    /// Nothing was inserted: a live job with the same key already covers this work.
     AlreadyLive,
 }
 
@@ -90,7 +90,7 @@ impl Options {
         self
     }
 
-    /// Nothing but the kind's own.
+    /// Whether every option is the kind's own default.
     const fn are_plain(&self) -> bool {
         matches!(self.when, When::Now) && self.priority.is_none() && self.fair_key.is_none()
     }

@@ -74,14 +74,14 @@ impl Policy {
         self
     }
 
-    /// Longest run.
+    /// A run that takes longer is stopped and counts as failed.
     #[must_use]
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// Rank within the queue.
+    /// Higher goes first within the queue.
     #[must_use]
     pub const fn priority(mut self, priority: i16) -> Self {
         // The lowest of all marks parked jobs.
@@ -112,7 +112,7 @@ impl Policy {
 /// While a job with this key is live, a second enqueue is a value ([`crate::enqueue::Enqueued::AlreadyLive`]), not a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DedupeKey {
-    /// Unique within the kind.
+    /// The key, unique among the live jobs of the kind.
     pub key: String,
     /// From when a further enqueue makes a new row.
     pub scope: DedupeScope,
@@ -154,9 +154,9 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
     const NAME: &'static str;
     /// Version of the payload's shape that this binary writes, and the highest that it reads.
     const VERSION: i16 = 1;
-    /// Which workers take it.
+    /// The queue it waits in.
     const QUEUE: Queue;
-    /// How it is tried.
+    /// Attempts, backoff, timeout and priority of the kind.
     const POLICY: Policy;
 
     /// The lowest version of a worker that can do this one: less than [`Job::VERSION`] where an older worker can as well.
@@ -168,10 +168,10 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
     fn dedupe_key(&self) -> Option<DedupeKey>;
 }
 
-/// The run did what there was to do.
+/// A run that ended well.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Done {
-    /// It had its effect.
+    /// The run had its effect; the engine acks the job.
     Applied,
     /// There was nothing to do; the sentence says why and is logged.
     Skipped(&'static str),
@@ -185,15 +185,15 @@ pub enum JobError {
     /// Not now, and nobody's fault: run again after `after`, no attempt charged.
     #[error("snoozed for {after:?}: {why}")]
     Snooze {
-        /// From now.
+        /// The delay, from now on.
         after: Duration,
-        /// For the job's history.
+        /// The reason, kept in the job's history.
         why: String,
     },
     /// A transient failure: the attempt is charged, the backoff decides when it runs again.
     #[error("{why}")]
     Retry {
-        /// For the job's history.
+        /// The reason, kept in the job's history.
         why: String,
         /// A floor for the backoff, when the other side named one.
         not_before: Option<Duration>,
@@ -207,7 +207,7 @@ pub enum JobError {
 }
 
 impl JobError {
-    /// See [`JobError::Snooze`].
+    /// A [`JobError::Snooze`].
     pub fn snooze(after: Duration, why: impl fmt::Display) -> Self {
         Self::Snooze {
             after,
@@ -215,7 +215,7 @@ impl JobError {
         }
     }
 
-    /// See [`JobError::Retry`].
+    /// A [`JobError::Retry`] without a floor for the backoff.
     pub fn retry(why: impl fmt::Display) -> Self {
         Self::Retry {
             why: why.to_string(),
@@ -246,7 +246,7 @@ pub struct DeadReason {
     /// Stable: dead letters are grouped by it. The engine's own: `attempts_exhausted`, `worker_lost`,
     /// `undecodable`, `snoozed_too_long`.
     pub code: std::borrow::Cow<'static, str>,
-    /// For operators.
+    /// What happened, for operators.
     pub message: String,
 }
 

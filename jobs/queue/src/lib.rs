@@ -65,7 +65,7 @@ pub(crate) use settle::dead_hook::{DeadHook, MakeDeadError, make_dead};
 pub(crate) use settle::{Ending, Settler, requeue};
 pub(crate) use wake::listen::listen_forever;
 
-/// `jobs.id`.
+/// The id of a job: `jobs.id`.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize, sqlx::Type,
 )]
@@ -91,17 +91,17 @@ pub struct ClaimId(pub Uuid);
 #[serde(rename_all = "snake_case")]
 #[sqlx(type_name = "job_state", rename_all = "snake_case")]
 pub enum JobState {
-    /// Waits for its time.
+    /// Waits until `run_at`.
     Scheduled,
-    /// May be claimed.
+    /// Any worker may claim it.
     Ready,
     /// Claimed by one worker.
     Running,
     /// Had its effect, or there was nothing to do.
     Done,
-    /// A dead letter.
+    /// Ended without success: a dead letter.
     Dead,
-    /// Ended by request.
+    /// Ended because somebody cancelled it.
     Cancelled,
 }
 
@@ -116,7 +116,7 @@ impl JobState {
         Self::Cancelled,
     ];
 
-    /// The word in the database.
+    /// The word that the database stores.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Scheduled => "scheduled",
@@ -128,7 +128,7 @@ impl JobState {
         }
     }
 
-    /// Nothing follows.
+    /// Whether the job has ended.
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Done | Self::Dead | Self::Cancelled)
     }

@@ -26,12 +26,12 @@ struct UnderWay {
     pause: Duration,
 }
 
-/// How long it has lasted.
+/// How long an outage has lasted so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lasted {
-    /// From the first failure on.
+    /// Time since the first failure.
     pub time: Duration,
-    /// The first one included.
+    /// Number of failures, the first one included.
     pub failures: u32,
 }
 

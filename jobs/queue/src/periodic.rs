@@ -33,10 +33,10 @@ use crate::{
 
 /// Another worker has the row of a due tick: it will have enqueued it, or have died, by then.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// Ticks this close together are one job's own affair, not a schedule's.
+/// The shortest interval: anything faster belongs in a loop inside one job.
 const SHORTEST: Duration = Duration::from_secs(1);
 
-/// When an entry is due. Always UTC: a local hour that happens twice, or never, is nobody's wish.
+/// When an entry is due. Always UTC, which has no hours that repeat or are skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Schedule {
     /// At each multiple of this since 1970, so that a restart or another worker shifts nothing. At least a second.
@@ -66,9 +66,9 @@ type Enqueue = dyn for<'a> Fn(&'a mut PgConnection, DateTime<Utc>) -> BoxFuture<
 pub struct Periodic {
     /// Stored in `periodic.entry`.
     pub name: &'static str,
-    /// When.
+    /// When the job is enqueued.
     pub schedule: Schedule,
-    /// And if nobody was there.
+    /// What happens to ticks that no worker was there for.
     pub catch_up: CatchUp,
     enqueue: Arc<Enqueue>,
 }
@@ -93,13 +93,13 @@ impl Periodic {
     }
 }
 
-/// An entry that cannot work.
+/// A periodic entry that cannot work, found when the worker starts.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("the periodic entry {entry} cannot work: {problem}")]
 pub struct BadPeriodic {
-    /// Its name.
+    /// Name of the entry.
     pub entry: &'static str,
-    /// Why.
+    /// What is wrong with it, and the fix.
     pub problem: String,
 }
 

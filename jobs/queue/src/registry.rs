@@ -51,7 +51,7 @@ pub(crate) type Handler = BoxFuture<'static, Result<Done, JobError>>;
 
 /// A kind's code, behind its payload's type.
 pub(crate) trait Behaviour: Send + Sync {
-    /// Decodes.
+    /// Decodes the payload; the run begins when the handler is polled.
     fn run(&self, payload: &RawValue, claim: Claim) -> Result<Handler, Undecodable>;
 
     /// Decodes, and settles what depended on the job.

@@ -18,11 +18,11 @@ use crate::{
 /// What the engine has to write for a run.
 #[derive(Debug)]
 pub(crate) enum Verdict {
-    /// It is done.
+    /// The job is done, and is acked.
     Done,
     /// It ended itself, with its effect, in a transaction of its own.
     Committed,
-    /// Anything else.
+    /// The job ends in another way, which is settled at once.
     Settle(Ending),
     /// Nothing: the claim is lost.
     Nothing,

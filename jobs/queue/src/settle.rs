@@ -51,7 +51,7 @@ pub enum ClaimOutcome {
 }
 
 impl ClaimOutcome {
-    /// The word in the database.
+    /// The word that the database stores.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Done => "done",
@@ -74,9 +74,9 @@ const REWORDED: &str = "how it ended cannot be stored; the worker's log has it";
 pub(crate) enum Ending {
     /// Later, at no charge.
     Snoozed {
-        /// From now.
+        /// The delay, from now on.
         after: Duration,
-        /// For operators.
+        /// The reason, for operators.
         why: String,
     },
     /// Later, charged.
@@ -85,7 +85,7 @@ pub(crate) enum Ending {
         after: Duration,
         /// Failed, timed out or panicked.
         how: ClaimOutcome,
-        /// For operators.
+        /// The reason, for operators.
         why: String,
     },
     /// At once, at no charge: the worker stops.
@@ -98,7 +98,7 @@ pub(crate) enum Ending {
     Cancelled,
     /// Never again: a dead letter.
     Dead {
-        /// Why.
+        /// The reason, stored with the dead letter.
         reason: DeadReason,
         /// How the last claim ended.
         how: ClaimOutcome,
@@ -199,8 +199,8 @@ pub(crate) struct Settler<'a> {
 impl Settler<'_> {
     /// How often a failing `on_dead` is tried before the job is put back with a delay.
     const HOOK_TRIES: u32 = 5;
-    /// That delay.
-    pub(crate) const BURY_AGAIN_AFTER: Duration = Duration::from_secs(30);
+    /// The delay after which a job whose `on_dead` kept failing is tried again.
+    pub(crate) const HOOK_AGAIN_AFTER: Duration = Duration::from_secs(30);
     /// How often the database may refuse an ending before it is reworded, and how often again before it is left.
     const REFUSALS: u32 = 3;
     /// For how many leases an ending is tried. The heartbeat would renew the lease for ever, if it reaches the database
@@ -228,7 +228,7 @@ impl Settler<'_> {
                         error!(job.id = %job, "Burial of job {job} fails ({why}); it is tried again later");
                         // Not charged: the next claim finds the attempts used up and comes back here.
                         ending = Ending::Snoozed {
-                            after: Self::BURY_AGAIN_AFTER,
+                            after: Self::HOOK_AGAIN_AFTER,
                             why: format!("its on_dead failed: {why}"),
                         };
                         continue;

@@ -58,9 +58,9 @@ pub struct TestWorker {
 /// A run that came to an end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ran {
-    /// Which job.
+    /// The job that ran.
     pub job: JobId,
-    /// Its kind.
+    /// The kind of the job.
     pub kind: &'static str,
     /// Where the job is after it.
     pub state: JobState,

@@ -37,7 +37,7 @@ impl TraceContext {
         }
     }
 
-    /// A step of the same trace.
+    /// A new span of the same trace.
     #[must_use]
     pub fn child(&self) -> Self {
         Self {
@@ -67,7 +67,7 @@ impl TraceContext {
         })
     }
 
-    /// What all steps have in common.
+    /// The id of the trace, the same in all its spans.
     pub const fn id(&self) -> TraceId {
         TraceId(self.trace)
     }

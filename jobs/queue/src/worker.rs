@@ -68,7 +68,7 @@ impl Default for WorkerOptions {
 /// Why a worker does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
-    /// Options that cannot work.
+    /// The options contradict each other; the text names them.
     #[error("{0}")]
     Options(&'static str),
     /// A periodic entry that cannot work.

@@ -170,7 +170,8 @@ impl Saga {
                     ..self
                 }
                 .ended_by(reason),
-                // The submit that learnt it goes on by itself, and stands for this one; unless its claim is lost.
+                // The running `submit_training` is retried anyway, and this enqueue is deduplicated against it. It matters only if
+                // the claim of that job was lost.
                 None => self.on(S::Archived, AtFal::No, &[NextJob::Submit], None),
             },
             (S::Submitting, Fact::Undecided { resubmit }) => match self.end_asked {

@@ -66,7 +66,7 @@ pub enum Retried {
         /// The avatar's name.
         name: String,
     },
-    /// It has its model.
+    /// The avatar is already trained.
     AlreadyTrained {
         /// The avatar's name.
         name: String,

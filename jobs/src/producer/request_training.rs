@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// What came of it.
+/// The result of pressing "Start".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Started {
     /// The training exists, its first job is enqueued, its progress message is on its way.
@@ -51,7 +51,7 @@ pub enum Started {
         /// The avatar's name.
         name: String,
     },
-    /// It has its model.
+    /// The avatar is already trained.
     AlreadyTrained {
         /// The avatar's name.
         name: String,

@@ -1,6 +1,6 @@
 //! How trainings end other than well, and what is made of a model that comes afterwards.
 //!
-//! A training and its avatar change in one statement. What is decided here is nothing: see `jobs/src/domain/saga.rs`.
+//! A training and its avatar change in one statement. Nothing is decided here: see `jobs/src/domain/saga.rs`.
 
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -115,7 +115,7 @@ pub(crate) async fn keep_late(
     one_row("a late result", id, &changed)
 }
 
-/// The late model is verified. Its avatar takes it, unless its owner has gone on without: then it is only kept.
+/// The late model is verified. Its avatar takes it, unless the owner has started another training: then it is only kept.
 pub(crate) async fn complete_late(
     tx: &mut PgConnection,
     id: TrainingId,

@@ -166,7 +166,7 @@ phrases! {
     TrainingCancelled { name: String },
     /// A model came after the end, and the avatar has it.
     TrainingCameLate { name: String },
-    /// A model came after the end, and the avatar had gone on without.
+    /// A model came after the end, and the owner had started another training by then.
     TrainingCameTooLate { name: String },
     /// The same reasons without the name, as a part of other texts.
     FailureReason { code: String },

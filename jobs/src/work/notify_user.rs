@@ -52,7 +52,7 @@ impl Run<Services> for NotifyUser {
     async fn run(&self, cx: &Context) -> Result<Done, JobError> {
         let mut db = cx.single().await?;
         let Some(due) = notifications::due(&mut db, self.notification_id).await? else {
-            let done = self.make_room(&mut db).await?;
+            let done = self.wake_next_message(&mut db).await?;
             db.commit().await?;
             return Ok(done);
         };
@@ -106,14 +106,14 @@ impl Run<Services> for NotifyUser {
             error!(notification.id = %id, "Notification {id} is given up ({}): {}", why.code, why.message);
             metrics::counter!("aisha_notifications_lost_total", "outcome" => outcome).increment(1);
         }
-        self.make_room(tx).await?;
+        self.wake_next_message(tx).await?;
         Ok(())
     }
 }
 
 impl NotifyUser {
-    /// This one has said what it had to say: whoever waited for it has the turn.
-    async fn make_room(&self, db: &mut PgConnection) -> Result<Done, JobError> {
+    /// Nothing is left to send for this row: enqueues the next message of the chat.
+    async fn wake_next_message(&self, db: &mut PgConnection) -> Result<Done, JobError> {
         if let Some(user) = notifications::reader_of(db, self.notification_id).await? {
             wake_next(db, user).await?;
         }

@@ -1,11 +1,11 @@
 //! How much one queue of a worker holds at once, and in what portions its pump asks for it.
 
-/// What a queue of a worker can take.
+/// How many jobs of one queue a worker may hold.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Capacity {
     /// Jobs that run at once.
     pub slots: usize,
-    /// Claims beyond them. 0: strict.
+    /// Claims beyond the slots, waiting in the buffer. 0: strict.
     pub prefetch: usize,
 }
 

@@ -9,7 +9,6 @@ use tokio::time::timeout;
 
 pub(crate) use crate::database::timed_out;
 
-/// See the module.
 pub(crate) struct EngineConnection {
     options: PgConnectOptions,
     open: Option<PgConnection>,
@@ -53,7 +52,8 @@ impl EngineConnection {
         Ok(open)
     }
 
-    /// What [`EngineConnection::get`] was for went well. What it wrote counts only when this returns.
+    /// Call it after the statement succeeded: it commits behind a pooler, and keeps the connection for reuse. What was written
+    /// counts only when this returns.
     pub(crate) async fn succeeded(&mut self) -> Result<(), sqlx::Error> {
         if self.begin.is_some()
             && !self.clean

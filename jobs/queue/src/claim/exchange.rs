@@ -52,7 +52,7 @@ impl Known {
     }
 }
 
-/// A job that is ours to run.
+/// A job that this worker has claimed.
 #[derive(Debug)]
 pub(crate) struct Claimed {
     pub claim: Claim,
@@ -64,7 +64,7 @@ pub(crate) struct Claimed {
     pub coalesces: bool,
 }
 
-/// What a statement is to claim.
+/// How many jobs a statement claims, and of which sort.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wanted {
     /// So many for free slots; each is charged, whatever becomes of this process.
@@ -83,7 +83,7 @@ impl Wanted {
         }
     }
 
-    /// So many less.
+    /// The same with `jobs` fewer.
     pub(crate) const fn less(self, jobs: usize) -> Self {
         match self {
             Self::Strict(count) => Self::Strict(count.saturating_sub(jobs)),
@@ -93,7 +93,7 @@ impl Wanted {
     }
 }
 
-/// One exchange.
+/// The parameters of one statement that acks and claims.
 pub(crate) struct Exchange<'a> {
     pub acks: &'a [Claim],
     pub claim: ClaimId,
@@ -104,12 +104,12 @@ pub(crate) struct Exchange<'a> {
     pub wanted: Wanted,
 }
 
-/// What an exchange brought.
+/// The answer of that statement.
 #[derive(Default)]
 pub(crate) struct Exchanged {
     /// How many acks changed a row; the others came too late.
     pub acked: usize,
-    /// In the order of the queue.
+    /// The claimed jobs, in the order of the queue.
     pub claimed: Vec<Claimed>,
     /// How long each could have run before.
     pub waits: Vec<Duration>,

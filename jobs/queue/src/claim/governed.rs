@@ -41,7 +41,7 @@ use crate::{
 /// So many starts a second on average, and so many at once after a rest.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rate {
-    /// More than zero.
+    /// Starts a second on average; more than zero.
     pub per_second: f64,
     /// At least 1. In any span of time no more start than `burst`, plus `per_second` for each second of it.
     pub burst: u16,
@@ -50,9 +50,9 @@ pub struct Rate {
 /// How fast jobs of a queue may start, over all workers. [`Default`]: as fast as they can.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Rates {
-    /// All jobs of the queue together.
+    /// For all jobs of the queue together; `None`: no rate.
     pub queue: Option<Rate>,
-    /// The jobs of each fairness key.
+    /// For the jobs of each fairness key; `None`: no rate.
     pub key: Option<Rate>,
 }
 
@@ -172,7 +172,7 @@ impl Governor {
         }
     }
 
-    /// The statement's answer never came.
+    /// Call when the answer of a statement never came: its places are unknown.
     pub(crate) const fn unheard(&mut self, rules: &Rules) {
         self.freed |= rules.freed;
     }
@@ -211,11 +211,11 @@ impl Governor {
     }
 }
 
-/// What one statement has to keep to.
+/// The limits and rates that one claim statement must keep to.
 #[derive(Debug)]
 pub(crate) struct Rules {
     rates: Rates,
-    /// Free slots.
+    /// Free slots of this worker.
     places: usize,
     /// A job of ours has ended since the last governed claim.
     freed: bool,
@@ -223,7 +223,7 @@ pub(crate) struct Rules {
     walk: Option<Walk>,
 }
 
-/// What a governed claim learnt.
+/// What a governed claim tells the pump beside the jobs.
 #[derive(Debug)]
 pub(crate) struct Governed {
     paused: bool,
@@ -239,7 +239,7 @@ pub(crate) struct Governed {
 }
 
 impl Rules {
-    /// So many free slots less.
+    /// Takes `jobs` free slots away.
     pub(crate) const fn less(&mut self, jobs: usize) {
         self.places = self.places.saturating_sub(jobs);
     }
@@ -312,7 +312,7 @@ impl Rules {
                 at,
             }),
         });
-        // Whoever is suspected is claimed in turn, strictly, as all here are.
+        // Governed claims are always strict, so suspects need no special case.
         exchanged.suspects = false;
         if answer.claimed > 0 {
             read_claimed(db, exchange, sent, exchanged).await?;
@@ -359,7 +359,7 @@ async fn read_claimed(
 
 /// How many keys that were told to be silent within [`SOON`] mean that everybody was: a 429 does not always say whom it is for.
 const EVERYBODY: i64 = 3;
-/// See [`EVERYBODY`].
+/// Keys that are told to be silent within this time count as together.
 const SOON: Duration = Duration::from_secs(5);
 /// Longest silence of a whole queue before it is probed: a wait that the other side names for one chat can be hours.
 pub(crate) const PROBE_AFTER: Duration = Duration::from_mins(1);
@@ -371,8 +371,8 @@ pub(crate) const PROBE_AFTER: Duration = Duration::from_mins(1);
 /// Answers for how long all wait. `None`: they do not.
 ///
 /// Two commits: keys that are told at the same moment see each other only if each is committed before it looks. In one
-/// statement each saw all but the others of its moment, and nobody was the third. Whoever dies in between leaves the
-/// look to the next.
+/// statement, three transactions of one moment would miss each other's uncommitted rows, and none would count three. If the
+/// process dies between the two commits, the next 429 does the check.
 pub(crate) async fn hold_back(
     pool: &PgPool,
     queue: Queue,
@@ -439,10 +439,10 @@ pub(crate) async fn silences(db: &mut PgConnection) -> Result<Vec<Silence>, sqlx
         .await
 }
 
-/// See [`silences`].
+/// One queue that is silent, or has silent keys.
 pub(crate) struct Silence {
     pub queue: String,
-    /// 0 also while the queue is probed.
+    /// Seconds that the silence of the whole queue still lasts; 0 also while the queue is probed.
     pub seconds: f64,
     pub keys: i64,
 }

@@ -15,14 +15,13 @@ use crate::{
     wake::is_lock_timeout,
 };
 
-/// See the module.
 pub(crate) struct Lane {
     connection: EngineConnection,
     /// Claim statements whose answer never came: given back, uncharged, before the next one.
     unheard: Vec<ClaimId>,
 }
 
-/// What one statement is to do.
+/// What the pump asks of one statement.
 pub(crate) struct ExchangeRequest {
     pub engine: Arc<Engine>,
     pub queue: Queue,
@@ -34,7 +33,7 @@ pub(crate) struct ExchangeRequest {
     /// Among the acks are some that may free a key which another job waits for.
     pub coalesced: bool,
     pub wanted: Wanted,
-    /// What there is to keep to.
+    /// Limits and rates of the queue.
     pub rules: Rules,
     /// How many wake-ups the pump had heard when it gave the order.
     pub heard: u64,

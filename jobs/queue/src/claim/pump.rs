@@ -40,7 +40,6 @@ use crate::{
 /// Between two looks at rows that somebody else has locked.
 const LOCKED_AGAIN: Duration = Duration::from_millis(250);
 
-/// See the module.
 pub(crate) struct Pump {
     engine: Arc<Engine>,
     queue: Queue,
@@ -55,22 +54,22 @@ pub(crate) struct Pump {
     under_way: FuturesUnordered<BoxFuture<'static, ExchangeEnd>>,
     /// Claims that are not given back yet, acks included.
     held: usize,
-    /// By how much statements under way may raise that: what they claim beyond what they ack.
-    asked: usize,
+    /// Upper bound by which the statements under way can raise `held`: claims asked for, less acks.
+    in_flight_growth: usize,
     /// Done, and not yet told to the database.
     acks: Vec<Claim>,
     /// An ack may free a key that another job waits for.
     coalesced: bool,
     /// There may be something to claim.
-    look: bool,
+    may_have_work: bool,
     /// Counts wake-ups: an answer from before the last one says nothing about what is there now.
-    heard: u64,
+    wakeups_seen: u64,
     /// Nothing more is claimed ahead before a suspect has run alone.
-    suspects: bool,
+    suspects_waiting: bool,
     /// When we looked for a suspect and found none that can run: as many wake-ups had been heard.
-    fruitless: Option<u64>,
+    no_suspect_at_wakeup: Option<u64>,
     /// Acks of the statements under way.
-    telling: usize,
+    in_flight_acks: usize,
     /// Acks of rows that somebody else has locked, and when they are tried again.
     locked: Vec<Claim>,
     locked_until: Instant,
@@ -79,8 +78,8 @@ pub(crate) struct Pump {
     not_before: Option<Instant>,
 }
 
-/// The stop as the turn has seen it, which looks once. A wait that looked again would take a stop that has come
-/// meanwhile for one that the turn has heeded, and sleep on.
+/// Cancellation, sampled once per loop iteration. If `wait()` sampled it again, it could take a stop that came after this
+/// iteration for one that the iteration has acted on, and sleep.
 struct Stop {
     token: CancellationToken,
     seen: bool,
@@ -93,7 +92,7 @@ impl Stop {
     }
 }
 
-/// Of one queue, looked up once.
+/// The metrics of one queue, looked up once.
 struct Meters {
     running: metrics::Gauge,
     buffered: metrics::Gauge,
@@ -134,14 +133,14 @@ impl Pump {
             },
             under_way: FuturesUnordered::new(),
             held: 0,
-            asked: 0,
+            in_flight_growth: 0,
             acks: Vec::new(),
             coalesced: false,
-            look: true,
-            heard: 0,
-            suspects: false,
-            fruitless: None,
-            telling: 0,
+            may_have_work: true,
+            wakeups_seen: 0,
+            suspects_waiting: false,
+            no_suspect_at_wakeup: None,
+            in_flight_acks: 0,
             locked: Vec::new(),
             locked_until: Instant::now(),
             backoff: Backoff::new(),
@@ -172,7 +171,7 @@ impl Pump {
         if self.stop.seen {
             return 0;
         }
-        (self.capacity.total() + self.acks.len()).saturating_sub(self.held + self.asked)
+        (self.capacity.total() + self.acks.len()).saturating_sub(self.held + self.in_flight_growth)
     }
 
     /// Takes what came back. Others that are about to end get a turn first: a statement costs more than a moment.
@@ -197,7 +196,7 @@ impl Pump {
             } else {
                 self.engine.held.remove([&returned.claim]);
                 self.held -= 1;
-                self.look |= returned.coalesces | self.governor.ended();
+                self.may_have_work |= returned.coalesces | self.governor.ended();
             }
         }
     }
@@ -207,10 +206,10 @@ impl Pump {
         let alone = self.held == 0 && self.under_way.is_empty();
         match self.free().min(self.capacity.share()) {
             0 => Wanted::Strict(0),
-            _ if self.suspects && alone => Wanted::Suspect,
-            _ if self.suspects => Wanted::Strict(0),
+            _ if self.suspects_waiting && alone => Wanted::Suspect,
+            _ if self.suspects_waiting => Wanted::Strict(0),
             // With acks to write it costs nothing to look.
-            _ if !self.look && self.acks.is_empty() => Wanted::Strict(0),
+            _ if !self.may_have_work && self.acks.is_empty() => Wanted::Strict(0),
             free if self.capacity.prefetch == 0 => Wanted::Strict(free),
             free => Wanted::Ahead(free),
         }
@@ -241,7 +240,7 @@ impl Pump {
         let places = if self.stop.seen {
             0
         } else {
-            (self.capacity.slots + self.acks.len()).saturating_sub(self.held + self.asked)
+            (self.capacity.slots + self.acks.len()).saturating_sub(self.held + self.in_flight_growth)
         };
         let acks = std::mem::take(&mut self.acks);
         let locked = if again {
@@ -260,21 +259,21 @@ impl Pump {
             coalesced: std::mem::take(&mut self.coalesced),
             wanted,
             rules: self.governor.rules(places),
-            heard: self.heard,
+            heard: self.wakeups_seen,
         };
-        self.asked += request.growth;
-        self.telling += request.telling;
+        self.in_flight_growth += request.growth;
+        self.in_flight_acks += request.telling;
         self.under_way.push(Box::pin(lane.carry_out(request)));
         true
     }
 
-    /// Waits for anything to do.
+    /// Waits until there may be something to claim, something to ack, or a stop.
     async fn wait(&mut self) {
         let free = self.free();
-        if free > 0 && !self.look && !self.suspects {
+        if free > 0 && !self.may_have_work && !self.suspects_waiting {
             self.sleeper.announce();
         }
-        // Whoever cannot be served now need not wake us: the end of a statement will.
+        // No connection is free: returned jobs need not wake the pump, the end of a running statement will.
         self.slots.tell_at(match (self.idle.len(), self.under_way.len()) {
             (0, _) => usize::MAX,
             (_, 0) => 1,
@@ -309,8 +308,8 @@ impl Pump {
 
     /// There may be something new; `told`: somebody says so.
     fn hear(&mut self, told: bool) {
-        self.heard += 1;
-        self.look |= self.governor.hear(told);
+        self.wakeups_seen += 1;
+        self.may_have_work |= self.governor.hear(told);
     }
 
     async fn accept(&mut self, end: ExchangeEnd) {
@@ -320,8 +319,8 @@ impl Pump {
             result,
         } = end;
         self.idle.push(lane);
-        self.asked -= request.growth;
-        self.telling -= request.telling;
+        self.in_flight_growth -= request.growth;
+        self.in_flight_acks -= request.telling;
         if !request.locked.is_empty() {
             self.locked.append(&mut request.locked);
             self.locked_until = Instant::now() + LOCKED_AGAIN;
@@ -335,7 +334,7 @@ impl Pump {
                     );
                 }
                 self.take_in(&request, exchanged);
-                if self.look {
+                if self.may_have_work {
                     self.sleeper.is_busy().await;
                 }
             }
@@ -372,10 +371,13 @@ impl Pump {
         let (wanted, claimed) = (request.wanted, exchanged.claimed.len());
         match wanted {
             Wanted::Suspect if claimed == 0 => {
-                self.suspects = false;
-                self.fruitless = Some(self.heard);
+                self.suspects_waiting = false;
+                self.no_suspect_at_wakeup = Some(self.wakeups_seen);
             }
-            Wanted::Ahead(_) => self.suspects = exchanged.suspects && self.fruitless != Some(self.heard),
+            Wanted::Ahead(_) => {
+                self.suspects_waiting =
+                    exchanged.suspects && self.no_suspect_at_wakeup != Some(self.wakeups_seen)
+            }
             Wanted::Suspect | Wanted::Strict(_) => {}
         }
         if claimed == wanted.count()
@@ -383,9 +385,9 @@ impl Pump {
             || request.coalesced
             || self.governor.is_walking()
         {
-            self.look = true;
-        } else if self.heard == request.heard || self.governor.rests() {
-            self.look = false;
+            self.may_have_work = true;
+        } else if self.wakeups_seen == request.heard || self.governor.rests() {
+            self.may_have_work = false;
         }
         self.held += claimed;
         for waited in exchanged.waits {
@@ -401,7 +403,7 @@ impl Pump {
     fn measure(&self) {
         let count = |n: usize| f64::from(u32::try_from(n).unwrap_or(u32::MAX));
         let (waiting, returned) = self.slots.idle();
-        let unacked = self.acks.len() + self.locked.len() + self.telling + returned;
+        let unacked = self.acks.len() + self.locked.len() + self.in_flight_acks + returned;
         self.meters.buffered.set(count(waiting));
         self.meters.unacked.set(count(unacked));
         self.meters

@@ -15,10 +15,9 @@ use std::time::{Duration, Instant};
 const POLLS: u32 = 20;
 /// What is new is looked at after so many.
 const NEWS: u32 = 2;
-/// But nothing waits for longer.
+/// No job waits longer than this for a rest to end.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// See the module.
 #[derive(Default)]
 pub(crate) struct Rest {
     /// What the walk has taken so far, in so many steps.
@@ -31,7 +30,7 @@ pub(crate) struct Rest {
 }
 
 impl Rest {
-    /// There is something new.
+    /// Ends the rest: a job came, or an operator changed something.
     pub(crate) const fn tell(&mut self) {
         self.told = true;
     }

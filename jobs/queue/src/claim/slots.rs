@@ -19,7 +19,6 @@ use tokio::sync::Notify;
 
 use crate::{Claim, Claimed};
 
-/// See the module.
 pub(crate) struct Slots {
     count: usize,
     state: Mutex<State>,
@@ -31,7 +30,7 @@ pub(crate) struct Slots {
 struct State {
     waiting: VecDeque<Claimed>,
     returned: Vec<Returned>,
-    /// Slots that are being worked.
+    /// Slots whose handler runs now.
     worked: usize,
     /// How much has to come back before the pump is told.
     tell_at: usize,
@@ -42,7 +41,7 @@ struct State {
 /// A job that has left its slot.
 pub(crate) struct Returned {
     pub claim: Claim,
-    /// Its key is `until_started`.
+    /// Its dedupe key is `until_started`, so its end may free a waiting job.
     pub coalesces: bool,
     /// It is done, which is to be acked; or its end is written already.
     pub ack: bool,

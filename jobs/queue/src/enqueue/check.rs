@@ -16,7 +16,7 @@ pub const MAX_PAYLOAD_BYTES: usize = 256 * 1024;
 /// Longest dedupe key in bytes: it must fit an index entry with room to spare.
 pub const MAX_KEY_BYTES: usize = 512;
 
-/// Why a job could not be enqueued.
+/// Why an enqueue was refused; nothing was written.
 #[derive(Debug, thiserror::Error)]
 pub enum EnqueueError {
     /// See [`MAX_PAYLOAD_BYTES`].
@@ -24,49 +24,49 @@ pub enum EnqueueError {
         "payload of {kind} has {bytes} bytes, the limit is {MAX_PAYLOAD_BYTES}: store the data and enqueue its id"
     )]
     PayloadTooLarge {
-        /// [`Job::NAME`].
+        /// The kind, [`Job::NAME`].
         kind: &'static str,
-        /// Its size as JSON.
+        /// Size of the payload as JSON, in bytes.
         bytes: usize,
     },
     /// The payload's type cannot be written as JSON.
     #[error("payload of {kind} cannot be written as JSON: {source}")]
     Unserializable {
-        /// [`Job::NAME`].
+        /// The kind, [`Job::NAME`].
         kind: &'static str,
-        /// What serde says.
+        /// What serde says about the payload.
         source: serde_json::Error,
     },
     /// A key that is empty would make all jobs of the kind the same.
     #[error("dedupe key of {kind} is empty: return None for jobs that are never the same")]
     EmptyKey {
-        /// [`Job::NAME`].
+        /// The kind, [`Job::NAME`].
         kind: &'static str,
     },
     /// See [`MAX_KEY_BYTES`].
     #[error("dedupe key of {kind} has {bytes} bytes, the limit is {MAX_KEY_BYTES}: hash it")]
     KeyTooLong {
-        /// [`Job::NAME`].
+        /// The kind, [`Job::NAME`].
         kind: &'static str,
-        /// Its size.
+        /// Size of the key in bytes.
         bytes: usize,
     },
     /// A fairness key that is empty, or longer than [`MAX_KEY_BYTES`].
     #[error("fairness key of {kind} has {bytes} bytes: use 1 to {MAX_KEY_BYTES}, such as a user's id")]
     UnfitFairKey {
-        /// [`Job::NAME`].
+        /// The kind, [`Job::NAME`].
         kind: &'static str,
-        /// Its size.
+        /// Size of the key in bytes.
         bytes: usize,
     },
     /// Neither Postgres nor a reader could make anything of it.
     #[error("{field} of {kind} holds {problem}")]
     Unstorable {
-        /// [`Job::NAME`].
+        /// The kind, [`Job::NAME`].
         kind: &'static str,
         /// Payload, dedupe key or fairness key.
         field: &'static str,
-        /// What it holds.
+        /// What Postgres cannot store of it.
         problem: Unstorable,
     },
     /// Longer than [`MAX_DELAY`].
@@ -74,9 +74,9 @@ pub enum EnqueueError {
         "delay of {kind} is {delay:?}, the limit is 100 years: a job that shall never run is not enqueued"
     )]
     DelayTooLong {
-        /// [`Job::NAME`].
+        /// The kind, [`Job::NAME`].
         kind: &'static str,
-        /// As it was asked for.
+        /// The value that the caller asked for.
         delay: Duration,
     },
     /// A moment that Postgres or its readers cannot count to.
@@ -84,9 +84,9 @@ pub enum EnqueueError {
         "start of {kind} is {at}: use a moment in the years 1970 to 9999, or no moment for a job that may run now"
     )]
     MomentOutOfRange {
-        /// [`Job::NAME`].
+        /// The kind, [`Job::NAME`].
         kind: &'static str,
-        /// As it was asked for.
+        /// The value that the caller asked for.
         at: DateTime<Utc>,
     },
     /// The database refused or did not answer; the transaction is lost.
@@ -133,7 +133,7 @@ pub(super) fn key<J: Job>(job: &J) -> Result<Option<DedupeKey>, EnqueueError> {
     }
 }
 
-/// Options that can be carried out.
+/// Refuses options that the database could not store.
 pub(super) fn options<J: Job>(options: &Options) -> Result<(), EnqueueError> {
     match options.when {
         When::In(delay) if delay > MAX_DELAY => {

@@ -144,7 +144,7 @@ async fn rescue_next(
 async fn put_back(pool: &PgPool, job: JobId, claim: ClaimId, why: &JobError) -> Result<bool, MakeDeadError> {
     error!(job.id = %job, "Burial of job {job}, whose worker went silent, fails ({why}); it is tried again later");
     let ending = Ending::Failed {
-        after: Settler::BURY_AGAIN_AFTER,
+        after: Settler::HOOK_AGAIN_AFTER,
         how: ClaimOutcome::Lost,
         why: format!("its on_dead failed: {why}"),
     };

@@ -21,13 +21,13 @@ pub struct Controls {
 /// A queue as an operator sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct QueueControl {
-    /// [`Queue::as_str`].
+    /// Name of the queue.
     pub queue: String,
     /// Since when nothing is claimed. `None`: it is not paused.
     pub paused_at: Option<DateTime<Utc>>,
-    /// Who paused it.
+    /// Who paused it; `None` while it is not paused.
     pub paused_by: Option<String>,
-    /// Why, if they said so.
+    /// The reason that they gave, if any.
     pub pause_reason: Option<String>,
     /// Most jobs at once over all workers. `None`: no limit but the slots.
     pub max_running: Option<i32>,
@@ -37,7 +37,7 @@ pub struct QueueControl {
     pub ready: i64,
     /// Jobs that wait for their time.
     pub scheduled: i64,
-    /// Jobs that run.
+    /// Jobs that run now, over all workers.
     pub running: i64,
     /// The other side asked for silence (429): no job starts before, then one does to see whether it is over. `None`:
     /// it did not, or takes our calls again.
@@ -60,20 +60,20 @@ pub struct Limits {
 /// A change that somebody made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ControlChange {
-    /// Of which queue.
+    /// Name of the queue that was changed.
     pub queue: String,
-    /// When.
+    /// When the change was made, by the database's clock.
     pub changed_at: DateTime<Utc>,
-    /// Who.
+    /// Name that the operator gave, or `USER` of their shell.
     pub changed_by: String,
-    /// What, in words.
+    /// The change in words, e.g. `paused`.
     pub change: String,
-    /// Why, if they said so.
+    /// The reason that they gave, if any.
     pub reason: Option<String>,
 }
 
 impl Controls {
-    /// For the database behind `pool`.
+    /// Reads and changes the queues of the database behind `pool`.
     pub const fn new(pool: PgPool) -> Self {
         Self { pool }
     }

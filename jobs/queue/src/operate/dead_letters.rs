@@ -22,11 +22,11 @@ const TRIES: usize = 3;
 /// Dead letters of one kind with one reason.
 #[derive(Debug, Clone, Serialize)]
 pub struct DeadReasonCount {
-    /// [`crate::job::DeadReason::code`].
+    /// The code of their [`DeadReason`](crate::job::DeadReason).
     pub reason: String,
-    /// [`crate::job::Job::NAME`].
+    /// Their kind.
     pub kind: String,
-    /// How many.
+    /// Number of dead letters with this reason and kind.
     pub jobs: i64,
     /// When the first of them died.
     pub oldest: DateTime<Utc>,
@@ -52,7 +52,7 @@ pub struct Retried {
     /// The job as it was before.
     #[serde(flatten)]
     pub job: JobRow,
-    /// What became of it.
+    /// What the retry did with it.
     pub retry: Retry,
 }
 

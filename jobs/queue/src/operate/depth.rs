@@ -26,10 +26,10 @@ use crate::{
 const PAUSE: Duration = Duration::from_secs(5);
 /// Many millions of jobs are counted sooner; a connection that went silent never answers.
 const LONGEST: Duration = Duration::from_mins(5);
-/// The pause in samples.
+/// The pause is at least this many times as long as a sample took.
 const AT_LEAST: u32 = 20;
 
-/// Samples for ever.
+/// Sets the depth gauges again and again.
 pub(crate) async fn sample_forever(engine: Arc<Engine>) {
     let mut shown = Seen::default();
     let mut pause = PAUSE;
@@ -43,7 +43,7 @@ pub(crate) async fn sample_forever(engine: Arc<Engine>) {
     }
 }
 
-/// What earlier samples have set.
+/// The gauges that earlier samples have set.
 #[derive(Default)]
 struct Seen {
     gauges: HashSet<Shown>,

@@ -18,13 +18,13 @@ pub struct Operator {
 /// Which jobs are meant; `None` means any.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct JobFilter {
-    /// This one.
+    /// Only the job with this id.
     pub id: Option<JobId>,
-    /// In this state.
+    /// Only jobs in this state.
     pub state: Option<JobState>,
-    /// In this queue.
+    /// Only jobs of the queue of this name.
     pub queue: Option<String>,
-    /// Of this kind, known here or not.
+    /// Only jobs of this kind, known here or not.
     pub kind: Option<String>,
     /// With this code of the last failure; for dead letters their reason.
     pub reason: Option<String>,
@@ -41,34 +41,34 @@ impl JobFilter {
 /// How many jobs of a queue are in a state.
 #[derive(Debug, Clone, Serialize)]
 pub struct QueueCount {
-    /// [`crate::job::Queue::as_str`].
+    /// Name of the queue.
     pub queue: String,
-    /// The state.
+    /// The state that is counted.
     pub state: JobState,
-    /// How many.
+    /// Number of jobs of the queue in this state.
     pub jobs: i64,
 }
 
 /// One job as its row tells.
 #[derive(Debug, Clone, Serialize)]
 pub struct JobRow {
-    /// Which.
+    /// The id, as `jobs list` shows it.
     pub id: JobId,
-    /// [`crate::job::Job::NAME`].
+    /// The kind.
     pub kind: String,
     /// Version of the payload's shape.
     pub version: i16,
-    /// Which workers take it.
+    /// Name of the queue.
     pub queue: String,
-    /// Where it is.
+    /// The state it is in.
     pub state: JobState,
     /// Runs charged so far.
     pub attempt: i32,
     /// How often it was put off at no charge.
     pub snoozes: i32,
-    /// Earliest start.
+    /// Earliest start, by the database's clock.
     pub run_at: DateTime<Utc>,
-    /// Enqueued at.
+    /// When it was enqueued.
     pub created_at: DateTime<Utc>,
     /// Last claimed at. `None` before the first claim.
     pub claimed_at: Option<DateTime<Utc>>,
@@ -91,26 +91,26 @@ pub struct JobRow {
 pub struct PastClaim {
     /// Which attempt it was charged as.
     pub attempt: i32,
-    /// Who made it.
+    /// Name of the worker that claimed it.
     pub worker: String,
-    /// From.
+    /// When it was claimed.
     pub started_at: DateTime<Utc>,
-    /// To.
+    /// When the claim ended.
     pub ended_at: DateTime<Utc>,
-    /// How.
+    /// How the claim ended.
     pub outcome: ClaimOutcome,
-    /// Why, if it did not go well.
+    /// Code of the failure; `None` when the claim ended well.
     pub error_code: Option<String>,
-    /// Why, in words.
+    /// The failure in words; `None` when the claim ended well.
     pub error: Option<String>,
 }
 
-/// A job and how it went.
+/// A job with all its past claims.
 #[derive(Debug, Clone, Serialize)]
 pub struct JobHistory {
-    /// The job.
+    /// The row as it is now.
     pub job: JobRow,
-    /// What it was enqueued with.
+    /// The payload, as JSON.
     pub payload: serde_json::Value,
     /// Its claims that ended, oldest first.
     pub claims: Vec<PastClaim>,
@@ -129,7 +129,7 @@ pub enum Cancelled {
 }
 
 impl Operator {
-    /// For the database behind `pool`.
+    /// Works on the database behind `pool`.
     pub const fn new(pool: PgPool) -> Self {
         Self { pool }
     }

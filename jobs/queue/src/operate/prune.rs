@@ -9,9 +9,9 @@ use crate::{database::single, storable};
 /// How long ended jobs are kept, by how they ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keep {
-    /// Done ones.
+    /// Age at which done jobs are forgotten.
     pub done: Duration,
-    /// Cancelled ones.
+    /// Age at which cancelled jobs are forgotten.
     pub cancelled: Duration,
     /// Dead letters: for as long as somebody may want to retry them.
     pub dead: Duration,
@@ -20,7 +20,7 @@ pub struct Keep {
 /// One step of a walk through the jobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stretch {
-    /// How many were deleted.
+    /// Number of jobs that were deleted.
     pub pruned: u64,
     /// Where the next stretch begins; `None`: nothing after it is old enough.
     pub next: Option<i64>,

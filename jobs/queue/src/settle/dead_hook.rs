@@ -33,7 +33,7 @@ pub(crate) enum MakeDeadError {
     /// There is no kind's own part: unknown here, or the payload does not decode.
     #[error("{0}")]
     Nobody(String),
-    /// Ours failed.
+    /// The engine's own statement failed.
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
 }

@@ -18,12 +18,12 @@ use crate::{
 pub struct Probe {
     /// What the closure is told.
     pub says: String,
-    /// Unique by it, in this scope.
+    /// The dedupe key and its scope; `None`: no key.
     pub key: Option<(String, DedupeScope)>,
 }
 
 impl Probe {
-    /// Without a key.
+    /// A probe without a dedupe key.
     pub fn new(says: impl Into<String>) -> Self {
         Self {
             says: says.into(),
@@ -59,7 +59,7 @@ impl Job for Probe {
 /// One run of a [`Probe`].
 #[derive(Clone)]
 pub struct ProbeRun {
-    /// The payload.
+    /// The payload of the job that runs.
     pub probe: Probe,
     /// The claim it runs under.
     pub claim: Claim,

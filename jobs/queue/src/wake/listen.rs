@@ -46,7 +46,7 @@ enum Deaf {
     /// Its connection was lost.
     #[error("its connection was lost")]
     Lost,
-    /// What the database says.
+    /// The database refused; what it says.
     #[error("{}", words_of(.0))]
     Database(#[from] sqlx::Error),
 }

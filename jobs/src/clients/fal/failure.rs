@@ -34,7 +34,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// How the training is called that failed for it.
+    /// The failure code that is stored with the training.
     pub const fn code(&self) -> FailureCode {
         match self.class {
             FailureClass::Input => FailureCode::RejectedByProvider,

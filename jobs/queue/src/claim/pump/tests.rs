@@ -39,7 +39,7 @@ async fn a_stop_that_comes_after_a_turn_has_looked_for_it_ends_the_wait_of_that_
     let known = Known::default();
     let (mut pump, _slots) = Pump::new(engine(), QUEUE, capacity, known, Rates::default(), stop.clone());
     // There is nothing that it could claim, as far as it knows.
-    pump.look = false;
+    pump.may_have_work = false;
     stop.cancel();
     assert_eq!(pump.wait().now_or_never(), Some(()), "it waits on");
 }
