@@ -45,10 +45,11 @@ impl Rest {
         self.told
     }
 
-    /// A claim took so long. `goes_on`: it went on with the walk of the one before it.
+    /// A claim took so long. `goes_on`: it went on with the walk of the one before it. Else a new walk begins, and the rest
+    /// after the last one is over: measured by the first step of the new walk, it would seem to go on, and the walk would stop.
     pub(crate) fn step(&mut self, took: Duration, goes_on: bool) {
         if !goes_on {
-            (self.walked, self.steps) = (Duration::ZERO, 0);
+            self.is_over();
         }
         self.walked += took;
         self.steps += 1;
@@ -77,5 +78,24 @@ impl Rest {
 
     fn after(&self, times: u32) -> Option<Instant> {
         Some(self.since? + (self.walked * times).min(LONGEST))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STEP: Duration = Duration::from_secs(60);
+
+    /// The second walk stopped after its first step until the next poll, and with it the job that it was to find.
+    #[test]
+    fn a_walk_that_has_begun_is_no_rest() {
+        let mut rest = Rest::default();
+        rest.step(STEP, false);
+        rest.step(STEP, true);
+        rest.begin();
+        assert!(rest.polls_at().is_some(), "it found nothing in two steps");
+        rest.step(STEP, false);
+        assert_eq!(rest.polls_at(), None, "the next walk is under way");
     }
 }
