@@ -376,7 +376,7 @@ impl Pump {
             }
             Wanted::Ahead(_) => {
                 self.suspects_waiting =
-                    exchanged.suspects && self.no_suspect_at_wakeup != Some(self.wakeups_seen)
+                    exchanged.suspects && self.no_suspect_at_wakeup != Some(self.wakeups_seen);
             }
             Wanted::Suspect | Wanted::Strict(_) => {}
         }

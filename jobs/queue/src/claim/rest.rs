@@ -85,7 +85,7 @@ impl Rest {
 mod tests {
     use super::*;
 
-    const STEP: Duration = Duration::from_secs(60);
+    const STEP: Duration = Duration::from_mins(1);
 
     /// The second walk stopped after its first step until the next poll, and with it the job that it was to find.
     #[test]
