@@ -80,8 +80,7 @@ fn only_the_worker_role_runs_jobs() {
 }
 
 fn only_the_adapter_names_apalis(source: &Source) -> Vec<Violation> {
-    let adapters = ["jobs/queue/src/apalis.rs", "jobs/queue/src/board.rs"];
-    if !source.path.starts_with("jobs/") || adapters.contains(&source.path.as_str()) {
+    if !source.path.starts_with("jobs/") || source.path == "jobs/queue/src/apalis.rs" {
         return Vec::new();
     }
     let fix = "the engine is seen only by jobs/queue/src/apalis.rs: use jobs/queue/src/lib.rs";
@@ -106,6 +105,31 @@ fn one_file_names_apalis() {
         "mod apalis;\npub use self::apalis::Engine;"
     ));
     check(&rust_files(), only_the_adapter_names_apalis);
+}
+
+fn the_engine_knows_no_host(source: &Source) -> Vec<Violation> {
+    if !is_below(&source.path, "jobs/queue") {
+        return Vec::new();
+    }
+    let fix = "the engine serves any host: say it of jobs in general, or put it into jobs/src";
+    let lines = (1..).zip(source.code.iter().zip(&source.prose));
+    let words = ["avatar", "training", "telegram", "photo", "fal"];
+    lines
+        .flat_map(|(line, (code, prose))| {
+            words.map(|word| (line, word, format!("{code} {prose}").to_lowercase()))
+        })
+        .filter(|(_, word, text)| source::has_word(text, word) || source::has_word(text, &format!("{word}s")))
+        .map(|(line, word, _)| Violation::new(source, line, format!("the engine speaks of `{word}`"), fix))
+        .collect()
+}
+
+#[test]
+fn the_engine_speaks_of_jobs_only() {
+    let rule = the_engine_knows_no_host;
+    assert!(refuses(rule, "jobs/queue/src/claim.rs", "// Two avatars wait."));
+    assert!(refuses(rule, "jobs/queue/src/claim.rs", "fn telegram() {}"));
+    assert!(!refuses(rule, "jobs/src/saga.rs", "// Two avatars wait."));
+    check(&rust_files(), rule);
 }
 
 fn the_domain_is_pure(source: &Source) -> Vec<Violation> {
