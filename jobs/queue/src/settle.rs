@@ -225,7 +225,7 @@ impl Settler<'_> {
                 MakeDeadError::OnDead(why) => {
                     failed_hooks += 1;
                     if failed_hooks >= Self::HOOK_TRIES {
-                        error!(job.id = %job, "Burial of job {job} fails ({why}); it is tried again later");
+                        error!(job.id = %job, "`on_dead` of job {job} fails ({why}); it is tried again later");
                         // Not charged: the next claim finds the attempts used up and comes back here.
                         ending = Ending::Snoozed {
                             after: Self::HOOK_AGAIN_AFTER,

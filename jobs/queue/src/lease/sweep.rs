@@ -142,7 +142,7 @@ async fn rescue_next(
 /// A job that cannot be made dead must not stand as running for ever, where it counts against its queue's limit. Its
 /// attempts stay used up, so that the worker that claims it next does nothing but make it dead.
 async fn put_back(pool: &PgPool, job: JobId, claim: ClaimId, why: &JobError) -> Result<bool, MakeDeadError> {
-    error!(job.id = %job, "Burial of job {job}, whose worker went silent, fails ({why}); it is tried again later");
+    error!(job.id = %job, "`on_dead` of job {job}, whose worker went silent, fails ({why}); it is tried again later");
     let ending = Ending::Failed {
         after: Settler::HOOK_AGAIN_AFTER,
         how: ClaimOutcome::Lost,
