@@ -3,6 +3,7 @@
 //! A rule is a function from a source to violations, so that each rule is itself tested on a text that breaks it:
 //! a wall that nobody tried to climb proves nothing.
 
+mod contract;
 mod habits;
 mod proofs;
 mod references;

@@ -75,17 +75,6 @@ fn refuse(method: &str, error: Known) -> Fault {
     Fault::on(method, FaultAction::Refuse { error })
 }
 
-#[test]
-fn a_stored_payload_decodes_for_ever() {
-    for stored in [
-        include_str!("payloads/notify_user.v1.json"),
-        include_str!("payloads/notify_user.v2.json"),
-    ] {
-        let job: NotifyUser = serde_json::from_str(stored).unwrap();
-        assert_eq!(serde_json::to_string(&job).unwrap(), stored.trim());
-    }
-}
-
 #[tokio::test]
 async fn a_message_is_sent_once_however_often_its_job_runs() {
     let core = Core::new().await;

@@ -11,7 +11,6 @@ mod deliveries;
 mod endings;
 mod late;
 mod model;
-mod payloads;
 mod poll;
 mod reconcile;
 mod stock;

@@ -71,13 +71,6 @@ fn portrait(number: usize) -> Vec<u8> {
     std::fs::read(file).unwrap()
 }
 
-#[test]
-fn a_stored_payload_decodes_for_ever() {
-    let v1 = include_str!("payloads/store_photo.v1.json");
-    let job: StorePhoto = serde_json::from_str(v1).unwrap();
-    assert_eq!(serde_json::to_string(&job).unwrap(), v1.trim());
-}
-
 #[tokio::test]
 async fn store_photo_run_twice_stores_once() {
     let core = Core::new().await;

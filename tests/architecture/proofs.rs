@@ -10,7 +10,7 @@ use super::source::{Source, root, rust_files, text_files};
 use super::{Violation, check};
 
 /// Names of all test functions.
-fn tests_in(sources: &[Source]) -> BTreeSet<String> {
+pub(super) fn tests_in(sources: &[Source]) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for source in sources {
         let mut is_test = false;
