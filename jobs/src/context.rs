@@ -9,6 +9,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
+use queue::Keep;
 use rand::{RngCore, SeedableRng, rngs::StdRng};
 use sqlx::PgPool;
 
@@ -17,7 +18,6 @@ use crate::{
     chaos,
     clients::{fal::FalClient, object_store::ObjectStore, telegram::TelegramClient},
     domain::{Patience, Trainers, WebhookBase},
-    queue::Keep,
     texts::Texts,
 };
 

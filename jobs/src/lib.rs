@@ -2,11 +2,27 @@
 // The gate: what the shells see. If it is not here, bot and web cannot do it.
 
 pub use archive;
-use queue::storable;
+
+/// What the queue tells operators, and what they may do to it. Claiming, settling and running are a worker's: [`runtime`].
+pub mod queue {
+    pub use ::queue::{
+        Cancelled, Claim, ClaimId, ClaimOutcome, ControlChange, Controls, DeadReasonCount, FenceError,
+        JobFilter, JobHistory, JobId, JobRow, JobState, Keep, Limits, Operator, PastClaim, QueueControl,
+        QueueCount, Rate, Rates, Retried, Retry, Stretch, UnknownState, prune_stretch,
+    };
+}
+
+/// The database as shells hold it: they connect, ask whether it answers, and hand it on.
+pub mod database {
+    pub use ::queue::database::{Database, DatabaseError, DatabaseOptions, words};
+}
+
+use ::queue::storable;
 #[cfg(feature = "testing")]
-pub use queue::testing;
-/// The engine: what a job is, how it is enqueued, what operators may do to it.
-pub use queue::{self, database, enqueue, job, outage, trace};
+pub use ::queue::testing;
+/// What a job is, how it is enqueued, and what its log lines and metrics hang on.
+pub use ::queue::{enqueue, job, outage, trace};
+
 pub mod chaos;
 pub mod domain;
 pub mod producer;

@@ -5,14 +5,13 @@ mod deliveries;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use queue::{JobId, database};
 use serde::Serialize;
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::{
-    database,
     domain::{AvatarId, AvatarStatus, TrainingId, TrainingStatus, TrainingType},
-    queue::JobId,
     store::{fal_account, views},
 };
 

@@ -19,7 +19,7 @@ use sqlx::{
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use crate::database::{Database, single, words_of};
+use queue::database::{Database, single, words_of};
 
 static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
     let mut migrator = sqlx::migrate!("../migrations");

@@ -1,11 +1,11 @@
 //! An operator ends a training. (A user does it by `Turn::stop`.)
 
+use queue::database;
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::{Producer, ProducerError};
 use crate::{
-    database,
     domain::{AvatarId, EndReason, TrainingId, TrainingStatus},
     saga::{self, Asked},
     store::{training_requests, trainings},

@@ -1,5 +1,6 @@
 //! FAL's deliveries on their way in: the inbox row and the job that applies it, in one transaction, before the 200.
 
+use queue::database;
 use serde::Serialize;
 use sqlx::PgConnection;
 use tracing::info;
@@ -8,7 +9,6 @@ use super::{Producer, ProducerError};
 use crate::{
     chaos::{Point, reach},
     clients::fal::VerifiedDelivery,
-    database,
     domain::TrainingType,
     enqueue::{Enqueued, enqueue},
     payloads::ApplyFalDelivery,

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::{Producer, ProducerError, Turn};
-use crate::database::within;
+use queue::database::within;
 
 /// A turn takes milliseconds. It may have to wait for the locks of another process that froze in a transaction, which the
 /// server ends after 15 s.

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use queue::database;
 use serde_json::Value;
 use sqlx::{Connection, PgConnection, postgres::PgListener};
 use tracing::{error, warn};
@@ -9,7 +10,6 @@ use tracing::{error, warn};
 use super::{Producer, ProducerError, Rules, Turn};
 use crate::{
     chaos::{Point, reach},
-    database,
     notifications::{self, Place},
     storable,
     store::{

@@ -6,6 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use queue::database;
 use serde_json::Value;
 use sqlx::{Postgres, Transaction};
 use tracing::warn;
@@ -13,7 +14,6 @@ use tracing::warn;
 use super::{ProducerError, Rules};
 use crate::{
     chaos::{Point, reach},
-    database,
     domain::{Door, UserId},
     notifications::{self, Place},
     store::{notifications as outbox, updates, users},

@@ -2,13 +2,10 @@
 
 use std::time::Duration;
 
+use queue::{CatchUp, Periodic, Schedule};
+
 use super::Services;
-use crate::{
-    payloads::Prune,
-    payloads::ReconcileTrainings,
-    payloads::SweepOrphans,
-    queue::{CatchUp, Periodic, Schedule},
-};
+use crate::{payloads::Prune, payloads::ReconcileTrainings, payloads::SweepOrphans};
 
 /// All of ours. An entry's job is enqueued by whichever worker is first, whatever queues that worker takes. Each looks at
 /// everything there is, so whatever was missed, once is enough.

@@ -11,7 +11,6 @@ use crate::{
     job::Job,
     payloads::BuildArchive,
     payloads::SubmitTraining,
-    queue,
     store::{
         training_endings,
         trainings::{self, Training},

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use queue::database::single;
 use sqlx::PgPool;
 
-use crate::{database::single, storable};
+use crate::storable;
 
 /// Deletes at most `most` updates that were handled at least `age` ago, oldest ids first. Telegram repeats an update
 /// for a day at most: until then the row is what makes a second arrival harmless.

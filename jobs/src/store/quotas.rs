@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
+use queue::database::single;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::{database::single, domain::UserId};
+use crate::domain::UserId;
 
 /// What a user uses up. The word in the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -19,6 +19,7 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use queue::{Run, database};
 use sqlx::PgConnection;
 use tracing::{error, info, warn};
 
@@ -26,7 +27,6 @@ use crate::{
     chaos::{Point, reach},
     clients::fal::{Delivery, Fact},
     context::{Context, Services},
-    database,
     domain::{AttemptEvidence, Disposition, NextJob, TrainingId, TrainingSource},
     enqueue::enqueue,
     job::{DeadReason, Done, JobError},
@@ -39,7 +39,6 @@ use crate::{
         trainings::{self, Training},
     },
 };
-use queue::Run;
 
 /// A delivery without a token may overtake the commit of its request id; after this long it is nobody's.
 const UNKNOWN_AFTER: TimeDelta = TimeDelta::minutes(10);

@@ -21,6 +21,7 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use queue::Run;
 use sqlx::PgConnection;
 use tracing::{error, info};
 
@@ -39,7 +40,6 @@ use crate::{
         trainings::{self, StoredArchive, Training},
     },
 };
-use queue::Run;
 
 /// Between looks while photos are still being stored.
 const PHOTOS_ON_THEIR_WAY: Duration = Duration::from_secs(1);

@@ -21,6 +21,7 @@
 //!
 //! Read next: `saga/ending.rs`, `domain/saga.rs`.
 
+use queue::Run;
 use sqlx::PgConnection;
 use tracing::{error, info};
 
@@ -37,7 +38,6 @@ use crate::{
     saga::{self, Effect},
     store::trainings::{self, Training},
 };
-use queue::Run;
 
 impl Run<Services> for CancelTraining {
     async fn run(&self, cx: &Context) -> Result<Done, JobError> {

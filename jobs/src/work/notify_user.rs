@@ -22,6 +22,7 @@
 
 use std::time::Duration;
 
+use queue::Run;
 use sqlx::PgConnection;
 use tracing::{error, info, warn};
 
@@ -40,7 +41,6 @@ use crate::{
     },
     texts::{Locale, Message, Rendered},
 };
-use queue::Run;
 
 /// Until another worker has a look at a message that this one cannot say: a newer one is about to come.
 const NEWER_LOOK: Duration = Duration::from_secs(15);

@@ -26,6 +26,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use queue::{Run, database};
 use sqlx::PgConnection;
 use tracing::{error, info, warn};
 
@@ -34,7 +35,6 @@ use crate::{
     chaos::{Point, reach},
     clients::fal::{Call, Error, ListQuery, RequestStatus, ResultOutcome},
     context::{Context, Services},
-    database,
     domain::{AtFal, AttemptEvidence, FalRequest, NextJob, TrainingSource, TrainingStatus},
     enqueue::enqueue_in,
     job::{DeadReason, Done, JobError},
@@ -45,7 +45,6 @@ use crate::{
         trainings::{self, Observation, Training},
     },
 };
-use queue::Run;
 
 /// How long after its last failed look a dead poll starts over: a training at FAL is never left alone.
 const START_OVER_AFTER: Duration = Duration::from_mins(5);

@@ -21,6 +21,7 @@
 
 use std::future::Future;
 
+use queue::{Run, prune_stretch};
 use sqlx::PgConnection;
 use tracing::info;
 
@@ -28,10 +29,8 @@ use crate::{
     context::{Context, Services},
     job::{DeadReason, Done, JobError},
     payloads::Prune,
-    queue::prune_stretch,
     store::{inbox_history, quotas},
 };
-use queue::Run;
 
 /// Rows a transaction looks at, or deletes.
 const BATCH: u16 = 1000;

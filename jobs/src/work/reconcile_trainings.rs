@@ -25,12 +25,12 @@
 use std::{collections::HashSet, time::Duration};
 
 use chrono::{DateTime, Utc};
+use queue::{Run, database};
 use sqlx::PgConnection;
 use tracing::{error, warn};
 
 use crate::{
     context::{Context, Services},
-    database,
     domain::{AtFal, NextJob, TrainingId},
     enqueue::enqueue,
     job::{DeadReason, Done, Job, JobError},
@@ -40,13 +40,12 @@ use crate::{
     payloads::ReconcileTrainings,
     payloads::StoreModel,
     payloads::SubmitTraining,
-    queue, saga,
+    saga,
     store::{
         deliveries, fal_account, quotas,
         trainings::{self, Training},
     },
 };
-use queue::Run;
 
 /// Trainings looked at between two looks at the queue.
 const PAGE: i64 = 200;

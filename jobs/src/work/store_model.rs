@@ -21,6 +21,7 @@
 
 mod safetensors;
 
+use queue::Run;
 use serde_json::Value;
 use sqlx::PgConnection;
 use tokio::task::spawn_blocking;
@@ -37,7 +38,6 @@ use crate::{
     saga,
     store::trainings::{self, Training, VerifiedModel},
 };
-use queue::Run;
 
 /// A FLUX LoRA has 20–700 MB; anything above this is no model of ours.
 const MAX_MODEL_BYTES: u64 = 2 * 1024 * 1024 * 1024;

@@ -17,6 +17,7 @@
 //! Read next: `build_archive.rs`, `notifications.rs`.
 
 use bytes::Bytes;
+use queue::Run;
 use sqlx::PgConnection;
 use tracing::{info, warn};
 
@@ -35,7 +36,6 @@ use crate::{
         photos::{self, Photo},
     },
 };
-use queue::Run;
 
 /// [`PhotoProblem::TooLarge`](crate::archive::PhotoProblem::TooLarge)'s code, for a file that is not even downloaded.
 const TOO_LARGE: &str = "too_large";

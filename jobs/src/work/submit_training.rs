@@ -22,6 +22,7 @@
 //! FAL has no idempotency key (docs/adr/0003-one-paid-submit.md). Read next: `saga.rs`, `clients/fal.rs`.
 
 use chrono::{DateTime, Utc};
+use queue::{Run, database};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, Postgres, Transaction};
@@ -33,7 +34,6 @@ use crate::{
     chaos::{Point, reach},
     clients::fal::{Call, SubmitOutcome},
     context::{ArchiveDelivery, Context, Services},
-    database,
     domain::{
         AttemptEvidence, AttemptOutcome, FailureCode, FalRequest, FinetuneComment, Preset, TrainingId,
         TrainingOrder, TrainingStatus,
@@ -46,7 +46,6 @@ use crate::{
         trainings::{self, Training},
     },
 };
-use queue::Run;
 
 mod booking;
 

@@ -17,6 +17,7 @@
 use std::collections::HashSet;
 
 use chrono::TimeDelta;
+use queue::Run;
 use sqlx::PgConnection;
 use tracing::{error, info};
 use uuid::Uuid;
@@ -28,7 +29,6 @@ use crate::{
     payloads::SweepOrphans,
     store::trainings,
 };
-use queue::Run;
 
 /// S3's own largest page.
 const PAGE: u16 = 1000;
