@@ -29,11 +29,7 @@ use crate::{
     enqueue::{EnqueueError, Enqueued, enqueue, enqueue_for, enqueue_in},
     job::{Job, JobError},
     notifications::{self, Stage},
-    payloads::BuildArchive,
-    payloads::CancelTraining,
-    payloads::PollStatus,
-    payloads::StoreModel,
-    payloads::SubmitTraining,
+    payloads::{BuildArchive, CancelTraining, PollStatus, StoreModel, SubmitTraining},
     store::{
         StoreError,
         attempts::{self, Attempt, NewAttempt},

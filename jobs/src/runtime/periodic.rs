@@ -5,7 +5,7 @@ use std::time::Duration;
 use queue::{CatchUp, Periodic, Schedule};
 
 use super::Services;
-use crate::{payloads::Prune, payloads::ReconcileTrainings, payloads::SweepOrphans};
+use crate::payloads::{Prune, ReconcileTrainings, SweepOrphans};
 
 /// All of ours. An entry's job is enqueued by whichever worker is first, whatever queues that worker takes. Each looks at
 /// everything there is, so whatever was missed, once is enough.

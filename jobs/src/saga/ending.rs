@@ -9,8 +9,7 @@ use super::{Effect, Ending, SagaError, decide, follow};
 use crate::{
     domain::{EndReason, Fact, FailureCode, SagaStep, TrainingId, TrainingSource, TrainingStatus},
     job::Job,
-    payloads::BuildArchive,
-    payloads::SubmitTraining,
+    payloads::{BuildArchive, SubmitTraining},
     store::{
         training_endings,
         trainings::{self, Training},

@@ -30,8 +30,7 @@ use crate::{
     domain::{AttemptEvidence, Disposition, NextJob, TrainingId, TrainingSource},
     enqueue::enqueue,
     job::{DeadReason, Done, JobError},
-    payloads::ApplyFalDelivery,
-    payloads::PollStatus,
+    payloads::{ApplyFalDelivery, PollStatus},
     saga::{self, Taken},
     store::{
         attempts,

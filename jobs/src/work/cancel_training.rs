@@ -33,8 +33,7 @@ use crate::{
     domain::{LateModel, TrainingStatus},
     enqueue::enqueue,
     job::{DeadReason, Done, JobError},
-    payloads::CancelTraining,
-    payloads::PollStatus,
+    payloads::{CancelTraining, PollStatus},
     saga::{self, Effect},
     store::trainings::{self, Training},
 };

@@ -34,12 +34,7 @@ use crate::{
     domain::{AtFal, NextJob, TrainingId},
     enqueue::enqueue,
     job::{DeadReason, Done, Job, JobError},
-    payloads::ApplyFalDelivery,
-    payloads::BuildArchive,
-    payloads::PollStatus,
-    payloads::ReconcileTrainings,
-    payloads::StoreModel,
-    payloads::SubmitTraining,
+    payloads::{ApplyFalDelivery, BuildArchive, PollStatus, ReconcileTrainings, StoreModel, SubmitTraining},
     saga,
     store::{
         deliveries, fal_account, quotas,

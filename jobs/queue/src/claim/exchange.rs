@@ -9,8 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     Claim, ClaimId, JobId,
-    claim::Grant,
-    claim::governed::Governed,
+    claim::{Grant, governed::Governed},
     job::{DedupeScope, Queue},
     lease::boot_clock::Moment,
     trace::TraceContext,

@@ -27,9 +27,11 @@ use tracing::info;
 
 use crate::{
     Claim, Claimed, JobId,
-    claim::Grant,
-    claim::exchange::{Exchange, Exchanged, Wanted, seconds},
-    claim::rest::Rest,
+    claim::{
+        Grant,
+        exchange::{Exchange, Exchanged, Wanted, seconds},
+        rest::Rest,
+    },
     database::{self, single},
     job::{DedupeScope, Queue},
     lease::boot_clock::Moment,

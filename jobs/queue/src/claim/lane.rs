@@ -8,9 +8,11 @@ use uuid::Uuid;
 
 use crate::{
     Claim, ClaimId, Engine, JobId, Known,
-    claim::connection::{EngineConnection, timed_out},
-    claim::exchange::{Exchange, Exchanged, Wanted},
-    claim::governed::Rules,
+    claim::{
+        connection::{EngineConnection, timed_out},
+        exchange::{Exchange, Exchanged, Wanted},
+        governed::Rules,
+    },
     job::Queue,
     wake::is_lock_timeout,
 };

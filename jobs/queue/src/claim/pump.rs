@@ -28,10 +28,12 @@ use tracing::{info, warn};
 use crate::{
     Capacity, Claim, Claimed, Engine, Known, Slots,
     backoff::{Backoff, jittered},
-    claim::exchange::{Exchanged, Wanted},
-    claim::governed::{Governor, Rates},
-    claim::lane::{ExchangeEnd, ExchangeRequest, Lane},
-    claim::release::release_buffered,
+    claim::{
+        exchange::{Exchanged, Wanted},
+        governed::{Governor, Rates},
+        lane::{ExchangeEnd, ExchangeRequest, Lane},
+        release::release_buffered,
+    },
     database::words_of,
     job::Queue,
     wake::Sleeper,
