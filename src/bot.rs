@@ -154,7 +154,7 @@ async fn announce(bot: &Bot, updates: &TelegramUpdates, stop: &Stop) {
 }
 
 /// The list of commands that Telegram shows, in each language, and in English for all others.
-async fn menu(bot: &Bot) -> Result<(), jobs::telegram::Failure> {
+async fn menu(bot: &Bot) -> Result<(), jobs::telegram::TelegramError> {
     let commands = |locale| {
         let entries = [
             ("start", Phrase::CommandStart {}),
@@ -177,7 +177,7 @@ async fn menu(bot: &Bot) -> Result<(), jobs::telegram::Failure> {
 /// Tries until it works or the role stops: Telegram may be away while we start.
 async fn until_done<F>(bot: &Bot, what: &str, stop: &Stop, call: impl Fn() -> F)
 where
-    F: Future<Output = Result<(), jobs::telegram::Failure>>,
+    F: Future<Output = Result<(), jobs::telegram::TelegramError>>,
 {
     let mut pause = Duration::from_secs(1);
     while !stop.is_draining() {

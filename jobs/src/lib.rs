@@ -43,7 +43,7 @@ pub mod fal {
 
 /// Telegram's Bot API: for workers, and for the bot's own calls (updates in, taps answered).
 pub mod telegram {
-    pub use crate::clients::telegram::{Command, Failure, Intake, TelegramClient};
+    pub use crate::clients::telegram::{Command, Intake, TelegramClient, TelegramError};
 }
 
 /// The bucket of photos and models, for workers.

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use jobs::telegram::Failure;
+use jobs::telegram::TelegramError;
 use metrics::gauge;
 use tokio::time::{Instant, interval};
 
@@ -69,15 +69,15 @@ impl Hearing {
     }
 
     /// A call failed.
-    pub(super) fn failed(&self, failure: &Failure) {
+    pub(super) fn failed(&self, failure: &TelegramError) {
         // A probe's answer is public: no host, and nothing that a foreign server says.
         let what = match failure {
-            Failure::Misconfigured(_) => {
+            TelegramError::Misconfigured(_) => {
                 "it does not accept the bot's token (telegram.bot_token, telegram.api_url)"
             }
-            Failure::Conflict(_) => "somebody else takes this bot's updates (409)",
-            Failure::Busy(_) => "it asks to wait (429)",
-            Failure::NotSent(_) => "it cannot be reached",
+            TelegramError::Conflict(_) => "somebody else takes this bot's updates (409)",
+            TelegramError::Busy(_) => "it asks to wait (429)",
+            TelegramError::NotSent(_) => "it cannot be reached",
             _ => "it does not answer as it should",
         };
         if let Some(listening) = &mut *self.state() {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use jobs::{
     outage::Outage,
     producer::PollingLead,
-    telegram::{Failure, Intake},
+    telegram::{Intake, TelegramError},
 };
 use metrics::counter;
 use tracing::{debug, error, info, warn};
@@ -121,10 +121,10 @@ async fn take_in(bot: &Bot, batch: Vec<serde_json::Value>, offset: &mut Option<i
     }
 }
 
-fn least_pause(failure: &Failure) -> Duration {
+fn least_pause(failure: &TelegramError) -> Duration {
     match failure {
         // Asking too early costs another refusal; believing ten hours costs ten hours.
-        Failure::Busy(wait) => (*wait).min(LONGEST_PAUSE * 2),
+        TelegramError::Busy(wait) => (*wait).min(LONGEST_PAUSE * 2),
         _ => RECOVER,
     }
 }

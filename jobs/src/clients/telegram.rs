@@ -1,8 +1,10 @@
-//! Telegram's Bot API: the worker's side here (send, edit, download), the bot's in [`intake`]. teloxide types what we
-//! send; its Throttle adaptor is not used, since it keeps a job waiting inside of an await where the queue cannot
-//! see it, and its own transport is not, since it sleeps in a call and reads answers of any size ([`wire`]).
+//! Telegram's Bot API: the worker's calls here (send, edit, download), the bot's in [`intake`].
 //!
-//! What each failure means is decided in [`error`], once. File URLs contain the bot's token: they never leave
+//! teloxide types what we send. Its Throttle adaptor is not used, because it makes a job wait inside an await where the
+//! queue cannot see it. Its transport is not used either, because it sleeps in a call and reads answers of any size
+//! ([`wire`] replaces it).
+//!
+//! What each error means is decided once, in [`error`]. File URLs contain the bot's token: they never leave
 //! [`wire`], and errors are stripped of them.
 
 mod error;
@@ -22,7 +24,7 @@ use teloxide::{
 };
 use url::Url;
 
-pub use error::Failure;
+pub use error::TelegramError;
 pub use intake::{Command, Intake};
 
 use self::wire::Wire;
@@ -34,58 +36,72 @@ pub struct TelegramClient {
     wire: Wire,
 }
 
-/// A file that could not be had.
+/// A message that Telegram has taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sent {
+    /// `None`: the answer was cut off, so this message cannot be edited later.
+    pub message_id: Option<i64>,
+}
+
+/// Why a file could not be downloaded.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DownloadError {
-    /// Larger than allowed, or than bots may download.
+    /// The file is larger than our limit, or than bots may download.
     #[error("the file is larger than allowed")]
     TooLarge,
     /// Fewer bytes came than were announced, or none.
     #[error("the file came incomplete: {0}")]
     Incomplete(String),
-    /// Telegram or the way to it.
+    /// The call to Telegram failed.
     #[error(transparent)]
-    Failed(#[from] Failure),
+    Failed(#[from] TelegramError),
 }
 
 impl TelegramClient {
-    /// `timeout` is for a whole call, but for a long poll and a download, which have their own.
+    /// `timeout` is for a whole call; a long poll and a download have limits of their own.
     pub fn new(token: &SecretString, api_url: &Url, timeout: Duration) -> Result<Self, reqwest::Error> {
         Ok(Self {
             wire: Wire::new(token, api_url, timeout)?,
         })
     }
 
-    /// Sends a new message and answers its id.
-    pub(crate) async fn send(&self, chat: i64, text: &Rendered) -> Result<i64, Failure> {
+    /// Sends a new message. Sending it twice shows it twice.
+    pub(crate) async fn send(&self, chat: i64, text: &Rendered) -> Result<Sent, TelegramError> {
         let call = SendMessage::new(ChatId(chat), text.html.clone())
             .parse_mode(ParseMode::Html)
             .link_preview_options(no_preview())
             .reply_markup(keyboard(text));
-        let message = self.wire.call(&call).await?;
-        message["message_id"].as_i64().ok_or(Failure::Done(None))
+        let message = self.wire.call(&call).await?.unwrap_or_default();
+        Ok(Sent {
+            message_id: message["message_id"].as_i64(),
+        })
     }
 
-    /// Replaces a message of ours. Repeating it does no harm.
-    pub(crate) async fn edit(&self, chat: i64, message: i64, text: &Rendered) -> Result<(), Failure> {
-        let message =
-            i32::try_from(message).map_err(|_| Failure::MessageGone("no message has such an id".into()))?;
+    /// Replaces a message of ours. Repeating it does no harm: a message that already says so counts as edited.
+    pub(crate) async fn edit(&self, chat: i64, message: i64, text: &Rendered) -> Result<(), TelegramError> {
+        let message = i32::try_from(message)
+            .map_err(|_| TelegramError::MessageGone("no message has such an id".into()))?;
         let call = EditMessageText::new(ChatId(chat), MessageId(message), text.html.clone())
             .parse_mode(ParseMode::Html)
             .link_preview_options(no_preview())
             .reply_markup(keyboard(text));
-        self.wire.call(&call).await?;
-        Ok(())
+        match self.wire.call(&call).await {
+            Err(failure) if !failure.is_not_modified() => Err(failure),
+            _ => Ok(()),
+        }
     }
 
     /// Downloads a file of at most `limit` bytes.
     pub(crate) async fn download(&self, file_id: &str, limit: u64) -> Result<Bytes, DownloadError> {
         let file = match self.wire.call(&GetFile::new(FileId(file_id.to_owned()))).await {
-            Ok(file) => file,
+            Ok(Some(file)) => file,
+            Ok(None) => {
+                return Err(TelegramError::Ambiguous("the answer to getFile was cut off".into()).into());
+            }
             Err(failure) if failure.says("file is too big") => return Err(DownloadError::TooLarge),
             Err(failure) => return Err(failure.into()),
         };
-        // Telegram need not say.
+        // The size is optional in Telegram's answer.
         let announced = file["file_size"].as_u64();
         if announced.is_some_and(|announced| announced > limit) {
             return Err(DownloadError::TooLarge);
@@ -95,7 +111,7 @@ impl TelegramClient {
         };
         if path.starts_with('/') {
             let why = "the Bot API server runs with --local, and its files are not served over HTTP";
-            return Err(Failure::Misconfigured(why.into()).into());
+            return Err(TelegramError::Misconfigured(why.into()).into());
         }
         let bytes = self.fetch(path, limit).await?;
         match announced {
@@ -112,7 +128,7 @@ impl TelegramClient {
             Ok(chunks) => Box::pin(chunks),
             Err(status @ 300..=399) => {
                 let why = format!("HTTP {status}: the server redirects downloads");
-                return Err(Failure::Misconfigured(why).into());
+                return Err(TelegramError::Misconfigured(why).into());
             }
             Err(status) => return Err(DownloadError::Incomplete(format!("HTTP {status}"))),
         };

@@ -28,7 +28,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     chaos::{Point, reach},
-    clients::telegram::Failure,
+    clients::telegram::TelegramError,
     context::{Context, Services},
     domain::UserId,
     enqueue::enqueue_for,
@@ -162,11 +162,10 @@ async fn send(cx: &Context, due: &Due, text: &Rendered) -> Result<Done, JobError
     let sent = cx.telegram.send(due.telegram_id, text).await;
     reach(Point::NotifySent);
     match sent {
-        Ok(message_id) => delivered(cx, due, Some(message_id)).await,
-        Err(Failure::Done(message_id)) => delivered(cx, due, message_id).await,
+        Ok(sent) => delivered(cx, due, sent.message_id).await,
         Err(failure) => {
             // Only an ambiguous failure leaves the mark that makes the next send a possible duplicate.
-            if !matches!(failure, Failure::Ambiguous(_)) {
+            if !matches!(failure, TelegramError::Ambiguous(_)) {
                 let mut db = cx.single().await?;
                 notifications::not_sent(&mut db, due.id).await?;
                 db.commit().await?;
@@ -179,8 +178,8 @@ async fn send(cx: &Context, due: &Due, text: &Rendered) -> Result<Done, JobError
 /// An edit can be repeated, so nothing is noted before it.
 async fn edit(cx: &Context, due: &Due, message_id: i64, text: &Rendered) -> Result<Done, JobError> {
     match cx.telegram.edit(due.telegram_id, message_id, text).await {
-        Ok(()) | Err(Failure::NotModified | Failure::Done(_)) => delivered(cx, due, Some(message_id)).await,
-        Err(Failure::MessageGone(why)) => {
+        Ok(()) => delivered(cx, due, Some(message_id)).await,
+        Err(TelegramError::MessageGone(why)) => {
             info!(notification.id = %due.id, "Message {message_id} cannot be edited ({why}); notification {} is sent anew", due.id);
             let mut db = cx.single().await?;
             notifications::forget_message_id(&mut db, due.id).await?;
@@ -209,10 +208,10 @@ async fn delivered(cx: &Context, due: &Due, message_id: Option<i64>) -> Result<D
     Ok(Done::Committed)
 }
 
-async fn failed(cx: &Context, due: &Due, failure: Failure) -> Result<Done, JobError> {
+async fn failed(cx: &Context, due: &Due, failure: TelegramError) -> Result<Done, JobError> {
     match failure {
-        Failure::Unreachable(why) => unreachable(cx, due, &why).await,
-        Failure::Busy(wait) => {
+        TelegramError::Unreachable(why) => unreachable(cx, due, &why).await,
+        TelegramError::Busy(wait) => {
             let wait = storable::delay(wait);
             let mut db = cx.single().await?;
             users::keep_quiet(&mut db, due.user_id, wait.as_secs_f64()).await?;
@@ -227,13 +226,13 @@ async fn failed(cx: &Context, due: &Due, failure: Failure) -> Result<Done, JobEr
                 );
             }
             metrics::counter!("aisha_telegram_rate_limited_total").increment(1);
-            Err(Failure::Busy(wait).into())
+            Err(TelegramError::Busy(wait).into())
         }
-        Failure::Misconfigured(why) => {
+        TelegramError::Misconfigured(why) => {
             error!(
                 "Telegram does not accept our token ({why}): no message goes out until telegram.bot_token is right"
             );
-            Err(Failure::Misconfigured(why).into())
+            Err(TelegramError::Misconfigured(why).into())
         }
         other => Err(other.into()),
     }

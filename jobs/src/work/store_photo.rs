@@ -24,7 +24,7 @@ use tracing::{info, warn};
 use crate::{
     archive::{PhotoInfo, inspect, megabytes},
     chaos::{Point, reach},
-    clients::telegram::{DownloadError, Failure},
+    clients::telegram::{DownloadError, TelegramError},
     context::{Context, Services},
     domain::PhotoStatus,
     enqueue::enqueue_for,
@@ -58,7 +58,9 @@ impl Run<Services> for StorePhoto {
             }
             Err(DownloadError::Incomplete(why)) => return Err(JobError::retry(why)),
             // "wrong file_id or the file is temporarily unavailable": one text for gone and for not now.
-            Err(DownloadError::Failed(failure @ (Failure::Rejected(_) | Failure::Unreachable(_)))) => {
+            Err(DownloadError::Failed(
+                failure @ (TelegramError::Rejected(_) | TelegramError::Unreachable(_)),
+            )) => {
                 return Err(JobError::retry(failure));
             }
             Err(DownloadError::Failed(failure)) => return Err(failure.into()),

@@ -1,6 +1,6 @@
-//! What an answer of Telegram's means for the one who made the call.
+//! What an answer of Telegram's means for its caller: the call's result, or a [`TelegramError`].
 //!
-//! By its code where that decides, else by the text, in lower case and by its parts: one 400 is a bad message,
+//! The code decides where it can. Otherwise the text does, in lower case and by its parts: one 400 is a bad message,
 //! another one a user who has gone. The tests hold one answer of the real server for each row.
 
 use std::time::Duration;
@@ -10,49 +10,46 @@ use serde_json::Value;
 
 use crate::{job::JobError, storable};
 
-/// Why a call did not do what it should, or that it did all the same.
+/// Why a call did not do what it should. A call that Telegram carried out is never an error, even if its answer was cut
+/// off: see [`result`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Failure {
+pub enum TelegramError {
     /// Nothing will ever reach this user until they come back: bot blocked, account gone, chat unknown.
     #[error("the user cannot be reached: {0}")]
     Unreachable(String),
-    /// The message says that already.
-    #[error("the message is not modified")]
-    NotModified,
     /// The message that was to be edited is gone, or may not be edited any more.
     #[error("the message cannot be edited: {0}")]
     MessageGone(String),
-    /// Refused for what is in it: the same call fails again.
+    /// Refused because of its content: the same call fails again.
     #[error("refused by Telegram: {0}")]
     Rejected(String),
-    /// Too many requests; not before so long.
+    /// Too many requests (429). The next call may go out after this time.
     #[error("Telegram asks to wait {0:?}")]
     Busy(Duration),
     /// The token is wrong or revoked, or the server is none of Telegram's: nothing works until an operator acts.
     #[error("Telegram does not accept the bot's token, or telegram.api_url is wrong: {0}")]
     Misconfigured(String),
-    /// Somebody else takes this bot's updates: a webhook, or another program that polls.
+    /// A webhook, or another program that polls, takes this bot's updates.
     #[error("somebody else takes this bot's updates: {0}")]
     Conflict(String),
-    /// It never reached Telegram.
+    /// The connection could not be made, so Telegram has not seen the call.
     #[error("Telegram could not be reached: {0}")]
     NotSent(String),
-    /// Nobody knows whether it was done: the answer was lost, or the server failed.
+    /// Telegram may have carried the call out: the answer was lost, or the server failed.
     #[error("no answer from Telegram: {0}")]
     Ambiguous(String),
-    /// It was done; only the answer could not be read. With the message's id, if that much could.
-    #[error("done, but the answer cannot be read")]
-    Done(Option<i64>),
 }
 
-/// While the token is refused. Costs no attempt: it is not the message's fault.
+/// Between two tries while the token is refused. They cost no attempt: the message is not to blame.
 const MISCONFIGURED_PAUSE: Duration = Duration::from_mins(1);
-/// Telegram's waits are seconds, minutes after a flood; a number beyond this is a mistake of somebody's.
+/// In seconds. Telegram asks for seconds, or for minutes after a flood; a longer wait is a mistake and is not believed.
 const LONGEST_WAIT: u64 = 7 * 24 * 60 * 60;
-/// Characters of a foreign text that are kept.
+/// Characters of Telegram's text that are kept.
 const LONGEST_TEXT: usize = 300;
+/// Telegram's refusal of an edit that would change nothing.
+const NOT_MODIFIED: &str = "message is not modified";
 
-/// Who is gone, in the words of the Bot API and in those of the protocol beneath it, which come through as a 400.
+/// Texts that say that the user is gone: those of the Bot API, and those of the protocol beneath it, which arrive as a 400.
 const UNREACHABLE: [&str; 17] = [
     "chat not found",
     "user not found",
@@ -73,40 +70,45 @@ const UNREACHABLE: [&str; 17] = [
     "you_blocked_user",
 ];
 
-impl Failure {
+impl TelegramError {
     /// Whether the server's text holds `words` (in lower case).
     pub(super) fn says(&self, words: &str) -> bool {
         matches!(self, Self::Rejected(text) | Self::Conflict(text) if text.to_lowercase().contains(words))
     }
 
-    /// Telegram posts this bot's updates to an address: they cannot be asked for as long as it does.
+    /// A webhook is registered for this bot; until it is deleted, getUpdates is refused.
     pub fn is_active_webhook(&self) -> bool {
         matches!(self, Self::Conflict(_)) && self.says("webhook is active")
     }
+
+    /// An edit was refused because the message already says what it should.
+    pub(super) fn is_not_modified(&self) -> bool {
+        self.says(NOT_MODIFIED)
+    }
 }
 
-/// What came back over HTTP.
+/// An answer as HTTP brought it.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct HttpAnswer {
     pub status: u16,
-    /// The header's seconds.
+    /// Seconds, from the header `Retry-After`.
     pub retry_after: Option<u64>,
     pub body: Bytes,
 }
 
-/// The `result` of a call, or what went wrong.
-pub(super) fn result(answer: &Answer) -> Result<Value, Failure> {
+/// The `result` of a call. `None`: Telegram carried the call out, and its answer was cut off on the way.
+pub(super) fn result(answer: &HttpAnswer) -> Result<Option<Value>, TelegramError> {
     let Ok(mut body) = storable::read_json(&answer.body) else {
-        return Err(unreadable(answer));
+        return unreadable(answer);
     };
     match body["ok"] {
-        Value::Bool(true) => Ok(body["result"].take()),
+        Value::Bool(true) => Ok(Some(body["result"].take())),
         Value::Bool(false) => Err(refusal(answer, &body)),
-        _ => Err(unreadable(answer)),
+        _ => unreadable(answer),
     }
 }
 
-fn refusal(answer: &Answer, body: &Value) -> Failure {
+fn refusal(answer: &HttpAnswer, body: &Value) -> TelegramError {
     let text = clipped(body["description"].as_str().unwrap_or("without a description"));
     let code = body["error_code"]
         .as_u64()
@@ -117,35 +119,35 @@ fn refusal(answer: &Answer, body: &Value) -> Failure {
         let said = seconds(&body["parameters"]["retry_after"])
             .or_else(|| wait_in(&lower))
             .or(answer.retry_after);
-        // A cautious second where there is no number.
-        return Failure::Busy(Duration::from_secs(said.unwrap_or(1).clamp(1, LONGEST_WAIT)));
+        // One second where Telegram gives no number.
+        return TelegramError::Busy(Duration::from_secs(said.unwrap_or(1).clamp(1, LONGEST_WAIT)));
     }
     match code {
-        401 | 404 => Failure::Misconfigured(text),
-        409 => Failure::Conflict(text),
+        401 | 404 => TelegramError::Misconfigured(text),
+        409 => TelegramError::Conflict(text),
         _ => by_text(code, text, &lower),
     }
 }
 
-fn by_text(code: u16, text: String, lower: &str) -> Failure {
+fn by_text(code: u16, text: String, lower: &str) -> TelegramError {
     let has = |words: &str| lower.contains(words);
-    if has("message is not modified") {
-        Failure::NotModified
+    if has(NOT_MODIFIED) {
+        TelegramError::Rejected(text)
     } else if has("message to edit not found") || has("message can't be edited") || has("message_id_invalid")
     {
-        Failure::MessageGone(text)
+        TelegramError::MessageGone(text)
     } else if code == 403 || lower.starts_with("forbidden") || UNREACHABLE.iter().any(|words| has(words)) {
-        Failure::Unreachable(text)
-    // A chat that "moved" is refused as well: ours are private ones, which do not move, and what is meant for a
-    // person must not be said in a group.
+        TelegramError::Unreachable(text)
+    // A chat that "moved" is refused as well: our chats are private and do not move, and a person's message must not be
+    // sent to a group.
     } else if matches!(code, 400 | 413) || lower.starts_with("bad request") {
-        Failure::Rejected(text)
+        TelegramError::Rejected(text)
     } else {
-        Failure::Ambiguous(text)
+        TelegramError::Ambiguous(text)
     }
 }
 
-/// The seconds of "retry after 3", of `FLOOD_WAIT_3` and of its kin.
+/// The seconds in "retry after 3", `FLOOD_WAIT_3` and `SLOWMODE_WAIT_3`.
 fn wait_in(lower: &str) -> Option<u64> {
     ["retry after ", "_wait_"].into_iter().find_map(|words| {
         let (_, rest) = lower.split_once(words)?;
@@ -154,13 +156,12 @@ fn wait_in(lower: &str) -> Option<u64> {
     })
 }
 
-/// A number of seconds, also as a text, as a fraction (the next whole one) or below zero (none).
+/// Seconds, also written as a text. A fraction is rounded up, a negative number is 0.
 fn seconds(value: &Value) -> Option<u64> {
     let number = match value {
         Value::String(text) => text.trim().parse::<f64>().ok()?,
         number => number.as_f64()?,
     };
-    // Saturates, and LONGEST_WAIT is the limit anyway.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -170,8 +171,8 @@ fn seconds(value: &Value) -> Option<u64> {
     Some(whole)
 }
 
-/// An answer that is none of the Bot API's: a proxy's page, or one that was cut off.
-fn unreadable(answer: &Answer) -> Failure {
+/// An answer that is not the Bot API's JSON: a proxy's page, or an answer that was cut off.
+fn unreadable(answer: &HttpAnswer) -> Result<Option<Value>, TelegramError> {
     let text = String::from_utf8_lossy(&answer.body);
     let text = text.trim_start();
     let what = format!(
@@ -179,35 +180,35 @@ fn unreadable(answer: &Answer) -> Failure {
         answer.status,
         clipped(text)
     );
-    match answer.status {
-        // It can begin with the good news.
-        200 if text.starts_with(r#"{"ok":true"#) => Failure::Done(None),
-        300..=399 => Failure::Misconfigured(format!("HTTP {}: the server redirects", answer.status)),
-        413 => Failure::Rejected(what),
-        429 => Failure::Busy(Duration::from_secs(
+    Err(match answer.status {
+        // Cut off, but behind the word that the call was carried out.
+        200 if text.starts_with(r#"{"ok":true"#) => return Ok(None),
+        300..=399 => TelegramError::Misconfigured(format!("HTTP {}: the server redirects", answer.status)),
+        413 => TelegramError::Rejected(what),
+        429 => TelegramError::Busy(Duration::from_secs(
             answer.retry_after.unwrap_or(1).clamp(1, LONGEST_WAIT),
         )),
-        _ => Failure::Ambiguous(what),
-    }
+        _ => TelegramError::Ambiguous(what),
+    })
 }
 
-/// The beginning of a foreign text.
+/// The first characters of a text of Telegram's.
 fn clipped(text: &str) -> String {
     text.chars().take(LONGEST_TEXT).collect()
 }
 
-/// The verdict for jobs that have no better idea.
-impl From<Failure> for JobError {
-    fn from(failure: Failure) -> Self {
+/// What an error means for a job that does not handle it itself.
+impl From<TelegramError> for JobError {
+    fn from(failure: TelegramError) -> Self {
         match failure {
-            Failure::Busy(wait) => Self::snooze(wait, "Telegram asks to wait (429)"),
-            Failure::Misconfigured(_) => Self::snooze(MISCONFIGURED_PAUSE, failure),
-            Failure::NotSent(_) | Failure::Ambiguous(_) | Failure::Conflict(_) => Self::retry(failure),
-            Failure::Unreachable(_)
-            | Failure::NotModified
-            | Failure::MessageGone(_)
-            | Failure::Rejected(_)
-            | Failure::Done(_) => Self::give_up("telegram_rejected", failure),
+            TelegramError::Busy(wait) => Self::snooze(wait, "Telegram asks to wait (429)"),
+            TelegramError::Misconfigured(_) => Self::snooze(MISCONFIGURED_PAUSE, failure),
+            TelegramError::NotSent(_) | TelegramError::Ambiguous(_) | TelegramError::Conflict(_) => {
+                Self::retry(failure)
+            }
+            TelegramError::Unreachable(_) | TelegramError::MessageGone(_) | TelegramError::Rejected(_) => {
+                Self::give_up("telegram_rejected", failure)
+            }
         }
     }
 }

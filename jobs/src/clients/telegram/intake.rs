@@ -15,7 +15,7 @@ use teloxide::{
 };
 use url::Url;
 
-use super::{Failure, TelegramClient, error};
+use super::{TelegramClient, TelegramError, error};
 use crate::{storable, texts::Locale};
 
 /// Characters kept of an update that cannot be read.
@@ -63,7 +63,7 @@ impl Payload for GetRawUpdates {
 impl TelegramClient {
     /// Waits up to `wait` for updates from `offset` on; asking for an offset acknowledges everything before it. The
     /// updates are as they came: the inbox keeps all of them, and all of their fields.
-    pub async fn updates(&self, offset: Option<i64>, wait: Duration) -> Result<Vec<Value>, Failure> {
+    pub async fn updates(&self, offset: Option<i64>, wait: Duration) -> Result<Vec<Value>, TelegramError> {
         let payload = GetRawUpdates {
             offset,
             timeout: wait.as_secs(),
@@ -74,13 +74,15 @@ impl TelegramClient {
             return Ok(batch);
         }
         match error::result(&answer)? {
-            Value::Null => Ok(Vec::new()),
-            _ => Err(Failure::Ambiguous("the answer to getUpdates is no list".into())),
+            Some(Value::Null) => Ok(Vec::new()),
+            _ => Err(TelegramError::Ambiguous(
+                "the answer to getUpdates is no list".into(),
+            )),
         }
     }
 
     /// Tells Telegram how updates are taken.
-    pub async fn take_updates_by(&self, intake: &Intake) -> Result<(), Failure> {
+    pub async fn take_updates_by(&self, intake: &Intake) -> Result<(), TelegramError> {
         match intake {
             Intake::Polling => self.wire.call(&DeleteWebhook::new()).await?,
             Intake::Webhook { url, secret } => {
@@ -94,7 +96,7 @@ impl TelegramClient {
     }
 
     /// Ends the spinner on a pressed button, with a short text if there is something to say.
-    pub async fn answer_tap(&self, query_id: &str, text: Option<String>) -> Result<(), Failure> {
+    pub async fn answer_tap(&self, query_id: &str, text: Option<String>) -> Result<(), TelegramError> {
         let mut answer = AnswerCallbackQuery::new(CallbackQueryId(query_id.to_owned()));
         if let Some(text) = text {
             answer = answer.text(text);
@@ -104,7 +106,7 @@ impl TelegramClient {
     }
 
     /// Sets the menu of commands: for one language, or for all that have none of their own.
-    pub async fn set_menu(&self, locale: Option<Locale>, commands: &[Command]) -> Result<(), Failure> {
+    pub async fn set_menu(&self, locale: Option<Locale>, commands: &[Command]) -> Result<(), TelegramError> {
         let commands = commands
             .iter()
             .map(|command| BotCommand::new(command.name, command.description.clone()));

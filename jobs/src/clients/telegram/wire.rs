@@ -22,8 +22,8 @@ use teloxide::requests::Payload;
 use url::Url;
 
 use super::{
-    Failure,
-    error::{self, Answer},
+    TelegramError,
+    error::{self, HttpAnswer},
 };
 use crate::clients::cause::describe;
 
@@ -74,17 +74,20 @@ impl Wire {
         })
     }
 
-    /// Calls a method; answers its `result`.
-    pub(super) async fn call<P: Payload + Serialize>(&self, payload: &P) -> Result<Value, Failure> {
+    /// Calls a method and returns its `result`. `None`: Telegram carried it out, and its answer was cut off.
+    pub(super) async fn call<P: Payload + Serialize>(
+        &self,
+        payload: &P,
+    ) -> Result<Option<Value>, TelegramError> {
         error::result(&self.post(self.timeout, payload).await?)
     }
 
-    /// Calls a method, with this limit on the whole; answers what came back.
+    /// Calls a method and returns the raw answer. `limit` is for the whole call.
     pub(super) async fn post<P: Payload + Serialize>(
         &self,
         limit: Duration,
         payload: &P,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<HttpAnswer, TelegramError> {
         let call = self
             .calls
             .post(self.url(&[], [P::NAME]))
@@ -92,7 +95,7 @@ impl Wire {
             .json(payload);
         let response = call.send().await.map_err(lost)?;
         let header = response.headers().get(RETRY_AFTER);
-        Ok(Answer {
+        Ok(HttpAnswer {
             status: response.status().as_u16(),
             retry_after: header.and_then(|value| value.to_str().ok()?.parse().ok()),
             body: read(response, LARGEST_ANSWER).await?,
@@ -103,7 +106,7 @@ impl Wire {
     pub(super) async fn file(
         &self,
         path: &str,
-    ) -> Result<Result<impl Stream<Item = Result<Bytes, String>> + use<>, u16>, Failure> {
+    ) -> Result<Result<impl Stream<Item = Result<Bytes, String>> + use<>, u16>, TelegramError> {
         let url = self.url(&["file"], path.split('/'));
         let response = self.files.get(url).send().await.map_err(lost)?;
         if !response.status().is_success() {
@@ -128,21 +131,21 @@ impl Wire {
 }
 
 /// A call whose answer did not come.
-fn lost(error: reqwest::Error) -> Failure {
+fn lost(error: reqwest::Error) -> TelegramError {
     let error = error.without_url();
     if error.is_connect() {
-        Failure::NotSent(describe(&error))
+        TelegramError::NotSent(describe(&error))
     } else {
-        Failure::Ambiguous(describe(&error))
+        TelegramError::Ambiguous(describe(&error))
     }
 }
 
 /// The whole body, as long as it is no longer than `limit`.
-async fn read(mut response: Response, limit: usize) -> Result<Bytes, Failure> {
+async fn read(mut response: Response, limit: usize) -> Result<Bytes, TelegramError> {
     let mut body = BytesMut::new();
     while let Some(chunk) = response.chunk().await.map_err(lost)? {
         if body.len() + chunk.len() > limit {
-            return Err(Failure::Ambiguous(format!(
+            return Err(TelegramError::Ambiguous(format!(
                 "the answer is longer than {limit} bytes"
             )));
         }

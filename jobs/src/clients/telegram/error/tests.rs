@@ -8,7 +8,10 @@ use tokio::{
     net::TcpListener,
 };
 
-use super::{super::TelegramClient, Failure};
+use super::{
+    super::{DownloadError, Sent, TelegramClient},
+    TelegramError,
+};
 use crate::{job::JobError, texts::Rendered};
 
 /// A server for one request, which gets `answer` as it is.
@@ -40,6 +43,9 @@ fn refusal(status: u16, description: &str) -> String {
     )
 }
 
+/// An answer to a call that was carried out, whose end is missing.
+const CUT_OFF: &str = r#"{"ok":true,"result":{"message_id":4"#;
+
 fn hello() -> Rendered {
     Rendered {
         html: "hello".into(),
@@ -47,7 +53,7 @@ fn hello() -> Rendered {
     }
 }
 
-async fn sending(answer: String) -> Failure {
+async fn sending(answer: String) -> TelegramError {
     telegram_that_answers(answer)
         .await
         .send(7, &hello())
@@ -55,12 +61,8 @@ async fn sending(answer: String) -> Failure {
         .expect_err("the answer is a failure")
 }
 
-async fn editing(answer: String) -> Failure {
-    telegram_that_answers(answer)
-        .await
-        .edit(7, 8, &hello())
-        .await
-        .expect_err("the answer is a failure")
+async fn editing(answer: String) -> Result<(), TelegramError> {
+    telegram_that_answers(answer).await.edit(7, 8, &hello()).await
 }
 
 #[tokio::test]
@@ -81,7 +83,10 @@ async fn whoever_cannot_be_reached_is_unreachable_in_whatever_words_telegram_say
         (403, "USER_IS_BLOCKED"),
     ] {
         let failure = sending(refusal(status, text)).await;
-        assert!(matches!(failure, Failure::Unreachable(_)), "{text}: {failure:?}");
+        assert!(
+            matches!(failure, TelegramError::Unreachable(_)),
+            "{text}: {failure:?}"
+        );
     }
 }
 
@@ -89,14 +94,17 @@ async fn whoever_cannot_be_reached_is_unreachable_in_whatever_words_telegram_say
 async fn an_edit_that_changes_nothing_is_told_from_one_that_has_no_message() {
     let same = "Bad Request: message is not modified: specified new message content and reply markup are exactly \
                 the same as a current content and reply markup of the message";
-    assert_eq!(editing(refusal(400, same)).await, Failure::NotModified);
+    assert_eq!(editing(refusal(400, same)).await, Ok(()));
     for text in [
         "Bad Request: message to edit not found",
         "Bad Request: message can't be edited",
         "Bad Request: MESSAGE_ID_INVALID",
     ] {
-        let failure = editing(refusal(400, text)).await;
-        assert!(matches!(failure, Failure::MessageGone(_)), "{text}: {failure:?}");
+        let edited = editing(refusal(400, text)).await;
+        assert!(
+            matches!(edited, Err(TelegramError::MessageGone(_))),
+            "{text}: {edited:?}"
+        );
     }
 }
 
@@ -110,7 +118,10 @@ async fn what_is_refused_for_its_content_is_refused_for_good() {
         (413, "Request Entity Too Large"),
     ] {
         let failure = sending(refusal(status, text)).await;
-        assert!(matches!(failure, Failure::Rejected(_)), "{text}: {failure:?}");
+        assert!(
+            matches!(failure, TelegramError::Rejected(_)),
+            "{text}: {failure:?}"
+        );
         assert!(matches!(JobError::from(failure), JobError::GiveUp(_)));
     }
 }
@@ -135,7 +146,7 @@ async fn a_429_is_waited_for_exactly_and_costs_no_attempt() {
         "HTTP/1.1 429 X\r\nretry-after: 3\r\ncontent-length: 4\r\nconnection: close\r\n\r\nslow".to_owned(),
     ] {
         let failure = sending(answer).await;
-        assert_eq!(failure, Failure::Busy(Duration::from_secs(3)));
+        assert_eq!(failure, TelegramError::Busy(Duration::from_secs(3)));
         assert!(
             matches!(JobError::from(failure), JobError::Snooze { after, .. } if after == Duration::from_secs(3))
         );
@@ -157,7 +168,7 @@ async fn a_429_without_a_sane_number_is_waited_for_a_moment_and_never_for_ever()
         );
         assert_eq!(
             sending(http(429, &body)).await,
-            Failure::Busy(Duration::from_secs(seconds)),
+            TelegramError::Busy(Duration::from_secs(seconds)),
             "{number}"
         );
     }
@@ -168,7 +179,7 @@ async fn a_refused_token_is_the_operators_and_costs_no_attempt() {
     for (status, text) in [(401, "Unauthorized"), (404, "Not Found")] {
         let failure = sending(refusal(status, text)).await;
         assert!(
-            matches!(failure, Failure::Misconfigured(_)),
+            matches!(failure, TelegramError::Misconfigured(_)),
             "{text}: {failure:?}"
         );
         assert!(matches!(JobError::from(failure), JobError::Snooze { .. }));
@@ -178,9 +189,9 @@ async fn a_refused_token_is_the_operators_and_costs_no_attempt() {
 #[tokio::test]
 async fn an_answer_that_is_lost_is_ambiguous_and_an_unreachable_server_is_not() {
     let dropped = sending(String::new()).await;
-    assert!(matches!(dropped, Failure::Ambiguous(_)), "{dropped:?}");
+    assert!(matches!(dropped, TelegramError::Ambiguous(_)), "{dropped:?}");
     let page = sending(http(200, "<html>gateway</html>")).await;
-    assert!(matches!(page, Failure::Ambiguous(_)), "{page:?}");
+    assert!(matches!(page, TelegramError::Ambiguous(_)), "{page:?}");
 
     let free = TcpListener::bind("127.0.0.1:0")
         .await
@@ -194,7 +205,7 @@ async fn an_answer_that_is_lost_is_ambiguous_and_an_unreachable_server_is_not() 
     )
     .unwrap();
     let refused = nobody.send(7, &hello()).await.expect_err("nobody listens");
-    assert!(matches!(refused, Failure::NotSent(_)), "{refused:?}");
+    assert!(matches!(refused, TelegramError::NotSent(_)), "{refused:?}");
     assert!(matches!(JobError::from(refused), JobError::Retry { .. }));
 }
 
@@ -202,20 +213,38 @@ async fn an_answer_that_is_lost_is_ambiguous_and_an_unreachable_server_is_not() 
 async fn a_server_error_is_transient() {
     let json = sending(refusal(500, "Internal Server Error")).await;
     let html = sending(http(502, "<html>Bad Gateway</html>")).await;
-    assert!(matches!(json, Failure::Ambiguous(_)), "{json:?}");
-    assert!(matches!(html, Failure::Ambiguous(_)), "{html:?}");
+    assert!(matches!(json, TelegramError::Ambiguous(_)), "{json:?}");
+    assert!(matches!(html, TelegramError::Ambiguous(_)), "{html:?}");
 }
 
 #[tokio::test]
 async fn a_message_that_was_taken_is_not_sent_again_for_an_unreadable_answer() {
     let strange = r#"{"ok":true,"result":{"message_id":41,"shape":"of the future"}}"#;
-    let telegram = telegram_that_answers(http(200, strange)).await;
-    assert_eq!(telegram.send(7, &hello()).await, Ok(41));
-    for without_an_id in [r#"{"ok":true}"#, r#"{"ok":true,"result":{"message_id":"?"}}"#] {
-        assert_eq!(sending(http(200, without_an_id)).await, Failure::Done(None));
+    for (body, message_id) in [
+        (strange, Some(41)),
+        (r#"{"ok":true}"#, None),
+        (r#"{"ok":true,"result":{"message_id":"?"}}"#, None),
+        (CUT_OFF, None),
+    ] {
+        let telegram = telegram_that_answers(http(200, body)).await;
+        assert_eq!(
+            telegram.send(7, &hello()).await,
+            Ok(Sent { message_id }),
+            "{body}"
+        );
     }
-    let cut_off = http(200, r#"{"ok":true,"result":{"message_id":4"#);
-    assert_eq!(sending(cut_off).await, Failure::Done(None));
+    assert_eq!(editing(http(200, CUT_OFF)).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_file_whose_path_was_cut_off_is_asked_for_again() {
+    let telegram = telegram_that_answers(http(200, CUT_OFF)).await;
+    match telegram.download("f", 10).await {
+        Err(DownloadError::Failed(failure @ TelegramError::Ambiguous(_))) => {
+            assert!(matches!(JobError::from(failure), JobError::Retry { .. }));
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test]
@@ -223,7 +252,7 @@ async fn what_is_meant_for_a_person_follows_no_move_to_a_group() {
     let moved = r#"{"ok":false,"error_code":400,"description":"Bad Request: group chat was upgraded to a supergroup chat","parameters":{"migrate_to_chat_id":-1001}}"#;
     // The server answers one call: a second one to the group would find nobody.
     let failure = sending(http(400, moved)).await;
-    assert!(matches!(failure, Failure::Rejected(_)), "{failure:?}");
+    assert!(matches!(failure, TelegramError::Rejected(_)), "{failure:?}");
 }
 
 #[tokio::test]
@@ -232,7 +261,7 @@ async fn a_redirect_is_followed_nowhere_and_named() {
         "HTTP/1.1 302 X\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
     let failure = sending(elsewhere.to_owned()).await;
     assert!(
-        matches!(&failure, Failure::Misconfigured(why) if why.contains("302")),
+        matches!(&failure, TelegramError::Misconfigured(why) if why.contains("302")),
         "{failure:?}"
     );
 }
@@ -245,7 +274,7 @@ async fn an_answer_without_an_end_is_not_read_to_it() {
     );
     let failure = sending(huge).await;
     assert!(
-        matches!(&failure, Failure::Ambiguous(why) if why.contains("longer")),
+        matches!(&failure, TelegramError::Ambiguous(why) if why.contains("longer")),
         "{failure:?}"
     );
 }

@@ -12,7 +12,7 @@ use tokio::{
     net::TcpListener,
 };
 
-use super::super::{DownloadError, Failure, TelegramClient};
+use super::super::{DownloadError, TelegramClient, TelegramError};
 
 /// A server that gives this for `getFile`, answers downloads so, and notes what was asked for.
 async fn server(file: Value, download: String) -> (TelegramClient, Arc<Mutex<Vec<String>>>) {
@@ -88,7 +88,7 @@ async fn a_download_that_is_redirected_shows_the_token_to_nobody() {
     let (client, _) = server(json!({"file_path": "photos/1.jpg"}), redirect).await;
     let failure = client.download("f", 10).await.expect_err("no file");
     assert!(
-        matches!(&failure, DownloadError::Failed(Failure::Misconfigured(why)) if why.contains("302")),
+        matches!(&failure, DownloadError::Failed(TelegramError::Misconfigured(why)) if why.contains("302")),
         "{failure:?}"
     );
     // Whoever had followed would be in the queue of the listener.
@@ -106,7 +106,7 @@ async fn a_file_that_is_not_there_is_tried_again_and_one_of_a_local_server_is_th
     let (client, _) = server(json!({"file_path": "/var/lib/bot/1.jpg"}), body("x")).await;
     let failure = client.download("f", 10).await.expect_err("no file");
     assert!(
-        matches!(&failure, DownloadError::Failed(Failure::Misconfigured(why)) if why.contains("--local")),
+        matches!(&failure, DownloadError::Failed(TelegramError::Misconfigured(why)) if why.contains("--local")),
         "{failure:?}"
     );
 
@@ -150,7 +150,7 @@ async fn a_download_that_falls_silent_is_given_up() {
         assert!(
             matches!(
                 failure,
-                DownloadError::Incomplete(_) | DownloadError::Failed(Failure::Ambiguous(_))
+                DownloadError::Incomplete(_) | DownloadError::Failed(TelegramError::Ambiguous(_))
             ),
             "{failure:?}"
         );
