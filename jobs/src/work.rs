@@ -1,7 +1,7 @@
 //! What each kind of job does: one file a kind, named as [`Job::NAME`](crate::job::Job::NAME). Its payload stands in
-//! `payloads.rs`. Nothing outside of here names these files but the registry, which joins the two.
+//! `payloads.rs`. Nothing outside of here names these files: the registry finds what a kind does by the type of its payload.
 
-// The pipeline, in the order a training travels.
+// The pipeline; jobs/README.md draws it.
 mod apply_fal_delivery;
 mod build_archive;
 mod cancel_training;

@@ -63,9 +63,9 @@ roles! {
 section! {
     /// `aisha bot`
     pub struct BotSettings(from) {
-        /// Log lines.
+        /// How this role logs.
         log: LogSettings = LogSettings::read(from),
-        /// The one database.
+        /// The database that all roles share.
         database: DatabaseSettings = DatabaseSettings::read_direct(from),
         /// Its token.
         telegram: TelegramSettings = TelegramSettings::read(from),
@@ -87,9 +87,9 @@ section! {
 section! {
     /// `aisha web`
     pub struct WebSettings(from) {
-        /// Log lines.
+        /// How this role logs.
         log: LogSettings = LogSettings::read(from),
-        /// The one database.
+        /// The database that all roles share.
         database: DatabaseSettings = DatabaseSettings::read(from),
         /// How a delivery of FAL's is told from a forged one.
         fal: VerifierSettings = fal::verifier(from),
@@ -126,9 +126,9 @@ section! {
 section! {
     /// `aisha worker`
     pub struct WorkerSettings(from) {
-        /// Log lines.
+        /// How this role logs.
         log: LogSettings = LogSettings::read(from),
-        /// The one database.
+        /// The database that all roles share.
         database: DatabaseSettings = DatabaseSettings::read_for_worker(from),
         /// Photos and models.
         objects: ObjectStoreSettings = s3::read(from),
@@ -154,9 +154,9 @@ section! {
 section! {
     /// `aisha migrate`
     pub struct MigrateSettings(from) {
-        /// Log lines.
+        /// How this role logs.
         log: LogSettings = LogSettings::read(from),
-        /// The one database.
+        /// The database that all roles share.
         database: DatabaseSettings = DatabaseSettings::read_direct(from),
     }
 }
@@ -164,7 +164,7 @@ section! {
 section! {
     /// Verbs that only look at the database.
     pub struct OpsSettings(from) {
-        /// The one database.
+        /// The database that all roles share.
         database: DatabaseSettings = DatabaseSettings::read_direct(from),
     }
 }
@@ -172,9 +172,9 @@ section! {
 section! {
     /// Verbs that change the queue, and say so in the log.
     pub struct OperatorSettings(from) {
-        /// Log lines.
+        /// How this role logs.
         log: LogSettings = LogSettings::read(from),
-        /// The one database.
+        /// The database that all roles share.
         database: DatabaseSettings = DatabaseSettings::read_direct(from),
     }
 }
@@ -182,7 +182,7 @@ section! {
 section! {
     /// `aisha fal-simulator`, `aisha telegram-simulator`
     pub struct SimulatorSettings(from) {
-        /// Log lines.
+        /// How this role logs.
         log: LogSettings = LogSettings::read(from),
     }
 }

@@ -69,10 +69,11 @@ pub struct Limits {
 }
 
 impl Default for Limits {
+    /// As `config/default.toml` has them.
     fn default() -> Self {
         Self {
             photos: 10..=20,
-            bytes: 20 * 1024 * 1024,
+            bytes: 20_000_000,
             side: 12_000,
             // What phones call 50 megapixels is up to 8192×6144, which is 50.33 million.
             pixels: 51_000_000,

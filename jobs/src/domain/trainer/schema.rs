@@ -108,7 +108,7 @@ pub struct Portrait {
 /// What a preset changes at the portrait trainer.
 #[derive(Debug, Clone, Serialize)]
 pub struct PortraitPreset {
-    /// Training steps.
+    /// Number of steps that FAL trains for.
     pub steps: u32,
     /// How much each step learns.
     pub learning_rate: f64,
@@ -140,7 +140,7 @@ pub struct Fast {
 /// What a preset changes at the fast trainer.
 #[derive(Debug, Clone, Serialize)]
 pub struct FastPreset {
-    /// Training steps.
+    /// Number of steps that FAL trains for.
     pub steps: u32,
 }
 
@@ -160,7 +160,7 @@ struct FluxProRequest<'a> {
 /// Inputs of flux-pro that no preset changes.
 #[derive(Debug, Clone, Serialize)]
 pub struct FluxPro {
-    /// What is learnt.
+    /// FAL's word for what the model is to learn.
     pub mode: FluxProMode,
     /// How it is stored.
     pub finetune_type: FinetuneType,
@@ -232,7 +232,7 @@ struct TurboRequest<'a> {
 /// Inputs of the turbo trainer that no preset changes.
 #[derive(Debug, Clone, Serialize)]
 pub struct Turbo {
-    /// What is learnt.
+    /// FAL's word for what the model is to learn.
     pub training_style: TurboStyle,
     /// Cut each photo to its face.
     pub face_crop: bool,
@@ -241,7 +241,7 @@ pub struct Turbo {
 /// What a preset changes at the turbo trainer.
 #[derive(Debug, Clone, Serialize)]
 pub struct TurboPreset {
-    /// Training steps.
+    /// Number of steps that FAL trains for.
     pub steps: u32,
     /// How much each step learns.
     pub learning_rate: f64,
