@@ -1,8 +1,9 @@
 //! Promises point at proofs: a sentence that names a test names one that exists.
 //!
-//! Four ways to name one, in comments, in SQL and in Markdown: `` proven by `a_test` `` (more joined by "," or "and");
+//! Five ways to name one, in comments, in SQL and in Markdown: `` proven by `a_test` `` (more joined by "," or "and");
 //! `tests::a_test`; a bullet that ends in `` — `a_test` ``; and the column "proven by" of a table, where a path must
-//! exist too. A name that ends in `…` stands for all tests that begin so.
+//! exist too; and any name of six words or more, since only tests and metrics are called by sentences. A name that ends in
+//! `…` stands for all tests that begin so.
 
 use std::collections::BTreeSet;
 
@@ -59,6 +60,11 @@ fn promises(prose: &[String]) -> Vec<(usize, String)> {
     let mut column = None;
     for (index, line) in prose.iter().enumerate() {
         let text = line.trim();
+        found.extend(
+            quoted(text)
+                .filter(|name| is_a_sentence(name))
+                .map(|name| (index + 1, name.to_owned())),
+        );
         if text.starts_with('|') {
             let cells: Vec<&str> = text.split('|').collect();
             column = column.or_else(|| {
@@ -121,6 +127,13 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
+/// A name of six words or more that is no metric.
+fn is_a_sentence(name: &str) -> bool {
+    name.split('_').filter(|word| !word.is_empty()).count() >= 6
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+        && !name.starts_with("aisha_")
+}
+
 /// An identifier of several words, or a path of the repository.
 fn looks_like_a_proof(name: &str) -> bool {
     let identifier = name.contains('_')
@@ -148,6 +161,7 @@ fn each_way_to_name_a_proof_is_read() {
         "| promise | proven by |",
         "| x | `six_test`, and `tests/seven.rs`, not `SomeType` |",
         "| y `not_this_column` | `eight_…` |",
+        "The rule (`a_name_of_six_words_or_more`) holds, `aisha_a_metric_is_not_a_test` aside.",
     ];
     let prose: Vec<String> = prose.iter().map(ToString::to_string).collect();
     let names: Vec<String> = promises(&prose).into_iter().map(|(_, name)| name).collect();
@@ -160,6 +174,7 @@ fn each_way_to_name_a_proof_is_read() {
         "six_test",
         "tests/seven.rs",
         "eight_…",
+        "a_name_of_six_words_or_more",
     ];
     assert_eq!(names, expected);
 }
