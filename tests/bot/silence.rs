@@ -1,17 +1,23 @@
 //! Connections that fall silent under a bot, without an end, as those do that a firewall has forgotten: whoever waits for
 //! an answer lets go of them, and goes on.
 
-use super::stage::Stage;
+use super::stage::{Person, Stage};
 use crate::support::{Proxy, aisha, eventually};
 
-#[tokio::test]
-async fn a_bot_whose_connections_to_the_database_fall_silent_hears_on() {
+/// A bot whose way to the database leads through a proxy, and somebody who has heard from it.
+async fn behind_a_proxy() -> (Stage, Proxy, Person) {
     let stage = Stage::new().await;
     let proxy = Proxy::before(stage.db.url()).await;
     let stage = stage.another_bot_with(&[("DATABASE_URL", &proxy.url())]).await;
     let ann = stage.person("Ann", "en");
     ann.says("/start");
     ann.hears("Hello, Ann!").await;
+    (stage, proxy, ann)
+}
+
+#[tokio::test]
+async fn a_bot_whose_connections_to_the_database_fall_silent_hears_on() {
+    let (_stage, proxy, ann) = behind_a_proxy().await;
     proxy.silence();
     ann.says("/help");
     ann.hears("I train AI avatars from photos").await;
@@ -19,12 +25,7 @@ async fn a_bot_whose_connections_to_the_database_fall_silent_hears_on() {
 
 #[tokio::test]
 async fn a_turn_whose_connection_falls_silent_is_taken_again() {
-    let stage = Stage::new().await;
-    let proxy = Proxy::before(stage.db.url()).await;
-    let stage = stage.another_bot_with(&[("DATABASE_URL", &proxy.url())]).await;
-    let ann = stage.person("Ann", "en");
-    ann.says("/start");
-    ann.hears("Hello, Ann!").await;
+    let (stage, proxy, ann) = behind_a_proxy().await;
     // The turn waits for its user's row, and is in the middle of a statement when it happens.
     let mut lock = stage.pool().begin().await.unwrap();
     sqlx::query("select from users for update")

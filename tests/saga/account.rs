@@ -241,16 +241,8 @@ async fn a_status_that_is_refused_does_not_keep_a_submit_from_finding_out() {
 #[tokio::test]
 async fn a_request_list_that_is_refused_parks_the_account_and_decides_nothing() {
     for status in [401, 402, 403] {
-        let world = World::archived().await;
-        let lost = Fault {
-            when: Some(When::Before),
-            ..Fault::new(Operation::Submit, Effect::Close {})
-        };
-        world.fal.script(lost).unwrap();
-        let world = world.submit().await;
-        world
-            .change("update training_attempts set created_at = created_at - interval '2 hours'")
-            .await;
+        let world = World::archived().await.submit_unanswered(When::Before).await;
+        world.decision_is_due().await;
         let refused = Effect::Answer {
             status,
             headers: Default::default(),

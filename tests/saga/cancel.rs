@@ -277,19 +277,11 @@ async fn a_cancel_of_an_ambiguous_submit_is_resolved_once_the_request_is_known()
 
 #[tokio::test]
 async fn a_cancel_of_a_submit_that_is_never_found_ends_with_the_decision() {
-    let world = World::archived().await;
-    let lost = Fault {
-        when: Some(When::Before),
-        ..Fault::new(Operation::Submit, Effect::Close {})
-    };
-    world.fal.script(lost).unwrap();
-    let world = world.submit().await;
+    let world = World::archived().await.submit_unanswered(When::Before).await;
     assert_eq!(world.cancel().await, CancelledTraining::Stopping);
     world.poll().await;
     assert_eq!(world.status().await, "submitting");
-    world
-        .change("update training_attempts set created_at = created_at - interval '2 hours'")
-        .await;
+    world.decision_is_due().await;
     world.poll().await;
     assert_cancelled(&world).await;
     assert_eq!(world.failure().await, None, "it ended as it was wished");

@@ -27,20 +27,13 @@ fn list(status: u16, body: serde_json::Value) -> Fault {
 
 const NOT_LISTED: fn() -> Fault = || list(200, json!({"items": [], "next_cursor": null, "has_more": false}));
 
-/// Its decision deadline has passed.
-async fn is_due(world: &World) {
-    world
-        .change("update training_attempts set created_at = created_at - interval '2 hours'")
-        .await;
-}
-
 /// FAL took it, the answer was lost, the list did not have it in time, and we gave it up.
 async fn given_up() -> World {
     let world = World::archived().await;
     world.fal.script(lost(When::After)).unwrap();
     world.fal.script(NOT_LISTED()).unwrap();
     let world = world.submit().await;
-    is_due(&world).await;
+    world.decision_is_due().await;
     world.poll().await;
     assert_eq!(world.failure().await.as_deref(), Some("submit_outcome_unknown"));
     world.fal_is_done().await;
@@ -56,7 +49,7 @@ async fn an_undecided_submit_fails_at_its_deadline_and_its_owner_is_told() {
     assert_eq!(world.run::<PollStatus>().await.state, JobState::Scheduled);
     assert_eq!(world.status().await, "submitting", "its time is not up");
 
-    is_due(&world).await;
+    world.decision_is_due().await;
     assert_eq!(world.run::<PollStatus>().await.state, JobState::Done);
     assert_eq!(world.status().await, "failed");
     assert_eq!(world.failure().await.as_deref(), Some("submit_outcome_unknown"));
@@ -100,7 +93,7 @@ async fn an_attempt_that_died_before_its_first_byte_ends_by_the_same_rule() {
     world.jobs.rescue().await;
     world.jobs.drain().await;
     assert_eq!(world.status().await, "submitting");
-    is_due(&world).await;
+    world.decision_is_due().await;
     // Whether FAL got to it before the connection broke is the list's to say.
     let taken = world.submits();
     world.fal.script(NOT_LISTED()).unwrap();
@@ -115,7 +108,7 @@ async fn a_submit_is_not_decided_while_the_list_is_away() {
     world.fal.script(lost(When::Before)).unwrap();
     world.fal.script(list(500, json!({"detail": "x"}))).unwrap();
     let world = world.submit().await;
-    is_due(&world).await;
+    world.decision_is_due().await;
     assert_eq!(world.run::<PollStatus>().await.state, JobState::Scheduled);
     assert_eq!(world.status().await, "submitting");
     assert_eq!(world.endings_told().await, 0);
@@ -226,12 +219,12 @@ async fn an_unknown_submit_is_repeated_once_and_only_where_that_is_accepted() {
         })
         .unwrap();
     let world = world.submit().await;
-    is_due(&world).await;
+    world.decision_is_due().await;
     world.poll().await;
     assert_eq!(world.status().await, "archived");
     world.run::<SubmitTraining>().await;
     assert_eq!(world.status().await, "submitting", "this one is lost as well");
-    is_due(&world).await;
+    world.decision_is_due().await;
     world.poll().await;
     assert_eq!(world.failure().await.as_deref(), Some("submit_outcome_unknown"));
     let outcomes =

@@ -158,16 +158,8 @@ async fn an_archive_that_is_finished_after_its_training_has_ended_leaves_no_trac
 
 #[tokio::test]
 async fn a_decision_about_an_attempt_that_was_refused_meanwhile_leaves_the_next_attempt_alone() {
-    let world = World::archived().await;
-    let lost = Fault {
-        when: Some(When::Before),
-        ..Fault::new(Operation::Submit, Effect::Close {})
-    };
-    world.fal.script(lost).unwrap();
-    let world = world.submit().await;
-    world
-        .change("update training_attempts set created_at = created_at - interval '2 hours'")
-        .await;
+    let world = World::archived().await.submit_unanswered(When::Before).await;
+    world.decision_is_due().await;
     let job = world.job::<PollStatus>().await;
     let ran = while_fal_thinks(&world, job, Operation::List, async {
         world

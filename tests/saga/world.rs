@@ -1,6 +1,9 @@
 //! One user, one avatar in training, and everything that its jobs talk to.
 
-use aisha::simulators::fal::ledger::Event;
+use aisha::simulators::fal::{
+    faults::{Effect, Fault, Operation, When},
+    ledger::Event,
+};
 use jobs::{
     ApplyFalDelivery, BuildArchive, PollStatus, StoreModel, SubmitTraining,
     domain::TrainingId,
@@ -100,6 +103,22 @@ impl World {
             .await
             .expect("a training to submit");
         self
+    }
+
+    /// As [`World::submit`], but the answer is lost, before FAL has taken the training or after it.
+    pub async fn submit_unanswered(self, when: When) -> Self {
+        let lost = Fault {
+            when: Some(when),
+            ..Fault::new(Operation::Submit, Effect::Close {})
+        };
+        self.fal.script(lost).unwrap();
+        self.submit().await
+    }
+
+    /// The decision about an attempt without an answer is due.
+    pub async fn decision_is_due(&self) {
+        self.change("update training_attempts set created_at = created_at - interval '2 hours'")
+            .await;
     }
 
     /// … whose result is stored, its model not yet.
