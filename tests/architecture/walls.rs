@@ -202,7 +202,10 @@ fn jobs_take_time_and_chance_from_their_context(source: &Source) -> Vec<Violatio
     // The clock itself, and the schema's lock, which no job waits for.
     let exempt = ["context", "schema"].map(|module| format!("jobs/src/{module}"));
     let path = &source.path;
-    if !path.starts_with("jobs/src/") || exempt.iter().any(|module| is_below(path, module)) {
+    let ours = ["jobs/src", "jobs/archive/src"]
+        .iter()
+        .any(|core| is_below(path, core));
+    if !ours || exempt.iter().any(|module| is_below(path, module)) {
         return Vec::new();
     }
     let fix =
@@ -229,6 +232,11 @@ fn the_core_takes_time_randomness_and_settings_from_outside() {
         rule,
         "jobs/src/work/poll_status.rs",
         "tokio::time::sleep(pause).await;"
+    ));
+    assert!(refuses(
+        rule,
+        "jobs/archive/src/zip.rs",
+        "let now = SystemTime::now();"
     ));
     assert!(!refuses(
         rule,
