@@ -11,8 +11,10 @@ use aisha::{
 };
 use jobs::{
     job::{Done, JobError, Policy},
+    queues,
     runtime::{Worker, WorkerOptions},
-    testing::{ProbeRun, Probes}, queues};
+    testing::{ProbeRun, Probes},
+};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -75,6 +77,7 @@ where
     telemetry::start_logging(&LogSettings {
         format: LogFormat::Text,
         filter: LOG_FILTER.to_owned(),
+        warnings: Vec::new(),
     })?;
     let _metrics = telemetry::start_metrics("worker")?;
     let pool = pool(connections).await?;
