@@ -41,6 +41,22 @@ impl SharedGate {
         Self(connection)
     }
 
+    /// Waits until a handler waits at the gate: its worker knows of the claim then, and not the database alone.
+    async fn has_somebody_waiting(&mut self) {
+        eventually("a handler to wait at the gate", async || {
+            sqlx::query_scalar::<_, bool>(
+                "select exists (select from pg_locks
+                                 where locktype = 'advisory' and not granted
+                                   and database = (select oid from pg_database where datname = current_database()))",
+            )
+            .fetch_one(&mut self.0)
+            .await
+            .unwrap()
+            .then_some(())
+        })
+        .await;
+    }
+
     pub(super) async fn open(self) {
         self.0.close().await.unwrap();
     }
@@ -173,10 +189,10 @@ async fn q06_a_worker_frozen_in_a_transaction_does_not_keep_its_job() {
 async fn q04_a_worker_that_slept_past_its_lease_changes_nothing() {
     let db = Db::new().await;
     for script in ["first:gate:1; effect", "first:gate:1; complete"] {
-        let gate = SharedGate::closed(&db, 1).await;
+        let mut gate = SharedGate::closed(&db, 1).await;
         let mut sleeper = claiming(&db, &["--name", "sleeper"]).await;
         let job = probe(&db.pool, script).await;
-        held_by(&db.pool, job).await;
+        gate.has_somebody_waiting().await;
         sleeper.pause();
         let other = claiming(&db, &["--name", "other"]).await;
         let before = reaches(&db.pool, job, JobState::Done).await;
