@@ -3,7 +3,7 @@
 //! Clients use it as they use `https://api.telegram.org`: `/bot<token>/<method>` with any case of the method's
 //! name, parameters in a query, a form, JSON or multipart, and downloads at `/file/bot<token>/<path>`. It keeps the
 //! chats, refuses what the real server refuses with the real server's words, and pushes or long-polls updates. One
-//! simulator is one bot; all its chats are private ones. What outlives the process is told by [`Memory`].
+//! simulator is one bot; all its chats are private ones. [`Memory`] says what it keeps when the process ends.
 //!
 //! # The other side: `/sim`
 //!
@@ -20,14 +20,14 @@
 //! | `POST /sim/users/{id}/photos` | multipart: file parts in order, fields `caption`, `order` (`2,0,1`: in which their updates arrive), `delay_ms` (between updates) → `{message_ids}`; several are an album |
 //! | `POST /sim/users/{id}/documents` | the same, as files |
 //! | `POST /sim/users/{id}/press` | `{message_id?, data? (exact), label? (part)}` → `{callback_query_id}`; the latest message with such a button |
-//! | `POST /sim/users/{id}/block`, `/unblock`, `/deactivate` | what the bot then gets is 403 |
+//! | `POST /sim/users/{id}/block`, `/unblock`, `/deactivate` | from then on the bot's calls to this person are answered 403 |
 //! | `GET /sim/chats/{id}?since=&timeout=` | the chat ([`ChatView`]); with `since`, as soon as its `version` is greater |
 //! | `GET /sim/wait?chat_id=&from=bot\|user&containing=&button=&data=&after=&media=&ever=&count=&timeout=` | waits for messages ([`MessageFilter`]) → `{messages}` |
 //! | `GET /sim/ledger?method=&chat_id=&after=&accepted=&outcome=&count=&timeout=` | every Bot API call ([`LedgerEntry`]); with `count`, waits for so many |
 //! | `GET /sim/deliveries?count=&timeout=` | every attempt at the webhook ([`Delivery`]); with `count`, waits for so many |
-//! | `POST /sim/faults` | scripts trouble ([`Fault`]) → `{id}`; `GET` lists, `DELETE` (`/sim/faults/{id}` for one) removes |
-//! | `GET /sim/held?count=&timeout=` | calls that a `hold` fault keeps; with `count`, waits for so many |
-//! | `POST /sim/held/release` | `{id?}`: lets one go on, or all → `{released}` |
+//! | `POST /sim/faults` | scripts a failure ([`Fault`]) → `{id}`; `GET` lists, `DELETE` (`/sim/faults/{id}` for one) removes |
+//! | `GET /sim/held?count=&timeout=` | calls that a `hold` fault holds back; with `count`, waits for so many |
+//! | `POST /sim/held/release` | `{id?}`: lets one of them continue, or all → `{released}` |
 //! | `GET /sim/updates` | updates that the bot has not confirmed |
 //! | `POST /sim/updates/resend` | `{update_id?, new_id?}`: sends one again (the latest), with the same id or a new one → `{update_id}` |
 //! | `POST /sim/clock` | `{advance_seconds}`: moves the clock, for the rules of 48 hours, 1 hour and 15 seconds |
@@ -98,19 +98,19 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 /// Settings of one simulator.
 #[derive(Debug, Clone)]
 pub struct TelegramSimulatorConfig {
-    /// Port 0 takes a free one.
+    /// Port 0 takes a free port, which [`Running::addr`] then names.
     pub listen: SocketAddr,
     /// The only token let in; `None`: any well-formed one, whose number becomes the bot's id.
     pub token: Option<String>,
-    /// The bot's name.
+    /// The bot's first name in `getMe` and in its messages.
     pub bot_name: String,
-    /// Without `@`.
+    /// The bot's user name, without `@`.
     pub bot_username: String,
-    /// Factor on Telegram's own waits, the webhook's retry delays: 0.01 makes them a hundred times shorter.
+    /// Multiplies Telegram's own waits, the webhook's retry delays: 0.01 makes them a hundred times shorter.
     pub time_scale: f64,
     /// Whether `/` serves the page on which a person plays the user.
     pub page: bool,
-    /// What it knows of its earlier lives.
+    /// What is kept from one run of the simulator to the next.
     pub memory: Memory,
 }
 
@@ -128,12 +128,12 @@ impl Default for TelegramSimulatorConfig {
     }
 }
 
-/// The simulator; [`start`](Self::start) is all there is to it.
+/// Starts simulators: see [`start`](Self::start).
 pub struct TelegramSimulator;
 
-/// A simulator that serves. Dropping it stops it without waiting.
+/// A running simulator. Dropping it stops it without waiting.
 pub struct Running {
-    /// Where it listens.
+    /// The address it listens on, with the port it was given.
     pub addr: SocketAddr,
     control: Control,
     tasks: Vec<JoinHandle<()>>,
@@ -145,10 +145,10 @@ pub enum StartError {
     /// The port is taken, or may not be used.
     #[error("the Telegram simulator cannot listen on {0}")]
     Listen(SocketAddr, #[source] io::Error),
-    /// No TLS roots, no entropy.
+    /// The HTTP client that calls the webhook cannot be built: no TLS roots, or no entropy.
     #[error("the Telegram simulator cannot build its HTTP client")]
     Client(#[source] reqwest::Error),
-    /// What an earlier life left cannot be read, or is in use.
+    /// The directory of an earlier run cannot be read, or another simulator uses it.
     #[error("the Telegram simulator cannot remember: {0}")]
     Memory(#[from] JournalError),
 }
@@ -216,7 +216,7 @@ impl Drop for Running {
     }
 }
 
-/// Simulates the Telegram Bot API on one port. Nobody is written to.
+/// Simulates the Telegram Bot API on one port. No real person gets a message.
 ///
 /// Point clients at the address it listens on instead of api.telegram.org; a page there lets you play a user, and
 /// /sim/ledger shows what the bot called.
@@ -239,7 +239,8 @@ pub struct Args {
     /// Factor on the webhook's retry delays
     #[arg(long, default_value_t = 1.0)]
     time_scale: f64,
-    /// Keep people, chats, files and ids in this directory. Without it they are forgotten at the end, and ids go on rising with the clock
+    /// Keep people, chats, files and ids in this directory. Without it they are forgotten at the end, and ids
+    /// start higher each time
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
 }

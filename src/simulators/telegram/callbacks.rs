@@ -1,43 +1,43 @@
-//! Pressed buttons, until the bot answers: once, and within fifteen seconds.
+//! Presses of inline buttons. The bot may answer each one once, within fifteen seconds.
 
 use serde::Serialize;
 
 use super::refusal::{Known, Refusal};
 
-/// After this the person's client has stopped waiting.
+/// Later than this, the person's app has stopped waiting for an answer.
 const ANSWER_SECONDS: i64 = 15;
 
 pub(super) struct Callbacks {
     all: Vec<Callback>,
-    /// Presses of this life and of those before it.
+    /// Number of presses so far, those of earlier runs included; the next press gets its id from it.
     pub next: u64,
 }
 
 /// One press of an inline button.
 #[derive(Debug, Clone, Serialize)]
 pub struct Callback {
-    /// `callback_query.id`.
+    /// `callback_query.id`: the bot answers with it.
     pub id: String,
-    /// Where it was pressed.
+    /// The chat in which it was pressed.
     pub chat_id: i64,
-    /// The message with the button.
+    /// The message that shows the button.
     pub message_id: i64,
     /// The button's `callback_data`.
     pub data: String,
-    /// Unix seconds.
+    /// When it was pressed, in unix seconds of the simulator's clock.
     pub date: i64,
-    /// `None` while the button still spins.
+    /// The bot's answer; `None` while the button still spins.
     pub answer: Option<CallbackAnswer>,
 }
 
 /// What `answerCallbackQuery` shows to the person.
 #[derive(Debug, Clone, Serialize)]
 pub struct CallbackAnswer {
-    /// Empty: the button only stops spinning.
+    /// The text shown; when it is empty, the button only stops spinning.
     pub text: String,
-    /// In a window that must be closed, not as a passing note.
+    /// Whether the text is a window that must be closed, instead of a passing note.
     pub show_alert: bool,
-    /// Opened instead.
+    /// A page that is opened instead; empty when the bot gave none.
     pub url: String,
 }
 

@@ -1,7 +1,8 @@
-//! The way of one Bot API call: into the ledger, through the faults, to its method, and back.
+//! What happens to one Bot API call: it enters the ledger, a fault may strike it, its method runs, and it is
+//! answered.
 //!
-//! If the client goes away on the way (its process was killed while the call was held), this future is dropped: what
-//! took effect stays, what had not is never done, and the ledger says `abandoned`.
+//! If the client disconnects on the way (its process was killed while the call was held), this future is
+//! dropped. Effects that happened stay, later ones never happen, and the ledger says `abandoned`.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,10 +19,11 @@ use super::methods;
 use super::refusal::Refusal;
 use super::request::Call;
 
-/// Longer than anybody waits; a held call ends by release, by its client or by the simulator's stop.
+/// Longer than any test waits. A held call ends when it is released, its client disconnects, or the simulator
+/// stops.
 const FOR_EVER: Duration = Duration::from_hours(365 * 24);
 
-/// What goes back over the wire.
+/// How a call is answered over the wire.
 pub(super) enum Reply {
     Answer {
         status: u16,
@@ -29,7 +31,7 @@ pub(super) enum Reply {
         refusal: Option<Refusal>,
     },
     Html(u16),
-    /// Nothing: the connection is cut.
+    /// No answer: the connection is cut.
     Cut(Outcome),
 }
 
@@ -79,7 +81,7 @@ pub(super) async fn serve(core: &Arc<Core>, call: Call) -> Reply {
     reply
 }
 
-/// A call that could not even be read.
+/// Answers a call whose parameters could not be read.
 pub(super) fn refuse(core: &Arc<Core>, method: &str, refusal: Refusal) -> Reply {
     let record = Record::open(core, &Call::unread(method));
     let reply = Reply::refused(refusal);
@@ -148,7 +150,7 @@ async fn answer(core: &Arc<Core>, call: &Call, record: &Record, fault: Option<Fa
     }
 }
 
-/// The call's line in the ledger; says `abandoned` when it is dropped before it was closed.
+/// The call's entry in the ledger. If it is dropped before it was closed, the entry says `abandoned`.
 struct Record {
     core: Arc<Core>,
     seq: u64,
@@ -211,14 +213,14 @@ impl Drop for Record {
     }
 }
 
-/// A held call; leaves the list when it goes on and when its client goes away.
+/// A held call. It leaves the list of held calls when it continues, and when its client disconnects.
 struct Hold<'a> {
     core: &'a Core,
     id: u64,
 }
 
 impl<'a> Hold<'a> {
-    /// `None` when the simulator stops first.
+    /// `None` when the simulator stops before the call was released.
     async fn wait(core: &'a Core, call: &Call, seq: u64, when: HoldPoint) -> Option<()> {
         let id = core.write(|state| state.faults.hold(seq, call, when));
         let hold = Self { core, id };

@@ -9,7 +9,7 @@ use super::files::Media;
 use super::refusal::{Known, Refusal};
 use super::text::FormattedText;
 
-/// Both sides can delete a message for both for this long.
+/// After this, a message can no longer be deleted for both sides.
 const DELETABLE_SECONDS: i64 = 48 * 3600;
 
 /// A person, or another bot.
@@ -25,17 +25,17 @@ pub(super) struct User {
 
 pub(super) struct Chat {
     pub user: User,
-    /// Deleted ones stay, marked.
+    /// By message id. Deleted messages stay, marked as deleted.
     pub messages: BTreeMap<i64, Message>,
-    /// A bot may not write first.
+    /// Whether the person has written to the bot. Until then the bot may not write to them.
     pub started: bool,
     pub blocked: bool,
     pub deactivated: bool,
-    /// The reply keyboard that the person has instead of letters.
+    /// The reply keyboard that the bot shows in place of the letters.
     pub keyboard: Option<Value>,
-    /// `sendChatAction`, and the second it was sent in.
+    /// The last `sendChatAction`, with the second in which it was sent.
     pub action: Option<(String, i64)>,
-    /// Messages that were posted or changed since the memory was last told.
+    /// Messages posted or changed since the journal was last written.
     pub changed: BTreeSet<i64>,
 }
 
@@ -48,15 +48,15 @@ pub(super) struct Message {
     pub edit_date: Option<i64>,
     pub content: Content,
     pub media_group_id: Option<String>,
-    /// Only an inline keyboard is part of a message.
+    /// The inline keyboard. A reply keyboard belongs to the chat, not to a message.
     pub markup: Option<Value>,
     pub reply_to: Option<i64>,
-    /// What it said before each edit, oldest first.
+    /// Earlier contents, one for each edit, oldest first.
     pub earlier: Vec<Revision>,
     pub deleted: bool,
 }
 
-/// What an edit replaced.
+/// The content that an edit replaced.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Revision {
     pub date: i64,
@@ -72,7 +72,7 @@ pub(super) enum Content {
 }
 
 impl Content {
-    /// The text, or the caption.
+    /// The text of a text message, the caption of any other.
     pub fn words(&self) -> &FormattedText {
         match self {
             Self::Text(text) => text,
@@ -104,7 +104,7 @@ impl Message {
         }
     }
 
-    /// Replaces what the message shows; refused when nothing would change.
+    /// Replaces text, media and keyboard; refused when nothing would change.
     pub fn edit(&mut self, content: Content, markup: Option<Value>, now: i64) -> Result<(), Refusal> {
         if self.content == content && self.markup == markup {
             return Err(Known::MessageNotModified.into());
@@ -155,7 +155,7 @@ impl Chat {
         self.messages.get(&id).filter(|message| !message.deleted)
     }
 
-    /// A message the bot may edit: its own, and still there.
+    /// A message the bot may edit: one of its own that is not deleted.
     pub fn editable(&mut self, id: i64) -> Result<&mut Message, Refusal> {
         let found = self.messages.get_mut(&id).filter(|message| !message.deleted);
         let message = found.ok_or(Known::MessageToEditNotFound)?;

@@ -1,4 +1,4 @@
-//! `/sim`: the control API over HTTP. Its reference is the documentation of the module above.
+//! `/sim`: the control API over HTTP. The parent module lists its calls.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use super::request::Upload;
 use super::user_side::{self, As, ButtonChoice, MediaOptions, NewUser, SimError};
 use super::view::{ChatView, MessageFilter};
 
-/// A person's files: ten of up to 20 MB, and some that are too large on purpose.
+/// Room for ten files of 20 MB, the largest a bot can download, and for some that are too large on purpose.
 const MAX_UPLOAD: usize = 300 << 20;
 const LONGEST_WAIT: f64 = 600.0;
 
@@ -65,11 +65,11 @@ impl IntoResponse for SimError {
     }
 }
 
-/// How long to wait, and for how many.
+/// Parameters of a waiting call: how long to wait, and for how many entries.
 #[derive(Deserialize)]
 #[serde(default)]
 struct Waiting {
-    /// Seconds.
+    /// Seconds, at most [`LONGEST_WAIT`].
     timeout: f64,
     count: usize,
 }
@@ -183,7 +183,7 @@ struct Since {
     since: Option<u64>,
 }
 
-/// With `since`, waits until the version is greater; on time-out the chat as it is.
+/// With `since`, waits until the version is greater. When the time is over, it returns the chat as it is.
 async fn chat(
     State(core): Sim,
     Path(id): Path<i64>,
@@ -194,7 +194,7 @@ async fn chat(
         core.until(waiting.limit(), |_| (core.version() > since).then_some(()))
             .await;
     }
-    // Read before the chat: a change in between is then shown twice, never missed.
+    // The version is read before the chat: a change in between is then shown twice, never missed.
     let version = core.version();
     core.read(|state| {
         let chat = state.chats.get(&id).ok_or(SimError::NoSuchUser(id))?;
@@ -213,7 +213,7 @@ async fn wait(
     Ok(Json(json!({ "messages": found })))
 }
 
-/// With `count`, waits for so many.
+/// With `count`, waits until there are so many entries.
 async fn ledger(
     State(core): Sim,
     Query(filter): Query<LedgerFilter>,
@@ -228,7 +228,7 @@ async fn ledger(
     }
 }
 
-/// With `count`, waits for so many.
+/// With `count`, waits until there are so many attempts.
 async fn deliveries(State(core): Sim, Query(waiting): Query<Waiting>) -> Response {
     match (Control { core })
         .wait_deliveries(waiting.count, waiting.limit())
@@ -255,7 +255,7 @@ async fn remove_fault(State(core): Sim, Path(id): Path<u64>) -> Json<Value> {
     Json(json!({ "removed": Control { core }.clear_faults(Some(id)) }))
 }
 
-/// With `count`, waits for so many.
+/// With `count`, waits until so many calls are held.
 async fn held(State(core): Sim, Query(waiting): Query<Waiting>) -> Response {
     match (Control { core }).wait_held(waiting.count, waiting.limit()).await {
         Some(held) => Json(json!(held)).into_response(),
@@ -305,7 +305,7 @@ async fn advance_clock(State(core): Sim, Json(body): Json<Advance>) -> Json<Valu
     Json(json!({ "now": core.read(|state| state.clock.now()) }))
 }
 
-/// A file's bytes by `file_unique_id`, for the page and for tests.
+/// A file's bytes by its `file_unique_id`, for the page and for tests.
 async fn file(State(core): Sim, Path(unique_id): Path<String>) -> Response {
     let found = core.read(|state| {
         state

@@ -1,8 +1,8 @@
-//! What every part of the simulator holds: the settings, the one lock around the state, and the bell that
-//! rings after each change.
+//! The shared core of the simulator: its settings, the one lock around the state, and a counter that wakes
+//! waiting calls after each change.
 //!
-//! Nothing in here waits while the lock is held. Whoever waits for something (a long poll, `GET /sim/wait`, a held
-//! call) goes through [`Core::until`], which looks, then sleeps until the next change: no polling, no missed wake-up.
+//! Nothing waits while it holds the lock. Every wait (a long poll, `GET /sim/wait`, a held call) goes through
+//! [`Core::until`], which looks, then sleeps until the next change: no polling, and no wake-up is missed.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,9 +17,9 @@ use super::state::State;
 
 pub(super) struct Core {
     pub config: TelegramSimulatorConfig,
-    /// Only the webhook sender uses it.
+    /// For calls to the webhook, which only its sender makes.
     pub http: reqwest::Client,
-    /// Cancelled by `Running::stop`: long polls answer what they have, senders end.
+    /// Cancelled by `Running::stop`: long polls answer with what they have, and background tasks end.
     pub stopping: CancellationToken,
     state: Mutex<(State, Option<Keeper>)>,
     /// Counts the changes; the page and `/sim/chats/{id}?since=` compare it.
@@ -57,8 +57,8 @@ impl Core {
         result
     }
 
-    /// A change that nobody waits for: the bell stays silent. The webhook sender, which wakes at each ring, takes its
-    /// work this way and so does not wake itself.
+    /// Changes the state without waking waiting calls. The webhook sender wakes at each change; it takes its
+    /// work this way so that it does not wake itself.
     pub fn quietly<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut locked = self.lock();
         let (state, keeper) = &mut *locked;
@@ -96,7 +96,7 @@ impl Core {
         }
     }
 
-    /// A nominal wait of Telegram's (a webhook's backoff), as long as this simulator makes it.
+    /// One of Telegram's own waits (a webhook's backoff), multiplied by `time_scale`.
     pub fn scaled(&self, nominal: Duration) -> Duration {
         nominal.mul_f64(self.config.time_scale.clamp(0.0, 1000.0))
     }

@@ -1,4 +1,4 @@
-//! Scripted trouble: which call it strikes, and what it does.
+//! Scripted failures: which call one strikes, and what it does to that call.
 
 use std::collections::BTreeMap;
 
@@ -8,26 +8,27 @@ use serde_json::Value;
 use super::refusal::Known;
 use super::request::Call;
 
-/// Trouble for calls to come. All conditions must hold; without any, every call matches.
+/// A failure for later calls. A call matches when all conditions hold; without conditions, every call
+/// matches.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// Method, compared without case.
+    /// The method's name, compared without case.
     #[serde(default)]
     pub method: Option<String>,
-    /// The call's `chat_id`.
+    /// Only calls with this `chat_id`.
     #[serde(default)]
     pub chat_id: Option<i64>,
-    /// Part of the call's `text` or `caption`.
+    /// Only calls whose `text` or `caption` contains this.
     #[serde(default)]
     pub containing: Option<String>,
-    /// Let so many matching calls pass first.
+    /// The number of matching calls that pass before the first strike.
     #[serde(default)]
     pub skip: u32,
-    /// Strike so often, then no more; `null`: for ever. Once, when it is left out.
+    /// The number of strikes. Left out: one. `null`: no limit.
     #[serde(default = "once")]
     pub times: Option<u32>,
-    /// What happens.
+    /// What it does to the call.
     pub action: FaultAction,
 }
 
@@ -40,46 +41,46 @@ fn once() -> Option<u32> {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum FaultAction {
-    /// 429; the call has no effect.
+    /// Answers 429; the call has no effect.
     RetryAfter {
-        /// The delay in the answer.
+        /// The delay in the answer, in seconds.
         seconds: u32,
         /// Whether the delay is in `parameters` as well as in the text.
         #[serde(default = "yes")]
         parameters: bool,
     },
-    /// One of the refusals clients know, by name; the call has no effect.
+    /// Answers with an error that clients recognise; the call has no effect.
     Refuse {
-        /// Which.
+        /// The error's name, such as `chat_not_found`.
         error: Known,
     },
-    /// Any refusal; the call has no effect.
+    /// Answers with any error; the call has no effect.
     Error {
-        /// HTTP status and `error_code`.
+        /// The HTTP status, also sent as `error_code`.
         code: u16,
-        /// The text.
+        /// The error's text, as the client sees it.
         description: String,
-        /// `retry_after`, `migrate_to_chat_id`.
+        /// An object with `retry_after` or `migrate_to_chat_id`.
         #[serde(default)]
         parameters: Option<Value>,
     },
-    /// A page of HTML from a proxy in between; the call has no effect.
+    /// Answers with a page of HTML, as a proxy on the way would; the call has no effect.
     Html {
-        /// 502, 504.
+        /// The HTTP status, usually 502 or 504.
         status: u16,
     },
-    /// The connection is cut before the call is looked at.
+    /// Cuts the connection before the call is looked at.
     Drop,
-    /// The call takes effect, then the connection is cut.
+    /// Lets the call take effect, then cuts the connection.
     LoseAnswer,
-    /// The call waits, then goes on as usual.
+    /// Delays the call, which then continues as usual.
     Delay {
-        /// For so long, of real time.
+        /// The delay in seconds of real time.
         seconds: f64,
     },
-    /// The call waits until it is released.
+    /// Holds the call until it is released.
     Hold {
-        /// Before or after it takes effect.
+        /// Whether it waits before or after it takes effect.
         when: HoldPoint,
     },
 }
@@ -88,13 +89,13 @@ fn yes() -> bool {
     true
 }
 
-/// Where a held call waits.
+/// The point at which a held call waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HoldPoint {
-    /// Without effect as yet; none at all if the client goes away.
+    /// Before the call takes effect. If the client disconnects, it never does.
     Before,
-    /// With its effect; only the answer is withheld.
+    /// After the call took effect; only the answer is held back.
     After,
 }
 
@@ -111,28 +112,28 @@ impl Fault {
         }
     }
 
-    /// Only calls with this `chat_id`.
+    /// Limits the fault to calls with this `chat_id`.
     #[must_use]
     pub fn in_chat(mut self, chat_id: i64) -> Self {
         self.chat_id = Some(chat_id);
         self
     }
 
-    /// Only calls whose text or caption contains this.
+    /// Limits the fault to calls whose text or caption contains this.
     #[must_use]
     pub fn containing(mut self, part: &str) -> Self {
         self.containing = Some(part.to_owned());
         self
     }
 
-    /// So many matching calls pass first.
+    /// Lets so many matching calls pass first.
     #[must_use]
     pub fn after(mut self, calls: u32) -> Self {
         self.skip = calls;
         self
     }
 
-    /// So many strikes; `None`: for ever.
+    /// Sets the number of strikes; `None`: no limit.
     #[must_use]
     pub fn times(mut self, times: Option<u32>) -> Self {
         self.times = times;
@@ -151,30 +152,30 @@ impl Fault {
     }
 }
 
-/// A fault with its history.
+/// A fault with the number of its strikes.
 #[derive(Debug, Clone, Serialize)]
 pub struct ScriptedFault {
-    /// For `DELETE /sim/faults/{id}`, and in the ledger.
+    /// Its id, for `DELETE /sim/faults/{id}`; the ledger names it too.
     pub id: u64,
-    /// Strikes so far.
+    /// How often it has struck so far.
     pub struck: u32,
-    /// As it was scripted; `skip` and `times` count down.
+    /// The fault as scripted, except that `skip` and `times` count down.
     #[serde(flatten)]
     pub fault: Fault,
 }
 
-/// A call that waits for its release.
+/// A call that is held until it is released.
 #[derive(Debug, Clone, Serialize)]
 pub struct HeldCall {
-    /// For the release.
+    /// Its id, for `POST /sim/held/release`.
     pub id: u64,
-    /// The call, in the ledger.
+    /// The call's `seq` in the ledger.
     pub seq: u64,
-    /// As the client wrote it.
+    /// The method as the client wrote it.
     pub method: String,
-    /// From the parameters.
+    /// The call's `chat_id`, if it has one.
     pub chat_id: Option<i64>,
-    /// Where it waits.
+    /// Whether it waits before or after it takes effect.
     pub when: HoldPoint,
     #[serde(skip)]
     pub(super) released: bool,
@@ -203,14 +204,14 @@ impl Faults {
         self.scripted.clone()
     }
 
-    /// Removes one, or all; says how many.
+    /// Removes one fault, or all; returns how many.
     pub fn remove(&mut self, id: Option<u64>) -> usize {
         let before = self.scripted.len();
         self.scripted.retain(|fault| id.is_some_and(|id| fault.id != id));
         before - self.scripted.len()
     }
 
-    /// The first fault that strikes this call, if any does.
+    /// Finds the first fault that strikes this call and counts the strike.
     pub fn strike(&mut self, call: &Call) -> Option<(u64, FaultAction)> {
         for scripted in &mut self.scripted {
             if scripted.fault.times == Some(0) || !scripted.fault.matches(call) {
@@ -243,7 +244,7 @@ impl Faults {
         self.last_held
     }
 
-    /// Lets one held call go on, or all; says how many.
+    /// Lets one held call continue, or all; returns how many.
     pub fn release(&mut self, id: Option<u64>) -> usize {
         let chosen = self
             .held

@@ -1,9 +1,9 @@
-//! The files Telegram has: real bytes, ids that follow from the content, paths that expire.
+//! The files Telegram stores: real bytes, ids that follow from the content, paths that expire.
 //!
-//! A `file_unique_id` is the same for the same content, a `file_id` too; that is the property bots rely on to
-//! recognise a photo they have seen. A photo is listed in several sizes as on the real server. The largest one is
-//! the uploaded bytes, untouched; the smaller ones are flat grey pictures of the right dimensions, so that a bot
-//! which picks a thumbnail is found out at once.
+//! The same content always has the same `file_id` and `file_unique_id`, since bots recognise a photo they
+//! have seen by its `file_unique_id`. A photo is listed in several sizes, as on the real server. The largest
+//! size is the uploaded bytes, untouched; the smaller ones are flat grey pictures of the right dimensions, so
+//! that a bot that picks a thumbnail by mistake is noticed at once.
 
 use std::collections::HashMap;
 
@@ -17,41 +17,41 @@ use sha2::{Digest, Sha256};
 use super::image_header;
 use super::refusal::{Known, Refusal};
 
-/// Bots can download no more than this, though users can send 2 GB.
+/// The largest file that a bot can download, though users can send 2 GB.
 const MAX_DOWNLOAD: usize = 20 << 20;
 const MAX_PHOTO: usize = 10 << 20;
-/// For how long the real server promises that a path from `getFile` works.
+/// How long the real server promises that a path from `getFile` works.
 const PATH_SECONDS: i64 = 3600;
-/// Longest sides of the sizes `m` and `x`.
+/// Longest sides of the smaller sizes, which Telegram calls `m` and `x`.
 const THUMBNAILS: [u32; 2] = [320, 800];
 
 /// Bot API's `PhotoSize`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PhotoSize {
-    /// For `getFile` and for sending again.
+    /// The bot's handle on this size, for `getFile` and for sending it again.
     pub file_id: String,
-    /// Stable per content.
+    /// The same for every sending of the same content.
     pub file_unique_id: String,
-    /// Pixels.
+    /// Width of this size in pixels.
     pub width: u32,
-    /// Pixels.
+    /// Height of this size in pixels.
     pub height: u32,
-    /// Bytes.
+    /// Size of the file in bytes.
     pub file_size: usize,
 }
 
 /// Bot API's `Document`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Document {
-    /// For `getFile` and for sending again.
+    /// The bot's handle on the file, for `getFile` and for sending it again.
     pub file_id: String,
-    /// Stable per content.
+    /// The same for every sending of the same content.
     pub file_unique_id: String,
-    /// As the sender named it.
+    /// The file's name on the sender's side.
     pub file_name: String,
-    /// As the sender's client guessed it.
+    /// The file's type as the sender's app guessed it.
     pub mime_type: String,
-    /// Bytes.
+    /// Size of the file in bytes.
     pub file_size: usize,
 }
 
@@ -60,9 +60,9 @@ pub(super) struct StoredFile {
     pub mime: String,
     unique_id: String,
     path: String,
-    /// When `getFile` last handed the path out, in the simulator's seconds.
+    /// When `getFile` last returned the path, in unix seconds of the simulator's clock.
     granted_at: Option<i64>,
-    /// What sending this id again sends.
+    /// The message content that sending this `file_id` makes.
     pub media: Media,
 }
 
@@ -73,7 +73,7 @@ pub(super) enum Media {
     Document(Document),
 }
 
-/// A file in the journal; its bytes lie beside it.
+/// A file's record in the journal. Its bytes lie in a file beside the journal.
 #[derive(Serialize, Deserialize)]
 pub(super) struct KeptFile {
     pub sha256: String,
@@ -109,7 +109,7 @@ impl StoredFile {
 #[derive(Default)]
 pub(super) struct Files {
     by_id: HashMap<String, StoredFile>,
-    /// Ids that the memory has not been told of.
+    /// Ids of files that are not in the journal yet.
     pub added: Vec<String>,
 }
 
@@ -217,7 +217,7 @@ impl Files {
             granted_at: None,
             media,
         };
-        // The first sender's name and path stay: the content is the same.
+        // The name and path of the first sender stay, since the content is the same.
         self.by_id.entry(id.to_owned()).or_insert_with(|| {
             self.added.push(id.to_owned());
             file
@@ -240,7 +240,7 @@ impl Files {
         self.by_id.values().find(|file| file.unique_id == unique_id)
     }
 
-    /// `getFile`: hands out the path for an hour.
+    /// `getFile`: returns the file's path, which works for an hour.
     pub fn grant(&mut self, id: &str, now: i64) -> Result<Value, Refusal> {
         let file = self.by_id.get_mut(id).ok_or(Known::InvalidFileId)?;
         if file.bytes.len() > MAX_DOWNLOAD {
@@ -255,7 +255,7 @@ impl Files {
         }))
     }
 
-    /// A download by path; only what `getFile` granted within the hour.
+    /// The file at a path; only if `getFile` returned the path within the last hour.
     pub fn by_path(&self, path: &str, now: i64) -> Option<&StoredFile> {
         self.by_id
             .values()
@@ -264,7 +264,7 @@ impl Files {
     }
 }
 
-/// `(file_id, file_unique_id)` of one size of a content.
+/// `(file_id, file_unique_id)` of one size of a file.
 fn ids(prefix: &str, digest: &[u8], width: u32) -> (String, String) {
     let mut hash = Sha256::new();
     hash.update(prefix);
@@ -282,7 +282,8 @@ fn flat_jpeg(width: u32, height: u32) -> Bytes {
     let pixels = vec![0x80; usize::from(columns) * usize::from(rows)];
     let mut jpeg = Vec::new();
     let encoder = jpeg_encoder::Encoder::new(&mut jpeg, 50);
-    // Writing to memory cannot fail; a thumbnail that did would be an empty file, which a test would see.
+    // Writing to memory cannot fail. If it did, the thumbnail would be an empty file, which a test would
+    // notice.
     drop(encoder.encode(&pixels, columns, rows, jpeg_encoder::ColorType::Luma));
     jpeg.into()
 }

@@ -1,4 +1,4 @@
-//! The control API for code in the same process: what `/sim` does over HTTP, typed.
+//! The control API for code in the same process: the calls of `/sim` as typed methods.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,14 +14,14 @@ use super::user_side::{self, As, ButtonChoice, MediaOptions, NewUser, SimError, 
 use super::view::{ChatView, MessageFilter, MessageView, UserView};
 use super::webhook::Delivery;
 
-/// A handle on a running simulator; clones are the same simulator.
+/// A handle on a running simulator. Clones control the same simulator.
 #[derive(Clone)]
 pub struct Control {
     pub(super) core: Arc<Core>,
 }
 
 impl Control {
-    /// The user with this id, created when there is none.
+    /// The user with this id, who is created if missing.
     pub fn user(&self, id: i64) -> SimUser {
         self.create_user(NewUser {
             id: Some(id),
@@ -38,33 +38,33 @@ impl Control {
         }
     }
 
-    /// Changes with everything that happens in any chat.
+    /// A counter that grows with each change in any chat.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.core.changes()
     }
 
-    /// Everybody.
+    /// Every person, in the order of their ids.
     pub fn users(&self) -> Vec<UserView> {
         self.core
             .read(|state| state.chats.values().map(UserView::new).collect())
     }
 
-    /// Scripts a fault; its id.
+    /// Scripts a fault and returns its id.
     pub fn inject(&self, fault: Fault) -> u64 {
         self.core.write(|state| state.faults.add(fault))
     }
 
-    /// The faults, spent ones included.
+    /// All scripted faults, used-up ones included.
     pub fn faults(&self) -> Vec<ScriptedFault> {
         self.core.read(|state| state.faults.list())
     }
 
-    /// Removes one fault, or all; says how many. Calls that are held stay held.
+    /// Removes one fault, or all; returns how many. Calls that are held stay held.
     pub fn clear_faults(&self, id: Option<u64>) -> usize {
         self.core.write(|state| state.faults.remove(id))
     }
 
-    /// The calls that are held now.
+    /// The calls that are held at the moment.
     pub fn held(&self) -> Vec<HeldCall> {
         self.core.read(|state| state.faults.waiting())
     }
@@ -77,12 +77,12 @@ impl Control {
             .await
     }
 
-    /// Lets one held call go on, or all; says how many.
+    /// Lets one held call continue, or all; returns how many.
     pub fn release(&self, id: Option<u64>) -> usize {
         self.core.write(|state| state.faults.release(id))
     }
 
-    /// The calls so far.
+    /// The calls made so far that match the filter.
     pub fn ledger(&self, filter: &LedgerFilter) -> Vec<LedgerEntry> {
         self.core
             .read(|state| filter.of(&state.ledger).cloned().collect())
@@ -103,7 +103,7 @@ impl Control {
             .await
     }
 
-    /// Every attempt at pushing an update to the webhook.
+    /// Every attempt at sending an update to the webhook.
     pub fn deliveries(&self) -> Vec<Delivery> {
         self.core.read(|state| state.deliveries.clone())
     }
@@ -114,7 +114,7 @@ impl Control {
         self.core.until(limit, enough).await
     }
 
-    /// Updates that the bot has not confirmed.
+    /// Updates that the bot has not confirmed yet.
     pub fn pending_updates(&self) -> Vec<serde_json::Value> {
         self.core.read(|state| {
             state
@@ -126,25 +126,27 @@ impl Control {
         })
     }
 
-    /// Queues an update whose object is whatever the caller says, in a chat of whatever id: Telegram adds kinds and
-    /// shapes without asking, and sends kinds that were asked for by an earlier deployment. Answers its `update_id`.
+    /// Queues any object as an update of any kind, in a chat with any id, and returns its `update_id`.
+    /// Telegram adds kinds and shapes without notice, and sends kinds that an earlier deployment of the bot
+    /// asked for.
     pub fn send_raw_update(&self, kind: &str, chat_id: i64, object: serde_json::Value) -> i64 {
         self.core
             .write(|state| state.updates.push_anyway(kind, chat_id, object))
     }
 
-    /// Sends an update again, the latest when none is named; `None` when there is no such update.
+    /// Sends an update again, the latest if none is named; `None` when there is no such update.
     pub fn resend_update(&self, update_id: Option<i64>, with_new_id: bool) -> Option<i64> {
         self.core
             .write(|state| state.updates.resend(update_id, with_new_id))
     }
 
-    /// Moves the simulator's clock: message dates, the 48 hours, the 15 seconds and the hour of a file path.
+    /// Moves the simulator's clock, which decides message dates, the 48 hours of deletion, the 15 seconds of
+    /// a press and the hour of a file path.
     pub fn advance_clock(&self, seconds: i64) {
         self.core.write(|state| state.clock.advance(seconds));
     }
 
-    /// Messages that match now, oldest first.
+    /// Messages that match at the moment, oldest first.
     pub fn messages(&self, filter: &MessageFilter) -> Vec<MessageView> {
         self.core.read(|state| filter.of(state))
     }
@@ -187,7 +189,7 @@ fn summary(message: MessageView) -> String {
     format!("#{} {side}: {} {labels:?}", message.message_id, message.text)
 }
 
-/// A person, played by code.
+/// A person whom a test plays.
 #[derive(Clone)]
 pub struct SimUser {
     control: Control,
@@ -195,12 +197,12 @@ pub struct SimUser {
 }
 
 impl SimUser {
-    /// Also the id of the chat.
+    /// The person's id, which is also the id of the chat.
     pub fn id(&self) -> i64 {
         self.id
     }
 
-    /// Writes to the bot; the id of the message.
+    /// Writes to the bot; returns the message's id.
     pub fn send_text(&self, text: &str) -> Result<i64, SimError> {
         self.control
             .core
@@ -219,7 +221,7 @@ impl SimUser {
         Ok(ids[0])
     }
 
-    /// Sends pictures at once: albums of up to ten, as a person's client does.
+    /// Sends pictures at once: in albums of up to ten, as a person's app does.
     pub async fn send_album(&self, photos: Vec<Bytes>, options: MediaOptions) -> Result<Vec<i64>, SimError> {
         let uploads = photos
             .into_iter()
@@ -228,7 +230,7 @@ impl SimUser {
         self.send_media(As::Photo, uploads, options).await
     }
 
-    /// Sends a file; the type is guessed from the name when it is left out.
+    /// Sends a file. Without `mime`, the type is guessed from the name.
     pub async fn send_document(
         &self,
         name: &str,
@@ -255,7 +257,7 @@ impl SimUser {
         user_side::send_media(&self.control.core, self.id, kind, uploads, options).await
     }
 
-    /// Presses the latest button with this in its label; the id of the callback query.
+    /// Presses the latest button whose label contains this; returns the id of the callback query.
     pub fn press(&self, label: &str) -> Result<String, SimError> {
         self.press_button(&ButtonChoice {
             label: Some(label.to_owned()),
@@ -263,7 +265,7 @@ impl SimUser {
         })
     }
 
-    /// Presses the latest button with this `callback_data`.
+    /// Presses the latest button that has exactly this `callback_data`.
     pub fn press_data(&self, data: &str) -> Result<String, SimError> {
         self.press_button(&ButtonChoice {
             data: Some(data.to_owned()),
@@ -271,28 +273,28 @@ impl SimUser {
         })
     }
 
-    /// Presses exactly this button.
+    /// Presses the button that `choice` describes; returns the id of the callback query.
     pub fn press_button(&self, choice: &ButtonChoice) -> Result<String, SimError> {
         self.control
             .core
             .write(|state| state.user_presses(self.id, choice))
     }
 
-    /// Blocks the bot.
+    /// Blocks the bot: its messages are refused with 403.
     pub fn block(&self) -> Result<(), SimError> {
         self.control
             .core
             .write(|state| state.user_sets_blocked(self.id, true))
     }
 
-    /// Lets the bot write again.
+    /// Unblocks the bot, which may then write again.
     pub fn unblock(&self) -> Result<(), SimError> {
         self.control
             .core
             .write(|state| state.user_sets_blocked(self.id, false))
     }
 
-    /// Deletes the account.
+    /// Deletes the person's account: the bot's messages are refused with 403.
     pub fn deactivate(&self) -> Result<(), SimError> {
         self.control.core.write(|state| state.user_leaves(self.id))
     }
@@ -306,7 +308,7 @@ impl SimUser {
         })
     }
 
-    /// Waits until `look` finds in the chat what it looks for.
+    /// Waits until `look` returns something for the chat; `None` when the time is over.
     pub async fn wait_until<T>(
         &self,
         limit: Duration,
@@ -321,7 +323,7 @@ impl SimUser {
         self.control.core.until(limit, |state| look(&chat(state)?)).await
     }
 
-    /// Waits for a message in this chat; of several that match, the latest.
+    /// Waits for a message in this chat; if several match, returns the latest.
     pub async fn wait_for(&self, filter: MessageFilter, limit: Duration) -> Result<MessageView, SimError> {
         let mut found = self.wait_for_many(filter, 1, limit).await?;
         Ok(found.swap_remove(found.len() - 1))

@@ -1,8 +1,8 @@
-//! `parse_mode=HTML`: Telegram's small set of tags, and its complaints about anything else.
+//! `parse_mode=HTML`: Telegram's small set of tags, and its error messages for anything else.
 
 use super::text::{Entity, FormattedText};
 
-/// A tag that was opened and waits for its end.
+/// A tag that was opened and has no end tag yet.
 struct Open {
     tag: String,
     /// Where its text begins, in UTF-16 units of the result.
@@ -54,7 +54,7 @@ pub(super) fn parse(source: &str) -> Result<FormattedText, String> {
     }
 }
 
-/// The entity a tag stands for; `None` for a tag Telegram does not know.
+/// The entity that a tag stands for; `None` for a tag that Telegram does not know.
 fn entity_of(tag: &str) -> Option<&'static str> {
     Some(match tag {
         "b" | "strong" => "bold",
@@ -83,7 +83,7 @@ impl Parser<'_> {
 
     fn character_reference(&mut self) {
         let rest = &self.source[self.at + 1..];
-        // Only these four and numbers; `&nbsp;` stays as it is written.
+        // Telegram knows these four names and numbers; `&nbsp;` stays as it is written.
         let named = [("lt", '<'), ("gt", '>'), ("amp", '&'), ("quot", '"')];
         let found = if let Some(number) = rest.strip_prefix('#') {
             let (digits, radix, prefix) = match number.strip_prefix('x') {
@@ -181,7 +181,7 @@ impl Parser<'_> {
         };
         let mut entity = Entity::new(kind, open.offset, length);
         match kind {
-            // A link without an address links to its own text, when that is one.
+            // A link without an address leads to its own text, if that is a URL.
             "text_link" => {
                 let url = open.href.unwrap_or_else(|| self.text[open.start..].to_owned());
                 if url::Url::parse(&url).is_err() {

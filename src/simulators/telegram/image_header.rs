@@ -1,4 +1,4 @@
-//! Width and height of a picture from the first bytes of its file; no pixel is decoded.
+//! Reads the width and height of a picture from the first bytes of its file, without decoding a pixel.
 
 /// Dimensions in pixels, as stored: an EXIF orientation is not applied.
 pub(super) fn dimensions(bytes: &[u8]) -> Option<(u32, u32)> {
@@ -19,7 +19,8 @@ fn png(bytes: &[u8]) -> Option<(u32, u32)> {
     Some((big_endian(&header[..4]), big_endian(&header[4..])))
 }
 
-/// Walks the segments up to the frame header (`SOF0`..`SOF15`, of which `C4`, `C8` and `CC` are something else).
+/// Walks the segments up to the frame header (`SOF0` to `SOF15`, except `C4`, `C8` and `CC`, which mean
+/// something else).
 fn jpeg(bytes: &[u8]) -> Option<(u32, u32)> {
     let mut at = 2;
     loop {

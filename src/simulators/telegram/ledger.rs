@@ -1,4 +1,4 @@
-//! The append-only record of every Bot API call: what tests and the demo assert on.
+//! The append-only record of every Bot API call, on which tests and the demo assert.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -6,25 +6,25 @@ use serde_json::Value;
 /// One call.
 #[derive(Debug, Clone, Serialize)]
 pub struct LedgerEntry {
-    /// From 1, without gaps, in the order of arrival.
+    /// Number of the call in the order of arrival: from 1, without gaps.
     pub seq: u64,
-    /// Unix seconds, with fractions, of the machine's clock.
+    /// When the call arrived: unix seconds with fractions, by the machine's clock.
     pub at: f64,
-    /// As the client wrote it.
+    /// The method as the client wrote it.
     pub method: String,
-    /// From the parameters.
+    /// The call's `chat_id`, if it has one.
     pub chat_id: Option<i64>,
-    /// As given; an uploaded file is its name, type, size and hash.
+    /// The parameters as given; an uploaded file is shown as its name, type, size and hash.
     pub params: Value,
-    /// Whether the call took effect. With [`Outcome::Lost`] it did, and the client does not know.
+    /// Whether the call took effect. With [`Outcome::Lost`] it did, but the client does not know.
     pub accepted: bool,
-    /// HTTP status of the answer.
+    /// HTTP status of the answer; `None` if no answer was sent.
     pub status: Option<u16>,
-    /// Body of the answer; of a lost one, what would have been answered.
+    /// Body of the answer; of a lost answer, the body that would have been sent.
     pub answer: Option<Value>,
     /// How it ended for the client.
     pub outcome: Outcome,
-    /// The fault that struck, by its id.
+    /// Id of the fault that struck the call.
     pub fault: Option<u64>,
 }
 
@@ -32,15 +32,15 @@ pub struct LedgerEntry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// Still waiting (a long poll) or held.
+    /// The call is still waiting (a long poll) or held.
     Pending,
-    /// It got `status` and `answer`.
+    /// The client got `status` and `answer`.
     Answered,
     /// The connection was cut before the call was looked at.
     Dropped,
     /// The connection was cut after the call took effect.
     Lost,
-    /// The client went away first.
+    /// The client disconnected before it was answered.
     Abandoned,
 }
 
@@ -73,19 +73,19 @@ impl Ledger {
     }
 }
 
-/// Which calls are meant.
+/// Selects calls of the ledger; all conditions must hold.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct LedgerFilter {
-    /// Compared without case.
+    /// The method's name, compared without case.
     pub method: Option<String>,
     /// Only calls with this `chat_id`.
     pub chat_id: Option<i64>,
-    /// Only later ones.
+    /// Only calls with a greater `seq`.
     pub after: u64,
-    /// Only those that took effect, or only those that did not.
+    /// `true`: only calls that took effect. `false`: only calls that did not.
     pub accepted: Option<bool>,
-    /// Only those that ended so.
+    /// Only calls that ended this way.
     pub outcome: Option<Outcome>,
 }
 

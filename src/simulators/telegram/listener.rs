@@ -1,7 +1,8 @@
-//! A TCP listener whose connections can be cut by the handler that is answering on them.
+//! A TCP listener whose connections can be cut by the handler that answers on them.
 //!
-//! A client must see the connection end without a single byte of an answer. An HTTP handler cannot do that by itself,
-//! so each connection carries a switch: once it is thrown, every write fails, and the server gives the connection up.
+//! A client must see the connection end without a single byte of an answer. An HTTP handler cannot do that by
+//! itself, so each connection has a switch: once it is thrown, every write fails, and the server closes the
+//! connection.
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,7 +23,7 @@ pub(super) struct Cuttable {
     switch: Switch,
 }
 
-/// Throwing it cuts the connection that the request came over.
+/// Cuts the connection of one request when it is thrown.
 #[derive(Clone, Default)]
 pub(super) struct Switch(Arc<AtomicBool>);
 

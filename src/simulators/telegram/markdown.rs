@@ -1,11 +1,12 @@
-//! `parse_mode=MarkdownV2` and the legacy `Markdown`: enough of both to refuse what Telegram refuses.
+//! `parse_mode=MarkdownV2` and the older `Markdown`: enough of both to refuse the texts that Telegram
+//! refuses.
 
 use super::text::{Entity, FormattedText, utf16_len};
 
-/// What `MarkdownV2` wants escaped outside of entities.
+/// Characters that `MarkdownV2` wants escaped outside of entities.
 const RESERVED: &str = "_*[]()~`>#+-=|{}.!";
 
-/// The delimiters, longest first, with the entity and the name the complaint uses.
+/// The delimiters, longest first, each with its entity and its name in error messages.
 const DELIMITERS: [(&str, &str, &str); 7] = [
     ("```", "pre", "Pre"),
     ("__", "underline", "Underline"),
@@ -21,7 +22,7 @@ struct Open {
     kind: &'static str,
     name: &'static str,
     offset: usize,
-    /// In the source, for the complaint.
+    /// Byte offset in the source, for the error message.
     byte: usize,
 }
 
@@ -67,7 +68,7 @@ pub(super) fn parse_v2(source: &str) -> Result<FormattedText, String> {
         } else if let ('[', false) = (letter, inside_code) {
             at += link(rest, at, &mut text, &mut entities)?;
         } else if letter == '>' && !inside_code && (text.is_empty() || text.ends_with('\n')) {
-            // A quotation needs no end; its entity does not matter to any bot here.
+            // A quotation needs no end, and no bot here depends on its entity.
             at += 1;
         } else if RESERVED.contains(letter) && !inside_code {
             return Err(format!(
@@ -87,7 +88,8 @@ pub(super) fn parse_v2(source: &str) -> Result<FormattedText, String> {
     }
 }
 
-/// `[text](address)` at the start of `rest`; returns how many bytes it took. Its text is taken as plain.
+/// Parses `[text](address)` at the start of `rest` and returns its length in bytes. The text is taken as
+/// plain.
 fn link(rest: &str, at: usize, text: &mut String, entities: &mut Vec<Entity>) -> Result<usize, String> {
     let unended = || format!("Can't find end of TextUrl entity at byte offset {at}");
     let label_end = unescaped(rest, ']').ok_or_else(unended)?;
@@ -130,7 +132,7 @@ fn unescape(text: &str) -> String {
     plain
 }
 
-/// The old dialect: `*bold*`, `_italic_`, code and links, no nesting and nothing reserved.
+/// The older dialect: `*bold*`, `_italic_`, code and links, without nesting or reserved characters.
 pub(super) fn parse_legacy(source: &str) -> Result<FormattedText, String> {
     let mut text = String::new();
     let mut entities = Vec::new();

@@ -1,17 +1,17 @@
-//! `reply_markup`: what keyboards the server accepts, and which buttons a message shows.
+//! `reply_markup`: which keyboards the server accepts, and which buttons a message shows.
 
 use serde::Serialize;
 use serde_json::Value;
 
 use super::refusal::{Known, Refusal};
 
-/// Longest `callback_data`, in bytes, not characters.
+/// Longest `callback_data` in bytes, not characters.
 const MAX_CALLBACK_DATA: usize = 64;
 
 pub(super) enum Markup {
-    /// Rows of buttons under the message, as given.
+    /// Rows of buttons under the message, in the given JSON.
     Inline(Value),
-    /// Replaces the person's keyboard.
+    /// Buttons in place of the person's keyboard.
     Keyboard(Value),
     RemoveKeyboard,
     ForceReply,
@@ -20,17 +20,17 @@ pub(super) enum Markup {
 /// A button as the person sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Button {
-    /// Its label.
+    /// The text on the button.
     pub text: String,
-    /// `callback_data`, for a button that asks the bot.
+    /// `callback_data`; only of a button that asks the bot.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
-    /// For a button that opens a page.
+    /// The page it opens; only of a button with a link.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
 }
 
-/// Reads the parameter; empty text and empty keyboards mean no markup.
+/// Reads the parameter. Empty text and empty keyboards mean no markup.
 pub(super) fn parse(json: &str) -> Result<Option<Markup>, Refusal> {
     if json.is_empty() {
         return Ok(None);
@@ -63,7 +63,7 @@ pub(super) fn parse(json: &str) -> Result<Option<Markup>, Refusal> {
     })
 }
 
-/// The same for an edited message, which takes an inline keyboard only.
+/// Like [`parse`], for an edited message, which takes an inline keyboard only.
 pub(super) fn parse_inline(json: &str) -> Result<Option<Value>, Refusal> {
     match parse(json)? {
         None => Ok(None),
@@ -135,7 +135,7 @@ fn check_inline_button(button: &Value) -> Result<(), Refusal> {
     wrong("Text buttons are unallowed in the inline keyboard")
 }
 
-/// The buttons of a stored markup, row by row; those of a reply keyboard have a text only.
+/// The buttons of a stored markup, row by row. Buttons of a reply keyboard have only a text.
 pub(super) fn buttons(markup: Option<&Value>) -> Vec<Vec<Button>> {
     let Some(markup) = markup else { return Vec::new() };
     let rows = markup["inline_keyboard"]

@@ -1,11 +1,12 @@
-//! What outlives the process: people, chats, files, updates that the bot has not confirmed, and every counter of ids.
+//! The state that outlives the process: people, chats, files, unconfirmed updates, and the counters of all
+//! ids.
 //!
-//! Not the ledger, the scripted faults, presses that wait for an answer (Telegram forgets them after 15 s as well), nor
-//! the paths that `getFile` handed out.
+//! Forgotten are the ledger, scripted faults, unanswered presses (Telegram forgets those after 15 s as well),
+//! and the paths that `getFile` returned.
 //!
-//! A bot keeps what it was told by id: an update whose id it has seen is a repetition and stays unanswered, an edit goes
-//! to the message of that id, a person is who had that id before. So an id is never given twice to one database:
-//! counters are part of each record of the rest, and begin where the clock says that no earlier life can have come.
+//! A bot stores ids: it treats an update whose id it has seen as a repetition, edits a message by its id, and
+//! knows a person by their id. So one database must never get the same id twice. The counters are therefore
+//! part of the journal, and they start from the clock, above any id of an earlier run.
 
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -21,25 +22,25 @@ use super::webhook::KeptWebhook;
 use super::{StartError, TelegramSimulatorConfig};
 use crate::simulators::journal::Journal;
 
-/// 2026-01-01T00:00:00Z: ids that the clock gives are counted from here, to stay below 2³¹ for ten years.
+/// 2026-01-01T00:00:00Z. Ids count from here, so that they stay below 2³¹ for ten years.
 const BEGINNING: u64 = 1_767_225_600;
-/// So many ids a second an earlier life may have given out, over its whole length, before one could come again.
+/// An id can come again only if an earlier run gave out more ids per second of its life than this.
 const IDS_PER_SECOND: u64 = 4;
 
-/// What a simulator knows of its earlier lives.
+/// What a simulator keeps from one run to the next.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Memory {
-    /// Nothing, and ids begin at the same numbers each time: for a database that is made with it.
+    /// Nothing, and ids begin at the same numbers each time: for a database that is created together with it.
     #[default]
     None,
-    /// Nothing, but ids are higher than those of any earlier life: for a database that is kept.
+    /// Nothing, but ids are higher than those of any earlier run: for a database that outlives the simulator.
     Ids,
-    /// Everything: in this directory, made when missing.
+    /// Everything, in this directory, which is created if missing.
     Directory(PathBuf),
 }
 
 impl Memory {
-    /// By how much this life's first ids are higher than the lowest ones.
+    /// The number added to the lowest ids, so that they are above those of earlier runs.
     pub(super) fn first_ids(&self) -> u64 {
         if *self == Self::None {
             return 0;
@@ -63,7 +64,7 @@ enum Record {
     File { id: String, file: KeptFile },
 }
 
-/// All that is small, whole after each change of it.
+/// All small values in one record, written again whenever one of them changes.
 #[derive(Serialize, Deserialize)]
 struct Rest {
     bot_id: i64,
@@ -78,7 +79,7 @@ struct Rest {
     commands: std::collections::BTreeMap<String, Value>,
 }
 
-/// A chat without its messages.
+/// The record of a chat, without its messages.
 #[derive(Serialize, Deserialize)]
 struct Person {
     user: User,
@@ -100,14 +101,14 @@ impl Person {
     }
 }
 
-/// Writes down what changes.
+/// Writes changes to the journal.
 pub(super) struct Keeper {
     journal: Journal,
-    /// What the journal says of it, to write it only when it differs.
+    /// The last [`Rest`] in the journal, as JSON: it is written again only when it differs.
     rest: String,
 }
 
-/// The state at the start of a life, and who writes down what becomes of it.
+/// The state at the start, with the keeper that writes later changes to the journal.
 pub(super) fn recall(config: &TelegramSimulatorConfig) -> Result<(State, Option<Keeper>), StartError> {
     let mut state = State::new(config);
     let Memory::Directory(directory) = &config.memory else {
@@ -195,7 +196,7 @@ impl State {
         }
     }
 
-    /// Counters only rise: the clock may be ahead of what was kept.
+    /// Counters only rise, since the clock may be ahead of the journal.
     fn remember(&mut self, record: Record, journal: &Journal) {
         match record {
             Record::Rest(rest) => {
@@ -229,7 +230,7 @@ impl State {
             Record::Update(update) => self.updates.queue.push_back(update.again()),
             Record::Confirmed { key } => self.updates.queue.retain(|pending| pending.key != key),
             Record::File { id, file } => {
-                // `Err`: the disk was full when it came.
+                // `Err`: the disk was full when the file was stored.
                 if let Ok(bytes) = journal.bytes(&file.sha256) {
                     self.files.put_back(id, StoredFile::again(file, bytes));
                 }

@@ -41,7 +41,7 @@ const METHODS: [(&str, Method); 20] = [
     }),
 ];
 
-/// Does what the call asks for; the body of the answer.
+/// Runs the method that the call names, and returns the body of the answer.
 pub(super) async fn run(core: &Core, call: &Call) -> Result<Value, Refusal> {
     let is = |name: &str| call.method.eq_ignore_ascii_case(name);
     if is("getUpdates") {

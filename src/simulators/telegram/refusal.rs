@@ -1,7 +1,7 @@
-//! How the Bot API says no, and the words it says it with.
+//! The Bot API's error answers, in its exact words.
 //!
-//! The words matter: clients recognise errors by comparing them. They were written down from the sources of the
-//! real server and of `TDLib`, not from any client.
+//! Clients recognise errors by comparing these words. They are taken from the sources of the real server and
+//! of `TDLib`, not from any client.
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -18,7 +18,7 @@ pub(super) struct Refusal {
     pub parameters: Option<Value>,
 }
 
-/// A refusal whose words clients are known to look for; faults name them in JSON as `chat_not_found` and so on.
+/// An error whose words clients look for. Faults name it in JSON as `chat_not_found` and so on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "each variant is its text, in `Known::words`")]
@@ -128,7 +128,8 @@ impl From<Known> for Refusal {
 }
 
 impl Refusal {
-    /// `Bad Request: ` and the reason, whose first letter the real server lowers unless it is an acronym.
+    /// `Bad Request: ` and the reason. The real server lowers the reason's first letter unless it is an
+    /// acronym.
     pub fn bad_request(reason: impl AsRef<str>) -> Self {
         let reason = reason.as_ref();
         let mut letters = reason.chars();
@@ -149,7 +150,7 @@ impl Refusal {
         }
     }
 
-    /// `429`, with the delay in the text and, as nearly always, in `parameters`.
+    /// `429`, with the delay in the text and, as almost always, in `parameters`.
     pub fn too_many_requests(seconds: u32, with_parameters: bool) -> Self {
         Self {
             code: 429,

@@ -14,7 +14,7 @@ pub(super) fn user(user: &User) -> Value {
     json
 }
 
-/// `getMe`: a user and what a bot may do.
+/// `getMe`: the bot's user object with its abilities.
 pub(super) fn me(bot: &User) -> Value {
     let mut json = user(bot);
     json["can_join_groups"] = true.into();
@@ -40,7 +40,7 @@ pub(super) fn chat(with: &User) -> Value {
     json
 }
 
-/// `getChat`.
+/// `getChat`: the chat with its profile.
 pub(super) fn chat_full_info(with: &User) -> Value {
     let mut json = chat(with);
     json["accent_color_id"] = 0.into();
@@ -60,7 +60,7 @@ pub(super) fn chat_full_info(with: &User) -> Value {
 
 pub(super) fn message(bot: &User, chat: &Chat, message: &Message) -> Value {
     let mut json = bare_message(bot, chat, message);
-    // One level only, as on the real server.
+    // A quoted message does not quote another one, as on the real server.
     let replied = message.reply_to.and_then(|id| chat.messages.get(&id));
     if let Some(replied) = replied {
         json["reply_to_message"] = bare_message(bot, chat, replied);

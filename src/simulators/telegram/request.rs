@@ -1,8 +1,8 @@
 //! A Bot API call as it came over the wire, decoded.
 //!
-//! The real server knows one kind of parameter only: text. Query strings, forms, multipart fields and the members
-//! of a JSON body all become text, and nested objects are parsed when a method asks for them. So does this: a client
-//! that works here with one encoding works with the others.
+//! The real server has only one kind of parameter: text. Query strings, forms, multipart fields and the
+//! members of a JSON body all become text, and nested objects are parsed when a method asks for them. The
+//! simulator does the same, so a client that works with one encoding works with the others.
 
 use std::collections::BTreeMap;
 
@@ -15,12 +15,12 @@ use sha2::{Digest, Sha256};
 
 use super::refusal::{Known, Refusal};
 
-/// The public server reads at most this much; more is `413`.
+/// The largest body that the public server reads; a larger one is answered 413.
 const MAX_REQUEST: usize = 50 << 20;
 
 #[derive(Debug, Default)]
 pub(super) struct Call {
-    /// As the client wrote it; compared without case.
+    /// The method as the client wrote it; compared without case.
     pub method: String,
     args: BTreeMap<String, String>,
     files: BTreeMap<String, Upload>,
@@ -33,7 +33,7 @@ pub(super) struct Upload {
     pub bytes: Bytes,
 }
 
-/// What a file parameter points at.
+/// The file that a parameter refers to.
 pub(super) enum FileArg<'a> {
     Uploaded(&'a Upload),
     /// A `file_id`, or a URL, which this simulator never fetches.
@@ -41,7 +41,7 @@ pub(super) enum FileArg<'a> {
 }
 
 impl Call {
-    /// A call whose parameters cannot be read.
+    /// A call whose parameters could not be read.
     pub fn unread(method: &str) -> Self {
         Self {
             method: method.to_owned(),
@@ -70,7 +70,8 @@ impl Call {
         Ok(call)
     }
 
-    /// The call that a webhook's receiver may put into its answer, `{"method": …, …}`; `None` for anything else.
+    /// A call that the webhook's receiver put into its answer, `{"method": …, …}`; `None` if the answer is
+    /// anything else.
     pub fn from_webhook_answer(body: &[u8]) -> Option<Self> {
         let mut call = Self::default();
         call.add_json(body).ok()?;
@@ -134,12 +135,12 @@ impl Call {
         Ok(())
     }
 
-    /// Empty when it was not given: the real server makes no difference.
+    /// Empty when the parameter is missing: the real server does not tell the two apart.
     pub fn text(&self, name: &str) -> &str {
         self.args.get(name).map_or("", String::as_str)
     }
 
-    /// Zero when it is missing or no number.
+    /// Zero when the parameter is missing or not a number.
     pub fn integer(&self, name: &str) -> i64 {
         self.text(name).trim().parse().unwrap_or_default()
     }
@@ -162,12 +163,12 @@ impl Call {
         }
     }
 
-    /// A file parameter: `attach://part`, a name for something Telegram has, or the part of the parameter's name.
+    /// A file parameter: `attach://part`, a `file_id` or URL, or the uploaded part with the parameter's name.
     pub fn file(&self, name: &str) -> Option<FileArg<'_>> {
         self.file_named(name, self.text(name))
     }
 
-    /// The same for a file that a nested object (`InputMediaPhoto.media`) points at.
+    /// Like [`file`](Self::file), for a file in a nested object (`InputMediaPhoto.media`).
     pub fn file_named<'a>(&'a self, part: &str, value: &'a str) -> Option<FileArg<'a>> {
         match value.strip_prefix("attach://") {
             Some(attached) => self.files.get(attached).map(FileArg::Uploaded),
@@ -176,7 +177,7 @@ impl Call {
         }
     }
 
-    /// For the ledger: parameters as given, files as name, size and hash.
+    /// The parameters for the ledger, with each file as its name, size and hash.
     pub fn to_json(&self) -> Value {
         let mut all: Map<String, Value> = self
             .args
@@ -195,7 +196,7 @@ impl Call {
     }
 }
 
-/// The whole body. One that is too large is still read to its end: a client that is busy sending would otherwise
+/// Reads the whole body. A body that is too large is still read to its end, else the sending client would
 /// meet a closed connection instead of the answer.
 async fn read(body: Body) -> Result<Bytes, Refusal> {
     let mut chunks = body.into_data_stream();

@@ -27,7 +27,7 @@ pub(super) fn router(core: Arc<Core>) -> Router {
     }
     router
         .fallback(|| async { Refusal::from(Known::NotFound) })
-        // Each reader of a body has its own limit.
+        // Each handler that reads a body sets its own limit.
         .layer(DefaultBodyLimit::disable())
         .with_state(core)
 }
@@ -47,12 +47,12 @@ async fn bot_call(
     };
     reply.into_response().unwrap_or_else(|| {
         switch.cut();
-        // Never arrives: the connection refuses to write it.
+        // Never sent: the switch makes the connection fail at the first write.
         Response::default()
     })
 }
 
-/// The path segment is `bot` and the token.
+/// Checks the path segment `bot<token>`.
 fn authorise(core: &Core, segment: &str) -> Result<(), Refusal> {
     let token = segment.strip_prefix("bot").ok_or(Known::NotFound)?;
     core.quietly(|state| state.authorise(token, core.config.token.as_deref()))
@@ -67,7 +67,7 @@ async fn download(State(core): State<Arc<Core>>, Path((bot, path)): Path<(String
         file.map(|file| file.bytes.clone())
     });
     match found {
-        // The real server does not tell a type either.
+        // The real server does not name a type either.
         Some(bytes) => {
             let mut headers = HeaderMap::new();
             headers.insert(

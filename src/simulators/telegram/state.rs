@@ -1,4 +1,4 @@
-//! Everything the simulator knows, behind [`Core`](super::core::Core)'s one lock.
+//! The whole state of the simulator, behind [`Core`](super::core::Core)'s one lock.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -20,41 +20,41 @@ pub(super) struct State {
     pub bot: User,
     /// By user id, which is the chat id of a private chat.
     pub chats: BTreeMap<i64, Chat>,
-    /// One counter for all chats, as every account of the real server has.
+    /// One counter for all chats, as the real server has for each account.
     pub last_message_id: i64,
     pub last_media_group: u64,
-    /// The highest id that a person was given, not chose.
+    /// The highest id given to a person who did not choose one.
     pub last_person: i64,
     pub updates: Updates,
     pub webhook: Option<Webhook>,
-    /// Every attempt at pushing an update, in order.
+    /// Every attempt at sending an update to the webhook, in order.
     pub deliveries: Vec<Delivery>,
     pub files: Files,
     pub callbacks: Callbacks,
-    /// `setMyCommands`, by scope and language.
+    /// Menus of `setMyCommands`, by scope and language.
     pub commands: BTreeMap<String, Value>,
     pub faults: Faults,
     pub ledger: Ledger,
-    /// Chats that somebody may have changed since the memory was last told.
+    /// Chats that may have changed since the journal was last written.
     pub touched: BTreeSet<i64>,
 }
 
-/// What the memory is to be told.
+/// Changes that are to be written to the journal.
 pub(super) struct Changes {
-    /// And which messages of each.
+    /// Changed chats, each with its changed messages.
     pub chats: Vec<(i64, BTreeSet<i64>)>,
     pub updates: Vec<Change>,
     pub files: Vec<String>,
 }
 
-/// The wall clock, shifted: a test moves it instead of waiting for 48 hours.
+/// The wall clock with an offset, which a test moves instead of waiting for 48 hours.
 #[derive(Default)]
 pub(super) struct Clock {
     ahead_seconds: i64,
 }
 
 impl Clock {
-    /// Unix seconds.
+    /// The present time in unix seconds.
     pub fn now(&self) -> i64 {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         i64::try_from(wall.as_secs())
@@ -99,7 +99,7 @@ impl State {
         }
     }
 
-    /// Lets a token in, and takes the bot's id from it when any token will do.
+    /// Checks a token. If any token is allowed, the bot's id becomes the number in it.
     pub fn authorise(&mut self, token: &str, configured: Option<&str>) -> Result<(), Refusal> {
         let Some(id) = bot_id(token) else {
             return Err(Refusal {
@@ -115,7 +115,7 @@ impl State {
         Ok(())
     }
 
-    /// The chat of a `chat_id` parameter.
+    /// The chat that a `chat_id` parameter names.
     pub fn chat(&mut self, chat_id: &str) -> Result<&mut Chat, Refusal> {
         if chat_id.is_empty() {
             return Err(Refusal::bad_request("chat_id is empty"));
@@ -124,7 +124,7 @@ impl State {
         Ok(id.and_then(|id| self.chat_of(id)).ok_or(Known::ChatNotFound)?)
     }
 
-    /// The chat of this person, to be changed.
+    /// The chat of this person, which the caller may change.
     pub fn chat_of(&mut self, id: i64) -> Option<&mut Chat> {
         self.touched.insert(id);
         self.chats.get_mut(&id)
@@ -143,7 +143,7 @@ impl State {
         }
     }
 
-    /// Stores a message with the next id and the present time.
+    /// Stores a message with the next id and the present time, and returns that id.
     pub fn post(&mut self, chat_id: i64, mut message: Message) -> i64 {
         self.last_message_id += 1;
         message.id = self.last_message_id;
@@ -155,7 +155,8 @@ impl State {
         self.last_message_id
     }
 
-    /// The menu a person sees: that of private chats before the general one, their language before any.
+    /// The command menu a person sees: the menu of private chats before the general one, their language
+    /// before any.
     pub fn commands_for(&self, language: Option<&str>) -> Value {
         let scopes = [r#"{"type":"all_private_chats"}"#, r#"{"type":"default"}"#];
         let languages = [language.unwrap_or_default(), ""];
@@ -174,7 +175,7 @@ impl State {
     }
 }
 
-/// The number before the colon of a well-formed token.
+/// The number before the colon, if the token is well formed.
 fn bot_id(token: &str) -> Option<i64> {
     let (id, secret) = token.split_once(':')?;
     let well_formed = token.len() <= 80 && !secret.is_empty() && !id.starts_with('0');

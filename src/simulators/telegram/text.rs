@@ -1,15 +1,16 @@
-//! Message text and its entities. Offsets, lengths and limits count UTF-16 code units, as everywhere in Telegram.
+//! Message text and its entities. Offsets, lengths and limits are in UTF-16 code units, as everywhere in
+//! Telegram.
 
 use serde::{Deserialize, Serialize};
 
 use super::refusal::Refusal;
 use super::{html, markdown};
 
-/// Longest text of a message, after the markup is parsed.
+/// Longest text of a message, after its markup is parsed.
 pub(super) const MAX_TEXT: usize = 4096;
-/// Longest caption.
+/// Longest caption, after its markup is parsed.
 pub(super) const MAX_CAPTION: usize = 1024;
-/// Longest text, markup included, in bytes.
+/// Longest text in bytes, markup included.
 const MAX_RAW_BYTES: usize = 1 << 15;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,17 +22,17 @@ pub(super) struct FormattedText {
 /// Bot API's `MessageEntity`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entity {
-    /// `bold`, `bot_command` and so on.
+    /// The kind: `bold`, `bot_command` and so on.
     #[serde(rename = "type")]
     pub kind: String,
-    /// In UTF-16 code units.
+    /// Start in UTF-16 code units.
     pub offset: usize,
-    /// In UTF-16 code units.
+    /// Length in UTF-16 code units.
     pub length: usize,
-    /// Only of `text_link`.
+    /// The address of a `text_link`; else absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// Only of `pre`.
+    /// The language of a `pre`; else absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
 }
@@ -53,7 +54,7 @@ pub(super) fn utf16_len(text: &str) -> usize {
 }
 
 impl FormattedText {
-    /// Text with its markup read: `parse_mode` wins over `entities` (a JSON array), as on the real server.
+    /// Parses text with its markup. `parse_mode` wins over `entities` (a JSON array), as on the real server.
     pub fn parse(text: &str, parse_mode: &str, entities: &str) -> Result<Self, Refusal> {
         if text.len() > MAX_RAW_BYTES {
             return Err(Refusal::bad_request("text is too long"));
@@ -76,7 +77,7 @@ impl FormattedText {
         Ok(parsed)
     }
 
-    /// What a person typed: no markup.
+    /// Text that a person typed, which has no markup.
     pub fn plain(text: &str) -> Self {
         let mut plain = Self {
             text: text.to_owned(),
@@ -91,7 +92,7 @@ impl FormattedText {
         utf16_len(&self.text)
     }
 
-    /// The real server drops white space at both ends and moves the entities with the text.
+    /// Removes white space at both ends and moves the entities with the text, as the real server does.
     fn trim(&mut self) {
         let lead = utf16_len(&self.text) - utf16_len(self.text.trim_start());
         self.text = self.text.trim().to_owned();
@@ -137,13 +138,14 @@ fn given_entities(json: &str) -> Result<Vec<Entity>, Refusal> {
         .map_err(|error| Refusal::bad_request(format!("can't parse MessageEntity: {error}")))
 }
 
-/// No command is seen inside code or a link.
+/// Whether the entity hides a command at this offset: Telegram sees none inside code or a link.
 fn covers(entity: &Entity, offset: usize) -> bool {
     matches!(entity.kind.as_str(), "code" | "pre" | "text_link" | "bot_command")
         && (entity.offset..entity.offset + entity.length).contains(&offset)
 }
 
-/// Length of `/command` or `/command@bot` at the start of `text`, ASCII and therefore the same in UTF-16.
+/// Length of `/command` or `/command@bot` at the start of `text`. It is ASCII, so the length in UTF-16 is the
+/// same.
 fn command_length(text: &str) -> Option<usize> {
     let word = |text: &str| {
         text.bytes()

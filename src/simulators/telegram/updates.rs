@@ -1,8 +1,8 @@
 //! The queue of updates, and `getUpdates`.
 //!
-//! An update stays in the queue until the bot confirms it: by asking for a higher offset, or by answering the webhook
-//! with 2xx. What was already confirmed can be sent again by the control API, with the same `update_id` or a new one,
-//! since both happen to real bots.
+//! An update stays in the queue until the bot confirms it, by asking for a higher offset or by answering the
+//! webhook with 2xx. The control API can send a confirmed update again, with the same `update_id` or a new
+//! one, since both happen to real bots.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -18,31 +18,31 @@ use super::request::Call;
 /// The longest `timeout` that the real server grants.
 const LONGEST_POLL: i64 = 50;
 const FIRST_UPDATE_ID: i64 = 870_000_001;
-/// Kinds that are sent only to bots that ask for them.
+/// Kinds of updates that only bots that ask for them get.
 const ON_REQUEST: [&str; 3] = ["chat_member", "message_reaction", "message_reaction_count"];
 
 pub(super) struct Updates {
     pub queue: VecDeque<Pending>,
-    /// Every update ever made, confirmed or not.
+    /// Every update so far, confirmed or not, for `/sim/updates/resend`.
     issued: Vec<(i64, Value)>,
     pub next_id: i64,
     pub next_key: u64,
-    /// `None`: the default set.
+    /// `allowed_updates`; `None` means Telegram's default set.
     pub allowed: Option<Vec<String>>,
-    /// Grows with each poll that starts to wait; an older poll then gives up with 409.
+    /// Grows with each poll that starts to wait. The older poll then ends with 409.
     poller: u64,
-    /// What the memory has not been told of.
+    /// Changes of the queue that are not in the journal yet.
     pub changes: Vec<Change>,
 }
 
-/// Of the queue.
+/// A change of the queue.
 pub(super) enum Change {
     Queued(KeptUpdate),
-    /// Confirmed, delivered or dropped: the update of this key.
+    /// The update with this key was confirmed, delivered or dropped.
     Left(u64),
 }
 
-/// An update in the journal. What a webhook did to it before is forgotten: it is tried at once.
+/// An update in the journal. Earlier delivery attempts are forgotten: a restarted simulator tries it at once.
 #[derive(Serialize, Deserialize)]
 pub(super) struct KeptUpdate {
     key: u64,
@@ -68,23 +68,23 @@ impl KeptUpdate {
 
 /// An update that the bot has not confirmed.
 pub(super) struct Pending {
-    /// Unlike `update_id`, never repeated.
+    /// Unlike `update_id`, never used twice.
     pub key: u64,
-    /// One that fails holds up those of its chat only.
+    /// While an update fails, only later updates of the same chat wait.
     pub chat_id: i64,
     pub update: Value,
-    /// Sent again on request: polls return it once, whatever their offset.
+    /// Sent again on request: one poll returns it, whatever its offset.
     resent: bool,
     pub fails: u32,
-    /// The last backoff, before scaling.
+    /// The last backoff, before `time_scale`.
     pub delay: Duration,
-    /// Not pushed to the webhook before this.
+    /// The next attempt at the webhook is not before this.
     pub not_before: Instant,
     pub in_flight: bool,
 }
 
 impl Updates {
-    /// `above`: by how much the first id is higher than the lowest one.
+    /// `above` is added to the lowest update id ([`Memory::first_ids`](super::Memory::first_ids)).
     pub fn new(above: u64) -> Self {
         Self {
             queue: VecDeque::new(),
@@ -114,7 +114,7 @@ impl Pending {
 }
 
 impl Updates {
-    /// Queues an update of this kind, unless the bot does not want the kind.
+    /// Queues an update of this kind, unless the bot did not ask for the kind.
     pub fn push(&mut self, kind: &str, chat_id: i64, object: Value) -> Option<i64> {
         let wanted = match &self.allowed {
             Some(kinds) => kinds.iter().any(|allowed| allowed == kind),
@@ -123,7 +123,7 @@ impl Updates {
         wanted.then(|| self.push_anyway(kind, chat_id, object))
     }
 
-    /// Queues an update of this kind, whatever the bot asked for.
+    /// Queues an update of this kind, whether or not the bot asked for it.
     pub fn push_anyway(&mut self, kind: &str, chat_id: i64, object: Value) -> i64 {
         let id = self.take_id();
         let mut update = json!({ "update_id": id });
@@ -151,7 +151,7 @@ impl Updates {
         self.queue.push_back(pending);
     }
 
-    /// Sends an earlier update again (the latest, when none is named); returns the id it now carries.
+    /// Sends an earlier update again, the latest if none is named; returns the id it now has.
     pub fn resend(&mut self, update_id: Option<i64>, with_new_id: bool) -> Option<i64> {
         let mut latest_first = self.issued.iter().rev();
         let found = latest_first
@@ -166,7 +166,7 @@ impl Updates {
         id
     }
 
-    /// Sets `allowed_updates` when the parameter was given; an empty list restores the default.
+    /// Sets `allowed_updates` if the parameter was given. An empty list restores the default.
     pub fn allow(&mut self, json: &str) {
         if let Ok(kinds) = serde_json::from_str::<Vec<String>>(json) {
             self.allowed = (!kinds.is_empty()).then_some(kinds);
@@ -186,7 +186,7 @@ impl Updates {
         self.keep_those(|pending| pending.resent || pending.id() >= offset);
     }
 
-    /// The others leave the queue.
+    /// Keeps the updates for which `stays` is true and removes the others.
     pub fn keep_those(&mut self, mut stays: impl FnMut(&Pending) -> bool) {
         let changes = &mut self.changes;
         self.queue.retain(|pending| {
@@ -206,7 +206,7 @@ impl Updates {
             .collect()
     }
 
-    /// What was sent again by request counts as confirmed once a poll has returned it.
+    /// Removes resent updates from the queue: the poll that returned them confirms them.
     fn forget_resent(&mut self, returned: usize) {
         let mut position = 0;
         self.keep_those(|pending| {
@@ -216,7 +216,7 @@ impl Updates {
     }
 }
 
-/// Waits for updates, for no longer than the client asked.
+/// Waits for updates, at most for the `timeout` the client asked for.
 pub(super) async fn get_updates(core: &Core, call: &Call) -> Result<Value, Refusal> {
     let limit = match call.integer("limit") {
         0 => 100,

@@ -1,4 +1,4 @@
-//! What a person does with the bot: write, send pictures, press buttons, block it. Each deed changes the chat and
+//! Actions of a person: write, send pictures, press buttons, block the bot. Each action changes the chat and
 //! queues the update that Telegram would send for it.
 
 use std::time::Duration;
@@ -16,48 +16,48 @@ use super::state::State;
 use super::text::FormattedText;
 use super::view::{MessageView, UserView};
 
-/// An album holds no more; a person's client starts another one.
+/// Most pictures in an album; a person's app starts another album for the rest.
 const ALBUM: usize = 10;
 
 /// A person to create, or to change: fields left out keep their value.
 #[derive(Debug, Clone, Default, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NewUser {
-    /// Chosen by the simulator when it is left out.
+    /// The person's id; chosen by the simulator if left out.
     pub id: Option<i64>,
-    /// `User <id>` when it is left out.
+    /// The first name; `User <id>` if left out.
     pub first_name: Option<String>,
-    /// As Telegram shows it.
+    /// The last name; a person need not have one.
     pub last_name: Option<String>,
-    /// Without `@`.
+    /// The user name without `@`; a person need not have one.
     pub username: Option<String>,
-    /// Of the person's client, `ru` or `en`.
+    /// The language of the person's app, such as `ru` or `en`.
     pub language_code: Option<String>,
-    /// Another bot, to which bots cannot write.
+    /// Whether it is another bot, to which bots cannot write.
     pub is_bot: bool,
 }
 
-/// Why a person cannot do that, or what did not happen in time.
+/// Why an action of a person was refused, or what did not happen in time.
 #[derive(Debug, thiserror::Error)]
 pub enum SimError {
-    /// Create the user first.
+    /// There is no person with this id; create one first.
     #[error("there is no user {0}: POST /sim/users creates one")]
     NoSuchUser(i64),
-    /// Unblock first, as the person's client would demand.
+    /// The person has blocked the bot; as in the real app, they must unblock it before they write.
     #[error("user {0} has blocked the bot and must unblock it first")]
     Blocked(i64),
-    /// Nothing to press.
+    /// No message shows the button.
     #[error("no message shows a button with {wanted}; the buttons are {shown:?}")]
     NoSuchButton {
-        /// What was looked for.
+        /// The button that was looked for.
         wanted: String,
-        /// Labels and data of the buttons there are.
+        /// Labels and data of the buttons that are shown.
         shown: Vec<String>,
     },
-    /// The person's client would not send this.
+    /// The real app would not send this.
     #[error("Telegram would not take it: {0}")]
     Refused(String),
-    /// A wait ended without what it waited for.
+    /// A wait ended before its condition held.
     #[error("waited {0:?} in vain for {1}; the last messages are {2:?}")]
     TimedOut(Duration, String, Vec<String>),
 }
@@ -68,30 +68,31 @@ impl From<Refusal> for SimError {
     }
 }
 
-/// How pictures and files go: with what text, and in what order and how far apart their updates arrive.
+/// How pictures and files are sent: the caption, and the order and delay of their updates.
 #[derive(Debug, Clone, Default)]
 pub struct MediaOptions {
-    /// On the first one.
+    /// The caption, which belongs to the first file.
     pub caption: String,
-    /// Positions in the order in which the updates arrive; empty: as sent.
+    /// Positions of the files in the order in which their updates arrive; empty: as sent.
     pub order: Vec<usize>,
-    /// Between two updates. Real albums arrive over several seconds.
+    /// Time between two updates. Updates of real albums arrive over several seconds.
     pub delay: Duration,
 }
 
-/// Which button to press: by `data` (exact) or `label` (part of it), on a message or on the latest one that has it.
+/// Which button to press: by `data` (exact) or `label` (part of it), on one message or on the latest that
+/// shows it.
 #[derive(Debug, Clone, Default, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ButtonChoice {
-    /// The latest message with such a button when it is left out.
+    /// The message with the button; if left out, the latest that shows it.
     pub message_id: Option<i64>,
-    /// The whole `callback_data`.
+    /// The whole `callback_data` of the button.
     pub data: Option<String>,
-    /// Part of the label.
+    /// A part of the button's label.
     pub label: Option<String>,
 }
 
-/// As a photo, which Telegram shows, or as a file, which it leaves alone.
+/// Sent as a photo, which Telegram shows, or as a file, which it passes on unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum As {
     Photo,
@@ -124,7 +125,7 @@ impl State {
         UserView::new(chat)
     }
 
-    /// The chat, for a person who may write in it.
+    /// The chat of a person who may write in it.
     fn writer(&mut self, user_id: i64) -> Result<&mut Chat, SimError> {
         let chat = self.chat_of(user_id).ok_or(SimError::NoSuchUser(user_id))?;
         if chat.blocked {
@@ -162,7 +163,7 @@ impl State {
         self.updates.push("message", chat_id, json);
     }
 
-    /// Posts pictures or files, in albums when there are several; their updates are still to be announced.
+    /// Posts pictures or files, in albums if there are several. The caller announces their updates.
     fn user_posts_media(
         &mut self,
         user_id: i64,
@@ -200,7 +201,7 @@ impl State {
         }
     }
 
-    /// Presses a button; the id of the callback query.
+    /// Presses a button; returns the id of the callback query.
     pub fn user_presses(&mut self, user_id: i64, choice: &ButtonChoice) -> Result<String, SimError> {
         let now = self.clock.now();
         let chat = self.writer(user_id)?;
@@ -222,7 +223,7 @@ impl State {
         Ok(id)
     }
 
-    /// Blocks the bot or lets it write again; Telegram tells the bot of either.
+    /// Blocks or unblocks the bot. Telegram tells the bot of both.
     pub fn user_sets_blocked(&mut self, user_id: i64, blocked: bool) -> Result<(), SimError> {
         let date = self.clock.now();
         let bot = render::user(&self.bot);

@@ -1,4 +1,4 @@
-//! What a person sees: the chat as `/sim`, the page and the tests read it.
+//! A chat as the person sees it: `/sim`, the page and the tests read it.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,32 +14,32 @@ use super::text::Entity;
 pub struct ChatView {
     /// Grows with every change anywhere in the simulator.
     pub version: u64,
-    /// The person.
+    /// The person on the other side.
     pub user: UserView,
-    /// Oldest first; deleted ones are marked, not left out.
+    /// Oldest first. Deleted messages are included, marked.
     pub messages: Vec<MessageView>,
     /// The reply keyboard, if the bot shows one.
     pub keyboard: Vec<Vec<Button>>,
-    /// What the bot is doing, for five seconds after it said so.
+    /// The bot's last chat action, shown for five seconds.
     pub action: Option<String>,
-    /// Every button pressed here, and what the bot answered.
+    /// Every button press in this chat, with the bot's answer.
     pub callbacks: Vec<Callback>,
-    /// Commands that the bot suggests to this person.
+    /// The commands that the bot suggests to this person.
     pub commands: serde_json::Value,
 }
 
 /// A person who can write to the bot.
 #[derive(Debug, Clone, Serialize)]
 pub struct UserView {
-    /// Also the id of the chat.
+    /// The person's id, which is also the id of the chat.
     pub id: i64,
-    /// As Telegram shows it.
+    /// The first name that Telegram shows.
     pub first_name: String,
-    /// As Telegram shows it.
+    /// The last name that Telegram shows.
     pub last_name: Option<String>,
-    /// Without `@`.
+    /// The user name, without `@`.
     pub username: Option<String>,
-    /// Of the person's client, `ru` or `en`.
+    /// The language of the person's app, such as `ru` or `en`.
     pub language_code: Option<String>,
     /// Whether the person blocked the bot.
     pub blocked: bool,
@@ -48,81 +48,81 @@ pub struct UserView {
 /// A message as it is shown now.
 #[derive(Debug, Clone, Serialize)]
 pub struct MessageView {
-    /// Unique in the whole simulator.
+    /// The message's id, unique in the whole simulator.
     pub message_id: i64,
-    /// Equal to the user's id.
+    /// The chat's id, which is the person's id.
     pub chat_id: i64,
-    /// Or from the person.
+    /// `true`: the bot sent it. `false`: the person did.
     pub from_bot: bool,
-    /// Unix seconds.
+    /// When it was sent, in unix seconds.
     pub date: i64,
-    /// Of the last edit.
+    /// When it was last edited, in unix seconds.
     pub edit_date: Option<i64>,
-    /// The text, or the caption.
+    /// The text of a text message, the caption of any other.
     pub text: String,
-    /// Of the text or the caption.
+    /// Markup of the text or caption.
     pub entities: Vec<Entity>,
-    /// The largest size.
+    /// The largest size of the photo, if it is one.
     pub photo: Option<PhotoSize>,
-    /// A file.
+    /// The file, if it is one.
     pub document: Option<Document>,
-    /// Common to the messages of an album.
+    /// Shared by the messages of an album.
     pub media_group_id: Option<String>,
-    /// The message it answers.
+    /// The message that it replies to.
     pub reply_to_message_id: Option<i64>,
-    /// Rows of inline buttons.
+    /// The inline buttons, row by row.
     pub buttons: Vec<Vec<Button>>,
-    /// What it said before each edit, oldest first.
+    /// Earlier contents, one for each edit, oldest first.
     pub earlier: Vec<RevisionView>,
-    /// No longer shown.
+    /// Whether it was deleted.
     pub deleted: bool,
 }
 
-/// What a message said before an edit.
+/// The content of a message before an edit.
 #[derive(Debug, Clone, Serialize)]
 pub struct RevisionView {
-    /// Since when it said so, unix seconds.
+    /// When the message got this content, in unix seconds.
     pub date: i64,
-    /// The text, or the caption.
+    /// The text of a text message, the caption of any other.
     pub text: String,
-    /// Rows of inline buttons.
+    /// The inline buttons, row by row.
     pub buttons: Vec<Vec<Button>>,
 }
 
-/// Who wrote a message.
+/// The sender of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Side {
-    /// The bot.
+    /// Messages of the bot.
     Bot,
-    /// The person.
+    /// Messages of the person.
     User,
 }
 
-/// Which messages are meant; all conditions must hold. Deleted messages never match.
+/// Selects messages; all conditions must hold. Deleted messages never match.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct MessageFilter {
-    /// Only in this chat.
+    /// Only messages in this chat.
     pub chat_id: Option<i64>,
-    /// Only from this side.
+    /// Only messages of this side.
     pub from: Option<Side>,
-    /// Part of the text or caption.
+    /// Only messages whose text or caption contains this.
     pub containing: Option<String>,
-    /// Part of the label of one of its buttons.
+    /// Only messages with a button whose label contains this.
     pub button: Option<String>,
-    /// Beginning of the `callback_data` of one of its buttons.
+    /// Only messages with a button whose `callback_data` starts with this.
     pub data: Option<String>,
     /// Only messages with a greater id.
     pub after: i64,
-    /// Only those with a photo or a document, or only those without.
+    /// `true`: only messages with a photo or a document. `false`: only messages without.
     pub media: Option<bool>,
-    /// Count what a message said before its edits too.
+    /// Whether earlier contents of edited messages match too.
     pub ever: bool,
 }
 
 impl MessageFilter {
-    /// Messages of the bot; narrow it with the other methods.
+    /// Messages of the bot; the other methods narrow the selection.
     pub fn from_bot() -> Self {
         Self {
             from: Some(Side::Bot),
@@ -130,21 +130,21 @@ impl MessageFilter {
         }
     }
 
-    /// Part of the text or caption.
+    /// Only messages whose text or caption contains this.
     #[must_use]
     pub fn containing(mut self, part: &str) -> Self {
         self.containing = Some(part.to_owned());
         self
     }
 
-    /// Part of a button's label.
+    /// Only messages with a button whose label contains this.
     #[must_use]
     pub fn with_button(mut self, label: &str) -> Self {
         self.button = Some(label.to_owned());
         self
     }
 
-    /// Beginning of a button's `callback_data`.
+    /// Only messages with a button whose `callback_data` starts with this.
     #[must_use]
     pub fn with_data(mut self, prefix: &str) -> Self {
         self.data = Some(prefix.to_owned());
@@ -158,7 +158,7 @@ impl MessageFilter {
         self
     }
 
-    /// Count what a message said before its edits too.
+    /// Lets the earlier contents of edited messages match too.
     #[must_use]
     pub fn ever(mut self) -> Self {
         self.ever = true;

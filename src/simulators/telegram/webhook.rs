@@ -1,9 +1,9 @@
 //! `setWebhook` and the sender that pushes updates to it.
 //!
-//! Like the real sender: one connection per chat at a time, so that a chat's updates arrive in order while another
-//! chat's are not held up; anything but 2xx is tried again, the first time at once, then after 2, 4, 8 … seconds up
-//! to two minutes (scaled by `time_scale`), or after the answer's `Retry-After`; a receiver that answers
-//! 410 for a day loses its webhook.
+//! The real sender's rules: one connection per chat at a time, so that a chat's updates arrive in order and
+//! do not delay other chats. Any answer but 2xx leads to another attempt: the first at once, then after 2, 4,
+//! 8 … seconds up to two minutes (multiplied by `time_scale`), or after the answer's `Retry-After`. A
+//! receiver that answers 410 for a day loses its webhook.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,9 +23,9 @@ use super::state::State;
 
 const LONGEST_BACKOFF: Duration = Duration::from_mins(2);
 const LONGEST_RETRY_AFTER: u64 = 3600;
-/// For how long a receiver may answer 410 before its webhook is dropped.
+/// After answering only 410 for this long, a receiver loses its webhook.
 const GONE_SECONDS: i64 = 23 * 3600;
-/// How long the sender waits for an answer.
+/// How long the sender waits for the receiver's answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
 
 pub(super) struct Webhook {
@@ -33,11 +33,11 @@ pub(super) struct Webhook {
     secret_token: String,
     max_connections: usize,
     last_error: Option<(i64, String)>,
-    /// When the receiver began to answer nothing but 410.
+    /// When the receiver began to answer only 410.
     gone_since: Option<i64>,
 }
 
-/// A webhook in the journal.
+/// The record of a webhook in the journal.
 #[derive(Serialize, Deserialize)]
 pub(super) struct KeptWebhook {
     url: String,
@@ -67,18 +67,18 @@ impl KeptWebhook {
     }
 }
 
-/// One attempt at pushing an update.
+/// One attempt at sending an update to the webhook.
 #[derive(Debug, Clone, Serialize)]
 pub struct Delivery {
-    /// Of the update.
+    /// The `update_id` of the update.
     pub update_id: i64,
-    /// From 1.
+    /// Number of the attempt at this update, from 1.
     pub attempt: u32,
-    /// Of the receiver's answer; `None` when there was none.
+    /// HTTP status of the receiver's answer; `None` when there was none.
     pub status: Option<u16>,
 }
 
-/// What one delivery needs, taken out of the lock.
+/// Copies of what one attempt needs, so that it runs without the lock.
 struct Parcel {
     key: u64,
     url: url::Url,
@@ -120,7 +120,7 @@ pub(super) fn set(state: &mut State, call: &Call) -> Result<Value, Refusal> {
     Ok(json!({ "ok": true, "result": true, "description": "Webhook was set" }))
 }
 
-/// `https` on one of four ports, as on the real server; plain `http` as well when the receiver is this machine.
+/// Accepts `https` on one of four ports, as the real server does, and also plain `http` to this machine.
 fn receiver(text: &str) -> Result<url::Url, Refusal> {
     let invalid = || Refusal::bad_request("invalid webhook URL specified");
     let text = if text.contains("://") {
@@ -191,7 +191,7 @@ pub(super) fn info(state: &State) -> Value {
     info
 }
 
-/// Pushes updates until the simulator stops.
+/// Sends updates to the webhook until the simulator stops.
 pub(super) async fn send_updates(core: Arc<Core>) {
     let mut changes = core.changes();
     let mut under_way = JoinSet::new();
@@ -216,8 +216,8 @@ pub(super) async fn send_updates(core: Arc<Core>) {
     }
 }
 
-/// Takes what may be sent now: the first update of each chat, unless it waits or is on its way. Also says when
-/// the next one falls due.
+/// Takes the updates that may be sent now: the first of each chat, unless it waits or is being sent. Also
+/// returns when the next one is due.
 fn take_due(state: &mut State) -> (Vec<Parcel>, Option<Instant>) {
     let Some(webhook) = &state.webhook else {
         return (Vec::new(), None);
@@ -276,7 +276,7 @@ async fn deliver(core: Arc<Core>, parcel: Parcel) {
     };
     core.write(|state| settle(state, &core, &parcel, status, retry_after));
     let accepted = status.is_some_and(|status| status.is_success());
-    // The receiver may answer with a call of its own.
+    // The receiver may put a Bot API call into its answer.
     if let Some(call) = Call::from_webhook_answer(&body).filter(|_| accepted) {
         calls::serve(&core, call).await;
     }

@@ -44,7 +44,7 @@ pub(super) fn media(state: &mut State, call: &Call) -> Result<Value, Refusal> {
     })
 }
 
-/// An edit replaces the keyboard too: one that names none removes it.
+/// An edit replaces the keyboard too: without `reply_markup` the keyboard is removed.
 fn edit(
     state: &mut State,
     call: &Call,
@@ -81,7 +81,7 @@ pub(super) fn delete(state: &mut State, call: &Call) -> Result<Value, Refusal> {
     Ok(true.into())
 }
 
-/// Passes over messages that are not there, as documented.
+/// Skips messages that do not exist, as Telegram documents.
 pub(super) fn delete_many(state: &mut State, call: &Call) -> Result<Value, Refusal> {
     let Ok(ids) = serde_json::from_str::<Vec<i64>>(call.required("message_ids")?) else {
         return Err(Refusal::bad_request("expected an Array of message identifiers"));

@@ -1,4 +1,4 @@
-//! What the sending and editing methods have in common: texts, captions, files, keyboards.
+//! Code that the sending and editing methods share: texts, captions, files, keyboards.
 
 use serde_json::Value;
 
@@ -9,7 +9,7 @@ use crate::simulators::telegram::request::{Call, FileArg};
 use crate::simulators::telegram::state::State;
 use crate::simulators::telegram::text::{FormattedText, MAX_CAPTION, MAX_TEXT};
 
-/// A photo or a document, as a parameter's or an `InputMedia`'s type says it.
+/// Photo or document, by the name of the parameter or the type of the `InputMedia`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Photo,
@@ -32,7 +32,8 @@ impl Kind {
     }
 }
 
-/// The `text` of a message to send or to edit; the two complain of a long one differently.
+/// The `text` of a message to send or to edit. Telegram words the error for a long text differently for the
+/// two.
 pub(super) fn text(call: &Call, too_long: Known) -> Result<FormattedText, Refusal> {
     let text = FormattedText::parse(call.text("text"), call.text("parse_mode"), call.text("entities"))?;
     match text.len_utf16() {
@@ -73,7 +74,7 @@ pub(super) fn store(state: &mut State, kind: Kind, file: &FileArg<'_>) -> Result
                     .add_document(&upload.name, upload.mime.as_deref(), upload.bytes.clone()))
             }
         },
-        // The network is never touched, so every URL is one that could not be fetched.
+        // The network is never used, so every URL counts as one that could not be fetched.
         FileArg::Named(url) if url.contains('.') => {
             Err(Refusal::bad_request("failed to get HTTP URL content"))
         }

@@ -9,7 +9,7 @@ use crate::simulators::telegram::request::Call;
 use crate::simulators::telegram::state::State;
 use crate::simulators::telegram::text::utf16_len;
 
-/// Longest note of `answerCallbackQuery`.
+/// Longest note of `answerCallbackQuery`, in UTF-16 units.
 const MAX_NOTE: usize = 200;
 
 pub(super) fn answer_callback(state: &mut State, call: &Call) -> Result<Value, Refusal> {
@@ -43,7 +43,8 @@ pub(super) fn chat(state: &mut State, call: &Call) -> Result<Value, Refusal> {
     Ok(render::chat_full_info(&chat.user))
 }
 
-/// Commands are kept per scope and language; asking for a pair that was never set finds none.
+/// The key of a command menu: Telegram stores one per scope and language, and a lookup finds only exactly
+/// that pair.
 fn menu(call: &Call) -> Result<String, Refusal> {
     let scope = match call.text("scope") {
         "" => json!({ "type": "default" }),

@@ -60,7 +60,8 @@ pub(super) fn media_group(state: &mut State, call: &Call) -> Result<Value, Refus
     };
     match inputs.len() {
         0 => return Err(Refusal::bad_request("there are no messages to send")),
-        // The manual says 2-10. The real server lets a single one through; code that relies on it is refused here.
+        // The manual says 2-10. The real server accepts a single one; the simulator refuses it, so that no
+        // code relies on it.
         1 => return Err(Refusal::bad_request("too few messages to send as an album")),
         2..=10 => {}
         _ => return Err(Refusal::bad_request("too many messages to send as an album")),
@@ -102,7 +103,7 @@ fn send_one(state: &mut State, call: &Call, content: Content) -> Result<Value, R
     post(state, call, message)
 }
 
-/// Whether the chat can be written to, and which message is replied to.
+/// Checks that the bot may write to the chat, and finds the message that is replied to.
 fn check_chat(state: &mut State, call: &Call) -> Result<Option<i64>, Refusal> {
     let chat = state.chat(call.text("chat_id"))?;
     chat.check_writable()?;
@@ -111,7 +112,7 @@ fn check_chat(state: &mut State, call: &Call) -> Result<Option<i64>, Refusal> {
         json => serde_json::from_str(json)
             .map_err(|_| Refusal::bad_request("can't parse reply parameters JSON object"))?,
     };
-    // The old parameters mean the same and are still sent by old clients.
+    // The old parameters mean the same; old clients still send them.
     let (id, optional) = match parameters["message_id"].as_i64() {
         Some(id) => (
             id,
