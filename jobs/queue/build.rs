@@ -1,4 +1,5 @@
-//! Of the statements beside the code, the compiler knows too few: sqlx's `query_file_scalar!` does not tell it of its file.
+//! Rebuilds the crate when a statement in `src/sql` changes: sqlx's `query_file_scalar!` does not tell the compiler
+//! which file it read.
 
 fn main() {
     println!("cargo:rerun-if-changed=src/sql");

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 const MAIL: Queue = Queue::named("mail");
 
-/// A payload holds ids only.
+/// Payloads hold ids only: a run reads everything else itself.
 #[derive(Serialize, Deserialize)]
 struct WelcomeCustomer {
     customer: i64,
@@ -33,7 +33,7 @@ impl Job for WelcomeCustomer {
     }
 }
 
-/// What every run is given.
+/// The services that every run gets.
 struct Mailer {
     sent: UnboundedSender<i64>,
 }

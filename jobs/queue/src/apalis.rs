@@ -1,9 +1,9 @@
 //! The only file that names apalis: its worker takes jobs from a [`Pump`](super::Pump) and drives the handlers.
 //!
 //! apalis owns the loop, the layers and the shutdown order; claims, leases, outcomes and slots are ours, on the other
-//! side of [`Slots`]. One apalis worker stands for all slots of a queue, and one of its tasks for a slot that is worked
-//! for as long as jobs wait: through apalis job by job, a busy queue of small jobs spends more on the way to a handler
-//! than in it (docs/adr/0005). What is odd here answers to a hole that docs/adr/0001 lists:
+//! side of [`Slots`]. One apalis worker serves all slots of a queue. Each of its tasks works one slot for as long as
+//! jobs wait: if every job passed through apalis by itself, a busy queue of small jobs would spend more time on the
+//! way to a handler than in it (docs/adr/0005). Each oddity below answers a hole that docs/adr/0001 lists:
 //! * `poll_*` never fails: an error would end the worker and drop its running handlers;
 //! * `Kind = Ephemeral`: rows are decoded by us, since one that does not decode would end the worker;
 //! * each worked slot is spawned: apalis polls all of a worker's handlers on one task, hence on one core;
@@ -25,10 +25,10 @@ use tracing::{error, warn};
 
 use crate::{Assignment, Slots, claim::slots::SlotRun};
 
-/// Runs a job to its end: never fails, never panics.
+/// Runs one job to its end. Never fails, never panics.
 pub(crate) type Handler = Arc<dyn Fn(Assignment) -> BoxFuture<'static, ()> + Send + Sync>;
 
-/// Runs what waits for `slots` until `stop`, and then until the last handler has ended.
+/// Runs the jobs that wait for `slots` until `stop` is cancelled, then waits until the last handler has ended.
 pub(crate) async fn attend(name: String, slots: Arc<Slots>, handler: Handler, stop: CancellationToken) {
     while !stop.is_cancelled() {
         let run = Arc::clone(&handler);
@@ -53,11 +53,11 @@ pub(crate) async fn attend(name: String, slots: Arc<Slots>, handler: Handler, st
     }
 }
 
-/// Works a slot until nothing waits for it.
+/// Runs one job after the other in a slot until no job waits.
 async fn work(slot_run: SlotRun, run: Handler) {
     while let Some(job) = slot_run.next() {
         run(job).await;
-        // Jobs that never wait must not keep a thread to themselves.
+        // Without this, handlers that never await would keep a thread to themselves.
         consume_budget().await;
     }
 }
@@ -85,7 +85,7 @@ impl Backend for Source {
             .map(|slot_run| Some(Ok(Task::new(slot_run))))
     }
 
-    /// The pump hands back what was not started.
+    /// Nothing to do: the pump hands back the jobs that were not started.
     fn poll_close(&mut self, _: &mut Context<'_>, _: &WorkerContext) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
@@ -143,7 +143,7 @@ where
             match run.await {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => warn!("A handler's service failed: {error}"),
-                // The job was given back as its slot was dropped, and the lease takes care of the job.
+                // The slot was given back when it was dropped; the job is rescued when its lease ends.
                 Err(error) => error!("A handler's task ended early: {error}"),
             }
             Ok(())

@@ -1,4 +1,4 @@
-//! Waiting longer after each failure, and never in step with others.
+//! Delays that grow after each failure and are spread at random, so that workers do not retry in step.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use rand::Rng;
 
 use crate::outage::{Lasted, Outage, SoFar};
 
-/// `delay` spread by ±20 %, so that what failed together is not tried again together.
+/// `delay` spread by ±20 %, so that jobs which failed together are not retried together.
 #[expect(
     clippy::disallowed_methods,
     reason = "spreads delays; no outcome depends on it"
@@ -15,8 +15,8 @@ pub(crate) fn jittered(delay: Duration) -> Duration {
     delay.mul_f64(rand::rng().random_range(0.8..1.2))
 }
 
-/// Doubles from 50 ms to 2 s until told that all is well: for loops that must outlive the database. Also says when to
-/// tell of it.
+/// Doubles from 50 ms to 2 s until [`Backoff::reset`]: for loops that must outlive an outage of the database. Also
+/// says when a failure is worth a line in the log.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     delay: Duration,
@@ -34,19 +34,19 @@ impl Backoff {
         }
     }
 
-    /// How long to wait after this failure.
+    /// The delay before the next try; it doubles with each call.
     pub(crate) fn next(&mut self) -> Duration {
         let delay = self.delay;
         self.delay = (delay * 2).min(Self::CAP);
         jittered(delay)
     }
 
-    /// It failed. `Some`: warn of it now. To be called once a failure.
+    /// Call once for each failure. `Some`: write a warning now.
     pub(crate) fn failed(&mut self) -> Option<SoFar> {
         self.outage.failed()
     }
 
-    /// The failure is over. `Some`: there was one that was told.
+    /// Call after a success. `Some`: an outage that was warned of is over.
     pub(crate) fn reset(&mut self) -> Option<Lasted> {
         self.delay = Self::FIRST;
         self.outage.over()

@@ -1,11 +1,12 @@
-//! A claim as its holder sees it: which job, which attempt, how long the lease lasts, and whether to stop.
+//! A claim, from the side of the run that holds it: which job, which attempt, how long the lease lasts, and whether
+//! to stop.
 //!
 //! # Must stay true
 //! * The local lease ends no later than the database's: it is counted from before the statement that granted it.
-//! * A claim ends once; the first reason stays. A claim that ended never comes back.
+//! * The first reason to end a claim stays. A claim that has ended never comes back.
 //!
-//! Moments are those of `boot_clock.rs`: they pass while the process is stopped by a signal and while the machine is
-//! suspended.
+//! Times are `Moment`s of `boot_clock.rs`: that clock runs on while a signal has stopped the process and while the
+//! machine is suspended.
 
 use std::{
     sync::{
@@ -30,7 +31,7 @@ pub(crate) mod release;
 pub(crate) mod rest;
 pub(crate) mod slots;
 
-/// The right to run one job for as long as its lease is kept alive. Cheap to clone.
+/// The right to run one job, for as long as the heartbeat renews its lease. Clones share one claim.
 #[derive(Debug, Clone)]
 pub struct Claim(Arc<Inner>);
 
@@ -48,10 +49,10 @@ struct Inner {
     stop: CancellationToken,
 }
 
-/// Why a run is to stop before its end.
+/// Why a run must stop before its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Interruption {
-    /// The lease ran out or somebody else has the job: nothing may be written any more.
+    /// The lease ran out or another worker has the job: the run may write nothing more.
     Lost,
     /// An operator cancelled the job; the heartbeat saw it.
     Cancelled,
@@ -61,15 +62,15 @@ pub(crate) enum Interruption {
     TimedOut,
 }
 
-/// What a claim statement knows of one job that it took.
+/// What a claim statement returns about one job.
 pub(crate) struct Grant {
     pub job: JobId,
     pub id: ClaimId,
     pub attempt: u16,
     pub max_attempts: u16,
-    /// Since the first enqueue, by the database's clock.
+    /// Time since the first enqueue, by the database's clock.
     pub age: Duration,
-    /// Taken before the claim statement was sent.
+    /// When the claim statement was about to be sent: the lease is counted from here.
     pub claimed: Moment,
     pub lease: Duration,
 }
@@ -89,7 +90,7 @@ impl Claim {
         }))
     }
 
-    /// The job that is claimed.
+    /// The id of the claimed job.
     pub fn job(&self) -> JobId {
         self.0.job
     }
@@ -104,13 +105,13 @@ impl Claim {
         self.0.attempt
     }
 
-    /// After how many attempts the job is dead.
+    /// The number of attempts after which the job is dead.
     pub fn max_attempts(&self) -> u16 {
         self.0.max_attempts
     }
 
-    /// Whether the run should end at once: cancelled, timed out, the lease is lost or the worker stops. Its future
-    /// is dropped anyway; work on other threads has to ask.
+    /// Whether the run should end now: the job was cancelled, it timed out, its lease is lost or the worker stops.
+    /// The future of the run is dropped anyway; work on other threads has to ask.
     pub fn is_cancelled(&self) -> bool {
         self.0.stop.is_cancelled()
     }
@@ -125,9 +126,9 @@ impl Claim {
         self.0.stop.cancelled()
     }
 
-    /// How long nobody else can have the job; zero when that is no longer sure. To be asked immediately before an
-    /// effect that cannot be taken back: a process that was stopped for longer than the lease finds zero here
-    /// before it has heard of anything else (K12).
+    /// How long no other worker can have the job; zero when that is no longer certain. Ask immediately before an
+    /// effect that cannot be taken back: a process that was frozen for longer than the lease reads zero here, even
+    /// before any heartbeat has told it that the claim is lost (K12).
     pub fn lease_remaining(&self) -> Duration {
         if self.0.ended.get() == Some(&Interruption::Lost) {
             return Duration::ZERO;
@@ -135,7 +136,7 @@ impl Claim {
         Moment::from_nanos(self.0.lease_end.load(Ordering::Acquire)).since(Moment::now())
     }
 
-    /// Whether [`Claim::lease_remaining`] is more than nothing.
+    /// Whether [`Claim::lease_remaining`] is more than zero.
     pub fn holds_lease(&self) -> bool {
         !self.lease_remaining().is_zero()
     }
@@ -145,14 +146,14 @@ impl Claim {
         self.0.age_at_claim + self.0.claimed.elapsed()
     }
 
-    /// A heartbeat that was sent at `sent` moved the database's lease.
+    /// Records that the heartbeat sent at `sent` has renewed the lease in the database.
     pub(crate) fn renewed(&self, sent: Moment, lease: Duration) {
         self.0
             .lease_end
             .fetch_max((sent + lease).nanos(), Ordering::AcqRel);
     }
 
-    /// Ends the run. `false`: it was interrupted before, for a reason that stays.
+    /// Ends the run. `false`: an earlier interruption has ended it, and its reason stays.
     pub(crate) fn interrupt(&self, why: Interruption) -> bool {
         let first = self.0.ended.set(why).is_ok();
         self.0.stop.cancel();

@@ -1,4 +1,4 @@
-//! What a job does, and what it is given: the host's services, the database, and its own claim.
+//! The two sides of a run: the [`Run`] trait that a kind implements, and the [`Context`] that each run gets.
 
 use std::{future::Future, ops::Deref, sync::Arc, time::Duration};
 
@@ -11,15 +11,17 @@ use crate::{
     job::{DeadReason, Done, Job, JobError, Queue},
 };
 
-/// A job that a worker can run. `S` is what the host gives every run: its clients, its settings.
+/// A job that a worker can run. `S` is the type of the host's services, which every run gets: its clients, its
+/// settings.
 pub trait Run<S>: Job {
-    /// Does the work. May run again after a crash at any await: whatever it does outside Postgres is repeatable.
+    /// Does the work. A run may start again after a crash at any await, so every effect outside Postgres must be
+    /// repeatable.
     fn run(&self, cx: &Context<S>) -> impl Future<Output = Result<Done, JobError>> + Send;
 
-    /// Settles what depended on the job, in the transaction that makes it `dead`: attempts exhausted, given up,
-    /// or its worker killed once too often. Database only, so that it cannot fail for outside reasons; whatever
-    /// error it returns rolls that transaction back, and the whole is tried again.
-    /// The job itself is already dead in `tx`: its dedupe key is free, a successor may be enqueued.
+    /// Settles everything that depended on the job, in the transaction that makes it `dead`: its attempts are used
+    /// up, it gave up, or its worker was killed once too often. Use only the database here, so that it cannot fail
+    /// for reasons outside. An error rolls that transaction back, and the engine tries again. The job is already dead
+    /// in `tx`: its dedupe key is free, and a successor may be enqueued.
     fn on_dead(
         &self,
         tx: &mut PgConnection,
@@ -27,7 +29,7 @@ pub trait Run<S>: Job {
     ) -> impl Future<Output = Result<(), JobError>> + Send;
 }
 
-/// One run's view: the worker's services and the claim it runs under.
+/// The host's services and the claim, as one run sees them.
 pub struct Context<S> {
     services: Arc<S>,
     pool: PgPool,
@@ -59,25 +61,26 @@ impl<S> Context<S> {
         &self.claim
     }
 
-    /// Opens a transaction; a run may be dropped at any await, which `pool.begin()` does not bear
+    /// Opens a transaction. A run may be dropped at any await; `pool.begin()` does not survive that
     /// ([`database::begin`]).
     pub async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
         database::begin(&self.pool).await
     }
 
-    /// A connection for reading, or for a single write: then with a commit, which counts behind a pooler.
+    /// A connection for reading, or for a single write. Commit a write: behind a pooler it does not count otherwise.
     pub async fn single(&self) -> Result<Single, sqlx::Error> {
         single(&self.pool).await
     }
 
-    /// Fails if this run's claim is lost, and keeps the job from being rescued until `tx` has ended. First in every
-    /// transaction that a stale runner must not commit.
+    /// Fails if this run's claim is lost; otherwise keeps the job from being rescued until `tx` has ended. Call it
+    /// first in every transaction that a stale run must not commit.
     pub async fn fence(&self, tx: &mut PgConnection) -> Result<(), FenceError> {
         crate::fence(tx, &self.claim).await
     }
 
-    /// The other side asked for silence (429): no job of this fairness key starts in `queue` for so long, on any
-    /// worker; without a key, no job of the queue. Several keys within seconds mean everybody: answers for how long.
+    /// Obeys a 429: no job of this fairness key starts in `queue` for the time `silence`, on any worker; without a
+    /// key, no job of the queue. If several keys are silenced within seconds, the whole queue is; returns for how
+    /// long. `None`: it is not.
     pub async fn hold_back(
         &self,
         queue: Queue,
@@ -87,13 +90,13 @@ impl<S> Context<S> {
         governed::hold_back(&self.pool, queue, key, silence).await
     }
 
-    /// The other side took what this run sent: a silence of the whole `queue` that this was to probe is over.
+    /// The other side accepted a call of this run. If the run was the probe of a silent `queue`, the silence is over.
     pub async fn let_speak(&self, queue: Queue) -> Result<(), sqlx::Error> {
         governed::let_speak(&self.pool, queue).await
     }
 
-    /// Ends the job in `tx`, so that its effect and its end are one commit; the run then returns
-    /// [`Done::Committed`]. Last in the transaction. Fences as well.
+    /// Ends the job in `tx`, so that its effect and its end are one commit; the run then returns [`Done::Committed`].
+    /// Call it last in the transaction. It fences as well.
     pub async fn complete_in(&self, tx: &mut PgConnection) -> Result<(), FenceError> {
         crate::complete_in(tx, &self.claim).await
     }

@@ -1,19 +1,19 @@
-//! The one database, as the shells hold it: connected once at start-up, asked whether it still answers.
+//! The database, as `src/` and the worker hold it: connected once at start-up, and asked whether it still answers.
 //!
-//! Shells name no sqlx; they hand this to `Producer`, `Reader` and the worker. The pool reconnects by itself, so a
-//! server restart costs the queries that were running and nothing else.
+//! Code in `src/` names no sqlx; it hands a [`Database`] to `Producer`, `Reader` and the worker. The pool reconnects
+//! by itself, so a restart of the server costs the running queries and nothing else.
 //!
 //! # After a failover
-//! The old primary may stay up, read-only, while new connections lead to the new one. A connection to the old one is
-//! alive and useless: it answers every ping and refuses every write. So each pool asks a connection, before it hands
-//! it out, whether it can be written to ([`checked`]), and opens another if not.
+//! The old primary may stay up, read-only, while new connections lead to the new one. A connection to the old primary
+//! is alive and useless: it answers every ping and refuses every write. So each pool, before it hands a connection
+//! out, asks whether it can be written to ([`checked`]), and opens another one if not.
 //!
 //! # Behind a transaction pooler (K9)
-//! PgBouncer in transaction mode gives every transaction a server connection of its own choice. So nothing of a session
-//! survives: no `SET`, no LISTEN, no session lock, no startup option; and a statement that sqlx prepares in one implicit
-//! transaction is not there in the next, where it is executed. Hence: no statement cache, every statement in an
-//! explicit transaction ([`begin`], [`Single`]), and each transaction first forgets what another client of the same
-//! server connection has prepared under the names that sqlx counts up in every process.
+//! PgBouncer in transaction mode may give every transaction another server connection. So nothing of a session
+//! survives: no `SET`, no LISTEN, no session lock, no startup option. A statement that sqlx prepares in one implicit
+//! transaction does not exist in the next one, where sqlx executes it. So we use no statement cache and put every
+//! statement into an explicit transaction ([`begin`], [`Single`]). Each transaction first deallocates the statements
+//! that other clients of the same server connection have prepared: sqlx numbers their names from 1 in every process.
 
 mod words;
 
@@ -40,13 +40,13 @@ pub use words::words_of;
 pub struct DatabaseOptions {
     /// A Postgres URL, with its password.
     pub url: SecretString,
-    /// Most connections that this process opens.
+    /// Most connections that this process opens in its pool.
     pub max_connections: u32,
     /// How long a query waits for a free or a new connection.
     pub acquire_timeout: Duration,
-    /// What the server calls us in `pg_stat_activity`, e.g. `shop worker`.
+    /// Our name in `pg_stat_activity`, e.g. `shop worker`.
     pub application_name: String,
-    /// The URL leads to a pooler in transaction mode.
+    /// The URL leads to a pooler in transaction mode (PgBouncer).
     pub pooled: bool,
 }
 
@@ -62,16 +62,16 @@ pub enum DatabaseError {
     /// The URL cannot be parsed.
     #[error("the database URL cannot be used: {0}")]
     Url(#[source] sqlx::Error),
-    /// No connection, or no answer.
+    /// No connection could be opened, or the server did not answer.
     #[error("the database does not answer: {}", words_of(.0))]
     Unreachable(#[source] sqlx::Error),
-    /// The server answers, and does not let us in: the user, the password or the database is wrong.
+    /// The server answers, but rejects the user, the password or the database.
     #[error("the database server refuses us: {}", words_of(.0))]
     Refused(#[source] sqlx::Error),
-    /// A standby: the primary is elsewhere.
+    /// The server is a standby: it can be read only.
     #[error("the database is a standby (in recovery): it cannot be written to")]
     Standby,
-    /// A primary that was closed for writers, or a role that may not write.
+    /// The primary was closed for writers, or our role may not write.
     #[error(
         "the database cannot be written to: default_transaction_read_only is on, for the server, the database or the role"
     )]
@@ -79,14 +79,14 @@ pub enum DatabaseError {
 }
 
 impl From<PgPool> for Database {
-    /// Behind a pool that is there already.
+    /// Uses a pool that exists already.
     fn from(pool: PgPool) -> Self {
         Self { pool }
     }
 }
 
 impl Database {
-    /// Opens a first connection, so that a wrong password shows now and not at the first user.
+    /// Opens the first connection, so that a wrong password shows now and not at the first query.
     pub async fn connect(options: &DatabaseOptions) -> Result<Self, DatabaseError> {
         let connect = PgConnectOptions::from_str(options.url.expose_secret())
             .map_err(DatabaseError::Url)?
@@ -108,7 +108,7 @@ impl Database {
         Ok(Self { pool })
     }
 
-    /// Asks the server for one answer, to see that it is there.
+    /// Asks the server one trivial query.
     pub async fn ping(&self) -> Result<(), DatabaseError> {
         let ping = async {
             let mut db = single(&self.pool).await?;
@@ -119,7 +119,7 @@ impl Database {
         ping.await.map(drop).map_err(DatabaseError::Unreachable)
     }
 
-    /// Whether it can be written to: every role needs that, only verbs that look do not.
+    /// Whether the database can be written to. Every role needs that; only verbs that read do not.
     pub async fn writable(&self) -> Result<(), DatabaseError> {
         let ask = async {
             let mut db = single(&self.pool).await?;
@@ -139,31 +139,32 @@ impl Database {
         Ok(())
     }
 
-    /// For the constructors of this crate.
+    /// The pool, for the constructors of this crate and of `jobs`.
     pub const fn pool(&self) -> &PgPool {
         &self.pool
     }
 
-    /// Says goodbye to the server, once nothing uses the pool any more.
+    /// Closes all connections. Call it when nothing uses the pool any more.
     pub async fn close(&self) {
         self.pool.close().await;
     }
 }
 
-/// Now, by the database's clock: what is compared with times that the database wrote. Workers' clocks differ.
+/// The time of the database's clock. Compare it with times that the database wrote: the workers' clocks differ.
 pub async fn now(db: &mut PgConnection) -> Result<DateTime<Utc>, sqlx::Error> {
     sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#)
         .fetch_one(db)
         .await
 }
 
-/// Opens a transaction. Use this and not `pool.begin()` wherever the caller may be dropped: in a job, which has a
-/// timeout, and behind a web route, which has one too.
+/// Opens a transaction. Use this and not `pool.begin()` wherever the caller may be dropped: a job has a timeout, and
+/// so has a web route.
 ///
-/// sqlx 0.9 does not survive being dropped while it waits for `BEGIN`'s answer: it has not counted the transaction
-/// yet, so it queues no `ROLLBACK`, and the pool hands out a connection whose transaction is open. Single statements
-/// on it hold their locks and are not committed until somebody else's transaction happens to end there. In a task
-/// of its own `BEGIN` is never dropped half-way; if nobody waits for the transaction any more, it is rolled back.
+/// sqlx 0.9 does not survive being dropped while it waits for the answer to `BEGIN`: it has not counted the
+/// transaction yet, so it queues no `ROLLBACK`, and the pool hands out a connection whose transaction is open. Single
+/// statements on that connection hold their locks, and are not committed until another caller's transaction happens
+/// to end there. Here `BEGIN` runs in a task of its own and is never dropped half-way; if the caller is gone by then,
+/// the transaction is rolled back.
 pub async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
     let pool = pool.clone();
     let begun = tokio::spawn(async move {
@@ -176,32 +177,32 @@ pub async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx
     begun.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
 }
 
-/// What each session of ours is told at its start, whatever server, database and role have as defaults.
+/// Settings of every session of ours, whatever defaults the server, the database and the role have.
 const SESSION: [(&str, &str); 5] = [
-    // A transaction whose client says nothing for so long (a lease, by default) is ended by the server. Its process is
-    // frozen or out of reach; the server would keep its row locks for as long as it believes in the connection, and
-    // rescue skips what is locked. `q06_a_worker_frozen_in_a_transaction_does_not_keep_its_job`
+    // The server ends a transaction whose client stays silent for this long (a lease, by default). Such a client is
+    // frozen or out of reach. The server would keep its row locks for as long as it believes in the connection, and
+    // rescue skips locked rows. `q06_a_worker_frozen_in_a_transaction_does_not_keep_its_job`
     ("idle_in_transaction_session_timeout", "15s"),
-    // The looks for sleepers and for who holds a key need a snapshot newer than the transaction's first; in a role with
-    // `serializable` as its default one of two keyed enqueues at once fails.
+    // `queue_wake` and the check for the holder of a key need a snapshot newer than the transaction's first. With a
+    // role whose default is `serializable`, one of two simultaneous keyed enqueues fails.
     ("default_transaction_isolation", "read committed"),
-    // The server finds out about a client that is gone within half a minute and not within two hours, and lets its
-    // locks go. sqlx has no such option for our side of the connection: there, everything that waits has a limit.
+    // The server notices a vanished client within half a minute instead of two hours, and releases its locks. sqlx
+    // has no such option for our side of the connection; there, every wait has a limit.
     ("tcp_keepalives_idle", "15"),
     ("tcp_keepalives_interval", "5"),
     ("tcp_keepalives_count", "3"),
 ];
 
-/// The options of a session of our own: see [`SESSION`].
+/// The options for a session of our own: see [`SESSION`].
 pub(crate) fn session(options: PgConnectOptions) -> PgConnectOptions {
     options.options(SESSION)
 }
 
-/// How a transaction begins behind a pooler: see the module, and [`SESSION`].
+/// The SQL that begins a transaction behind a pooler: see the module, and [`SESSION`].
 pub(crate) const BEGIN_POOLED: &str = "begin isolation level read committed; deallocate all; \
      set local idle_in_transaction_session_timeout = '15s'";
 
-/// Ends what a silent connection would keep waiting for ever; the connection is closed then, not used again.
+/// Ends a wait on a silent connection, which would last for ever. The connection is then closed, not used again.
 pub async fn within<T, E: From<sqlx::Error>>(
     limit: Duration,
     work: impl Future<Output = Result<T, E>>,
@@ -211,18 +212,20 @@ pub async fn within<T, E: From<sqlx::Error>>(
         .unwrap_or_else(|_| Err(timed_out().into()))
 }
 
-/// A pool that hands out no idle connection which does not answer, or which nobody can write on: it is closed, and another
-/// one opened, which is asked when it comes out again. Asked on each way out of the pool, in place of sqlx's ping and at its price, one round trip.
+/// A pool that hands out no idle connection that does not answer or cannot be written to. Such a connection is closed
+/// and another one opened. Every idle connection is asked each time it leaves the pool, instead of sqlx's ping and at
+/// the same price: one round trip.
 ///
-/// A new connection is handed out unasked: its first statement finds out, as it would at a server that is away, and the
-/// connection does not come out a second time. `after_connect` could refuse it; but sqlx then opens one after the other
-/// until `acquire_timeout`, with a line in the log for each, and answers that it timed out. `/readyz` and a role at its start
-/// could no longer say that the server is a standby, and a verb that only looks could not look at one.
+/// A new connection is handed out unasked. Its first statement finds out, as it would with a server that is away, and
+/// the connection does not come out a second time. `after_connect` could refuse it, but then sqlx opens one
+/// connection after another until `acquire_timeout`, writes a log line for each, and reports a timeout. `/readyz` and
+/// a starting role could no longer say that the server is a standby, and a verb that only reads could not read from
+/// one.
 pub(crate) fn checked(options: PgPoolOptions) -> PgPoolOptions {
     options
         .test_before_acquire(false)
-        // sqlx's own look at a connection that comes back has no limit: one that went silent, under a statement that was
-        // given up, would keep its place in the pool for ever.
+        // sqlx's own check of a returned connection has no limit: a connection that went silent under an abandoned
+        // statement would keep its place in the pool for ever.
         .after_release(|db, _| {
             Box::pin(async {
                 let looked = timeout(PROBE_LIMIT, db.ping()).await;
@@ -231,24 +234,24 @@ pub(crate) fn checked(options: PgPoolOptions) -> PgPoolOptions {
         })
         .before_acquire(|db, _| {
             Box::pin(async {
-                // An error would be a line in the log for each connection that a restart of the server has cut.
+                // An error would be a log line for each connection that a restart of the server has cut.
                 Ok(can_write(db, PROBE_LIMIT).await.unwrap_or(false))
             })
         })
 }
 
-/// A server that is there answers sooner, and whoever wants a connection waits no longer than `acquire_timeout`.
+/// A live server answers sooner, and a caller waits for a connection no longer than `acquire_timeout`.
 const PROBE_LIMIT: Duration = Duration::from_secs(1);
 
-/// Whether this connection leads to a server that can be written to. One that stays silent for so long is an error.
+/// Whether this connection leads to a server that can be written to. No answer within `limit` is an error.
 pub async fn can_write(db: &mut PgConnection, limit: Duration) -> Result<bool, sqlx::Error> {
-    // Also `on` in recovery. In one message: a pooler knows no prepared statement.
+    // `on` also in recovery. Sent as one simple message: behind a pooler there are no prepared statements.
     let asked = sqlx::raw_sql("show transaction_read_only").fetch_one(db);
     let answer = timeout(limit, asked).await.map_err(|_| timed_out())??;
     Ok(answer.try_get::<String, _>(0)? == "off")
 }
 
-/// A server that does not answer is as good as one that is away.
+/// The error for a server that does not answer in time: it is treated as one that cannot be reached.
 pub fn timed_out() -> sqlx::Error {
     sqlx::Error::Io(std::io::Error::new(
         std::io::ErrorKind::TimedOut,
@@ -256,7 +259,7 @@ pub fn timed_out() -> sqlx::Error {
     ))
 }
 
-/// Ends the name of a pooled connection, by which a pool is known as one.
+/// Suffix of the application name of pooled connections. It marks the options of a pool as pooled.
 const POOLED: &str = " (pooled)";
 
 /// Options for a pooler in transaction mode: nothing that only a session of our own could keep.
@@ -265,11 +268,11 @@ fn pooled(options: PgConnectOptions) -> PgConnectOptions {
     options
         .application_name(&name)
         .statement_cache_capacity(0)
-        // A startup parameter that PgBouncer refuses.
+        // PgBouncer refuses this startup parameter.
         .extra_float_digits(None)
 }
 
-/// Whether these lead to a pooler in transaction mode.
+/// Whether these options lead to a pooler in transaction mode.
 pub(crate) fn are_pooled(options: &PgConnectOptions) -> bool {
     options
         .get_application_name()
@@ -280,14 +283,14 @@ fn is_pooled(pool: &PgPool) -> bool {
     are_pooled(&pool.connect_options())
 }
 
-/// The same options under another name.
+/// The same options under another application name.
 pub(crate) fn renamed(options: PgConnectOptions, name: &str) -> PgConnectOptions {
     let end = if are_pooled(&options) { POOLED } else { "" };
     options.application_name(&format!("{name}{end}"))
 }
 
-/// A connection for statements that need no transaction. Behind a pooler it is one all the same, so what they write
-/// counts only after [`Single::commit`].
+/// A connection for statements that need no transaction. Behind a pooler it is a transaction all the same, so writes
+/// count only after [`Single::commit`].
 pub enum Single {
     /// Each statement is committed by itself.
     Own(PoolConnection<Postgres>),
@@ -295,7 +298,7 @@ pub enum Single {
     Pooled(Transaction<'static, Postgres>),
 }
 
-/// A connection for statements that need no transaction of their own.
+/// Takes a connection from the pool for statements that need no transaction of their own.
 pub async fn single(pool: &PgPool) -> Result<Single, sqlx::Error> {
     if is_pooled(pool) {
         begin(pool).await.map(Single::Pooled)
@@ -305,7 +308,7 @@ pub async fn single(pool: &PgPool) -> Result<Single, sqlx::Error> {
 }
 
 impl Single {
-    /// Makes sure that what was written counts.
+    /// Makes the writes count: commits behind a pooler, does nothing otherwise.
     pub async fn commit(self) -> Result<(), sqlx::Error> {
         match self {
             Self::Own(_) => Ok(()),

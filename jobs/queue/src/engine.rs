@@ -1,4 +1,4 @@
-//! What the loops of one worker process share: its name, its fencing tokens, what it holds, who is to be woken.
+//! What the loops of one worker process share: its name, its fencing tokens, its claims and its wake-up signals.
 
 use std::{
     collections::HashMap,
@@ -18,52 +18,53 @@ use uuid::Uuid;
 
 use crate::{Claim, ClaimId, Interruption, JobId, claim::connection::EngineConnection, database, job::Queue};
 
-/// The engine's times; K10's names and defaults.
+/// The engine's times, with K10's names and defaults.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Timing {
-    /// A worker that is silent for longer has lost its jobs.
+    /// A worker that renews no lease for this long has lost its jobs.
     pub lease: Duration,
-    /// Between heartbeats; several fit into a lease.
+    /// Pause between heartbeats; several fit into a lease.
     pub beat: Duration,
-    /// Between looks for expired leases.
+    /// Pause between looks for expired leases.
     pub sweep: Duration,
-    /// Between looks for jobs when nothing woke us: the net under LISTEN/NOTIFY.
+    /// Pause between looks for jobs when no wake-up came: the net under LISTEN/NOTIFY.
     pub poll: Duration,
 }
 
 pub(crate) struct Engine {
     pub worker: String,
     pub timing: Timing,
-    /// For everything but claims, acks and heartbeats. The jobs' own transactions use another.
+    /// For all statements except claims, acks and heartbeats. The jobs' own transactions use another pool.
     pub pool: PgPool,
     pub held: Held,
-    /// Something was scheduled here that may be due before the promoter looks again.
+    /// A job was scheduled here that may be due before the promoter looks again.
     pub due_soon: Notify,
     pub(crate) options: PgConnectOptions,
-    /// Behind a pooler in transaction mode.
+    /// We connect through a pooler in transaction mode.
     pub pooled: bool,
-    /// Whether it can be woken by NOTIFY: not behind such a pooler, and not if the settings say so. Else it polls.
+    /// Whether NOTIFY can wake this worker: not behind such a pooler, and not if the settings forbid it. Otherwise it
+    /// polls.
     pub wakes: bool,
-    /// A connection of ours listens now. Nobody is told that we sleep while none does.
+    /// A connection of ours listens now. While none does, we announce no sleep.
     pub listening: AtomicBool,
     boot: u64,
     claims: AtomicU64,
     signals: HashMap<Queue, Signals>,
-    /// Of queues that no kind of ours is in: nobody waits for them.
+    /// For queues that this worker has no kind for: no loop waits for these.
     unheard: Signals,
 }
 
 /// The wake-up state of one queue of this worker.
 #[derive(Default)]
 pub(crate) struct Signals {
-    /// There may be something to claim.
+    /// Notified when there may be something to claim.
     pub look: Notify,
-    /// Our row in `queue_sleepers` stands, or is on its way.
+    /// Our row in `queue_sleepers` exists, or is about to.
     pub announced: AtomicBool,
 }
 
 impl Engine {
-    /// For the database that `pool` is connected to. Connects to nothing yet.
+    /// An engine for the database of `pool`. It opens no connection yet.
     pub(crate) fn new(
         name: &str,
         timing: Timing,
@@ -109,7 +110,7 @@ impl Engine {
         }
     }
 
-    /// A connection of its own for one loop, opened on first use.
+    /// A connection for one loop alone, opened on first use.
     pub(crate) fn connection(&self) -> EngineConnection {
         let begin = self.pooled.then(|| {
             let steady = steady_plans(self.timing.lease);
@@ -121,7 +122,7 @@ impl Engine {
         EngineConnection::new(self.options.clone(), self.timing.lease, begin)
     }
 
-    /// A fencing token that was never used.
+    /// A new fencing token.
     pub(crate) fn next_claim(&self) -> ClaimId {
         ClaimId(Uuid::from_u64_pair(
             self.boot,
@@ -134,22 +135,23 @@ impl Engine {
         self.signals.get(&queue).unwrap_or(&self.unheard)
     }
 
-    /// The queues of the kinds that this process knows, and those that it works on.
+    /// The queues of all kinds that this process knows, and those that it works on.
     pub(crate) fn queues(&self) -> impl Iterator<Item = Queue> {
         self.signals.keys().copied()
     }
 
-    /// The one of them that has this name.
+    /// The queue of this name, if it is one of [`Engine::queues`].
     pub(crate) fn queue_named(&self, name: &str) -> Option<Queue> {
         self.queues().find(|queue| queue.as_str() == name)
     }
 }
 
-/// One plan for ever, and the right one: index lookups in index order. A plan cached on an empty table, or made from
-/// stale statistics, would scan it when a burst comes (Q22); planning anew each time costs more than the statement.
+/// Forces one plan for ever, the right one: index lookups in index order. A plan cached on an empty table, or made
+/// from stale statistics, would scan the table when a burst comes (Q22); planning each time costs more than the
+/// statement itself.
 ///
-/// `statement_timeout` is shorter than the limit of the engine itself: when a loop gives a statement up after a lease, the server
-/// has cancelled it before.
+/// `statement_timeout` is shorter than the engine's own limit: when a loop abandons a statement after a lease, the
+/// server has cancelled it before.
 fn steady_plans(lease: Duration) -> [(&'static str, String); 8] {
     let limit = format!("{}ms", (lease * 4 / 5).as_millis());
     [
@@ -166,7 +168,7 @@ fn steady_plans(lease: Duration) -> [(&'static str, String); 8] {
     .map(|(name, value)| (name, value.to_owned()))
 }
 
-/// Claims whose leases the heartbeat keeps alive: from the claim until the outcome is durable.
+/// Claims whose leases the heartbeat renews: from the claim until the outcome is durable.
 #[derive(Default)]
 pub(crate) struct Held(Mutex<HashMap<(JobId, ClaimId), Claim>>);
 
@@ -192,7 +194,7 @@ impl Held {
         self.claims().values().cloned().collect()
     }
 
-    /// Ends every run that is still going.
+    /// Interrupts every run that still goes on. Returns how many.
     pub(crate) fn interrupt_all(&self, why: Interruption) -> usize {
         self.all().iter().filter(|claim| claim.interrupt(why)).count()
     }

@@ -1,16 +1,17 @@
-//! Put jobs into the queue: the only insert there is.
+//! Puts jobs into the queue: the only INSERT into `jobs`.
 //!
-//! Always in the caller's transaction, so that a job exists if and only if the change that asks for it does.
-//! The transaction must be READ COMMITTED (Postgres's default): the look at who must be woken and the lock on a
-//! job that is shared need snapshots newer than the transaction's first.
+//! Always in the caller's transaction, so that a job exists if and only if the change that asks for it does. The
+//! transaction must be READ COMMITTED (Postgres's default): the check for sleeping workers and the lock on a shared
+//! job need snapshots newer than the transaction's first.
 //!
 //! # Must stay true
-//! * A second enqueue of a live key is a value, not an error, and leaves the transaction usable.
-//! * `AlreadyLive` with an `until_started` key means that the live job reads what this transaction writes: the row
-//!   is locked until we commit, and a claim skips locked rows. Without that lock a worker could start it between
-//!   our enqueue and our commit, read the old state, and the news would be lost.
-//! * What the database would refuse is refused before any SQL, with what to do about it (`storable.rs`).
-//! * One statement, however many jobs; at most one NOTIFY a statement and queue, none while nobody sleeps.
+//! * A second enqueue of a live key returns a value, not an error, and leaves the transaction usable.
+//! * `AlreadyLive` with an `until_started` key means that the live job will read what this transaction writes: its
+//!   row is locked until we commit, and a claim skips locked rows. Without that lock a worker could start the job
+//!   between our enqueue and our commit and read the old state, and the change would be lost.
+//! * Values that the database would refuse are refused before any SQL, with advice on how to fix them
+//!   (`storable.rs`).
+//! * One statement, however many jobs. At most one NOTIFY per statement and queue; none while no worker sleeps.
 
 use std::{fmt, time::Duration};
 
@@ -30,16 +31,16 @@ pub use crate::storable::{MAX_DELAY, Unstorable};
 pub use bulk::{enqueue_many, enqueue_many_with};
 pub use check::{EnqueueError, MAX_KEY_BYTES, MAX_PAYLOAD_BYTES};
 
-/// What an enqueue did.
+/// The result of an enqueue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Enqueued {
-    /// It inserted a new job.
+    /// A new job was inserted.
     New(JobId),
     /// Nothing was inserted: a live job with the same key already covers this work.
     AlreadyLive,
 }
 
-/// When a job may start, and how it ranks.
+/// When a job may start, its priority, and its fairness key.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     when: When,
@@ -56,22 +57,22 @@ enum When {
 }
 
 impl Options {
-    /// Not before `delay` from now, by the database's clock.
+    /// The job starts no earlier than `delay` from now, by the database's clock.
     #[must_use]
     pub const fn delay(mut self, delay: Duration) -> Self {
         self.when = When::In(delay);
         self
     }
 
-    /// Not before `at`; a moment in the past is now.
+    /// The job starts no earlier than `at`. A moment in the past means now.
     #[must_use]
     pub const fn at(mut self, at: DateTime<Utc>) -> Self {
         self.when = When::At(at);
         self
     }
 
-    /// Instead of the kind's own priority. Higher goes first; the lowest number there is counts as the one above it, since
-    /// it marks parked jobs.
+    /// Replaces the kind's own priority. Higher goes first. The lowest number marks parked jobs, so it is raised by
+    /// one.
     #[must_use]
     pub const fn priority(mut self, priority: i16) -> Self {
         self.priority = Some(if priority == i16::MIN {
@@ -82,8 +83,8 @@ impl Options {
         self
     }
 
-    /// Who the job is for, e.g. a user: the keys of a queue take turns, and each has a limit and a rate of its own
-    /// (`claim/governed.rs`). Without one, all such jobs of the queue share a turn.
+    /// The key of the party that the job is for, e.g. a user's id. The keys of a queue take turns, and each has its
+    /// own limit and rate (`claim/governed.rs`). All jobs of a queue without a key share one turn.
     #[must_use]
     pub fn fair_key(mut self, key: impl fmt::Display) -> Self {
         self.fair_key = Some(key.to_string());
@@ -110,12 +111,12 @@ impl Options {
     }
 }
 
-/// Enqueues one job to run as soon as `tx` is committed and a slot is free.
+/// Enqueues one job. It may run as soon as `tx` is committed and a slot is free.
 pub async fn enqueue<J: Job>(tx: &mut PgConnection, job: &J) -> Result<Enqueued, EnqueueError> {
     enqueue_with(tx, job, Options::default()).await
 }
 
-/// Enqueues one job to run `delay` from now at the earliest. The delay of a job that is already live stays.
+/// Enqueues one job that starts no earlier than `delay` from now. If it is already live, its delay stays.
 pub async fn enqueue_in<J: Job>(
     tx: &mut PgConnection,
     job: &J,
@@ -124,7 +125,7 @@ pub async fn enqueue_in<J: Job>(
     enqueue_with(tx, job, Options::default().delay(delay)).await
 }
 
-/// Enqueues one job that is for somebody, e.g. a user: it waits for their turn ([`Options::fair_key`]).
+/// Enqueues one job with a fairness key, e.g. a user's id ([`Options::fair_key`]).
 pub async fn enqueue_for<J: Job>(
     tx: &mut PgConnection,
     key: impl fmt::Display,

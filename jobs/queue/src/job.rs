@@ -1,21 +1,22 @@
-//! What a job is: a payload with a name, and the four ways a run can end.
+//! A job is a payload with a name. Its run ends in one of four ways.
 //!
 //! # Must stay true
-//! * A payload holds ids only; a run reads everything else anew, so nothing in it goes stale.
-//! * A run ends in one of four ways: [`Done`], or [`JobError`]'s snooze, retry, give up. Which one an error of the host means
-//!   is decided in that error's `From` impl, once, never in a job.
+//! * A payload holds ids only. A run reads everything else anew, so no payload goes stale.
+//! * A run ends in one of four ways: [`Done`], or [`JobError`]'s snooze, retry and give up. The `From` impl of an
+//!   error type of the host decides once which of them it means, never a job.
 
 use std::{fmt, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-/// Which workers take a job: a queue is sized by the thing that it is bound by. The host has one constant for each of its
-/// queues; to the engine a queue is a name and nothing more.
+/// The queue that a job waits in. Each queue is sized by the resource that limits its jobs. The host has one constant
+/// for each queue; to the engine a queue is only a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Queue(&'static str);
 
 impl Queue {
-    /// Most jobs of one queue that a worker may claim beyond its slots: their leases are renewed in one statement.
+    /// Most jobs of one queue that a worker may claim beyond its slots: all their leases are renewed in one
+    /// statement.
     pub const MOST_PREFETCHED: usize = 5000;
 
     /// The queue of this name. It is stored in `jobs.queue`, so renaming it is a migration.
@@ -35,25 +36,26 @@ impl fmt::Display for Queue {
     }
 }
 
-/// How a kind is tried, timed and ranked. Lives in code, not in the row, so that a deploy changes it at once.
+/// How often, how fast and in which order jobs of a kind are tried. Lives in code, not in the row, so that a deploy
+/// changes it at once.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Policy {
     /// Runs that may be charged before the job is dead. At least 1.
     pub max_attempts: u16,
-    /// Delay before the second attempt; doubles with each further one.
+    /// Delay before the second attempt. It doubles with each further one.
     pub backoff_first: Duration,
-    /// The delay never grows beyond this. The engine spreads each delay by ±20 %.
+    /// Longest delay. The engine spreads each delay by ±20 %.
     pub backoff_cap: Duration,
-    /// A run that takes longer is stopped and counts as failed (transient).
+    /// A run that takes longer is stopped and counts as a transient failure.
     pub timeout: Duration,
     /// Higher goes first within a queue. 0 is ordinary.
     pub priority: i16,
-    /// Time from the first enqueue after which a snooze is no longer granted but counts as give up.
+    /// A snooze that would end later than this after the first enqueue is a give up instead.
     pub snooze_cap: Duration,
 }
 
 impl Policy {
-    /// `max_attempts` tries, 2 s to 5 min of backoff, one minute a run, snoozing for at most a day.
+    /// `max_attempts` attempts, 2 s to 5 min of backoff, one minute a run, snoozes for at most a day.
     pub const fn attempts(max_attempts: u16) -> Self {
         assert!(max_attempts > 0, "a job needs at least one attempt");
         Self {
@@ -66,7 +68,7 @@ impl Policy {
         }
     }
 
-    /// First delay and cap of the exponential backoff.
+    /// Sets the first delay and the longest delay of the exponential backoff.
     #[must_use]
     pub const fn backoff(mut self, first: Duration, cap: Duration) -> Self {
         self.backoff_first = first;
@@ -74,17 +76,17 @@ impl Policy {
         self
     }
 
-    /// A run that takes longer is stopped and counts as failed.
+    /// Sets how long a run may take; then it is stopped and counts as failed.
     #[must_use]
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// Higher goes first within the queue.
+    /// Sets the priority. Higher goes first within the queue.
     #[must_use]
     pub const fn priority(mut self, priority: i16) -> Self {
-        // The lowest of all marks parked jobs.
+        // The lowest number marks parked jobs.
         self.priority = if priority == i16::MIN {
             i16::MIN + 1
         } else {
@@ -93,7 +95,7 @@ impl Policy {
         self
     }
 
-    /// Longest time a job of this kind may be put off by snoozes.
+    /// Sets the longest time that snoozes may put off a job of this kind.
     #[must_use]
     pub const fn snooze_cap(mut self, cap: Duration) -> Self {
         self.snooze_cap = cap;
@@ -109,29 +111,30 @@ impl Policy {
     }
 }
 
-/// While a job with this key is live, a second enqueue is a value ([`crate::enqueue::Enqueued::AlreadyLive`]), not a row.
+/// What makes two enqueues the same work. While a job with this key is live, a second enqueue adds no row
+/// ([`crate::enqueue::Enqueued::AlreadyLive`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DedupeKey {
     /// The key, unique among the live jobs of the kind.
     pub key: String,
-    /// From when a further enqueue makes a new row.
+    /// When the key is free again.
     pub scope: DedupeScope,
 }
 
-/// How long a dedupe key is taken.
+/// When a dedupe key is free again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, sqlx::Type)]
 #[serde(rename_all = "snake_case")]
 #[sqlx(type_name = "dedupe_scope", rename_all = "snake_case")]
 pub enum DedupeScope {
-    /// Until the job has ended: for work that is done once.
+    /// When the job has ended: for work that is done once.
     UntilDone,
-    /// Until a worker has started it: for coalescing kinds, where news that arrives after a running job has
-    /// read must cause another run. One of the key runs at a time.
+    /// When a worker has started the job: for coalescing kinds, where a change made after a running job has read the
+    /// state must cause another run. Only one job of the key runs at a time.
     UntilStarted,
 }
 
 impl DedupeKey {
-    /// Taken until the job has ended.
+    /// A key that is taken until the job has ended.
     pub fn until_done(key: impl fmt::Display) -> Self {
         Self {
             key: key.to_string(),
@@ -139,7 +142,7 @@ impl DedupeKey {
         }
     }
 
-    /// Taken until the job is claimed.
+    /// A key that is taken until the job is claimed.
     pub fn until_started(key: impl fmt::Display) -> Self {
         Self {
             key: key.to_string(),
@@ -150,39 +153,41 @@ impl DedupeKey {
 
 /// A payload that can be enqueued.
 pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
-    /// Stored in rows: renaming it is a migration.
+    /// The kind's name in `jobs.kind`: renaming it is a migration.
     const NAME: &'static str;
     /// Version of the payload's shape that this binary writes, and the highest that it reads.
     const VERSION: i16 = 1;
-    /// The queue it waits in.
+    /// The queue that jobs of the kind wait in.
     const QUEUE: Queue;
     /// Attempts, backoff, timeout and priority of the kind.
     const POLICY: Policy;
 
-    /// The lowest version of a worker that can do this one: less than [`Job::VERSION`] where an older worker can as well.
+    /// The lowest payload version that a worker must know to run this job. Less than [`Job::VERSION`] if an older
+    /// worker can run it as well.
     fn version(&self) -> i16 {
         Self::VERSION
     }
 
-    /// What makes two of them the same work.
+    /// The dedupe key of this job. `None`: no two jobs are the same work.
     fn dedupe_key(&self) -> Option<DedupeKey>;
 }
 
-/// A run that ended well.
+/// The result of a run that ended well.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Done {
     /// The run had its effect; the engine acks the job.
     Applied,
-    /// There was nothing to do; the sentence says why and is logged.
+    /// There was nothing to do. The sentence says why, and is logged.
     Skipped(&'static str),
-    /// Its effect and its end were committed together by [`Context::complete_in`](crate::Context::complete_in); nothing is left to ack.
+    /// The effect and the end of the job were committed together by
+    /// [`Context::complete_in`](crate::Context::complete_in); there is nothing left to ack.
     Committed,
 }
 
-/// The run did not finish; says what becomes of the job.
+/// A run that did not end well, and what the engine does with the job.
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
-    /// Not now, and nobody's fault: run again after `after`, no attempt charged.
+    /// It cannot run now, and that is no failure: it runs again after `after`, without a charged attempt.
     #[error("snoozed for {after:?}: {why}")]
     Snooze {
         /// The delay, from now on.
@@ -190,18 +195,18 @@ pub enum JobError {
         /// The reason, kept in the job's history.
         why: String,
     },
-    /// A transient failure: the attempt is charged, the backoff decides when it runs again.
+    /// A transient failure: the attempt is charged, and the job runs again after the backoff.
     #[error("{why}")]
     Retry {
         /// The reason, kept in the job's history.
         why: String,
-        /// A floor for the backoff, when the other side named one.
+        /// Least delay, if the other side named one (`Retry-After`). `None`: the backoff alone decides.
         not_before: Option<Duration>,
     },
-    /// A permanent failure: the job is dead, `on_dead` is called.
+    /// A permanent failure: the job becomes dead, and `on_dead` is called.
     #[error("{}", .0.message)]
     GiveUp(DeadReason),
-    /// The claim is no longer ours: whoever has the job now decides, nothing is written.
+    /// The claim is lost, so nothing is written: another worker may have the job now.
     #[error("the claim is lost")]
     Lost,
 }
@@ -223,7 +228,7 @@ impl JobError {
         }
     }
 
-    /// See [`JobError::GiveUp`]. `code` is stable and short, `message` is for operators.
+    /// A [`JobError::GiveUp`]. `code` is short and stable, `message` is for operators.
     pub fn give_up(code: &'static str, message: impl fmt::Display) -> Self {
         Self::GiveUp(DeadReason {
             code: code.into(),
@@ -232,8 +237,8 @@ impl JobError {
     }
 }
 
-/// A database that does not answer is transient by nature; a query that does not fit the schema is a bug that
-/// a deploy mends, so it is tried again as well.
+/// Retried: a database that does not answer comes back, and a query that does not fit the schema is a bug that a
+/// deploy fixes.
 impl From<sqlx::Error> for JobError {
     fn from(error: sqlx::Error) -> Self {
         Self::retry(format_args!("database: {error}"))
@@ -243,7 +248,7 @@ impl From<sqlx::Error> for JobError {
 /// Why a job is dead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadReason {
-    /// Stable: dead letters are grouped by it. The engine's own: `attempts_exhausted`, `worker_lost`,
+    /// Stable: dead letters are grouped by it. The engine's own codes: `attempts_exhausted`, `worker_lost`,
     /// `undecodable`, `snoozed_too_long`.
     pub code: std::borrow::Cow<'static, str>,
     /// What happened, for operators.

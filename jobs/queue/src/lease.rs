@@ -1,6 +1,6 @@
-//! Leases: a worker keeps those of its jobs alive, and takes over the jobs of workers that stopped doing so.
+//! Leases: a worker renews those of its own jobs, and rescues the jobs of workers that stopped renewing.
 //!
-//! Both count by the database's clock, and look whether that clock has jumped.
+//! Both go by the database's clock, and check whether it has jumped.
 
 pub(crate) mod boot_clock;
 pub(crate) mod clock;

@@ -1,5 +1,5 @@
 #![doc = include_str!("../README.md")]
-// If the process dies here: its running jobs keep their lease, then any worker's sweep makes them ready again with the
+// If the process dies: its running jobs keep their leases, then any worker's sweep makes them ready again with the
 // attempt charged.
 
 use std::fmt;
@@ -79,14 +79,14 @@ impl fmt::Display for JobId {
     }
 }
 
-/// Fencing token of one claim statement: the worker's random boot id, then a counter. Never reused (K2), also when
-/// a crash of the server takes back a claim that a worker believes to hold.
+/// The fencing token of one claim statement: the worker's random boot id, then a counter. It is never used again
+/// (K2), even if a crash of the server undoes a claim that a worker believes it holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, sqlx::Type)]
 #[serde(transparent)]
 #[sqlx(transparent)]
 pub struct ClaimId(pub Uuid);
 
-/// Where a job is. The same words as in the database.
+/// The state of a job, in the database's words (`jobs.state`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, sqlx::Type)]
 #[serde(rename_all = "snake_case")]
 #[sqlx(type_name = "job_state", rename_all = "snake_case")]
@@ -101,12 +101,12 @@ pub enum JobState {
     Done,
     /// Ended without success: a dead letter.
     Dead,
-    /// Ended because somebody cancelled it.
+    /// Ended early, because an operator or the host cancelled it.
     Cancelled,
 }
 
 impl JobState {
-    /// Every one of them, in the order of a life.
+    /// All states, in the order of a job's life.
     pub const ALL: [Self; 6] = [
         Self::Scheduled,
         Self::Ready,

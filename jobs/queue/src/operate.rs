@@ -1,4 +1,4 @@
-//! What operators do to the queue and see of it: pauses, limits, dead letters, lists, depths, pruning.
+//! What operators see of the queue and can change: pauses, limits, dead letters, lists, depths, pruning.
 
 pub(crate) mod controls;
 pub(crate) mod dead_letters;

@@ -1,20 +1,21 @@
-//! Telling of a failure that goes on, without telling it each time: the first one, then less and less often, each with how
-//! often and how long so far; and that it is over, after how long.
+//! Logs a failure that goes on without logging each repetition: the first one, then less and less often, each with
+//! the number of failures and the time so far; and at last that it is over, with the total time.
 //!
-//! Twenty seconds without a database were about a hundred warnings of one worker, in which nobody found the first.
+//! Before this, twenty seconds without a database made about a hundred warnings per worker, and the first one was
+//! hard to find.
 
 use std::{fmt, time::Duration};
 
 use tokio::time::Instant;
 
-/// From the first telling to the second; doubled after each.
+/// Pause between the first log line and the second; doubled after each line.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
-/// What one loop knows of the failures of what it depends on.
+/// The state of one loop's dependency: working, or failing since when and how often.
 #[derive(Debug, Default)]
 pub struct Outage {
-    /// `None`: all is well.
+    /// `None`: no failure since the last success.
     under_way: Option<UnderWay>,
 }
 
@@ -26,7 +27,7 @@ struct UnderWay {
     pause: Duration,
 }
 
-/// How long an outage has lasted so far.
+/// How long an outage lasted, or has lasted so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lasted {
     /// Time since the first failure.
@@ -35,7 +36,8 @@ pub struct Lasted {
     pub failures: u32,
 }
 
-/// How a failure that is told follows what it says: nothing the first time, then how long it has lasted.
+/// Printed after the message of a failure that is logged: nothing the first time, then how long the outage has
+/// lasted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SoFar(Lasted);
 
@@ -61,12 +63,12 @@ impl fmt::Display for Lasted {
 }
 
 impl Outage {
-    /// All is well so far.
+    /// No failure so far.
     pub const fn none() -> Self {
         Self { under_way: None }
     }
 
-    /// It failed, again or for the first time. `Some`: say so now, and for how long it has.
+    /// Records a failure. `Some`: log it now, with how long the outage has lasted.
     pub fn failed(&mut self) -> Option<SoFar> {
         self.failed_at(Instant::now())
     }
@@ -90,7 +92,7 @@ impl Outage {
         }))
     }
 
-    /// It works. `Some`: it did not before.
+    /// Records a success. `Some`: an outage has just ended.
     pub fn over(&mut self) -> Option<Lasted> {
         self.over_at(Instant::now())
     }
@@ -125,7 +127,7 @@ mod tests {
         let over = outage.over_at(begun + Duration::from_mins(5)).unwrap();
         assert_eq!(over.to_string(), "300 s and 300 failures");
         assert_eq!(outage.over_at(begun), None);
-        // The next one begins anew.
+        // The next outage starts from zero.
         assert!(outage.failed_at(begun + Duration::from_secs(301)).is_some());
         let short = outage.over_at(begun + Duration::from_millis(301_900)).unwrap();
         assert_eq!(short.to_string(), "0.9 s");

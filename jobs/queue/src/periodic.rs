@@ -1,14 +1,15 @@
-//! Periodic jobs without a leader (Q16): every worker may enqueue a tick, one does.
+//! Periodic jobs without a leader (Q16): any worker may enqueue a tick, and exactly one does.
 //!
-//! A tick is a moment that the schedule names, in UTC, the same for every worker; `periodic.last_tick` says up to
-//! which all are enqueued. Whoever moves it does so under the row's lock, in the transaction that enqueues, and reads
-//! the time from the database in there: no worker's clock takes part.
+//! A tick is a moment that the schedule names, in UTC, the same for every worker. `periodic.last_tick` is the last
+//! tick that was enqueued. A worker moves it under the row's lock, in the transaction that enqueues the job, and
+//! reads the time from the database in that transaction: no worker's clock plays a part.
 //!
 //! # Must stay true
 //! * One tick, one enqueue, however many workers look — `q16_three_workers_make_one_job_of_a_tick`
-//! * What was missed while no worker ran is made up for as the entry says — `q16_ticks_missed_while_no_worker_ran_are_made_up_for`
+//! * Ticks missed while no worker ran are made up for as the entry says — `q16_ticks_missed_while_no_worker_ran_are_made_up_for`
 //! * A clock that ran ahead is believed for one interval — `q28_a_tick_of_the_future_is_waited_for_no_longer_than_an_interval`
-//! * A tick whose entry has a live job with the same dedupe key is over: work does not pile up behind a slow run.
+//! * A tick makes no job while the entry has a live job with the same dedupe key: work does not pile up behind a slow
+//!   run.
 //!
 //! # If the process dies here
 //! The transaction is rolled back, and another worker finds the tick due at its next look.
@@ -31,7 +32,7 @@ use crate::{
     trace::{self, TraceContext},
 };
 
-/// Another worker has the row of a due tick: it will have enqueued it, or have died, by then.
+/// Pause after another worker was found to hold the row of a due tick: by then it has enqueued the job, or died.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// The shortest interval: anything faster belongs in a loop inside one job.
 const SHORTEST: Duration = Duration::from_secs(1);
@@ -45,14 +46,14 @@ pub enum Schedule {
     Cron(&'static str),
 }
 
-/// What becomes of ticks at which no worker ran.
+/// What to do about ticks that passed while no worker ran.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CatchUp {
-    /// One job for all of them: for work that covers whatever has come up since.
+    /// One job for all of them: for work that covers everything since the last run.
     Once,
-    /// A job for each, but only for the newest so many; older ones are given up with a warning.
+    /// A job for each of the newest `at_most` ticks; older ones are given up with a warning.
     Each {
-        /// At least 1.
+        /// Most ticks that are made up for; at least 1.
         at_most: u16,
     },
 }
@@ -64,17 +65,17 @@ type Enqueue = dyn for<'a> Fn(&'a mut PgConnection, DateTime<Utc>) -> BoxFuture<
 /// A job that is enqueued by the clock.
 #[derive(Clone)]
 pub struct Periodic {
-    /// Stored in `periodic.entry`.
+    /// The entry's name, in `periodic.entry`.
     pub name: &'static str,
     /// When the job is enqueued.
     pub schedule: Schedule,
-    /// What happens to ticks that no worker was there for.
+    /// What to do about ticks that passed while no worker ran.
     pub catch_up: CatchUp,
     enqueue: Arc<Enqueue>,
 }
 
 impl Periodic {
-    /// An entry whose job `job` makes from the tick that it is for.
+    /// An entry that enqueues the job which `job` makes for the tick.
     pub fn new<J: Job>(
         name: &'static str,
         schedule: Schedule,
@@ -99,17 +100,17 @@ impl Periodic {
 pub struct BadPeriodic {
     /// Name of the entry.
     pub entry: &'static str,
-    /// What is wrong with it, and the fix.
+    /// What is wrong with it, and how to fix it.
     pub problem: String,
 }
 
-/// An entry whose schedule is understood.
+/// An entry whose schedule has been parsed.
 struct Entry {
     periodic: Periodic,
     ticks: Ticks,
 }
 
-/// A schedule that can be asked for moments.
+/// A parsed schedule.
 enum Ticks {
     Every(Duration),
     Cron(Box<Cron>),
@@ -129,7 +130,7 @@ impl Ticks {
         }
     }
 
-    /// The first tick after `moment`; `None`: there is none.
+    /// The first tick after `moment`. `None`: there is none.
     fn after(&self, moment: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match self {
             Self::Every(every) => self.up_to(moment)?.checked_add_signed(signed(*every)?),
@@ -137,7 +138,7 @@ impl Ticks {
         }
     }
 
-    /// The last tick at or before `moment`; `None`: there is none.
+    /// The last tick at or before `moment`. `None`: there is none.
     fn up_to(&self, moment: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match self {
             Self::Every(every) => {
@@ -148,19 +149,19 @@ impl Ticks {
         }
     }
 
-    /// Whether `last` cannot be a tick that was enqueued: it is later than the next one. A clock that is set back by less
-    /// than an interval has its tick waited out.
+    /// Whether `last` cannot be a tick that was rightly enqueued, because it is later than the next one. If the clock
+    /// was set back by less than an interval, the entry waits for the tick instead.
     fn is_beyond_belief(&self, last: DateTime<Utc>, now: DateTime<Utc>) -> bool {
         self.after(now).is_some_and(|next| last > next)
     }
 
-    /// The ticks in (`last`, `now`] that are to be enqueued, oldest first, and whether older ones are given up.
+    /// The ticks in (`last`, `now`] to enqueue, oldest first, and whether older ones are given up.
     fn due(&self, last: DateTime<Utc>, now: DateTime<Utc>, catch_up: CatchUp) -> Due {
         let most = match catch_up {
             CatchUp::Once => 1,
             CatchUp::Each { at_most } => usize::from(at_most),
         };
-        // Backwards from now, so that a year without a worker costs no more than a day.
+        // Counts backwards from now, so that a year without a worker costs no more than a day.
         let newest = std::iter::successors(self.up_to(now), |tick| {
             self.up_to(tick.checked_sub_signed(chrono::TimeDelta::microseconds(1))?)
         });
@@ -189,7 +190,7 @@ fn signed(span: Duration) -> Option<chrono::TimeDelta> {
 pub(crate) struct Timetable(Vec<Entry>);
 
 impl Timetable {
-    /// Refuses schedules that mean nothing, and two entries of one name.
+    /// Refuses invalid schedules, and two entries of one name.
     pub(crate) fn new(entries: &[Periodic]) -> Result<Self, BadPeriodic> {
         let mut table: Vec<Entry> = Vec::with_capacity(entries.len());
         for periodic in entries {
@@ -212,7 +213,8 @@ impl Timetable {
     }
 }
 
-/// Enqueues ticks as they come due, for ever. Looks at least every `queue.sweep`, since a database may set its clock.
+/// Enqueues ticks as they come due, for ever. Looks at least every `queue.sweep`, since the database's clock can
+/// jump.
 pub(crate) async fn tick_forever(engine: Arc<Engine>, timetable: Timetable) {
     let mut backoff = Backoff::new();
     loop {
@@ -234,7 +236,7 @@ pub(crate) async fn tick_forever(engine: Arc<Engine>, timetable: Timetable) {
     }
 }
 
-/// Enqueues what is due. Returns how long until the next tick.
+/// Enqueues all due ticks. Returns how long until the next one.
 async fn tick_all(engine: &Engine, timetable: &Timetable) -> Result<Duration, EnqueueError> {
     let names: Vec<String> = timetable
         .0
@@ -246,7 +248,7 @@ async fn tick_all(engine: &Engine, timetable: &Timetable) -> Result<Duration, En
     }
     let mut rows = seen(engine, &names).await?;
     if rows.len() < names.len() {
-        // The first worker that knows an entry starts it.
+        // The first worker that knows an entry adds its row.
         let mut db = single(&engine.pool).await?;
         sqlx::query!(
             "insert into periodic (entry, last_tick) select unnest($1::text[]), now() on conflict do nothing",
@@ -275,7 +277,7 @@ async fn tick_all(engine: &Engine, timetable: &Timetable) -> Result<Duration, En
             _ => match tick_one(engine, entry).await {
                 Ok(true) => Duration::ZERO,
                 Ok(false) => LOOK_AGAIN,
-                // One that cannot be enqueued must not keep the others from their ticks.
+                // A failing entry must not keep the others from their ticks.
                 Err(error) => {
                     warn!(
                         "The tick of {} could not be enqueued, trying again: {error}",
@@ -290,8 +292,8 @@ async fn tick_all(engine: &Engine, timetable: &Timetable) -> Result<Duration, En
     Ok(next)
 }
 
-/// Forgets ticks that have not come yet: a clock that ran ahead has enqueued them, and the entry would rest until they
-/// do. At most one interval is lost by that.
+/// Sets `last_tick` back if it is in the future: a clock that ran ahead has enqueued those ticks, and the entry would
+/// rest until they come. At most one interval is lost by that.
 async fn set_back(engine: &Engine, entry: &Entry, seen: &Seen) -> Result<(), sqlx::Error> {
     let name = entry.periodic.name;
     let last = entry.ticks.up_to(seen.now).unwrap_or(seen.now);
@@ -333,7 +335,7 @@ async fn seen(engine: &Engine, names: &[String]) -> Result<Vec<Seen>, sqlx::Erro
     Ok(seen)
 }
 
-/// Enqueues the ticks of an entry that is due. `false`: another worker is doing so.
+/// Enqueues the due ticks of an entry. `false`: another worker is doing so.
 async fn tick_one(engine: &Engine, entry: &Entry) -> Result<bool, EnqueueError> {
     let name = entry.periodic.name;
     let mut tx = database::begin(&engine.pool).await?;
@@ -458,7 +460,8 @@ mod tests {
                 just(vec![hour(12), hour(13)], true)
             );
             assert_eq!(due(hour(13), CatchUp::Once), just(vec![], false));
-            // Written by a database whose clock has been set back since: not run again, and waited out if it is near.
+            // Written while the database's clock was ahead: such a tick is not run again, and waited for if it is
+            // near.
             assert_eq!(due(hour(14), CatchUp::Each { at_most: 9 }), just(vec![], false));
             assert!(!ticks.is_beyond_belief(hour(13), now) && !ticks.is_beyond_belief(hour(14), now));
             assert!(ticks.is_beyond_belief(hour(15), now));

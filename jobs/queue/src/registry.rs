@@ -1,4 +1,4 @@
-//! The kinds of job that a worker can run, and what it enqueues by the clock.
+//! The kinds of job that a worker can run, and its periodic entries.
 
 use std::{
     marker::PhantomData,
@@ -14,7 +14,7 @@ use crate::{
     job::{DeadReason, Done, JobError, Policy, Queue},
 };
 
-/// One kind: what the engine has to know of it, and how to run it.
+/// One kind of job: its name and policy, and the code that runs it.
 pub struct Kind {
     pub(crate) name: &'static str,
     pub(crate) version: i16,
@@ -24,12 +24,12 @@ pub struct Kind {
     pub(crate) meters: Meters,
 }
 
-/// What every run of a kind is counted by: looked up once, at the first run, when the recorder is there.
+/// The metrics of a kind, looked up at its first run, when the recorder is installed.
 #[derive(Default)]
 pub(crate) struct Meters(OnceLock<(metrics::Counter, metrics::Histogram)>);
 
 impl Meters {
-    /// The counter of runs that end as done, and the histogram of run times.
+    /// The counter of runs that ended as done, and the histogram of run times.
     pub(crate) fn of(&self, kind: &'static str, queue: Queue) -> &(metrics::Counter, metrics::Histogram) {
         let queue = queue.as_str();
         self.0.get_or_init(|| {
@@ -41,20 +41,20 @@ impl Meters {
     }
 }
 
-/// The payload does not decode as its kind and version promise.
+/// The payload does not decode as its kind and version require.
 #[derive(Debug, thiserror::Error)]
 #[error("the payload does not decode: {0}")]
 pub(crate) struct Undecodable(#[from] serde_json::Error);
 
-/// A run that was decoded and has not begun.
+/// A run whose payload is decoded and which has not begun.
 pub(crate) type Handler = BoxFuture<'static, Result<Done, JobError>>;
 
-/// A kind's code, behind its payload's type.
+/// The code of a kind, with its payload's type erased.
 pub(crate) trait Behaviour: Send + Sync {
     /// Decodes the payload; the run begins when the handler is polled.
     fn run(&self, payload: &RawValue, claim: Claim) -> Result<Handler, Undecodable>;
 
-    /// Decodes, and settles what depended on the job.
+    /// Decodes the payload, then settles what depended on the job.
     fn on_dead<'a>(
         &self,
         payload: &RawValue,
@@ -63,7 +63,7 @@ pub(crate) trait Behaviour: Send + Sync {
     ) -> Result<BoxFuture<'a, Result<(), JobError>>, Undecodable>;
 }
 
-/// A payload's type and what its runs are given.
+/// A payload's type and the services of its runs.
 struct Typed<J, S> {
     services: Arc<S>,
     pool: PgPool,
@@ -71,7 +71,7 @@ struct Typed<J, S> {
 }
 
 impl Kind {
-    /// The kind of `J`, whose runs are given these services and this database.
+    /// The kind of `J`, whose runs get these services and this database.
     pub fn of<J: Run<S>, S: Send + Sync + 'static>(services: &Arc<S>, pool: &PgPool) -> Self {
         Self {
             name: J::NAME,
@@ -106,7 +106,7 @@ impl<J: Run<S>, S: Send + Sync + 'static> Behaviour for Typed<J, S> {
     }
 }
 
-/// The kinds that a worker runs, by name, and what it enqueues by the clock.
+/// The kinds that a worker runs, and its periodic entries.
 #[derive(Clone, Default)]
 pub struct Registry {
     kinds: Vec<Arc<Kind>>,
@@ -114,7 +114,7 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Adds an entry that the worker enqueues by the clock.
+    /// Adds a periodic entry.
     #[must_use]
     pub fn with_periodic(mut self, entry: Periodic) -> Self {
         self.periodic.push(entry);
@@ -129,12 +129,12 @@ impl Registry {
         self.kinds.iter().find(|kind| kind.name == name)
     }
 
-    /// The queues of its kinds.
+    /// The queue of each kind.
     pub(crate) fn queues(&self) -> impl Iterator<Item = Queue> {
         self.kinds.iter().map(|kind| kind.queue)
     }
 
-    /// What statements have to know of the kinds.
+    /// The kinds in the form that statements need.
     pub(crate) fn known(&self) -> Known {
         self.kinds
             .iter()

@@ -1,4 +1,4 @@
-//! One run of one job: decode, run under timeout and panic guard, and decide what its end means.
+//! One run of one job: decodes the payload, runs it with a timeout and a panic guard, and decides what its end means.
 
 use std::{borrow::Cow, panic::AssertUnwindSafe, time::Duration, time::Instant};
 
@@ -15,14 +15,14 @@ use crate::{
     trace::{self, TraceContext},
 };
 
-/// What the engine has to write for a run.
+/// What the engine has to do after a run.
 #[derive(Debug)]
 pub(crate) enum Verdict {
-    /// The job is done, and is acked.
+    /// Ack the job: it is done.
     Done,
-    /// It ended itself, with its effect, in a transaction of its own.
+    /// Nothing: the run's own transaction has ended the job.
     Committed,
-    /// The job ends in another way, which is settled at once.
+    /// Write another ending of the job at once.
     Settle(Ending),
     /// Nothing: the claim is lost.
     Nothing,
@@ -54,10 +54,10 @@ enum Run {
 pub(crate) async fn run(registry: &Registry, claimed: &Claimed) -> Verdict {
     let claim = &claimed.claim;
     let Some(kind) = registry.find(claimed.kind) else {
-        // Not claimed by workers (K4); only a tool that claims by id gets here.
+        // Workers claim no unknown kinds (K4); only a tool that claims by id gets here.
         return Verdict::Settle(Ending::Released);
     };
-    // A step of what enqueued the job; a job that nobody traced begins a trace.
+    // A child of the trace that enqueued the job. A job without a trace begins one.
     let context = claimed
         .trace
         .map_or_else(TraceContext::new, |cause| cause.child());
@@ -79,12 +79,12 @@ pub(crate) async fn run(registry: &Registry, claimed: &Claimed) -> Verdict {
 
 async fn decide(kind: &Kind, claim: &Claim, payload: &RawValue) -> Verdict {
     if claim.attempt() > claim.max_attempts() {
-        // max_attempts was lowered by a deploy, or an `on_dead` failed before.
+        // A deploy lowered `max_attempts`, or an `on_dead` failed before.
         let message = format!("{} attempts are used up", claim.max_attempts());
         return dead("attempts_exhausted", message, ClaimOutcome::Lost, true);
     }
     if !claim.holds_lease() {
-        // It waited in the buffer while this process was stopped.
+        // The job waited in the buffer while this process was stopped.
         claim.interrupt(Interruption::Lost);
     }
     if let Some(why) = claim.interruption() {
@@ -110,7 +110,7 @@ fn concluded(kind: &Kind, claim: &Claim, end: Run) -> Verdict {
             Verdict::Done
         }
         Run::Returned(Err(JobError::Lost)) => {
-            // Nobody has told it yet if the run itself was the first to find out, at its fence.
+            // Not interrupted yet: the run itself was the first to find out, at its fence.
             if claim.interrupt(Interruption::Lost) {
                 metrics::counter!("aisha_lease_lost_total", "why" => "fenced").increment(1);
                 warn!(
@@ -121,7 +121,7 @@ fn concluded(kind: &Kind, claim: &Claim, end: Run) -> Verdict {
             Verdict::Nothing
         }
         Run::Interrupted(Interruption::Lost) => Verdict::Nothing,
-        // An error that the interruption itself provoked tells nothing about the job.
+        // The interruption itself may have caused this error, so it says nothing about the job.
         Run::Returned(Err(_)) if claim.interruption() == Some(Interruption::Released) => {
             Verdict::Settle(Ending::Released)
         }
@@ -158,7 +158,7 @@ fn concluded(kind: &Kind, claim: &Claim, end: Run) -> Verdict {
     }
 }
 
-/// Other systems' texts at the length at which they are logged and stored.
+/// Cuts texts of other systems to the length that is logged and stored.
 fn bounded(mut end: Run) -> Run {
     let text = match &mut end {
         Run::Returned(Err(JobError::Snooze { why, .. } | JobError::Retry { why, .. }))
@@ -172,7 +172,7 @@ fn bounded(mut end: Run) -> Run {
     end
 }
 
-/// Waits for the handler, its timeout, or its claim's end. A result that is there counts before all else.
+/// Waits for the handler, its timeout, or the end of its claim. If the handler has a result, that result counts.
 async fn guard(handler: impl Future<Output = Result<Done, JobError>>, claim: &Claim, limit: Duration) -> Run {
     let handler = timeout(limit, AssertUnwindSafe(handler).catch_unwind());
     tokio::select! {

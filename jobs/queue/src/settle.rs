@@ -1,7 +1,8 @@
-//! How a claim ends when it does not end as done: each in a transaction of its own, before the slot is free.
+//! Ends a claim in any way but done: each in its own transaction, before the slot is free.
 //!
-//! `done` takes the fast lane (`pump.rs`), since most jobs end so. What is here may wait for others (a newer job of
-//! the same key that is just being enqueued, the statements of `on_dead`) and must not hold up the acks.
+//! Most jobs end as `done`, and the fast path of `pump.rs` writes that. The statements here may have to wait (for a
+//! newer job of the same key that is just being enqueued, for the statements of `on_dead`) and must not hold up the
+//! acks.
 
 use std::{
     borrow::Cow,
@@ -27,7 +28,7 @@ pub(crate) mod dead_hook;
 pub(crate) mod fence;
 pub(crate) mod refusal;
 
-/// How a claim ended, in `job_attempts`.
+/// How a claim ended, as stored in `job_attempts`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, sqlx::Type)]
 #[serde(rename_all = "snake_case")]
 #[sqlx(type_name = "claim_outcome", rename_all = "snake_case")]
@@ -46,7 +47,7 @@ pub enum ClaimOutcome {
     GaveUp,
     /// The payload does not decode.
     Undecodable,
-    /// An operator ended it.
+    /// An operator or the host cancelled the job while it ran.
     Cancelled,
 }
 
@@ -66,43 +67,43 @@ impl ClaimOutcome {
     }
 }
 
-/// See [`Ending::reworded`].
+/// Replaces a text that the database refuses: see [`Ending::reworded`].
 const REWORDED: &str = "how it ended cannot be stored; the worker's log has it";
 
-/// What becomes of a running job that is not done. Its texts and delays are made storable where they are written.
+/// What becomes of a running job that is not done. Texts and delays are made storable where they are written.
 #[derive(Debug, Clone)]
 pub(crate) enum Ending {
-    /// Later, at no charge.
+    /// Runs later; the attempt is not charged.
     Snoozed {
         /// The delay, from now on.
         after: Duration,
         /// The reason, for operators.
         why: String,
     },
-    /// Later, charged.
+    /// Runs later; the attempt is charged.
     Failed {
-        /// From now: the backoff.
+        /// The backoff, from now.
         after: Duration,
         /// Failed, timed out or panicked.
         how: ClaimOutcome,
         /// The reason, for operators.
         why: String,
     },
-    /// At once, at no charge: the worker stops.
+    /// Ready at once, not charged: the worker stops.
     Released,
-    /// At once, charged, under suspicion: the worker went silent.
+    /// Ready at once, charged, and a suspect: the worker went silent.
     Lost,
-    /// At once, at no charge, under suspicion: the worker went silent, and had perhaps only buffered it.
+    /// Ready at once, not charged, and a suspect: the worker went silent, and had perhaps only buffered the job.
     LostAhead,
-    /// Never again: an operator asked for it. Only with `cancel_requested` set; else it is put back.
+    /// Ends for good, as an operator asked. Only with `cancel_requested` set; otherwise the job is put back.
     Cancelled,
-    /// Never again: a dead letter.
+    /// Ends for good, as a dead letter.
     Dead {
         /// The reason, stored with the dead letter.
         reason: DeadReason,
         /// How the last claim ended.
         how: ClaimOutcome,
-        /// It was claimed only to be made dead.
+        /// The job was claimed only to be made dead.
         uncharged: bool,
     },
 }
@@ -140,7 +141,7 @@ impl Ending {
         Some(storable::error_text(message))
     }
 
-    /// The same end in words of ours: the database refused it in its own.
+    /// The same ending with our own text: the database refused the original one.
     fn reworded(mut self) -> Self {
         match &mut self {
             Self::Snoozed { why, .. } | Self::Failed { why, .. } => REWORDED.clone_into(why),
@@ -156,10 +157,11 @@ impl Ending {
     }
 }
 
-/// Puts a running job back, or ends it if it was to be cancelled or has a successor. `None`: the claim is lost.
+/// Puts a running job back, or ends it if a cancellation was requested or it has a successor. `None`: the claim is
+/// lost.
 ///
-/// A newer job of the same key that is committed between this statement's snapshot and its write is a unique
-/// violation; the next try sees it.
+/// If a newer job of the same key is committed between this statement's snapshot and its write, the result is a
+/// unique violation; the next try sees that job.
 pub(crate) async fn requeue(
     db: &mut PgConnection,
     job: JobId,
@@ -188,11 +190,11 @@ pub(crate) async fn requeue(
     Ok(row.map(|row| row.state))
 }
 
-/// Writes endings, for as long as waiting can help.
+/// Writes endings, and tries again for as long as waiting can help.
 pub(crate) struct Settler<'a> {
     pub pool: &'a PgPool,
     pub dead_hook: &'a dyn DeadHook,
-    /// Longest wait for one try: a lease.
+    /// Limit of one try: a lease.
     pub limit: Duration,
 }
 
@@ -201,14 +203,15 @@ impl Settler<'_> {
     const HOOK_TRIES: u32 = 5;
     /// The delay after which a job whose `on_dead` kept failing is tried again.
     pub(crate) const HOOK_AGAIN_AFTER: Duration = Duration::from_secs(30);
-    /// How often the database may refuse an ending before it is reworded, and how often again before it is left.
+    /// How often the database may refuse an ending before its text is replaced, and how often again before we give
+    /// up.
     const REFUSALS: u32 = 3;
-    /// For how many leases an ending is tried. The heartbeat would renew the lease for ever, if it reaches the database
-    /// and we do not.
+    /// For how many leases an ending is tried. If the heartbeat reaches the database and we do not, it would renew
+    /// the lease for ever.
     const LEASES: u32 = 20;
 
-    /// Writes the ending of a run. `None`: the claim is lost, or the ending could not be written. Then the lease runs
-    /// out, and a sweep ends the claim as that of a silent worker.
+    /// Writes the ending of a run. `None`: the claim is lost, or the ending could not be written. In the second case
+    /// the lease runs out, and a sweep ends the claim as a silent worker's.
     pub(crate) async fn settle(&self, claim: &Claim, ending: Ending) -> Option<JobState> {
         let begun = Instant::now();
         let mut backoff = Backoff::new();
@@ -226,7 +229,7 @@ impl Settler<'_> {
                     failed_hooks += 1;
                     if failed_hooks >= Self::HOOK_TRIES {
                         error!(job.id = %job, "`on_dead` of job {job} fails ({why}); it is tried again later");
-                        // Not charged: the next claim finds the attempts used up and comes back here.
+                        // Not charged: the next claim finds the attempts used up and gets here again.
                         ending = Ending::Snoozed {
                             after: Self::HOOK_AGAIN_AFTER,
                             why: format!("its on_dead failed: {why}"),
@@ -266,7 +269,7 @@ impl Settler<'_> {
         } = ending
         {
             let mut tx = database::begin(self.pool).await?;
-            // Whoever waits has a connection that others need.
+            // A statement that waits for a lock occupies a connection that others need.
             sqlx::query!("set local lock_timeout = '2s'")
                 .execute(&mut *tx)
                 .await?;

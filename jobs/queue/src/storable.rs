@@ -1,52 +1,53 @@
 //! What Postgres can store: the one place that knows its limits.
 //!
-//! A text holds no U+0000; a `jsonb` neither that nor half of a surrogate pair; a moment too far off is no
-//! `timestamptz`. A statement with any of them fails as often as it is sent. So:
-//! * what must be written whatever it is (how a run ended, what a stranger sent) is **mended**: never refused, and
-//!   never longer than an operator reads;
-//! * what a caller wants to read back as it was (a payload, a key, a delay) is **checked** before any SQL, so that the
-//!   caller's transaction lives on.
+//! A text cannot hold U+0000, a `jsonb` neither that nor half of a surrogate pair, and a `timestamptz` no moment too
+//! far off. A statement with any of them fails each time it is sent. So:
+//! * values that must be written in any case (how a run ended, a stranger's input) are **mended**: never refused, and
+//!   cut to a length that an operator can read;
+//! * values that the caller wants to read back unchanged (a payload, a key, a delay) are **checked** before any SQL,
+//!   so that the caller's transaction survives.
 
 use std::{borrow::Cow, time::Duration};
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-/// Longest error text of a job, an attempt or an update, in bytes. What is longer is cut, and says so.
+/// Longest error text of a job, an attempt or an update, in bytes. A longer one is cut, with a mark that says so.
 pub const MAX_ERROR_BYTES: usize = 8 * 1024;
-/// Longest code of a dead reason: dead letters are grouped by it, and it is a label of metrics.
+/// Longest code of a dead reason, in bytes: dead letters are grouped by it, and it is a label of metrics.
 const MAX_CODE_BYTES: usize = 128;
-/// Longest delay, silence or age: 100 years. Postgres and chrono both count further, each to its own end.
+/// Longest delay, silence or age: 100 years. Postgres and chrono can both represent more, with different limits.
 pub const MAX_DELAY: Duration = Duration::from_hours(100 * 365 * 24);
-/// Deepest nesting of a payload: serde reads no deeper one back.
+/// Deepest nesting of a payload: serde reads nothing deeper.
 pub const MAX_DEPTH: usize = 127;
-/// Longest number of a payload, in characters, and its longest exponent. `numeric` has more digits, and an end.
+/// Longest number in a payload, in characters, and its longest exponent. `numeric` holds more digits, but has a
+/// limit.
 const MAX_NUMBER: usize = 1000;
 const MAX_EXPONENT_DIGITS: usize = 3;
 
-/// In place of what cannot be stored: Unicode's sign for what could not be read.
+/// Replaces characters that cannot be stored: Unicode's replacement character.
 const REPLACEMENT: &str = "\u{fffd}";
 
-/// Why Postgres, or whoever reads it back, would refuse a text or a JSON document.
+/// Why Postgres, or a reader, would refuse a text or a JSON document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unstorable {
-    /// No text of Postgres can hold it.
+    /// The text holds U+0000.
     #[error("the character U+0000, which Postgres cannot store: remove or replace it")]
     Nul,
-    /// `\ud800` to `\udfff` without its other half.
+    /// An escape from `\ud800` to `\udfff` without its other half.
     #[error("half of a UTF-16 surrogate pair, which is no character: replace it by U+FFFD")]
     LoneSurrogate,
-    /// See [`MAX_DEPTH`].
+    /// It is nested deeper than [`MAX_DEPTH`].
     #[error(
         "more than {MAX_DEPTH} levels of nesting, which cannot be read back: store the data and enqueue its id"
     )]
     TooDeep,
-    /// Beyond what `numeric` is sure to hold.
+    /// A number longer than `numeric` is sure to hold.
     #[error("a number beyond a thousand digits: write it as a string")]
     NumberTooLong,
 }
 
-/// Whether a text can be stored as it is.
+/// Whether a text can be stored unchanged.
 pub fn check_text(text: &str) -> Result<(), Unstorable> {
     if text.contains('\0') {
         return Err(Unstorable::Nul);
@@ -54,7 +55,7 @@ pub fn check_text(text: &str) -> Result<(), Unstorable> {
     Ok(())
 }
 
-/// Whether a JSON document, which is known to be one, can be stored as `jsonb` and read back.
+/// Whether valid JSON can be stored as `jsonb` and read back.
 pub fn check_json(raw: &str) -> Result<(), Unstorable> {
     let bytes = raw.as_bytes();
     let (mut at, mut depth) = (0, 0_usize);
@@ -79,7 +80,7 @@ pub fn check_json(raw: &str) -> Result<(), Unstorable> {
     Ok(())
 }
 
-/// From behind the opening quote to behind the closing one.
+/// `at` is just after the opening quote; the result is just after the closing one.
 fn end_of_string(bytes: &[u8], mut at: usize) -> Result<usize, Unstorable> {
     while let Some(byte) = bytes.get(at) {
         match byte {
@@ -97,7 +98,7 @@ fn end_of_string(bytes: &[u8], mut at: usize) -> Result<usize, Unstorable> {
     Ok(at)
 }
 
-/// Of the escape `\uXXXX` that begins at `at`. `None`: another escape, or none.
+/// The value of the escape `\uXXXX` that begins at `at`. `None`: another escape, or none.
 fn code_unit(bytes: &[u8], at: usize) -> Option<u16> {
     let digits = bytes.get(at..at + 6)?.strip_prefix(b"\\u")?;
     u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
@@ -120,19 +121,19 @@ fn end_of_number(bytes: &[u8], from: usize) -> Result<usize, Unstorable> {
     Ok(from + length)
 }
 
-/// A text for operators that can be stored: without U+0000, and cut to [`MAX_ERROR_BYTES`]. What was made so is left
-/// as it is.
+/// Makes a text for operators storable: without U+0000, and cut to [`MAX_ERROR_BYTES`]. Its own results stay
+/// unchanged.
 pub fn error_text(text: &str) -> Cow<'_, str> {
     bounded(text, MAX_ERROR_BYTES)
 }
 
-/// As [`error_text`], for a code.
+/// As [`error_text`], for the code of a dead reason.
 pub fn code(text: &str) -> Cow<'_, str> {
     bounded(text, MAX_CODE_BYTES)
 }
 
 fn bounded(text: &str, most: usize) -> Cow<'_, str> {
-    // What is beyond `most` is not even read; the sign in place of a NUL is three bytes long.
+    // Bytes beyond `most` are not even read. A replaced NUL takes three bytes.
     let mended = without_nul(&text[..text.floor_char_boundary(most)]);
     if text.len() <= most && mended.len() <= most {
         return mended;
@@ -151,7 +152,7 @@ fn without_nul(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Makes a JSON document storable as `jsonb`, wherever in it a U+0000 stands.
+/// Makes a JSON document storable as `jsonb`: replaces U+0000 in all strings and names.
 pub fn mend_json(value: &mut Value) {
     match value {
         Value::String(text) => {
@@ -173,8 +174,8 @@ pub fn mend_json(value: &mut Value) {
     }
 }
 
-/// Reads JSON in which an escape may stand for half of a surrogate pair: that becomes U+FFFD, as in a browser. serde
-/// refuses the whole document, and with it the updates beside the one that has it.
+/// Reads JSON. An escape that is half of a surrogate pair becomes U+FFFD, as in a browser. serde refuses the whole
+/// document instead, and with it all other updates of the batch.
 pub fn read_json(raw: &[u8]) -> Result<Value, serde_json::Error> {
     serde_json::from_slice(raw).or_else(|error| match without_halves(raw) {
         Some(mended) => serde_json::from_slice(&mended),
@@ -182,7 +183,7 @@ pub fn read_json(raw: &[u8]) -> Result<Value, serde_json::Error> {
     })
 }
 
-/// `None`: there is none.
+/// Replaces halves of surrogate pairs. `None`: there are none.
 fn without_halves(raw: &[u8]) -> Option<Vec<u8>> {
     let mut mended = raw.to_vec();
     let mut found = false;
@@ -203,12 +204,12 @@ fn without_halves(raw: &[u8]) -> Option<Vec<u8>> {
     found.then_some(mended)
 }
 
-/// The nearest delay that can be added to a moment of the database.
+/// Caps a delay at [`MAX_DELAY`], so that it can be added to a moment of the database.
 pub fn delay(delay: Duration) -> Duration {
     delay.min(MAX_DELAY)
 }
 
-/// Whether a moment can be stored and read: in the years 1970 to 9999.
+/// Whether a moment can be stored and read: it must be in the years 1970 to 9999.
 pub fn is_storable(moment: DateTime<Utc>) -> bool {
     (0..253_402_300_800).contains(&moment.timestamp())
 }

@@ -1,7 +1,7 @@
-//! For those who test jobs: see what is enqueued, run it here and now, let it die where you want, move time.
+//! For tests of jobs: see which jobs are enqueued, run them here and now, let them die at any await, move time.
 //!
-//! Everything goes through the engine's own statements: what is seen here is what a worker would do, without its
-//! processes, slots and waiting. These functions panic, with what they found, as tests do.
+//! Everything goes through the engine's own statements, so a test sees what a worker would do, without processes,
+//! slots and waiting. These functions panic with what they found.
 //!
 //! ```text
 //! let jobs = TestWorker::new(&pool, registry);
@@ -42,11 +42,11 @@ mod script;
 pub use probe::{Probe, ProbeRun, Probes};
 pub use script::follow_script;
 
-/// More runs than any test means; a chain of jobs that never ends is found out by it.
+/// More runs than any test needs: stops a chain of jobs that never ends.
 const MOST_RUNS: usize = 1000;
-/// Each is several round trips: far more than a rollback takes.
+/// Each sweep takes several round trips: together far longer than a rollback.
 const MOST_SWEEPS: usize = 10_000;
-/// Long enough for a test that stands in a debugger.
+/// Long enough for a test that is stopped in a debugger.
 const LEASE: Duration = Duration::from_mins(10);
 
 /// Runs jobs in the test's own task, one after the other.
@@ -55,28 +55,28 @@ pub struct TestWorker {
     registry: Registry,
 }
 
-/// A run that came to an end.
+/// A run that has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ran {
     /// The job that ran.
     pub job: JobId,
     /// The kind of the job.
     pub kind: &'static str,
-    /// Where the job is after it.
+    /// The state of the job after the run.
     pub state: JobState,
 }
 
-/// What became of a run that was to die.
+/// What became of a run that was made to die.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fate {
-    /// It died. Its claim is held by nobody now; see [`TestWorker::rescue`].
+    /// It died. Its claim stands, but nobody runs it; see [`TestWorker::rescue`].
     Died,
-    /// It came to its end before.
+    /// It ended before the await at which it was to die.
     Ended(Ran),
 }
 
 impl TestWorker {
-    /// Runs the jobs of a registry, e.g. [`Probes`].
+    /// A worker for the kinds of a registry, e.g. [`Probes`].
     pub fn new(pool: &PgPool, registry: Registry) -> Self {
         Self {
             pool: pool.clone(),
@@ -84,20 +84,20 @@ impl TestWorker {
         }
     }
 
-    /// Runs a waiting job now, whenever it is due. Panics if it is not waiting.
+    /// Runs a waiting job now, even if it is not due. Panics if it is not waiting.
     pub async fn run(&self, job: JobId) -> Ran {
         let claimed = self.claim(job).await;
         let verdict = run_claimed(&self.registry, &claimed).await;
         self.conclude(claimed, verdict).await
     }
 
-    /// Runs the job of kind `J` whose turn is next, if one is due.
+    /// Runs the next due job of kind `J`. `None`: none is due.
     pub async fn run_one<J: Job>(&self) -> Option<Ran> {
         let next = self.next(Some(J::NAME)).await?;
         Some(self.run(next).await)
     }
 
-    /// Runs everything that is due, and what is enqueued by that, until nothing is. What failed or snoozed waits.
+    /// Runs all due jobs, and those that they enqueue, until none is due. Failed and snoozed jobs wait.
     pub async fn drain(&self) -> Vec<Ran> {
         let mut runs = Vec::new();
         while let Some(next) = self.next(None).await {
@@ -111,8 +111,7 @@ impl TestWorker {
         runs
     }
 
-    /// As [`TestWorker::drain`], but nothing waits for its time: delays, backoff and snoozes are skipped. For sagas
-    /// that end.
+    /// As [`TestWorker::drain`], but without waiting: delays, backoff and snoozes are skipped. For sagas that end.
     pub async fn drain_through_time(&self) -> Vec<Ran> {
         let mut runs = Vec::new();
         loop {
@@ -133,8 +132,8 @@ impl TestWorker {
         }
     }
 
-    /// Runs a job and drops it at its `k`-th await that has to wait (from 0), as a killed process would: nothing more
-    /// of it happens, and the database still believes that it runs. Transactions that were open are rolled back.
+    /// Runs a job and drops it at its `k`-th await that has to wait (counted from 0), as if its process were killed:
+    /// nothing more of it happens, and the database still believes that it runs. Open transactions are rolled back.
     pub async fn die_at_await(&self, job: JobId, k: usize) -> Fate {
         let claimed = self.claim(job).await;
         let verdict = {
@@ -156,7 +155,7 @@ impl TestWorker {
         }
     }
 
-    /// Runs a waiting job as its last attempt: if it fails now, it is dead.
+    /// Runs a waiting job as its last attempt: if it fails, it is dead.
     pub async fn run_last_attempt(&self, job: JobId) -> Ran {
         let before = self.kind_of(job).await.policy.max_attempts - 1;
         sqlx::query!(
@@ -170,9 +169,9 @@ impl TestWorker {
         self.run(job).await
     }
 
-    /// Lets every lease run out and sweeps until nothing runs any more: what died is ready again with its attempt
-    /// charged, or dead. Returns how many that were. A transaction that was open at the death is waited for, as later
-    /// sweeps of a worker would: its rollback, or the commit that had reached the server.
+    /// Lets every lease run out and sweeps until no job runs: dead runs' jobs are ready again with the attempt
+    /// charged, or dead. Returns how many there were. If a transaction was open at the death, it waits for its end as
+    /// later sweeps of a worker would: for its rollback, or for the commit that had reached the server.
     pub async fn rescue(&self) -> usize {
         let mut rescued = 0;
         for _ in 0..MOST_SWEEPS {
@@ -191,7 +190,7 @@ impl TestWorker {
         panic!("jobs are running that cannot be rescued: a transaction has them locked")
     }
 
-    /// One sweep of a worker, as it finds things. Returns how many it rescued.
+    /// One sweep of a worker, with leases as they are. Returns how many jobs it rescued.
     pub async fn sweep(&self) -> usize {
         rescue_expired(&self.pool, &self.registry.known(), &self.registry)
             .await
@@ -212,7 +211,7 @@ impl TestWorker {
             Verdict::Done => {
                 let mut db = self.pool.acquire().await.expect("a connection");
                 match complete_in(&mut db, claim).await {
-                    // As a worker's ack that comes too late.
+                    // As when a worker's ack comes too late.
                     Ok(()) | Err(FenceError::Lost) => {}
                     Err(error) => panic!("ack: {error}"),
                 }
@@ -269,7 +268,7 @@ impl TestWorker {
     }
 }
 
-/// The live jobs of kind `J`, in the order of their turns.
+/// The live jobs of kind `J`, in the order in which they would be claimed.
 pub async fn enqueued<J: Job>(db: &mut PgConnection) -> Vec<(JobId, J)> {
     let rows = sqlx::query!(
         r#"select id, payload as "payload: Json<Box<RawValue>>" from jobs
@@ -285,7 +284,7 @@ pub async fn enqueued<J: Job>(db: &mut PgConnection) -> Vec<(JobId, J)> {
         .collect()
 }
 
-/// Panics unless exactly one live job of kind `J` fits. Returns which.
+/// Panics unless exactly one live job of kind `J` matches. Returns its id.
 pub async fn assert_enqueued<J: Job>(db: &mut PgConnection, fits: impl Fn(&J) -> bool) -> JobId {
     let live = enqueued::<J>(db).await;
     let fitting: Vec<JobId> = live
@@ -319,8 +318,8 @@ pub async fn assert_not_enqueued<J: Job>(db: &mut PgConnection) {
     assert!(live.is_empty(), "{} is enqueued: {payloads:#?}", J::NAME);
 }
 
-/// Moves the queue's time forward by moving its rows back: what was to run in less than `by` is due, leases and
-/// snooze caps come nearer.
+/// Moves the queue's time forward by moving its rows back: jobs that were to run in less than `by` are due, and
+/// leases and snooze caps come nearer.
 pub async fn advance(db: &mut PgConnection, by: Duration) {
     sqlx::query!(
         "update jobs

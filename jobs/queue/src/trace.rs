@@ -1,8 +1,8 @@
-//! One id from a tap or a webhook through all jobs that it causes (Q19): W3C trace context.
+//! Passes one id from a tap or a webhook through all jobs that it causes (Q19): W3C trace context.
 //!
-//! Whoever begins something (a request, an update, a tick) does it in a [`scope`]. What is enqueued in there carries
-//! the context as a `traceparent` in its row; the job's run continues it, and so do the jobs that the run enqueues.
-//! Log lines show `trace.id`, by the span of the request, the turn or the job. Nothing is exported: the format is the
+//! Code that begins something (a request, an update, a tick) runs it in a [`scope`]. Jobs enqueued in it carry the
+//! context as a `traceparent` in their rows; a job's run continues it, and so do the jobs that the run enqueues. Log
+//! lines show `trace.id` from the span of the request, the turn or the job. We export nothing, but the format is the
 //! standard one, so that an exporter, or a proxy before a web role, can join in.
 
 use std::fmt;
@@ -13,7 +13,8 @@ tokio::task_local! {
     static CURRENT: TraceContext;
 }
 
-/// What is being done, on behalf of what. Printed as a `traceparent` header: `00-<trace id>-<span id>-<flags>`.
+/// A trace id and the span that is being worked on. Printed as a `traceparent` header: `00-<trace id>-<span
+/// id>-<flags>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TraceContext {
     trace: u128,
@@ -21,17 +22,17 @@ pub struct TraceContext {
     flags: u8,
 }
 
-/// A trace's id as it is logged: 32 hex digits.
+/// The id of a trace as it is logged: 32 hex digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TraceId(u128);
 
 impl TraceContext {
-    /// The beginning of something that nobody caused.
+    /// Begins a new trace, for work that nothing in the system caused.
     pub fn new() -> Self {
         let random = Uuid::new_v4();
         Self {
             trace: random.as_u128(),
-            // The first step of a trace has nobody to be told from.
+            // The first span of a trace has no parent that could have named it.
             span: random.as_u64_pair().1,
             flags: 1,
         }
@@ -46,8 +47,8 @@ impl TraceContext {
         }
     }
 
-    /// Reads a `traceparent`. `None` for what the standard calls invalid, so that a stranger's header never ends up
-    /// in a row or a log as it came.
+    /// Reads a `traceparent`. `None` if the standard calls it invalid, so that a stranger's header never gets into a
+    /// row or a log unchecked.
     pub fn parse(header: &str) -> Option<Self> {
         let mut parts = header.split('-');
         let version = hex(parts.next()?, 2)?;
@@ -91,7 +92,7 @@ impl fmt::Display for TraceId {
     }
 }
 
-/// Runs `work` as a part of `context`: what it enqueues carries it on.
+/// Runs `work` in `context`: jobs that it enqueues carry it on.
 pub async fn scope<F: Future>(context: TraceContext, work: F) -> F::Output {
     CURRENT.scope(context, work).await
 }
@@ -101,12 +102,12 @@ pub fn current() -> Option<TraceContext> {
     CURRENT.try_with(|context| *context).ok()
 }
 
-/// Never 0, which would be invalid: a random UUID has bits that are always set, in each of its halves.
+/// Never 0, which would be invalid: each half of a random UUID has bits that are always set.
 fn new_span() -> u64 {
     Uuid::new_v4().as_u64_pair().1
 }
 
-/// Exactly `digits` lower-case hex digits.
+/// Reads exactly `digits` lower-case hex digits.
 fn hex(text: &str, digits: usize) -> Option<u128> {
     let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
     if text.len() != digits || !text.bytes().all(is_hex) {

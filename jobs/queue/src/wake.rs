@@ -1,10 +1,10 @@
-//! Sleeping without missing anything, and without costing those who enqueue.
+//! Lets a queue of this worker sleep without missing a job, and without a cost to enqueues while no worker sleeps.
 //!
-//! A NOTIFY is sent only to a queue with a row in `queue_sleepers` (see `queue_wake` in the migration). A worker that
-//! finds nothing to claim announces itself there, waits until no transaction is open that looked before, looks once
-//! more, and only then relies on being woken. The row stands while the worker is lightly loaded, so that this costs
-//! nothing between two jobs; it is withdrawn when the worker is busy for a while. What goes wrong with any of it
-//! costs at most one `poll` of delay. Who hears the NOTIFY: `listen.rs`.
+//! A NOTIFY is sent only to a queue with a row in `queue_sleepers` (see `queue_wake` in the migrations). A worker
+//! that finds nothing to claim adds its row, waits until every open transaction that checked for sleepers before has
+//! ended, looks for jobs once more, and only then relies on a wake-up. The row stays while the worker is lightly
+//! loaded, so that this costs nothing between two jobs; a worker that stays busy removes it. A failure in any of this
+//! costs at most one `poll` of delay. `listen.rs` receives the NOTIFY.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -18,10 +18,10 @@ use crate::{Engine, database::within, job::Queue};
 
 pub(crate) mod listen;
 
-/// The first key of the queues' advisory locks, as in `queue_wake`.
+/// The first key of the queues' advisory locks; `queue_wake` uses the same.
 const LOCKS: i32 = 1_634_300_776;
 
-/// Whether one queue of this worker sleeps, as far as others know.
+/// Whether other processes believe that one queue of this worker sleeps.
 pub(crate) struct Sleeper {
     engine: Arc<Engine>,
     queue: Queue,
@@ -30,7 +30,7 @@ pub(crate) struct Sleeper {
 }
 
 impl Sleeper {
-    /// Busy for this long: enqueuers need no longer wake us.
+    /// After this much time without an idle moment, enqueues need not wake us any more.
     const WITHDRAW_AFTER: Duration = Duration::from_secs(1);
 
     pub(crate) fn new(engine: Arc<Engine>, queue: Queue) -> Self {
@@ -42,7 +42,7 @@ impl Sleeper {
         }
     }
 
-    /// There was nothing more to claim and a slot is free: be woken from now on.
+    /// There was nothing more to claim and a slot is free: asks to be woken from now on.
     pub(crate) fn announce(&mut self) {
         self.idle = Instant::now();
         if !self.engine.listening.load(Ordering::Acquire) {
@@ -59,7 +59,7 @@ impl Sleeper {
         self.announcing = Some(tokio::spawn(announce(Arc::clone(&self.engine), self.queue)));
     }
 
-    /// There is more to do than we can. Withdraws once that has lasted.
+    /// More jobs wait than we can run. Removes our row once that has lasted.
     pub(crate) async fn is_busy(&mut self) {
         let announced = &self.engine.signals(self.queue).announced;
         if !announced.load(Ordering::Acquire)
@@ -72,7 +72,7 @@ impl Sleeper {
         self.withdraw().await;
     }
 
-    /// Nobody needs to wake this worker any more. A row that stays after an error is swept when it expires.
+    /// Removes our row: nobody needs to wake this worker. A row that stays after an error is swept when it expires.
     pub(crate) async fn withdraw(&self) {
         if !self.engine.wakes {
             return;
@@ -104,8 +104,8 @@ async fn announce(engine: Arc<Engine>, queue: Queue) {
     }
 }
 
-/// Commits our row, then waits out every enqueuing transaction that may have looked before it was there. There is a
-/// look for jobs after each step: one that is committed while another transaction keeps us waiting is not waited for.
+/// Commits our row, then waits for the end of every enqueuing transaction that may have checked before. We look for
+/// jobs after each step: a job that is committed while another transaction keeps us waiting is found at once.
 async fn become_visible(engine: &Engine, queue: Queue) -> Result<(), sqlx::Error> {
     let lease = engine.timing.lease.as_secs_f64();
     let look = &engine.signals(queue).look;
@@ -121,7 +121,8 @@ async fn become_visible(engine: &Engine, queue: Queue) -> Result<(), sqlx::Error
     Ok(())
 }
 
-/// Takes the queue's lock alone and gives it back. `false`: not within a short wait, which would hold up a connection.
+/// Takes the queue's lock exclusively and gives it back. `false`: it was not free within a short wait; a longer one
+/// would occupy a connection.
 async fn pass_barrier(engine: &Engine, queue: Queue) -> Result<bool, sqlx::Error> {
     let mut tx = engine.pool.begin().await?;
     sqlx::query!("set local lock_timeout = '500ms'")
@@ -141,7 +142,7 @@ async fn pass_barrier(engine: &Engine, queue: Queue) -> Result<bool, sqlx::Error
     }
 }
 
-/// `55P03 lock_not_available`.
+/// Whether it is `55P03 lock_not_available`.
 pub(crate) fn is_lock_timeout(error: &sqlx::Error) -> bool {
     error
         .as_database_error()

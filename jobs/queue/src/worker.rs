@@ -1,9 +1,9 @@
-//! The worker: joins the engine with the kinds of job that the host has.
+//! The worker: starts the engine's loops for the host's kinds of job.
 //!
-//! How a job is run: `run.rs`. How rows move: `lib.rs`.
+//! `run.rs` runs a job; `lib.rs` names the states of a row.
 //!
 //! # If the process dies here
-//! See `lib.rs`: leases run out, and any worker takes over.
+//! See `lib.rs`: its leases run out, and any worker takes over.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -22,29 +22,30 @@ use crate::{
     sample_forever, sweep_forever, tick_forever, vacuum_forever,
 };
 
-/// How a worker works. [`Default`] has K10's times and no queue.
+/// How a worker works. [`Default`] has K10's times and no queues.
 #[derive(Debug, Clone)]
 pub struct WorkerOptions {
     /// Part of the worker's name in rows and logs, e.g. host and process id. Need not be unique.
     pub name: String,
-    /// Which queues, and how many jobs of each at once.
+    /// The queues to work on, and how many jobs of each run at once.
     pub slots: Vec<(Queue, usize)>,
-    /// Which of these queues claim so many jobs beyond their slots, for jobs that are cheap and can safely be run
-    /// twice: a crash may repeat as many as slots and buffer hold. The others are strict.
+    /// Queues that claim this many jobs beyond their slots, for jobs that are cheap and safe to run twice: a crash
+    /// may repeat as many as slots and buffer hold. The other queues are strict.
     pub prefetch: Vec<(Queue, usize)>,
-    /// A worker that is silent for longer has lost its jobs. At least three beats.
+    /// A worker that renews no lease for this long has lost its jobs. At least three beats.
     pub lease: Duration,
-    /// Between heartbeats.
+    /// Pause between heartbeats.
     pub beat: Duration,
-    /// Between looks for dead workers' jobs.
+    /// Pause between looks for dead workers' jobs.
     pub sweep: Duration,
-    /// Between looks for jobs when no wake-up came.
+    /// Pause between looks for jobs when no wake-up came.
     pub poll: Duration,
-    /// Be woken by LISTEN and NOTIFY. If not, jobs are found by polling alone, and nobody notifies for this worker.
+    /// Whether LISTEN and NOTIFY wake the worker. If not, it finds jobs by polling alone, and costs enqueues no
+    /// NOTIFY.
     pub wake: bool,
-    /// After the soft stop, how long running jobs may go on before they are handed back.
+    /// How long running jobs may go on after the soft stop before they are handed back.
     pub grace: Duration,
-    /// How fast jobs of some queues may start, over all workers: each must be given the same.
+    /// How fast jobs of some queues may start, over all workers: give every worker the same rates.
     pub rates: Vec<(Queue, Rates)>,
 }
 
@@ -65,7 +66,7 @@ impl Default for WorkerOptions {
     }
 }
 
-/// Why a worker does not start.
+/// Why a worker does not start, or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
     /// The options contradict each other; the text names them.
@@ -74,7 +75,8 @@ pub enum WorkerError {
     /// A periodic entry that cannot work.
     #[error(transparent)]
     Periodic(#[from] BadPeriodic),
-    /// A part of it ended by itself, which is a bug: better no worker than one that does half its work.
+    /// One of its loops ended by itself, which is a bug. The worker ends, since one that does half its work is worse
+    /// than none.
     #[error("a part of the worker ended by itself: {0}")]
     Broken(String),
     /// The operating system gave no thread.
@@ -82,7 +84,7 @@ pub enum WorkerError {
     Thread(#[from] io::Error),
 }
 
-/// Claims and runs jobs until it is told to stop. Any number of them may run at once.
+/// Claims and runs jobs until it is told to stop. Any number of workers may run at once.
 pub struct Worker {
     registry: Arc<Registry>,
     options: WorkerOptions,
@@ -94,8 +96,8 @@ impl Worker {
     /// How long a hard stop may take to hand jobs back.
     const HAND_BACK: Duration = Duration::from_secs(5);
 
-    /// A worker for the kinds of `registry`, on the database behind `pool`; its engine opens connections of its own,
-    /// one for each queue (two where it prefetches) and up to eight more. To be called within a runtime.
+    /// A worker for the kinds of `registry`, on the database behind `pool`. Its engine opens connections of its own:
+    /// one for each queue (two where it prefetches) and up to eight more. Call it within a runtime.
     pub fn with_registry(
         pool: &PgPool,
         registry: Registry,
@@ -155,13 +157,13 @@ impl Worker {
         })
     }
 
-    /// Its name in rows and logs; no two are the same.
+    /// Its name in rows and logs, unique to each worker.
     pub fn id(&self) -> &str {
         &self.engine.worker
     }
 
-    /// Claims and runs jobs until `soft`, then lets what runs end: until it has, or the grace time is over, or `hard`.
-    /// What still runs then is handed back with no attempt charged.
+    /// Claims and runs jobs until `soft`, then waits for the running ones: until they have ended, the grace time is
+    /// over, or `hard`. Jobs that still run then are handed back with no attempt charged.
     pub async fn run(mut self, soft: CancellationToken, hard: CancellationToken) -> Result<(), WorkerError> {
         let heartbeat = Heartbeat::start(Arc::clone(&self.engine))?;
         let timetable = std::mem::take(&mut self.timetable);
@@ -169,7 +171,7 @@ impl Worker {
         let mut queues = self.queues(&soft);
         info!(worker.id = self.id(), "Worker {} is claiming jobs", self.id());
         let broken = tokio::select! {
-            // The stop first: queues end because of it, and that is no breakdown.
+            // The stop is checked first: it ends the queues, and that is no breakdown.
             biased;
             () = soft.cancelled() => None,
             Some(ended) = queues.join_next() => Some(ended),
@@ -211,7 +213,7 @@ impl Worker {
         Ok(())
     }
 
-    /// What runs beside the queues, for ever.
+    /// Starts the loops that run beside the queues for ever.
     fn duties(&self, timetable: Timetable) -> JoinSet<()> {
         let mut duties = JoinSet::new();
         let known = self.registry.known();
@@ -242,10 +244,10 @@ impl Worker {
         duties
     }
 
-    /// A pump and an apalis worker for each queue; both end after `soft` when nothing is left.
+    /// Starts a pump and an apalis worker for each queue; both end after `soft` when no job is left.
     fn queues(&self, soft: &CancellationToken) -> JoinSet<()> {
         let mut queues = JoinSet::new();
-        // All kinds in each queue: a kind that moved to another one leaves jobs behind.
+        // Every queue gets all kinds: a kind that has moved to another queue leaves jobs behind.
         let known = self.registry.known();
         for &(queue, slots) in &self.options.slots {
             let ahead = self.options.prefetch.iter().find(|(here, _)| *here == queue);
@@ -285,7 +287,7 @@ async fn all(tasks: &mut JoinSet<()>) {
     }
 }
 
-/// Runs one job, and gives its slot back when its end is written (or, if it is done, together with that).
+/// Runs one job, and gives its slot back once its end is written (or, if it is done, for the pump to ack).
 async fn handle(registry: Arc<Registry>, engine: Arc<Engine>, job: Assignment) {
     let Assignment { claimed, slot } = job;
     let ending = match run_claimed(&registry, &claimed).await {

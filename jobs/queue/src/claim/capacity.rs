@@ -1,11 +1,11 @@
-//! How much one queue of a worker holds at once, and in what portions its pump asks for it.
+//! How many jobs of one queue a worker holds at once, and how many of them one statement asks for.
 
 /// How many jobs of one queue a worker may hold.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Capacity {
     /// Jobs that run at once.
     pub slots: usize,
-    /// Claims beyond the slots, waiting in the buffer. 0: strict.
+    /// Jobs claimed beyond the slots, waiting in the buffer. 0: strict.
     pub prefetch: usize,
 }
 
@@ -21,13 +21,13 @@ impl Capacity {
         if self.prefetch == 0 { 1 } else { Self::LANES }
     }
 
-    /// Most that one statement claims: each lane is to have its share.
+    /// Most jobs that one statement claims, so that each lane gets its share.
     pub(crate) const fn share(self) -> usize {
         self.total().div_ceil(self.lanes())
     }
 
-    /// A second statement is sent beside one under way only for so many acks: it costs as much as the first, and what
-    /// is less goes with that one's successor.
+    /// Acks that must have gathered before a second statement is sent beside a running one. It costs as much as the
+    /// first, so fewer acks wait for the running one's successor.
     pub(crate) const fn batch(self) -> usize {
         match self.prefetch {
             0 => self.slots,

@@ -14,7 +14,7 @@ pub(crate) struct EngineConnection {
     open: Option<PgConnection>,
     clean: bool,
     limit: Duration,
-    /// Behind a pooler: how the transaction begins that each use of the connection has to be.
+    /// `Some` behind a pooler: the SQL that begins the transaction which each use of the connection has to be.
     begin: Option<String>,
 }
 
@@ -30,8 +30,8 @@ impl EngineConnection {
         }
     }
 
-    /// The connection, for one statement or transaction. Unless [`EngineConnection::succeeded`] is called after it, it is closed
-    /// before the next: an error or a dropped future leaves a connection in an unknown state.
+    /// The connection, for one statement or transaction. Unless [`EngineConnection::succeeded`] is called afterwards,
+    /// the next call closes it: an error or a dropped future leaves a connection in an unknown state.
     pub(crate) async fn get(&mut self) -> Result<&mut PgConnection, sqlx::Error> {
         if !self.clean {
             self.open = None;
@@ -52,8 +52,8 @@ impl EngineConnection {
         Ok(open)
     }
 
-    /// Call it after the statement succeeded: it commits behind a pooler, and keeps the connection for reuse. What was written
-    /// counts only when this returns.
+    /// Call it after the statement succeeded: it commits behind a pooler, and keeps the connection for reuse. The
+    /// writes count only once this has returned.
     pub(crate) async fn succeeded(&mut self) -> Result<(), sqlx::Error> {
         if self.begin.is_some()
             && !self.clean

@@ -1,4 +1,4 @@
-//! The statement that a busy worker lives on: acks what is done, claims what is next.
+//! The one statement that a busy worker sends: it acks jobs that are done and claims the next ones.
 
 use std::{cmp::Reverse, time::Duration};
 
@@ -19,12 +19,12 @@ use crate::{
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct KnownKind {
     pub name: &'static str,
-    /// Highest payload version that it reads.
+    /// Highest payload version that this binary reads.
     pub version: i16,
     pub max_attempts: u16,
 }
 
-/// The kinds that a worker can run, in the shape that the statements take.
+/// The kinds that a worker can run, as the arrays that the statements take.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Known {
     kinds: Vec<KnownKind>,
@@ -57,20 +57,20 @@ pub(crate) struct Claimed {
     pub claim: Claim,
     pub kind: &'static str,
     pub payload: Box<RawValue>,
-    /// What it is a part of. `None`: nobody was traced.
+    /// The trace that enqueued it. `None`: it was enqueued outside a trace.
     pub trace: Option<TraceContext>,
-    /// Its key is `until_started`: another job of the key may be waiting for this one's end.
+    /// Its key is `until_started`: another job of the key may be waiting until this one ends.
     pub coalesces: bool,
 }
 
-/// How many jobs a statement claims, and of which sort.
+/// How many jobs a statement claims, and for which use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wanted {
-    /// So many for free slots; each is charged, whatever becomes of this process.
+    /// Jobs for free slots. The attempt of each is charged, also if this process crashes.
     Strict(usize),
-    /// So many for the buffer; a crash gives their attempts back. No suspects.
+    /// Jobs for the buffer; a crash gives their attempts back. Suspects are left out.
     Ahead(usize),
-    /// One suspect, charged. Nothing is acked by the way.
+    /// One suspect, charged. The statement acks nothing.
     Suspect,
 }
 
@@ -82,7 +82,7 @@ impl Wanted {
         }
     }
 
-    /// The same with `jobs` fewer.
+    /// The same request for `jobs` fewer jobs.
     pub(crate) const fn less(self, jobs: usize) -> Self {
         match self {
             Self::Strict(count) => Self::Strict(count.saturating_sub(jobs)),
@@ -103,24 +103,24 @@ pub(crate) struct Exchange<'a> {
     pub wanted: Wanted,
 }
 
-/// The answer of that statement.
+/// What that statement returned.
 #[derive(Default)]
 pub(crate) struct Exchanged {
-    /// How many acks changed a row; the others came too late.
+    /// How many acks changed a row. The other claims were lost before.
     pub acked: usize,
     /// The claimed jobs, in the order of the queue.
     pub claimed: Vec<Claimed>,
-    /// How long each could have run before.
+    /// How long each claimed job had been due before it was claimed.
     pub waits: Vec<Duration>,
-    /// There are jobs that must run alone.
+    /// Suspects wait in the queue: jobs that must run alone.
     pub suspects: bool,
-    /// Nothing was claimed, because that is `governed.rs`'s in this queue now.
+    /// The queue is governed: nothing was claimed, `governed.rs` claims instead.
     pub is_governed: bool,
-    /// What a governed claim, if there was one, learnt.
+    /// The findings of a governed claim. `None`: there was none.
     pub governed: Option<Governed>,
 }
 
-/// A row of the answer; all but the first four are those of a claimed job.
+/// A row of the answer. All columns after the first four are a claimed job's.
 struct Row {
     acked: i64,
     now: DateTime<Utc>,
@@ -145,7 +145,7 @@ impl Exchange<'_> {
             Wanted::Strict(count) => self.swap(db, count, false).await?,
             Wanted::Ahead(count) => self.swap(db, count, true).await?,
         };
-        // The update answers in the order of ids.
+        // `update … returning` returns rows in no useful order.
         rows.sort_unstable_by_key(|row| (row.priority.map(Reverse), row.run_at, row.id));
         let mut exchanged = Exchanged::default();
         if let Some(row) = rows.first() {
@@ -222,12 +222,12 @@ impl Exchange<'_> {
     }
 }
 
-/// Between two moments of the database; a clock that was set back makes none.
+/// The time between two moments of the database. Zero if its clock was set back between them.
 fn span(from: DateTime<Utc>, to: DateTime<Utc>) -> Duration {
     (to - from).to_std().unwrap_or(Duration::ZERO)
 }
 
-/// Claims one waiting job by id, out of turn. `None`: it is not waiting, or of an unknown kind.
+/// Claims one waiting job by id, out of turn. `None`: it is not waiting, or its kind is unknown.
 #[cfg(feature = "testing")]
 pub(crate) async fn claim_one(
     db: &mut PgConnection,
@@ -264,7 +264,7 @@ pub(crate) async fn claim_one(
     }))
 }
 
-/// A span that the database measured; a clock that was set back makes none.
+/// A duration that the database measured. Zero if its clock was set back meanwhile.
 pub(crate) fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or(Duration::ZERO)
 }

@@ -1,23 +1,25 @@
 //! Claims from a queue that is paused, limited, held to a rate, or whose jobs take turns (Q14, K7).
 //!
-//! The fast claim (`exchange.rs`) looks whether its queue is governed, claims nothing if so, and says it; then this
-//! claim follows, under the same token. What it does stands at `queue_claim_step()` in
-//! `migrations/*_bound_governed_claims.sql`, `queue_take()` in `*_walk_past_locked_jobs.sql`: one call, serialised per queue by the row lock of `queue_controls`. A call
-//! walks past a bounded number of keys that must wait; the next one goes on from there, until the walk came round.
+//! The fast claim (`exchange.rs`) checks whether its queue is governed. If it is, that statement claims nothing and
+//! says so; this claim follows, under the same token. `queue_claim_step()` in
+//! `migrations/*_bound_governed_claims.sql` and `queue_take()` in `*_walk_past_locked_jobs.sql` do the work: one
+//! call, serialised per queue by the row lock of `queue_controls`. A call walks past a bounded number of keys that
+//! must wait; the next call continues there, until the walk has come round.
 //!
 //! # Must stay true
-//! * never more run than the limit, whoever races           — `q14_two_workers_never_run_more_than_the_limit`
-//! * a pause holds from the next claim statement on         — `q14_a_pause_stops_claims_on_all_workers_and_what_runs_goes_on`
+//! * never more jobs run than the limit, however many workers race — `q14_two_workers_never_run_more_than_the_limit`
+//! * a pause holds from the next claim statement on; running jobs go on — `q14_a_pause_stops_claims_on_all_workers_and_what_runs_goes_on`
 //! * keys take turns; one that must wait delays no other    — `q14_a_key_out_of_its_rate_delays_no_other`
-//! * and is skipped whatever waits in it                    — `q14_a_key_at_its_limit_is_skipped_without_walking_its_jobs`
-//! * ten thousand such keys cost a claim no more than five hundred — `q26_keys_that_must_wait_are_walked_in_bounded_steps`;
-//!   and who has walked past all of them for nothing rests (`rest.rs`)
+//! * such a key is skipped however many jobs wait in it  — `q14_a_key_at_its_limit_is_skipped_without_walking_its_jobs`
+//! * ten thousand such keys cost a claim no more than five hundred —
+//!   `q26_keys_that_must_wait_are_walked_in_bounded_steps`; a worker that has walked past all of them for nothing
+//!   rests (`rest.rs`)
 //! * waiting for a limit, a rate or a turn costs no attempt: such a job is not claimed
-//! * who was refused looks again when a place is free: the worker whose job ended claims again, and wakes the others
-//!   if it leaves a place; who waits for a rate knows how long
+//! * a refused worker claims again when a place is free: the worker whose job ended claims again, and wakes the
+//!   others if it leaves a place; a worker that a rate holds back knows for how long
 //!
 //! # If the process dies here
-//! Its running jobs count against the limit until they are rescued. What a rate granted them is used up.
+//! Its running jobs count against the limit until they are rescued. Starts that a rate granted it are used up.
 
 use std::time::{Duration, Instant};
 
@@ -40,12 +42,13 @@ use crate::{
     trace::TraceContext,
 };
 
-/// So many starts a second on average, and so many at once after a rest.
+/// A token bucket: how many jobs may start per second on average, and how many at once after a rest.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rate {
     /// Starts a second on average; more than zero.
     pub per_second: f64,
-    /// At least 1. In any span of time no more start than `burst`, plus `per_second` for each second of it.
+    /// At least 1. In any span of time no more jobs start than `burst`, plus `per_second` for each second of the
+    /// span.
     pub burst: u16,
 }
 
@@ -58,17 +61,17 @@ pub struct Rates {
     pub key: Option<Rate>,
 }
 
-/// What a pump knows of the rules for its queue.
+/// What a pump knows about the rules of its queue.
 pub(crate) struct Governor {
     queue: Queue,
     rates: Rates,
     /// The last claim was governed.
     active: bool,
-    /// A job ended since then.
+    /// A job of ours has ended since then.
     freed: bool,
-    /// When a rate allows the next start.
+    /// When a rate allows the next start. `None`: no rate holds us back.
     allowed_at: Option<Instant>,
-    /// Where the walk is that the last claim did not finish.
+    /// Where the next claim continues the walk. `None`: the last claim saw all keys.
     walk: Option<Walk>,
     rest: Rest,
 }
@@ -76,15 +79,15 @@ pub(crate) struct Governor {
 /// How far a walk from key to key has come.
 #[derive(Debug, Clone)]
 struct Walk {
-    /// The key that was looked at last; empty: the jobs without one.
+    /// The key that was looked at last. Empty: the jobs without a key.
     at: String,
-    /// The walk ends where it comes past this key again, after the end of the keys.
+    /// The walk ends when it passes this key again, after it has wrapped round.
     mark: String,
-    /// It has come to the end of the keys.
+    /// The walk has passed the last key and begun again at the first.
     wrapped: bool,
 }
 
-/// So many keys a claim walks past, and so many jobs it parks: a few milliseconds under the queue's lock.
+/// Most keys that one claim walks past, and most jobs that it parks: a few milliseconds under the queue's lock.
 const STEPS: i32 = 500;
 
 impl Governor {
@@ -100,12 +103,13 @@ impl Governor {
         }
     }
 
-    /// The last claim did not see all keys: the next one is to come at once.
+    /// The last claim did not see all keys: the next one should follow at once.
     pub(crate) fn is_walking(&self) -> bool {
         self.walk.is_some() && !self.rests()
     }
 
-    /// It is time to look, or (`told`) there is something new. Says whether to look now; [`Governor::patience`] has when.
+    /// A poll is due, or (`told`) a wake-up came. Returns whether to claim now; [`Governor::patience`] says when
+    /// otherwise.
     pub(crate) fn hear(&mut self, told: bool) -> bool {
         if told {
             self.rest.tell();
@@ -114,7 +118,7 @@ impl Governor {
         !self.rests()
     }
 
-    /// There may be something new at a key that the walk has passed: it goes once round from where it is.
+    /// Makes the walk go once more round from where it is: there may be new jobs at a key that it has passed.
     fn go_round(&mut self) {
         if let Some(walk) = &mut self.walk {
             walk.mark.clone_from(&walk.at);
@@ -122,14 +126,14 @@ impl Governor {
         }
     }
 
-    /// When there is a reason to look, other than a poll.
+    /// When there is a reason to claim before the next poll. `None`: there is none.
     fn reason_at(&self) -> Option<Instant> {
         let news_at = self.rest.news_at();
         let reason = news_at.filter(|_| self.rest.is_told()).or(self.allowed_at)?;
         Some(news_at.map_or(reason, |at| reason.max(at)))
     }
 
-    /// All keys were looked at for nothing, a moment ago.
+    /// Whether we rest: all keys were looked at a moment ago and nothing could be claimed.
     pub(crate) fn rests(&self) -> bool {
         let Some(polls_at) = self.rest.polls_at() else {
             return false;
@@ -138,30 +142,32 @@ impl Governor {
         Instant::now() < end
     }
 
-    /// A job of ours has ended, and the next statement acks it: it may have kept others of its key waiting.
+    /// A job of ours has ended, and the next statement acks it. Others of its key may have waited for it.
     pub(crate) const fn ended_with_ack(&mut self) {
         self.rest.tell();
     }
 
-    /// A job of ours has ended without an ack of the pump's. Says whether that makes another look worth it.
+    /// A job of ours has ended, and its end is written already. Returns whether another claim is worthwhile.
     pub(crate) fn ended(&mut self) -> bool {
         self.freed |= self.active;
         self.active && self.hear(true)
     }
 
-    /// Others may wait for a place that we have to tell of.
+    /// A place is free that other workers may wait for, and no statement has told them yet.
     pub(crate) const fn owes_a_look(&self) -> bool {
         self.freed
     }
 
-    /// How long to wait for a wake-up: at most `poll`, and not beyond the moment at which a rate allows a start.
+    /// How long to wait for a wake-up: at most `poll`, and not beyond the moment at which a rate allows the next
+    /// start.
     pub(crate) fn patience(&self, poll: Duration) -> Duration {
         self.reason_at().map_or(poll, |at| {
             poll.min(at.saturating_duration_since(Instant::now()) + Duration::from_millis(1))
         })
     }
 
-    /// For the next statement, which may claim so many if its claim is governed: nothing is claimed ahead then.
+    /// The rules for the next statement. If its claim is governed it may claim `places` jobs at most: nothing is
+    /// claimed ahead.
     pub(crate) fn rules(&mut self, places: usize) -> Rules {
         let freed = self.freed;
         self.freed = false;
@@ -174,19 +180,19 @@ impl Governor {
         }
     }
 
-    /// Call when the answer of a statement never came: its places are unknown.
+    /// Call when a statement's answer was lost: the places that it was to free must be told again.
     pub(crate) const fn unheard(&mut self, rules: &Rules) {
         self.freed |= rules.freed;
     }
 
-    /// What the statement learnt. `None`: it was not governed.
+    /// Takes the findings of a statement. `None`: its claim was not governed.
     pub(crate) fn learn(&mut self, governed: Option<Governed>) {
         let was_active = self.active;
         self.active = governed.is_some();
         let allowed_at = governed
             .as_ref()
             .and_then(|governed| Some(Instant::now() + governed.next_in?));
-        // A walk in several claims: the earliest moment that any of them learnt.
+        // A walk takes several claims: keep the earliest moment that any of them found.
         let earlier = governed.as_ref().filter(|governed| governed.continues);
         self.allowed_at = [allowed_at, earlier.and(self.allowed_at)]
             .into_iter()
@@ -221,32 +227,32 @@ pub(crate) struct Rules {
     places: usize,
     /// A job of ours has ended since the last governed claim.
     freed: bool,
-    /// Where to go on. `None`: after the last key served.
+    /// Where to continue. `None`: after the key that was served last.
     walk: Option<Walk>,
 }
 
-/// What a governed claim tells the pump beside the jobs.
+/// What a governed claim returns besides the jobs.
 #[derive(Debug)]
 pub(crate) struct Governed {
     paused: bool,
     claimed: i32,
-    /// By the claim, which other claims of the queue may have held up.
+    /// Duration of the claim, including waits for other claims of the queue.
     took: Duration,
-    /// When a rate allows more than was claimed.
+    /// When a rate allows more jobs than were claimed. `None`: no rate held any back.
     next_in: Option<Duration>,
-    /// It went on with the walk of the claim before it.
+    /// The claim continued the walk of the claim before it.
     continues: bool,
-    /// Where the next claim goes on. `None`: all keys were looked at.
+    /// Where the next claim continues. `None`: all keys were looked at.
     walk: Option<Walk>,
 }
 
 impl Rules {
-    /// Takes `jobs` free slots away.
+    /// Leaves `jobs` fewer free slots to claim for.
     pub(crate) const fn less(&mut self, jobs: usize) {
         self.places = self.places.saturating_sub(jobs);
     }
 
-    /// Acks and claims as the exchange says; what is governed is claimed by the rules instead.
+    /// Acks and claims as `exchange` asks. If the queue is governed, it claims by the rules instead.
     pub(crate) async fn claim(
         &self,
         db: &mut PgConnection,
@@ -334,7 +340,7 @@ async fn read_claimed(
         .await?;
     rows.sort_by_key(|row| (std::cmp::Reverse(row.priority), row.run_at, row.id));
     for row in rows {
-        // Every one of them is: the claim was told so.
+        // Always found: the claim was given the known kinds.
         let Some(kind) = exchange.known.find(&row.kind) else {
             continue;
         };
@@ -359,22 +365,23 @@ async fn read_claimed(
     Ok(())
 }
 
-/// How many keys that were told to be silent within [`SOON`] mean that everybody was: a 429 does not always say whom it is for.
+/// When this many keys were silenced within [`SOON`], the whole queue is: a 429 does not always say whom it is for.
 const EVERYBODY: i64 = 3;
 /// Keys that are told to be silent within this time count as together.
 const SOON: Duration = Duration::from_secs(5);
-/// Longest silence of a whole queue before it is probed: a wait that the other side names for one chat can be hours.
+/// Longest silence of a whole queue before one job probes it: the wait that the other side names for one chat can be
+/// hours.
 pub(crate) const PROBE_AFTER: Duration = Duration::from_mins(1);
 
-/// The other side asked for silence (429): for so long no job of `key` starts in `queue`, on any worker; without a key,
-/// no job at all. Jobs of other keys go on, unless several keys were told so within seconds: then it was meant for all,
-/// and all wait for the shortest of their waits, a minute at most. Then one job is let through, whose end decides: a
-/// further 429 is the next silence, a success ends it ([`let_speak`]).
-/// Answers for how long all wait. `None`: they do not.
+/// Obeys a 429: no job of `key` starts in `queue` for the time `silence`, on any worker; without a key, no job of the
+/// queue. Jobs of other keys go on, unless several keys were silenced within seconds. Then the 429 was meant for all,
+/// and the whole queue is silent for the shortest of their waits, a minute at most. After that one job is let through
+/// as a probe: another 429 starts the next silence, a success ends it ([`let_speak`]).
+/// Returns how long the whole queue is silent. `None`: it is not.
 ///
-/// Two commits: keys that are told at the same moment see each other only if each is committed before it looks. In one
-/// statement, three transactions of one moment would miss each other's uncommitted rows, and none would count three. If the
-/// process dies between the two commits, the next 429 does the check.
+/// Two commits, since keys that are silenced at the same moment see each other only once they are committed. In one
+/// statement, three concurrent transactions would miss each other's uncommitted rows, and none would count three. If
+/// the process dies between the two commits, the next 429 does the check.
 pub(crate) async fn hold_back(
     pool: &PgPool,
     queue: Queue,
@@ -418,7 +425,7 @@ pub(crate) async fn hold_back(
     Ok(everybody.map(seconds))
 }
 
-/// The other side took what a job of `queue` sent: if it was the probe, all others go on at once.
+/// The other side accepted a call of `queue`: if that job was the probe, the queue's silence ends and all jobs go on.
 pub(crate) async fn let_speak(pool: &PgPool, queue: Queue) -> Result<(), sqlx::Error> {
     let mut db = single(pool).await?;
     let ended = sqlx::query_file!("src/sql/let_speak.sql", queue.as_str())
@@ -434,7 +441,7 @@ pub(crate) async fn let_speak(pool: &PgPool, queue: Queue) -> Result<(), sqlx::E
     Ok(())
 }
 
-/// For how long each queue is to be silent, and how many of its keys are, of those that are at all.
+/// Every silent queue and every queue with silent keys: how long it stays silent, and how many keys are.
 pub(crate) async fn silences(db: &mut PgConnection) -> Result<Vec<Silence>, sqlx::Error> {
     sqlx::query_file_as!(Silence, "src/sql/silences.sql")
         .fetch_all(db)
@@ -444,12 +451,12 @@ pub(crate) async fn silences(db: &mut PgConnection) -> Result<Vec<Silence>, sqlx
 /// One queue that is silent, or has silent keys.
 pub(crate) struct Silence {
     pub queue: String,
-    /// Seconds that the silence of the whole queue still lasts; 0 also while the queue is probed.
+    /// Seconds until the silence of the whole queue ends. 0 also while the queue is probed.
     pub seconds: f64,
     pub keys: i64,
 }
 
-/// Forgets buckets that are full again, and silences that nobody has had anything to probe with since.
+/// Deletes buckets that are full again, and silences that ended long ago without a job to probe them.
 pub(crate) async fn sweep_buckets(db: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "delete from queue_buckets

@@ -19,7 +19,7 @@ use crate::{
 
 pub(crate) struct Lane {
     connection: EngineConnection,
-    /// Claim statements whose answer never came: given back, uncharged, before the next one.
+    /// Claim statements whose answer never came. Their jobs are given back, uncharged, before the next statement.
     unheard: Vec<ClaimId>,
 }
 
@@ -28,25 +28,25 @@ pub(crate) struct ExchangeRequest {
     pub engine: Arc<Engine>,
     pub queue: Queue,
     pub known: Arc<Known>,
-    /// When it has come back: those that were sent.
+    /// Before the statement: acks to write. Afterwards: those that were sent.
     pub acks: Vec<Claim>,
-    /// Acks of rows that somebody else had locked, to be tried again; when it has come back: that still are.
+    /// Acks whose rows another transaction had locked. Before: to be tried again. Afterwards: still locked.
     pub locked: Vec<Claim>,
-    /// Among the acks are some that may free a key which another job waits for.
+    /// One of the acks may free a key that another job waits for.
     pub coalesced: bool,
     pub wanted: Wanted,
     /// Limits and rates of the queue.
     pub rules: Rules,
-    /// How many wake-ups the pump had heard when it gave the order.
+    /// The pump's wake-up count when it sent this.
     pub heard: u64,
-    /// By how much it may raise the number of claims that are held: what it acks makes room in the same commit.
+    /// Most jobs by which the statement can raise the number of held claims; its acks make room in the same commit.
     pub growth: usize,
-    /// Acks that the pump has given out of its hands.
+    /// How many acks the statement was given, `locked` included.
     pub telling: usize,
 }
 
 impl ExchangeRequest {
-    /// Puts acks aside that cannot be written now. What they would have made room for is not claimed.
+    /// Moves acks that cannot be written now to `locked`. The room that they would have made is not claimed for.
     fn set_aside(&mut self, locked: &HashSet<JobId>) {
         let acks = mem::take(&mut self.acks);
         let before = self.locked.len();
@@ -62,7 +62,7 @@ impl ExchangeRequest {
         self.rules.less(less);
     }
 
-    /// Takes up again what is not locked any more.
+    /// Moves the acks whose rows are no longer locked back to `acks`.
     fn take_up(&mut self, locked: &HashSet<JobId>) {
         let (locked, free): (Vec<_>, _) = mem::take(&mut self.locked)
             .into_iter()
@@ -72,7 +72,7 @@ impl ExchangeRequest {
     }
 }
 
-/// A statement that has come to its end.
+/// A statement that has ended, with its lane.
 pub(crate) struct ExchangeEnd {
     pub lane: Lane,
     pub request: ExchangeRequest,
@@ -87,12 +87,12 @@ impl Lane {
         }
     }
 
-    /// Whether it has something to give back.
+    /// Whether jobs of a lost claim must be given back first.
     pub(crate) const fn owes(&self) -> bool {
         !self.unheard.is_empty()
     }
 
-    /// Carries out an order. Never dropped half-way but with the worker.
+    /// Sends the request and waits for its answer. Never dropped half-way, except with the whole worker.
     pub(crate) async fn carry_out(mut self, mut request: ExchangeRequest) -> ExchangeEnd {
         let result = self.exchange(&mut request).await;
         ExchangeEnd {
@@ -102,7 +102,7 @@ impl Lane {
         }
     }
 
-    /// Holds up neither acks nor claims for a row that somebody else has locked: its ack is set aside.
+    /// Sets the ack of a locked row aside, so that one lock holds up neither the other acks nor the claims.
     async fn exchange(&mut self, request: &mut ExchangeRequest) -> Result<Exchanged, sqlx::Error> {
         self.release_unheard(request).await?;
         if !request.locked.is_empty() {
@@ -113,7 +113,7 @@ impl Lane {
             Err(error) if is_lock_timeout(&error) && !request.acks.is_empty() => {}
             answered => return answered,
         }
-        // Nothing of it has happened.
+        // The lock timeout rolled the whole statement back.
         self.connection.succeeded().await?;
         self.unheard.pop();
         let locked = self.locked(request, &request.acks).await?;
@@ -129,7 +129,7 @@ impl Lane {
         self.send(request).await
     }
 
-    /// Which of these are still ours, and locked by somebody else.
+    /// Which of these jobs are still ours and locked by another transaction.
     async fn locked(
         &mut self,
         request: &ExchangeRequest,

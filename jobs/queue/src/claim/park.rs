@@ -1,11 +1,11 @@
-//! Jobs that this worker does not know are put out of its way (K4, Q26).
+//! Parks jobs whose kind or version this worker does not know (K4, Q26).
 //!
-//! A newer binary's jobs, and those of a kind that was removed, stay ready until a worker comes that knows them. Where
-//! they lie before known ones, each claim would walk past all of them. So they are parked: see
-//! `migrations/*_park_unknown_jobs.sql`. Keyed jobs are parked by the claim that meets them (`queue_take()`); the fast
-//! claim has no time for that, so this looks at the head of each queue beside it.
+//! Jobs of a newer binary, and those of a removed kind, stay ready until a worker comes that knows them. Where they
+//! lie before known jobs, each claim would walk past all of them. So they are parked
+//! (`migrations/*_park_unknown_jobs.sql`). The claim that meets an unknown job with a fairness key parks it
+//! (`queue_take()`); the fast claim has no time for that, so this loop looks at the head of each queue.
 //!
-//! If the process dies here, what is parked stays so, which harms nobody.
+//! If the process dies here, parked jobs stay parked, which does no harm.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,12 +19,13 @@ use crate::{
     job::Queue,
 };
 
-/// The head of a queue that one statement looks at. Parking all of it takes some tens of milliseconds.
+/// Jobs at the head of a queue that one statement looks at. Parking all of them takes some tens of milliseconds.
 const HEAD: i64 = 2000;
-/// When so many of it were unknown, more are likely to lie behind them.
+/// If this many were parked, more are likely to lie behind them.
 const MORE: i64 = HEAD / 4;
 
-/// Looks at these queues for ever: at once, then as often as for expired leases, and without a pause while it finds many.
+/// Looks at these queues for ever: at once, then as often as for expired leases, and without a pause while it parks
+/// many.
 pub(crate) async fn park_forever(engine: Arc<Engine>, queues: Vec<Queue>, known: Known) {
     let mut connection = engine.connection();
     loop {

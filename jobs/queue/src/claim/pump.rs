@@ -1,19 +1,21 @@
-//! One queue of one worker: claims what its slots and its buffer can take, and acks what came back.
+//! One queue of one worker: claims as many jobs as its slots and its buffer can take, and acks those that are done.
 //!
-//! One statement does both (`exchange.rs`). A strict queue has one lane and no buffer: a slot is free when its outcome
-//! is durable. A prefetching queue (K3) has a buffer and two lanes, whose statements overlap: while both are under way,
-//! handlers go on with what is buffered. What a statement acks makes room for what it claims, since both are one commit.
+//! One statement does both (`exchange.rs`). A strict queue has one lane and no buffer: a slot is free once its job's
+//! outcome is durable. A prefetching queue (K3) has a buffer and two lanes, whose statements overlap: while both run,
+//! handlers go on with buffered jobs. The jobs that a statement acks make room for those it claims, since both are
+//! one commit.
 //!
 //! # Must stay true
-//! * Never more claims than slots and buffer together, outcomes that are not durable yet included: the most that a
-//!   crash can run twice (Q3, Q10).
-//! * Acks are grouped by themselves: what ends while a statement is under way goes with the next.
-//! * A row that somebody else has locked holds up its own ack and nothing else — `q27_a_locked_row_holds_up_nothing_but_itself`
-//! * A prefetching queue runs a suspect alone, with nothing else claimed, so that its crash is nobody else's.
-//! * A claim whose answer was lost with the connection is given back uncharged before the next one.
+//! * Claims held never exceed slots and buffer together. Outcomes that are not durable yet count too: they are the
+//!   most that a crash can run twice (Q3, Q10).
+//! * Acks group by themselves: the outcomes of jobs that end while a statement runs go with the next.
+//! * A row that another transaction has locked holds up its own ack and nothing else — `q27_a_locked_row_holds_up_nothing_but_itself`
+//! * A prefetching queue runs a suspect alone, with nothing else claimed, so that its crash costs no other job.
+//! * If the connection breaks before a claim's answer, those jobs are given back uncharged before the next claim.
 //!
 //! # If the process dies here
-//! Outcomes that were not acked are lost with their leases, and the jobs run again; what was claimed ahead uncharged.
+//! Outcomes that were not acked are lost with their leases, and those jobs run again; jobs claimed ahead run again
+//! uncharged.
 
 use std::{sync::Arc, time::Duration};
 
@@ -39,7 +41,7 @@ use crate::{
     wake::Sleeper,
 };
 
-/// Between two looks at rows that somebody else has locked.
+/// The pause between two tries to ack rows that another transaction has locked.
 const LOCKED_AGAIN: Duration = Duration::from_millis(250);
 
 pub(crate) struct Pump {
@@ -54,29 +56,29 @@ pub(crate) struct Pump {
     stop: Stop,
     idle: Vec<Lane>,
     under_way: FuturesUnordered<BoxFuture<'static, ExchangeEnd>>,
-    /// Claims that are not given back yet, acks included.
+    /// Claims that are not given back yet, including those whose ack is not written.
     held: usize,
     /// Upper bound by which the statements under way can raise `held`: claims asked for, less acks.
     in_flight_growth: usize,
-    /// Done, and not yet told to the database.
+    /// Acks that no statement has taken yet.
     acks: Vec<Claim>,
-    /// An ack may free a key that another job waits for.
+    /// One of the acks may free a key that another job waits for.
     coalesced: bool,
-    /// There may be something to claim.
+    /// The next statement should claim: there may be ready jobs.
     may_have_work: bool,
-    /// Counts wake-ups: an answer from before the last one says nothing about what is there now.
+    /// Counts wake-ups. An answer to a statement sent before the last one says nothing about what is ready now.
     wakeups_seen: u64,
-    /// Nothing more is claimed ahead before a suspect has run alone.
+    /// Suspects wait: nothing more is claimed ahead before one has run alone.
     suspects_waiting: bool,
-    /// When we looked for a suspect and found none that can run: as many wake-ups had been heard.
+    /// The wake-up count at which we looked for a suspect and found none that can run.
     no_suspect_at_wakeup: Option<u64>,
     /// Acks of the statements under way.
     in_flight_acks: usize,
-    /// Acks of rows that somebody else has locked, and when they are tried again.
+    /// Acks of rows that another transaction has locked, and when they are tried again.
     locked: Vec<Claim>,
     locked_until: Instant,
     backoff: Backoff,
-    /// No statement before: the database is away.
+    /// No statement before this moment. `Some` while the database cannot be reached.
     not_before: Option<Instant>,
 }
 
@@ -103,7 +105,7 @@ struct Meters {
 }
 
 impl Pump {
-    /// A pump for `queue`, and where its jobs wait for handlers. It stops claiming at `stop`.
+    /// A pump for `queue`, and the slots where its jobs wait for handlers. It stops claiming at `stop`.
     pub(crate) fn new(
         engine: Arc<Engine>,
         queue: Queue,
@@ -151,7 +153,7 @@ impl Pump {
         (pump, slots)
     }
 
-    /// Runs until it is told to stop and everything claimed is given back.
+    /// Runs until it is told to stop and every claim is given back.
     pub(crate) async fn run(mut self) {
         loop {
             self.gather().await;
@@ -168,7 +170,7 @@ impl Pump {
         self.sleeper.withdraw().await;
     }
 
-    /// How many more may be claimed by a statement that takes the acks along.
+    /// How many more jobs a statement may claim that also writes the waiting acks.
     fn free(&self) -> usize {
         if self.stop.seen {
             return 0;
@@ -176,7 +178,8 @@ impl Pump {
         (self.capacity.total() + self.acks.len()).saturating_sub(self.held + self.in_flight_growth)
     }
 
-    /// Takes what came back. Others that are about to end get a turn first: a statement costs more than a moment.
+    /// Collects returned jobs. Handlers that are about to end get a turn first: a statement costs more than a
+    /// moment's wait.
     async fn gather(&mut self) {
         while !self.idle.is_empty() {
             let before = self.acks.len();
@@ -210,14 +213,14 @@ impl Pump {
             0 => Wanted::Strict(0),
             _ if self.suspects_waiting && alone => Wanted::Suspect,
             _ if self.suspects_waiting => Wanted::Strict(0),
-            // With acks to write it costs nothing to look.
+            // The statement is sent for the acks anyway, so that claiming costs nothing more.
             _ if !self.may_have_work && self.acks.is_empty() => Wanted::Strict(0),
             free if self.capacity.prefetch == 0 => Wanted::Strict(free),
             free => Wanted::Ahead(free),
         }
     }
 
-    /// Sends the next statement, if there is enough for it to do.
+    /// Sends the next statement, if there is enough for it to do. Returns whether it did.
     fn send(&mut self) -> bool {
         if self.not_before.is_some_and(|moment| moment > Instant::now()) {
             return false;
@@ -308,7 +311,7 @@ impl Pump {
         }
     }
 
-    /// There may be something new; `told`: somebody says so.
+    /// There may be new jobs. `told`: a wake-up says so, not a poll.
     fn hear(&mut self, told: bool) {
         self.wakeups_seen += 1;
         self.may_have_work |= self.governor.hear(told);
@@ -413,7 +416,8 @@ impl Pump {
             .set(count(self.held.saturating_sub(waiting + unacked)));
     }
 
-    /// Gives back, uncharged, what was claimed and not started. An error leaves it to the lease.
+    /// Gives jobs that were claimed and not started back, uncharged. After an error they wait for their leases to
+    /// end.
     async fn hand_back(&mut self) {
         let unstarted: Vec<Claimed> = self.slots.close();
         if !unstarted.is_empty() {

@@ -1,4 +1,5 @@
-//! Empties the buffer of a stopping worker: what it had claimed and not started goes back, uncharged, in one statement.
+//! Empties the buffer of a stopping worker: jobs that it had claimed and not started go back, uncharged, in one
+//! statement.
 
 use std::collections::HashSet;
 
@@ -8,7 +9,8 @@ use uuid::Uuid;
 
 use crate::{Claimed, Ending, database::single, job::Queue, requeue};
 
-/// Gives jobs back. What fails is left to its lease, and rescued uncharged if it was claimed ahead.
+/// Gives jobs back. A job for which that fails waits for its lease to end; it is rescued uncharged if it was claimed
+/// ahead.
 pub(crate) async fn release_buffered(pool: &PgPool, queue: Queue, unstarted: &[Claimed]) {
     let released = match release_plain(pool, unstarted).await {
         Ok(released) => released,
@@ -20,7 +22,7 @@ pub(crate) async fn release_buffered(pool: &PgPool, queue: Queue, unstarted: &[C
             return;
         }
     };
-    // Those that a plain step back does not fit: to be cancelled, or with a successor; or no longer ours.
+    // Jobs that the one statement leaves out: cancelled ones, those with a successor of the same key, and lost ones.
     for claimed in unstarted {
         let claim = &claimed.claim;
         if released.contains(&claim.job().0) {

@@ -1,12 +1,12 @@
-//! The slots of one queue: claimed jobs wait here for one, and what ended waits here for its pump.
+//! The slots of one queue: claimed jobs wait here for a slot, and ended ones for the pump.
 //!
 //! Between pump and handlers stands one lock that each holds for a moment, instead of a channel and a task for every
-//! job: whoever works a slot takes the next job himself, and a batch is handed over as one.
+//! job: the task of a slot takes its next job itself, and a batch is handed over as one.
 //!
 //! # Must stay true
 //! * Never more jobs run than there are slots, however many wait.
 //! * Jobs start in the order in which they were assigned.
-//! * Every job that was taken comes back once, however its run ended.
+//! * Every job that was taken is returned exactly once, however its run ended.
 
 use std::{
     collections::VecDeque,
@@ -22,7 +22,7 @@ use crate::{Claim, Claimed};
 pub(crate) struct Slots {
     count: usize,
     state: Mutex<State>,
-    /// What came back reached what the pump waits for.
+    /// Notified when as many jobs have returned as the pump waits for.
     pub(crate) returned: Notify,
 }
 
@@ -32,7 +32,7 @@ struct State {
     returned: Vec<Returned>,
     /// Slots whose handler runs now.
     worked: usize,
-    /// How much has to come back before the pump is told.
+    /// How many returned jobs notify the pump.
     tell_at: usize,
     closed: bool,
     source: Option<Waker>,
@@ -43,7 +43,7 @@ pub(crate) struct Returned {
     pub claim: Claim,
     /// Its dedupe key is `until_started`, so its end may free a waiting job.
     pub coalesces: bool,
-    /// It is done, which is to be acked; or its end is written already.
+    /// `true`: it is done, and the pump acks it. `false`: its end is written already.
     pub ack: bool,
 }
 
@@ -60,19 +60,19 @@ impl Slots {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands jobs over; they start as slots are free.
+    /// Hands jobs over; they start when slots are free.
     pub(crate) fn assign(&self, jobs: impl IntoIterator<Item = Claimed>) {
         let mut state = self.state();
         state.waiting.extend(jobs);
         wake(state);
     }
 
-    /// What came back since the last call.
+    /// The jobs that have returned since the last call.
     pub(crate) fn take_returned(&self) -> Vec<Returned> {
         mem::take(&mut self.state().returned)
     }
 
-    /// Tells through [`Slots::returned`] as soon as `count` jobs have come back.
+    /// Notifies [`Slots::returned`] as soon as `count` jobs have returned.
     pub(crate) fn tell_at(&self, count: usize) {
         let mut state = self.state();
         state.tell_at = count;
@@ -81,20 +81,20 @@ impl Slots {
         }
     }
 
-    /// How many jobs wait for a slot, and how many have come back and were not taken yet.
+    /// How many jobs wait for a slot, and how many have returned and were not taken yet.
     pub(crate) fn idle(&self) -> (usize, usize) {
         let state = self.state();
         (state.waiting.len(), state.returned.len())
     }
 
-    /// Starts nothing more. Returns what has not been started.
+    /// Starts no further job. Returns those that were not started.
     pub(crate) fn close(&self) -> Vec<Claimed> {
         let mut state = self.state();
         state.closed = true;
         mem::take(&mut state.waiting).into()
     }
 
-    /// Polls for a slot that can be worked.
+    /// Completes when a job waits and a slot is free for it.
     pub(crate) fn poll_slot_run(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<SlotRun> {
         let mut state = self.state();
         if state.waiting.is_empty() || state.worked >= self.count || state.closed {
@@ -106,7 +106,7 @@ impl Slots {
     }
 }
 
-/// The lock is given back first: whoever wakes wants it at once.
+/// Releases the lock first: the woken task takes it at once.
 fn wake(mut state: MutexGuard<'_, State>) {
     let source = state.source.take();
     drop(state);
@@ -115,11 +115,11 @@ fn wake(mut state: MutexGuard<'_, State>) {
     }
 }
 
-/// A slot that is being worked, one job after the other, for as long as any wait.
+/// The task of one slot: takes one job after the other for as long as any wait.
 pub(crate) struct SlotRun(Arc<Slots>);
 
 impl SlotRun {
-    /// The next job. `None`: nothing waits, the slot is to be left.
+    /// The next job. `None`: no job waits, so the task must end.
     pub(crate) fn next(&self) -> Option<Assignment> {
         let mut state = self.0.state();
         if state.closed {
@@ -141,7 +141,7 @@ impl Drop for SlotRun {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.worked -= 1;
-        // A job may have come between our last look and now.
+        // A job may have been assigned between the last `next` and now.
         wake(state);
     }
 }
@@ -152,7 +152,7 @@ pub(crate) struct Assignment {
     pub slot: Slot,
 }
 
-/// Is given back when dropped, however the run ended; with an ack to write if [`Slot::done`] was called.
+/// Returns the job to the pump when dropped, however the run ended; for an ack if [`Slot::done`] was called.
 pub(crate) struct Slot {
     claim: Claim,
     coalesces: bool,
@@ -161,7 +161,7 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    /// The job is done: to be acked before the slot is free.
+    /// The job is done: the pump acks it before the slot is free again.
     pub(crate) fn done(mut self) {
         self.done = true;
     }

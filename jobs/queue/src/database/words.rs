@@ -1,7 +1,7 @@
-//! What went wrong with the database, for people.
+//! Database errors in words for people.
 //!
-//! sqlx prints a server's error with `at line 768`, which is a line of Postgres' own source, and a pool that waited for a
-//! server that refuses says that it timed out.
+//! sqlx prints a server's error with `at line 768`, a line of Postgres' own source. And if the server refuses
+//! connections, a pool that waited for one reports only that it timed out.
 
 use std::{error::Error, time::Duration};
 
@@ -9,15 +9,15 @@ use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
 
 use super::DatabaseError;
 
-/// How long the one look for the cause may take after a pool gave up.
+/// How long the one extra connection attempt may take that finds the cause after a pool timed out.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Of an error of sqlx, all that it has to say in one line; `None` for any other.
+/// An error of sqlx in one line; `None` for any other error.
 pub fn words(error: &(dyn Error + 'static)) -> Option<String> {
     error.downcast_ref().map(words_of)
 }
 
-/// What an error of sqlx has to say, in one line.
+/// An error of sqlx in one line.
 pub fn words_of(error: &sqlx::Error) -> String {
     match error {
         sqlx::Error::Database(server) => match server.code() {
@@ -30,13 +30,14 @@ pub fn words_of(error: &sqlx::Error) -> String {
     }
 }
 
-/// Why no first connection could be made: `found` by the pool, or, when it only says that it timed out, by one more look.
+/// Why no first connection could be made: the error that the pool `found`, or, if that is only a timeout, the error
+/// of one more attempt.
 pub(super) async fn cause(found: sqlx::Error, options: &PgConnectOptions) -> DatabaseError {
     let found = if matches!(found, sqlx::Error::PoolTimedOut) {
         match tokio::time::timeout(LOOK, PgConnection::connect_with(options)).await {
             Ok(Err(cause)) => cause,
             Ok(Ok(connection)) => {
-                // It is there by now; the caller's time is over all the same.
+                // The server answers by now, but the caller's time is over.
                 drop(connection.close().await);
                 found
             }

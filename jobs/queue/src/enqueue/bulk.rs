@@ -1,8 +1,8 @@
 //! Many jobs of one kind in one statement.
 //!
 //! Keyed jobs are inserted in the order of their keys. An insert waits for another transaction that has just inserted
-//! the same key; two that insert the same keys in different orders would wait for each other, and one would be rolled
-//! back with everything that its caller has done.
+//! the same key. Two transactions that insert the same keys in different orders would wait for each other, and one
+//! would be rolled back with everything else its caller has done.
 
 use std::collections::HashMap;
 
@@ -16,18 +16,18 @@ use crate::{
     job::{DedupeKey, DedupeScope, Job},
 };
 
-/// Enqueues many jobs of a kind in one statement; the answers are in the order of `jobs`. Of several with one key
-/// the first counts. Jobs without a key keep their places in the queue; those with one have the other places, in the
-/// order of their keys.
+/// Enqueues many jobs of a kind in one statement. The answers are in the order of `jobs`. If several have the same
+/// key, the first one counts. Jobs without a key keep their places in the queue; keyed jobs take the other places, in
+/// the order of their keys.
 ///
-/// Any number of callers may enqueue the same keys at once. Whoever enqueues keyed jobs one by one in a transaction
-/// keeps to an order of the keys himself.
+/// Any number of callers may enqueue the same keys at once. A caller that enqueues keyed jobs one by one in a
+/// transaction must itself keep to the order of the keys.
 pub async fn enqueue_many<J: Job>(tx: &mut PgConnection, jobs: &[J]) -> Result<Vec<Enqueued>, EnqueueError> {
     enqueue_many_with(tx, jobs, |_| Options::default()).await
 }
 
-/// As [`enqueue_many`], each job with the [`Options`] that `options` has for it: a broadcast gives each reader's job
-/// their fairness key, and all of them one delay.
+/// As [`enqueue_many`], each job with the [`Options`] that `options` returns for it: a broadcast gives each
+/// recipient's job its own fairness key, and all of them one delay.
 pub async fn enqueue_many_with<J: Job>(
     tx: &mut PgConnection,
     jobs: &[J],
@@ -55,7 +55,7 @@ pub async fn enqueue_many_with<J: Job>(
     batch = by_key(batch);
     while !batch.is_empty() {
         let inserted = insert_batch::<J>(tx, &batch).await?;
-        // Without a key nothing can be in the way, so the new ids belong to the keyless jobs in their order.
+        // Keyless jobs cannot collide, so the ids without a key belong to them, in their order.
         let mut unkeyed = inserted.iter().filter(|row| row.dedupe_key.is_none());
         let mut keyed: HashMap<&str, i64> = inserted
             .iter()
@@ -90,7 +90,7 @@ pub async fn enqueue_many_with<J: Job>(
     Ok(answers)
 }
 
-/// Keyed jobs in the order of their keys, by bytes, in the places of keyed ones; all others stay where they are.
+/// Sorts keyed jobs by the bytes of their keys into the places of keyed jobs. All others stay where they are.
 fn by_key(batch: Vec<Pending>) -> Vec<Pending> {
     let is_keyed: Vec<bool> = batch.iter().map(|pending| pending.key.is_some()).collect();
     let (mut keyed, keyless): (Vec<_>, Vec<_>) = batch.into_iter().partition(|pending| pending.key.is_some());
@@ -121,7 +121,7 @@ struct Inserted {
     dedupe_key: Option<String>,
 }
 
-/// The common case, and the fast one: every job is new and may run now.
+/// The common and fast case: every job is new and may run now.
 async fn insert_plain<J: Job>(
     tx: &mut PgConnection,
     batch: &[Pending],
@@ -176,7 +176,7 @@ async fn insert_batch<J: Job>(
     Ok(inserted)
 }
 
-/// One version for the statement: that of workers that can do all of them.
+/// The payload version of the whole statement: the highest of its jobs, so that a worker can run all of them.
 fn needed<J: Job>(batch: &[Pending]) -> i16 {
     let versions = batch.iter().map(|pending| pending.version);
     versions.max().unwrap_or(J::VERSION)

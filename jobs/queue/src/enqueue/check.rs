@@ -1,4 +1,4 @@
-//! What is refused before any SQL: a statement that the database refuses costs the caller the whole transaction.
+//! Checks before any SQL: a statement that the database refuses would cost the caller the whole transaction.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::{
     storable::{self, MAX_DELAY, Unstorable},
 };
 
-/// Largest payload, as JSON text, in bytes. Payloads are ids; what is big belongs in a table or the bucket.
+/// Largest payload, as JSON text, in bytes. Payloads hold ids; large data belongs in a table or the bucket.
 pub const MAX_PAYLOAD_BYTES: usize = 256 * 1024;
 /// Longest dedupe key in bytes: it must fit an index entry with room to spare.
 pub const MAX_KEY_BYTES: usize = 512;
@@ -19,7 +19,7 @@ pub const MAX_KEY_BYTES: usize = 512;
 /// Why an enqueue was refused; nothing was written.
 #[derive(Debug, thiserror::Error)]
 pub enum EnqueueError {
-    /// See [`MAX_PAYLOAD_BYTES`].
+    /// The payload is larger than [`MAX_PAYLOAD_BYTES`].
     #[error(
         "payload of {kind} has {bytes} bytes, the limit is {MAX_PAYLOAD_BYTES}: store the data and enqueue its id"
     )]
@@ -37,13 +37,13 @@ pub enum EnqueueError {
         /// What serde says about the payload.
         source: serde_json::Error,
     },
-    /// A key that is empty would make all jobs of the kind the same.
+    /// The key is empty, which would make all jobs of the kind the same.
     #[error("dedupe key of {kind} is empty: return None for jobs that are never the same")]
     EmptyKey {
         /// The kind, [`Job::NAME`].
         kind: &'static str,
     },
-    /// See [`MAX_KEY_BYTES`].
+    /// The key is longer than [`MAX_KEY_BYTES`].
     #[error("dedupe key of {kind} has {bytes} bytes, the limit is {MAX_KEY_BYTES}: hash it")]
     KeyTooLong {
         /// The kind, [`Job::NAME`].
@@ -59,17 +59,17 @@ pub enum EnqueueError {
         /// Size of the key in bytes.
         bytes: usize,
     },
-    /// Neither Postgres nor a reader could make anything of it.
+    /// A text or a number that Postgres could not store, or that could not be read back.
     #[error("{field} of {kind} holds {problem}")]
     Unstorable {
         /// The kind, [`Job::NAME`].
         kind: &'static str,
-        /// Payload, dedupe key or fairness key.
+        /// `payload`, `dedupe key` or `fairness key`.
         field: &'static str,
-        /// What Postgres cannot store of it.
+        /// Why it cannot be stored.
         problem: Unstorable,
     },
-    /// Longer than [`MAX_DELAY`].
+    /// The delay is longer than [`MAX_DELAY`].
     #[error(
         "delay of {kind} is {delay:?}, the limit is 100 years: a job that shall never run is not enqueued"
     )]
@@ -79,7 +79,7 @@ pub enum EnqueueError {
         /// The value that the caller asked for.
         delay: Duration,
     },
-    /// A moment that Postgres or its readers cannot count to.
+    /// A moment outside the years 1970 to 9999, which Postgres or its readers cannot represent.
     #[error(
         "start of {kind} is {at}: use a moment in the years 1970 to 9999, or no moment for a job that may run now"
     )]
@@ -89,7 +89,7 @@ pub enum EnqueueError {
         /// The value that the caller asked for.
         at: DateTime<Utc>,
     },
-    /// The database refused or did not answer; the transaction is lost.
+    /// The database refused the statement or did not answer. The transaction can no longer be committed.
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
 }
@@ -103,7 +103,7 @@ impl From<EnqueueError> for JobError {
     }
 }
 
-/// The payload as it goes into its row.
+/// The payload as JSON text for its row.
 pub(super) fn payload<J: Job>(job: &J) -> Result<Box<RawValue>, EnqueueError> {
     let raw = serde_json::value::to_raw_value(job).map_err(|source| EnqueueError::Unserializable {
         kind: J::NAME,

@@ -1,16 +1,16 @@
-//! The clock that leases are measured by: it runs on while the process is stopped, and while the machine is suspended.
+//! The clock that measures leases: it runs on while the process is stopped, and while the machine is suspended.
 //!
-//! [`std::time::Instant`] stands still in a suspended machine (Linux's `CLOCK_MONOTONIC`). A lease that ended meanwhile
-//! looked held to whoever was about to start something that cannot be taken back.
+//! [`std::time::Instant`] stands still while the machine is suspended (Linux's `CLOCK_MONOTONIC`). A lease that ended
+//! meanwhile would look held to a run that is about to start an effect that cannot be taken back.
 
 use std::{ops::Add, time::Duration};
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Linux and Android count the time of a suspend on a clock of its own.
+/// Linux and Android count suspended time on this clock only.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const CLOCK: ClockId = ClockId::Boottime;
-/// macOS counts it on this one; where neither does, the fence in the database is the only guard.
+/// macOS counts suspended time on this clock. Where no clock does, the fence in the database is the only guard.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const CLOCK: ClockId = ClockId::Monotonic;
 
@@ -26,22 +26,22 @@ impl Moment {
         Self(Duration::new(seconds.unwrap_or(0), nanos.unwrap_or(0)))
     }
 
-    /// What has passed since then.
+    /// The time that has passed since this moment.
     pub(crate) fn elapsed(self) -> Duration {
         Self::now().since(self)
     }
 
-    /// From `earlier` to this moment; nothing if that is later.
+    /// The time from `earlier` to this moment; zero if `earlier` is later.
     pub(crate) const fn since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)
     }
 
-    /// For an atomic. The largest number stands for all later moments.
+    /// As a number for an atomic. Moments beyond `u64::MAX` become `u64::MAX`.
     pub(crate) fn nanos(self) -> u64 {
         u64::try_from(self.0.as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// See [`Moment::nanos`].
+    /// The inverse of [`Moment::nanos`].
     pub(crate) const fn from_nanos(nanos: u64) -> Self {
         Self(Duration::from_nanos(nanos))
     }
@@ -61,7 +61,7 @@ mod tests {
 
     use super::*;
 
-    /// Run in a process of its own by the test below, and by itself.
+    /// The test below runs this one in a process of its own; it also runs by itself.
     #[test]
     fn the_present_moment_is_the_time_since_the_machine_started() {
         let now = Moment::now();
@@ -75,8 +75,8 @@ mod tests {
         assert!((now.0.as_secs_f64() - seconds).abs() < 5.0, "{now:?} {uptime}");
     }
 
-    /// To a process in such a namespace the machine has been suspended for a day: what it has slept counts, and its
-    /// `CLOCK_MONOTONIC` does not know. Where no namespace can be made there is nothing to see.
+    /// In such a namespace the machine seems to have been suspended for a day, which `CLOCK_MONOTONIC` does not
+    /// count. Skipped where no namespace can be made.
     #[test]
     fn the_time_that_a_machine_was_suspended_counts() {
         let test = "queue::boot_clock::tests::the_present_moment_is_the_time_since_the_machine_started";

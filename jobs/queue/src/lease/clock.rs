@@ -1,18 +1,20 @@
-//! The database's clock, which leases, delays and ticks are counted by, and which is set like any other: by an
-//! administrator, by NTP after a wrong start, by a failover to a server whose clock is another.
+//! Watches the database's clock, which counts leases, delays and ticks. It can jump like any other: an administrator
+//! sets it, NTP corrects it after a wrong start, a failover brings a server with another clock.
 //!
-//! A clock that ran ahead for a moment leaves marks as far ahead as it was: a job put off for a month, a dead worker's
-//! lease, a rate used up until then. Each mark has the moment that it was made at beside it; one that was made in the
-//! future is not believed.
+//! A clock that ran ahead for a moment leaves values as far ahead as it was: a job put off for a month, a dead
+//! worker's lease, a rate used up until then. Each such value has the moment at which it was written beside it; a
+//! value that was written in the future is not believed.
 //!
 //! # Must stay true
-//! * What a jump leaves behind is believed for no longer than an interval of its own kind — `q28_a_delay_counted_from_the_future_is_counted_from_now`,
-//!   `q28_a_lease_that_ends_in_a_month_is_one_of_two_leases`, `q28_a_rate_used_up_and_a_silence_asked_for_in_the_future_are_mended`,
-//!   `q28_a_silence_of_all_is_never_believed_for_more_than_a_minute`
-//! * Just after a jump ahead every lease looks like a dead worker's; none is touched before its worker had time to renew it.
+//! * Values that a jump left behind are believed for no longer than one interval of their own kind — `q28_a_delay_counted_from_the_future_is_counted_from_now`,
+//! `q28_a_lease_that_ends_in_a_month_is_one_of_two_leases`,
+//! `q28_a_rate_used_up_and_a_silence_asked_for_in_the_future_are_mended`,
+//! `q28_a_silence_of_all_is_never_believed_for_more_than_a_minute`
+//! * Just after a jump ahead every lease looks like a dead worker's. No lease is ended before its worker had time to
+//!   renew it.
 //!
 //! # If the process dies here
-//! Every worker looks at its start, and from time to time.
+//! Nothing is lost: every worker looks when it starts, and from time to time.
 
 use std::time::Duration;
 
@@ -26,24 +28,24 @@ use crate::{
     lease::boot_clock::Moment,
 };
 
-/// A clock is disciplined by less than this.
+/// A smaller step back is an ordinary correction by NTP.
 const TOLERANCE: Duration = Duration::from_mins(1);
-/// The pause between two looks for marks from the future, in looks: they read what is scheduled.
+/// Searches for values from the future pause for this many times their duration: they read every scheduled job.
 const AT_LEAST: u32 = 20;
 
-/// The database's clock as one worker has seen it, beside the one that nobody sets.
+/// The database's clock as one worker has seen it, beside the machine's own clock, which nobody sets.
 #[derive(Default)]
 pub(crate) struct DatabaseClock {
     seen: Option<(Moment, DateTime<Utc>)>,
-    /// Leases cannot be judged before that.
+    /// Until then an expired lease proves nothing. `None`: it always does.
     unsure_until: Option<Moment>,
-    /// When to look for marks from the future. `None`: now.
+    /// When to search for values from the future. `None`: now.
     mend_at: Option<Moment>,
 }
 
 impl DatabaseClock {
-    /// Looks at the clock, and mends what it left behind. Answers whether a lease that is over means that its worker
-    /// is gone.
+    /// Looks at the clock and repairs values that it left in the future. Returns whether an expired lease means that
+    /// its worker is gone.
     pub(crate) async fn look(&mut self, pool: &PgPool, lease: Duration) -> Result<bool, sqlx::Error> {
         let mut db = single(pool).await?;
         let now = database::now(&mut db).await?;
@@ -111,8 +113,8 @@ mod tests {
 
     const LEASE: Duration = Duration::from_secs(15);
 
-    /// Whether leases can be judged, and whether marks are looked for, after the clock showed these, in seconds by the
-    /// machine's clock and by the database's.
+    /// Feeds readings, in seconds by the machine's clock and by the database's. Returns whether leases can be judged,
+    /// and whether values from the future are searched for.
     fn after(looks: &[(u64, i64)]) -> (bool, bool) {
         let mut clock = DatabaseClock::default();
         let moment = |seconds| Moment::from_nanos(seconds * 1_000_000_000);
@@ -135,7 +137,7 @@ mod tests {
     fn a_clock_that_goes_as_it_should_is_believed() {
         assert_eq!(after(&[(10, 1000)]), (true, false));
         assert_eq!(after(&[(10, 1000), (15, 1005), (100, 1090)]), (true, false));
-        // Slewed, and a suspended machine: both clocks have gone on.
+        // A clock that NTP slews, and a suspended machine: both clocks have gone on.
         assert_eq!(
             after(&[(10, 1000), (15, 1007), (100_000, 100_992)]),
             (true, false)

@@ -1,8 +1,8 @@
-//! Keeps the leases alive, on a thread and a connection of its own.
+//! Renews the leases, on a thread and a connection of its own.
 //!
-//! Handlers may occupy every thread of the runtime, and jobs every connection of the pool: neither may cost a lease
-//! (Q5). The same beat brings back what others decided: a cancellation, or that the job is no longer ours. When the
-//! database cannot be reached, the claims are interrupted before their leases end, on this process's clock.
+//! Handlers may occupy every thread of the runtime, and jobs every connection of the pool; neither may cost a lease
+//! (Q5). The same beat also reads what others decided: that a job is cancelled, or no longer ours. When the database
+//! cannot be reached, claims are interrupted before their leases end, by this process's clock.
 
 use std::{
     collections::HashMap,
@@ -29,7 +29,7 @@ use crate::{
     lease::boot_clock::Moment,
 };
 
-/// The running thread. Dropped with a worker that is dropped, it ends, and takes the runs that it kept alive with it.
+/// The running thread. If its worker is dropped, it ends and interrupts the runs whose leases it renewed.
 pub(crate) struct Heartbeat {
     engine: Arc<Engine>,
     stop: CancellationToken,
@@ -58,7 +58,7 @@ impl Heartbeat {
         Ok(Self { engine, stop, ended })
     }
 
-    /// Ends it. What is still held then is left to its lease.
+    /// Ends the thread. Jobs that are still held wait for their leases to end.
     pub(crate) async fn stop(mut self) {
         self.stop.cancel();
         let _ = (&mut self.ended).await;
@@ -103,7 +103,7 @@ async fn beat(engine: &Engine, connection: &mut EngineConnection) -> Result<(), 
     if held.is_empty() && announced.is_empty() {
         return Ok(());
     }
-    // A beat that hangs leaves time for another two.
+    // A beat that hangs leaves time for two more within the lease.
     timeout(engine.timing.lease / 3, async {
         if !held.is_empty() {
             renew(engine, connection, &held).await?;
@@ -143,7 +143,7 @@ async fn renew(
                     info!(job.id = %claim.job(), "Job {} is cancelled while it runs", claim.job());
                 }
             }
-            // Its own transaction is just ending it, or has: nobody else can have it.
+            // The run's own transaction is ending the job or has ended it: no other worker can have it.
             Some(row) if row.state == JobState::Running || row.state.is_final() => {}
             _ => {
                 if claim.interrupt(Interruption::Lost) {
@@ -156,8 +156,8 @@ async fn renew(
     Ok(())
 }
 
-/// Keeps our rows in `queue_sleepers`. One that is gone was swept while this process stood still: the queue has to
-/// announce itself anew, which it does at its next poll.
+/// Renews our rows in `queue_sleepers`. A missing row was swept while this process stood still: the queue announces
+/// itself again at its next poll.
 async fn stay_announced(
     engine: &Engine,
     connection: &mut EngineConnection,
@@ -182,8 +182,8 @@ async fn stay_announced(
     Ok(())
 }
 
-/// Stops runs whose lease is about to end without having been renewed (Q5): the database is out of reach, and
-/// whoever reaches it may start the job any moment.
+/// Stops runs whose lease is about to end unrenewed (Q5): we cannot reach the database, and a worker that can may
+/// start the job any moment.
 async fn fence_forever(engine: &Engine) {
     let margin = engine.timing.lease / 10;
     loop {

@@ -1,6 +1,6 @@
-//! What any worker does for all: rescue the jobs of dead workers, make due jobs ready.
+//! Work that any worker does for all: rescues the jobs of dead workers, and makes due jobs ready.
 //!
-//! Any number of workers do both at once; rows that another one has locked are skipped.
+//! Any number of workers do both at once; each skips rows that another one has locked.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,7 +22,7 @@ use crate::{
     wake::is_lock_timeout,
 };
 
-/// Most rows that are promoted in one statement.
+/// Most rows that one statement makes ready.
 const PROMOTIONS: i64 = 1000;
 
 /// Looks for expired leases for ever.
@@ -41,7 +41,7 @@ pub(crate) async fn sweep_forever(engine: Arc<Engine>, known: Known, dead_hook: 
                 let error = words_of(&error);
                 warn!("A sweep failed, the next one goes on: {error}{so_far}");
             }
-            // The database was away, for all workers: let them beat first, or their live jobs look dead.
+            // The database was away for all workers: let them send a heartbeat first, or their live jobs look dead.
             sleep(engine.timing.beat).await;
         } else if let Some(lasted) = outage.over() {
             info!("Sweeps work again, after {lasted}");
@@ -60,7 +60,8 @@ async fn sweep(
         rescue_expired(&engine.pool, known, dead_hook).await?;
     }
     let mut db = single(&engine.pool).await?;
-    // An hour ahead: made by a clock that was. Whoever still sleeps there finds it gone, and announces itself anew.
+    // Rows an hour ahead were written by a clock that ran ahead. A worker that still sleeps there announces itself
+    // again.
     sqlx::query!("delete from queue_sleepers where until < now() or until > now() + interval '1 hour'")
         .execute(&mut *db)
         .await?;
@@ -68,9 +69,9 @@ async fn sweep(
     db.commit().await
 }
 
-/// Ends every claim whose lease ran out: back to `ready` with the attempt charged (unless it was claimed ahead), or
-/// dead if that was the last.
-/// Returns how many. A job whose rescue fails is left for the next sweep.
+/// Ends every claim whose lease ran out: the job is `ready` again with the attempt charged (unless it was claimed
+/// ahead), or dead if that was its last attempt. Returns how many. A job whose rescue fails is left for the next
+/// sweep.
 pub(crate) async fn rescue_expired(
     pool: &PgPool,
     known: &Known,
@@ -83,7 +84,7 @@ pub(crate) async fn rescue_expired(
         match rescue_next(pool, known, dead_hook, &mut after).await {
             Ok(true) => rescued += 1,
             Ok(false) => return Ok(rescued),
-            // Without a step it is no single job's fault, and the next try at once would end the same way.
+            // No job was reached, so no single job is to blame, and trying again at once would fail the same way.
             Err(MakeDeadError::Database(error))
                 if after == before || (may_pass(&error) && !is_contention(&error)) =>
             {
@@ -139,8 +140,8 @@ async fn rescue_next(
     Ok(true)
 }
 
-/// A job that cannot be made dead must not stand as running for ever, where it counts against its queue's limit. Its
-/// attempts stay used up, so that the worker that claims it next does nothing but make it dead.
+/// A job that cannot be made dead must not stay `running` for ever, where it counts against its queue's limit. Its
+/// attempts stay used up, so that the worker that claims it next only makes it dead.
 async fn put_back(pool: &PgPool, job: JobId, claim: ClaimId, why: &JobError) -> Result<bool, MakeDeadError> {
     error!(job.id = %job, "`on_dead` of job {job}, whose worker went silent, fails ({why}); it is tried again later");
     let ending = Ending::Failed {
@@ -154,7 +155,7 @@ async fn put_back(pool: &PgPool, job: JobId, claim: ClaimId, why: &JobError) -> 
     Ok(put_back.is_some())
 }
 
-/// Somebody was faster or holds a lock: not a reason to doubt the database.
+/// Another transaction was faster or holds a lock: no reason to doubt the database.
 fn is_contention(error: &sqlx::Error) -> bool {
     is_lock_timeout(error)
         || error
@@ -162,7 +163,7 @@ fn is_contention(error: &sqlx::Error) -> bool {
             .is_some_and(sqlx::error::DatabaseError::is_unique_violation)
 }
 
-/// Makes due jobs ready for ever; sleeps until the next is due, or a poll.
+/// Makes due jobs ready for ever; sleeps until the next one is due, at most for a `poll`.
 pub(crate) async fn promote_forever(engine: Arc<Engine>) {
     let mut backoff = Backoff::new();
     loop {
@@ -188,7 +189,7 @@ pub(crate) async fn promote_forever(engine: Arc<Engine>) {
     }
 }
 
-/// Makes due jobs ready. Returns how long until the next one is due, if any is scheduled.
+/// Makes due jobs ready. Returns how long until the next one is due; `None`: none is scheduled.
 async fn promote(pool: &PgPool) -> Result<Option<Duration>, sqlx::Error> {
     loop {
         let mut db = single(pool).await?;

@@ -1,10 +1,10 @@
-//! What operators decide for a queue: pause, resume, limits. Told to nobody but the database, so it survives restarts
-//! and counts for every worker from its next claim statement on; `governed.rs` obeys.
+//! Operators' settings of a queue: pause, resume, limits. They are stored in the database only, so they survive
+//! restarts and hold for every worker from its next claim statement on; `governed.rs` obeys them.
 //!
 //! # Must stay true
-//! * a resumed queue, or one whose limit was raised, is looked at at once: the sleepers are woken by a statement after
-//!   the change, in its transaction — `q14_a_resumed_queue_is_looked_at_at_once`
-//! * every change leaves a row that says who and why
+//! * a resumed queue, or one whose limit was raised, is looked at at once: a statement after the change, in its
+//!   transaction, wakes the sleepers — `q14_a_resumed_queue_is_looked_at_at_once`
+//! * every change leaves a row that says who made it and why
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -12,7 +12,7 @@ use sqlx::{PgConnection, PgPool};
 
 use crate::{database, job::Queue};
 
-/// Reads and changes what operators decided.
+/// Reads and changes pauses and limits.
 #[derive(Debug, Clone)]
 pub struct Controls {
     pool: PgPool,
@@ -27,37 +27,37 @@ pub struct QueueControl {
     pub paused_at: Option<DateTime<Utc>>,
     /// Who paused it; `None` while it is not paused.
     pub paused_by: Option<String>,
-    /// The reason that they gave, if any.
+    /// The operator's reason. `None`: none was given.
     pub pause_reason: Option<String>,
     /// Most jobs at once over all workers. `None`: no limit but the slots.
     pub max_running: Option<i32>,
     /// Most jobs of one fairness key at once. `None`: no limit.
     pub max_running_per_key: Option<i32>,
-    /// Jobs that may be claimed.
+    /// Jobs that may be claimed now.
     pub ready: i64,
     /// Jobs that wait for their time.
     pub scheduled: i64,
     /// Jobs that run now, over all workers.
     pub running: i64,
-    /// The other side asked for silence (429): no job starts before, then one does to see whether it is over. `None`:
-    /// it did not, or takes our calls again.
+    /// Until when the queue is silent because of a 429; then one job probes whether the other side accepts calls
+    /// again. `None`: it is not silent.
     pub silent_until: Option<DateTime<Utc>>,
-    /// Fairness keys, such as users, that are to be silent by themselves.
+    /// Fairness keys, such as users, that are silent on their own.
     pub silent_keys: i64,
-    /// When the last of them is over. `None`: there is none.
+    /// When the last of these silences ends. `None`: there is none.
     pub silent_keys_until: Option<DateTime<Utc>>,
 }
 
-/// Both limits of a queue; `None`: none.
+/// Both limits of a queue. `None`: no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Limits {
-    /// Jobs at once over all workers; at least 1.
+    /// Most jobs that run at once over all workers; at least 1.
     pub max_running: Option<u16>,
-    /// Jobs of one fairness key at once; at least 1.
+    /// Most jobs of one fairness key that run at once; at least 1.
     pub max_running_per_key: Option<u16>,
 }
 
-/// A change that somebody made.
+/// A change that an operator made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ControlChange {
     /// Name of the queue that was changed.
@@ -68,7 +68,7 @@ pub struct ControlChange {
     pub changed_by: String,
     /// The change in words, e.g. `paused`.
     pub change: String,
-    /// The reason that they gave, if any.
+    /// The operator's reason. `None`: none was given.
     pub reason: Option<String>,
 }
 
@@ -78,7 +78,7 @@ impl Controls {
         Self { pool }
     }
 
-    /// These queues, in the order given.
+    /// The given queues, in the given order.
     pub async fn list(&self, queues: &[Queue]) -> Result<Vec<QueueControl>, sqlx::Error> {
         let queues: Vec<String> = queues.iter().map(ToString::to_string).collect();
         sqlx::query_file_as!(QueueControl, "src/sql/controls.sql", &queues)
@@ -86,7 +86,7 @@ impl Controls {
             .await
     }
 
-    /// The newest changes, at most `limit`, of one queue if it is given.
+    /// The newest changes, at most `limit`. `Some(queue)`: only those of this queue.
     pub async fn changes(&self, queue: Option<Queue>, limit: u16) -> Result<Vec<ControlChange>, sqlx::Error> {
         sqlx::query_as!(
             ControlChange,
@@ -99,16 +99,15 @@ impl Controls {
         .await
     }
 
-    /// Nothing is claimed from the queue any more; what runs goes on. `false`: it is paused already, and the first
-    /// reason stays.
+    /// Stops claims from the queue; running jobs go on. `false`: it is paused already, and the first reason stays.
     pub async fn pause(&self, queue: Queue, by: &str, reason: Option<&str>) -> Result<bool, sqlx::Error> {
         sqlx::query_file_scalar!("src/sql/pause.sql", queue.as_str(), by, reason)
             .fetch_one(&self.pool)
             .await
     }
 
-    /// The queue goes on at once, silences and all: whoever asked for one will ask again. `false`: it was neither paused
-    /// nor silent.
+    /// Lets the queue go on at once and ends its silences: if the other side still wants one, it will answer 429
+    /// again. `false`: it was neither paused nor silent.
     pub async fn resume(&self, queue: Queue, by: &str, reason: Option<&str>) -> Result<bool, sqlx::Error> {
         let mut tx = database::begin(&self.pool).await?;
         let changed = sqlx::query_file_scalar!("src/sql/resume.sql", queue.as_str(), by, reason)
@@ -119,7 +118,7 @@ impl Controls {
         Ok(changed)
     }
 
-    /// Sets both limits. What runs above a lowered one goes on. `false`: they were so already.
+    /// Sets both limits. Running jobs above a lowered limit go on. `false`: the limits were the same before.
     pub async fn limit(
         &self,
         queue: Queue,
@@ -144,8 +143,8 @@ impl Controls {
     }
 }
 
-/// Not in the statement of the change: its snapshot must be newer than `queue_wake`'s lock, and the sleepers' look
-/// must find the change.
+/// Wakes the queue's sleepers. A statement of its own: its snapshot must be newer than `queue_wake`'s lock, and a
+/// woken worker must see the change.
 pub(crate) async fn wake(tx: &mut PgConnection, queue: Queue) -> Result<(), sqlx::Error> {
     sqlx::query!(r#"select queue_wake($1) as "woken!""#, queue.as_str())
         .fetch_one(tx)

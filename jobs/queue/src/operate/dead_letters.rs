@@ -1,12 +1,12 @@
-//! Dead letters (Q15): why they are dead, and what an operator may do about it: run them again, or let go of them.
+//! Dead letters (Q15): why they are dead, and what an operator can do with them: run them again, or drop them.
 //!
 //! # Must stay true
-//! * A retried job has all its attempts again, and its history still — `q15_a_retried_dead_letter_has_fresh_attempts_and_its_history`
+//! * A retried job has all its attempts again and keeps its history — `q15_a_retried_dead_letter_has_fresh_attempts_and_its_history`
 //! * A live job of the same dedupe key stays the only one — `q15_a_dead_letter_whose_key_is_taken_stays_dead_and_says_so`
-//! * Nothing but dead letters is touched, whatever happens meanwhile.
+//! * Only dead letters are changed, even if a job changes its state meanwhile.
 //!
-//! Jobs are retried one by one, each in a transaction of its own: a key that is taken concerns one job, and what is
-//! done stays done if the operator's connection breaks.
+//! Jobs are retried one by one, each in its own transaction: a taken key concerns one job only, and the retries that
+//! were made stay if the operator's connection breaks.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -14,9 +14,10 @@ use sqlx::error::DatabaseError;
 
 use crate::{JobFilter, JobId, JobRow, JobState, Operator};
 
-/// How many are looked up, or deleted, in one statement.
+/// How many dead letters one statement looks up or deletes.
 const BATCH: u16 = 500;
-/// A key's holder that ends between our attempt and our look makes room; one that changes so often is a live key.
+/// How often a retry is tried. The key's holder may end between our attempt and our look; a holder that changes this
+/// often means that the key is live.
 const TRIES: usize = 3;
 
 /// Dead letters of one kind with one reason.
@@ -34,15 +35,15 @@ pub struct DeadReasonCount {
     pub newest: DateTime<Utc>,
 }
 
-/// What a retry did, or would do.
+/// The result of a retry, or of a dry run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Retry {
-    /// It is ready, with fresh attempts.
+    /// The job is ready, with all its attempts.
     Ready,
-    /// A live job of the same dedupe key does its work; it stays dead.
+    /// A live job of the same dedupe key does the work; the dead letter stays dead.
     AlreadyLive(JobId),
-    /// It is no dead letter any more: somebody was faster.
+    /// The job is no longer a dead letter: it was retried or dropped meanwhile.
     NotDead,
 }
 
@@ -52,12 +53,12 @@ pub struct Retried {
     /// The job as it was before.
     #[serde(flatten)]
     pub job: JobRow,
-    /// What the retry did with it.
+    /// The result of the retry.
     pub retry: Retry,
 }
 
 impl Operator {
-    /// Dead letters that fit, counted by reason and kind; the filter's state is taken as `dead`.
+    /// Counts the dead letters that match the filter, by reason and kind. The filter's state is ignored.
     pub async fn dead_reasons(&self, filter: &JobFilter) -> Result<Vec<DeadReasonCount>, sqlx::Error> {
         sqlx::query_file_as!(
             DeadReasonCount,
@@ -71,7 +72,7 @@ impl Operator {
         .await
     }
 
-    /// Makes every dead letter that fits ready again; `dry_run` only says what would happen.
+    /// Makes every dead letter that matches ready again. With `dry_run` it only returns what would happen.
     pub async fn retry_dead(&self, filter: &JobFilter, dry_run: bool) -> Result<Vec<Retried>, sqlx::Error> {
         let mut retried = Vec::new();
         let mut page = self.dead(filter, None).await?;
@@ -89,8 +90,8 @@ impl Operator {
         Ok(retried)
     }
 
-    /// Deletes every dead letter that fits, with its attempts; `dry_run` only says which. What depended on the job was
-    /// settled when it died.
+    /// Deletes every dead letter that matches, with its attempts. With `dry_run` it only returns which. Everything
+    /// that depended on the job was settled when it died.
     pub async fn drop_dead(&self, filter: &JobFilter, dry_run: bool) -> Result<Vec<JobRow>, sqlx::Error> {
         let mut dropped = Vec::new();
         let mut page = self.dead(filter, None).await?;

@@ -1,9 +1,9 @@
-//! How deep the queues are, as gauges (Q19): sampled, since counting at every change would cost every job.
+//! Samples the depths of the queues as gauges (Q19): counting at every change would cost every job.
 //!
-//! Each worker samples all queues, so that any one of them tells everything. A sample costs a walk through what is
-//! live; the pause after it is at least twenty times as long, so a queue of millions costs no more than a twentieth of
-//! one connection, and is sampled more rarely. The first comes after a pause as well: many workers that start before
-//! a long queue would all count it first instead of working it off.
+//! Each worker samples all queues, so that the metrics of any one worker show everything. A sample walks through all
+//! live jobs. The pause after it is at least twenty times as long, so that a queue of millions costs no more than a
+//! twentieth of one connection, and is sampled more rarely. The first sample comes after a pause as well: many
+//! workers that start on a long queue would otherwise all count it before they work it off.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -22,14 +22,14 @@ use crate::{
     database::{single, within},
 };
 
-/// Between the end of a sample and the next.
+/// Least pause between the end of a sample and the next.
 const PAUSE: Duration = Duration::from_secs(5);
-/// Many millions of jobs are counted sooner; a connection that went silent never answers.
+/// Limit of one sample. Counting many millions of jobs takes less; a connection that went silent never answers.
 const LONGEST: Duration = Duration::from_mins(5);
-/// The pause is at least this many times as long as a sample took.
+/// The pause is at least this many times as long as the sample took.
 const AT_LEAST: u32 = 20;
 
-/// Sets the depth gauges again and again.
+/// Sets the depth gauges for ever.
 pub(crate) async fn sample_forever(engine: Arc<Engine>) {
     let mut shown = Seen::default();
     let mut pause = PAUSE;
@@ -81,7 +81,7 @@ impl Shown {
 async fn sample(engine: &Engine, shown: &mut Seen) -> Result<(), sqlx::Error> {
     let mut db = single(&engine.pool).await?;
     let rows = sqlx::query_file!("src/sql/depth.sql").fetch_all(&mut *db).await?;
-    // Of the whole server: above half of it nobody is woken any more (`queue_wake`).
+    // Concerns the whole server: above half of it `queue_wake` sends no NOTIFY any more.
     let notify_queue = sqlx::query_scalar!(r#"select pg_notification_queue_usage() as "usage!""#)
         .fetch_one(&mut *db)
         .await?;
@@ -92,7 +92,8 @@ async fn sample(engine: &Engine, shown: &mut Seen) -> Result<(), sqlx::Error> {
         .into_iter()
         .map(|silence| (silence.queue, (silence.seconds, silence.keys)))
         .collect();
-    // Also the queues of other workers, and for ever what was shown once: a gauge that is not set again keeps its value.
+    // Includes other workers' queues, and for ever those shown once: a gauge that is not set again keeps its last
+    // value.
     shown
         .queues
         .extend(engine.queues().map(|queue| queue.to_string()));

@@ -1,5 +1,4 @@
-//! What the queue holds, for people and tools; and what they may do to a live job: cancel it. Dead ones:
-//! `dead_letters.rs`.
+//! Reads jobs for people and tools, and cancels live ones. For dead ones see `dead_letters.rs`.
 
 use std::time::Duration;
 
@@ -9,13 +8,13 @@ use sqlx::PgPool;
 
 use crate::{ClaimOutcome, JobId, JobState, storable};
 
-/// Reads the queue, and cancels jobs.
+/// Reads jobs, and cancels them.
 #[derive(Debug, Clone)]
 pub struct Operator {
     pub(crate) pool: PgPool,
 }
 
-/// Which jobs are meant; `None` means any.
+/// Selects jobs. `None` in a field means any.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct JobFilter {
     /// Only the job with this id.
@@ -24,11 +23,11 @@ pub struct JobFilter {
     pub state: Option<JobState>,
     /// Only jobs of the queue of this name.
     pub queue: Option<String>,
-    /// Only jobs of this kind, known here or not.
+    /// Only jobs of this kind, which this binary need not know.
     pub kind: Option<String>,
-    /// With this code of the last failure; for dead letters their reason.
+    /// Only jobs whose last failure has this code; for dead letters it is the reason.
     pub reason: Option<String>,
-    /// Ended, or enqueued if live, at least so long ago, by the database's clock.
+    /// Only jobs that ended at least this long ago, or if live were enqueued then, by the database's clock.
     pub older_than: Option<Duration>,
 }
 
@@ -38,7 +37,7 @@ impl JobFilter {
     }
 }
 
-/// How many jobs of a queue are in a state.
+/// How many jobs of one queue are in one state.
 #[derive(Debug, Clone, Serialize)]
 pub struct QueueCount {
     /// Name of the queue.
@@ -49,7 +48,7 @@ pub struct QueueCount {
     pub jobs: i64,
 }
 
-/// One job as its row tells.
+/// One row of `jobs`, without the payload.
 #[derive(Debug, Clone, Serialize)]
 pub struct JobRow {
     /// The id, as `jobs list` shows it.
@@ -64,29 +63,29 @@ pub struct JobRow {
     pub state: JobState,
     /// Runs charged so far.
     pub attempt: i32,
-    /// How often it was put off at no charge.
+    /// How often it was put off without a charged attempt.
     pub snoozes: i32,
     /// Earliest start, by the database's clock.
     pub run_at: DateTime<Utc>,
     /// When it was enqueued.
     pub created_at: DateTime<Utc>,
-    /// Last claimed at. `None` before the first claim.
+    /// When it was last claimed. `None` before the first claim.
     pub claimed_at: Option<DateTime<Utc>>,
-    /// Who made the last claim. `None` before the first.
+    /// The worker that made the last claim. `None` before the first.
     pub worker: Option<String>,
-    /// Ended at. `None` while it is live.
+    /// When it ended. `None` while it is live.
     pub finished_at: Option<DateTime<Utc>>,
-    /// What makes it unique. `None`: nothing does.
+    /// Its dedupe key. `None`: it has none.
     pub dedupe_key: Option<String>,
-    /// The job that went on in its place. `None`: it ended itself.
+    /// The newer job of its key that replaced it. `None`: none did.
     pub superseded_by: Option<JobId>,
-    /// Code of the last failure.
+    /// Code of the last failure. `None`: no run has failed.
     pub error_code: Option<String>,
-    /// Message of the last failure, or why it snoozed.
+    /// Message of the last failure, or the reason of the last snooze.
     pub error: Option<String>,
 }
 
-/// How one claim of a job ended. A success at the first attempt has none: the job's own row tells it.
+/// One ended claim of a job. A success in the first attempt leaves none: the job's own row says everything.
 #[derive(Debug, Clone, Serialize)]
 pub struct PastClaim {
     /// Which attempt it was charged as.
@@ -116,15 +115,15 @@ pub struct JobHistory {
     pub claims: Vec<PastClaim>,
 }
 
-/// What a cancellation did.
+/// The result of a cancellation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cancelled {
-    /// It was waiting, and is cancelled.
+    /// It was waiting, and is cancelled now.
     AtOnce,
-    /// It is running; its worker hears of it at the next heartbeat.
+    /// It is running. Its worker learns of the request with the next heartbeat.
     Requested,
-    /// It had ended, or never was.
+    /// It had ended, or it does not exist.
     NotLive,
 }
 
@@ -134,7 +133,7 @@ impl Operator {
         Self { pool }
     }
 
-    /// Jobs by queue and state. Counts every row: not for a hot path.
+    /// Counts jobs by queue and state. It reads every row: not for a hot path.
     pub async fn counts(&self) -> Result<Vec<QueueCount>, sqlx::Error> {
         sqlx::query_as!(
             QueueCount,
@@ -144,12 +143,12 @@ impl Operator {
         .await
     }
 
-    /// The newest jobs that fit, at most `limit`.
+    /// The newest jobs that match, at most `limit`.
     pub async fn list(&self, filter: &JobFilter, limit: u16) -> Result<Vec<JobRow>, sqlx::Error> {
         self.page(filter, None, limit).await
     }
 
-    /// As [`Operator::list`], but only jobs older than `below`.
+    /// As [`Operator::list`], but only jobs with ids below `below`.
     pub(crate) async fn page(
         &self,
         filter: &JobFilter,
@@ -172,7 +171,7 @@ impl Operator {
         .await
     }
 
-    /// One job with all its claims that ended.
+    /// One job with its payload and all its ended claims. `None`: there is no such job.
     pub async fn show(&self, id: JobId) -> Result<Option<JobHistory>, sqlx::Error> {
         let filter = JobFilter {
             id: Some(id),
@@ -196,7 +195,7 @@ impl Operator {
         Ok(Some(JobHistory { job, payload, claims }))
     }
 
-    /// Ends a waiting job at once, asks a running one to stop.
+    /// Ends a waiting job at once, and asks a running one to stop.
     pub async fn cancel(&self, id: JobId) -> Result<Cancelled, sqlx::Error> {
         let before = sqlx::query_file_scalar!("src/sql/cancel.sql", id.0)
             .fetch_optional(&self.pool)

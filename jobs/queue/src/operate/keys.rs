@@ -1,10 +1,10 @@
-//! Jobs by what makes them unique: for those who know the work and not the job.
+//! Finds jobs by their dedupe keys, for callers that know the work but not the job's id.
 
 use std::collections::HashSet;
 
 use sqlx::PgConnection;
 
-/// Which of the kinds have a live job of which of the keys: (kind, key).
+/// All pairs of these kinds and keys that have a live job, as (kind, key).
 pub async fn live_by_key(
     db: &mut PgConnection,
     kinds: &[&str],
@@ -19,8 +19,8 @@ pub async fn live_by_key(
         .collect())
 }
 
-/// Cancels the waiting job of an `until_done` key in the caller's transaction; a running one is asked to stop if it
-/// may be interrupted, else it is left alone and finds out by itself. `true`: there was one.
+/// Cancels the waiting job of an `until_done` key, in the caller's transaction. A running job is asked to stop if
+/// `may_interrupt`; otherwise it goes on and must find out itself. Returns whether there was such a job.
 pub async fn withdraw(
     tx: &mut PgConnection,
     kind: &str,

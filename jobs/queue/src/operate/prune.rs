@@ -1,4 +1,4 @@
-//! Forgets ended jobs (Q17), a stretch of ids at a time, so that table and indexes stay as small as what is kept.
+//! Deletes ended jobs (Q17), one range of ids at a time, so that table and indexes stay as small as the kept rows.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use crate::{database::single, storable};
 /// How long ended jobs are kept, by how they ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keep {
-    /// Age at which done jobs are forgotten.
+    /// Age at which done jobs are deleted.
     pub done: Duration,
-    /// Age at which cancelled jobs are forgotten.
+    /// Age at which cancelled jobs are deleted.
     pub cancelled: Duration,
-    /// Dead letters: for as long as somebody may want to retry them.
+    /// Age at which dead letters are deleted; until then an operator can retry them.
     pub dead: Duration,
 }
 
@@ -22,11 +22,12 @@ pub struct Keep {
 pub struct Stretch {
     /// Number of jobs that were deleted.
     pub pruned: u64,
-    /// Where the next stretch begins; `None`: nothing after it is old enough.
+    /// The `after` of the next stretch. `None`: no later job is old enough.
     pub next: Option<i64>,
 }
 
-/// Deletes what is old enough among the `most` jobs after id `after` (0 for the first), in one short transaction.
+/// Deletes the jobs that are old enough among the `most` jobs after id `after` (0 for the first), in one short
+/// transaction.
 pub async fn prune_stretch(pool: &PgPool, keep: Keep, after: i64, most: u16) -> Result<Stretch, sqlx::Error> {
     let mut db = single(pool).await?;
     let row = sqlx::query_file!(

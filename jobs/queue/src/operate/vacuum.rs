@@ -1,12 +1,12 @@
-//! Dead rows are taken out as often as a fast queue needs it (Q17).
+//! Vacuums the table of jobs as often as a fast queue needs it (Q17).
 //!
-//! A claim walks past the index entries of what was claimed before it until a vacuum takes them out. Autovacuum knows
-//! when that is due, by the settings in the table's migration, but looks only once in `autovacuum_naptime`, by default
-//! a minute: at ten thousand jobs a second a million rows are dead by then, and a claim takes three times as long as
-//! after a vacuum. So every worker looks as well, and does not wait (`docs/adr/0007-workers-vacuum.md`).
+//! A claim walks past the index entries of jobs that were claimed before it, until a vacuum removes them. Autovacuum
+//! knows from the table's settings when that is due, but looks only once per `autovacuum_naptime`, by default a
+//! minute. At ten thousand jobs a second a million rows are dead by then, and a claim takes three times as long as
+//! after a vacuum. So every worker looks as well, and more often (`docs/adr/0007-workers-vacuum.md`).
 //!
-//! A slow queue never comes here: up to [`DEAD_ROWS`] the server's own pace is good enough. If the process dies in a
-//! vacuum, the server ends it one way or the other, and nothing depends on it.
+//! A slow queue never gets here: below [`DEAD_ROWS`] the server's own pace is good enough. If the process dies during
+//! a vacuum, the server finishes or aborts it, and nothing depends on which.
 
 use std::{
     sync::Arc,
@@ -22,15 +22,15 @@ use crate::{
     database::{single, within},
 };
 
-/// So many are walked past in about half a millisecond.
+/// A claim walks past this many dead rows in about half a millisecond.
 const DEAD_ROWS: f64 = 100_000.0;
-/// A connection that went silent never answers.
+/// Limit of one vacuum: a connection that went silent never answers.
 const LONGEST: Duration = Duration::from_hours(1);
-/// The pause in vacuums: a table that takes long, or whose dead rows some old snapshot holds, is not vacuumed again and
-/// again.
+/// The pause is at least this many times as long as the vacuum took: a table that takes long, or whose dead rows an
+/// old snapshot keeps, is not vacuumed over and over.
 const AT_LEAST: u32 = 10;
 
-/// Looks for ever, as often as for expired leases.
+/// Looks for ever, as often as for expired leases, and vacuums if it is due.
 pub(crate) async fn vacuum_forever(engine: Arc<Engine>) {
     let mut pause = engine.timing.sweep;
     loop {
@@ -45,7 +45,7 @@ pub(crate) async fn vacuum_forever(engine: Arc<Engine>) {
     }
 }
 
-/// Whether it was due, and is done.
+/// Vacuums the table if that is due. Returns whether it was.
 async fn vacuum_if_due(engine: &Engine) -> Result<bool, sqlx::Error> {
     let mut db = single(&engine.pool).await?;
     let due = sqlx::query_file_scalar!("src/sql/vacuum_due.sql", DEAD_ROWS)
@@ -56,13 +56,13 @@ async fn vacuum_if_due(engine: &Engine) -> Result<bool, sqlx::Error> {
         return Ok(false);
     }
     let mut db = engine.pool.acquire().await?;
-    // A worker that stops does not wait for the end of it.
+    // A worker that stops does not wait for the vacuum's end.
     db.close_on_drop();
-    // A role's own limit is for people's queries: it would end every vacuum of a large table, for ever.
+    // The role's own limit is meant for people's queries: it would end every vacuum of a large table.
     sqlx::raw_sql("set statement_timeout = 0")
         .execute(&mut *db)
         .await?;
-    // Never cut off at the end: that asks for a lock against everybody.
+    // No truncation: it needs a lock that excludes everybody.
     sqlx::raw_sql("vacuum (skip_locked, index_cleanup on, truncate off) jobs")
         .execute(&mut *db)
         .await?;

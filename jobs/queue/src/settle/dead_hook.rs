@@ -1,4 +1,4 @@
-//! Making a job a dead letter, together with whatever depended on it.
+//! Makes a job a dead letter, together with everything that depended on it.
 
 use futures::future::BoxFuture;
 use serde_json::value::RawValue;
@@ -12,7 +12,7 @@ use crate::{
     trace::{self, TraceContext},
 };
 
-/// Knows what a kind's death means; [`crate::Registry`] is the one.
+/// Calls the `on_dead` of a kind; implemented by [`crate::Registry`].
 pub(crate) trait DeadHook: Send + Sync {
     /// Settles what depended on a job of `kind`, in the transaction that makes it dead.
     fn on_dead<'a>(
@@ -27,10 +27,10 @@ pub(crate) trait DeadHook: Send + Sync {
 /// Why a job could not be made dead.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum MakeDeadError {
-    /// The kind's own part failed.
+    /// The kind's `on_dead` failed.
     #[error("on_dead: {0}")]
     OnDead(JobError),
-    /// There is no kind's own part: unknown here, or the payload does not decode.
+    /// No `on_dead` can be called: the kind is unknown here, or the payload does not decode.
     #[error("{0}")]
     Nobody(String),
     /// The engine's own statement failed.
@@ -48,7 +48,7 @@ pub(crate) async fn make_dead(
     uncharged: bool,
     dead_hook: &dyn DeadHook,
 ) -> Result<bool, MakeDeadError> {
-    // Also for `on_dead`, which may store it elsewhere.
+    // Made storable here, since `on_dead` may store it elsewhere.
     let reason = &DeadReason {
         code: storable::code(&reason.code).into_owned().into(),
         message: storable::error_text(&reason.message).into_owned(),

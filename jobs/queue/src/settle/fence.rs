@@ -1,7 +1,7 @@
-//! Domain transactions under the protection of a claim.
+//! Transactions of the host under the protection of a claim.
 //!
-//! A runner that slept past its lease may wake up with a transaction half written. [`fence`] makes it notice, and
-//! keeps the job from being rescued until that transaction has ended; [`complete_in`] ends the job in it.
+//! A run that slept past its lease may wake up with a half-written transaction. [`fence`] makes it notice, and keeps
+//! the job from being rescued until that transaction has ended; [`complete_in`] ends the job in it.
 
 use sqlx::PgConnection;
 
@@ -10,10 +10,10 @@ use crate::{Claim, job::JobError};
 /// Why a transaction may not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum FenceError {
-    /// The lease ran out and the job was taken away; roll back and leave it to the worker that has it now.
+    /// The lease ran out and the job was taken away. Roll back, and leave the job to the worker that has it now.
     #[error("the claim on this job is lost: another worker may have it")]
     Lost,
-    /// The database did not answer.
+    /// The database refused the statement or did not answer.
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
 }
@@ -29,8 +29,8 @@ impl From<FenceError> for JobError {
 
 /// Locks the job for the rest of the transaction, or finds the claim lost.
 ///
-/// The weakest row lock on purpose: the heartbeat's update must pass it, or a long transaction would starve its own
-/// lease. Rescue and release ask for the strongest and skip what they cannot lock.
+/// It takes the weakest row lock on purpose: the heartbeat's update must pass it, or a long transaction would starve
+/// its own lease. Rescue and release ask for the strongest lock and skip rows that they cannot lock.
 pub async fn fence(tx: &mut PgConnection, claim: &Claim) -> Result<(), FenceError> {
     let held = sqlx::query_scalar!(
         "select id from jobs where id = $1 and claim_id = $2 and state = 'running' for key share",
@@ -44,7 +44,7 @@ pub async fn fence(tx: &mut PgConnection, claim: &Claim) -> Result<(), FenceErro
 
 /// Ends the job as `done` in the caller's transaction, so that its effect and its end are one commit.
 ///
-/// To be called last: the heartbeat cannot renew a lease whose row is being changed.
+/// Call it last: the heartbeat cannot renew a lease while its row is being changed.
 pub async fn complete_in(tx: &mut PgConnection, claim: &Claim) -> Result<(), FenceError> {
     let done = sqlx::query_file_scalar!("src/sql/complete.sql", claim.job().0, claim.id().0)
         .fetch_one(tx)

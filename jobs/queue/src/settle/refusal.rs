@@ -1,20 +1,20 @@
-//! Whether the database may take later what it does not take now.
+//! Decides whether an error of the database may pass, so that the same statement is worth another try.
 //!
-//! Waiting mends an outage, a full disk, a lock or a race. It mends no value that the server cannot store and no rule
-//! that a row breaks: whoever waits then waits for ever, and keeps what it holds.
+//! Waiting helps after an outage, a full disk, a lock or a race. It does not help with a value that the server cannot
+//! store or a constraint that a row violates: that would be a wait for ever, with a connection and a slot occupied.
 
-/// What may pass by itself, by class of `SQLSTATE`.
+/// Classes of `SQLSTATE` that may pass by themselves.
 const PASSING: [&str; 8] = [
     "08", // connection exceptions
     "25", // the server has become read-only; a transaction that timed out
     "40", // serialization failures and deadlocks
     "53", // disk, memory or connections used up
-    "55", // a lock that is not to be had
+    "55", // a lock that could not be taken
     "57", // a server that stops or starts, a statement that took too long
     "58", // errors of the server's system
     "72", // a snapshot that is too old
 ];
-/// `unique_violation`: a row of the same key came between our look and our write; the next look sees it.
+/// `unique_violation`: a row of the same key was inserted between our read and our write; the next try sees it.
 const RACE: &str = "23505";
 
 /// Whether it is worth trying the same statement again.

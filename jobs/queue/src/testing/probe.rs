@@ -1,4 +1,4 @@
-//! A kind of job that does what a test tells it to: for tests of the engine, and of what happens around jobs.
+//! A kind of job whose run is the test's own closure: for tests of the engine and of code around jobs.
 
 use std::sync::Arc;
 
@@ -13,12 +13,12 @@ use crate::{
     registry::{Behaviour, Handler, Kind, Meters, Registry, Undecodable},
 };
 
-/// A payload that means what the test's closure makes of it.
+/// The payload of a probe job. The test's closure decides what it means.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probe {
-    /// What the closure is told.
+    /// Any text for the closure.
     pub says: String,
-    /// The dedupe key and its scope; `None`: no key.
+    /// The dedupe key and its scope. `None`: no key.
     pub key: Option<(String, DedupeScope)>,
 }
 
@@ -31,14 +31,14 @@ impl Probe {
         }
     }
 
-    /// One live job of the key.
+    /// Gives it a key of which one job may be live.
     #[must_use]
     pub fn until_done(mut self, key: impl Into<String>) -> Self {
         self.key = Some((key.into(), DedupeScope::UntilDone));
         self
     }
 
-    /// One waiting and one running job of the key.
+    /// Gives it a key of which one job may wait and one may run.
     #[must_use]
     pub fn until_started(mut self, key: impl Into<String>) -> Self {
         self.key = Some((key.into(), DedupeScope::UntilStarted));
@@ -68,27 +68,28 @@ pub struct ProbeRun {
 }
 
 impl ProbeRun {
-    /// As [`crate::job`]'s runs do it with their context: a run that dies here leaves no open transaction in the pool.
+    /// Opens a transaction as [`crate::Context::begin`] does: a run that dies here leaves no open transaction in the
+    /// pool.
     pub async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
         database::begin(&self.pool).await
     }
 
-    /// As [`crate::job`]'s runs do it with their context.
+    /// As [`crate::Context::fence`].
     pub async fn fence(&self, tx: &mut PgConnection) -> Result<(), FenceError> {
         crate::fence(tx, &self.claim).await
     }
 
-    /// As [`crate::job`]'s runs do it with their context.
+    /// As [`crate::Context::complete_in`].
     pub async fn complete_in(&self, tx: &mut PgConnection) -> Result<(), FenceError> {
         crate::complete_in(tx, &self.claim).await
     }
 
-    /// Ends this run as a worker does that must stop: handed back, uncharged.
+    /// Interrupts this run as a stopping worker does: the job is handed back, uncharged.
     pub fn release(&self) {
         self.claim.interrupt(Interruption::Released);
     }
 
-    /// Ends this run as the heartbeat does that saw a cancellation.
+    /// Interrupts this run as the heartbeat does when it reads a cancellation.
     pub fn see_cancelled(&self) {
         self.claim.interrupt(Interruption::Cancelled);
     }
@@ -99,7 +100,7 @@ type OnDead = dyn for<'a> Fn(Probe, &'a mut PgConnection, &'a DeadReason) -> Box
     + Send
     + Sync;
 
-/// How probes behave in one registry.
+/// The code that probes run in one registry.
 pub struct Probes {
     pool: PgPool,
     policy: Policy,
@@ -109,7 +110,7 @@ pub struct Probes {
 }
 
 impl Probes {
-    /// Every probe runs `run`.
+    /// Every probe calls `run`.
     pub fn new<F>(pool: &PgPool, run: impl Fn(ProbeRun) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<Done, JobError>> + Send + 'static,
@@ -123,7 +124,7 @@ impl Probes {
         }
     }
 
-    /// Instead of [`Probe::POLICY`].
+    /// Replaces [`Probe::POLICY`].
     #[must_use]
     pub const fn policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
@@ -137,7 +138,7 @@ impl Probes {
         self
     }
 
-    /// What happens in the transaction that makes a probe dead.
+    /// Called in the transaction that makes a probe dead.
     #[must_use]
     pub fn on_dead(
         mut self,
@@ -154,7 +155,7 @@ impl Probes {
         self
     }
 
-    /// A registry that knows nothing else.
+    /// A registry that knows only probes.
     pub fn registry(self) -> Registry {
         let (version, policy) = (self.version, self.policy);
         let kind = Kind {

@@ -1,6 +1,6 @@
 //! Probes that do what their payload says: for tests whose worker is another process.
 //!
-//! Steps, separated by `; `. A run that reaches the end is done.
+//! A payload is a list of steps, separated by `; `. A run that reaches its end is done.
 //!
 //! | step         | does                                                                                    |
 //! |--------------|-----------------------------------------------------------------------------------------|
@@ -23,7 +23,7 @@ use crate::{
 
 const TOMORROW: Duration = Duration::from_hours(24);
 
-/// Runs a probe as its payload says.
+/// Runs the steps of a probe's payload.
 pub async fn follow_script(run: ProbeRun) -> Result<Done, JobError> {
     let script = run.probe.says.clone();
     for step in script.split("; ") {

@@ -1,14 +1,14 @@
-//! Hears the NOTIFYs that `queue_wake` sends, and makes sure that it still could.
+//! Receives the NOTIFYs that `queue_wake` sends, and checks that it still could.
 //!
-//! A LISTEN connection only ever waits, so nobody notices when it has died: a half-open TCP connection (a firewall that
-//! forgot it, a host that vanished) stays silent for ever, as a queue without jobs does; and a server that a failover
-//! has left behind answers every ping and hears of no job. So each beat asks on the connection itself whether its
-//! server is there and can be written to. While nobody listens, no sleep is announced: enqueuers pay for no NOTIFY that
-//! nobody hears, and polling finds the jobs.
+//! A LISTEN connection only waits, so its death goes unnoticed: a half-open TCP connection (a firewall forgot it, a
+//! host vanished) stays silent for ever, just as a queue without jobs does; and a server that a failover has left
+//! behind answers every ping and receives no job. So each beat asks on this connection whether its server is there
+//! and can be written to. While no connection listens, no sleep is announced: enqueues pay for no useless NOTIFY, and
+//! polling finds the jobs.
 //!
 //! # Must stay true
 //! * a connection that went silent is replaced within two beats — `q25_a_listener_that_went_silent_is_replaced`
-//! * `aisha_listening` is 1 while somebody hears, else 0
+//! * `aisha_listening` is 1 while a connection listens, else 0
 
 use std::{
     io, mem,
@@ -31,10 +31,10 @@ use crate::{
     outage::Outage,
 };
 
-/// What `queue_wake` notifies on; the payload is the queue.
+/// The channel of `queue_wake`. The payload is the name of the queue.
 const CHANNEL: &str = "aisha_jobs";
 
-/// Why a listener is of no use any more.
+/// Why a listener has become useless.
 #[derive(Debug, thiserror::Error)]
 enum Deaf {
     /// Its connection does not answer.
@@ -46,12 +46,12 @@ enum Deaf {
     /// Its connection was lost.
     #[error("its connection was lost")]
     Lost,
-    /// The database refused; what it says.
+    /// The database refused a statement.
     #[error("{}", words_of(.0))]
     Database(#[from] sqlx::Error),
 }
 
-/// Passes wake-ups on to the queues, over any number of lost connections.
+/// Wakes the queues' pumps, and reconnects for ever.
 pub(crate) async fn listen_forever(engine: Arc<Engine>) {
     let mut backoff = Backoff::new();
     let mut outage = Outage::none();
@@ -87,7 +87,8 @@ pub(crate) async fn listen_forever(engine: Arc<Engine>) {
 }
 
 async fn begin(engine: &Engine) -> Result<PgListener, sqlx::Error> {
-    // A pool of its own, which ends with it: a connection that went silent must not keep a place in the engine's.
+    // A pool of its own that ends with the listener: a silent connection must not occupy a place in the engine's
+    // pool.
     let pool = PgPoolOptions::new()
         .max_connections(1)
         .acquire_timeout(engine.timing.lease)
@@ -100,9 +101,9 @@ async fn begin(engine: &Engine) -> Result<PgListener, sqlx::Error> {
     Ok(listener)
 }
 
-/// Until the connection is lost, silent or useless; says which.
+/// Receives until the connection is lost, silent or useless. Returns why.
 async fn hear(engine: &Engine, listener: &mut PgListener) -> Deaf {
-    // Also first of all: what was sent while nobody listened.
+    // Wakes all queues first: a NOTIFY may have been sent while nothing listened.
     for queue in engine.queues() {
         engine.signals(queue).look.notify_one();
     }
@@ -127,7 +128,7 @@ async fn hear(engine: &Engine, listener: &mut PgListener) -> Deaf {
     }
 }
 
-/// What is notified meanwhile waits in the listener's buffer.
+/// Notifications that arrive meanwhile wait in the listener's buffer.
 async fn check(listener: &mut PgListener, limit: Duration) -> Result<(), Deaf> {
     match can_write(listener.acquire().await?, limit).await {
         Ok(true) => Ok(()),
@@ -137,15 +138,15 @@ async fn check(listener: &mut PgListener, limit: Duration) -> Result<(), Deaf> {
     }
 }
 
-/// Ends a listener whose connection is silent. Dropped as it is, it would say goodbye to a server that does not answer,
-/// and wait for its answer for ever; so another connection takes the place of the silent one first.
+/// Ends a listener whose connection is silent. Dropped as it is, it would say goodbye to a server that does not
+/// answer and wait for ever; so another connection takes the place of the silent one first.
 async fn discard(engine: &Engine, mut listener: PgListener) {
     let mut backoff = Backoff::new();
     loop {
         let fresh = timeout(engine.timing.lease, engine.options.connect()).await;
         match fresh.map_err(|_| timed_out()).flatten() {
             Ok(fresh) => {
-                // It has one, so this does not wait.
+                // The listener has a connection, so this does not wait.
                 if let Ok(silent) = listener.acquire().await {
                     drop(mem::replace(silent, fresh));
                 }
@@ -159,7 +160,8 @@ async fn discard(engine: &Engine, mut listener: PgListener) {
     }
 }
 
-/// While nobody listens, no queue is announced as asleep; what stands in the table expires within a lease.
+/// Sets the flag and the gauge. While nothing listens no queue counts as asleep; rows in the table expire within a
+/// lease.
 fn set_listening(engine: &Engine, listening: bool) {
     engine.listening.store(listening, Ordering::Release);
     if !listening {

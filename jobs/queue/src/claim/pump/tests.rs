@@ -1,4 +1,4 @@
-//! What no test from outside can aim at: the moments between two steps of one turn.
+//! Races between two steps of one loop iteration, which no test from outside can hit.
 
 use futures::FutureExt;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -9,7 +9,7 @@ use crate::Timing;
 const QUEUE: Queue = Queue::named("upkeep");
 const HOUR: Duration = Duration::from_hours(1);
 
-/// Never connects to anything: the pump has nothing to claim and nobody to announce itself to.
+/// An engine that never connects: the pump has nothing to claim, and it listens to no wake-ups.
 fn engine() -> Arc<Engine> {
     let timing = Timing {
         lease: HOUR,
@@ -27,8 +27,8 @@ fn engine() -> Arc<Engine> {
     ))
 }
 
-/// An idle worker that a SIGTERM found between these two steps slept on until its next poll, or to the end of its grace
-/// time if that was sooner.
+/// Guards against a bug: an idle worker that received SIGTERM between these two steps slept on until its next poll,
+/// or until its grace time ended.
 #[tokio::test]
 async fn a_stop_that_comes_after_a_turn_has_looked_for_it_ends_the_wait_of_that_turn() {
     let capacity = Capacity {
@@ -38,7 +38,7 @@ async fn a_stop_that_comes_after_a_turn_has_looked_for_it_ends_the_wait_of_that_
     let stop = CancellationToken::new();
     let known = Known::default();
     let (mut pump, _slots) = Pump::new(engine(), QUEUE, capacity, known, Rates::default(), stop.clone());
-    // There is nothing that it could claim, as far as it knows.
+    // As far as the pump knows, there is nothing to claim.
     pump.may_have_work = false;
     stop.cancel();
     assert_eq!(pump.wait().now_or_never(), Some(()), "it waits on");
