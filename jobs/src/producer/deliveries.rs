@@ -118,7 +118,7 @@ impl Producer {
     ) -> Result<Vec<Replayed>, ProducerError> {
         let mut tx = database::begin(&self.pool).await?;
         let mut replayed = Vec::new();
-        for listed in deliveries::list(&mut tx, &filter.which()).await? {
+        for listed in deliveries::list(&mut tx, filter).await? {
             // Waits for a job that applies it right now, and sees what that made of it.
             let is_settled = if dry_run {
                 deliveries::is_settled(&listed.verdict)
@@ -136,7 +136,7 @@ impl Producer {
                 },
             };
             replayed.push(Replayed {
-                delivery: listed.into(),
+                delivery: listed,
                 replay,
             });
         }

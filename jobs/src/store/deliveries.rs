@@ -4,6 +4,7 @@
 //! The key is (request id, hash of the body): a resend is the same row, an ERROR after an OK is another (K15).
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use sqlx::PgConnection;
 
 use super::StoreError;
@@ -150,45 +151,60 @@ pub(crate) async fn settle(
 }
 
 /// Which deliveries an operator means; all that is given must fit.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Which<'a> {
-    /// Empty: any.
-    pub ids: &'a [i64],
-    /// A disposition, or `pending`.
-    pub verdict: Option<&'a str>,
-    pub request_id: Option<&'a str>,
-    /// Also those that will turn out to be its.
+#[derive(Debug, Clone, Default)]
+pub struct DeliveryFilter {
+    /// These rows. Empty: any.
+    pub ids: Vec<i64>,
+    /// What became of them.
+    pub verdict: Option<DeliveryVerdict>,
+    /// FAL's queue id.
+    pub request_id: Option<String>,
+    /// Deliveries of this training, also those that will turn out to be its.
     pub training: Option<TrainingId>,
-    pub limit: i64,
+    /// The newest so many.
+    pub limit: u16,
 }
 
 /// A delivery as operators see it, without its body.
-#[derive(Debug, Clone)]
-pub(crate) struct Listed {
+#[derive(Debug, Clone, Serialize)]
+pub struct DeliveryView {
+    /// The inbox row.
     pub id: i64,
+    /// FAL's queue id.
     pub request_id: String,
+    /// `pending`, or what became of it ([`crate::domain::Disposition`]).
     pub verdict: String,
+    /// By our clock.
     pub received_at: DateTime<Utc>,
+    /// By FAL's.
     pub signed_at: DateTime<Utc>,
+    /// `None` while it is pending.
     pub applied_at: Option<DateTime<Utc>>,
+    /// Whose it is. `None`: no training has its request, so far.
     pub training_id: Option<TrainingId>,
+    /// What the URL said.
     pub training_type: Option<String>,
+    /// What is odd about it.
     pub flags: Vec<String>,
+    /// Of its body.
     pub bytes: i32,
     /// A job will apply it, or does at the moment.
     pub is_queued: bool,
 }
 
 /// The newest deliveries that fit, newest first.
-pub(crate) async fn list(tx: &mut PgConnection, which: &Which<'_>) -> Result<Vec<Listed>, sqlx::Error> {
+pub(crate) async fn list(
+    tx: &mut PgConnection,
+    filter: &DeliveryFilter,
+) -> Result<Vec<DeliveryView>, sqlx::Error> {
     sqlx::query_file_as!(
-        Listed,
+        DeliveryView,
         "src/store/sql/deliveries_list.sql",
-        which.ids,
-        which.verdict,
-        which.request_id,
-        which.training.map(|training| training.0),
-        which.limit,
+        &filter.ids,
+        filter.verdict.map(DeliveryVerdict::as_str),
+        filter.request_id.as_deref(),
+        filter.training.map(|training| training.0),
+        i64::from(filter.limit),
     )
     .fetch_all(tx)
     .await
