@@ -12,7 +12,7 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use ed25519_dalek::{Signer as _, SigningKey};
-use jobs::fal::{Unreadable, Verdict, VerifierSettings, VerifyError, WebhookVerifier};
+use jobs::fal::{Rejection, Unreadable, VerifierSettings, VerifyError, WebhookVerifier};
 use sha2::{Digest as _, Sha256};
 
 use keys::Keys;
@@ -64,10 +64,10 @@ async fn a_delivery_for_another_user_of_fals_is_refused_when_ours_is_known() {
     verify("github|1234567").await.expect("ours");
     let error = verify("github|7654321").await.unwrap_err();
     assert_eq!(
-        (error.clone(), error.verdict()),
+        (error.clone(), error.rejection()),
         (
             VerifyError::OtherUser("github|1234567".into()),
-            Verdict::Unauthorized
+            Rejection::Unauthorized
         )
     );
 }
@@ -90,13 +90,13 @@ async fn a_signed_body_must_be_a_delivery_about_the_signed_request() {
         .await
         .unwrap_err();
     assert_eq!(
-        (other.clone(), other.verdict()),
-        (VerifyError::OtherRequest, Verdict::BadRequest)
+        (other.clone(), other.rejection()),
+        (VerifyError::OtherRequest, Rejection::BadRequest)
     );
     let garbage = verify("hello").await.unwrap_err();
     assert!(
         matches!(garbage, VerifyError::Unreadable(Unreadable::NotADelivery(_))),
         "{garbage:?}"
     );
-    assert_eq!(garbage.verdict(), Verdict::BadRequest);
+    assert_eq!(garbage.rejection(), Rejection::BadRequest);
 }

@@ -34,10 +34,10 @@ pub mod texts;
 /// FAL: the verifier of its deliveries for the web role, the client for workers.
 pub mod fal {
     pub use crate::clients::fal::{
-        CancelOutcome, Delivery, Download, Error, Fact, Failure, FailureClass, FalClient, FalSettings,
-        FalTimeouts, FileHosts, ListQuery, Multipart, NotSigned, Request, RequestStatus, Result,
-        ResultOutcome, SignedHeaders, SubmitOutcome, Unreadable, Verdict, VerifiedDelivery, VerifierSettings,
-        VerifyError, WebhookVerifier,
+        CancelOutcome, Delivery, DeliveryReport, Download, Error, FailureClass, FalClient, FalSettings,
+        FalTimeouts, FileHosts, ListQuery, Multipart, NotSigned, Rejection, Request, RequestFailure,
+        RequestStatus, Result, ResultOutcome, SignedHeaders, SubmitOutcome, Unreadable, VerifiedDelivery,
+        VerifierSettings, VerifyError, WebhookVerifier,
     };
 }
 
@@ -49,7 +49,7 @@ pub mod telegram {
 /// The bucket of photos and models, for workers.
 pub mod objects {
     pub use crate::clients::object_store::{
-        Listed, ObjectError, ObjectInfo, ObjectStore, ObjectStoreSettings, ObjectStoreTimeouts,
+        ListedObject, ObjectError, ObjectInfo, ObjectStore, ObjectStoreSettings, ObjectStoreTimeouts,
     };
 }
 

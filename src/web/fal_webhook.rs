@@ -29,7 +29,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use jobs::{
-    fal::{Verdict, VerifyError},
+    fal::{Rejection, VerifyError},
     producer::{DeliveryQuery, ProducerError},
 };
 use metrics::counter;
@@ -121,10 +121,10 @@ enum Refusal {
 impl Refusal {
     fn answer(&self) -> (StatusCode, &'static str) {
         match self {
-            Self::NotVerified(error) => match error.verdict() {
-                Verdict::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorised"),
-                Verdict::BadRequest => (StatusCode::BAD_REQUEST, "garbage"),
-                Verdict::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "no_keys"),
+            Self::NotVerified(error) => match error.rejection() {
+                Rejection::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorised"),
+                Rejection::BadRequest => (StatusCode::BAD_REQUEST, "garbage"),
+                Rejection::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "no_keys"),
             },
             Self::Body(why) => why.answer(),
             Self::NotStored(ProducerError::TooManyUnknown(_)) => {

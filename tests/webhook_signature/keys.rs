@@ -8,7 +8,7 @@ use std::sync::{
 use axum::{Json, Router, http::StatusCode, routing::get};
 use chrono::TimeDelta;
 use ed25519_dalek::SigningKey;
-use jobs::fal::{NotSigned, Verdict, VerifyError, WebhookVerifier};
+use jobs::fal::{NotSigned, Rejection, VerifyError, WebhookVerifier};
 use serde_json::Value;
 use tokio::net::TcpListener;
 
@@ -137,8 +137,8 @@ async fn w10_without_any_key_nothing_is_believed_and_fal_is_asked_to_come_again(
         .await
         .unwrap_err();
     assert_eq!(
-        (error.clone(), error.verdict()),
-        (VerifyError::NoKeys, Verdict::Unavailable)
+        (error.clone(), error.rejection()),
+        (VerifyError::NoKeys, Rejection::Unavailable)
     );
     keys.hold(Some(vector.jwks()));
     let later = vector.signed_at() + TimeDelta::seconds(6);

@@ -6,7 +6,7 @@ use axum::{
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use ed25519_dalek::SigningKey;
-use jobs::fal::{NotSigned, Verdict, VerifyError};
+use jobs::fal::{NotSigned, Rejection, VerifyError};
 use serde_json::{Value, json};
 
 use super::{Keys, REQUEST_ID, SIGNATURE, TIMESTAMP, USER_ID};
@@ -207,7 +207,7 @@ async fn headers_that_no_signer_of_fals_sends_are_refused_before_any_key_is_fetc
             .verify(&headers, &vector.body(), vector.signed_at())
             .await
             .expect_err("a refusal");
-        assert_eq!(error.verdict(), Verdict::Unauthorized, "{error}");
+        assert_eq!(error.rejection(), Rejection::Unauthorized, "{error}");
     }
     assert_eq!(keys.asked(), 0);
 }

@@ -49,18 +49,18 @@ mod verifier;
 mod wire;
 
 pub use crate::domain::FalRequest as Request;
-pub use delivery::{Delivery, Fact, Unreadable};
+pub use delivery::{Delivery, DeliveryReport, Unreadable};
 pub use error::{Error, Result};
-pub use failure::{Failure, FailureClass};
+pub use failure::{FailureClass, RequestFailure};
 pub use hosts::FileHosts;
 pub use list::ListQuery;
 pub use meaning::Call;
-use meaning::{Answer, Meaning};
+use meaning::{ErrorAnswer, Meaning};
 pub use requests::{CancelOutcome, RequestStatus, ResultOutcome};
 pub use signature::{NotSigned, SignedHeaders};
 pub use storage::Download;
 pub use submit::SubmitOutcome;
-pub use verifier::{Verdict, VerifiedDelivery, VerifierSettings, VerifyError, WebhookVerifier};
+pub use verifier::{Rejection, VerifiedDelivery, VerifierSettings, VerifyError, WebhookVerifier};
 
 /// Where FAL is, with which key, and how patient we are.
 #[derive(Debug, Clone)]
@@ -224,7 +224,7 @@ async fn send(call: Call, request: RequestBuilder) -> Result<Response> {
 async fn ask(
     call: Call,
     request: RequestBuilder,
-) -> Result<std::result::Result<Response, (Answer, Meaning)>> {
+) -> Result<std::result::Result<Response, (ErrorAnswer, Meaning)>> {
     let response = request
         .send()
         .await
@@ -233,7 +233,7 @@ async fn ask(
 }
 
 /// Reads an answer that is no success; its status and headers count even where its body cannot be read.
-async fn refused(call: Call, response: Response) -> std::result::Result<Response, (Answer, Meaning)> {
+async fn refused(call: Call, response: Response) -> std::result::Result<Response, (ErrorAnswer, Meaning)> {
     const READ: usize = 64 << 10;
     if response.status().is_success() {
         return Ok(response);
@@ -246,7 +246,7 @@ async fn refused(call: Call, response: Response) -> std::result::Result<Response
         Some(_) => Vec::new(),
         None => start_of_body(response, READ).await,
     };
-    let answer = Answer {
+    let answer = ErrorAnswer {
         status,
         headers,
         location,
@@ -281,7 +281,7 @@ fn plain(call: Call, response: &Response) -> Result<()> {
     }
 }
 
-impl Answer {
+impl ErrorAnswer {
     fn into_error(self, call: Call, meaning: Meaning) -> Error {
         if let (Meaning::Moment, Some(encoding)) = (&meaning, encoding(&self.headers)) {
             return Error::Encoded { call, encoding };

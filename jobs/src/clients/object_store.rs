@@ -104,7 +104,7 @@ pub struct ObjectInfo {
 
 /// An object in a listing of the whole bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
+pub struct ListedObject {
     /// Its name.
     pub key: String,
     /// When its bytes came, by the store's clock. `None` where the store does not say.
@@ -313,7 +313,7 @@ impl ObjectStore {
     }
 
     /// One page of the whole bucket in key order: the objects after `after`, at most `max` of 1000.
-    pub async fn page(&self, after: &str, max: u16) -> Result<Vec<Listed>> {
+    pub async fn page(&self, after: &str, max: u16) -> Result<Vec<ListedObject>> {
         const CALL: &str = "list";
         let list = self
             .inner
@@ -335,7 +335,7 @@ impl ObjectStore {
         let objects = first.into_iter().flat_map(|page| page.contents);
         Ok(objects
             .filter(|entry| !entry.is_prefix && !entry.is_delete_marker)
-            .map(|entry| Listed {
+            .map(|entry| ListedObject {
                 key: entry.name,
                 modified: entry.last_modified,
             })

@@ -1,4 +1,4 @@
-//! Apply one stored webhook delivery: the first terminal fact wins, everything else is recorded.
+//! Apply one stored webhook delivery: the first terminal report wins, everything else is recorded.
 //!
 //! Enqueued in the transaction that stores the delivery, before FAL gets its 200. The delivery is matched by its
 //! request id, else by the token in its URL: so one that overtakes the submit's own commit, or whose submit's
@@ -25,7 +25,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     chaos::{Point, reach},
-    clients::fal::{Delivery, Fact},
+    clients::fal::{Delivery, DeliveryReport},
     context::{Context, Services},
     domain::{AttemptEvidence, Disposition, NextJob, TrainingId, TrainingSource},
     enqueue::enqueue,
@@ -135,7 +135,7 @@ async fn apply(cx: &Context, tx: &mut PgConnection, stored: &StoredDelivery) -> 
         });
     }
     let flags = type_flags(&training, stored);
-    let disposition = take(tx, &training, delivery.fact).await?;
+    let disposition = take(tx, &training, delivery.report).await?;
     Ok(Applied {
         disposition,
         training: Some(training.id),
@@ -175,10 +175,16 @@ async fn find_training(
     Ok(trainings::lock(tx, attempt.training_id).await?)
 }
 
-async fn take(tx: &mut PgConnection, training: &Training, fact: Fact) -> Result<Disposition, JobError> {
-    let taken = match fact {
-        Fact::Succeeded(output) => saga::succeeded(tx, training.id, &output, TrainingSource::Webhook).await?,
-        Fact::Failed(failure) => {
+async fn take(
+    tx: &mut PgConnection,
+    training: &Training,
+    report: DeliveryReport,
+) -> Result<Disposition, JobError> {
+    let taken = match report {
+        DeliveryReport::Succeeded(output) => {
+            saga::succeeded(tx, training.id, &output, TrainingSource::Webhook).await?
+        }
+        DeliveryReport::Failed(failure) => {
             saga::failed_at_fal(
                 tx,
                 training.id,
@@ -188,11 +194,11 @@ async fn take(tx: &mut PgConnection, training: &Training, fact: Fact) -> Result<
             )
             .await?
         }
-        Fact::LookItUp if training.saga().carried_by() == Some(NextJob::Poll) => {
+        DeliveryReport::LookItUp if training.saga().carried_by() == Some(NextJob::Poll) => {
             enqueue(tx, &PollStatus::new(training.id)).await?;
             return Ok(Disposition::LookedUp);
         }
-        Fact::LookItUp => Taken::Late,
+        DeliveryReport::LookItUp => Taken::Late,
     };
     Ok(match taken {
         Taken::Applied => Disposition::Applied,

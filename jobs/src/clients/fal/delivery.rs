@@ -1,7 +1,7 @@
 //! What a delivery says, in FAL's shape or the incumbent's (M13). Read after verification, and leniently: whatever
 //! it does not clearly say, the result call does.
 //!
-//! | body                                                          | fact                                     |
+//! | body                                                          | report                                   |
 //! |---------------------------------------------------------------|------------------------------------------|
 //! | `status: OK`, `payload` an object                             | succeeded with it                        |
 //! | `status: ERROR`, `payload` an error of a known shape          | failed for it                            |
@@ -11,24 +11,24 @@
 
 use serde_json::Value;
 
-use super::{Failure, failure, lenient, wire};
+use super::{RequestFailure, failure, lenient, wire};
 
 /// One delivery's content.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Delivery {
     /// FAL's queue id.
     pub request_id: String,
-    /// What happened to the request.
-    pub fact: Fact,
+    /// How the request went, as far as the delivery says so.
+    pub report: DeliveryReport,
 }
 
-/// What a delivery says of its request.
+/// How the request went, by the delivery alone.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Fact {
+pub enum DeliveryReport {
     /// The model's output.
     Succeeded(Value),
     /// No output, and why.
-    Failed(Failure),
+    Failed(RequestFailure),
     /// Something happened; status and result tell what.
     LookItUp,
 }
@@ -57,23 +57,24 @@ impl Delivery {
         }
         Ok(Self {
             request_id: request_id.to_owned(),
-            fact: fact(&body),
+            report: report(&body),
         })
     }
 }
 
 /// Both shapes in one: no field means different things in them. `result` is the incumbent's.
-fn fact(body: &Value) -> Fact {
+fn report(body: &Value) -> DeliveryReport {
     if !body["payload_error"].is_null() {
-        return Fact::LookItUp;
+        return DeliveryReport::LookItUp;
     }
     match (body["status"].as_str(), &body["payload"], &body["result"]) {
-        (Some("OK"), payload @ Value::Object(_), _) => Fact::Succeeded(payload.clone()),
-        (Some("ERROR"), payload, _) => {
-            Failure::from_payload(body["error"].as_str(), payload).map_or(Fact::LookItUp, Fact::Failed)
+        (Some("OK"), payload @ Value::Object(_), _) => DeliveryReport::Succeeded(payload.clone()),
+        (Some("ERROR"), payload, _) => RequestFailure::from_payload(body["error"].as_str(), payload)
+            .map_or(DeliveryReport::LookItUp, DeliveryReport::Failed),
+        (Some("completed"), Value::Null, result @ Value::Object(_)) => {
+            DeliveryReport::Succeeded(result.clone())
         }
-        (Some("completed"), Value::Null, result @ Value::Object(_)) => Fact::Succeeded(result.clone()),
-        _ => Fact::LookItUp,
+        _ => DeliveryReport::LookItUp,
     }
 }
 
@@ -84,10 +85,10 @@ mod tests {
 
     use super::{super::FailureClass, *};
 
-    fn fact(body: &Value) -> Fact {
+    fn report(body: &Value) -> DeliveryReport {
         Delivery::parse(body.to_string().as_bytes())
             .expect("a delivery")
-            .fact
+            .report
     }
 
     #[test]
@@ -98,7 +99,7 @@ mod tests {
             Delivery::parse(body.to_string().as_bytes()),
             Ok(Delivery {
                 request_id: "r".into(),
-                fact: Fact::Succeeded(output)
+                report: DeliveryReport::Succeeded(output)
             })
         );
     }
@@ -107,13 +108,13 @@ mod tests {
     fn fals_error_is_a_failure_when_its_payload_tells_why() {
         let body = json!({"request_id": "r", "status": "ERROR", "error": "Invalid status code: 422",
                           "payload": {"detail": [{"loc": ["body", "images_data_url"], "msg": "field required", "type": "value_error.missing"}]}});
-        let Fact::Failed(failure) = fact(&body) else {
+        let DeliveryReport::Failed(failure) = report(&body) else {
             panic!("a failure")
         };
         assert_eq!(failure.class, FailureClass::Input);
         assert_eq!(failure.error_type.as_deref(), Some("value_error.missing"));
         let body = json!({"request_id": "r", "status": "ERROR", "error": "x", "payload": {"detail": "y", "error_type": "runner_disconnected"}});
-        let Fact::Failed(failure) = fact(&body) else {
+        let DeliveryReport::Failed(failure) = report(&body) else {
             panic!("a failure")
         };
         assert_eq!(failure.class, FailureClass::Provider);
@@ -130,7 +131,7 @@ mod tests {
             json!({"request_id": "r", "status": "COMPLETED", "payload": {"a": 1}}),
             json!({"request_id": "r"}),
         ] {
-            assert_eq!(fact(&body), Fact::LookItUp, "{body}");
+            assert_eq!(report(&body), DeliveryReport::LookItUp, "{body}");
         }
     }
 
@@ -138,11 +139,14 @@ mod tests {
     fn the_incumbents_shape_is_read_too() {
         let body =
             json!({"request_id": "test_style", "status": "completed", "result": {"finetune_id": "test123"}});
-        assert_eq!(fact(&body), Fact::Succeeded(json!({"finetune_id": "test123"})));
+        assert_eq!(
+            report(&body),
+            DeliveryReport::Succeeded(json!({"finetune_id": "test123"}))
+        );
         for status in ["failed", "error", "in_progress"] {
             assert_eq!(
-                fact(&json!({"request_id": "r", "status": status, "result": {"a": 1}})),
-                Fact::LookItUp
+                report(&json!({"request_id": "r", "status": status, "result": {"a": 1}})),
+                DeliveryReport::LookItUp
             );
         }
     }
@@ -155,7 +159,7 @@ mod tests {
                 r#"{{"request_id":"r","status":"OK","payload":{{"odd":{odd},"file":{{"url":"https://cdn.test/a"}}}}}}"#
             );
             let read = Delivery::parse(body.as_bytes()).unwrap_or_else(|problem| panic!("{odd}: {problem}"));
-            let Fact::Succeeded(output) = read.fact else {
+            let DeliveryReport::Succeeded(output) = read.report else {
                 panic!("a success")
             };
             assert_eq!(output["file"]["url"], "https://cdn.test/a", "{odd}");
@@ -168,7 +172,7 @@ mod tests {
         ] {
             let mut body = odd.clone();
             body["request_id"] = json!("r");
-            assert_eq!(fact(&body), Fact::LookItUp, "{odd}");
+            assert_eq!(report(&body), DeliveryReport::LookItUp, "{odd}");
         }
     }
 

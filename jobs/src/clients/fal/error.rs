@@ -4,7 +4,7 @@ use std::{io, time::Duration};
 
 use tracing::error;
 
-use super::{Failure, describe, meaning::Call};
+use super::{RequestFailure, describe, meaning::Call};
 use crate::job::JobError;
 
 /// The result of a call.
@@ -76,7 +76,7 @@ pub enum Error {
     /// A result's 5xx that is the request's own end, or a moment's trouble of FAL's. Transient; who sees it again and again
     /// believes it.
     #[error("FAL may have failed the request: {0}")]
-    Doubtful(Failure),
+    Doubtful(RequestFailure),
     /// 404, 410, and what else says of a request that it is not there. Permanent, unless it says so of a request that was there.
     #[error("FAL {call}: not there: {detail}")]
     Missing {

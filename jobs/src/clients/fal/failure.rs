@@ -22,7 +22,7 @@ pub enum FailureClass {
 
 /// A request that ended without a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
+pub struct RequestFailure {
     /// Whose fault it is.
     pub class: FailureClass,
     /// HTTP status of the result, where it was seen.
@@ -33,7 +33,7 @@ pub struct Failure {
     pub detail: String,
 }
 
-impl Failure {
+impl RequestFailure {
     /// The failure code that is stored with the training.
     pub const fn code(&self) -> FailureCode {
         match self.class {
@@ -88,7 +88,7 @@ impl Failure {
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for RequestFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(status) = self.status {
             write!(f, "{status} ")?;
@@ -213,8 +213,8 @@ mod tests {
 
     use super::*;
 
-    fn answer(status: u16, body: &Value) -> Failure {
-        Failure::of_answer(status, None, body.to_string().as_bytes()).0
+    fn answer(status: u16, body: &Value) -> RequestFailure {
+        RequestFailure::of_answer(status, None, body.to_string().as_bytes()).0
     }
 
     #[test]
@@ -266,7 +266,7 @@ mod tests {
     #[test]
     fn no_word_of_fals_is_too_strange_for_a_row() {
         let body = br#"{"detail":[{"loc":["body"],"msg":"a\u0000b\ud800","type":"ty\u0000pe"}],"x":NaN}"#;
-        let (failure, words) = Failure::of_answer(422, None, body);
+        let (failure, words) = RequestFailure::of_answer(422, None, body);
         assert!(words.is_list);
         assert_eq!(failure.error_type.as_deref(), Some("ty\u{fffd}pe"));
         assert_eq!(failure.detail, "body: a\u{fffd}b\u{fffd}");

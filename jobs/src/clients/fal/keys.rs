@@ -27,19 +27,19 @@ const LIMIT: usize = 256 << 10;
 pub(super) struct KeySet {
     url: Url,
     http: Client,
-    held: Mutex<Held>,
+    held: Mutex<HeldKeys>,
     /// One fetch at a time; those who need its keys wait for it.
     fetching: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Clone, Default)]
-struct Held {
+struct HeldKeys {
     keys: Vec<VerifyingKey>,
     fetched_at: Option<DateTime<Utc>>,
     tried_at: Option<DateTime<Utc>>,
 }
 
-impl Held {
+impl HeldKeys {
     fn is_fresh(&self, now: DateTime<Utc>) -> bool {
         self.fetched_at.is_some_and(|at| now - at < LIFETIME)
     }
@@ -93,7 +93,7 @@ impl KeySet {
     }
 
     /// Fetches, unless that was tried a moment ago or by somebody else while we waited; then what is held.
-    async fn fetched(&self, seen: &Held, now: DateTime<Utc>) -> Vec<VerifyingKey> {
+    async fn fetched(&self, seen: &HeldKeys, now: DateTime<Utc>) -> Vec<VerifyingKey> {
         if !seen.may_fetch(now) {
             return seen.keys.clone();
         }
@@ -134,11 +134,11 @@ impl KeySet {
         }
     }
 
-    fn held(&self) -> Held {
+    fn held(&self) -> HeldKeys {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn note(&self, change: impl FnOnce(&mut Held)) {
+    fn note(&self, change: impl FnOnce(&mut HeldKeys)) {
         change(&mut self.held.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }

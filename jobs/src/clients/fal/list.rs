@@ -33,7 +33,7 @@ impl FalClient {
     /// # Errors
     /// Also when the list is too long to be read to its end: then nothing is known.
     pub async fn find_request(&self, query: &ListQuery<'_>) -> Result<Option<Request>> {
-        let mut found: Vec<wire::Listed> = Vec::new();
+        let mut found: Vec<wire::ListedRequest> = Vec::new();
         let mut cursor = None;
         for _ in 0..MAX_PAGES {
             let page = self.list_page(query, cursor.as_deref()).await?;
@@ -82,7 +82,7 @@ impl FalClient {
     }
 
     /// The earliest counts; a second one was paid for in vain.
-    fn first_of(&self, query: &ListQuery<'_>, mut found: Vec<wire::Listed>) -> Option<Request> {
+    fn first_of(&self, query: &ListQuery<'_>, mut found: Vec<wire::ListedRequest>) -> Option<Request> {
         found.sort_by_key(|item| (item.sent_at.is_none(), item.sent_at));
         let mut found = found.into_iter();
         let first = found.next()?;
@@ -99,7 +99,7 @@ impl FalClient {
 
 impl ListQuery<'_> {
     /// By any text of the input, so that no field name of any trainer is needed here.
-    fn matches(&self, item: &wire::Listed) -> bool {
+    fn matches(&self, item: &wire::ListedRequest) -> bool {
         let archive_url = self.archive_url.filter(|url| !url.is_empty());
         let is_ours =
             |text: &str| archive_url == Some(text) || (!self.token.is_empty() && text.contains(self.token));

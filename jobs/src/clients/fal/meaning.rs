@@ -30,7 +30,7 @@ use std::fmt;
 use reqwest::header::HeaderMap;
 use url::Url;
 
-use super::{Failure, encoding, failure};
+use super::{RequestFailure, encoding, failure};
 
 /// What FAL is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +82,7 @@ impl fmt::Display for Call {
 
 /// An answer that is no success, as much of it as is looked at.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct ErrorAnswer {
     pub(super) status: u16,
     pub(super) headers: HeaderMap,
     /// Where a redirect leads.
@@ -115,12 +115,12 @@ pub(super) enum Meaning {
     /// The upload URL is no longer good; a new one costs nothing.
     Expired,
     /// The request ended without output.
-    Ended(Failure),
+    Ended(RequestFailure),
     /// The request ended without output, or FAL has a moment's trouble.
-    Doubtful(Failure),
+    Doubtful(RequestFailure),
 }
 
-impl Answer {
+impl ErrorAnswer {
     #[expect(
         clippy::match_same_arms,
         reason = "rows of a table, the first that fits counts; merged arms would be in no order"
@@ -150,7 +150,8 @@ impl Answer {
     /// The model's own status and body, or FAL's about the call.
     fn meaning_of_result(&self) -> Meaning {
         use Meaning as M;
-        let (failure, words) = Failure::of_answer(self.status, self.header("x-fal-error-type"), &self.body);
+        let (failure, words) =
+            RequestFailure::of_answer(self.status, self.header("x-fal-error-type"), &self.body);
         let is_own = words.is_list || words.error_type.is_some();
         match self.status {
             422 | 499 => M::Ended(failure),
@@ -215,8 +216,8 @@ mod tests {
     const LOCKED: &str =
         r#"{"detail":"User is locked. Reason: Exhausted balance. Top up at fal.ai/dashboard."}"#;
 
-    fn answer(status: u16, body: &str) -> Answer {
-        Answer {
+    fn answer(status: u16, body: &str) -> ErrorAnswer {
+        ErrorAnswer {
             status,
             headers: HeaderMap::new(),
             location: None,

@@ -6,7 +6,7 @@
 
 /// What the logs say.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Progress {
+pub(super) struct LoggedProgress {
     /// 0 to 99: only a result is 100.
     pub(super) percent: u8,
     /// The line that says so, for operators and the progress message.
@@ -14,12 +14,12 @@ pub(super) struct Progress {
 }
 
 /// The latest progress in the logs, oldest line first. `None`: nothing counts yet.
-pub(super) fn of<'a>(lines: impl Iterator<Item = &'a str>) -> Option<Progress> {
+pub(super) fn of<'a>(lines: impl Iterator<Item = &'a str>) -> Option<LoggedProgress> {
     let mut latest = None;
     let mut latest_step = None;
     for line in lines {
         let Some(percent) = percent(line) else { continue };
-        let progress = Progress {
+        let progress = LoggedProgress {
             percent,
             line: clipped(line),
         };

@@ -8,7 +8,9 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use tracing::warn;
 
-use super::{Call, Error, Failure, FalClient, Meaning, Request, Result, ask, json, progress, send, wire};
+use super::{
+    Call, Error, FalClient, Meaning, Request, RequestFailure, Result, ask, json, progress, send, wire,
+};
 
 /// FAL's word for where a request is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +39,7 @@ pub enum ResultOutcome {
     /// The model's output.
     Succeeded(Value),
     /// The request ended without one.
-    Failed(Failure),
+    Failed(RequestFailure),
     /// It has not ended.
     NotReady,
     /// FAL no longer has it, or never had, or has it again in a moment: believe it when it has said so a few times.

@@ -35,7 +35,7 @@ pub struct Download {
 }
 
 /// Where one upload goes.
-struct Slot {
+struct UploadSlot {
     /// Carries its own permission, for a while.
     upload_url: Url,
     /// Where it is read from afterwards.
@@ -94,7 +94,7 @@ impl FalClient {
         name: &str,
         expires_after: Duration,
         is_multipart: bool,
-    ) -> Result<Slot> {
+    ) -> Result<UploadSlot> {
         const CALL: Call = Call::Initiate;
         let path = if is_multipart {
             "storage/upload/initiate-multipart"
@@ -125,7 +125,7 @@ impl FalClient {
                 why: format!("a URL of {} bytes", file_url.len()),
             });
         }
-        Ok(Slot {
+        Ok(UploadSlot {
             upload_url: self.file_rule.vetted(CALL, text("upload_url"))?,
             file_url: file_url.to_owned(),
         })
@@ -174,7 +174,7 @@ impl FalClient {
         number: u64,
         content_type: &str,
         target: &Url,
-    ) -> Result<wire::Part> {
+    ) -> Result<wire::UploadedPart> {
         let url = deeper(target, &number.to_string());
         let mut tries = self.multipart.tries;
         loop {
@@ -292,21 +292,21 @@ fn is_worth_another(error: &Error) -> bool {
 }
 
 /// The part's receipt: in the body, or in the header.
-async fn receipt(number: u64, response: reqwest::Response) -> Result<wire::Part> {
+async fn receipt(number: u64, response: reqwest::Response) -> Result<wire::UploadedPart> {
     let header = response
         .headers()
         .get(ETAG)
         .and_then(|etag| etag.to_str().ok())
         .map(str::to_owned);
     let body = body(UPLOAD, response, ANSWER_LIMIT).await?;
-    if let Ok(part) = serde_json::from_slice::<wire::Part>(&body) {
+    if let Ok(part) = serde_json::from_slice::<wire::UploadedPart>(&body) {
         return Ok(part);
     }
     let etag = header.ok_or_else(|| Error::Garbled {
         call: UPLOAD,
         why: format!("part {number} has no etag"),
     })?;
-    Ok(wire::Part { number, etag })
+    Ok(wire::UploadedPart { number, etag })
 }
 
 /// `{path}/{segment}{query}`: the signature is in the query.

@@ -70,9 +70,9 @@ pub enum VerifyError {
     NoKeys,
 }
 
-/// What to answer.
+/// The status code that answers a delivery which cannot be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Rejection {
     /// 401. FAL may send it again, signed anew.
     Unauthorized,
     /// 400. Sending it again will not help.
@@ -82,12 +82,12 @@ pub enum Verdict {
 }
 
 impl VerifyError {
-    /// How a receiver answers it.
-    pub const fn verdict(&self) -> Verdict {
+    /// The answer to a delivery that failed in this way.
+    pub const fn rejection(&self) -> Rejection {
         match self {
-            Self::NotSigned(_) | Self::OtherUser(_) => Verdict::Unauthorized,
-            Self::OtherRequest | Self::Unreadable(_) => Verdict::BadRequest,
-            Self::NoKeys => Verdict::Unavailable,
+            Self::NotSigned(_) | Self::OtherUser(_) => Rejection::Unauthorized,
+            Self::OtherRequest | Self::Unreadable(_) => Rejection::BadRequest,
+            Self::NoKeys => Rejection::Unavailable,
         }
     }
 }

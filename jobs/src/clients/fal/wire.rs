@@ -71,12 +71,12 @@ fn whole(number: f64) -> i32 {
 
 /// One page of the request list.
 pub(super) struct Page {
-    pub(super) items: Vec<Listed>,
+    pub(super) items: Vec<ListedRequest>,
     pub(super) next_cursor: Option<String>,
 }
 
 /// One request of the list.
-pub(super) struct Listed {
+pub(super) struct ListedRequest {
     /// Not checked yet; empty where there was none.
     pub(super) request_id: String,
     /// When it was submitted, or else started. `None`: no time that can be read.
@@ -89,7 +89,7 @@ impl Page {
     /// There is no list: then nothing is known, and not that nothing is there.
     pub(super) fn read(answer: &Value) -> Result<Self> {
         let items = match answer.get("items") {
-            Some(Value::Array(items)) => items.iter().map(Listed::read).collect(),
+            Some(Value::Array(items)) => items.iter().map(ListedRequest::read).collect(),
             Some(Value::Null) => Vec::new(),
             _ => {
                 return Err(Error::Garbled {
@@ -107,7 +107,7 @@ impl Page {
     }
 }
 
-impl Listed {
+impl ListedRequest {
     fn read(item: &Value) -> Self {
         Self {
             request_id: item["request_id"].as_str().unwrap_or_default().to_owned(),
@@ -141,7 +141,7 @@ pub(super) struct Initiate<'a> {
 
 /// A part that arrived.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Part {
+pub(super) struct UploadedPart {
     #[serde(rename = "partNumber")]
     pub(super) number: u64,
     pub(super) etag: String,
@@ -150,7 +150,7 @@ pub(super) struct Part {
 /// What ends a multipart upload.
 #[derive(Serialize)]
 pub(super) struct Complete<'a> {
-    pub(super) parts: &'a [Part],
+    pub(super) parts: &'a [UploadedPart],
 }
 
 #[cfg(test)]
