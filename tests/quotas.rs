@@ -3,7 +3,7 @@
 use aisha::simulators::telegram::SimUser;
 use jobs::{
     domain::{AvatarId, Quotas},
-    producer::{Draft, PhotoTaken, Place, Producer, Retried, Rules, Sender, Started, Turn},
+    producer::{Draft, PhotoTaken, Place, Producer, RetryOutcome, Rules, Sender, Started, Turn},
     texts::Locale,
 };
 use serde_json::json;
@@ -121,7 +121,10 @@ async fn what_was_cancelled_tried_again_and_thrown_away_counts_for_a_day() {
         let started = start(&core, &person, avatar).await;
         call_off(&core, &started).await;
         let mut turn = core.turn_of(&person).await;
-        assert!(matches!(turn.retry(avatar).await.unwrap(), Retried::Reopened));
+        assert!(matches!(
+            turn.retry(avatar).await.unwrap(),
+            RetryOutcome::Reopened
+        ));
         turn.finish().await.unwrap();
     }
     let refused = start(&core, &person, avatar).await;

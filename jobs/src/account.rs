@@ -22,7 +22,7 @@ use crate::{
     clients::fal::{self, Call, Error},
     context::Context,
     job::JobError,
-    store::fal_account::{self, Admission, Door},
+    store::fal_account::{self, Admission, GuardedCall},
 };
 
 /// Parked jobs come back within so long after the probe: they find its answer, and not all come at once.
@@ -33,7 +33,7 @@ const SPREAD_MS: std::ops::Range<u64> = 500..3_000;
 /// # Errors
 /// A snooze while FAL refuses us.
 pub(crate) async fn admit_submit(cx: &Context) -> Result<(), JobError> {
-    if admission(cx, Door::Submit).await? == Admission::Probe {
+    if admission(cx, GuardedCall::Submit).await? == Admission::Probe {
         info!("This submit tries whether FAL takes submissions again");
     }
     Ok(())
@@ -44,7 +44,7 @@ pub(crate) async fn admit_submit(cx: &Context) -> Result<(), JobError> {
 /// # Errors
 /// A snooze while FAL refuses us.
 pub(crate) async fn admit_upload(cx: &Context) -> Result<(), JobError> {
-    if admission(cx, Door::Upload).await? == Admission::Probe {
+    if admission(cx, GuardedCall::Upload).await? == Admission::Probe {
         heard(cx, cx.fal.may_upload().await).await??;
         let mut tx = cx.begin().await?;
         answered(&mut tx, Call::Initiate).await?;
@@ -53,9 +53,9 @@ pub(crate) async fn admit_upload(cx: &Context) -> Result<(), JobError> {
     Ok(())
 }
 
-async fn admission(cx: &Context, door: Door) -> Result<Admission, JobError> {
+async fn admission(cx: &Context, call: GuardedCall) -> Result<Admission, JobError> {
     let mut tx = cx.begin().await?;
-    let admission = fal_account::admit(&mut tx, door, cx.saga.probe_every).await?;
+    let admission = fal_account::admit(&mut tx, call, cx.saga.probe_every).await?;
     tx.commit().await?;
     if let Admission::Parked(wait) = admission {
         let spread = Duration::from_millis(cx.chance.draw(|rng| rng.random_range(SPREAD_MS)));

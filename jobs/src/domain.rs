@@ -13,11 +13,11 @@ mod training;
 mod trigger;
 mod webhook_url;
 
-pub use action::{Action, MAX_CALLBACK_DATA, Step, UnknownAction};
+pub use action::{Action, MAX_CALLBACK_DATA, UnknownAction, WizardStep};
 pub use avatar::{AvatarStatus, AvatarType, Gender, PhotoStatus, TrainingType, UnknownName};
 pub use delivery::{DeliveryVerdict, Disposition};
 pub use ids::{AvatarId, NotificationId, PhotoId, TrainingId, UserId};
-pub use quotas::{Door, Quotas};
+pub use quotas::{Access, Quotas};
 pub use saga::{AtFal, Fact, NextJob, Patience, Saga, Step as SagaStep, Tell, Times};
 pub use trainer::{
     FinetuneComment, OutputKind, OutputProblem, Preset, TrainedModel, Trainer, Trainers, TrainingOrder,

@@ -19,7 +19,7 @@ use sqlx::PgConnection;
 
 use crate::{
     archive::Limits,
-    domain::{Action, AvatarId, FailureCode, NotificationId, Step, TrainingId, UserId},
+    domain::{Action, AvatarId, FailureCode, NotificationId, TrainingId, UserId, WizardStep},
     enqueue::{EnqueueError, Options, enqueue_with},
     payloads::NotifyUser,
     store::{
@@ -413,7 +413,7 @@ async fn photos_message(
         message = message.button(Phrase::ButtonStart {}, Action::Start(avatar));
     }
     let row = [
-        (Phrase::ButtonBack {}, Action::Back(avatar, Step::Name)),
+        (Phrase::ButtonBack {}, Action::Back(avatar, WizardStep::Name)),
         (Phrase::ButtonDiscard {}, Action::Discard(avatar)),
     ];
     Ok(Some((draft.user_id, message.row(row))))

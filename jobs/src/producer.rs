@@ -30,7 +30,7 @@ use sqlx::PgPool;
 
 pub use cancel::{Cancellation, CancelledTraining};
 pub use deliveries::{Accepted, DeliveryQuery, Replay, Replayed};
-pub use drafts::{Draft, PhotoTaken, Retried};
+pub use drafts::{Draft, PhotoTaken, RetryOutcome};
 pub use guard::Handled;
 pub use inbox::{PollingLead, UpdateSignal, read_update};
 pub use request_training::Started;

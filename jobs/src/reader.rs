@@ -195,8 +195,8 @@ impl From<views::Avatar> for AvatarView {
     }
 }
 
-impl From<views::Training> for TrainingView {
-    fn from(training: views::Training) -> Self {
+impl From<views::TrainingOverview> for TrainingView {
+    fn from(training: views::TrainingOverview) -> Self {
         let message = message(&training);
         let status = match training.status {
             TrainingStatus::Completed => ViewStatus::Completed,
@@ -219,7 +219,7 @@ impl From<views::Training> for TrainingView {
     }
 }
 
-fn message(training: &views::Training) -> String {
+fn message(training: &views::TrainingOverview) -> String {
     match training.status {
         _ if training.late_completed_at.is_some() => {
             "The avatar is ready; its model came after the training had ended here".into()

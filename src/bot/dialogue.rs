@@ -16,7 +16,7 @@
 //! logged, counted, and kept with the update.
 
 use jobs::{
-    domain::{Action, Door},
+    domain::{Access, Action},
     producer::{Handled, Place, ProducerError, Turn},
     texts::{Locale, Message as Reply, Phrase},
 };
@@ -155,10 +155,10 @@ async fn on_tap(turn: &mut Turn, tap: &incoming::Tap) -> Result<Option<Tap>, Pro
 
 /// Why the sender is not let in; `None`: they are.
 fn closed(turn: &Turn) -> Result<Option<Phrase>, ProducerError> {
-    Ok(match turn.door()? {
-        Door::Open => None,
-        Door::Private => Some(Phrase::ClosedToStrangers {}),
-        Door::Blocked => Some(Phrase::ClosedToYou {}),
+    Ok(match turn.access()? {
+        Access::Open => None,
+        Access::Private => Some(Phrase::ClosedToStrangers {}),
+        Access::Blocked => Some(Phrase::ClosedToYou {}),
     })
 }
 

@@ -4,8 +4,8 @@
 //! stopped. Functions for taps answer with the toast to show, if any.
 
 use jobs::{
-    domain::{Action, AvatarId, Gender, Step, TrainingType},
-    producer::{Draft, Place, ProducerError, Retried, Started, Turn},
+    domain::{Action, AvatarId, Gender, TrainingType, WizardStep},
+    producer::{Draft, Place, ProducerError, RetryOutcome, Started, Turn},
     texts::{Message, Phrase},
 };
 
@@ -116,16 +116,16 @@ pub(super) async fn choose_gender(
 pub(super) async fn back(
     turn: &mut Turn,
     avatar: AvatarId,
-    step: Step,
+    step: WizardStep,
     place: Place,
 ) -> Result<Toast, ProducerError> {
     if !turn.take_back(avatar, step).await? {
         return stale(turn).await;
     }
     let question = match step {
-        Step::Type => ask_type(Some(avatar)),
-        Step::Gender => ask_gender(avatar),
-        Step::Name => ask_name(avatar),
+        WizardStep::Type => ask_type(Some(avatar)),
+        WizardStep::Gender => ask_gender(avatar),
+        WizardStep::Name => ask_name(avatar),
     };
     turn.reply(&question, place).await?;
     Ok(None)
@@ -187,7 +187,7 @@ fn name_in(text: &str) -> Result<String, Phrase> {
 }
 
 async fn refuse_name(turn: &mut Turn, draft: &Draft, problem: Phrase) -> Result<(), ProducerError> {
-    let message = with_way_out(Message::new(problem), draft.id, Step::Gender);
+    let message = with_way_out(Message::new(problem), draft.id, WizardStep::Gender);
     turn.reply(&message, Place::New).await
 }
 
@@ -227,8 +227,8 @@ pub(super) async fn start_training(
 /// "Try again" under a final message, which stays: it says why.
 pub(super) async fn retry(turn: &mut Turn, avatar: AvatarId) -> Result<Toast, ProducerError> {
     match turn.retry(avatar).await? {
-        Retried::Reopened | Retried::AlreadyOpen => open(turn, Place::New).await,
-        Retried::OtherDraft(other) => {
+        RetryOutcome::Reopened | RetryOutcome::AlreadyOpen => open(turn, Place::New).await,
+        RetryOutcome::OtherDraft(other) => {
             let message = Message::new(Phrase::OtherDraftFirst {
                 avatar: Phrase::avatar(other.name.as_deref()),
             })
@@ -239,9 +239,9 @@ pub(super) async fn retry(turn: &mut Turn, avatar: AvatarId) -> Result<Toast, Pr
             turn.reply(&message, Place::New).await?;
             Ok(None)
         }
-        Retried::AlreadyTraining { name } => Ok(Some(Phrase::AlreadyTraining { name })),
-        Retried::AlreadyTrained { name } => Ok(Some(Phrase::AlreadyTrained { name })),
-        Retried::Stale => stale(turn).await,
+        RetryOutcome::AlreadyTraining { name } => Ok(Some(Phrase::AlreadyTraining { name })),
+        RetryOutcome::AlreadyTrained { name } => Ok(Some(Phrase::AlreadyTrained { name })),
+        RetryOutcome::Stale => stale(turn).await,
     }
 }
 
@@ -275,14 +275,14 @@ fn ask_gender(draft: AvatarId) -> Message {
             Action::ChooseGender(draft, Gender::Female),
         ),
     ]);
-    with_way_out(question, draft, Step::Type)
+    with_way_out(question, draft, WizardStep::Type)
 }
 
 fn ask_name(draft: AvatarId) -> Message {
-    with_way_out(Message::new(Phrase::AskName {}), draft, Step::Gender)
+    with_way_out(Message::new(Phrase::AskName {}), draft, WizardStep::Gender)
 }
 
-fn with_way_out(question: Message, draft: AvatarId, back_to: Step) -> Message {
+fn with_way_out(question: Message, draft: AvatarId, back_to: WizardStep) -> Message {
     question.row([
         (Phrase::ButtonBack {}, Action::Back(draft, back_to)),
         (Phrase::ButtonDiscard {}, Action::Discard(draft)),

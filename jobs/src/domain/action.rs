@@ -16,7 +16,7 @@ pub const MAX_CALLBACK_DATA: usize = 64;
 
 /// A question of the wizard that one can go back to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub enum WizardStep {
     /// Portrait or style.
     Type,
     /// Male or female.
@@ -37,7 +37,7 @@ pub enum Action {
     /// Answer the second question.
     ChooseGender(AvatarId, Gender),
     /// Take an answer back and ask that question again.
-    Back(AvatarId, Step),
+    Back(AvatarId, WizardStep),
     /// Throw the draft away.
     Discard(AvatarId),
     /// Start the training.
@@ -88,7 +88,7 @@ fn decode(data: &str) -> Option<Action> {
         ("new", Some(kind), None) => Action::NewDraft(kind.parse().ok()?),
         ("type", Some(id), Some(kind)) => Action::ChooseType(long(id)?, kind.parse().ok()?),
         ("gender", Some(id), Some(gender)) => Action::ChooseGender(long(id)?, gender.parse().ok()?),
-        ("back", Some(id), Some(step)) => Action::Back(long(id)?, Step::parse(step)?),
+        ("back", Some(id), Some(step)) => Action::Back(long(id)?, WizardStep::parse(step)?),
         ("discard", Some(id), None) => Action::Discard(long(id)?),
         ("start", Some(id), None) => Action::Start(long(id)?),
         ("retry", Some(id), None) => Action::Retry(long(id)?),
@@ -108,7 +108,7 @@ fn long<Id: From<Uuid>>(text: &str) -> Option<Id> {
     Uuid::from_slice(&bytes).ok().map(Id::from)
 }
 
-impl Step {
+impl WizardStep {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Type => "type",
@@ -148,7 +148,9 @@ mod tests {
                 .iter()
                 .map(|gender| Action::ChooseGender(avatar, *gender)),
         );
-        all.extend([Step::Type, Step::Gender, Step::Name].map(|step| Action::Back(avatar, step)));
+        all.extend(
+            [WizardStep::Type, WizardStep::Gender, WizardStep::Name].map(|step| Action::Back(avatar, step)),
+        );
         all
     }
 

@@ -20,10 +20,10 @@ pub struct Quotas {
     pub blocked: BTreeSet<i64>,
 }
 
-/// Whether somebody is let in.
+/// Whether a Telegram user may use the bot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Door {
-    /// They are.
+pub enum Access {
+    /// They may.
     Open,
     /// The bot is for those on the list.
     Private,
@@ -33,13 +33,13 @@ pub enum Door {
 
 impl Quotas {
     /// For a Telegram id. Who is on both lists is shut out.
-    pub fn door(&self, telegram_id: i64) -> Door {
+    pub fn access(&self, telegram_id: i64) -> Access {
         if self.blocked.contains(&telegram_id) {
-            Door::Blocked
+            Access::Blocked
         } else if self.allowed.is_empty() || self.allowed.contains(&telegram_id) {
-            Door::Open
+            Access::Open
         } else {
-            Door::Private
+            Access::Private
         }
     }
 }
@@ -55,10 +55,10 @@ mod tests {
             blocked: blocked.iter().copied().collect(),
             ..Quotas::default()
         };
-        assert_eq!(quotas(&[], &[]).door(1), Door::Open);
-        assert_eq!(quotas(&[1], &[]).door(1), Door::Open);
-        assert_eq!(quotas(&[2], &[]).door(1), Door::Private);
-        assert_eq!(quotas(&[], &[1]).door(1), Door::Blocked);
-        assert_eq!(quotas(&[1], &[1]).door(1), Door::Blocked);
+        assert_eq!(quotas(&[], &[]).access(1), Access::Open);
+        assert_eq!(quotas(&[1], &[]).access(1), Access::Open);
+        assert_eq!(quotas(&[2], &[]).access(1), Access::Private);
+        assert_eq!(quotas(&[], &[1]).access(1), Access::Blocked);
+        assert_eq!(quotas(&[1], &[1]).access(1), Access::Blocked);
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{ProducerError, Turn, request_training::refused};
 use crate::{
-    domain::{AvatarId, AvatarStatus, Gender, Step, TrainingType},
+    domain::{AvatarId, AvatarStatus, Gender, TrainingType, WizardStep},
     enqueue::enqueue_for,
     notifications::{self, Place},
     payloads::StorePhoto,
@@ -56,7 +56,7 @@ pub enum PhotoTaken {
 
 /// What became of "Try again".
 #[derive(Debug, Clone)]
-pub enum Retried {
+pub enum RetryOutcome {
     /// It is a draft again, at the photo step.
     Reopened,
     /// Another draft is in the way.
@@ -146,14 +146,14 @@ impl Turn {
 
     /// Takes an answer back. The type has no "open" in the database: it is asked again and keeps its answer until
     /// there is another.
-    pub async fn take_back(&mut self, avatar: AvatarId, step: Step) -> Result<bool, ProducerError> {
+    pub async fn take_back(&mut self, avatar: AvatarId, step: WizardStep) -> Result<bool, ProducerError> {
         let user = self.user()?;
         let taken_back = match step {
-            Step::Type => avatars::draft_of(&mut self.tx, user)
+            WizardStep::Type => avatars::draft_of(&mut self.tx, user)
                 .await?
                 .is_some_and(|draft| draft.id == avatar),
-            Step::Gender => avatars::set_gender(&mut self.tx, user, avatar, None).await?,
-            Step::Name => avatars::set_name(&mut self.tx, user, avatar, None, None).await?,
+            WizardStep::Gender => avatars::set_gender(&mut self.tx, user, avatar, None).await?,
+            WizardStep::Name => avatars::set_name(&mut self.tx, user, avatar, None, None).await?,
         };
         if taken_back {
             // The photo counter must not come back over the question that takes its place.
@@ -215,32 +215,32 @@ impl Turn {
     }
 
     /// Reopens a failed or cancelled avatar as the draft, photos and answers as they were.
-    pub async fn retry(&mut self, avatar: AvatarId) -> Result<Retried, ProducerError> {
+    pub async fn retry(&mut self, avatar: AvatarId) -> Result<RetryOutcome, ProducerError> {
         let user = self.user()?;
         let Some(owned) = avatars::owned(&mut self.tx, user, avatar).await? else {
-            return Ok(Retried::Stale);
+            return Ok(RetryOutcome::Stale);
         };
         let name = owned.name.unwrap_or_default();
         match owned.status {
-            AvatarStatus::Draft => return Ok(Retried::AlreadyOpen),
-            AvatarStatus::Training => return Ok(Retried::AlreadyTraining { name }),
-            AvatarStatus::Completed => return Ok(Retried::AlreadyTrained { name }),
+            AvatarStatus::Draft => return Ok(RetryOutcome::AlreadyOpen),
+            AvatarStatus::Training => return Ok(RetryOutcome::AlreadyTraining { name }),
+            AvatarStatus::Completed => return Ok(RetryOutcome::AlreadyTrained { name }),
             AvatarStatus::Failed | AvatarStatus::Cancelled => {}
         }
         if let Some(other) = self.draft().await? {
-            return Ok(Retried::OtherDraft(other));
+            return Ok(RetryOutcome::OtherDraft(other));
         }
         let reopened = avatars::reopen(&mut self.tx, user, avatar).await?;
         Ok(if reopened {
-            Retried::Reopened
+            RetryOutcome::Reopened
         } else {
-            Retried::Stale
+            RetryOutcome::Stale
         })
     }
 }
 
-impl From<avatars::Draft> for Draft {
-    fn from(draft: avatars::Draft) -> Self {
+impl From<avatars::DraftRow> for Draft {
+    fn from(draft: avatars::DraftRow) -> Self {
         Self {
             id: draft.id,
             training_type: draft.training_type,

@@ -13,7 +13,7 @@ use crate::{
     notifications::{self, Place},
     storable,
     store::{
-        updates::{self, Incoming},
+        updates::{self, NewUpdate},
         users,
     },
     texts::{Message, Phrase},
@@ -128,7 +128,7 @@ pub fn read_update(body: &[u8]) -> Result<Value, serde_json::Error> {
 }
 
 /// What the inbox needs to know of an update. `None`: it has no `update_id`.
-fn incoming(mut body: Value) -> Option<Incoming> {
+fn incoming(mut body: Value) -> Option<NewUpdate> {
     // One update that cannot be stored must not keep Telegram from handing out the others.
     storable::mend_json(&mut body);
     let update_id = body.get("update_id")?.as_i64()?;
@@ -138,7 +138,7 @@ fn incoming(mut body: Value) -> Option<Incoming> {
         let paths = ["/chat/id", "/message/chat/id", "/from/id"];
         paths.into_iter().find_map(|path| content.pointer(path)?.as_i64())
     });
-    Some(Incoming {
+    Some(NewUpdate {
         update_id,
         chat_id,
         body,

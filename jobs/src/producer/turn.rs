@@ -14,7 +14,7 @@ use tracing::warn;
 use super::{ProducerError, Rules};
 use crate::{
     chaos::{Point, reach},
-    domain::{Door, UserId},
+    domain::{Access, UserId},
     notifications::{self, Place},
     store::{notifications as outbox, updates, users},
     texts::{Locale, Message},
@@ -89,7 +89,7 @@ impl Turn {
     /// Notes who is speaking; every intent acts for them. Who could not be told how a training ended is told now.
     /// Answers their language.
     pub async fn sender(&mut self, sender: &Sender) -> Result<Locale, ProducerError> {
-        let seen = users::Seen {
+        let seen = users::SeenUser {
             telegram_id: sender.telegram_id,
             username: sender.username.as_deref(),
             first_name: &sender.first_name,
@@ -103,9 +103,9 @@ impl Turn {
     }
 
     /// Whether the sender may use the bot at all.
-    pub fn door(&self) -> Result<Door, ProducerError> {
+    pub fn access(&self) -> Result<Access, ProducerError> {
         let telegram_id = self.telegram_id.ok_or(ProducerError::NoSender)?;
-        Ok(self.rules.quotas.door(telegram_id))
+        Ok(self.rules.quotas.access(telegram_id))
     }
 
     /// The user blocked the bot or deleted the chat: nothing more is sent until they come back.

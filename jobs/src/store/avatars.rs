@@ -9,7 +9,7 @@ use crate::domain::{AvatarId, AvatarStatus, Gender, TrainingType, UserId};
 
 /// An avatar whose wizard is not finished. What is `None` is asked next.
 #[derive(Debug, Clone)]
-pub(crate) struct Draft {
+pub(crate) struct DraftRow {
     pub id: AvatarId,
     pub user_id: UserId,
     pub training_type: TrainingType,
@@ -18,9 +18,9 @@ pub(crate) struct Draft {
 }
 
 /// The user's draft. There is at most one.
-pub(crate) async fn draft_of(tx: &mut PgConnection, user: UserId) -> Result<Option<Draft>, sqlx::Error> {
+pub(crate) async fn draft_of(tx: &mut PgConnection, user: UserId) -> Result<Option<DraftRow>, sqlx::Error> {
     sqlx::query_as!(
-        Draft,
+        DraftRow,
         r#"
         select id as "id: AvatarId", user_id as "user_id: UserId", training_type as "training_type: TrainingType",
                gender as "gender: Gender", name
@@ -36,9 +36,9 @@ pub(crate) async fn draft_of(tx: &mut PgConnection, user: UserId) -> Result<Opti
 
 /// This avatar, if it is a draft, kept from changing until the transaction ends: photos of one album are stored
 /// by several workers at once, and each counts the others' only behind this lock.
-pub(crate) async fn lock_draft(tx: &mut PgConnection, id: AvatarId) -> Result<Option<Draft>, sqlx::Error> {
+pub(crate) async fn lock_draft(tx: &mut PgConnection, id: AvatarId) -> Result<Option<DraftRow>, sqlx::Error> {
     sqlx::query_as!(
-        Draft,
+        DraftRow,
         r#"
         select id as "id: AvatarId", user_id as "user_id: UserId", training_type as "training_type: TrainingType",
                gender as "gender: Gender", name

@@ -11,16 +11,16 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-/// What is admitted.
+/// A call that is made only while FAL takes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Door {
+pub(crate) enum GuardedCall {
     /// An archive, to FAL's storage.
     Upload,
     /// A submit.
     Submit,
 }
 
-/// Whether it may be sent.
+/// Whether the call may be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Admission {
     /// The account is in order as far as we know.
@@ -35,10 +35,10 @@ pub(crate) enum Admission {
 /// further off than that was put off by a database clock that ran ahead: it is due.
 pub(crate) async fn admit(
     tx: &mut PgConnection,
-    door: Door,
+    call: GuardedCall,
     probe_every: Duration,
 ) -> Result<Admission, sqlx::Error> {
-    let is_upload = door == Door::Upload;
+    let is_upload = call == GuardedCall::Upload;
     let probing = sqlx::query!(
         r#"
         update fal_account

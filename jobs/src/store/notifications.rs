@@ -212,7 +212,7 @@ pub(crate) async fn supersede(tx: &mut PgConnection, kind: Kind, about: About) -
 
 /// A message that waits to be sent, and whom it goes to.
 #[derive(Debug)]
-pub(crate) struct Due {
+pub(crate) struct DueMessage {
     pub id: NotificationId,
     pub user_id: UserId,
     pub telegram_id: i64,
@@ -240,9 +240,12 @@ pub(crate) struct Waiting {
 }
 
 /// The message, if it says something that its reader has not seen.
-pub(crate) async fn due(tx: &mut PgConnection, id: NotificationId) -> Result<Option<Due>, sqlx::Error> {
+pub(crate) async fn due(
+    tx: &mut PgConnection,
+    id: NotificationId,
+) -> Result<Option<DueMessage>, sqlx::Error> {
     sqlx::query_as!(
-        Due,
+        DueMessage,
         r#"
         select n.id as "id: NotificationId", n.user_id as "user_id: UserId", u.telegram_id, u.language,
                u.unreachable_at is not null as "unreachable!",
@@ -267,7 +270,7 @@ pub(crate) async fn due(tx: &mut PgConnection, id: NotificationId) -> Result<Opt
 /// waits for what a worker of this version cannot say: it may never come.
 pub(crate) async fn before(
     tx: &mut PgConnection,
-    due: &Due,
+    due: &DueMessage,
     version: i16,
 ) -> Result<Option<Waiting>, sqlx::Error> {
     sqlx::query_as!(

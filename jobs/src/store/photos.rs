@@ -43,7 +43,7 @@ pub(crate) async fn counts(tx: &mut PgConnection, avatar: AvatarId) -> Result<Co
 
 /// A refused photo, as the user is told.
 #[derive(Debug)]
-pub(crate) struct Rejected {
+pub(crate) struct RejectedPhoto {
     /// 1-based, in the order of arrival.
     pub number: i64,
     /// `PhotoProblem::code`.
@@ -53,9 +53,12 @@ pub(crate) struct Rejected {
 }
 
 /// An avatar's refused photos, in the order of arrival.
-pub(crate) async fn rejected(tx: &mut PgConnection, avatar: AvatarId) -> Result<Vec<Rejected>, sqlx::Error> {
+pub(crate) async fn rejected(
+    tx: &mut PgConnection,
+    avatar: AvatarId,
+) -> Result<Vec<RejectedPhoto>, sqlx::Error> {
     sqlx::query_as!(
-        Rejected,
+        RejectedPhoto,
         r#"
         select number as "number!", reason as "reason!", detail
           from (select row_number() over (order by position) as number, status, reason, detail
@@ -162,9 +165,9 @@ pub(crate) async fn insert(
     .await
 }
 
-/// A photo and whose it is.
+/// A photo with its avatar and owner.
 #[derive(Debug, Clone)]
-pub(crate) struct Photo {
+pub(crate) struct OwnedPhoto {
     pub id: PhotoId,
     pub avatar_id: AvatarId,
     pub user_id: UserId,
@@ -173,9 +176,9 @@ pub(crate) struct Photo {
 }
 
 /// Reads one photo.
-pub(crate) async fn find(tx: &mut PgConnection, id: PhotoId) -> Result<Option<Photo>, sqlx::Error> {
+pub(crate) async fn find(tx: &mut PgConnection, id: PhotoId) -> Result<Option<OwnedPhoto>, sqlx::Error> {
     sqlx::query_as!(
-        Photo,
+        OwnedPhoto,
         r#"
         select p.id as "id: PhotoId", p.avatar_id as "avatar_id: AvatarId", a.user_id as "user_id: UserId",
                p.file_id, p.status as "status: PhotoStatus"

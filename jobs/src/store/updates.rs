@@ -10,7 +10,7 @@ pub(crate) const CHANNEL: &str = "telegram_updates";
 
 /// An update that is not stored yet.
 #[derive(Debug)]
-pub(crate) struct Incoming {
+pub(crate) struct NewUpdate {
     pub update_id: i64,
     /// `None`: it belongs to no chat, so it is in nobody's order.
     pub chat_id: Option<i64>,
@@ -18,7 +18,7 @@ pub(crate) struct Incoming {
 }
 
 /// Stores what is not stored yet, wakes whoever drains, and says how many were new.
-pub(crate) async fn store(tx: &mut PgConnection, updates: &[Incoming]) -> Result<u64, sqlx::Error> {
+pub(crate) async fn store(tx: &mut PgConnection, updates: &[NewUpdate]) -> Result<u64, sqlx::Error> {
     let ids: Vec<i64> = updates.iter().map(|update| update.update_id).collect();
     let chats: Vec<Option<i64>> = updates.iter().map(|update| update.chat_id).collect();
     let bodies: Vec<Value> = updates.iter().map(|update| update.body.clone()).collect();

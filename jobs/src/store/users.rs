@@ -6,7 +6,7 @@ use crate::{domain::UserId, texts::Locale};
 
 /// What an update says about its sender.
 #[derive(Debug, Clone)]
-pub(crate) struct Seen<'a> {
+pub(crate) struct SeenUser<'a> {
     pub telegram_id: i64,
     pub username: Option<&'a str>,
     pub first_name: &'a str,
@@ -14,9 +14,9 @@ pub(crate) struct Seen<'a> {
     pub locale: Option<Locale>,
 }
 
-/// Somebody who is there now.
+/// The sender's row in `users`, which exists now.
 #[derive(Debug)]
-pub(crate) struct Known {
+pub(crate) struct KnownUser {
     pub id: UserId,
     /// What they are spoken to in.
     pub language: String,
@@ -26,9 +26,9 @@ pub(crate) struct Known {
 ///
 /// The language is the first that Telegram tells of them: a person with two devices has two, and a wizard that
 /// changes its language between two questions is worse than one that keeps the wrong one.
-pub(crate) async fn seen(tx: &mut PgConnection, user: &Seen<'_>) -> Result<Known, sqlx::Error> {
+pub(crate) async fn seen(tx: &mut PgConnection, user: &SeenUser<'_>) -> Result<KnownUser, sqlx::Error> {
     sqlx::query_as!(
-        Known,
+        KnownUser,
         r#"
         insert into users (telegram_id, username, first_name, language, language_is_told)
         values ($1, $2, $3, coalesce($4, 'en'), $4::text is not null)

@@ -26,17 +26,20 @@ pub(crate) struct Avatar {
     pub failure_code: Option<String>,
 }
 
-/// A job whose training has ended.
+/// An ended training, and the job that would still do something for it.
 #[derive(Debug, Clone)]
-pub(crate) struct Ended {
+pub(crate) struct TrainingOfJob {
     pub job: i64,
     pub training: TrainingId,
     pub status: TrainingStatus,
 }
 
 /// See the statement.
-pub(crate) async fn ended_trainings(db: &mut PgConnection, jobs: &[i64]) -> Result<Vec<Ended>, sqlx::Error> {
-    sqlx::query_file_as!(Ended, "src/store/sql/ended_trainings.sql", jobs)
+pub(crate) async fn ended_trainings(
+    db: &mut PgConnection,
+    jobs: &[i64],
+) -> Result<Vec<TrainingOfJob>, sqlx::Error> {
+    sqlx::query_file_as!(TrainingOfJob, "src/store/sql/ended_trainings.sql", jobs)
         .fetch_all(db)
         .await
 }
@@ -67,7 +70,7 @@ pub(crate) async fn avatars_of(tx: &mut PgConnection, user: UserId) -> Result<Ve
 
 /// A training as operators and /status see it.
 #[derive(Debug, Clone)]
-pub(crate) struct Training {
+pub(crate) struct TrainingOverview {
     pub status: TrainingStatus,
     pub progress: i16,
     pub progress_message: Option<String>,
@@ -83,9 +86,12 @@ pub(crate) struct Training {
 }
 
 /// The newest training of the avatar with this id, or the training with it.
-pub(crate) async fn training(tx: &mut PgConnection, id: Uuid) -> Result<Option<Training>, sqlx::Error> {
+pub(crate) async fn training(
+    tx: &mut PgConnection,
+    id: Uuid,
+) -> Result<Option<TrainingOverview>, sqlx::Error> {
     sqlx::query_as!(
-        Training,
+        TrainingOverview,
         r#"
         select status as "status: TrainingStatus", progress, progress_message,
                queue_position, failure_code, failure_detail, created_at, finished_at,

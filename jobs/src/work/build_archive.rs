@@ -207,7 +207,7 @@ impl BuildArchive {
         cx: &Context,
         training: &Training,
         detail: &str,
-        rejected: &[Rejected<'_>],
+        rejected: &[LeftOutPhoto<'_>],
     ) -> Result<Done, JobError> {
         let mut tx = cx.begin().await?;
         reject(&mut tx, rejected).await?;
@@ -225,17 +225,17 @@ impl BuildArchive {
 }
 
 /// A photo that is left out, and why.
-type Rejected<'a> = (PhotoId, &'a PhotoProblem);
+type LeftOutPhoto<'a> = (PhotoId, &'a PhotoProblem);
 
 /// The archive knows photos by their number.
-fn named<'a>(stored: &[StoredPhoto], rejected: &'a [(usize, PhotoProblem)]) -> Vec<Rejected<'a>> {
+fn named<'a>(stored: &[StoredPhoto], rejected: &'a [(usize, PhotoProblem)]) -> Vec<LeftOutPhoto<'a>> {
     let named = rejected.iter();
     named
         .map(|(photo, problem)| (stored[*photo].id, problem))
         .collect()
 }
 
-async fn reject(tx: &mut PgConnection, rejected: &[Rejected<'_>]) -> Result<(), JobError> {
+async fn reject(tx: &mut PgConnection, rejected: &[LeftOutPhoto<'_>]) -> Result<(), JobError> {
     for (photo, problem) in rejected {
         // A photo that is gone, or was refused by an earlier run, has its verdict.
         if photos::reject(tx, *photo, problem.code(), problem.detail().as_deref()).await? {

@@ -36,7 +36,7 @@ use crate::{
     payloads::NotifyUser,
     storable,
     store::{
-        notifications::{self, Due, Kind, Waiting},
+        notifications::{self, DueMessage, Kind, Waiting},
         users,
     },
     texts::{Locale, Message, Rendered},
@@ -123,7 +123,7 @@ impl NotifyUser {
 
 /// It has a phrase that this worker does not know, and a newer one will: in a rolling deploy in a moment, or never, if the
 /// release was taken back. So it stays for as long as a job may be put off, and the chat goes on without it.
-async fn leave(cx: &Context, due: &Due) -> Result<Done, JobError> {
+async fn leave(cx: &Context, due: &DueMessage) -> Result<Done, JobError> {
     let mut db = cx.single().await?;
     notifications::cannot_be_said(&mut db, due.id, NotifyUser::VERSION + 1).await?;
     wake_next(&mut db, due.user_id).await?;
@@ -140,7 +140,7 @@ async fn leave(cx: &Context, due: &Due) -> Result<Done, JobError> {
 }
 
 /// The first send of a message. Not repeatable at Telegram, so that it is going out is committed before.
-async fn send(cx: &Context, due: &Due, text: &Rendered) -> Result<Done, JobError> {
+async fn send(cx: &Context, due: &DueMessage, text: &Rendered) -> Result<Done, JobError> {
     let mut tx = cx.begin().await?;
     cx.fence(&mut tx).await?;
     let begun = notifications::begin_send(&mut tx, due.id).await?;
@@ -176,7 +176,7 @@ async fn send(cx: &Context, due: &Due, text: &Rendered) -> Result<Done, JobError
 }
 
 /// An edit can be repeated, so nothing is noted before it.
-async fn edit(cx: &Context, due: &Due, message_id: i64, text: &Rendered) -> Result<Done, JobError> {
+async fn edit(cx: &Context, due: &DueMessage, message_id: i64, text: &Rendered) -> Result<Done, JobError> {
     match cx.telegram.edit(due.telegram_id, message_id, text).await {
         Ok(()) => delivered(cx, due, Some(message_id)).await,
         Err(TelegramError::MessageGone(why)) => {
@@ -191,7 +191,7 @@ async fn edit(cx: &Context, due: &Due, message_id: i64, text: &Rendered) -> Resu
 }
 
 /// Records the delivery, gives the chat's next message its turn, and ends the job: one transaction.
-async fn delivered(cx: &Context, due: &Due, message_id: Option<i64>) -> Result<Done, JobError> {
+async fn delivered(cx: &Context, due: &DueMessage, message_id: Option<i64>) -> Result<Done, JobError> {
     let mut tx = cx.begin().await?;
     notifications::delivered(&mut tx, due.id, due.revision, message_id).await?;
     if due.delivered_revision == 0 {
@@ -208,7 +208,7 @@ async fn delivered(cx: &Context, due: &Due, message_id: Option<i64>) -> Result<D
     Ok(Done::Committed)
 }
 
-async fn failed(cx: &Context, due: &Due, failure: TelegramError) -> Result<Done, JobError> {
+async fn failed(cx: &Context, due: &DueMessage, failure: TelegramError) -> Result<Done, JobError> {
     match failure {
         TelegramError::Unreachable(why) => unreachable(cx, due, &why).await,
         TelegramError::Busy(wait) => {
@@ -239,7 +239,7 @@ async fn failed(cx: &Context, due: &Due, failure: TelegramError) -> Result<Done,
 }
 
 /// The user is gone until they write again; nothing that waits for them is tried.
-async fn unreachable(cx: &Context, due: &Due, why: &str) -> Result<Done, JobError> {
+async fn unreachable(cx: &Context, due: &DueMessage, why: &str) -> Result<Done, JobError> {
     let mut tx = cx.begin().await?;
     users::unreachable(&mut tx, due.user_id).await?;
     notifications::close_all(&mut tx, due.user_id).await?;

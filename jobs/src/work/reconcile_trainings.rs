@@ -54,9 +54,9 @@ const KINDS: [&str; 4] = [
     StoreModel::NAME,
 ];
 
-/// What one run saw.
+/// What one run found, for its log line and the gauges.
 #[derive(Debug, Default)]
-struct Seen {
+struct Findings {
     ambiguous: u32,
     long_in_queue: u32,
     /// Past their deadline, and still live after this run.
@@ -65,7 +65,7 @@ struct Seen {
 
 impl Run<Services> for ReconcileTrainings {
     async fn run(&self, cx: &Context) -> Result<Done, JobError> {
-        let mut seen = Seen::default();
+        let mut seen = Findings::default();
         let mut after = None;
         loop {
             let mut db = cx.single().await?;
@@ -132,7 +132,7 @@ async fn reconcile(
     id: TrainingId,
     now: DateTime<Utc>,
     live: &HashSet<(String, String)>,
-    seen: &mut Seen,
+    seen: &mut Findings,
 ) -> Result<(), JobError> {
     let mut db = cx.single().await?;
     let Some(training) = trainings::find(&mut db, id).await? else {

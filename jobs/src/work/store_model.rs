@@ -60,7 +60,7 @@ impl Run<Services> for StoreModel {
         }
         let verified = match verified(cx, &training, training.result.as_ref()).await {
             Ok(model) => model,
-            Err(Problem::Job(error)) => return Err(error),
+            Err(ModelProblem::Job(error)) => return Err(error),
             Err(problem) => verified_anew(cx, &training, problem).await?,
         };
         reach(Point::ModelStored);
@@ -89,7 +89,7 @@ impl Run<Services> for StoreModel {
 }
 
 /// Why there is no verified model yet.
-enum Problem {
+enum ModelProblem {
     /// The result, or the file that it names, is no model.
     Model(String),
     /// The file is not there for us. Whether it is gone or hidden, FAL's storage does not say.
@@ -98,7 +98,7 @@ enum Problem {
     Job(JobError),
 }
 
-impl From<JobError> for Problem {
+impl From<JobError> for ModelProblem {
     fn from(error: JobError) -> Self {
         Self::Job(error)
     }
@@ -109,7 +109,7 @@ async fn verified(
     cx: &Context,
     training: &Training,
     result: Option<&Value>,
-) -> Result<VerifiedModel, Problem> {
+) -> Result<VerifiedModel, ModelProblem> {
     match trained_model(cx, training, result)? {
         TrainedModel::Finetune { id } => Ok(VerifiedModel::Finetune { id }),
         TrainedModel::Lora { url, file_size, .. } => copy_lora(cx, training, url, file_size).await,
@@ -120,7 +120,7 @@ async fn verified(
 async fn verified_anew(
     cx: &Context,
     training: &Training,
-    problem: Problem,
+    problem: ModelProblem,
 ) -> Result<VerifiedModel, JobError> {
     let problem = match fresh_result(cx, training).await? {
         None => problem,
@@ -130,8 +130,8 @@ async fn verified_anew(
         },
     };
     match problem {
-        Problem::Job(error) => Err(error),
-        Problem::Model(why) => {
+        ModelProblem::Job(error) => Err(error),
+        ModelProblem::Model(why) => {
             // Attempts do not count: most of them may have met a storage that was away.
             let mut tx = cx.begin().await?;
             let looks = trainings::odd_answer(&mut tx, training.id).await?;
@@ -142,7 +142,7 @@ async fn verified_anew(
             warn!(training.id = %training.id, "The model of training {} cannot be used: {why}; it is looked at again", training.id);
             Err(JobError::retry(why))
         }
-        Problem::Hidden(why) => {
+        ModelProblem::Hidden(why) => {
             if cx.claim().attempt() >= HIDDEN_ALARM {
                 error!(training.id = %training.id, "FAL's storage hides the model of training {}, or has lost it ({why}): \
                     make outputs readable in the account's storage settings", training.id);
@@ -169,17 +169,21 @@ async fn fresh_result(cx: &Context, training: &Training) -> Result<Option<Value>
 }
 
 /// What the result holds, as the trainer's entry says where to look.
-fn trained_model(cx: &Context, training: &Training, result: Option<&Value>) -> Result<TrainedModel, Problem> {
+fn trained_model(
+    cx: &Context,
+    training: &Training,
+    result: Option<&Value>,
+) -> Result<TrainedModel, ModelProblem> {
     let trainer = cx.trainers.get(&training.trainer).ok_or_else(|| {
         JobError::retry(format_args!(
             "trainer {:?} is not in config/trainers.toml",
             training.trainer
         ))
     })?;
-    let result = result.ok_or_else(|| Problem::Model("a trained training has no result".to_owned()))?;
+    let result = result.ok_or_else(|| ModelProblem::Model("a trained training has no result".to_owned()))?;
     trainer
         .output(result)
-        .map_err(|problem| Problem::Model(problem.to_string()))
+        .map_err(|problem| ModelProblem::Model(problem.to_string()))
 }
 
 async fn copy_lora(
@@ -187,7 +191,7 @@ async fn copy_lora(
     training: &Training,
     url: String,
     promised: Option<u64>,
-) -> Result<VerifiedModel, Problem> {
+) -> Result<VerifiedModel, ModelProblem> {
     let Download {
         mut file,
         bytes,
@@ -200,11 +204,11 @@ async fn copy_lora(
             Error::Missing { .. }
             | Error::Refused {
                 status: 401 | 403, ..
-            } => Problem::Hidden(error.to_string()),
+            } => ModelProblem::Hidden(error.to_string()),
             Error::Refused { .. } | Error::TooLarge { .. } | Error::Garbled { .. } => {
-                Problem::Model(error.to_string())
+                ModelProblem::Model(error.to_string())
             }
-            other => Problem::Job(other.into()),
+            other => ModelProblem::Job(other.into()),
         })?;
     // The header below proves that the file is whole. What FAL says of its size proves nothing: it has said 0 of whole files.
     if let Some(promised) = promised.filter(|promised| *promised != bytes) {
@@ -217,7 +221,7 @@ async fn copy_lora(
     })
     .await
     .map_err(JobError::retry)?;
-    checked.map_err(|problem| Problem::Model(problem.to_string()))?;
+    checked.map_err(|problem| ModelProblem::Model(problem.to_string()))?;
     let key = format!(
         "{}/{}/{}.safetensors",
         training.user_id, training.avatar_id, training.id

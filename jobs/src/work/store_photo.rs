@@ -33,7 +33,7 @@ use crate::{
     payloads::StorePhoto,
     store::{
         avatars,
-        photos::{self, Photo},
+        photos::{self, OwnedPhoto},
     },
 };
 
@@ -88,7 +88,7 @@ impl Run<Services> for StorePhoto {
     }
 }
 
-async fn store(cx: &Context, photo: &Photo, bytes: Bytes, info: PhotoInfo) -> Result<Done, JobError> {
+async fn store(cx: &Context, photo: &OwnedPhoto, bytes: Bytes, info: PhotoInfo) -> Result<Done, JobError> {
     let key = format!("{}/{}/{}.jpg", photo.user_id, photo.avatar_id, photo.id);
     let content_type = info.format.content_type();
     let original = cx.objects.put_checked(&key, bytes, content_type).await?;
@@ -117,7 +117,12 @@ async fn store(cx: &Context, photo: &Photo, bytes: Bytes, info: PhotoInfo) -> Re
     Ok(Done::Committed)
 }
 
-async fn refuse(cx: &Context, photo: &Photo, reason: &str, detail: Option<&str>) -> Result<Done, JobError> {
+async fn refuse(
+    cx: &Context,
+    photo: &OwnedPhoto,
+    reason: &str,
+    detail: Option<&str>,
+) -> Result<Done, JobError> {
     let mut tx = cx.begin().await?;
     avatars::lock_draft(&mut tx, photo.avatar_id).await?;
     if photos::reject(&mut tx, photo.id, reason, detail).await? {
@@ -130,7 +135,7 @@ async fn refuse(cx: &Context, photo: &Photo, reason: &str, detail: Option<&str>)
 }
 
 /// The photo is settled: only the counter may be behind.
-async fn recount(cx: &Context, photo: &Photo) -> Result<Done, JobError> {
+async fn recount(cx: &Context, photo: &OwnedPhoto) -> Result<Done, JobError> {
     let mut tx = cx.begin().await?;
     notifications::photos_changed(&mut tx, photo.avatar_id, &cx.saga.photos).await?;
     cx.complete_in(&mut tx).await?;
