@@ -3,7 +3,7 @@
 use std::{io::Read as _, path::Path};
 
 use bytes::Bytes;
-use jobs::archive::{Archive, BuildError, Fetched, Limits, PhotoProblem, Workbench, inspect};
+use jobs::archive::{Archive, BuildError, Fetched, PhotoLimits, PhotoProblem, Workbench, inspect};
 use tokio_util::sync::CancellationToken;
 
 mod cases;
@@ -13,10 +13,10 @@ fn workbench() -> Workbench {
     Workbench::new(128 * 1024 * 1024, 2).unwrap()
 }
 
-fn limits() -> Limits {
-    Limits {
+fn limits() -> PhotoLimits {
+    PhotoLimits {
         photos: 1..=20,
-        ..Limits::default()
+        ..PhotoLimits::default()
     }
 }
 
@@ -298,7 +298,7 @@ proptest::proptest! {
     fn no_mutation_of_a_header_panics(at in 0_usize..700, value: u8) {
         let mut bytes = file("edge/rot6.jpg").to_vec();
         bytes[at] = value;
-        let seen: Result<_, PhotoProblem> = inspect(&bytes, &Limits::default());
+        let seen: Result<_, PhotoProblem> = inspect(&bytes, &PhotoLimits::default());
         drop(seen);
     }
 }

@@ -14,7 +14,7 @@ use rand::{RngCore, SeedableRng, rngs::StdRng};
 use sqlx::PgPool;
 
 use crate::{
-    archive::{Limits, Workbench},
+    archive::{PhotoLimits, Workbench},
     chaos,
     clients::{fal::FalClient, object_store::ObjectStore, telegram::TelegramClient},
     domain::{Patience, Trainers, WebhookBase},
@@ -52,7 +52,7 @@ pub struct Services {
 #[derive(Debug, Clone)]
 pub struct SagaSettings {
     /// What a photo may be, and how many a training takes.
-    pub photos: Limits,
+    pub photos: PhotoLimits,
     /// How FAL gets at an archive.
     pub archive_delivery: ArchiveDelivery,
     /// Where FAL delivers. `None`: polling alone carries trainings.

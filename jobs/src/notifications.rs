@@ -18,7 +18,7 @@ use std::time::Duration;
 use sqlx::PgConnection;
 
 use crate::{
-    archive::Limits,
+    archive::PhotoLimits,
     domain::{Action, AvatarId, FailureCode, NotificationId, TrainingId, UserId, WizardStep},
     enqueue::{EnqueueError, Options, enqueue_with},
     payloads::NotifyUser,
@@ -322,7 +322,7 @@ pub(crate) async fn resume_finals(tx: &mut PgConnection, user: UserId) -> Result
 pub(crate) async fn photos_changed(
     tx: &mut PgConnection,
     avatar: AvatarId,
-    limits: &Limits,
+    limits: &PhotoLimits,
 ) -> Result<(), EnqueueError> {
     let Some((user, message)) = photos_message(tx, avatar, limits).await? else {
         return Ok(());
@@ -341,7 +341,7 @@ pub(crate) async fn photos_changed(
 pub(crate) async fn show_photos(
     tx: &mut PgConnection,
     avatar: AvatarId,
-    limits: &Limits,
+    limits: &PhotoLimits,
     place: Place,
 ) -> Result<(), EnqueueError> {
     let Some((user_id, message)) = photos_message(tx, avatar, limits).await? else {
@@ -366,7 +366,7 @@ pub(crate) async fn show_photos(
 async fn photos_message(
     tx: &mut PgConnection,
     avatar: AvatarId,
-    limits: &Limits,
+    limits: &PhotoLimits,
 ) -> Result<Option<(UserId, Message)>, sqlx::Error> {
     let Some(draft) = avatars::lock_draft(tx, avatar).await? else {
         return Ok(None);

@@ -41,7 +41,7 @@ pub use crate::notifications::Place;
 pub use crate::store::StoreError;
 
 use crate::{
-    archive::Limits,
+    archive::PhotoLimits,
     context::Chance,
     domain::{Quotas, Trainers},
     enqueue::EnqueueError,
@@ -57,7 +57,7 @@ pub struct Producer {
 /// What the wizard asks for, and what a new training is made with.
 #[derive(Clone)]
 pub struct Rules {
-    pub(crate) photos: Limits,
+    pub(crate) photos: PhotoLimits,
     pub(crate) trainers: Trainers,
     pub(crate) quotas: Quotas,
     pub(crate) chance: Chance,
@@ -65,12 +65,12 @@ pub struct Rules {
 
 impl Rules {
     /// From the settings, for everybody and without limits.
-    pub fn new(photos: Limits, trainers: Trainers) -> Arc<Self> {
+    pub fn new(photos: PhotoLimits, trainers: Trainers) -> Arc<Self> {
         Self::with_quotas(photos, trainers, Quotas::default())
     }
 
     /// From the settings.
-    pub fn with_quotas(photos: Limits, trainers: Trainers, quotas: Quotas) -> Arc<Self> {
+    pub fn with_quotas(photos: PhotoLimits, trainers: Trainers, quotas: Quotas) -> Arc<Self> {
         Arc::new(Self {
             photos,
             trainers,
@@ -80,7 +80,7 @@ impl Rules {
     }
 
     /// What a photo may be, and how many a training takes.
-    pub const fn photos(&self) -> &Limits {
+    pub const fn photos(&self) -> &PhotoLimits {
         &self.photos
     }
 

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use jobs::{
     Retention,
-    archive::Limits,
+    archive::PhotoLimits,
     domain::{Quotas, Trainers},
     fal::{FalSettings, VerifierSettings},
     objects::ObjectStoreSettings,
@@ -74,7 +74,7 @@ section! {
         /// What a new training is made with.
         trainers: Trainers = trainers::read(from),
         /// What the wizard asks for.
-        photos: Limits = photos::limits(from),
+        photos: PhotoLimits = photos::limits(from),
         /// What a user may cost, and who is let in.
         quotas: Quotas = quotas::read(from),
         /// Where health is served. `None`: nowhere.

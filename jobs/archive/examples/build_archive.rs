@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use archive::{Archive, Fetched, Limits, Workbench};
+use archive::{Archive, Fetched, PhotoLimits, Workbench};
 use tokio_util::sync::CancellationToken;
 
 #[tokio::main]
@@ -52,9 +52,9 @@ async fn build(files: &[PathBuf], parallel: usize) -> Result<Archive, Box<dyn st
             .await
             .map(|file| Fetched::Photo(file.into()))
     };
-    let limits = Limits {
+    let limits = PhotoLimits {
         photos: 1..=files.len(),
-        ..Limits::default()
+        ..PhotoLimits::default()
     };
     let workbench = Workbench::new(Workbench::DEFAULT_MEMORY, parallel)?;
     Ok(workbench

@@ -31,12 +31,12 @@ pub(super) struct Crew(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    queue: Mutex<Queue>,
+    queue: Mutex<WorkQueue>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct Queue {
+struct WorkQueue {
     small: VecDeque<Work>,
     large: VecDeque<Work>,
     large_runs: bool,
@@ -45,7 +45,7 @@ struct Queue {
 
 /// Whether work needs more than one thread's share of the memory budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Size {
+pub(super) enum WorkSize {
     Small,
     Large,
 }
@@ -69,7 +69,7 @@ impl Crew {
     /// Runs `work` when its turn comes, with a buffer of any size and content. `None`: it panicked.
     pub async fn run<T: Send + 'static>(
         &self,
-        size: Size,
+        size: WorkSize,
         work: impl FnOnce(&mut Vec<u8>) -> T + Send + 'static,
     ) -> Option<T> {
         let (done, outcome) = oneshot::channel();
@@ -87,11 +87,11 @@ impl Drop for Crew {
 }
 
 impl Shared {
-    fn add(&self, size: Size, work: Work) {
+    fn add(&self, size: WorkSize, work: Work) {
         let mut queue = self.lock();
         match size {
-            Size::Small => queue.small.push_back(work),
-            Size::Large => queue.large.push_back(work),
+            WorkSize::Small => queue.small.push_back(work),
+            WorkSize::Large => queue.large.push_back(work),
         }
         self.changed.notify_all();
     }
@@ -101,25 +101,25 @@ impl Shared {
         while let Some((work, size)) = self.next(takes_large, &mut samples) {
             // The panic was reported by the hook; whoever waits for the outcome sees that none came.
             drop(catch_unwind(AssertUnwindSafe(|| work(&mut samples))));
-            if size == Size::Large {
+            if size == WorkSize::Large {
                 self.lock().large_runs = false;
             }
         }
     }
 
     /// Waits for work; `None` when no more will come.
-    fn next(&self, takes_large: bool, samples: &mut Vec<u8>) -> Option<(Work, Size)> {
+    fn next(&self, takes_large: bool, samples: &mut Vec<u8>) -> Option<(Work, WorkSize)> {
         let mut queue = self.lock();
         loop {
             if takes_large && let Some(work) = queue.large.pop_front() {
                 queue.large_runs = true;
-                return Some((work, Size::Large));
+                return Some((work, WorkSize::Large));
             }
             if queue.large_runs || !queue.large.is_empty() {
                 *samples = Vec::new();
             }
             if let Some(work) = queue.small.pop_front() {
-                return Some((work, Size::Small));
+                return Some((work, WorkSize::Small));
             }
             if queue.closed {
                 return None;
@@ -137,12 +137,12 @@ impl Shared {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Queue> {
+    fn lock(&self) -> MutexGuard<'_, WorkQueue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl std::fmt::Debug for Queue {
+impl std::fmt::Debug for WorkQueue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self {
             small,
@@ -172,7 +172,7 @@ mod tests {
         let crew = Crew::start(4).unwrap();
         for _ in 0..50 {
             assert_eq!(
-                crew.run(Size::Large, |_| this_thread()).await.as_deref(),
+                crew.run(WorkSize::Large, |_| this_thread()).await.as_deref(),
                 Some("photos-0")
             );
         }
@@ -195,7 +195,10 @@ mod tests {
                 name
             }
         };
-        let (first, second) = tokio::join!(crew.run(Size::Small, meet()), crew.run(Size::Small, meet()));
+        let (first, second) = tokio::join!(
+            crew.run(WorkSize::Small, meet()),
+            crew.run(WorkSize::Small, meet())
+        );
         assert_ne!(first.unwrap(), second.unwrap());
     }
 
@@ -205,7 +208,7 @@ mod tests {
         let mut kept = false;
         // A machine that stops for a second between two of them loses it, not each time.
         for _ in 0..100 {
-            let found = crew.run(Size::Small, |samples| {
+            let found = crew.run(WorkSize::Small, |samples| {
                 let found = samples.capacity();
                 samples.reserve(4096);
                 found
@@ -226,15 +229,18 @@ mod tests {
                 meet.wait();
             }
         };
-        tokio::join!(crew.run(Size::Small, fill()), crew.run(Size::Small, fill()));
+        tokio::join!(
+            crew.run(WorkSize::Small, fill()),
+            crew.run(WorkSize::Small, fill())
+        );
         let (entered, left) = (meet.clone(), meet.clone());
-        let large = crew.run(Size::Large, move |_| {
+        let large = crew.run(WorkSize::Large, move |_| {
             entered.wait();
             left.wait();
         });
         let beside = async {
             let inside = meet.clone();
-            let found = crew.run(Size::Small, move |samples| {
+            let found = crew.run(WorkSize::Small, move |samples| {
                 inside.wait();
                 samples.capacity()
             });
@@ -250,17 +256,18 @@ mod tests {
     async fn a_panic_costs_its_own_photo_only() {
         let crew = Crew::start(1).unwrap();
         assert_eq!(
-            crew.run(Size::Small, |_| panic!("a decoder's bug")).await,
+            crew.run(WorkSize::Small, |_| panic!("a decoder's bug")).await,
             None::<()>
         );
-        assert_eq!(crew.run(Size::Small, |_| 7).await, Some(7));
+        assert_eq!(crew.run(WorkSize::Small, |_| 7).await, Some(7));
     }
 
     #[tokio::test]
     async fn work_given_before_the_end_is_done() {
         let crew = Crew::start(1).unwrap();
         let (done, outcome) = oneshot::channel();
-        crew.0.add(Size::Small, Box::new(move |_| done.send(7).unwrap()));
+        crew.0
+            .add(WorkSize::Small, Box::new(move |_| done.send(7).unwrap()));
         drop(crew);
         assert_eq!(outcome.await, Ok(7));
     }

@@ -4,7 +4,7 @@
 //! `store_photo` calls [`inspect`] on what it downloaded, so that the user hears at once; `build_archive`
 //! calls it again, since imported photos never passed through `store_photo`.
 
-use super::{Limits, PhotoProblem, jpeg, png, problem::PixelLimit, webp::WebP};
+use super::{PhotoLimits, PhotoProblem, jpeg, png, problem::PixelLimit, webp::WebP};
 
 /// The formats that can become a training photo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl PhotoInfo {
 
 /// Recognises a photo and holds its header against the limits. Damage further down is found by the archive
 /// only.
-pub fn inspect(bytes: &[u8], limits: &Limits) -> Result<PhotoInfo, PhotoProblem> {
+pub fn inspect(bytes: &[u8], limits: &PhotoLimits) -> Result<PhotoInfo, PhotoProblem> {
     if bytes.is_empty() {
         return Err(PhotoProblem::Empty);
     }
@@ -162,7 +162,7 @@ mod tests {
     use crate::fixtures::{jpeg_header, photo};
 
     fn look(bytes: &[u8]) -> Result<PhotoInfo, PhotoProblem> {
-        inspect(bytes, &Limits::default())
+        inspect(bytes, &PhotoLimits::default())
     }
 
     #[test]

@@ -51,13 +51,13 @@ mod tests;
 pub use inspect::{PhotoFormat, PhotoInfo, inspect};
 pub use problem::{PhotoProblem, PixelLimit, megabytes};
 
-use crew::{Crew, Size};
-use prepare::{Plan, Prepared, Ran};
+use crew::{Crew, WorkSize};
+use prepare::{Plan, PlanOutcome, Prepared};
 use zip::{Finished, ZipFile};
 
-/// What is accepted (K20).
+/// Which photos are accepted (K20).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
+pub struct PhotoLimits {
     /// Usable photos an archive needs, and photos it may be given.
     pub photos: RangeInclusive<usize>,
     /// Size of one photo's file.
@@ -68,7 +68,7 @@ pub struct Limits {
     pub pixels: u64,
 }
 
-impl Default for Limits {
+impl Default for PhotoLimits {
     /// As `config/default.toml` has them.
     fn default() -> Self {
         Self {
@@ -130,7 +130,7 @@ pub struct AcceptedPhoto {
 /// Why there is no archive. `E` is the fetch's error.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError<E> {
-    /// More photos than [`Limits::photos`]. Permanent.
+    /// More photos than [`PhotoLimits::photos`]. Permanent.
     #[error("{given} photos were given, {limit} are allowed")]
     TooMany {
         /// Photos given.
@@ -209,7 +209,7 @@ impl Workbench {
         &self,
         photos: usize,
         fetch: F,
-        limits: &Limits,
+        limits: &PhotoLimits,
         cancel: &CancellationToken,
     ) -> Result<Archive, BuildError<E>>
     where
@@ -242,7 +242,7 @@ impl Workbench {
         &self,
         photos: usize,
         fetch: F,
-        limits: &Limits,
+        limits: &PhotoLimits,
         cancel: &CancellationToken,
     ) -> Result<Archive, BuildError<E>>
     where
@@ -302,7 +302,7 @@ impl Workbench {
     async fn prepare<E>(
         &self,
         fetched: Fetched,
-        limits: &Limits,
+        limits: &PhotoLimits,
         cancel: &CancellationToken,
     ) -> Result<Result<Prepared, PhotoProblem>, BuildError<E>> {
         let plan = match fetched {
@@ -315,8 +315,8 @@ impl Workbench {
         };
         loop {
             match self.run(plan, cancel).await? {
-                Ok(Ran::Done(prepared)) => return Ok(Ok(prepared)),
-                Ok(Ran::Again(larger)) => plan = larger,
+                Ok(PlanOutcome::Done(prepared)) => return Ok(Ok(prepared)),
+                Ok(PlanOutcome::Again(larger)) => plan = larger,
                 Err(problem) => return Ok(Err(problem)),
             }
         }
@@ -326,14 +326,14 @@ impl Workbench {
         &self,
         plan: Plan,
         cancel: &CancellationToken,
-    ) -> Result<Result<Ran, PhotoProblem>, BuildError<E>> {
+    ) -> Result<Result<PlanOutcome, PhotoProblem>, BuildError<E>> {
         let weight = u32::try_from(plan.memory().div_ceil(MEMORY_UNIT))
             .unwrap_or(u32::MAX)
             .min(self.budget);
         let size = if weight as usize * self.parallel > self.budget as usize {
-            Size::Large
+            WorkSize::Large
         } else {
-            Size::Small
+            WorkSize::Small
         };
         let memory = self
             .memory

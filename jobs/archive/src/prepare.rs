@@ -5,7 +5,7 @@ use bytes::Bytes;
 use image::metadata::Orientation;
 
 use super::{
-    Limits, PhotoProblem,
+    PhotoLimits, PhotoProblem,
     inspect::{PhotoFormat, PhotoInfo, inspect},
     jpeg::{Colour, Header, Jpeg},
     reencode,
@@ -21,8 +21,8 @@ pub(super) struct Plan {
     odd: bool,
 }
 
-/// How far a plan came.
-pub(super) enum Ran {
+/// What running a plan led to.
+pub(super) enum PlanOutcome {
     Done(Prepared),
     /// It takes more memory than was planned: another plan, to be run anew.
     Again(Plan),
@@ -39,7 +39,7 @@ pub(super) struct Prepared {
 }
 
 impl Plan {
-    pub fn of(file: Bytes, limits: &Limits) -> Result<Self, PhotoProblem> {
+    pub fn of(file: Bytes, limits: &PhotoLimits) -> Result<Self, PhotoProblem> {
         let info = inspect(&file, limits)?;
         Self::with(file, info, false)
     }
@@ -60,19 +60,19 @@ impl Plan {
     }
 
     /// Verifies, and decodes into `samples` and encodes where needed. Blocks for as long as that takes.
-    pub fn run(self, samples: &mut Vec<u8>) -> Result<Ran, PhotoProblem> {
+    pub fn run(self, samples: &mut Vec<u8>) -> Result<PlanOutcome, PhotoProblem> {
         let Self { file, info, odd, .. } = self;
         if info.format != PhotoFormat::Jpeg {
-            return reencode::raster(file, info, samples).map(Ran::Done);
+            return reencode::raster(file, info, samples).map(PlanOutcome::Done);
         }
         let jpeg = Jpeg::parse(&file)?;
         let verified = jpeg.verify()?;
         if passes_through(&jpeg.header) && !odd {
             if verified.oddity.is_some() {
-                return Self::with(file, info, true).map(Ran::Again);
+                return Self::with(file, info, true).map(PlanOutcome::Again);
             }
             let parts = jpeg.without_metadata(&file, &verified);
-            Ok(Ran::Done(Prepared {
+            Ok(PlanOutcome::Done(Prepared {
                 parts,
                 width: info.width,
                 height: info.height,
@@ -83,7 +83,7 @@ impl Plan {
             let header = jpeg.header;
             // As large as the copy; the samples need the memory more.
             drop(file);
-            reencode::jpeg(&header, stripped, samples).map(Ran::Done)
+            reencode::jpeg(&header, stripped, samples).map(PlanOutcome::Done)
         }
     }
 }
@@ -154,7 +154,7 @@ mod tests {
     fn memory(width: u16, height: u16, sof: u8, orientation: u8) -> usize {
         Plan::of(
             jpeg_header(width, height, sof, orientation).into(),
-            &Limits::default(),
+            &PhotoLimits::default(),
         )
         .unwrap()
         .memory()
@@ -184,10 +184,10 @@ mod tests {
     #[test]
     fn what_a_picture_needs_is_never_underestimated() {
         for name in ["edge/a.webp", "edge/gray.jpg", "edge/cmyk.jpg", "edge/rot6.jpg"] {
-            let plan = Plan::of(photo(name), &Limits::default()).unwrap();
+            let plan = Plan::of(photo(name), &PhotoLimits::default()).unwrap();
             let estimate = plan.memory();
             let mut samples = Vec::new();
-            let Ran::Done(prepared) = plan.run(&mut samples).unwrap() else {
+            let PlanOutcome::Done(prepared) = plan.run(&mut samples).unwrap() else {
                 panic!("{name} takes more memory than its header tells")
             };
             let held = samples.capacity() + prepared.parts.iter().map(Bytes::len).sum::<usize>();

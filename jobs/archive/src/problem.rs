@@ -24,7 +24,7 @@ pub enum PhotoProblem {
     /// A JPEG, but of a kind that hardly anybody reads (lossless, arithmetic-coded, 12 bits…).
     #[error("a JPEG {0} cannot be read here: send it as a photo, not as a file")]
     RareJpeg(&'static str),
-    /// More bytes than [`Limits::bytes`](super::Limits::bytes).
+    /// More bytes than [`PhotoLimits::bytes`](super::PhotoLimits::bytes).
     #[error("the file has {bytes} bytes, more than the {limit} allowed")]
     TooLarge {
         /// Size of the file.
@@ -32,7 +32,7 @@ pub enum PhotoProblem {
         /// The limit it broke.
         limit: usize,
     },
-    /// Larger than [`Limits::side`](super::Limits::side) or [`Limits::pixels`](super::Limits::pixels).
+    /// Larger than [`PhotoLimits::side`](super::PhotoLimits::side) or [`PhotoLimits::pixels`](super::PhotoLimits::pixels).
     #[error(
         "the picture has {width}×{height} pixels, more than the {limit} allowed: send it as a photo, not as a file"
     )]

@@ -13,14 +13,14 @@ use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Archive, BuildError, Fetched, Limits, MEMORY_UNIT, PhotoProblem, Workbench,
+    Archive, BuildError, Fetched, MEMORY_UNIT, PhotoLimits, PhotoProblem, Workbench,
     fixtures::{Make, decode, jpeg, photo, picture, portrait, with_orientation, with_segment},
 };
 
-fn any_number() -> Limits {
-    Limits {
+fn any_number() -> PhotoLimits {
+    PhotoLimits {
         photos: 0..=20,
-        ..Limits::default()
+        ..PhotoLimits::default()
     }
 }
 
@@ -28,7 +28,7 @@ fn workbench() -> Workbench {
     Workbench::new(Workbench::DEFAULT_MEMORY, 2).unwrap()
 }
 
-async fn build(files: &[Bytes], limits: &Limits) -> Result<Archive, BuildError<Infallible>> {
+async fn build(files: &[Bytes], limits: &PhotoLimits) -> Result<Archive, BuildError<Infallible>> {
     let fetch = |photo: usize| ready(Ok(Fetched::Photo(files[photo].clone())));
     workbench()
         .build(files.len(), fetch, limits, &CancellationToken::new())
@@ -53,8 +53,8 @@ async fn the_same_photos_make_the_same_archive() {
     let mut files = portrait();
     files[3] = photo("edge/a.webp");
     files[4] = photo("edge/rot6.jpg");
-    let mut first = build(&files, &Limits::default()).await.unwrap();
-    let mut second = build(&files, &Limits::default()).await.unwrap();
+    let mut first = build(&files, &PhotoLimits::default()).await.unwrap();
+    let mut second = build(&files, &PhotoLimits::default()).await.unwrap();
     let (mut one, mut other) = (Vec::new(), Vec::new());
     first.file.read_to_end(&mut one).unwrap();
     second.file.read_to_end(&mut other).unwrap();
@@ -71,7 +71,7 @@ async fn the_same_photos_make_the_same_archive() {
 #[tokio::test]
 async fn the_archive_is_flat_stored_and_in_order() {
     let files = portrait();
-    let archive = build(&files, &Limits::default()).await.unwrap();
+    let archive = build(&files, &PhotoLimits::default()).await.unwrap();
     let names: Vec<_> = entries(&archive).into_iter().map(|(name, _)| name).collect();
     assert_eq!(
         names,
@@ -196,7 +196,7 @@ async fn too_few_usable_photos_make_no_archive_and_say_why() {
         accepted: 9,
         needed: 10,
         rejected,
-    }) = build(&files, &Limits::default()).await
+    }) = build(&files, &PhotoLimits::default()).await
     else {
         panic!("nine usable photos are too few")
     };
@@ -207,7 +207,7 @@ async fn too_few_usable_photos_make_no_archive_and_say_why() {
 async fn too_many_photos_are_not_even_fetched() {
     let fetch = |_| -> std::future::Ready<Result<Fetched, Infallible>> { panic!("a fetch") };
     let outcome = workbench()
-        .build(21, fetch, &Limits::default(), &CancellationToken::new())
+        .build(21, fetch, &PhotoLimits::default(), &CancellationToken::new())
         .await;
     assert!(matches!(
         outcome,
@@ -274,7 +274,7 @@ async fn decoding_waits_for_memory() {
         .await
         .unwrap();
     let file = Fetched::Photo(with_orientation(&portrait()[0], 6).into());
-    let (limits, cancel) = (Limits::default(), CancellationToken::new());
+    let (limits, cancel) = (PhotoLimits::default(), CancellationToken::new());
     let mut waiting = pin!(bench.prepare::<Infallible>(file, &limits, &cancel));
     assert!(poll!(waiting.as_mut()).is_pending());
     drop(everything);
@@ -301,7 +301,7 @@ async fn a_photo_larger_than_the_budget_is_decoded_alone() {
 #[test]
 fn a_build_can_be_sent() {
     fn sent<T: Future + Send>(_: T) {}
-    let (bench, limits, cancel) = (workbench(), Limits::default(), CancellationToken::new());
+    let (bench, limits, cancel) = (workbench(), PhotoLimits::default(), CancellationToken::new());
     let fetch = |_| ready(Ok::<_, Infallible>(Fetched::Refused(PhotoProblem::Empty)));
     sent(bench.build(0, fetch, &limits, &cancel));
 }

@@ -39,14 +39,14 @@ pub(super) struct Upright<'a> {
     pixels: &'a Pixels<'a>,
     pub width: usize,
     pub height: usize,
-    walk: Walk,
+    walk: PixelWalk,
     strip: RefCell<Strip>,
 }
 
 /// Where the pixel of column x and row y lies: `origin + x·right + y·down`, wrapping, so that steps may
 /// lead back.
 #[derive(Clone, Copy)]
-struct Walk {
+struct PixelWalk {
     origin: usize,
     right: usize,
     down: usize,
@@ -65,7 +65,7 @@ struct Strip {
 
 impl<'a> Upright<'a> {
     pub fn new(pixels: &'a Pixels<'a>, orientation: Orientation) -> Self {
-        let walk = Walk::new(pixels.width, pixels.height, orientation);
+        let walk = PixelWalk::new(pixels.width, pixels.height, orientation);
         let (width, height) = if walk.sideways {
             (pixels.height, pixels.width)
         } else {
@@ -138,7 +138,7 @@ impl<'a> Upright<'a> {
     /// One row (or column, if the picture is turned sideways) of the tile at x and y; the picture's last
     /// pixels are repeated where the tile reaches beyond its edge.
     fn run<const N: usize>(&self, source: &[[u8; N]], x: usize, y: usize, line: usize) -> [[u8; N]; TILE] {
-        let Walk {
+        let PixelWalk {
             origin,
             right,
             down,
@@ -179,7 +179,7 @@ fn put(plane: &mut [u8], width: usize, length: usize, tile: &[[[u8; 2]; TILE / 2
     }
 }
 
-impl Walk {
+impl PixelWalk {
     fn new(width: usize, height: usize, orientation: Orientation) -> Self {
         let (left, up) = (1_usize.wrapping_neg(), width.wrapping_neg());
         let (last_column, last_row) = (width - 1, width * (height - 1));

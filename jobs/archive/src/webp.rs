@@ -34,26 +34,26 @@ pub(super) struct WebP {
     flags: Option<u8>,
 }
 
-type Size = (u32, u32);
+type Dimensions = (u32, u32);
 
 /// What was met on the way through a row of chunks.
 #[derive(Default)]
 struct Met {
     flags: Option<u8>,
-    canvas: Option<Size>,
-    picture: Option<Size>,
+    canvas: Option<Dimensions>,
+    picture: Option<Dimensions>,
     lossy: bool,
     /// The flags whose chunk is there.
     chunks: u8,
-    first_frame: Option<Frame>,
+    first_frame: Option<AnimationFrame>,
 }
 
 /// The header of an animation's picture.
 #[derive(Clone, Copy)]
-struct Frame {
-    origin: Size,
-    size: Size,
-    picture: Option<Size>,
+struct AnimationFrame {
+    origin: Dimensions,
+    size: Dimensions,
+    picture: Option<Dimensions>,
 }
 
 impl WebP {
@@ -121,7 +121,7 @@ impl Met {
                 b"EXIF" => met.chunks |= flag::EXIF,
                 b"XMP " => met.chunks |= flag::XMP,
                 b"ANIM" => met.chunks |= flag::ANIMATION,
-                b"ANMF" if met.first_frame.is_none() => met.first_frame = Some(Frame::parse(chunk)?),
+                b"ANMF" if met.first_frame.is_none() => met.first_frame = Some(AnimationFrame::parse(chunk)?),
                 _ => {}
             }
             first = false;
@@ -145,7 +145,7 @@ impl Met {
     }
 }
 
-impl Frame {
+impl AnimationFrame {
     fn parse(chunk: &[u8]) -> Result<Self, PhotoProblem> {
         let (width, height) = extended_size(chunk, 6).ok_or(CUT)?;
         let half = |at| u24_le(chunk, at).map(|half| 2 * half).ok_or(CUT);
@@ -157,7 +157,7 @@ impl Frame {
     }
 
     /// Whether the picture is as large as its header says, and within the canvas.
-    fn fits(&self, canvas: Size) -> bool {
+    fn fits(&self, canvas: Dimensions) -> bool {
         self.picture == Some(self.size)
             && self.origin.0 + self.size.0 <= canvas.0
             && self.origin.1 + self.size.1 <= canvas.1
@@ -165,7 +165,7 @@ impl Frame {
 }
 
 /// The two kinds of picture store their size each in its own way.
-fn picture_size(name: [u8; 4], chunk: &[u8]) -> Option<Size> {
+fn picture_size(name: [u8; 4], chunk: &[u8]) -> Option<Dimensions> {
     if &name == b"VP8 " {
         // Frame tag and start code, then two times 14 bits of size and 2 bits of scaling.
         let u16_le = |at: usize| Some(u32::from(u16::from_le_bytes(*chunk.get(at..)?.first_chunk()?)));
@@ -178,7 +178,7 @@ fn picture_size(name: [u8; 4], chunk: &[u8]) -> Option<Size> {
 }
 
 /// Width and height minus one, three bytes each.
-fn extended_size(chunk: &[u8], at: usize) -> Option<Size> {
+fn extended_size(chunk: &[u8], at: usize) -> Option<Dimensions> {
     Some((u24_le(chunk, at)? + 1, u24_le(chunk, at + 3)? + 1))
 }
 

@@ -26,10 +26,10 @@ use tracing::{error, warn};
 use crate::{Assignment, Slots, claim::slots::SlotRun};
 
 /// Runs one job to its end. Never fails, never panics.
-pub(crate) type Handler = Arc<dyn Fn(Assignment) -> BoxFuture<'static, ()> + Send + Sync>;
+pub(crate) type SlotHandler = Arc<dyn Fn(Assignment) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// Runs the jobs that wait for `slots` until `stop` is cancelled, then waits until the last handler has ended.
-pub(crate) async fn attend(name: String, slots: Arc<Slots>, handler: Handler, stop: CancellationToken) {
+pub(crate) async fn attend(name: String, slots: Arc<Slots>, handler: SlotHandler, stop: CancellationToken) {
     while !stop.is_cancelled() {
         let run = Arc::clone(&handler);
         let worker = WorkerBuilder::new(name.as_str())
@@ -54,7 +54,7 @@ pub(crate) async fn attend(name: String, slots: Arc<Slots>, handler: Handler, st
 }
 
 /// Runs one job after the other in a slot until no job waits.
-async fn work(slot_run: SlotRun, run: Handler) {
+async fn work(slot_run: SlotRun, run: SlotHandler) {
     while let Some(job) = slot_run.next() {
         run(job).await;
         // Without this, handlers that never await would keep a thread to themselves.

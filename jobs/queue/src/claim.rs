@@ -5,7 +5,7 @@
 //! * The local lease ends no later than the database's: it is counted from before the statement that granted it.
 //! * The first reason to end a claim stays. A claim that has ended never comes back.
 //!
-//! Times are `Moment`s of `boot_clock.rs`: that clock runs on while a signal has stopped the process and while the
+//! Times are `BootInstant`s of `boot_clock.rs`: that clock runs on while a signal has stopped the process and while the
 //! machine is suspended.
 
 use std::{
@@ -18,7 +18,7 @@ use std::{
 
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
-use crate::{ClaimId, JobId, lease::boot_clock::Moment};
+use crate::{ClaimId, JobId, lease::boot_clock::BootInstant};
 
 pub(crate) mod capacity;
 pub(crate) mod connection;
@@ -41,9 +41,9 @@ struct Inner {
     id: ClaimId,
     attempt: u16,
     max_attempts: u16,
-    claimed: Moment,
+    claimed: BootInstant,
     age_at_claim: Duration,
-    /// When the lease ends, on this machine's clock, as [`Moment::nanos`].
+    /// When the lease ends, on this machine's clock, as [`BootInstant::nanos`].
     lease_end: AtomicU64,
     ended: OnceLock<Interruption>,
     stop: CancellationToken,
@@ -71,7 +71,7 @@ pub(crate) struct Grant {
     /// Time since the first enqueue, by the database's clock.
     pub age: Duration,
     /// When the claim statement was about to be sent: the lease is counted from here.
-    pub claimed: Moment,
+    pub claimed: BootInstant,
     pub lease: Duration,
 }
 
@@ -133,7 +133,7 @@ impl Claim {
         if self.0.ended.get() == Some(&Interruption::Lost) {
             return Duration::ZERO;
         }
-        Moment::from_nanos(self.0.lease_end.load(Ordering::Acquire)).since(Moment::now())
+        BootInstant::from_nanos(self.0.lease_end.load(Ordering::Acquire)).since(BootInstant::now())
     }
 
     /// Whether [`Claim::lease_remaining`] is more than zero.
@@ -147,7 +147,7 @@ impl Claim {
     }
 
     /// Records that the heartbeat sent at `sent` has renewed the lease in the database.
-    pub(crate) fn renewed(&self, sent: Moment, lease: Duration) {
+    pub(crate) fn renewed(&self, sent: BootInstant, lease: Duration) {
         self.0
             .lease_end
             .fetch_max((sent + lease).nanos(), Ordering::AcqRel);
@@ -179,7 +179,7 @@ mod tests {
             attempt: 1,
             max_attempts: 3,
             age: Duration::ZERO,
-            claimed: Moment::now(),
+            claimed: BootInstant::now(),
             lease,
         })
     }
@@ -189,7 +189,7 @@ mod tests {
         let claim = claim(Duration::from_mins(1));
         assert!(claim.holds_lease());
         assert!(claim.interrupt(Interruption::Lost));
-        claim.renewed(Moment::now(), Duration::from_mins(1));
+        claim.renewed(BootInstant::now(), Duration::from_mins(1));
         assert!(!claim.holds_lease());
         assert!(claim.is_cancelled());
     }
@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn an_older_heartbeat_never_shortens_a_lease() {
         let claim = claim(Duration::from_mins(1));
-        claim.renewed(Moment::now(), Duration::from_secs(1));
+        claim.renewed(BootInstant::now(), Duration::from_secs(1));
         assert!(claim.lease_remaining() > Duration::from_secs(50));
     }
 

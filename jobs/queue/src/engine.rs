@@ -36,7 +36,7 @@ pub(crate) struct Engine {
     pub timing: Timing,
     /// For all statements except claims, acks and heartbeats. The jobs' own transactions use another pool.
     pub pool: PgPool,
-    pub held: Held,
+    pub held: HeldClaims,
     /// A job was scheduled here that may be due before the promoter looks again.
     pub due_soon: Notify,
     pub(crate) options: PgConnectOptions,
@@ -88,7 +88,7 @@ impl Engine {
                 .max_connections(4)
                 .acquire_timeout(timing.lease)
                 .connect_lazy_with(options.clone()),
-            held: Held::default(),
+            held: HeldClaims::default(),
             due_soon: Notify::new(),
             options: if pooled {
                 options
@@ -170,9 +170,9 @@ fn steady_plans(lease: Duration) -> [(&'static str, String); 8] {
 
 /// Claims whose leases the heartbeat renews: from the claim until the outcome is durable.
 #[derive(Default)]
-pub(crate) struct Held(Mutex<HashMap<(JobId, ClaimId), Claim>>);
+pub(crate) struct HeldClaims(Mutex<HashMap<(JobId, ClaimId), Claim>>);
 
-impl Held {
+impl HeldClaims {
     fn claims(&self) -> MutexGuard<'_, HashMap<(JobId, ClaimId), Claim>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

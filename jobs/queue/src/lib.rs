@@ -49,7 +49,7 @@ pub(crate) use claim::Interruption;
 pub(crate) use claim::capacity::Capacity;
 #[cfg(feature = "testing")]
 pub(crate) use claim::exchange::claim_one;
-pub(crate) use claim::exchange::{Claimed, Known, KnownKind};
+pub(crate) use claim::exchange::{Claimed, KnownKind, KnownKinds};
 pub(crate) use claim::park::park_forever;
 pub(crate) use claim::pump::Pump;
 pub(crate) use claim::slots::{Assignment, Slots};

@@ -156,7 +156,7 @@ impl Ticks {
     }
 
     /// The ticks in (`last`, `now`] to enqueue, oldest first, and whether older ones are given up.
-    fn due(&self, last: DateTime<Utc>, now: DateTime<Utc>, catch_up: CatchUp) -> Due {
+    fn due(&self, last: DateTime<Utc>, now: DateTime<Utc>, catch_up: CatchUp) -> DueTicks {
         let most = match catch_up {
             CatchUp::Once => 1,
             CatchUp::Each { at_most } => usize::from(at_most),
@@ -168,15 +168,16 @@ impl Ticks {
         let mut missed = newest.take_while(|tick| *tick > last);
         let mut ticks: Vec<_> = missed.by_ref().take(most).collect();
         ticks.reverse();
-        Due {
+        DueTicks {
             ticks,
             given_up: matches!(catch_up, CatchUp::Each { .. }) && missed.next().is_some(),
         }
     }
 }
 
+/// The ticks of one entry that are to be enqueued now.
 #[derive(Debug, PartialEq, Eq)]
-struct Due {
+struct DueTicks {
     ticks: Vec<DateTime<Utc>>,
     given_up: bool,
 }
@@ -294,7 +295,7 @@ async fn tick_all(engine: &Engine, timetable: &Timetable) -> Result<Duration, En
 
 /// Sets `last_tick` back if it is in the future: a clock that ran ahead has enqueued those ticks, and the entry would
 /// rest until they come. At most one interval is lost by that.
-async fn set_back(engine: &Engine, entry: &Entry, seen: &Seen) -> Result<(), sqlx::Error> {
+async fn set_back(engine: &Engine, entry: &Entry, seen: &EntryState) -> Result<(), sqlx::Error> {
     let name = entry.periodic.name;
     let last = entry.ticks.up_to(seen.now).unwrap_or(seen.now);
     let mut db = single(&engine.pool).await?;
@@ -316,16 +317,17 @@ async fn set_back(engine: &Engine, entry: &Entry, seen: &Seen) -> Result<(), sql
     Ok(())
 }
 
-struct Seen {
+/// What the database knows of an entry, and its clock.
+struct EntryState {
     entry: String,
     last_tick: DateTime<Utc>,
     now: DateTime<Utc>,
 }
 
-async fn seen(engine: &Engine, names: &[String]) -> Result<Vec<Seen>, sqlx::Error> {
+async fn seen(engine: &Engine, names: &[String]) -> Result<Vec<EntryState>, sqlx::Error> {
     let mut db = single(&engine.pool).await?;
     let seen = sqlx::query_as!(
-        Seen,
+        EntryState,
         r#"select entry, last_tick, now() as "now!" from periodic where entry = any ($1)"#,
         names
     )
@@ -449,7 +451,7 @@ mod tests {
             let (last, now) = (at("2026-11-25T10:00:00Z"), at("2026-11-25T13:20:00Z"));
             let due = |last, catch_up| ticks.due(last, now, catch_up);
             let hour = |hour: u32| at(&format!("2026-11-25T{hour}:00:00Z"));
-            let just = |ticks, given_up| Due { ticks, given_up };
+            let just = |ticks, given_up| DueTicks { ticks, given_up };
             assert_eq!(due(last, CatchUp::Once), just(vec![hour(13)], false));
             assert_eq!(
                 due(last, CatchUp::Each { at_most: 9 }),

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use sqlx::{PgConnection, PgPool};
 
 use crate::{
-    Claim, Context, DeadHook, Known, KnownKind, MakeDeadError, Periodic, Run,
+    Claim, Context, DeadHook, KnownKind, KnownKinds, MakeDeadError, Periodic, Run,
     job::{DeadReason, Done, JobError, Policy, Queue},
 };
 
@@ -21,14 +21,14 @@ pub struct Kind {
     pub(crate) queue: Queue,
     pub(crate) policy: Policy,
     pub(crate) behaviour: Box<dyn Behaviour>,
-    pub(crate) meters: Meters,
+    pub(crate) meters: KindMeters,
 }
 
 /// The metrics of a kind, looked up at its first run, when the recorder is installed.
 #[derive(Default)]
-pub(crate) struct Meters(OnceLock<(metrics::Counter, metrics::Histogram)>);
+pub(crate) struct KindMeters(OnceLock<(metrics::Counter, metrics::Histogram)>);
 
-impl Meters {
+impl KindMeters {
     /// The counter of runs that ended as done, and the histogram of run times.
     pub(crate) fn of(&self, kind: &'static str, queue: Queue) -> &(metrics::Counter, metrics::Histogram) {
         let queue = queue.as_str();
@@ -83,7 +83,7 @@ impl Kind {
                 pool: pool.clone(),
                 payload: PhantomData,
             }),
-            meters: Meters::default(),
+            meters: KindMeters::default(),
         }
     }
 }
@@ -135,7 +135,7 @@ impl Registry {
     }
 
     /// The kinds in the form that statements need.
-    pub(crate) fn known(&self) -> Known {
+    pub(crate) fn known(&self) -> KnownKinds {
         self.kinds
             .iter()
             .map(|kind| KnownKind {

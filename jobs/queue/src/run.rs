@@ -42,7 +42,7 @@ impl Verdict {
 }
 
 /// How the handler's future ended.
-enum Run {
+enum RunEnd {
     Returned(Result<Done, JobError>),
     Panicked(String),
     TimedOut,
@@ -88,7 +88,7 @@ async fn decide(kind: &Kind, claim: &Claim, payload: &RawValue) -> Verdict {
         claim.interrupt(Interruption::Lost);
     }
     if let Some(why) = claim.interruption() {
-        return concluded(kind, claim, Run::Interrupted(why));
+        return concluded(kind, claim, RunEnd::Interrupted(why));
     }
     let end = match kind.behaviour.run(payload, claim.clone()) {
         Ok(handler) => guard(handler, claim, kind.policy.timeout).await,
@@ -101,15 +101,15 @@ async fn decide(kind: &Kind, claim: &Claim, payload: &RawValue) -> Verdict {
     concluded(kind, claim, end)
 }
 
-fn concluded(kind: &Kind, claim: &Claim, end: Run) -> Verdict {
+fn concluded(kind: &Kind, claim: &Claim, end: RunEnd) -> Verdict {
     match bounded(end) {
-        Run::Returned(Ok(Done::Applied)) => Verdict::Done,
-        Run::Returned(Ok(Done::Committed)) => Verdict::Committed,
-        Run::Returned(Ok(Done::Skipped(why))) => {
+        RunEnd::Returned(Ok(Done::Applied)) => Verdict::Done,
+        RunEnd::Returned(Ok(Done::Committed)) => Verdict::Committed,
+        RunEnd::Returned(Ok(Done::Skipped(why))) => {
             info!("Job {} had nothing to do: {why}", claim.job());
             Verdict::Done
         }
-        Run::Returned(Err(JobError::Lost)) => {
+        RunEnd::Returned(Err(JobError::Lost)) => {
             // Not interrupted yet: the run itself was the first to find out, at its fence.
             if claim.interrupt(Interruption::Lost) {
                 metrics::counter!("aisha_lease_lost_total", "why" => "fenced").increment(1);
@@ -120,18 +120,18 @@ fn concluded(kind: &Kind, claim: &Claim, end: Run) -> Verdict {
             }
             Verdict::Nothing
         }
-        Run::Interrupted(Interruption::Lost) => Verdict::Nothing,
+        RunEnd::Interrupted(Interruption::Lost) => Verdict::Nothing,
         // The interruption itself may have caused this error, so it says nothing about the job.
-        Run::Returned(Err(_)) if claim.interruption() == Some(Interruption::Released) => {
+        RunEnd::Returned(Err(_)) if claim.interruption() == Some(Interruption::Released) => {
             Verdict::Settle(Ending::Released)
         }
-        Run::Interrupted(Interruption::Released) => Verdict::Settle(Ending::Released),
-        Run::Interrupted(Interruption::Cancelled) => Verdict::Settle(Ending::Cancelled),
-        Run::Returned(Err(JobError::Snooze { after, why })) => snooze(kind, claim, after, why),
-        Run::Returned(Err(JobError::Retry { why, not_before })) => {
+        RunEnd::Interrupted(Interruption::Released) => Verdict::Settle(Ending::Released),
+        RunEnd::Interrupted(Interruption::Cancelled) => Verdict::Settle(Ending::Cancelled),
+        RunEnd::Returned(Err(JobError::Snooze { after, why })) => snooze(kind, claim, after, why),
+        RunEnd::Returned(Err(JobError::Retry { why, not_before })) => {
             failed(kind, claim, ClaimOutcome::Failed, why, not_before)
         }
-        Run::Returned(Err(JobError::GiveUp(reason))) => {
+        RunEnd::Returned(Err(JobError::GiveUp(reason))) => {
             error!(
                 "Job {} of kind {} gave up: {}",
                 claim.job(),
@@ -144,14 +144,14 @@ fn concluded(kind: &Kind, claim: &Claim, end: Run) -> Verdict {
                 uncharged: false,
             })
         }
-        Run::Panicked(why) => failed(
+        RunEnd::Panicked(why) => failed(
             kind,
             claim,
             ClaimOutcome::Panicked,
             format!("panicked: {why}"),
             None,
         ),
-        Run::TimedOut | Run::Interrupted(Interruption::TimedOut) => {
+        RunEnd::TimedOut | RunEnd::Interrupted(Interruption::TimedOut) => {
             let why = format!("took longer than {:?}", kind.policy.timeout);
             failed(kind, claim, ClaimOutcome::TimedOut, why, None)
         }
@@ -159,12 +159,12 @@ fn concluded(kind: &Kind, claim: &Claim, end: Run) -> Verdict {
 }
 
 /// Cuts texts of other systems to the length that is logged and stored.
-fn bounded(mut end: Run) -> Run {
+fn bounded(mut end: RunEnd) -> RunEnd {
     let text = match &mut end {
-        Run::Returned(Err(JobError::Snooze { why, .. } | JobError::Retry { why, .. }))
-        | Run::Panicked(why) => why,
-        Run::Returned(Err(JobError::GiveUp(reason))) => &mut reason.message,
-        Run::Returned(_) | Run::TimedOut | Run::Interrupted(_) => return end,
+        RunEnd::Returned(Err(JobError::Snooze { why, .. } | JobError::Retry { why, .. }))
+        | RunEnd::Panicked(why) => why,
+        RunEnd::Returned(Err(JobError::GiveUp(reason))) => &mut reason.message,
+        RunEnd::Returned(_) | RunEnd::TimedOut | RunEnd::Interrupted(_) => return end,
     };
     if let Cow::Owned(fit) = storable::error_text(text) {
         *text = fit;
@@ -173,19 +173,23 @@ fn bounded(mut end: Run) -> Run {
 }
 
 /// Waits for the handler, its timeout, or the end of its claim. If the handler has a result, that result counts.
-async fn guard(handler: impl Future<Output = Result<Done, JobError>>, claim: &Claim, limit: Duration) -> Run {
+async fn guard(
+    handler: impl Future<Output = Result<Done, JobError>>,
+    claim: &Claim,
+    limit: Duration,
+) -> RunEnd {
     let handler = timeout(limit, AssertUnwindSafe(handler).catch_unwind());
     tokio::select! {
         biased;
         end = handler => match end {
-            Ok(Ok(result)) => Run::Returned(result),
-            Ok(Err(panic)) => Run::Panicked(panic_message(panic.as_ref())),
+            Ok(Ok(result)) => RunEnd::Returned(result),
+            Ok(Err(panic)) => RunEnd::Panicked(panic_message(panic.as_ref())),
             Err(_) => {
                 claim.interrupt(Interruption::TimedOut);
-                Run::TimedOut
+                RunEnd::TimedOut
             }
         },
-        () = claim.cancelled() => Run::Interrupted(claim.interruption().unwrap_or(Interruption::Lost)),
+        () = claim.cancelled() => RunEnd::Interrupted(claim.interruption().unwrap_or(Interruption::Lost)),
     }
 }
 

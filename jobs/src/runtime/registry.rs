@@ -14,18 +14,18 @@ use crate::{
 };
 
 /// All of ours, in pipeline order, then what runs by the clock. A job that does not stand here is enqueued and never run; a test sees to it.
-const JOBS: &[Entry] = &[
-    Entry::of::<StorePhoto>(),
-    Entry::of::<BuildArchive>(),
-    Entry::of::<SubmitTraining>(),
-    Entry::of::<PollStatus>(),
-    Entry::of::<ApplyFalDelivery>(),
-    Entry::of::<CancelTraining>(),
-    Entry::of::<StoreModel>(),
-    Entry::of::<NotifyUser>(),
-    Entry::of::<Prune>(),
-    Entry::of::<ReconcileTrainings>(),
-    Entry::of::<SweepOrphans>(),
+const JOBS: &[RegisteredJob] = &[
+    RegisteredJob::of::<StorePhoto>(),
+    RegisteredJob::of::<BuildArchive>(),
+    RegisteredJob::of::<SubmitTraining>(),
+    RegisteredJob::of::<PollStatus>(),
+    RegisteredJob::of::<ApplyFalDelivery>(),
+    RegisteredJob::of::<CancelTraining>(),
+    RegisteredJob::of::<StoreModel>(),
+    RegisteredJob::of::<NotifyUser>(),
+    RegisteredJob::of::<Prune>(),
+    RegisteredJob::of::<ReconcileTrainings>(),
+    RegisteredJob::of::<SweepOrphans>(),
 ];
 
 /// What this binary can make of a job in the queue (K4).
@@ -62,14 +62,14 @@ pub fn attempts_of(kind: &str) -> Option<u16> {
     Some(entry.attempts)
 }
 
-struct Entry {
+struct RegisteredJob {
     name: &'static str,
     version: i16,
     attempts: u16,
     bind: fn(&Arc<Services>, &PgPool) -> Kind,
 }
 
-impl Entry {
+impl RegisteredJob {
     const fn of<J: Run<Services>>() -> Self {
         Self {
             name: J::NAME,

@@ -271,13 +271,13 @@ impl Strides {
     }
 }
 
-type Slot = Option<Box<Huffman>>;
+type TableSlot = Option<Box<Huffman>>;
 
 /// The tables that are in force; a scan picks one of four for DC and one of four for AC.
 #[derive(Default)]
 pub(super) struct Tables {
-    dc: [Slot; 4],
-    ac: [Slot; 4],
+    dc: [TableSlot; 4],
+    ac: [TableSlot; 4],
 }
 
 impl Tables {
@@ -306,7 +306,7 @@ impl Tables {
     /// Whether neither of two tables was left out.
     pub fn has(&self, dc: u8, ac: u8) -> bool {
         let is_there =
-            |class: &[Slot; 4], index: u8| class.get(usize::from(index)).is_some_and(Option::is_some);
+            |class: &[TableSlot; 4], index: u8| class.get(usize::from(index)).is_some_and(Option::is_some);
         is_there(&self.dc, dc) && is_there(&self.ac, ac)
     }
 
@@ -331,7 +331,7 @@ impl Tables {
         Self::get(&self.ac, index)
     }
 
-    fn get(class: &[Slot; 4], index: u8) -> Result<&Huffman, Flaw> {
+    fn get(class: &[TableSlot; 4], index: u8) -> Result<&Huffman, Flaw> {
         class
             .get(usize::from(index))
             .and_then(Option::as_deref)

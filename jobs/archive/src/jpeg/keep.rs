@@ -20,9 +20,9 @@ const JFIF_LENGTH: usize = 14;
 /// Identifier, version, flags, and the colour transform.
 const ADOBE_LENGTH: usize = 12;
 
-/// Who is to read the result.
+/// The reader that the result is written for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reader {
+pub(super) enum Target {
     /// The trainer, by libjpeg.
     Trainer,
     /// zune-jpeg, which is to hand out samples as they are stored.
@@ -91,16 +91,16 @@ impl Jpeg<'_> {
     /// pixels look). Goes: EXIF, XMP, IPTC, MPF, comments, all else that applications write, and what follows
     /// the end marker (a video, a depth map, a second picture).
     pub fn without_metadata(&self, file: &Bytes, verified: &Verified) -> Vec<Bytes> {
-        self.parts(file, verified, Reader::Trainer)
+        self.parts(file, verified, Target::Trainer)
     }
 
     /// The same in one piece, for a decoder that is to hand out samples as they are stored: APP14 goes too,
     /// unless there are four inks, and components are named by their numbers.
     pub fn for_decoder(&self, file: &Bytes, verified: &Verified) -> Vec<u8> {
-        self.parts(file, verified, Reader::Decoder).concat()
+        self.parts(file, verified, Target::Decoder).concat()
     }
 
-    fn parts(&self, file: &Bytes, verified: &Verified, reader: Reader) -> Vec<Bytes> {
+    fn parts(&self, file: &Bytes, verified: &Verified, target: Target) -> Vec<Bytes> {
         let mut parts = Parts {
             file,
             done: vec![Bytes::from_static(&[0xff, marker::SOI])],
@@ -112,7 +112,7 @@ impl Jpeg<'_> {
         let mut surplus = verified.surplus.iter().peekable();
         for (index, segment) in self.segments.iter().enumerate() {
             let data = segment.span.end - segment.entropy.len()..segment.span.end;
-            match self.form(index, segment, reader) {
+            match self.form(index, segment, target) {
                 Form::Gone => continue,
                 Form::Same => parts.keep(segment.span.start..data.start),
                 Form::Written(bytes) => parts.write(bytes),
@@ -127,7 +127,7 @@ impl Jpeg<'_> {
         parts.finish()
     }
 
-    fn form(&self, index: usize, segment: &Segment<'_>, reader: Reader) -> Form {
+    fn form(&self, index: usize, segment: &Segment<'_>, target: Target) -> Form {
         let (frame, payload) = (&self.header.frame, segment.payload);
         let before_scan = index < self.first_scan;
         match segment.marker {
@@ -135,31 +135,31 @@ impl Jpeg<'_> {
             marker::APP2 if before_scan && self.colour_segments.has_profile && is_profile(segment) => {
                 Form::Same
             }
-            marker::APP14 if self.colour_segments.adobe == Some(index) => self.adobe(payload, reader),
+            marker::APP14 if self.colour_segments.adobe == Some(index) => self.adobe(payload, target),
             marker::EOI if segment.span.is_empty() => Form::Written(vec![0xff, marker::EOI]),
             marker::DHT | marker::DQT | marker::EOI => Form::Same,
             marker::DRI => normal(segment, payload.get(..2).unwrap_or_default()),
-            marker::SOS => normal(segment, &scan_header(frame, payload, self.renumbers(reader))),
+            marker::SOS => normal(segment, &scan_header(frame, payload, self.renumbers(target))),
             code if Frame::is_frame_header(code) => {
-                normal(segment, &frame_header(payload, self.renumbers(reader), reader))
+                normal(segment, &frame_header(payload, self.renumbers(target), target))
             }
             _ => Form::Gone,
         }
     }
 
     /// Names of components decide nothing where JFIF or Adobe do; but not every reader knows that.
-    fn renumbers(&self, reader: Reader) -> bool {
+    fn renumbers(&self, target: Target) -> bool {
         let misnamed = self.header.colour == Colour::YCbCr && self.header.frame.is_named_rgb();
-        reader == Reader::Decoder || misnamed
+        target == Target::Decoder || misnamed
     }
 
-    fn adobe(&self, payload: &[u8], reader: Reader) -> Form {
+    fn adobe(&self, payload: &[u8], target: Target) -> Form {
         let mut kept = payload[..ADOBE_LENGTH].to_vec();
         let transform = &mut kept[ADOBE_LENGTH - 1];
-        match (self.header.colour, reader) {
+        match (self.header.colour, target) {
             (Colour::FourInks, _) if !matches!(transform, 0 | 2) => *transform = 2,
             (Colour::FourInks, _) => {}
-            (_, Reader::Decoder) => return Form::Gone,
+            (_, Target::Decoder) => return Form::Gone,
             (Colour::YCbCr, _) => *transform = 1,
             _ => {}
         }
@@ -186,10 +186,10 @@ fn jfif(payload: &[u8]) -> Form {
 }
 
 /// One component alone is never interleaved, whatever its sampling factors are; zune-jpeg stumbles over odd ones.
-fn frame_header(payload: &[u8], renumber: bool, reader: Reader) -> Vec<u8> {
+fn frame_header(payload: &[u8], renumber: bool, target: Target) -> Vec<u8> {
     let mut kept = payload.to_vec();
     let components = kept.get_mut(6..).unwrap_or_default().as_chunks_mut::<3>().0;
-    if let ([[_, sampling, _]], Reader::Decoder) = (&mut *components, reader) {
+    if let ([[_, sampling, _]], Target::Decoder) = (&mut *components, target) {
         *sampling = 0x11;
     }
     if renumber {

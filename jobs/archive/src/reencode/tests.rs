@@ -9,10 +9,10 @@ use image::{
 
 use super::*;
 use crate::{
-    Limits,
+    PhotoLimits,
     fixtures::{self, Make, decode, difference, photo, picture, profile, with_orientation, with_segment},
     jpeg::{Jpeg, Verified},
-    prepare::{Plan, Ran},
+    prepare::{Plan, PlanOutcome},
 };
 
 /// Mean difference that 4:2:0 makes of hard edges; a wrong turn or colour makes it fifty and more.
@@ -21,11 +21,11 @@ const SOFT: u64 = 8;
 fn outcome(file: impl Into<Bytes>) -> Result<Prepared, PhotoProblem> {
     // A buffer that another photo has used.
     let mut samples = vec![77; 1000];
-    let mut plan = Plan::of(file.into(), &Limits::default())?;
+    let mut plan = Plan::of(file.into(), &PhotoLimits::default())?;
     loop {
         match plan.run(&mut samples)? {
-            Ran::Done(prepared) => return Ok(prepared),
-            Ran::Again(larger) => plan = larger,
+            PlanOutcome::Done(prepared) => return Ok(prepared),
+            PlanOutcome::Again(larger) => plan = larger,
         }
     }
 }

@@ -1,10 +1,10 @@
 //! What a WebP file says of itself, and what is believed of it.
 
 use super::*;
-use crate::{Limits, PhotoInfo, inspect};
+use crate::{PhotoInfo, PhotoLimits, inspect};
 
 fn look(bytes: &[u8]) -> Result<PhotoInfo, PhotoProblem> {
-    inspect(bytes, &Limits::default())
+    inspect(bytes, &PhotoLimits::default())
 }
 
 fn webp(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {

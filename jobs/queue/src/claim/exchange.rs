@@ -11,7 +11,7 @@ use crate::{
     Claim, ClaimId, JobId,
     claim::{Grant, governed::Governed},
     job::{DedupeScope, Queue},
-    lease::boot_clock::Moment,
+    lease::boot_clock::BootInstant,
     trace::TraceContext,
 };
 
@@ -26,14 +26,14 @@ pub(crate) struct KnownKind {
 
 /// The kinds that a worker can run, as the arrays that the statements take.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Known {
+pub(crate) struct KnownKinds {
     kinds: Vec<KnownKind>,
     pub(crate) names: Vec<String>,
     pub(crate) versions: Vec<i16>,
     pub(crate) max_attempts: Vec<i32>,
 }
 
-impl FromIterator<KnownKind> for Known {
+impl FromIterator<KnownKind> for KnownKinds {
     fn from_iter<T: IntoIterator<Item = KnownKind>>(kinds: T) -> Self {
         let kinds: Vec<_> = kinds.into_iter().collect();
         Self {
@@ -45,7 +45,7 @@ impl FromIterator<KnownKind> for Known {
     }
 }
 
-impl Known {
+impl KnownKinds {
     pub(crate) fn find(&self, name: &str) -> Option<KnownKind> {
         self.kinds.iter().find(|kind| kind.name == name).copied()
     }
@@ -99,7 +99,7 @@ pub(crate) struct Exchange<'a> {
     pub worker: &'a str,
     pub lease: Duration,
     pub queue: Queue,
-    pub known: &'a Known,
+    pub known: &'a KnownKinds,
     pub wanted: Wanted,
 }
 
@@ -139,7 +139,7 @@ struct Row {
 
 impl Exchange<'_> {
     pub(crate) async fn run(&self, db: &mut PgConnection) -> Result<Exchanged, sqlx::Error> {
-        let sent = Moment::now();
+        let sent = BootInstant::now();
         let mut rows = match self.wanted {
             Wanted::Suspect => self.claim_suspect(db).await?,
             Wanted::Strict(count) => self.swap(db, count, false).await?,
@@ -201,7 +201,7 @@ impl Exchange<'_> {
         .await
     }
 
-    fn grant(&self, row: Row, sent: Moment) -> Option<Claimed> {
+    fn grant(&self, row: Row, sent: BootInstant) -> Option<Claimed> {
         let kind = self.known.find(row.kind.as_deref()?)?;
         let grant = Grant {
             job: JobId(row.id?),
@@ -234,10 +234,10 @@ pub(crate) async fn claim_one(
     job: JobId,
     worker: &str,
     lease: Duration,
-    known: &Known,
+    known: &KnownKinds,
 ) -> Result<Option<Claimed>, sqlx::Error> {
     let id = ClaimId(Uuid::new_v4());
-    let sent = Moment::now();
+    let sent = BootInstant::now();
     let row = sqlx::query_file!("src/sql/claim_one.sql", job.0, id.0, worker, lease.as_secs_f64())
         .fetch_optional(db)
         .await?;

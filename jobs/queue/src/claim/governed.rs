@@ -36,7 +36,7 @@ use crate::{
     },
     database::{self, single},
     job::{DedupeScope, Queue},
-    lease::boot_clock::Moment,
+    lease::boot_clock::BootInstant,
     operate::controls::wake,
     storable,
     trace::TraceContext,
@@ -168,11 +168,11 @@ impl Governor {
 
     /// The rules for the next statement. If its claim is governed it may claim `places` jobs at most: nothing is
     /// claimed ahead.
-    pub(crate) fn rules(&mut self, places: usize) -> Rules {
+    pub(crate) fn rules(&mut self, places: usize) -> ClaimRules {
         let freed = self.freed;
         self.freed = false;
         self.rest.set_out();
-        Rules {
+        ClaimRules {
             rates: self.rates,
             places,
             freed,
@@ -181,7 +181,7 @@ impl Governor {
     }
 
     /// Call when a statement's answer was lost: the places that it was to free must be told again.
-    pub(crate) const fn unheard(&mut self, rules: &Rules) {
+    pub(crate) const fn unheard(&mut self, rules: &ClaimRules) {
         self.freed |= rules.freed;
     }
 
@@ -221,7 +221,7 @@ impl Governor {
 
 /// The limits and rates that one claim statement must keep to.
 #[derive(Debug)]
-pub(crate) struct Rules {
+pub(crate) struct ClaimRules {
     rates: Rates,
     /// Free slots of this worker.
     places: usize,
@@ -246,7 +246,7 @@ pub(crate) struct Governed {
     walk: Option<Walk>,
 }
 
-impl Rules {
+impl ClaimRules {
     /// Leaves `jobs` fewer free slots to claim for.
     pub(crate) const fn less(&mut self, jobs: usize) {
         self.places = self.places.saturating_sub(jobs);
@@ -286,7 +286,7 @@ impl Rules {
         wanted: usize,
         exchanged: &mut Exchanged,
     ) -> Result<(), sqlx::Error> {
-        let sent = Moment::now();
+        let sent = BootInstant::now();
         let answer = sqlx::query_file!(
             "src/sql/claim_governed.sql",
             exchange.queue.as_str(),
@@ -332,7 +332,7 @@ impl Rules {
 async fn read_claimed(
     db: &mut PgConnection,
     exchange: &Exchange<'_>,
-    sent: Moment,
+    sent: BootInstant,
     exchanged: &mut Exchanged,
 ) -> Result<(), sqlx::Error> {
     let mut rows = sqlx::query_file!("src/sql/claimed.sql", exchange.queue.as_str(), exchange.claim.0)

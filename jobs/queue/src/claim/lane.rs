@@ -7,11 +7,11 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use crate::{
-    Claim, ClaimId, Engine, JobId, Known,
+    Claim, ClaimId, Engine, JobId, KnownKinds,
     claim::{
         connection::{EngineConnection, timed_out},
         exchange::{Exchange, Exchanged, Wanted},
-        governed::Rules,
+        governed::ClaimRules,
     },
     job::Queue,
     wake::is_lock_timeout,
@@ -27,7 +27,7 @@ pub(crate) struct Lane {
 pub(crate) struct ExchangeRequest {
     pub engine: Arc<Engine>,
     pub queue: Queue,
-    pub known: Arc<Known>,
+    pub known: Arc<KnownKinds>,
     /// Before the statement: acks to write. Afterwards: those that were sent.
     pub acks: Vec<Claim>,
     /// Acks whose rows another transaction had locked. Before: to be tried again. Afterwards: still locked.
@@ -36,7 +36,7 @@ pub(crate) struct ExchangeRequest {
     pub coalesced: bool,
     pub wanted: Wanted,
     /// Limits and rates of the queue.
-    pub rules: Rules,
+    pub rules: ClaimRules,
     /// The pump's wake-up count when it sent this.
     pub heard: u64,
     /// Most jobs by which the statement can raise the number of held claims; its acks make room in the same commit.

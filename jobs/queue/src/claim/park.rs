@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use crate::{
-    Engine, Known,
+    Engine, KnownKinds,
     backoff::jittered,
     claim::connection::{EngineConnection, timed_out},
     job::Queue,
@@ -26,7 +26,7 @@ const MORE: i64 = HEAD / 4;
 
 /// Looks at these queues for ever: at once, then as often as for expired leases, and without a pause while it parks
 /// many.
-pub(crate) async fn park_forever(engine: Arc<Engine>, queues: Vec<Queue>, known: Known) {
+pub(crate) async fn park_forever(engine: Arc<Engine>, queues: Vec<Queue>, known: KnownKinds) {
     let mut connection = engine.connection();
     loop {
         let mut most = 0;
@@ -52,7 +52,7 @@ async fn park(
     engine: &Engine,
     connection: &mut EngineConnection,
     queue: Queue,
-    known: &Known,
+    known: &KnownKinds,
 ) -> Result<i64, sqlx::Error> {
     let db = connection.get().await?;
     let park = sqlx::query_file!(

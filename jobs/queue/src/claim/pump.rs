@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
-    Capacity, Claim, Claimed, Engine, Known, Slots,
+    Capacity, Claim, Claimed, Engine, KnownKinds, Slots,
     backoff::{Backoff, jittered},
     claim::{
         exchange::{Exchanged, Wanted},
@@ -48,12 +48,12 @@ pub(crate) struct Pump {
     engine: Arc<Engine>,
     queue: Queue,
     capacity: Capacity,
-    known: Arc<Known>,
+    known: Arc<KnownKinds>,
     slots: Arc<Slots>,
     sleeper: Sleeper,
     governor: Governor,
-    meters: Meters,
-    stop: Stop,
+    meters: QueueMeters,
+    stop: SampledStop,
     idle: Vec<Lane>,
     under_way: FuturesUnordered<BoxFuture<'static, ExchangeEnd>>,
     /// Claims that are not given back yet, including those whose ack is not written.
@@ -84,12 +84,12 @@ pub(crate) struct Pump {
 
 /// Cancellation, sampled once per loop iteration. If `wait()` sampled it again, it could take a stop that came after this
 /// iteration for one that the iteration has acted on, and sleep.
-struct Stop {
+struct SampledStop {
     token: CancellationToken,
     seen: bool,
 }
 
-impl Stop {
+impl SampledStop {
     fn look(&mut self) -> bool {
         self.seen = self.token.is_cancelled();
         self.seen
@@ -97,7 +97,7 @@ impl Stop {
 }
 
 /// The metrics of one queue, looked up once.
-struct Meters {
+struct QueueMeters {
     running: metrics::Gauge,
     buffered: metrics::Gauge,
     unacked: metrics::Gauge,
@@ -110,7 +110,7 @@ impl Pump {
         engine: Arc<Engine>,
         queue: Queue,
         capacity: Capacity,
-        known: Known,
+        known: KnownKinds,
         rates: Rates,
         stop: CancellationToken,
     ) -> (Self, Arc<Slots>) {
@@ -125,13 +125,13 @@ impl Pump {
             capacity,
             known: Arc::new(known),
             slots: Arc::clone(&slots),
-            meters: Meters {
+            meters: QueueMeters {
                 running: metrics::gauge!("aisha_queue_busy_slots", "queue" => name),
                 buffered: metrics::gauge!("aisha_queue_buffered_jobs", "queue" => name),
                 unacked: metrics::gauge!("aisha_queue_unacked_jobs", "queue" => name),
                 waited: metrics::histogram!("aisha_job_wait_seconds", "queue" => name),
             },
-            stop: Stop {
+            stop: SampledStop {
                 token: stop,
                 seen: false,
             },

@@ -16,9 +16,9 @@ const CLOCK: ClockId = ClockId::Monotonic;
 
 /// A moment, as the time since the machine was started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Moment(Duration);
+pub(crate) struct BootInstant(Duration);
 
-impl Moment {
+impl BootInstant {
     /// The present one.
     pub(crate) fn now() -> Self {
         let now = clock_gettime(CLOCK);
@@ -41,13 +41,13 @@ impl Moment {
         u64::try_from(self.0.as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// The inverse of [`Moment::nanos`].
+    /// The inverse of [`BootInstant::nanos`].
     pub(crate) const fn from_nanos(nanos: u64) -> Self {
         Self(Duration::from_nanos(nanos))
     }
 }
 
-impl Add<Duration> for Moment {
+impl Add<Duration> for BootInstant {
     type Output = Self;
 
     fn add(self, span: Duration) -> Self {
@@ -64,7 +64,7 @@ mod tests {
     /// The test below runs this one in a process of its own; it also runs by itself.
     #[test]
     fn the_present_moment_is_the_time_since_the_machine_started() {
-        let now = Moment::now();
+        let now = BootInstant::now();
         println!("moment {}", now.0.as_secs());
         let uptime = std::fs::read_to_string("/proc/uptime").expect("Linux has it");
         let seconds: f64 = uptime
@@ -91,7 +91,7 @@ mod tests {
             eprintln!("skipped: no time namespace can be made here: {said:?}");
             return;
         };
-        let ahead = Duration::from_secs(moment).saturating_sub(Moment::now().0);
+        let ahead = Duration::from_secs(moment).saturating_sub(BootInstant::now().0);
         assert!(ahead > Duration::from_secs(86_000), "{ahead:?}");
     }
 }

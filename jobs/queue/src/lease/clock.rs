@@ -25,7 +25,7 @@ use tracing::warn;
 use crate::{
     claim::governed::PROBE_AFTER,
     database::{self, single},
-    lease::boot_clock::Moment,
+    lease::boot_clock::BootInstant,
 };
 
 /// A smaller step back is an ordinary correction by NTP.
@@ -36,11 +36,11 @@ const AT_LEAST: u32 = 20;
 /// The database's clock as one worker has seen it, beside the machine's own clock, which nobody sets.
 #[derive(Default)]
 pub(crate) struct DatabaseClock {
-    seen: Option<(Moment, DateTime<Utc>)>,
+    seen: Option<(BootInstant, DateTime<Utc>)>,
     /// Until then an expired lease proves nothing. `None`: it always does.
-    unsure_until: Option<Moment>,
+    unsure_until: Option<BootInstant>,
     /// When to search for values from the future. `None`: now.
-    mend_at: Option<Moment>,
+    mend_at: Option<BootInstant>,
 }
 
 impl DatabaseClock {
@@ -50,16 +50,16 @@ impl DatabaseClock {
         let mut db = single(pool).await?;
         let now = database::now(&mut db).await?;
         db.commit().await?;
-        let at = Moment::now();
+        let at = BootInstant::now();
         self.judge(at, now, lease);
         if self.mend_at.is_none_or(|due| at >= due) {
             mend(pool, lease).await?;
-            self.mend_at = Some(Moment::now() + lease.max(at.elapsed() * AT_LEAST));
+            self.mend_at = Some(BootInstant::now() + lease.max(at.elapsed() * AT_LEAST));
         }
         Ok(self.unsure_until.is_none_or(|until| at >= until))
     }
 
-    fn judge(&mut self, at: Moment, now: DateTime<Utc>, lease: Duration) {
+    fn judge(&mut self, at: BootInstant, now: DateTime<Utc>, lease: Duration) {
         let Some((then, was)) = self.seen.replace((at, now)) else {
             return;
         };
@@ -117,7 +117,7 @@ mod tests {
     /// and whether values from the future are searched for.
     fn after(looks: &[(u64, i64)]) -> (bool, bool) {
         let mut clock = DatabaseClock::default();
-        let moment = |seconds| Moment::from_nanos(seconds * 1_000_000_000);
+        let moment = |seconds| BootInstant::from_nanos(seconds * 1_000_000_000);
         for &(at, now) in looks {
             clock.mend_at = Some(moment(1_000_000));
             clock.judge(

@@ -26,7 +26,7 @@ use crate::{
     claim::connection::{EngineConnection, timed_out},
     database::words_of,
     job::Queue,
-    lease::boot_clock::Moment,
+    lease::boot_clock::BootInstant,
 };
 
 /// The running thread. If its worker is dropped, it ends and interrupts the runs whose leases it renewed.
@@ -126,7 +126,7 @@ async fn renew(
     let claims: Vec<Uuid> = held.iter().map(|claim| claim.id().0).collect();
     let lease = engine.timing.lease;
     let db = connection.get().await?;
-    let sent = Moment::now();
+    let sent = BootInstant::now();
     let rows = sqlx::query_file!("src/sql/renew.sql", &ids, &claims, lease.as_secs_f64())
         .fetch_all(db)
         .await?;

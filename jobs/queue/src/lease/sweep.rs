@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
 
 use crate::{
-    ClaimId, ClaimOutcome, DeadHook, Ending, Engine, JobId, Known, MakeDeadError, Settler,
+    ClaimId, ClaimOutcome, DeadHook, Ending, Engine, JobId, KnownKinds, MakeDeadError, Settler,
     backoff::{Backoff, jittered},
     claim::governed::sweep_buckets,
     database::{self, single, within, words_of},
@@ -26,7 +26,7 @@ use crate::{
 const PROMOTIONS: i64 = 1000;
 
 /// Looks for expired leases for ever.
-pub(crate) async fn sweep_forever(engine: Arc<Engine>, known: Known, dead_hook: Arc<dyn DeadHook>) {
+pub(crate) async fn sweep_forever(engine: Arc<Engine>, known: KnownKinds, dead_hook: Arc<dyn DeadHook>) {
     let mut clock = DatabaseClock::default();
     let mut outage = Outage::none();
     loop {
@@ -51,7 +51,7 @@ pub(crate) async fn sweep_forever(engine: Arc<Engine>, known: Known, dead_hook: 
 
 async fn sweep(
     engine: &Engine,
-    known: &Known,
+    known: &KnownKinds,
     dead_hook: &dyn DeadHook,
     clock: &mut DatabaseClock,
 ) -> Result<(), sqlx::Error> {
@@ -74,7 +74,7 @@ async fn sweep(
 /// sweep.
 pub(crate) async fn rescue_expired(
     pool: &PgPool,
-    known: &Known,
+    known: &KnownKinds,
     dead_hook: &dyn DeadHook,
 ) -> Result<usize, sqlx::Error> {
     let mut after = 0;
@@ -100,7 +100,7 @@ pub(crate) async fn rescue_expired(
 
 async fn rescue_next(
     pool: &PgPool,
-    known: &Known,
+    known: &KnownKinds,
     dead_hook: &dyn DeadHook,
     after: &mut i64,
 ) -> Result<bool, MakeDeadError> {

@@ -31,7 +31,7 @@ const AT_LEAST: u32 = 20;
 
 /// Sets the depth gauges for ever.
 pub(crate) async fn sample_forever(engine: Arc<Engine>) {
-    let mut shown = Seen::default();
+    let mut shown = SetGauges::default();
     let mut pause = PAUSE;
     loop {
         sleep(jittered(pause)).await;
@@ -45,7 +45,7 @@ pub(crate) async fn sample_forever(engine: Arc<Engine>) {
 
 /// The gauges that earlier samples have set.
 #[derive(Default)]
-struct Seen {
+struct SetGauges {
     gauges: HashSet<Shown>,
     queues: BTreeSet<String>,
 }
@@ -78,7 +78,7 @@ impl Shown {
     }
 }
 
-async fn sample(engine: &Engine, shown: &mut Seen) -> Result<(), sqlx::Error> {
+async fn sample(engine: &Engine, shown: &mut SetGauges) -> Result<(), sqlx::Error> {
     let mut db = single(&engine.pool).await?;
     let rows = sqlx::query_file!("src/sql/depth.sql").fetch_all(&mut *db).await?;
     // Concerns the whole server: above half of it `queue_wake` sends no NOTIFY any more.

@@ -10,7 +10,7 @@ use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use crate::{
     Claim, FenceError, Interruption, database,
     job::{DeadReason, DedupeKey, DedupeScope, Done, Job, JobError, Policy, Queue},
-    registry::{Behaviour, Handler, Kind, Meters, Registry, Undecodable},
+    registry::{Behaviour, Handler, Kind, KindMeters, Registry, Undecodable},
 };
 
 /// The payload of a probe job. The test's closure decides what it means.
@@ -95,7 +95,8 @@ impl ProbeRun {
     }
 }
 
-type Run = dyn Fn(ProbeRun) -> BoxFuture<'static, Result<Done, JobError>> + Send + Sync;
+/// What a probe does when it runs.
+type ProbeBody = dyn Fn(ProbeRun) -> BoxFuture<'static, Result<Done, JobError>> + Send + Sync;
 type OnDead = dyn for<'a> Fn(Probe, &'a mut PgConnection, &'a DeadReason) -> BoxFuture<'a, Result<(), JobError>>
     + Send
     + Sync;
@@ -105,7 +106,7 @@ pub struct Probes {
     pool: PgPool,
     policy: Policy,
     version: i16,
-    run: Arc<Run>,
+    run: Arc<ProbeBody>,
     on_dead: Arc<OnDead>,
 }
 
@@ -164,7 +165,7 @@ impl Probes {
             queue: Probe::QUEUE,
             policy,
             behaviour: Box::new(self),
-            meters: Meters::default(),
+            meters: KindMeters::default(),
         };
         std::iter::once(kind).collect()
     }

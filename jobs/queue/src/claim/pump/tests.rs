@@ -36,7 +36,7 @@ async fn a_stop_that_comes_after_a_turn_has_looked_for_it_ends_the_wait_of_that_
         prefetch: 0,
     };
     let stop = CancellationToken::new();
-    let known = Known::default();
+    let known = KnownKinds::default();
     let (mut pump, _slots) = Pump::new(engine(), QUEUE, capacity, known, Rates::default(), stop.clone());
     // As far as the pump knows, there is nothing to claim.
     pump.may_have_work = false;
