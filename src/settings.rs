@@ -77,7 +77,7 @@ pub struct Given {
 #[derive(Debug, Clone)]
 pub struct Override {
     /// E.g. `web.listen`.
-    pub key: &'static str,
+    pub key: String,
     /// E.g. `--listen`.
     pub option: &'static str,
     /// As typed.
@@ -99,10 +99,15 @@ impl Given {
 
     /// Adds an option of the command line, if it was given.
     #[must_use]
-    pub fn with(mut self, key: &'static str, option: &'static str, value: Option<impl ToString>) -> Self {
+    pub fn with(
+        mut self,
+        key: impl Into<String>,
+        option: &'static str,
+        value: Option<impl ToString>,
+    ) -> Self {
         if let Some(value) = value {
             self.overrides.push(Override {
-                key,
+                key: key.into(),
                 option,
                 value: value.to_string(),
             });

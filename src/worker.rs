@@ -16,7 +16,9 @@ use jobs::{
     database::Database,
     domain::Trainers,
     fal::FalClient,
+    job::Queue,
     objects::{ObjectStore, ObjectStoreSettings},
+    queues,
     runtime::{Chance, Clock, Services, worker},
     telegram::TelegramClient,
     texts::Texts,
@@ -40,36 +42,33 @@ use crate::{
 #[derive(Debug, Parser)]
 #[command(after_long_help = "\
 Needs DATABASE_URL, S3_ENDPOINT, S3_ACCESS_KEY, S3_SECRET_KEY, TELEGRAM_BOT_TOKEN, and FAL_KEY unless
-AVATAR_TEST_MODE=true. Queues: media, fal, poll, notify, upkeep.
+AVATAR_TEST_MODE=true.
 
 Examples:
   aisha worker
   aisha worker --queues media,fal --slots media=2,fal=8
   aisha worker --health-listen 127.0.0.1:9001 --log-format json")]
 pub struct Args {
-    /// Queues to take jobs from, with commas. Default: worker.queues, which is all of them.
-    #[arg(long, value_name = "NAMES")]
+    #[arg(long, value_name = "NAMES", help = queues_help())]
     queues: Option<String>,
     /// Jobs at once, for some or all queues. Default: worker.slots.
     #[arg(long, value_name = "QUEUE=N,…", value_delimiter = ',', value_parser = slots)]
-    slots: Vec<(&'static str, String)>,
+    slots: Vec<(Queue, String)>,
     /// Serve /livez, /readyz and /metrics here. Default: the setting health.listen (off).
     #[arg(long, value_name = "ADDR")]
     health_listen: Option<String>,
 }
 
 /// `media=2`; whether the number makes sense is for the settings to say.
-fn slots(text: &str) -> Result<(&'static str, String), String> {
+fn slots(text: &str) -> Result<(Queue, String), String> {
     let (queue, count) = text.split_once('=').ok_or("write QUEUE=N, such as media=2")?;
-    let key = match queue {
-        "media" => "worker.slots.media",
-        "fal" => "worker.slots.fal",
-        "poll" => "worker.slots.poll",
-        "notify" => "worker.slots.notify",
-        "upkeep" => "worker.slots.upkeep",
-        _ => return Err("the queues are media, fal, poll, notify and upkeep".to_owned()),
-    };
-    Ok((key, count.to_owned()))
+    let queue = queues::named(queue).map_err(|unknown| unknown.to_string())?;
+    Ok((queue, count.to_owned()))
+}
+
+fn queues_help() -> String {
+    let queues = queues::one_of();
+    format!("Queues to take jobs from, with commas: {queues}. Default: worker.queues, which is all of them")
 }
 
 /// Runs the role to its end.
@@ -79,8 +78,8 @@ pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
         "--health-listen",
         args.health_listen,
     );
-    let given = args.slots.into_iter().fold(given, |given, (key, count)| {
-        given.with(key, "--slots", Some(count))
+    let given = args.slots.into_iter().fold(given, |given, (queue, count)| {
+        given.with(format!("worker.slots.{queue}"), "--slots", Some(count))
     });
     let settings = given.load::<WorkerSettings>()?;
     telemetry::start_logging(&settings.log)?;

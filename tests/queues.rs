@@ -91,11 +91,12 @@ async fn q14_an_operator_pauses_limits_and_resumes_a_queue() {
 #[tokio::test]
 async fn a_queue_or_limit_that_makes_no_sense_is_wrong_usage() {
     let db = Db::new().await;
+    let (code, output) = queues(&db, &["pause", "gpu", "--dry-run", "--json"]).await;
+    assert_eq!(code, Some(2), "{output}");
+    for queue in jobs::queues::ALL {
+        assert!(output.contains(queue.as_str()), "{queue} is not in {output}");
+    }
     for (arguments, says) in [
-        (
-            ["pause", "gpu", "--dry-run", "--json"],
-            "use media, fal, poll, notify or upkeep",
-        ),
         (["limit", "fal", "--running", "0"], "pause the queue"),
         (["limit", "fal", "--running", "many"], "or none"),
     ] {

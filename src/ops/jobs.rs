@@ -4,13 +4,15 @@ use ::jobs::{
     Understanding,
     job::Queue,
     queue::{Cancelled, JobFilter, JobHistory, JobId, JobRow, JobState, Operator},
-    queues,
 };
 use anyhow::Context;
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::print::{Audit, json, looked_for, moment, nothing, operator};
+use super::{
+    print::{Audit, json, looked_for, moment, nothing, operator},
+    queues::by_name,
+};
 use crate::{exit::Failure, settings::Given};
 
 /// Look at jobs, and cancel them.
@@ -29,8 +31,8 @@ Examples:
         /// scheduled, ready, running, done, dead or cancelled.
         #[arg(long)]
         state: Option<JobState>,
-        /// media, fal, poll, notify or upkeep.
-        #[arg(long, value_parser = queues::named)]
+        /// Only jobs of this queue.
+        #[arg(long, value_parser = by_name())]
         queue: Option<Queue>,
         /// A kind, such as `build_archive`.
         #[arg(long)]

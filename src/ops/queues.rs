@@ -1,7 +1,10 @@
 //! `aisha queues`: what each queue holds, and what an operator may decide for it. Rules: `jobs::queue::Controls`.
 
 use anyhow::Context;
-use clap::{Args, Subcommand};
+use clap::{
+    Args, Subcommand,
+    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
+};
 use jobs::{
     job::Queue,
     queue::{ControlChange, Controls, Limits, QueueControl},
@@ -43,8 +46,8 @@ Examples:
   aisha queues pause fal --reason 'FAL is down, ticket 4711'
   aisha queues pause notify --dry-run")]
     Pause {
-        /// media, fal, poll, notify or upkeep.
-        #[arg(value_parser = queues::named)]
+        /// The queue's name.
+        #[arg(value_parser = by_name())]
         queue: Queue,
         /// How.
         #[command(flatten)]
@@ -58,8 +61,8 @@ means it, the next call begins another. Resuming a queue that is neither paused 
 Examples:
   aisha queues resume fal --reason 'FAL is back'")]
     Resume {
-        /// media, fal, poll, notify or upkeep.
-        #[arg(value_parser = queues::named)]
+        /// The queue's name.
+        #[arg(value_parser = by_name())]
         queue: Queue,
         /// How.
         #[command(flatten)]
@@ -75,8 +78,8 @@ Examples:
   aisha queues limit media --per-user 2 --reason 'one user fills all slots'
   aisha queues limit fal --running none --dry-run")]
     Limit {
-        /// media, fal, poll, notify or upkeep.
-        #[arg(value_parser = queues::named)]
+        /// The queue's name.
+        #[arg(value_parser = by_name())]
         queue: Queue,
         /// Jobs at once over all workers: a number, or none.
         #[arg(long, value_name = "N|none", value_parser = most)]
@@ -97,7 +100,7 @@ Examples:
   aisha queues log --queue fal --limit 5 --json")]
     Log {
         /// Only this one.
-        #[arg(long, value_parser = queues::named)]
+        #[arg(long, value_parser = by_name())]
         queue: Option<Queue>,
         /// At most so many.
         #[arg(long, default_value_t = 20)]
@@ -106,6 +109,12 @@ Examples:
         #[arg(long)]
         json: bool,
     },
+}
+
+/// A queue by its name; `--help` lists all of them.
+pub(super) fn by_name() -> impl TypedValueParser<Value = Queue> {
+    let names = queues::described().map(|(queue, limit)| PossibleValue::new(queue.as_str()).help(limit));
+    PossibleValuesParser::new(names).try_map(|name| queues::named(&name))
 }
 
 /// How a change is made.
@@ -175,7 +184,7 @@ pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
 }
 
 async fn list(controls: &Controls, json: bool) -> Result<(), Failure> {
-    let queues = controls.list(&queues::ALL).await.context("the database failed")?;
+    let queues = controls.list(queues::ALL).await.context("the database failed")?;
     if json {
         return print_json(&queues);
     }
@@ -301,7 +310,7 @@ async fn apply(
 }
 
 async fn find(controls: &Controls, queue: Queue) -> Result<QueueControl, Failure> {
-    let queues = controls.list(&queues::ALL).await.context("the database failed")?;
+    let queues = controls.list(queues::ALL).await.context("the database failed")?;
     let found = queues.into_iter().find(|control| control.queue == queue.as_str());
     Ok(found.context("the queue is missing in the list of all")?)
 }

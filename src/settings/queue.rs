@@ -83,10 +83,12 @@ fn slots(from: &mut Reader<'_>) -> Option<Vec<(Queue, usize)>> {
 
 /// `[queue.prefetch]`, of the queues that are taken from here; the others are checked too: a mistake is told before they are.
 fn prefetch(from: &mut Reader<'_>, slots: &[(Queue, usize)]) -> Option<Vec<(Queue, usize)>> {
-    let read = queues::ALL.map(|queue| {
+    let read = queues::ALL.iter().map(|queue| {
         let jobs = from.number(&format!("queue.prefetch.{queue}"), 0..=Queue::MOST_PREFETCHED);
-        jobs.map(|jobs| (queue, jobs))
+        jobs.map(|jobs| (*queue, jobs))
     });
+    // In two steps: a wrong one keeps none from being read.
+    let read = read.collect::<Vec<_>>();
     let mut all = read.into_iter().collect::<Option<Vec<_>>>()?;
     all.retain(|(queue, _)| slots.iter().any(|(here, _)| here == queue));
     Some(all)

@@ -11,10 +11,8 @@ use serde_json::json;
 use crate::{
     saga::world::World,
     support::{Db, FAL_USER, FalSigner, Web, eventually},
-    webhook::line::{Line, error, web_for, worker},
+    webhook::line::{Line, error, web_for, worker, worker_for},
 };
-
-const ALL_QUEUES: &str = "media,fal,poll,notify,upkeep";
 
 /// The incumbent told FAL a hard-coded address that its own API did not serve: every webhook was answered 404.
 #[tokio::test]
@@ -23,7 +21,6 @@ async fn d01_fal_is_given_a_webhook_address_that_the_web_role_serves() {
     let web = web_for(&world).await;
     let worker = worker(
         &world,
-        ALL_QUEUES,
         &[
             ("FAL_WEBHOOK_URL", &web.url("")),
             // Polling would hide a webhook that never comes.
@@ -101,12 +98,12 @@ async fn d03_an_acknowledged_delivery_survives_the_death_of_every_process() {
         )
     };
     world.fal.script(slow_model).unwrap();
-    let mut victim = worker(world, "media,upkeep", &[]);
+    let mut victim = worker_for(world, "media,upkeep", &[]);
     world.fal.held(1).await.unwrap();
     victim.kill();
     world.fal.release();
 
-    let successor = worker(world, "media,upkeep", &[]);
+    let successor = worker_for(world, "media,upkeep", &[]);
     eventually("the training to be completed", async || {
         (world.status().await == "completed").then_some(())
     })

@@ -350,7 +350,7 @@ async fn q14_changes_survive_restarts_and_say_who_made_them() {
             .unwrap()
     );
     limit(&db.pool, AT_MOST_ONE).await;
-    let queues = controls.list(&queues::ALL).await.unwrap();
+    let queues = controls.list(queues::ALL).await.unwrap();
     let media = queues.iter().find(|queue| queue.queue == "media").unwrap();
     assert_eq!(
         (media.paused_by.as_deref(), media.pause_reason.as_deref()),

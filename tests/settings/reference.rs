@@ -57,7 +57,25 @@ async fn each_key_of_the_reference_is_declared_and_each_declaration_is_in_the_re
             );
         }
     }
-    assert_eq!(settings, in_reference, "declared, and in config/default.toml");
+    let missing: Vec<_> = settings.difference(&in_reference).collect();
+    assert!(missing.is_empty(), "add to config/default.toml: {missing:?}");
+    let unread: Vec<_> = in_reference.difference(&settings).collect();
+    assert!(
+        unread.is_empty(),
+        "no role reads {unread:?}: declare it in src/settings/, or remove it from config/default.toml"
+    );
+}
+
+#[tokio::test]
+async fn by_default_a_worker_takes_the_jobs_of_every_queue() {
+    let declared = declared().await;
+    let queues = declared.iter().find(|row| row[0] == "worker.queues").unwrap();
+    let all: Vec<&str> = jobs::queues::ALL.iter().map(|queue| queue.as_str()).collect();
+    assert_eq!(
+        queues[1].trim_matches('"'),
+        all.join(","),
+        "the default of worker.queues in config/default.toml names every queue of jobs/src/queues.rs, in that order"
+    );
 }
 
 #[tokio::test]

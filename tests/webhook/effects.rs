@@ -7,7 +7,7 @@ use reqwest::StatusCode;
 use serde_json::json;
 
 use super::{
-    line::{Line, error, worker},
+    line::{Line, error, worker_for},
     post, stored, web_that_believes,
 };
 use crate::{
@@ -48,7 +48,7 @@ async fn w04_a_delivery_before_the_submits_commit_is_parked_and_applied_later() 
         until_delivered: false,
     };
     world.fal.script(Fault::new(Operation::Submit, hold)).unwrap();
-    let submitter = worker(world, "fal", &[]);
+    let submitter = worker_for(world, "fal", &[]);
     let accepted = |entries: &[Entry]| {
         entries.iter().find_map(|entry| match &entry.event {
             Event::Submitted { request_id, .. } => Some(request_id.to_string()),

@@ -86,9 +86,18 @@ pub fn error(request_id: &str) -> Value {
            "error": "Invalid status code: 422", "payload": {"detail": detail}})
 }
 
+/// The real worker on this world, for all queues.
+pub fn worker(world: &World, variables: &[(&str, &str)]) -> Aisha {
+    worker_with(world, &["worker"], variables)
+}
+
 /// The real worker on this world, for some queues.
-pub fn worker(world: &World, queues: &str, variables: &[(&str, &str)]) -> Aisha {
-    aisha(["worker", "--queues", queues])
+pub fn worker_for(world: &World, queues: &str, variables: &[(&str, &str)]) -> Aisha {
+    worker_with(world, &["worker", "--queues", queues], variables)
+}
+
+fn worker_with(world: &World, arguments: &[&str], variables: &[(&str, &str)]) -> Aisha {
+    aisha(arguments)
         .env("AISHA_ENV", "test")
         .env("DATABASE_URL", world.db.url())
         .env("AISHA__PHOTOS__MIN", "4")

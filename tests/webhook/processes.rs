@@ -37,11 +37,7 @@ async fn w04_a_delivery_that_overtakes_the_submits_answer_completes_the_training
     };
     world.fal.script(Fault::new(Operation::Submit, hold)).unwrap();
     let web = web_for(&world).await;
-    let worker = worker(
-        &world,
-        "media,fal,poll,notify,upkeep",
-        &[("FAL_WEBHOOK_URL", &web.url(""))],
-    );
+    let worker = worker(&world, &[("FAL_WEBHOOK_URL", &web.url(""))]);
     is_completed(&world).await;
     assert_eq!((world.submits(), delivered(&world)), (1, 1));
     // The poll may have been faster than the job; but whose it is was known from its token.
@@ -61,11 +57,7 @@ async fn w09_fals_delivery_with_a_payload_error_completes_the_training() {
         .script(Fault::new(Operation::Webhook, Effect::NullPayload {}))
         .unwrap();
     let web = web_for(&world).await;
-    let worker = worker(
-        &world,
-        "media,fal,poll,notify,upkeep",
-        &[("FAL_WEBHOOK_URL", &web.url(""))],
-    );
+    let worker = worker(&world, &[("FAL_WEBHOOK_URL", &web.url(""))]);
     is_completed(&world).await;
     assert_eq!(
         source(&world).await.as_deref(),
@@ -91,11 +83,7 @@ async fn w11_without_any_webhook_the_second_look_after_the_end_finishes_the_trai
     };
     world.fal.script(dropped).unwrap();
     let web = web_for(&world).await;
-    let worker = worker(
-        &world,
-        "media,fal,poll,notify,upkeep",
-        &[("FAL_WEBHOOK_URL", &web.url(""))],
-    );
+    let worker = worker(&world, &[("FAL_WEBHOOK_URL", &web.url(""))]);
     is_completed(&world).await;
     assert_eq!(source(&world).await.as_deref(), Some("poll"));
     assert_eq!(world.count("select count(*) from fal_deliveries").await, 0);
