@@ -1,23 +1,24 @@
-//! `aisha chaos`: the whole system under fire, and the proof that it kept its promises.
+//! `aisha chaos`: breaks the whole running system in many ways, and checks that it kept its promises.
 //!
-//! Real processes of this binary, a real Postgres that is crashed for real, S3, and the simulators of FAL and Telegram.
-//! One seed gives one schedule of faults, printed before the run. While people train avatars through the bot, the
-//! schedule is carried out; then the faults stop, the system gets the time to come to rest, and the books are read:
-//! the simulators' append-only ledgers and SQL. Nothing else is believed, least of all what a process says of itself.
+//! It runs real processes of this binary, a real Postgres that really crashes, S3, and the simulators of FAL
+//! and Telegram. A seed determines the schedule of faults, which is printed before the run. While people
+//! train avatars through the bot, the schedule is carried out. Then the faults stop, the system gets time to
+//! come to rest, and the suite reads the evidence: the simulators' append-only ledgers and SQL. It trusts
+//! nothing else, least of all what a process says of itself.
 //!
 //! Only in builds with the feature `chaos`. `tests/architecture.rs` exempts this directory from the walls, as it does
 //! the simulators and `dev`.
 //!
-//! | file | what it knows |
+//! | file | what is in it |
 //! |---|---|
 //! | [`schedule`] | which faults there are, and when a seed brings them |
-//! | [`workload`], [`person`] | who comes when, and what people do |
-//! | [`site`], [`processes`], [`proxy`] | what runs, and how it is broken |
-//! | [`wire`], [`injector`] | how each fault is brought about, and whether it struck |
-//! | [`overtime`] | that each kind strikes often enough, on a slow machine too |
-//! | [`neighbours`] | how people are served whom a fault does not concern |
-//! | [`evidence`], [`invariants`] | what happened, and whether it may |
-//! | [`run`], [`report`] | one seed from start to verdict; the table |
+//! | [`workload`], [`person`] | when people arrive, and what they do |
+//! | [`site`], [`processes`], [`proxy`] | the running system, and how it is broken |
+//! | [`wire`], [`injector`] | how each fault is injected, and whether it struck |
+//! | [`overtime`] | lets the run go on until each kind struck often enough, on a slow machine too |
+//! | [`neighbours`] | how fast people are served who are not affected by a fault |
+//! | [`evidence`], [`invariants`] | what happened, and whether that is allowed |
+//! | [`run`], [`report`] | one seed from start to verdict; the report |
 
 mod evidence;
 mod injector;
@@ -44,12 +45,12 @@ use jobs::chaos::Arms;
 use crate::{exit::Failure, lifecycle::Stop, settings::Given};
 use schedule::Profile;
 
-/// The failpoint order of this process: a path.
+/// Variable with the directory in which this process finds orders to fail at a failpoint.
 const CONTROL: &str = "AISHA_CHAOS_CONTROL";
-/// Seconds that this process's clock is ahead.
+/// Variable with the number of seconds by which this process's clock is ahead.
 const CLOCK_OFFSET: &str = "AISHA_CHAOS_CLOCK_OFFSET";
 
-/// Faults on purpose, and what became of everything under them.
+/// Injects faults into the whole system and checks what became of every training.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Run one or more seeds and report; fails if any invariant did not hold
@@ -59,16 +60,16 @@ pub enum Verb {
     Plan(PlanArgs),
 }
 
-/// What a schedule depends on.
+/// The arguments that determine a schedule.
 #[derive(Debug, Clone, Args)]
 pub struct PlanArgs {
     /// A seed, or a range of them: 7 or 1..=5
     #[arg(long, default_value = "1", value_parser = seeds)]
     seed: RangeInclusive<u64>,
-    /// How long faults and arrivals go on
+    /// How long faults are injected and people arrive
     #[arg(long, default_value = "60s", value_parser = seconds)]
     duration: Duration,
-    /// pr: what fits into a minute; nightly: all there is
+    /// pr: the faults that fit into a minute; nightly: all faults
     #[arg(long, value_enum, default_value_t = Profile::Pr)]
     profile: Profile,
 }
@@ -85,13 +86,13 @@ Examples:
 pub struct RunArgs {
     #[command(flatten)]
     plan: PlanArgs,
-    /// One JSON object at the end instead of text
+    /// Print one JSON object at the end instead of text
     #[arg(long)]
     json: bool,
     /// Write the report as Markdown to this file
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
-    /// How long everything may take to come to rest after the last fault
+    /// How long the system may take to come to rest after the last fault
     #[arg(long, default_value = "240s", value_parser = seconds)]
     rest: Duration,
     /// Trainings that arrive per minute
@@ -99,7 +100,7 @@ pub struct RunArgs {
     arrivals: u32,
 }
 
-/// Carries the verb out.
+/// Runs the subcommand.
 pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
     match verb {
         Verb::Plan(args) => {
@@ -143,7 +144,7 @@ async fn run_seeds(args: RunArgs, given: &Given) -> Result<(), Failure> {
 }
 
 impl RunArgs {
-    /// How this run is repeated.
+    /// The command that repeats this run.
     fn command(&self) -> String {
         let PlanArgs {
             seed,
@@ -167,7 +168,8 @@ impl RunArgs {
     }
 }
 
-/// Tells this process what it is to suffer, from the variables that the harness gave it. Call it first.
+/// Arms failpoints and shifts the clock of this process as the suite's variables say. Call it before anything
+/// else.
 pub fn arm_process(given: &Given) -> anyhow::Result<()> {
     let value = |name: &str| given.environment.get(name).filter(|value| !value.is_empty());
     let offset = value(CLOCK_OFFSET).map(|seconds| seconds.parse()).transpose();
@@ -205,7 +207,7 @@ fn now() -> DateTime<Utc> {
 }
 
 fn say(text: &str) {
-    // A closed pipe is no reason to fail.
+    // A closed pipe does not fail the run.
     drop(writeln!(std::io::stdout(), "{text}"));
 }
 

@@ -1,7 +1,8 @@
-//! Stand-ins for the services outside, at the wire: unmodified clients talk to them.
+//! Simulators of the outside services that speak their wire protocols: unmodified clients can use them.
 //!
-//! They share no type, constant or line of code with our own clients; else both could make the same mistake and
-//! agree with each other. Their judges are the official clients, run unmodified (`tests/official_clients/run`).
+//! They share no type, constant or line of code with our own clients: otherwise both could make the same
+//! mistake and agree with each other. The official clients, run unmodified, check them
+//! (`tests/official_clients/run`).
 
 pub mod fal;
 mod journal;

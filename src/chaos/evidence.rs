@@ -1,5 +1,5 @@
-//! What is known when all is at rest: the simulators' ledgers, SQL, the bucket. Read once, into plain values, so that
-//! the invariants are functions that a test can call.
+//! The evidence at rest: the simulators' ledgers, SQL, and the bucket. It is read once, into plain values, so
+//! that the invariants are functions that a test can call.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -15,100 +15,100 @@ use crate::simulators::{
     telegram::{LedgerEntry, LedgerFilter},
 };
 
-/// Larger than any model that the simulator makes.
+/// More than the size of any model that the simulator makes.
 const LARGEST_MODEL: usize = 64 << 20;
 
-/// A training's row, with its avatar's and what was told about it.
+/// A training's row, with its avatar's status and what was sent about it.
 #[derive(Debug, Clone, FromRow)]
 pub struct TrainingRow {
-    /// The training.
+    /// Id of the training.
     pub id: Uuid,
-    /// Chat of its owner.
+    /// Telegram id of its owner's chat.
     pub chat_id: i64,
-    /// As in the database.
+    /// `trainings.status`.
     pub status: String,
-    /// As in the database.
+    /// `trainings.failure_code`; `None` unless it failed.
     pub failure_code: Option<String>,
-    /// FAL's id of what counts.
+    /// Id of the request at FAL whose result counts.
     pub request_id: Option<String>,
-    /// Endpoint that the training's own attempts name.
+    /// The endpoint of the training's own submit attempts.
     pub endpoint: Option<String>,
     /// `portrait` or `style`.
     pub training_type: String,
-    /// The avatar's.
+    /// Status of its avatar.
     pub avatar_status: String,
-    /// Our copy.
+    /// Key of our copy of the model in the bucket.
     pub model_key: Option<String>,
-    /// As recorded.
+    /// SHA-256 of the model, as recorded in the row.
     pub model_sha256: Option<String>,
-    /// As recorded.
+    /// Size of the model, as recorded in the row.
     pub model_bytes: Option<i64>,
     /// What is expected of a request that outlived its training: `watched`, `kept` or `settled`.
     pub late_model: Option<String>,
-    /// Our copy of a model that came after its training had failed.
+    /// Key of our copy of a model that came after its training had failed.
     pub late_model_key: Option<String>,
-    /// Sends of the final message that we counted as perhaps twice.
+    /// How many sends of the final message were recorded as possible duplicates.
     pub possible_duplicates: i64,
 }
 
-/// An attempt to submit.
+/// A row of `training_attempts`.
 #[derive(Debug, Clone, FromRow)]
 pub struct AttemptRow {
-    /// Whose.
+    /// Id of the attempt's training.
     pub training_id: Uuid,
-    /// In the webhook's URL.
+    /// The attempt's token, which is in the webhook's URL.
     pub token: String,
 }
 
-/// A job that is not at rest, or dead.
+/// A job that has not ended, or is dead, or ended twice.
 #[derive(Debug, Clone, FromRow)]
 pub struct JobRow {
-    /// The job.
+    /// Id of the job.
     pub id: i64,
     /// The job's kind.
     pub kind: String,
-    /// As in the database.
+    /// `jobs.state`, or the transitions of a job that ended twice.
     pub state: String,
-    /// Charged runs.
+    /// Number of charged attempts.
     pub attempt: i32,
-    /// Its last words.
+    /// Code of its last error.
     pub error_code: Option<String>,
-    /// Its last words.
+    /// Text of its last error.
     pub error: Option<String>,
 }
 
-/// A delivery that the web role stored.
+/// A FAL delivery that the web role stored.
 #[derive(Debug, Clone, FromRow)]
 pub struct DeliveryRow {
-    /// FAL's id of the request.
+    /// Id of the request at FAL.
     pub request_id: String,
-    /// What became of it; `None`: nothing yet.
+    /// The verdict on it; `None`: it has not been applied.
     pub disposition: Option<String>,
-    /// One of ours, which nobody may have taken.
+    /// Whether the suite forged it; such a row must not exist.
     pub forged: bool,
 }
 
-/// A claim that was lost, and when the job was claimed again.
+/// A claim that was lost, with the times at which the job was rescued and claimed again.
 #[derive(Debug, Clone, FromRow)]
 pub struct LostClaim {
-    /// `pid-<pid>-<boot>`.
+    /// The worker that lost it, as `pid-<pid>-<boot>`.
     pub worker: String,
-    /// Taken back, ready for anybody.
+    /// When the job was taken back and became ready.
     pub rescued_at: DateTime<Utc>,
-    /// The next claim of the job; `None`: there was none.
+    /// When the job was claimed again; `None`: never.
     pub reclaimed_at: Option<DateTime<Utc>>,
 }
 
-/// A message to a chat that Telegram took, and that ends a training.
+/// A message that ends a training, as Telegram accepted it.
 #[derive(Debug, Clone)]
 pub struct FinalMessage {
-    /// Whose chat.
+    /// The chat that it was sent to.
     pub chat_id: i64,
 }
 
-/// What FAL and Telegram were asked. A value of its own because it is taken before any row is read: a submit that FAL
-/// took has an attempt that was committed earlier, so rows that are read later must show it. The other way round, a
-/// submit that comes between the two reads looks like one that nobody of ours made (I2), and a green run turned red.
+/// The ledgers of FAL and Telegram. They must be taken before any row is read: a submit that FAL accepted has
+/// an attempt that was committed before, so rows that are read later show it. In the opposite order, a submit
+/// between the two reads looked like one without an attempt (I2), and a good run failed.
 pub(super) struct Ledgers {
     fal: Vec<Entry>,
     telegram: Vec<LedgerEntry>,
@@ -123,48 +123,49 @@ impl Ledgers {
     }
 }
 
-/// Everything.
+/// All evidence of a run.
 #[derive(Debug, Clone, Default)]
 pub struct Evidence {
-    /// FAL's ledger.
+    /// FAL's ledger, oldest first.
     pub fal: Vec<Entry>,
     /// Final messages that Telegram accepted.
     pub finals: Vec<FinalMessage>,
-    /// Calls to Telegram.
+    /// Number of calls to Telegram.
     pub telegram_calls: u64,
-    /// Rows.
+    /// All trainings.
     pub trainings: Vec<TrainingRow>,
-    /// Rows.
+    /// All submit attempts.
     pub attempts: Vec<AttemptRow>,
-    /// Jobs in a state that is not final, periodic ones apart.
+    /// Jobs that have not ended, except periodic ones.
     pub live_jobs: Vec<JobRow>,
-    /// Dead letters.
+    /// Jobs that are dead letters.
     pub dead_jobs: Vec<JobRow>,
-    /// Rows.
+    /// All stored deliveries.
     pub deliveries: Vec<DeliveryRow>,
-    /// Jobs that arrived in a final state more than once.
+    /// Jobs that reached a final state more than once.
     pub ended_twice: Vec<JobRow>,
-    /// Steps of a training out of a final status: training, from, to.
+    /// Transitions out of a final status: training, from, to.
     pub left_final: Vec<(Uuid, String, String)>,
     /// Kinds of jobs that were enqueued while the same work waited, and how often.
     pub same_work: Vec<(String, i64)>,
-    /// Updates that the bot took and did not handle, or gave up.
+    /// Updates that the bot stored and did not handle, or gave up; with the reason.
     pub lost_updates: Vec<(i64, Option<String>)>,
-    /// Claims that were lost.
+    /// Claims whose worker lost them.
     pub lost_claims: Vec<LostClaim>,
-    /// Jobs of all states.
+    /// Number of jobs in all states.
     pub jobs: i64,
-    /// Size and hash of what lies in the bucket, by key.
+    /// Size and hash of the objects in the bucket, by key.
     pub objects: BTreeMap<String, (u64, String)>,
 }
 
-/// Periodic jobs come by themselves; and a training that we had to end is watched for a model that comes all the same.
+/// Jobs that may be left over: periodic ones, and polls of a training that we had to end and whose model may
+/// still come.
 const LEFT_OVER: &str = "kind not in ('reconcile_trainings', 'sweep_orphans', 'prune') \
     and not (kind = 'poll_status' and exists (select from trainings t where t.id::text = payload ->> 'training_id' \
              and t.status in ('failed', 'cancelled')))";
 
 impl Evidence {
-    /// What can be known while the system runs; rows that are about to change are none of it.
+    /// Reads what can be judged while the system runs, which excludes rows that are about to change.
     pub(super) async fn gather(ledgers: Ledgers, db: &mut PgConnection) -> anyhow::Result<Self> {
         let Ledgers { fal, telegram } = ledgers;
         let trainings = sqlx::query_as(include_str!("evidence/trainings.sql"))
@@ -230,7 +231,7 @@ impl Evidence {
         })
     }
 
-    /// Reads every model that an avatar is said to have.
+    /// Reads the model of every completed training from the bucket.
     pub(super) async fn read_models(&mut self, site: &Site) -> anyhow::Result<()> {
         for key in self
             .trainings
@@ -238,7 +239,7 @@ impl Evidence {
             .flat_map(|training| [training.model_key.clone(), training.late_model_key.clone()])
             .flatten()
         {
-            // A key without an object is what the invariant is about, and no failure to read.
+            // A missing object is what the invariant looks for, so it is no error here.
             if let Ok(bytes) = site.objects.get(&key, LARGEST_MODEL).await {
                 let found = (bytes.len() as u64, hex::encode(Sha256::digest(&bytes)));
                 self.objects.insert(key, found);
@@ -247,7 +248,8 @@ impl Evidence {
         Ok(())
     }
 
-    /// Which training a submit was for: by the token in its webhook's URL, else by its archive's or comment's.
+    /// The training that a submit was for, by the token in its webhook's URL, else by the one in its
+    /// archive's URL or comment.
     pub fn training_of(&self, event: &Event) -> Option<Uuid> {
         let Event::Submitted { input, webhook, .. } = event else {
             return None;
@@ -260,7 +262,7 @@ impl Evidence {
     }
 }
 
-/// The request that FAL ended with a result.
+/// Id of the request, if the entry says that FAL ended it with a result.
 pub(super) fn ended_well(entry: &Entry) -> Option<String> {
     match &entry.event {
         Event::RunEnded {
@@ -271,7 +273,7 @@ pub(super) fn ended_well(entry: &Entry) -> Option<String> {
     }
 }
 
-/// Whether nothing is under way any more; else what is.
+/// What is still under way; `None` when the system is at rest.
 pub(super) async fn unrest(site: &Site, db: &mut PgConnection) -> anyhow::Result<Option<String>> {
     let query = format!(
         "select coalesce(string_agg(what, ', '), '') from ( \

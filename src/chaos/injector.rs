@@ -1,4 +1,4 @@
-//! Carries a schedule out, and counts what really struck.
+//! Carries a schedule out, and counts the faults that really struck.
 
 use std::{
     collections::BTreeMap,
@@ -19,42 +19,42 @@ use super::{
     wire::{self, Forgery, Scripted, choose},
 };
 
-/// Longer than any other worker needs to take over what a stopped one holds.
+/// Longer than another worker needs to take over the jobs of a stopped one.
 const FROZEN: Duration = LEASE.saturating_add(SWEEP.saturating_mul(2));
-/// How long a failpoint waits for somebody to come by.
+/// How long a failpoint stays armed for a process to reach it.
 const AMBUSH: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(50);
 const TEN_MINUTES: i64 = 600;
 
-/// What was done to the system.
+/// The faults that struck the system.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Injected {
     /// How often each kind struck.
     pub count: BTreeMap<Kind, u32>,
-    /// Failpoints at which a process was struck.
+    /// How often a process was struck at each failpoint.
     pub failpoints: BTreeMap<String, u32>,
     pub forgeries: Vec<Forgery>,
-    /// What could not be done, and why.
+    /// Faults that could not be injected, and why.
     pub problems: Vec<String>,
 }
 
-/// How far a kind is.
+/// The progress of one kind of fault.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Tally {
     pub struck: u32,
-    /// Brought about, and not over: it may strike yet.
+    /// Faults that were injected and are not over: they may still strike.
     pub under_way: u32,
 }
 
 #[derive(Default)]
 struct Book {
     injected: Injected,
-    /// What no call has met yet.
+    /// Scripted faults that no call has met yet.
     scripted: Vec<(Kind, Scripted)>,
     under_way: BTreeMap<Kind, u32>,
 }
 
-/// A handle; clones write one book.
+/// A handle on the counts; clones share them.
 #[derive(Clone)]
 pub(super) struct Injector {
     site: Arc<Site>,
@@ -79,7 +79,8 @@ impl Injector {
         self.note(|book| *book.injected.count.entry(kind).or_default() += 1);
     }
 
-    /// Every fault at its time; returns when the last has passed, and what still lies in ambush is left to `open`.
+    /// Injects every fault at its time and returns after the last. Failpoints that no process has reached yet
+    /// stay in `open`.
     pub(super) async fn carry_out(&self, schedule: &Schedule, open: &mut JoinSet<()>) {
         let began = Instant::now();
         for fault in &schedule.faults {
@@ -88,7 +89,7 @@ impl Injector {
         }
     }
 
-    /// One fault, now.
+    /// Injects one fault now.
     pub(super) fn bring_about(&self, fault: Planned, open: &mut JoinSet<()>) {
         let injector = self.clone();
         self.note(|book| *book.under_way.entry(fault.kind).or_default() += 1);
@@ -106,7 +107,7 @@ impl Injector {
         });
     }
 
-    /// How far each kind is now.
+    /// The progress of each kind of fault.
     pub(super) fn tally(&self) -> BTreeMap<Kind, Tally> {
         self.count_strikes();
         let mut tally: BTreeMap<Kind, Tally> = BTreeMap::new();
@@ -124,8 +125,8 @@ impl Injector {
         tally
     }
 
-    /// Ends what would go on by itself, after the last fault was brought about. What was ordered for the next call of
-    /// a kind, and has met none yet, still strikes it: once.
+    /// Call it after the last fault: ends faults that would otherwise go on. A fault that is scripted for the
+    /// next call of a kind, and has met none yet, still strikes that call once.
     pub(super) async fn calm(&self, mut open: JoinSet<()>) {
         while open.join_next().await.is_some() {}
         self.site.postgres.set(Mode::Pass);
@@ -133,13 +134,13 @@ impl Injector {
         self.fleet.calm().await;
     }
 
-    /// Lets go of whoever is stuck: again and again while the system comes to rest.
+    /// Releases all held calls; repeated while the system comes to rest.
     pub(super) fn release(&self) {
         self.site.fal.release();
         self.site.telegram.control().release(None);
     }
 
-    /// All of it, once at the end.
+    /// All counts, read once at the end.
     pub(super) fn injected(&self) -> Injected {
         self.count_strikes();
         self.book
@@ -149,7 +150,7 @@ impl Injector {
             .clone()
     }
 
-    /// A scripted fault counts when it struck, which only its simulator knows.
+    /// A scripted fault counts once it has struck, which only its simulator knows.
     fn count_strikes(&self) {
         let fal = self.site.fal.struck();
         let telegram = self.site.telegram.control().faults();
@@ -248,7 +249,7 @@ impl Injector {
         }
     }
 
-    /// Like a machine that hangs: nothing happens in it for longer than its leases, and then it goes on.
+    /// Stops a worker for longer than its leases, like a machine that hangs, and then continues it.
     async fn freeze(&self, pick: u64) {
         let at = choose(&self.fleet.slots("worker").await, pick);
         if self.fleet.signal(at, Signal::STOP).await.is_some() {
@@ -276,7 +277,7 @@ impl Injector {
         self.struck(Kind::RollingRestart);
     }
 
-    /// A worker is restarted with another clock: ten minutes ahead, or behind.
+    /// Restarts a worker with a clock that is ten minutes ahead or behind.
     async fn skew(&self, pick: u64) {
         let at = choose(&self.fleet.slots("worker").await, pick);
         let offset = choose(&[TEN_MINUTES, -TEN_MINUTES], pick / 8);
@@ -286,12 +287,13 @@ impl Injector {
         }
     }
 
-    /// Waits at one of the failpoints for the first process of the role that comes by; when nobody does, at all of them.
+    /// Arms one failpoint for the first process of its role that reaches it; if none does in time, arms all
+    /// of them.
     async fn ambush(&self, kind: Kind, points: &[Point], pick: u64, action: &str) {
         let point = choose(points, pick);
         let (began, mut orders) = (Instant::now(), Vec::new());
         let (anywhere, until) = (began + AMBUSH / 3, began + AMBUSH);
-        // Where another ambush lies already, this one comes after it.
+        // A slot takes only one order; if there is one already, this waits for its end.
         while orders.is_empty() && Instant::now() < until {
             self.order(point, action, &mut orders).await;
             tokio::time::sleep(LOOK).await;
@@ -310,7 +312,7 @@ impl Injector {
         for (_, order) in &orders {
             drop(std::fs::remove_file(order));
         }
-        // More than one may have come by before the orders were withdrawn.
+        // More than one process may have reached it before the orders were withdrawn.
         orders.retain(|(_, order)| was_struck(order));
         for (_, order) in &orders {
             self.struck(kind);
@@ -329,7 +331,7 @@ impl Injector {
         }
     }
 
-    /// Puts an order for a failpoint before every process of its role where none lies.
+    /// Writes an order for a failpoint for every process of its role that has none.
     async fn order(&self, point: Point, action: &str, orders: &mut Vec<(usize, PathBuf)>) {
         for at in self.fleet.slots(point.role()).await {
             let Some(control) = self.fleet.control(at).await else {
@@ -342,7 +344,7 @@ impl Injector {
         }
     }
 
-    /// Once the server is up, should it be down right now.
+    /// Terminates sessions of our roles; waits for the server if it is down.
     async fn terminate_backends(&self) -> anyhow::Result<()> {
         let query = "select count(pg_terminate_backend(pid)) from (select pid from pg_stat_activity \
                      where application_name like 'aisha%' order by random() limit 6) as chosen";
@@ -365,7 +367,7 @@ impl Injector {
         }
     }
 
-    /// Once somebody listens.
+    /// Freezes the connections that LISTEN, once there are any.
     async fn freeze_listeners(&self) {
         let until = Instant::now() + AMBUSH;
         while Instant::now() < until {
@@ -389,11 +391,11 @@ impl Injector {
         proxy.set(mode);
         self.struck(kind);
         tokio::time::sleep(Duration::from_millis(millis)).await;
-        // Two that overlap: the first to end ends both.
+        // If two overlap, the first to end ends both.
         proxy.set(Mode::Pass);
     }
 
-    /// Until somebody answers: a forgery that nobody heard proves nothing.
+    /// Repeats until the web role answers: a forgery that nobody received proves nothing.
     async fn forge(&self, pick: u64) -> anyhow::Result<()> {
         let until = Instant::now() + AMBUSH;
         while Instant::now() < until {
@@ -408,7 +410,8 @@ impl Injector {
     }
 }
 
-/// How a proxy behaves under this kind, and for how many milliseconds; `None`: the kind is of another place.
+/// The proxy's behaviour under this kind, and for how many milliseconds; `None`: the kind does not concern
+/// the proxy.
 fn at_the_proxy(kind: Kind, pick: u64) -> Option<(Mode, u64)> {
     let late = |millis| Mode::Late(Duration::from_millis(millis));
     match kind {

@@ -1,6 +1,6 @@
-//! I1 to I13: what must hold of everything that happened. Pure functions of [`Evidence`] and of what was injected.
+//! The invariants I1 to I13 as pure functions of [`Evidence`] and of what was injected.
 //!
-//! What each of them says: `docs/chaos.md`, "Invariants".
+//! `docs/chaos.md`, "Invariants", says what each of them means.
 
 mod deliveries;
 pub(super) mod ends;
@@ -18,20 +18,21 @@ use super::{
 };
 pub use ends::Unwinnable;
 
-/// A job of a killed worker is taken back within this: lease 3 s, sweep 1 s, and what outages of Postgres and a busy
-/// machine add.
+/// Upper limit for rescuing a job of a killed worker: lease 3 s, sweep 1 s, and time for outages of Postgres
+/// and a busy machine.
 pub const RECOVERY_BOUND: Duration = Duration::from_secs(30);
-/// Calls to FAL per training: archive, submit, polls, model; and retries under faults.
+/// Limit for calls to FAL per training: archive, submit, polls, model, and retries under faults.
 const FAL_CALLS_PER_TRAINING: u64 = 60;
-/// Calls to Telegram per training: ten photos of two calls each, the wizard, edits; and retries under faults.
+/// Limit for calls to Telegram per training: ten photos with two calls each, the wizard, edits, and retries
+/// under faults.
 const TELEGRAM_CALLS_PER_TRAINING: u64 = 120;
 
-/// Something that may not be.
+/// A broken invariant.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Violation {
-    /// `I1` to `I13`.
+    /// Number of the invariant, `I1` to `I13`.
     pub invariant: &'static str,
-    /// What was found.
+    /// What was found, in words.
     pub what: String,
 }
 
@@ -44,22 +45,22 @@ impl Violation {
     }
 }
 
-/// What the run did, as far as an invariant depends on it.
+/// Facts about the run itself that the invariants depend on.
 #[derive(Debug, Clone, Default)]
 pub struct Deeds {
-    /// How many dead letters and failed trainings the faults account for.
+    /// How many dead letters and failed trainings the faults explain.
     pub unwinnable: Unwinnable,
-    /// Answers that forged deliveries got.
+    /// HTTP statuses of the answers to forged deliveries.
     pub forged_answers: Vec<u16>,
     /// Workers that were killed: process id and time.
     pub killed: Vec<(u32, DateTime<Utc>)>,
-    /// The system did not come to rest: what was still under way.
+    /// What was still under way when the time to come to rest was over; `None`: the system came to rest.
     pub unrest: Option<String>,
-    /// How those were served whom the last faults did not concern.
+    /// How fast people were served who were not affected by the last faults.
     pub served: Vec<Served>,
 }
 
-/// Those that may be asked at any time.
+/// Checks the invariants that hold at any time.
 pub fn check_running(evidence: &Evidence) -> Vec<Violation> {
     let mut found = submits::accepted_once(evidence);
     found.extend(ends::nobody_commits_twice(evidence));
@@ -67,7 +68,7 @@ pub fn check_running(evidence: &Evidence) -> Vec<Violation> {
     found
 }
 
-/// All of them, at rest.
+/// Checks all invariants; the system must be at rest.
 pub fn check_at_rest(evidence: &Evidence, deeds: &Deeds) -> Vec<Violation> {
     let mut found = ends::everything_ends(evidence, deeds.unrest.as_deref());
     found.extend(submits::accepted_once(evidence));
@@ -87,7 +88,7 @@ pub fn check_at_rest(evidence: &Evidence, deeds: &Deeds) -> Vec<Violation> {
     found
 }
 
-/// Seconds from each SIGKILL to each re-claim of what the worker held.
+/// Seconds from each SIGKILL to each new claim of a job that the worker held.
 pub fn recoveries(evidence: &Evidence, deeds: &Deeds) -> Vec<f64> {
     seconds_from_death(evidence, deeds, |claim| claim.reclaimed_at)
 }
@@ -105,14 +106,14 @@ fn seconds_from_death(
             .iter()
             .filter(|claim| claim.worker.starts_with(&name));
         let after = lost.filter_map(|claim| Some((to(claim)? - *at).as_seconds_f64()));
-        // What it had lost before, while it stood still, was not lost by its death.
+        // Claims that the worker had lost before, while it was stopped, were not lost by its death.
         seconds.extend(after.filter(|seconds| *seconds > 0.0));
     }
     seconds.sort_by(f64::total_cmp);
     seconds
 }
 
-/// By the rescue and not by the next claim, which may wait for its turn behind what an overloaded machine has to do.
+/// Measured to the rescue, not to the next claim, which may have to wait on an overloaded machine.
 fn recovers(evidence: &Evidence, deeds: &Deeds) -> Vec<Violation> {
     let late = seconds_from_death(evidence, deeds, |claim| Some(claim.rescued_at))
         .into_iter()
@@ -126,7 +127,7 @@ fn recovers(evidence: &Evidence, deeds: &Deeds) -> Vec<Violation> {
     .collect()
 }
 
-/// Calls per training to FAL and to Telegram.
+/// Number of calls per training, to FAL and to Telegram.
 pub fn calls_per_training(evidence: &Evidence) -> BTreeMap<&'static str, u64> {
     let trainings = (evidence.trainings.len() as u64).max(1);
     let fal = submits::calls(evidence);

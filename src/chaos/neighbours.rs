@@ -1,8 +1,9 @@
-//! The people whom a fault does not concern. Once everything is at rest, faults strike some chats or one dependency, and
-//! strangers come meanwhile: each says /start for the first time and must be answered within [`BOUND`].
+//! Measures how people are served who are not affected by a fault. When the system is at rest, faults strike
+//! some chats or one dependency. Meanwhile strangers write /start for the first time, and each must be
+//! answered within [`BOUND`].
 //!
-//! After the storm, not in it: under a whole schedule a stranger's answer is late because Postgres is down or the bot
-//! was just killed, and nothing could be told from its delay.
+//! This comes after the schedule of faults, not during it: during it a stranger's answer is late because
+//! Postgres is down or the bot was just killed, so the delay would prove nothing.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,25 +14,25 @@ use tokio::{task::JoinHandle, time::Instant};
 use super::{site::Site, wire};
 use crate::simulators::telegram::{Fault, FaultAction, MessageFilter, NewUser};
 
-/// The longest that somebody who is not concerned may wait.
+/// The longest that an unaffected person may wait.
 pub const BOUND: Duration = Duration::from_secs(2);
-/// After this nobody waits any longer.
+/// A person without an answer gives up after this time.
 const GIVEN_UP: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(20);
-/// Telegram's ids of those whom faults strike, and of those who come by.
+/// First Telegram ids of people whom faults strike, and of strangers.
 const VICTIMS: i64 = 200_000;
 const STRANGERS: i64 = 300_000;
-/// Who comes by while a fault is there, one after the other.
+/// How many strangers come during each fault, one after the other.
 const STRANGERS_OF_A_FAULT: i64 = 3;
-/// As many as the workers have slots for messages: a fault that holds a slot would hold them all.
+/// As many as the workers have slots for messages: if each such fault held a slot, all would be held.
 const DIRTY_CHATS: i64 = 18;
 
-/// How somebody was served who was not concerned.
+/// How long an unaffected person waited.
 #[derive(Debug, Clone, Serialize)]
 pub struct Served {
-    /// What was going on.
+    /// The fault that was active.
     pub meanwhile: &'static str,
-    /// From the first word to the answer; `None`: there was none within twenty seconds.
+    /// Seconds from the first message to the answer; `None`: no answer within twenty seconds.
     pub seconds: Option<f64>,
 }
 
@@ -43,7 +44,7 @@ const TROUBLES: [&str; 5] = [
     "a held snapshot and frozen listeners",
 ];
 
-/// Brings each trouble about and lets strangers in.
+/// Injects one fault after the other, and lets strangers come during each.
 pub(super) async fn visit(site: &Arc<Site>) -> anyhow::Result<Vec<Served>> {
     let mut served = Vec::new();
     for (nth, meanwhile) in (0_i64..).zip(TROUBLES) {
@@ -66,7 +67,8 @@ pub(super) async fn visit(site: &Arc<Site>) -> anyhow::Result<Vec<Served>> {
     Ok(served)
 }
 
-/// Returns once the trouble is there. `Some`: it ends by itself, and web is concerned.
+/// Returns when the fault is active. `Some`: a task that ends it by itself; the fault then affects the web
+/// role.
 async fn bring_about(site: &Arc<Site>, nth: i64, trouble: &str) -> anyhow::Result<Option<JoinHandle<()>>> {
     let victim = |of: i64| VICTIMS + nth * 1000 + of;
     match nth {
@@ -110,7 +112,8 @@ async fn bring_about(site: &Arc<Site>, nth: i64, trouble: &str) -> anyhow::Resul
     Ok(None)
 }
 
-/// A new person writes, and Telegram's answer to the first message for them is this one. Returns when it was given.
+/// Lets a new person write, and answers the bot's first message to them with this fault. Returns when it has
+/// struck.
 async fn strike(site: &Site, id: i64, action: FaultAction) -> anyhow::Result<()> {
     let telegram = site.telegram.control();
     let fault = telegram.inject(Fault::on("sendMessage", action).in_chat(id));
@@ -151,7 +154,7 @@ async fn says_start(site: &Site, id: i64) -> anyhow::Result<Option<f64>> {
     Ok(None)
 }
 
-/// As an orchestrator asks whether web lives.
+/// Time of a health check of the web role, as an orchestrator makes it.
 async fn probe(site: &Site) -> Option<f64> {
     let began = Instant::now();
     let client = reqwest::Client::builder().timeout(GIVEN_UP).build().ok()?;

@@ -1,5 +1,5 @@
-//! The storm goes on until each kind of the profile has struck often enough. How many calls a fault meets in a minute
-//! depends on the machine, and a run on a busy one must not prove less than on another.
+//! Lets the run go on until each kind of the profile has struck often enough. How many calls a fault can
+//! strike in a minute depends on the machine, but a run on a busy machine must not prove less.
 
 use std::{collections::BTreeMap, iter::repeat_n, time::Duration};
 
@@ -12,13 +12,15 @@ use super::{
     workload::{Visit, latecomers},
 };
 
-/// The longest that a run goes on. What has not struck by then is told as too little.
+/// The longest extension of a run. Kinds that have not struck often enough by then are reported as a
+/// shortfall.
 const MOST: Duration = Duration::from_mins(2);
 const LOOK: Duration = Duration::from_millis(250);
-/// So that its dice are neither the schedule's nor the workload's.
+/// Separates this random sequence from those of the schedule and the workload.
 const OTHER_DICE: u64 = 0x5eed_0f9e_091e_0003;
 
-/// Brings about again what struck too seldom, and lets more people come by meanwhile. Returns how long it took.
+/// Injects faults again that struck too seldom, and lets more people arrive meanwhile. Returns how long it
+/// took.
 pub(super) async fn play(
     (seed, profile, arrivals): (u64, Profile, u32),
     injector: &Injector,
@@ -49,7 +51,7 @@ pub(super) async fn play(
     began.elapsed()
 }
 
-/// What is to be brought about once more, as often as it stands there; `None`: every kind has struck often enough.
+/// The kinds to inject again, each as often as it is listed; `None`: every kind has struck often enough.
 fn lacking(profile: Profile, tally: &BTreeMap<Kind, Tally>) -> Option<Vec<Kind>> {
     let (mut again, mut enough) = (Vec::new(), true);
     for kind in profile.kinds() {

@@ -1,6 +1,6 @@
-//! A person with a phone: does what the chat asks for, as often as it asks, and writes again when nothing happens.
+//! A simulated person: answers the chat as often as it asks, and writes again when nothing happens.
 //!
-//! Buttons are known by what they do. A person never looks into the database.
+//! Buttons are found by their `callback_data`. A person never looks into the database.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -11,13 +11,13 @@ use crate::simulators::telegram::{
     ButtonChoice, Control, MediaOptions, MessageFilter, MessageView, NewUser, SimUser,
 };
 
-/// Photos that a person sends for a portrait, and for a style: what FAL's trainers take at least.
+/// Number of photos for a portrait, and for a style: the fewest that FAL's trainers accept.
 const PHOTOS: u8 = 10;
 const PHOTOS_OF_A_STYLE: usize = 4;
-/// Pixels a side: what is tried here is not the decoder.
+/// Side of a photo in pixels; it is small because the decoder is not what is tested here.
 const SIDE: u16 = 64;
 const LOOK: Duration = Duration::from_millis(250);
-/// After so long without anything new, a person asks.
+/// Number of looks without news after which a person writes again.
 const IMPATIENT_AFTER: u32 = 40;
 
 /// Ten small pictures of different colours, as JPEG files.
@@ -38,12 +38,12 @@ pub(super) fn photos() -> anyhow::Result<Vec<Bytes>> {
     (0..PHOTOS).map(picture).collect()
 }
 
-/// What a person calls the avatar; unique in a run.
+/// The name that a person gives to the avatar; unique in a run.
 pub(super) fn avatar_name(id: i64) -> String {
     format!("Chaos {id}")
 }
 
-/// Texts of our bot that end a training. The person reads English.
+/// Parts of the bot's messages that end a training, in English, the language of all simulated people.
 pub(super) const ENDINGS: [&str; 4] = [
     "is ready!",
     "could not be trained",
@@ -51,7 +51,8 @@ pub(super) const ENDINGS: [&str; 4] = [
     "was cancelled. Your photos are kept",
 ];
 
-/// From the first word to the last message of the training. Never ends without it; the caller limits the wait.
+/// Plays a visit from the first message to the message that ends the training. It has no time limit; the
+/// caller sets one.
 pub(super) async fn visit(control: &Control, plan: Visit, photos: &[Bytes]) -> anyhow::Result<()> {
     let user = control.create_user(NewUser {
         id: Some(plan.id),
@@ -92,7 +93,7 @@ pub(super) async fn visit(control: &Control, plan: Visit, photos: &[Bytes]) -> a
     }
 }
 
-/// Whether this is the last word about a training.
+/// Whether the text ends a training.
 pub(super) fn is_ending(text: &str) -> bool {
     ENDINGS.iter().any(|ending| text.contains(ending))
 }
@@ -101,7 +102,7 @@ struct Person<'a> {
     control: &'a Control,
     user: SimUser,
     plan: Visit,
-    /// Buttons pressed and questions answered, by message.
+    /// Buttons that were pressed and questions that were answered, by message.
     answered: HashSet<(i64, &'static str)>,
     started: bool,
 }
@@ -155,14 +156,14 @@ impl Person<'_> {
                 return Ok(true);
             }
             if !message.buttons.is_empty() {
-                // Older questions are settled.
+                // All older questions are answered.
                 return Ok(false);
             }
         }
         Ok(false)
     }
 
-    /// Presses the first button of this message that does this, once.
+    /// Presses the message's first button with this action, once.
     fn press(&mut self, message: &MessageView, action: &'static str) -> bool {
         let mut offered = message
             .buttons
@@ -175,7 +176,7 @@ impl Person<'_> {
         if !self.answered.insert((message.message_id, action)) {
             return false;
         }
-        // The bot may have changed the message in this moment; then the next look finds what it says now.
+        // The bot may change the message at this moment; then the next look finds its new text.
         let pressed = self.user.press_button(&ButtonChoice {
             message_id: Some(message.message_id),
             data: Some(data.to_owned()),
@@ -185,7 +186,7 @@ impl Person<'_> {
     }
 }
 
-/// Whether the message is the question behind which one goes back to that step.
+/// Whether the message is the question whose "back" button leads to that step.
 fn asks(message: &MessageView, step: &str) -> bool {
     let mut buttons = message
         .buttons

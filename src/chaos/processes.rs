@@ -1,4 +1,4 @@
-//! The roles as processes, kept alive like a process manager keeps them: whatever ends is started again.
+//! The roles as processes. Like a process manager, it starts each one again that ends.
 
 use std::{
     os::unix::process::ExitStatusExt as _,
@@ -17,14 +17,15 @@ use tokio::sync::{Mutex, MutexGuard};
 use super::{CLOCK_OFFSET, CONTROL, now};
 use crate::dev::role::{Role, RoleError};
 
-/// Between looks whether somebody has ended.
+/// Pause between checks whether a process has ended.
 const LOOK: Duration = Duration::from_millis(100);
-/// As `exit::Failure`: a dependency was not there at the start. A process manager tries again.
+/// Exit code of `exit::Failure` for a dependency that was missing at the start. A process manager tries
+/// again.
 const UNAVAILABLE: i32 = 69;
-/// How many workers there are.
+/// Number of worker processes.
 const WORKERS: usize = 3;
 
-/// A process that was killed, and when.
+/// A process that was killed, with the time.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Death {
     pub slot: String,
@@ -32,28 +33,28 @@ pub(super) struct Death {
     pub at: DateTime<Utc>,
 }
 
-/// What happened to the processes.
+/// The history of all processes.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Chronicle {
-    /// By SIGKILL.
+    /// Processes that were ended by SIGKILL.
     pub killed: Vec<Death>,
-    /// Ended without being told to, other than for a missing dependency: last words.
+    /// Last lines of processes that ended by themselves, except for a missing dependency.
     pub broke_down: Vec<String>,
-    /// Starts that found a dependency missing.
+    /// Number of starts that found a dependency missing.
     pub refused_starts: u32,
-    /// All starts.
+    /// Number of all starts.
     pub starts: u32,
 }
 
-/// One place in the Procfile.
+/// A process's place, as in a Procfile.
 struct Slot {
     name: String,
     arguments: Vec<String>,
     control: PathBuf,
-    /// Seconds.
+    /// Seconds by which the process's clock is ahead.
     clock_offset: i64,
     role: Option<Role>,
-    /// SIGTERM was sent.
+    /// Whether SIGTERM was sent.
     told: bool,
 }
 
@@ -66,12 +67,12 @@ struct Inner {
     down: bool,
 }
 
-/// A handle; clones are the same processes.
+/// A handle on the processes; clones share them.
 #[derive(Clone)]
 pub(super) struct Fleet(Arc<Mutex<Inner>>);
 
 impl Fleet {
-    /// Migrates, then starts web, bot and workers; returns when each said that it works.
+    /// Migrates, then starts web, bot and workers; returns when each is ready.
     pub(super) async fn start(
         aisha: &Path,
         home: &Path,
@@ -130,7 +131,7 @@ impl Fleet {
             if fleet.down {
                 return;
             }
-            if let Err(error) = fleet.raise_the_dead() {
+            if let Err(error) = fleet.start_ended() {
                 fleet.chronicle.broke_down.push(error.to_string());
             }
         }
@@ -140,7 +141,7 @@ impl Fleet {
         self.0.lock().await
     }
 
-    /// Slots whose name begins so: "worker", "web", "bot" or "" for all.
+    /// Slots whose name begins with "worker", "web" or "bot", or all for "".
     pub(super) async fn slots(&self, prefix: &str) -> Vec<usize> {
         let fleet = self.lock().await;
         let named = fleet
@@ -151,7 +152,8 @@ impl Fleet {
         named.map(|(at, _)| at).collect()
     }
 
-    /// Sends a signal to the process in a slot; `None`: there is none right now. SIGKILL is noted as a death.
+    /// Sends a signal to the process in a slot; `None`: there is none at the moment. A SIGKILL is recorded as
+    /// a death.
     pub(super) async fn signal(&self, at: usize, signal: Signal) -> Option<u32> {
         let mut fleet = self.lock().await;
         let slot = fleet.slots.get_mut(at)?;
@@ -164,24 +166,24 @@ impl Fleet {
         Some(pid)
     }
 
-    /// The process in a slot now.
+    /// Id of the process in a slot at the moment.
     pub(super) async fn pid(&self, at: usize) -> Option<u32> {
         self.lock().await.slots.get(at)?.role.as_ref()?.pid()
     }
 
-    /// From the next start on, a process's clock is so many seconds ahead.
+    /// From its next start on, the clock of the slot's process is so many seconds ahead.
     pub(super) async fn skew(&self, at: usize, seconds: i64) {
         if let Some(slot) = self.lock().await.slots.get_mut(at) {
             slot.clock_offset = seconds;
         }
     }
 
-    /// The directory by which a slot's process is told to strike at a failpoint.
+    /// The directory in which a slot's process finds orders to fail at a failpoint.
     pub(super) async fn control(&self, at: usize) -> Option<PathBuf> {
         Some(self.lock().await.slots.get(at)?.control.clone())
     }
 
-    /// Everybody goes on: nobody is stopped.
+    /// Continues every stopped process.
     pub(super) async fn calm(&self) {
         for at in self.slots("").await {
             self.signal(at, Signal::CONT).await;
@@ -192,7 +194,7 @@ impl Fleet {
         self.lock().await.chronicle.clone()
     }
 
-    /// Drains them all.
+    /// Stops all processes, each of which drains first.
     pub(super) async fn stop(&self) {
         let mut fleet = self.lock().await;
         fleet.down = true;
@@ -219,7 +221,7 @@ impl Inner {
         Ok(())
     }
 
-    fn raise_the_dead(&mut self) -> Result<(), RoleError> {
+    fn start_ended(&mut self) -> Result<(), RoleError> {
         for at in 0..self.slots.len() {
             let slot = &mut self.slots[at];
             let Some(role) = &mut slot.role else {
@@ -239,7 +241,7 @@ impl Inner {
 
     fn note(&mut self, name: &str, pid: Option<u32>, told: bool, status: ExitStatus, tail: &str) {
         if status.signal() == Some(Signal::KILL.as_raw()) {
-            // Seen at most one look later: the bound of I11 is seconds.
+            // Recorded at most one look later than it happened; the limit of I11 is in seconds.
             self.chronicle.killed.push(Death {
                 slot: name.to_owned(),
                 pid: pid.unwrap_or_default(),

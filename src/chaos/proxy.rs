@@ -1,4 +1,4 @@
-//! A TCP proxy that can be told to misbehave: before Postgres and before S3.
+//! A TCP proxy that misbehaves on demand. It stands in front of Postgres and S3.
 
 use std::{
     io,
@@ -18,47 +18,48 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// Smaller pieces are requests' heads and short statements, which pass whole when bodies are truncated.
+/// Smaller pieces are heads of requests and short statements, which pass whole even if bodies are truncated.
 const HEAD: usize = 1024;
 
-/// Where connections lead.
+/// The server that connections lead to.
 #[derive(Debug, Clone)]
 pub(super) enum Target {
-    /// Postgres' socket.
+    /// A server on a Unix socket, such as Postgres.
     Unix(PathBuf),
-    /// A server.
+    /// A server on a TCP port.
     Tcp(SocketAddr),
 }
 
 /// How the proxy behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// As if it were not there.
+    /// Passes everything on.
     Pass,
-    /// Cuts every connection and takes no new one.
+    /// Cuts every connection and accepts no new one.
     Cut,
-    /// Takes everything in and lets nothing out.
+    /// Reads everything and passes nothing on.
     BlackHole,
-    /// Each piece waits for so long.
+    /// Delays each piece by this time.
     Late(Duration),
-    /// The first large piece of a connection is halved, then the connection is cut.
+    /// Halves the first large piece of a connection, then cuts the connection.
     Truncate,
-    /// The answer to a GET comes with half of its body and a `Content-Length` that agrees; then the connection is cut.
+    /// Passes half of the body of an answer to a GET, with a `Content-Length` that agrees, then cuts the
+    /// connection.
     Shorten,
 }
 
-/// What the two directions of a connection know of each other.
+/// State that the two directions of a connection share.
 #[derive(Debug, Default)]
 struct Connection {
-    /// The client has sent a LISTEN.
+    /// Whether the client has sent a LISTEN.
     listens: AtomicBool,
-    /// The client's last request was a GET: its answer has the body that it announces.
+    /// Whether the client's last request was a GET, whose answer has the body that it announces.
     gets: AtomicBool,
-    /// Nothing passes any more, in either direction, and neither side is told.
+    /// Whether nothing passes any more in either direction, without either side being told.
     frozen: AtomicBool,
 }
 
-/// A listening proxy; dropped, it cuts everything.
+/// A proxy that listens. Dropping it cuts all connections.
 #[derive(Debug)]
 pub(super) struct Proxy {
     pub address: SocketAddr,
@@ -84,7 +85,7 @@ impl Proxy {
         })
     }
 
-    /// The connections that have sent a LISTEN go silent, for good; answers how many. New ones work.
+    /// Silences for good the connections that have sent a LISTEN; returns how many. New connections work.
     pub(super) fn freeze_listeners(&self) -> usize {
         let connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         let open = connections.iter().filter_map(Weak::upgrade);
@@ -94,7 +95,7 @@ impl Proxy {
         open.filter(fresh).count()
     }
 
-    /// From now on, for old connections as for new ones.
+    /// Sets the behaviour, for open connections and new ones.
     pub(super) fn set(&self, mode: Mode) {
         self.mode.send_replace(mode);
     }
@@ -115,7 +116,7 @@ async fn accept(
 ) {
     loop {
         let Ok((client, _)) = listener.accept().await else {
-            // Out of file handles: those who hold them must get a turn.
+            // No free file handles: yield to the tasks that hold some.
             tokio::task::yield_now().await;
             continue;
         };
@@ -131,7 +132,7 @@ async fn accept(
         }
         tokio::spawn(async move {
             let _ = client.set_nodelay(true);
-            // A connection that breaks is what this is for.
+            // Broken connections are the purpose of this proxy.
             let _: io::Result<()> = match target {
                 Target::Unix(path) => match UnixStream::connect(path).await {
                     Ok(server) => serve(client, server, mode, &connection).await,
@@ -166,7 +167,7 @@ where
     }
 }
 
-/// From the client, or to it.
+/// Direction of the bytes: from the client, or to it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
     There,
@@ -233,16 +234,16 @@ impl Connection {
     }
 }
 
-/// An answer of HTTP that says it is half as long as it is.
+/// An HTTP answer that is passed on with half its body and a length that agrees.
 struct Halved {
-    /// The changed head, and what of the body came with it.
+    /// The changed head, and the part of the body that came with it.
     begun: Vec<u8>,
-    /// Bytes of the body that are still to pass.
+    /// Number of bytes of the body that are still to be passed on.
     missing: usize,
 }
 
 impl Halved {
-    /// `None`: this is not the beginning of a successful answer with a body worth halving.
+    /// `None`: this is not the beginning of a successful answer with a body that can be halved.
     fn of(piece: &[u8]) -> Option<Self> {
         let end = piece.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
         let head = std::str::from_utf8(&piece[..end]).ok()?;
@@ -277,7 +278,7 @@ impl Halved {
         let mut rest = from.take(self.missing as u64);
         tokio::io::copy(&mut rest, to).await?;
         to.shutdown().await?;
-        // The client has what it was promised; the other direction is cut with this one.
+        // The client has as much as the head promised; both directions are cut.
         Err(io::ErrorKind::ConnectionAborted.into())
     }
 }

@@ -1,4 +1,4 @@
-//! What a run found, for people and machines.
+//! The result of a run, for people and machines.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,64 +14,64 @@ use super::{
     schedule::Kind,
 };
 
-/// Violations of one invariant that are printed: one that is broken everywhere must not hide the others.
+/// Most violations printed per invariant, so that one that is broken everywhere does not hide the others.
 const SHOWN: usize = 8;
 
-/// What is told beside the books.
+/// Facts about the run that are not in the evidence.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Summary {
-    /// How long the storm went on after its duration, until each kind had struck often enough.
+    /// Seconds that the run went on after its duration, until each kind had struck often enough.
     pub overtime_seconds: f64,
-    /// From the last fault until nothing was under way.
+    /// Seconds from the last fault until nothing was under way.
     pub rested_after_seconds: f64,
-    /// Processes started.
+    /// Number of processes that were started.
     pub starts: u32,
-    /// Of these, how many found a dependency missing.
+    /// How many of these starts found a dependency missing.
     pub refused_starts: u32,
-    /// Processes that ended by themselves: last words.
+    /// Last lines of processes that ended by themselves.
     pub broke_down: Vec<String>,
 }
 
-/// One seed.
+/// The result of one seed.
 #[derive(Debug, Clone, Serialize)]
 pub struct SeedReport {
-    /// The seed.
+    /// The seed of schedule and workload.
     pub seed: u64,
-    /// Of faults and arrivals.
+    /// Planned seconds of faults and arrivals.
     pub seconds: f64,
-    /// From the first arrival to rest.
+    /// Seconds from the first arrival to rest.
     pub wall_seconds: f64,
     /// How often each kind of fault struck.
     pub faults: BTreeMap<&'static str, u32>,
-    /// At which failpoints a process was struck.
+    /// How often a process was struck at each failpoint.
     pub failpoints: BTreeMap<String, u32>,
-    /// Trainings by final status.
+    /// Number of trainings by final status.
     pub trainings: BTreeMap<String, usize>,
-    /// Why trainings failed.
+    /// Number of failed trainings by failure code.
     pub failures: BTreeMap<String, usize>,
-    /// All jobs.
+    /// Number of jobs of all kinds.
     pub jobs: i64,
-    /// Accepted and without an end.
+    /// Number of accepted updates and trainings that did not end.
     pub lost: usize,
-    /// Submits that FAL accepted twice for one training.
+    /// Submits that FAL accepted a second time for a training.
     pub double_submits: usize,
-    /// Trainings without an end at rest.
+    /// Trainings that had not ended at rest.
     pub stuck: usize,
-    /// Dead letters.
+    /// Number of dead letters.
     pub dead_letters: usize,
-    /// Final messages beyond one a training.
+    /// Final messages beyond one per training.
     pub duplicate_messages: usize,
-    /// Seconds from SIGKILL to each re-claim, rising.
+    /// Seconds from a SIGKILL to each new claim, rising.
     pub recoveries: Vec<f64>,
-    /// Calls to each side per training.
+    /// Calls per training, by the side called.
     pub calls_per_training: BTreeMap<&'static str, u64>,
-    /// What did not hold.
+    /// Invariants that were broken.
     pub violations: Vec<Violation>,
-    /// What makes the run prove too little.
+    /// Reasons why the run proves too little.
     pub shortfalls: Vec<String>,
-    /// Faults that could not be brought about.
+    /// Faults that could not be injected.
     pub problems: Vec<String>,
-    /// More about the run.
+    /// Facts about the run itself.
     pub summary: Summary,
 }
 
@@ -211,12 +211,12 @@ impl fmt::Display for SeedReport {
     }
 }
 
-/// All seeds of one command.
+/// The result of all seeds of one command.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// How to repeat it.
+    /// The command that repeats the run.
     pub command: String,
-    /// One a seed.
+    /// One result per seed, in their order.
     pub seeds: Vec<SeedReport>,
 }
 
@@ -228,7 +228,7 @@ impl Report {
         }
     }
 
-    /// Whether every seed holds.
+    /// Whether every seed passed.
     pub fn holds(&self) -> bool {
         self.seeds.iter().all(SeedReport::holds)
     }
@@ -247,7 +247,7 @@ impl Report {
         all
     }
 
-    /// For `docs/chaos-report.md`.
+    /// The text of `docs/chaos-report.md`.
     pub fn markdown(&self) -> String {
         let mut text =
             String::from("# Fault-injection report\n\nWritten by the command, not by hand:\n\n```sh\n");
@@ -350,7 +350,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// The value below which so many percent of rising values lie, in seconds.
+/// The value in seconds at or below which so many percent of the values lie; `rising` must be sorted.
 fn quantile(rising: &[f64], percent: usize) -> String {
     let at = (rising.len() * percent).div_ceil(100).saturating_sub(1);
     rising

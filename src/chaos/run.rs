@@ -22,15 +22,16 @@ use super::{
 };
 use crate::{settings::Given, simulators::telegram::LedgerFilter};
 
-/// Between looks at the invariants that hold at any time.
+/// Pause between checks of the invariants that hold at any time.
 const WATCH: Duration = Duration::from_secs(2);
-/// Nothing is under way in so many looks in a row: a job between two others is not seen in one.
+/// The system is at rest after so many quiet looks in a row: one look can miss a job that starts just after
+/// another ended.
 const QUIET_LOOKS: u32 = 3;
 const LOOK: Duration = Duration::from_millis(500);
-/// In so many looks.
+/// Number of looks between two messages of people who were unreachable.
 const ASK_AGAIN: u32 = 10;
 
-/// Runs a seed. An error means that there is no verdict; a red run is a report.
+/// Runs a seed. An error means that there is no verdict; a broken invariant is part of the report.
 pub(super) async fn one_seed(seed: u64, args: &RunArgs, given: &Given) -> anyhow::Result<SeedReport> {
     let schedule = Schedule::of(seed, args.plan.duration, args.plan.profile);
     if !args.json {
@@ -56,7 +57,7 @@ pub(super) async fn one_seed(seed: u64, args: &RunArgs, given: &Given) -> anyhow
         let telegram = site.telegram.control().ledger(&LedgerFilter::default());
         let ledgers = serde_json::json!({ "fal": site.fal.ledger(), "telegram": telegram });
         let kept = home.keep();
-        // Why it is red matters more than that this cannot be written.
+        // The reason why the run failed matters more than a failure to write this file.
         drop(std::fs::write(kept.join("ledgers.json"), ledgers.to_string()));
         let where_to = format!("Logs and ledgers of seed {seed}: {}", kept.display());
         drop(writeln!(std::io::stderr(), "{where_to}"));
@@ -103,7 +104,7 @@ async fn play(
             let unrest = come_to_rest(site, &injector, &mut people, until).await?;
             (unrest, served)
         }
-        // Who comes to a house that stands still proves nothing more.
+        // In a system that stands still, waiting strangers prove nothing more.
         unrest => (unrest, Vec::new()),
     };
 
@@ -147,8 +148,8 @@ async fn play(
     })
 }
 
-/// Faults and people, for as long as was asked for, and until each kind has struck often enough. Returns how much longer
-/// that was, and what may still strike.
+/// Injects faults and lets people come, for the planned duration and then until each kind has struck often
+/// enough. Returns the length of the extension, and the faults that may still strike.
 async fn storm(
     schedule: &Schedule,
     args: &RunArgs,
@@ -174,7 +175,7 @@ async fn storm(
     Ok((overtime, under_way))
 }
 
-/// At their time, whatever becomes of those before them.
+/// Lets each person start at their time, whatever happened to earlier ones.
 fn let_in(
     people: &mut JoinSet<()>,
     after: Duration,
@@ -186,12 +187,13 @@ fn let_in(
     let at = Instant::now() + after;
     people.spawn(async move {
         tokio::time::sleep_until(at).await;
-        // What went wrong for them is in the ledgers.
+        // Errors that people meet show in the ledgers.
         drop(person::visit(site.telegram.control(), visit, &photos).await);
     });
 }
 
-/// Collects what may not be at any time, for ever. A database that is away is a fault, and no finding.
+/// Collects violations of invariants that hold at any time, until it is cancelled. An unreachable database is
+/// a fault, not a violation.
 async fn watch(site: &Site, seen: &mut BTreeSet<Violation>) -> Infallible {
     loop {
         tokio::time::sleep(WATCH).await;
@@ -204,7 +206,8 @@ async fn watch(site: &Site, seen: &mut BTreeSet<Violation>) -> Infallible {
     }
 }
 
-/// Until everybody has their avatar and nothing is under way. `Some`: what still was when time was up.
+/// Waits until everybody has their avatar and nothing is under way. `Some`: what still was when the time was
+/// over.
 async fn come_to_rest(
     site: &Site,
     injector: &Injector,
@@ -218,7 +221,7 @@ async fn come_to_rest(
         let mut db = site.database().await?;
         let mut open = unrest(site, &mut db).await?;
         if looks % ASK_AGAIN == 0 {
-            call_back_who_is_away(site, &mut db).await?;
+            write_for_unreachable_people(site, &mut db).await?;
         }
         looks += 1;
         if open.is_none() && !people.is_empty() {
@@ -235,11 +238,11 @@ async fn come_to_rest(
     }
 }
 
-/// Who blocked the bot for a moment comes back and writes, and must be told what they missed.
-async fn call_back_who_is_away(site: &Site, db: &mut PgConnection) -> anyhow::Result<()> {
-    let away = "select telegram_id from users where unreachable_at is not null";
-    let away: Vec<i64> = sqlx::query_scalar(away).fetch_all(db).await?;
-    for id in away {
+/// People who blocked the bot for a moment come back and write, and must then be told what they missed.
+async fn write_for_unreachable_people(site: &Site, db: &mut PgConnection) -> anyhow::Result<()> {
+    let unreachable = "select telegram_id from users where unreachable_at is not null";
+    let unreachable: Vec<i64> = sqlx::query_scalar(unreachable).fetch_all(db).await?;
+    for id in unreachable {
         site.telegram.user(id).send_text("/status")?;
     }
     Ok(())
@@ -271,7 +274,7 @@ fn judge(seed: u64, args: &RunArgs, played: Played, wall: Duration) -> SeedRepor
         .iter()
         .filter(|training| training.status != "cancelled")
         .count();
-    // People came for as long as the storm went on.
+    // People arrive for as long as faults are injected.
     let came = args.plan.duration + Duration::from_secs_f64(summary.overtime_seconds);
     let per_minute = finished as u64 * 60 / came.as_secs().max(1);
     if args.plan.profile == Profile::Pr && per_minute < u64::from(workload::FINISHED_PER_MINUTE) {

@@ -1,4 +1,5 @@
-//! Which faults there are, and when a seed brings them. Pure: the same seed, duration and profile give the same list.
+//! The kinds of faults, and when a seed injects them. Pure: the same seed, duration and profile give the same
+//! list.
 
 use std::{fmt, time::Duration};
 
@@ -6,27 +7,27 @@ use clap::ValueEnum;
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use serde::Serialize;
 
-/// A run fails if one of its profile's kinds was injected less often.
+/// A run fails if a kind of its profile struck less often.
 pub const LEAST_OF_A_KIND: u32 = 3;
-/// Planned beyond that of kinds that strike only when the right call comes by.
+/// Additional faults that are planned of kinds that strike only if the right call comes.
 const SPARE: u32 = 1;
-/// From which fraction of the duration to which, in thousandths, faults are planned: people must be there already,
-/// and what was broken last must still have been broken under load.
+/// The part of the duration, in thousandths, in which faults are planned. People must be there before the
+/// first, and the system must still be under load after the last.
 const FROM: u64 = 60;
 const TO: u64 = 900;
 
-/// How much there is of everything.
+/// How many kinds of faults a run has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Profile {
-    /// What fits into a minute
+    /// The faults that fit into a minute
     Pr,
-    /// All there is
+    /// All faults
     Nightly,
 }
 
 impl Profile {
-    /// As on the command line.
+    /// The name on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Pr => "pr",
@@ -34,7 +35,7 @@ impl Profile {
         }
     }
 
-    /// The kinds of this profile.
+    /// The kinds that this profile injects.
     pub fn kinds(self) -> impl Iterator<Item = Kind> {
         Kind::ALL
             .into_iter()
@@ -49,10 +50,10 @@ macro_rules! kinds {
         pub enum Kind { $($(#[doc = $doc])* $kind,)+ }
 
         impl Kind {
-            /// All there are, layer by layer.
+            /// All kinds, by the part that they strike.
             pub const ALL: [Self; [$(Self::$kind),+].len()] = [$(Self::$kind),+];
 
-            /// In schedules and reports.
+            /// The name in schedules and reports.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$kind => $name,)+ }
             }
@@ -61,108 +62,108 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// SIGKILL of a random process.
+    /// Ends a random process with SIGKILL.
     Kill = "process: SIGKILL",
-    /// SIGKILL between a call and its commit.
+    /// Ends a process with SIGKILL between a call and its commit.
     FailpointKill = "process: SIGKILL at a failpoint",
-    /// SIGSTOP between a call and its commit, for longer than the lease.
+    /// Stops a process between a call and its commit, for longer than the lease.
     FailpointStop = "process: SIGSTOP at a failpoint",
-    /// SIGSTOP immediately before a submit's first byte, for longer than the lease (K12).
+    /// Stops a worker just before the first byte of a submit, for longer than the lease (K12).
     StopBeforeFirstByte = "process: SIGSTOP before the submit's first byte",
-    /// SIGKILL of web when a delivery is written and not committed: FAL must not have its 200.
+    /// Ends web with SIGKILL when a delivery is written and not committed: FAL must not get a 200.
     KillInDelivery = "process: SIGKILL before a delivery's commit",
-    /// SIGSTOP for longer than the lease.
+    /// Stops a process for longer than the lease.
     Freeze = "process: SIGSTOP beyond the lease",
-    /// SIGTERM under load.
+    /// Ends a process with SIGTERM under load.
     Terminate = "process: SIGTERM",
-    /// Every process, one after the other.
+    /// Restarts every process, one after the other.
     RollingRestart = "process: rolling restart",
-    /// A worker whose clock is ten minutes off.
+    /// Restarts a worker with a clock that is ten minutes off.
     ClockSkew = "process: clock skewed by 10 min",
-    /// `pg_ctl stop -m immediate`, then start.
+    /// Runs `pg_ctl stop -m immediate`, then starts the server.
     PostgresCrash = "postgres: immediate stop",
-    /// `pg_terminate_backend` of several sessions.
+    /// Terminates several sessions with `pg_terminate_backend`.
     BackendsTerminated = "postgres: backends terminated",
-    /// All connections cut, none accepted for a moment.
+    /// Cuts all connections and accepts none for a moment.
     PostgresCut = "postgres: connections cut",
-    /// Nothing comes through for a moment, and nothing says so.
+    /// Passes nothing on for a moment, without an error.
     PostgresBlackHole = "postgres: black hole",
-    /// 500 ms more for everything.
+    /// Delays everything by 500 ms.
     PostgresLatency = "postgres: 500 ms latency",
-    /// The server answers and takes no writes, as an old primary after a failover.
+    /// Lets the server answer but refuse writes, as an old primary does after a failover.
     PostgresReadOnly = "postgres: read-only",
-    /// The connections that LISTEN go silent for good, and nothing says so.
+    /// Silences the connections that LISTEN for good, without an error.
     PostgresFreezesListeners = "postgres: listeners frozen",
-    /// A session idle in a transaction keeps every dead row.
+    /// Keeps every dead row by a session that is idle in a transaction.
     PostgresLongSnapshot = "postgres: long snapshot",
-    /// No connection to S3.
+    /// Refuses connections to S3.
     S3Down = "s3: down",
-    /// 400 ms more for everything.
+    /// Delays everything by 400 ms.
     S3Slow = "s3: slow",
-    /// Connections cut in the middle of a body.
+    /// Cuts connections in the middle of a body.
     S3Truncates = "s3: truncating",
-    /// Objects come back half as long, and the answer's length agrees.
+    /// Returns objects that are half as long, with a length that agrees.
     S3Shortens = "s3: answers shortened",
-    /// 429 for a submit.
+    /// Answers a submit with 429.
     FalBusy = "fal: 429",
-    /// 500 to 504 for anything but a submit.
+    /// Answers any call but a submit with 500 to 504.
     FalUnavailable = "fal: 5xx",
-    /// 502 for a submit, taken or not.
+    /// Answers a submit, accepted or not, with 502.
     FalSubmitUnknown = "fal: 5xx for a submit",
-    /// 422 for a submit.
+    /// Answers a submit with 422.
     FalRefuses = "fal: 422",
-    /// 403 for a submit: the account is locked.
+    /// Answers a submit with 403: the account is locked.
     FalLocked = "fal: 403 lock",
-    /// 403 for an upload: the account is locked.
+    /// Answers an upload with 403: the account is locked.
     FalLockedAtUpload = "fal: 403 lock at an upload",
-    /// Texts and numbers that Postgres or JSON readers refuse, where nothing depends on them.
+    /// Sends texts and numbers that Postgres or JSON readers refuse, in fields that nothing depends on.
     FalDirty = "fal: dirty texts",
-    /// A submit is taken, its answer never comes.
+    /// Accepts a submit and never answers.
     FalLosesAnswer = "fal: answer lost after accept",
-    /// A submit is taken, its answer is cut or no JSON.
+    /// Accepts a submit; its answer is cut or is not JSON.
     FalGarbage = "fal: garbage",
-    /// A request waits in the queue for good.
+    /// Leaves a request in the queue for ever.
     FalStuck = "fal: stuck in the queue",
-    /// A request ends in an error.
+    /// Ends a request with an error.
     FalFails = "fal: failed run",
-    /// COMPLETED, and no result is there.
+    /// Ends a request as COMPLETED without a result.
     FalExpiredResult = "fal: expired result",
-    /// The model's download breaks off.
+    /// Breaks the download of the model off.
     FalModelTruncated = "fal: model truncated",
-    /// A webhook is never sent.
+    /// Never sends a webhook.
     WebhookDropped = "webhook: dropped",
-    /// A webhook is sent five times.
+    /// Sends a webhook five times.
     WebhookDuplicated = "webhook: duplicated",
-    /// A webhook is overtaken by later ones.
+    /// Sends a webhook after later ones.
     WebhookReordered = "webhook: reordered",
-    /// A webhook comes before the submit's own answer.
+    /// Sends a webhook before the submit is answered.
     WebhookEarly = "webhook: early",
-    /// A webhook comes long after polling has seen the end.
+    /// Sends a webhook long after polling has seen the end.
     WebhookLate = "webhook: late",
-    /// Somebody else posts what looks like a delivery.
+    /// Posts a forged delivery.
     WebhookForged = "webhook: forged",
-    /// Connections that never finish the head of a request.
+    /// Opens connections that never finish the head of a request.
     SilentConnections = "web: silent connections",
-    /// 429 for a message.
+    /// Answers a message with 429.
     TelegramBusy = "telegram: 429",
-    /// 429 for a message, for as long as a whole run may not wait.
+    /// Answers a message with 429, with a wait so long that no whole run may wait for it.
     TelegramLongBusy = "telegram: long 429",
-    /// An error whose text holds a NUL.
+    /// Answers with an error whose text contains a NUL.
     TelegramDirty = "telegram: dirty text",
-    /// 403 for a message: the user blocked the bot.
+    /// Answers a message with 403: the user blocked the bot.
     TelegramBlocked = "telegram: 403",
-    /// 502 for anything.
+    /// Answers any call with 502.
     TelegramUnavailable = "telegram: 5xx",
-    /// A message is delivered, the answer never comes.
+    /// Delivers a message and never answers.
     TelegramLosesAnswer = "telegram: answer lost",
-    /// An update comes again.
+    /// Sends an update again.
     UpdateRedelivered = "telegram: update redelivered",
-    /// An update that nobody can read.
+    /// Sends an update that cannot be decoded.
     UpdateUnreadable = "telegram: unreadable update",
 }
 
 impl Kind {
-    /// Needs nobody to come by.
+    /// Whether it strikes without a call of the right kind.
     const fn always_strikes(self) -> bool {
         matches!(
             self,
@@ -182,7 +183,7 @@ impl Kind {
         )
     }
 
-    /// What does not fit into a minute beside all the others.
+    /// Whether it does not fit into a minute beside all the others.
     const fn is_nightly_only(self) -> bool {
         matches!(
             self,
@@ -196,28 +197,29 @@ impl Kind {
     }
 }
 
-/// One fault of a schedule.
+/// A fault in a schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Planned {
-    /// From the beginning of the run.
+    /// Time from the beginning of the run.
     pub at: Duration,
-    /// What.
+    /// The kind of fault.
     pub kind: Kind,
-    /// Decides between the kind's variants, such as which process.
+    /// Random number that chooses between the kind's variants, such as the process.
     pub pick: u64,
 }
 
-/// What a seed brings.
+/// The faults of a seed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schedule {
-    /// The seed.
+    /// The seed that it was made from.
     pub seed: u64,
-    /// In the order of time.
+    /// The faults in the order of time.
     pub faults: Vec<Planned>,
 }
 
 impl Schedule {
-    /// Every kind of the profile as often, spread over the duration, each moment drawn from the seed.
+    /// Plans every kind of the profile equally often, spread over the duration, with each moment drawn from
+    /// the seed.
     pub fn of(seed: u64, duration: Duration, profile: Profile) -> Self {
         let mut dice = StdRng::seed_from_u64(seed);
         let minutes = u32::try_from(duration.as_secs().div_ceil(60)).unwrap_or(1);

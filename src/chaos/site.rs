@@ -1,4 +1,5 @@
-//! What a run stands on: Postgres and S3 behind proxies, the simulators, and the environment of every role.
+//! The system under test, without the roles: Postgres and S3 behind proxies, the simulators, and the roles'
+//! environment.
 
 use std::{
     net::SocketAddr,
@@ -27,18 +28,18 @@ use crate::{
 };
 
 const BUCKET: &str = "avatars";
-/// Short, so that a minute holds some of them; the defaults are in config/default.toml.
+/// Short, so that a minute contains several; the defaults are in config/default.toml.
 pub(super) const LEASE: Duration = Duration::from_secs(3);
 pub(super) const SWEEP: Duration = Duration::from_secs(1);
-/// How long a training takes at FAL.
+/// How long a training takes at the FAL simulator.
 const TRAINING: Duration = Duration::from_secs(1);
 /// How long a crashed Postgres may take to come back.
 const SERVER_UP: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(50);
-/// FAL's own waits between deliveries, a second and more, shortened.
+/// Shortens FAL's own waits between deliveries, which are a second and more.
 const FAL_TIME_SCALE: f64 = 0.1;
 
-/// Intervals, scaled from hours and minutes to a run of a minute.
+/// Settings of the roles, with hours and minutes scaled down to a run of a minute.
 const SETTINGS: [(&str, &str); 31] = [
     ("AISHA__LOG__FORMAT", "text"),
     ("AVATAR_TEST_MODE", "true"),
@@ -74,19 +75,19 @@ const SETTINGS: [(&str, &str); 31] = [
     ("AISHA__SAGA__CANCEL_DEADLINE", "20s"),
 ];
 
-/// Everything but the roles.
+/// Everything that runs, except the roles.
 pub(super) struct Site {
     pub fal: fal::Running,
     pub telegram: telegram::Running,
     pub postgres: Proxy,
     pub s3: Proxy,
     pub objects: ObjectStore,
-    /// Where `aisha web` listens, over all its lives.
+    /// The address of `aisha web`, the same at each of its starts.
     pub web: SocketAddr,
-    /// What every role is given.
+    /// The environment of every role.
     pub environment: Vec<(String, String)>,
     own_s3: Option<S3Server>,
-    // Last: what was started goes before its database.
+    // Declared last: fields are dropped in order, so the cluster ends after everything that uses it.
     cluster: Arc<Mutex<PrivateCluster>>,
 }
 
@@ -140,13 +141,13 @@ impl Site {
         })
     }
 
-    /// A connection of our own, past the proxy.
+    /// Opens a connection that bypasses the proxy.
     pub(super) async fn database(&self) -> Result<PgConnection, sqlx::Error> {
         let url = locked(&self.cluster).url("postgres");
         PgConnection::connect(&url).await
     }
 
-    /// No checkpoint, sessions cut; then recovery.
+    /// Stops without a checkpoint, with sessions cut; then starts and recovers.
     pub(super) async fn crash_postgres(&self) -> anyhow::Result<()> {
         let cluster = Arc::clone(&self.cluster);
         let crashed = tokio::task::spawn_blocking(move || {
@@ -157,14 +158,14 @@ impl Site {
         Ok(crashed.await.context("restarting Postgres was cut off")??)
     }
 
-    /// Every new transaction of the roles is refused writes, and then not.
+    /// For this time, refuses writes in every new transaction of the roles.
     pub(super) async fn while_read_only(&self, time: Duration) -> anyhow::Result<()> {
         self.set_read_only("on").await?;
         tokio::time::sleep(time).await;
         self.set_read_only("off").await
     }
 
-    /// Until the server takes the order: it may be down right now.
+    /// Repeats until the server has accepted it, since the server may be down at the moment.
     async fn set_read_only(&self, to: &str) -> anyhow::Result<()> {
         // Two statements: ALTER SYSTEM runs in no transaction, and an implicit one spans a whole query.
         let alter = format!("alter system set default_transaction_read_only = {to}");
@@ -187,7 +188,8 @@ impl Site {
         }
     }
 
-    /// A session idle in a transaction, as an analyst leaves one open. `false`: the server was down all the time.
+    /// Keeps a session idle in a transaction, as an analyst may leave one open. `false`: the server was down
+    /// all the time.
     pub(super) async fn hold_snapshot(&self, time: Duration) -> anyhow::Result<bool> {
         let until = Instant::now() + SERVER_UP;
         loop {
@@ -217,7 +219,7 @@ impl Site {
             s3.stop().await;
         }
         let cluster = self.cluster;
-        // Stopping blocks on the server's end.
+        // The stop blocks until the server has ended.
         drop(tokio::task::spawn_blocking(move || drop(cluster)).await);
     }
 }
@@ -226,7 +228,7 @@ fn locked(cluster: &Mutex<PrivateCluster>) -> std::sync::MutexGuard<'_, PrivateC
     cluster.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The store that the environment names, or one of our own.
+/// The store that the environment names, or else an S3 server of our own.
 async fn bucket(home: &Path, given: &Given) -> anyhow::Result<(Option<S3Server>, ObjectStoreSettings)> {
     let variable = |name: &str| {
         given
@@ -267,7 +269,7 @@ async fn bucket(home: &Path, given: &Given) -> anyhow::Result<(Option<S3Server>,
     Ok((own, settings))
 }
 
-/// The proxy carries bytes: TLS would have to be for its own name.
+/// The proxy only passes bytes on: under TLS the certificate would have to match the proxy's name.
 fn address_of(endpoint: &url::Url) -> anyhow::Result<SocketAddr> {
     if endpoint.scheme() != "http" {
         bail!("S3_ENDPOINT is {endpoint}: the suite's proxy needs a plain http:// one");

@@ -1,4 +1,4 @@
-//! Faults at the wire: what the simulators are told to do to the next call, webhook or run; and forged deliveries.
+//! Faults at the wire: scripts the simulators for the next call, webhook or run, and forges deliveries.
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
@@ -16,13 +16,13 @@ use crate::simulators::{
     telegram::{self, FaultAction, Known},
 };
 
-/// In the body of every delivery that we forge: no such row may ever exist.
+/// A mark in the body of every forged delivery; a stored row must never have it.
 pub(super) const FORGED: &str = "forged-by-chaos";
 
-/// Connections that say nothing, at a time.
+/// Number of silent connections at a time.
 const SILENT: usize = 200;
 
-/// Where a scripted fault is counted.
+/// The simulator that counts a scripted fault, with the fault's id.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Scripted {
     Fal(u64),
@@ -110,7 +110,7 @@ fn fal_fault(kind: Kind, pick: u64) -> Option<Fault> {
     Some(fault)
 }
 
-/// What JSON allows or Python writes, and others cannot read; and nobody needs it.
+/// Values that JSON allows or Python writes, and that other readers refuse, in fields that nobody needs.
 fn dirty(pick: u64) -> Fault {
     let json = BTreeMap::from([("content-type".to_owned(), "application/json".to_owned())]);
     let status = [
@@ -128,7 +128,7 @@ fn dirty(pick: u64) -> Fault {
     Fault::new(Operation::Status, effect)
 }
 
-/// As the model answers it: bad input, and an error of its own.
+/// Errors as a model raises them: bad input, and an error of its own.
 fn failures() -> [(u16, Value); 2] {
     let detail = |kind: &str, text: &str| json!({"detail": [{"loc": ["body"], "msg": text, "type": kind}]});
     [
@@ -144,7 +144,7 @@ fn telegram_fault(kind: Kind, pick: u64) -> Option<telegram::Fault> {
             seconds: 1,
             parameters: true,
         }),
-        // Nobody else may wait for it; whoever is told to, does.
+        // Only the chat concerned may have to wait.
         Kind::TelegramLongBusy => {
             return Some(send(FaultAction::RetryAfter {
                 seconds: 15 + u32::try_from(pick % 10).unwrap_or(0),
@@ -175,7 +175,7 @@ fn telegram_fault(kind: Kind, pick: u64) -> Option<telegram::Fault> {
         }
         _ => return None,
     };
-    // Of all messages the last one matters most: a lost answer waits for one, of other faults every second does.
+    // The final message matters most: lost answers always wait for one, other faults every second time.
     let last_word = kind == Kind::TelegramLosesAnswer || pick.is_multiple_of(2);
     Some(if last_word {
         fault.containing(person::ENDINGS[0])
@@ -184,10 +184,10 @@ fn telegram_fault(kind: Kind, pick: u64) -> Option<telegram::Fault> {
     })
 }
 
-/// In every update that nobody can read: it may be given up.
+/// A mark in every update that cannot be decoded: the bot may give these up.
 pub(super) const UNREADABLE: &str = "unreadable-by-chaos";
 
-/// An update of a chat that is nobody's, which no client of the Bot API can decode.
+/// Sends an update that no client of the Bot API can decode, in a chat that belongs to nobody.
 pub(super) fn send_unreadable_update(site: &Site, chat_id: i64, pick: u64) {
     let (kind, object) = match pick % 3 {
         0 => ("poll_answer", json!({"poll_id": UNREADABLE, "option_ids": [0]})),
@@ -203,14 +203,14 @@ pub(super) fn send_unreadable_update(site: &Site, chat_id: i64, pick: u64) {
     site.telegram.control().send_raw_update(kind, chat_id, object);
 }
 
-/// Holds connections that never finish a request's head. `false`: nobody listened all the time.
+/// Holds connections that never finish a request's head. `false`: nothing listened all the time.
 pub(super) async fn keep_silent(web: SocketAddr, time: Duration) -> bool {
     let until = Instant::now() + time;
     let mut held = Vec::new();
     while held.len() < SILENT && Instant::now() < until {
         match TcpStream::connect(web).await {
             Ok(mut connection) => {
-                // Half of them not even that.
+                // Half of them do not even begin it.
                 if held.len() % 2 == 0 {
                     drop(
                         connection
@@ -238,23 +238,23 @@ fn answer(status: u16, headers: &[(&str, &str)], body: Value) -> Effect {
     }
 }
 
-/// The one that the schedule picked.
+/// The item that the schedule's random number selects.
 pub(super) fn choose<T: Clone>(from: &[T], pick: u64) -> T {
     let length = u64::try_from(from.len()).unwrap_or(1).max(1);
     let at = usize::try_from(pick % length).unwrap_or(0);
     from[at].clone()
 }
 
-/// A forged delivery and what the web role said to it.
+/// A forged delivery and the web role's answer.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Forgery {
-    /// A request that FAL has.
+    /// Id of a real request at FAL.
     pub request_id: String,
-    /// Of the answer.
+    /// HTTP status of the answer.
     pub http_status: u16,
 }
 
-/// Posts what looks like FAL's word about a request that FAL has. `None`: there is no request, or nobody listens.
+/// Posts a forged delivery about a request that FAL has. `None`: there is no request, or nothing listens.
 pub(super) async fn forge(site: &Site, pick: u64) -> anyhow::Result<Option<Forgery>> {
     let ledger = site.fal.ledger();
     let latest = ledger.iter().rev().find_map(|entry| match &entry.event {

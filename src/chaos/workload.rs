@@ -1,5 +1,5 @@
-//! Who comes when, and how they behave: drawn from the seed like the faults, open-loop, so that a system that stands
-//! still finds a crowd afterwards. Pure.
+//! When people arrive and how they behave: drawn from the seed like the faults. Arrivals do not wait for the
+//! system, so a system that stands still has a crowd to serve afterwards. Pure.
 
 use std::time::Duration;
 
@@ -7,30 +7,31 @@ use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
 /// People who arrive per minute, each for one training.
 pub const ARRIVALS_PER_MINUTE: u32 = 126;
-/// A run of the pr profile fails if fewer trainings reached their end per minute of its duration.
+/// A run of the pr profile fails if fewer trainings per minute of its duration reached their end.
 pub const FINISHED_PER_MINUTE: u32 = 100;
-/// So that the workload's dice are not the schedule's.
+/// Separates this random sequence from the schedule's.
 const OTHER_DICE: u64 = 0x5eed_0f9e_091e_0001;
 const LATE_DICE: u64 = 0x5eed_0f9e_091e_0002;
-/// Added to the ids of who comes late: more than come in time.
+/// Added to the ids of people who come late; larger than the number of people who come in time.
 const LATECOMERS: i64 = 50_000;
 
-/// One person's visit.
+/// The visit of one person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Visit {
-    /// From the beginning of the run.
+    /// Time of arrival, from the beginning of the run.
     pub at: Duration,
-    /// Telegram's id of the person.
+    /// Telegram id of the person.
     pub id: i64,
-    /// A style instead of a portrait.
+    /// Whether they train a style instead of a portrait.
     pub style: bool,
-    /// Taps "start" twice.
+    /// Whether they tap "start" twice.
     pub double_tap: bool,
-    /// Stops the training when a button offers it.
+    /// Whether they stop the training when a button offers it.
     pub stops: bool,
 }
 
-/// Those who come after the run's duration, while it goes on: from its end. Nobody of [`visits`] is among them.
+/// People who arrive after the run's duration, while it goes on; times count from its end. None of [`visits`]
+/// is among them.
 pub fn latecomers(seed: u64, duration: Duration, per_minute: u32) -> Vec<Visit> {
     let late = |visit: Visit| Visit {
         id: visit.id + LATECOMERS,

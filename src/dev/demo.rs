@@ -1,9 +1,10 @@
-//! `aisha demo`: a scripted user trains an avatar on the whole system, and what happened is checked and shown.
+//! `aisha demo`: a scripted user trains an avatar on the whole system, then the demo checks and shows what
+//! happened.
 //!
-//! Real Postgres, real S3 protocol, each role a process of this binary; FAL and Telegram are simulated at the wire.
-//! The demo passes only if its own evidence says so: the simulators' ledgers and the database, read at the end
-//! ([`evidence`]). It reads no database, bucket, key or token of the environment (K26), so it can never start a
-//! paid training.
+//! Postgres and the S3 protocol are real, and each role is a process of this binary; FAL and Telegram are
+//! simulated at the wire. The demo passes only on evidence that it reads at the end: the simulators' ledgers
+//! and the database ([`evidence`]). It reads no database, bucket, key or token of the environment (K26), so
+//! it can never start a paid training.
 //!
 //! Read next: [`person`] (what the user does), [`accidents`] (`--kill-worker`), [`evidence`] (what is checked).
 
@@ -36,7 +37,7 @@ use crate::{
 /// Train an avatar on this machine, from a user's photos to the final message, and show what happened.
 ///
 /// Starts a private Postgres, an S3 server, simulators of FAL and Telegram, and every role as a process of its own.
-/// Uses none of the environment's databases, buckets, keys and tokens; nothing is paid for.
+/// Uses none of the environment's databases, buckets, keys and tokens; nothing is charged.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "\
 Examples:
@@ -57,26 +58,26 @@ pub struct Args {
     /// A directory with 10 to 20 photos (JPEG, PNG, WebP) to use instead of the built-in ones
     #[arg(long, value_name = "DIR")]
     photos: Option<PathBuf>,
-    /// FAL never calls back: polling alone must finish the training
+    /// FAL sends no webhook: polling alone must finish the training
     #[arg(long)]
     drop_webhooks: bool,
-    /// The archive stays in our own store, and FAL fetches it by a presigned URL
+    /// Keep the archive in our own store, from which FAL downloads it by a presigned URL
     #[arg(long)]
     presigned: bool,
-    /// SIGKILL the worker while it holds a job of each kind in turn
+    /// Kill the worker (SIGKILL) while it holds a job, once for each kind of job
     #[arg(long)]
     kill_worker: bool,
-    /// Print one JSON object at the end instead of progress and timeline
+    /// Print one JSON object at the end, without progress and timeline
     #[arg(long)]
     json: bool,
 }
 
-/// The wizard's first answer.
+/// The first answer to the bot: the type of avatar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Kind {
-    /// A person
+    /// A model of a person
     Portrait,
-    /// A look
+    /// A model of a look
     Style,
 }
 
@@ -89,17 +90,18 @@ impl Kind {
     }
 }
 
-/// Recovery within seconds, so that `--kill-worker` can show seven of them; the defaults are printed beside.
+/// Recovery takes seconds instead of the default's longer times, so that `--kill-worker` can show seven of
+/// them.
 const LEASE: Duration = Duration::from_secs(3);
 const BEAT: Duration = Duration::from_secs(1);
 const SWEEP: Duration = Duration::from_secs(1);
-/// How long a training takes at the simulator.
+/// How long a training takes at the FAL simulator.
 const TRAINING: Duration = Duration::from_secs(4);
 const POLL: Duration = Duration::from_secs(1);
-/// Longer than a rescue takes: where webhooks come, a poll must not win because a worker was killed.
+/// Longer than the recovery of a killed worker's job, so that no poll overtakes the webhook.
 const WEBHOOK_GRACE: Duration = Duration::from_secs(8);
 
-/// Runs the demo; an error says why it did not pass.
+/// Runs the demo. An error says why it did not pass.
 pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
     let mut end = Ended::listen().context("signals cannot be listened to")?;
     let show = Show {
@@ -136,14 +138,16 @@ pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
     let outcome = tokio::select! {
         outcome = play(&args, &mut stack, photos, &show) => outcome,
         ended = end.told() => {
-            // Not in order: nobody wants the rest of it, and Ctrl-C should not take as long as draining may.
+            // Not an orderly stop: its result is not needed, and Ctrl-C should not take as long as draining
+            // may.
             drop(tokio::task::spawn_blocking(move || drop(stack)).await);
             return Err(tidy_up(ended, home));
         }
     };
     let casualty = stack.casualty();
     if outcome.is_err() {
-        // Beside the roles' logs; that it cannot be written matters less than why the demo did not pass.
+        // Written beside the roles' logs. A failure to write them matters less than the reason why the demo
+        // did not pass.
         let telegram = stack.telegram.control().ledger(&LedgerFilter::default());
         let ledgers = serde_json::json!({ "fal": stack.fal.ledger(), "telegram": telegram });
         drop(std::fs::write(
@@ -173,10 +177,10 @@ pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
     }
 }
 
-/// Removes the demo's directory; the process ends with saying so.
+/// Removes the demo's directory. Returns the final message, with the exit code of the signal.
 fn tidy_up((name, number): (&'static str, u8), home: tempfile::TempDir) -> Failure {
     let path = home.path().to_owned();
-    // A write that was under way may have made a file behind the first removal's back.
+    // A write in progress may have created a file after the first removal looked.
     let removed = home.close().or_else(|_| std::fs::remove_dir_all(&path));
     let words = match removed {
         Ok(()) => format!("{name}: the demo's processes and files are gone."),
@@ -188,7 +192,7 @@ fn tidy_up((name, number): (&'static str, u8), home: tempfile::TempDir) -> Failu
     Failure::Interrupted { number, words }
 }
 
-/// The signals by which a person, a terminal or a service manager ends a demo.
+/// Waits for the signals by which a person, a terminal or a service manager ends the demo.
 struct Ended([(Signal, &'static str, u8); 4]);
 
 impl Ended {
@@ -218,7 +222,7 @@ async fn play(args: &Args, stack: &mut Stack, photos: Vec<person::Photo>, show: 
     let killed = if args.kill_worker {
         let armed = accidents::arm(stack).await?;
         let (story, killed) = tokio::join!(person.train(photos), accidents::happen(stack, armed, *show));
-        // What went wrong first is the accident's; the person only waited in vain for it.
+        // The accident's error comes first: the person's may only be that they waited in vain because of it.
         let killed = killed?;
         story?;
         killed
@@ -273,7 +277,7 @@ fn options(args: &Args, given: &Given, home: PathBuf) -> StackOptions {
     }
 }
 
-/// Where words go: to a person, or nowhere until the JSON at the end.
+/// Prints progress for a person; prints nothing when the output is the JSON at the end.
 #[derive(Debug, Clone, Copy)]
 struct Show {
     json: bool,
@@ -283,12 +287,12 @@ struct Show {
 impl Show {
     fn line(self, text: &str) {
         if !self.json {
-            // A closed pipe (`aisha demo | head`) is no reason to fail.
+            // A closed pipe (`aisha demo | head`) does not fail the demo.
             drop(writeln!(std::io::stdout(), "{text}"));
         }
     }
 
-    /// A line with the seconds since the start.
+    /// Prints a line with the seconds since the start.
     fn event(self, text: &str) {
         self.line(&format!(
             "  {:>5.1} s  {text}",

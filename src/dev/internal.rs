@@ -1,4 +1,5 @@
-//! Hidden verbs: what this binary does for its own processes, and for the tests. Not for people.
+//! Hidden commands, which this binary runs for its own processes and for the tests. They are not meant for
+//! people.
 
 use std::ffi::OsString;
 use std::io::{Read as _, Write as _};
@@ -14,25 +15,26 @@ use crate::exit;
 pub enum Verb {
     /// Become a program that ends with its parent.
     FollowParent {
-        /// Parent, signal, identity, program and the program's own arguments.
+        /// Parent, signal, identity, program, and the program's arguments.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
-    /// Wait for the death of a cluster's owner, then clean up.
+    /// Wait for the death of a cluster's owner, then remove what it left.
     SweepCluster {
         /// The cluster's directory.
         home: PathBuf,
     },
-    /// Be a worker that runs only probes, jobs that do what their payload says.
+    /// Run a worker with probes only, jobs that do what their payload says.
     RunProbes(probes::Args),
-    /// Send millions of jobs through a private cluster, with pruning on, and print what grew.
+    /// Run millions of jobs through a private cluster, with pruning on, and print what grew.
     Soak(soak::Args),
     /// Start a temporary cluster, print its URL, and stop at the end of standard input.
     HoldCluster,
 }
 
 impl Verb {
-    /// Runs the verb. Call it before a runtime or any other thread is started: [`parent::become_child`] says why.
+    /// Runs the command. Call it before a runtime or any other thread is started: [`parent::become_child`]
+    /// says why.
     pub fn run(self) -> ExitCode {
         match self {
             Self::FollowParent { arguments } => parent::become_child(&arguments),

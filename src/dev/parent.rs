@@ -1,13 +1,14 @@
-//! Children that end when we do, however we end.
+//! Child processes that end when we do, however we end.
 //!
-//! The kernel sends a chosen signal to a child whose parent dies, when the child has asked for it, between fork and
-//! exec, where Rust allows nothing safe. So the child is our own binary once more (K25): [`become_child`] drops root,
-//! asks for the signal, looks whether the parent is still there, and becomes the program. The order matters: a change
-//! of user clears the signal.
+//! The kernel can send a chosen signal to a child whose parent dies, but the child must ask for it between
+//! fork and exec, where Rust allows nothing safe. So the child starts as our own binary (K25):
+//! [`become_child`] drops root, asks for the signal, checks that the parent still lives, and becomes the
+//! program. The order matters: a change of user clears the signal.
 //!
-//! On Linux "parent" means the *thread* that forked: start such a child from a thread that lives as long as the child
-//! should - the main thread, or one of its own - never from a pool whose idle threads end. A thread that ends before the
-//! child has asked sends nothing: the look at the parent sees only whether the whole process is gone.
+//! On Linux "parent" means the *thread* that forked. Start such a child from a thread that lives as long as
+//! the child should: the main thread, or one of its own, never one of a pool whose idle threads end. A thread
+//! that ends before the child has asked for the signal sends nothing: the check of the parent sees only
+//! whether the whole process is gone.
 //! macOS has no such signal: there these are ordinary children.
 
 use std::ffi::OsString;
@@ -19,25 +20,26 @@ use std::process::{Command, ExitCode};
 #[cfg(target_os = "linux")]
 use rustix::process::Signal;
 
-/// What a child gets when its parent dies.
+/// The signal that a child gets when its parent dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LastSignal {
-    /// SIGINT: it may end in order.
+    /// SIGINT: the child stops in an orderly way.
     Interrupt,
-    /// SIGKILL: it has nothing to put in order, or nobody to do it with.
+    /// SIGKILL: the child has nothing to put in order.
     Kill,
 }
 
-/// User and group id that a child of root drops to.
+/// User and group to which a child of root drops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// User id, never 0.
+    /// The user id, never 0.
     pub uid: u32,
     /// The user's primary group.
     pub gid: u32,
 }
 
-/// `program`, ready for its own arguments, as a child that ends with us; `aisha` is our binary.
+/// A command for `program` as a child that ends with us; the caller adds its arguments. `aisha` is our own
+/// binary.
 pub fn following(aisha: &Path, signal: LastSignal, identity: Option<Identity>, program: &Path) -> Command {
     let signal = match signal {
         LastSignal::Interrupt => "interrupt",
@@ -97,7 +99,7 @@ fn prepare(arguments: &[OsString]) -> io::Result<Command> {
     } else {
         LastSignal::Interrupt
     })?;
-    // It may have died before we asked.
+    // The parent may have died before we asked for the signal.
     let actual = rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get());
     if actual.to_string() == parent {
         Ok(command)
@@ -110,7 +112,8 @@ fn prepare(arguments: &[OsString]) -> io::Result<Command> {
 fn drop_root(identity: Identity, _program: &mut Command) -> io::Result<()> {
     use rustix::process::{Gid, Uid};
     use rustix::thread::{set_thread_gid, set_thread_groups, set_thread_uid};
-    // Not `Command::uid`: that changes the user at exec, after the signal was asked for, and so clears it.
+    // `Command::uid` is of no use: it changes the user at exec, after the signal was asked for, and so clears
+    // it.
     let gid = Gid::from_raw(identity.gid);
     set_thread_groups(&[gid])?;
     set_thread_gid(gid)?;

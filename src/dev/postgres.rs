@@ -1,4 +1,4 @@
-//! A private Postgres cluster, started from the server binaries that the machine has.
+//! A private Postgres cluster, started from the server binaries that are installed on the machine.
 //!
 //! It listens on a Unix socket only, so it clashes with no other server and needs no password. Promises:
 //! * the server ends when this process ends, however it ends ([`super::parent`]) - proven by `a_killed_parent_takes_its_postgres_with_it`;
@@ -31,20 +31,20 @@ use server::Server;
 /// The superuser of every private cluster; there is no password.
 pub const USER: &str = "aisha";
 
-/// How long a polite stop may take before the next, ruder signal.
+/// How long a stop waits before it sends the next, harsher signal.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Where the data live, and whether they outlive the process.
+/// Whether the data outlive the process, and where.
 #[derive(Clone, Debug)]
 pub enum Keep {
-    /// A new directory under `/var/tmp`, removed at the end.
+    /// In a new directory under `/var/tmp`, removed at the end.
     Nothing,
-    /// This directory, made on first use and found again on the next.
-    /// As root it must be reachable by an ordinary user: [`kept_directory`] chooses one that is.
+    /// In this directory, created on first use and reused later. If we are root, an ordinary user must be
+    /// able to reach it: [`kept_directory`] chooses such a directory.
     Directory(PathBuf),
 }
 
-/// What a machine crash may cost.
+/// How much a crash of the machine may lose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
     /// Every commit reaches the disk, as in production.
@@ -60,14 +60,14 @@ pub struct Options {
     pub aisha: PathBuf,
     /// Where `postgres` and `initdb` are (`PG_BIN_DIR`); `None` looks in the usual places.
     pub bin_dir: Option<PathBuf>,
-    /// Where the data live.
+    /// Whether and where the data are kept.
     pub keep: Keep,
-    /// What a machine crash may cost.
+    /// How much a crash of the machine may lose.
     pub durability: Durability,
 }
 
 impl Options {
-    /// A temporary cluster that flushes like production: for the demo and for crash tests.
+    /// A temporary cluster that flushes as in production: for the demo and for crash tests.
     pub fn durable(aisha: impl Into<PathBuf>) -> Self {
         Self {
             aisha: aisha.into(),
@@ -86,27 +86,28 @@ impl Options {
     }
 }
 
-/// Where a cluster is kept between runs for those who work in `home`: inside it, or, for root, under `/var/tmp`, because
-/// the user that the server drops to cannot enter root's directories.
+/// The directory of the cluster that belongs to `home`: inside it, or for root under `/var/tmp`, because the
+/// user that the server drops to cannot enter root's directories.
 pub fn kept_directory(home: &Path) -> PathBuf {
     home::kept_directory(home)
 }
 
-/// Removes a kept cluster with all its rows; says whether there was one. Refused while another process uses it.
+/// Removes a kept cluster with all its rows; returns whether there was one. Refused while another process
+/// uses it.
 pub fn forget(directory: &Path) -> Result<bool, PostgresError> {
     home::forget(directory)
 }
 
-/// Why there is no private cluster.
+/// Why a private cluster cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum PostgresError {
-    /// No server binaries, or only old ones.
+    /// There are no server binaries, or only old ones.
     #[error("PostgreSQL 15 or newer is needed and was not found ({looked}). {INSTALL_HINT}")]
     NotFound {
-        /// What was found instead, and where.
+        /// The places that were searched, and what was found there.
         looked: String,
     },
-    /// The kept data were written by another major version.
+    /// Another major version wrote the kept data.
     #[error(
         "{} holds data of PostgreSQL {found}, and the server found is version {server}: \
          remove that directory, or set PG_BIN_DIR to the binaries of version {found}",
@@ -120,24 +121,24 @@ pub enum PostgresError {
         /// Major version of the server.
         server: u32,
     },
-    /// Somebody else runs a cluster in the kept directory.
+    /// Another process runs a cluster in the kept directory.
     #[error("{} is in use by another process: stop that one, or use another directory", directory.display())]
     InUse {
         /// The cluster's directory.
         directory: PathBuf,
     },
-    /// Root cannot run a server, and this machine knows no user to drop to.
+    /// We are root, which PostgreSQL refuses, and there is no user to drop to.
     #[error(
         "PostgreSQL refuses to run as root, and /etc/passwd names neither `postgres` nor `nobody`: run as an ordinary user"
     )]
     NoUser,
-    /// `initdb` failed.
+    /// `initdb` failed, with this output.
     #[error("initdb failed: {0}")]
     Initdb(String),
-    /// The server ended during start, or never became ready.
+    /// The server ended during its start, or never became ready.
     #[error("PostgreSQL did not start ({reason}); its log ends with:\n{log}")]
     NotReady {
-        /// What was seen.
+        /// How the start failed.
         reason: String,
         /// The last lines of the server's log.
         log: String,
@@ -145,35 +146,36 @@ pub enum PostgresError {
     /// A file or a process could not be handled.
     #[error("{doing}: {source}")]
     Io {
-        /// What was attempted.
+        /// The action that failed.
         doing: String,
-        /// Why it failed.
+        /// The operating system's error.
         source: std::io::Error,
     },
 }
 
 impl PostgresError {
-    /// For `map_err`: says what was attempted.
+    /// For `map_err`: adds the action that failed.
     fn io(doing: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let doing = doing.into();
         move |source| Self::Io { doing, source }
     }
 }
 
-/// A running server of our own. Dropping it stops it.
+/// A private server that runs. Dropping it stops it.
 #[derive(Debug)]
 pub struct PrivateCluster {
     binaries: ServerBinaries,
     identity: Option<Identity>,
     options: Options,
-    // Before `home`: the server ends before its directory goes.
+    // Declared before `home`: fields are dropped in order, so the server ends before its directory is
+    // removed.
     server: Option<Server>,
     home: Home,
 }
 
 impl PrivateCluster {
-    /// Finds a server, makes the data directory when there is none, starts, and returns once connections are accepted.
-    /// Takes about a second the first time, under a tenth of one with kept data.
+    /// Finds a server, creates the data directory if missing, starts, and returns once connections are
+    /// accepted. Takes about a second the first time, under a tenth of a second with kept data.
     pub fn start(options: Options) -> Result<Self, PostgresError> {
         let binaries = binaries::find(options.bin_dir.as_deref())?;
         let identity = identity::to_drop_to()?;
@@ -194,8 +196,8 @@ impl PrivateCluster {
         Ok(cluster)
     }
 
-    /// Starts the server on the same data and socket after [`Self::stop_immediate`]; returns once recovery is over.
-    /// Does nothing when it runs.
+    /// Starts the server on the same data and socket after [`Self::stop_immediate`]; returns once recovery is
+    /// over. Does nothing if it runs.
     pub fn start_again(&mut self) -> Result<(), PostgresError> {
         if self.server.is_none() {
             self.server = Some(Server::start(
@@ -209,26 +211,27 @@ impl PrivateCluster {
         Ok(())
     }
 
-    /// Stops as a crash does: no checkpoint, sessions cut (SIGQUIT). The data stay, for [`Self::start_again`].
+    /// Stops as a crash would: no checkpoint, sessions cut (SIGQUIT). The data stay for
+    /// [`Self::start_again`].
     pub fn stop_immediate(&mut self) {
         if let Some(server) = self.server.take() {
             server.stop(&[Signal::QUIT, Signal::KILL], STOP_PATIENCE);
         }
     }
 
-    /// Stops in order (SIGINT; SIGQUIT after 10 s) and removes the directory of a temporary cluster.
+    /// Stops in order (SIGINT, then SIGQUIT after 10 s) and removes the directory of a temporary cluster.
     pub fn stop(self) {
         drop(self);
     }
 
-    /// The URL of `database`, as libpq and sqlx read it.
+    /// The URL of `database` in the form that libpq and sqlx read.
     pub fn url(&self, database: &str) -> String {
         let host: String =
             url::form_urlencoded::byte_serialize(self.socket_dir().as_os_str().as_encoded_bytes()).collect();
         format!("postgres://{USER}@localhost/{database}?host={host}&port=5432")
     }
 
-    /// The directory of the Unix socket, what libpq calls `host`.
+    /// The directory of the Unix socket, which libpq calls `host`.
     pub fn socket_dir(&self) -> &Path {
         self.home.socket_dir()
     }
@@ -238,7 +241,7 @@ impl PrivateCluster {
         self.home.log()
     }
 
-    /// The server's process id while it runs, for tests that signal it.
+    /// The server's process id while it runs; tests signal it.
     pub fn pid(&self) -> Option<u32> {
         self.server
             .as_ref()
@@ -254,7 +257,7 @@ impl Drop for PrivateCluster {
     }
 }
 
-/// The server's command line: all configuration is here, `postgresql.conf` stays as initdb wrote it.
+/// The server's command line. It holds the whole configuration; `postgresql.conf` stays as initdb wrote it.
 fn server_arguments(home: &Home, durability: Durability) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = vec![
         "-D".into(),

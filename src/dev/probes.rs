@@ -1,6 +1,7 @@
-//! A worker whose jobs do what their payload says ([`jobs::testing::follow_script`]): for tests that send it signals.
+//! A worker whose jobs do what their payload says ([`jobs::testing::follow_script`]), for tests that send it
+//! signals.
 //!
-//! The engine is the shipped one, in the shipped runtime; only the jobs are not.
+//! Engine and runtime are the shipped ones; only the jobs are test code.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -25,41 +26,41 @@ use crate::{
 /// `aisha internal run-probes`. Times are in milliseconds.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The database.
+    /// URL of the database.
     url: String,
-    /// Part of the worker's name.
+    /// The first part of the worker's name.
     #[arg(long, default_value = "probes")]
     name: String,
-    /// Jobs at once.
+    /// How many jobs run at once.
     #[arg(long, default_value_t = 1)]
     slots: usize,
-    /// Claims beyond them.
+    /// How many more jobs are claimed than there are slots.
     #[arg(long, default_value_t = 0)]
     prefetch: usize,
-    /// `queue.lease`; a beat is a tenth of it.
+    /// `queue.lease`; heartbeats come ten times as often.
     #[arg(long, default_value_t = 3000)]
     lease: u64,
     /// `queue.sweep`.
     #[arg(long, default_value_t = 200)]
     sweep: u64,
-    /// `queue.poll`: the default is longer than any test.
+    /// `queue.poll`; the default is longer than any test.
     #[arg(long, default_value_t = 3_600_000)]
     poll: u64,
     /// `queue.grace`.
     #[arg(long, default_value_t = 3_600_000)]
     grace: u64,
-    /// Serve /metrics here.
+    /// The address on which /metrics is served.
     #[arg(long)]
     health_listen: Option<SocketAddr>,
     /// The URL leads to a pooler in transaction mode.
     #[arg(long)]
     pooled: bool,
-    /// The highest payload version of probes that this worker knows: an older or a newer binary.
+    /// The highest payload version that this worker knows, to play an older or a newer binary.
     #[arg(long, default_value_t = 1)]
     payload_version: i16,
 }
 
-/// Runs until it is told to stop.
+/// Runs until a signal stops it.
 pub async fn main(args: Args) -> Result<(), Failure> {
     telemetry::start_logging(&LogSettings {
         format: LogFormat::Text,

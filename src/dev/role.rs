@@ -1,8 +1,8 @@
-//! One role as a process of its own: our binary re-executed with an environment that holds nothing else.
+//! One role as a process: our binary, re-executed with a controlled environment.
 //!
-//! Its output goes to a file and is watched line by line, so that a caller waits for what a role says instead of
-//! sleeping. Dropping it kills it, and so does our own end, even by SIGKILL (Linux; see [`parent`] for the thread that
-//! must live on: a runtime's worker threads do).
+//! Its output goes to a file and is watched line by line, so that a caller waits for a line instead of
+//! sleeping. Dropping a role kills it, and so does our own death, even by SIGKILL (Linux only; [`parent`]
+//! says which thread must live on: a runtime's worker threads do).
 
 use std::{
     fs::File,
@@ -22,47 +22,47 @@ use tokio::{
 
 use super::parent::{self, LastSignal};
 
-/// Variables that a role inherits from us. Everything else, tokens above all, stays out (K26).
+/// The only variables that a role inherits from us. All others, tokens above all, stay out (K26).
 const INHERITED: [&str; 4] = ["PATH", "HOME", "TMPDIR", "RUST_BACKTRACE"];
-/// How long a role may take to say that it is ready.
+/// How long a role may take until it is ready.
 const START_PATIENCE: Duration = Duration::from_secs(30);
-/// How long a role may take to drain; longer than `queue.grace` would be a fault of its own.
+/// How long a role may take to drain. If it needs more than `queue.grace`, that is a fault of its own.
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
 
-/// Why a role is not there.
+/// Why a role does not run as it should.
 #[derive(Debug, thiserror::Error)]
 pub enum RoleError {
     /// The process could not be started.
     #[error("cannot start `aisha {role}`")]
     Start {
-        /// Name of the role.
+        /// The role's name, such as `worker`.
         role: String,
-        /// The system's reason.
+        /// The operating system's error.
         source: std::io::Error,
     },
-    /// It ended, or said nothing, where it should have said a certain thing.
+    /// The role ended, or was silent, before it printed an expected line.
     #[error("`aisha {role}` did not start (it never said {waited_for:?}); its last lines:\n{tail}")]
     Silent {
-        /// Name of the role.
+        /// The role's name, such as `worker`.
         role: String,
-        /// Part of the line that was waited for.
+        /// The awaited part of a line.
         waited_for: String,
-        /// Its last lines.
+        /// The last lines that the role printed.
         tail: String,
     },
-    /// It ended with an error where it should have succeeded.
+    /// The role ended with an error instead of succeeding.
     #[error("`aisha {role}` ended with {status}; its last lines:\n{tail}")]
     Failed {
-        /// Name of the role.
+        /// The role's name, such as `worker`.
         role: String,
-        /// How it ended.
+        /// The exit status.
         status: ExitStatus,
-        /// Its last lines.
+        /// The last lines that the role printed.
         tail: String,
     },
 }
 
-/// A running role.
+/// A role that runs, with its output so far.
 #[derive(Debug)]
 pub struct Role {
     name: String,
@@ -72,7 +72,7 @@ pub struct Role {
 }
 
 impl Role {
-    /// Starts `aisha <arguments>`; `log` is appended to.
+    /// Starts `aisha <arguments>`. Output is appended to the file `log`.
     pub fn start(
         aisha: &Path,
         arguments: &[&str],
@@ -99,7 +99,8 @@ impl Role {
                 command.env(inherited, value);
             }
         }
-        // A process group of its own: Ctrl-C reaches only us, and we stop the roles in our order.
+        // The role gets a process group of its own: Ctrl-C reaches only us, and we stop the roles in our
+        // order.
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -124,7 +125,7 @@ impl Role {
         })
     }
 
-    /// Waits for the first line that contains `part`.
+    /// Waits for the first line that contains `part`, and returns it.
     pub async fn says(&mut self, part: &str) -> Result<String, RoleError> {
         let said = self
             .lines
@@ -141,7 +142,7 @@ impl Role {
         })
     }
 
-    /// Waits for a successful end.
+    /// Waits for the role to end with success.
     pub async fn succeeds(mut self) -> Result<(), RoleError> {
         let ended = self.child.wait().await;
         let status = ended.map_err(|source| RoleError::Start {
@@ -149,7 +150,7 @@ impl Role {
             source,
         })?;
         for reader in self.readers.drain(..) {
-            // A reader that panicked has nothing more to say.
+            // A reader that panicked has no more lines.
             drop(reader.await);
         }
         if status.success() {
@@ -163,12 +164,12 @@ impl Role {
         }
     }
 
-    /// Process id while it runs.
+    /// The process id while it runs.
     pub fn pid(&self) -> Option<u32> {
         self.child.id()
     }
 
-    /// SIGKILL: no warning, nothing is tidied up.
+    /// Sends SIGKILL: the role gets no chance to clean up.
     pub async fn kill(&mut self) -> std::io::Result<()> {
         self.child.kill().await
     }
@@ -181,7 +182,7 @@ impl Role {
             .and_then(|id| i32::try_from(id).ok())
             .and_then(rustix::process::Pid::from_raw)
         {
-            // It may have ended by itself in this moment.
+            // The process may have ended by itself at this moment.
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }
         if timeout(STOP_PATIENCE, self.child.wait()).await.is_err() {
@@ -189,12 +190,12 @@ impl Role {
         }
     }
 
-    /// Whether it ended without being told to.
+    /// The exit status, if the role ended without being told to.
     pub fn has_ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
     }
 
-    /// Its last lines.
+    /// The last 20 lines that it printed.
     pub fn tail(&self) -> String {
         let lines = self.lines.borrow();
         let from = lines.len().saturating_sub(20);
@@ -213,7 +214,7 @@ async fn read(stream: impl AsyncRead + Unpin, speak: mpsc::UnboundedSender<Strin
 
 async fn keep(mut hear: mpsc::UnboundedReceiver<String>, heard: watch::Sender<Vec<String>>, mut file: File) {
     while let Some(line) = hear.recv().await {
-        // A full disk must not stop the role, whose pipe would fill up.
+        // A full disk must not stop the role, which blocks once its pipe is full.
         drop(writeln!(file, "{line}"));
         heard.send_modify(|lines| lines.push(line));
     }

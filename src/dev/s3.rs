@@ -1,8 +1,9 @@
-//! An S3 server inside this process, on loopback: s3s over a directory.
+//! An S3 server inside this process, on loopback: the crate s3s over a directory.
 //!
-//! Signatures are really checked, presigned URLs included, with keys generated at each start; objects are files below
-//! the root and survive a restart, a bucket is a sub-directory. Not for production: no limits on what is uploaded.
-//! If the process dies here, the operating system closes the port; a half-written object never gets its name.
+//! Signatures are really checked, those of presigned URLs too, with keys that are generated at each start.
+//! Buckets are directories and objects are files below the root, which survive a restart. It is not for
+//! production: uploads have no limits. If the process dies, the operating system closes the port, and a
+//! half-written object never gets its final name.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -20,52 +21,52 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// How long requests under way may take once [`S3Server::stop`] is called.
+/// How long requests in progress may take once [`S3Server::stop`] is called.
 const DRAIN: Duration = Duration::from_secs(5);
-/// A full file table makes `accept` fail at once: without a pause the loop would spin.
+/// If the process has no free file descriptor, `accept` fails at once: without a pause the loop would spin.
 const AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(100);
 
-/// Why there is no S3 server.
+/// Why the S3 server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum S3ServerError {
-    /// The root or a bucket's directory could not be made.
+    /// The root or the directory of a bucket could not be created.
     #[error("making {path} for the embedded S3 server: {source}")]
     Directory {
-        /// Which one.
+        /// The directory's path.
         path: String,
-        /// Why.
+        /// The operating system's error.
         source: std::io::Error,
     },
-    /// The file backend refused its root.
+    /// The file backend refused its root directory.
     #[error("opening the embedded S3 server's root: {0}")]
     Root(String),
-    /// The port could not be taken.
+    /// The server cannot listen on its port.
     #[error("the embedded S3 server cannot listen on {address}: {source}")]
     Listen {
-        /// The address asked for.
+        /// The address it tried to listen on.
         address: SocketAddr,
-        /// Why.
+        /// The operating system's error.
         source: std::io::Error,
     },
 }
 
-/// A running server. Dropping it closes the port without waiting; [`Self::stop`] lets requests end.
+/// A running server. Dropping it closes the port without waiting; [`Self::stop`] lets requests finish.
 #[derive(Debug)]
 pub struct S3Server {
-    /// `http://127.0.0.1:PORT`; path-style addressing.
+    /// `http://127.0.0.1:PORT`, to be used with path-style addressing.
     pub endpoint: String,
-    /// Accepted as it is: the server has one region.
+    /// The region; the server accepts any.
     pub region: String,
-    /// Generated at start.
+    /// The access key, generated at start.
     pub access_key: String,
-    /// Generated at start.
+    /// The secret key, generated at start.
     pub secret_key: SecretString,
     stop: CancellationToken,
     serving: Option<tokio::task::JoinHandle<()>>,
 }
 
 impl S3Server {
-    /// Serves `root`, made when missing, with these `buckets`, on a free port of 127.0.0.1.
+    /// Serves `root`, created if missing, with these `buckets`, on a free port of 127.0.0.1.
     pub async fn start(root: &Path, buckets: &[&str]) -> Result<Self, S3ServerError> {
         for path in buckets
             .iter()
@@ -109,11 +110,11 @@ impl S3Server {
         })
     }
 
-    /// Takes no new connection, and returns when requests under way have ended, at most [`DRAIN`] later.
+    /// Stops accepting, and returns when the requests in progress have ended, at most [`DRAIN`] later.
     pub async fn stop(mut self) {
         self.stop.cancel();
         if let Some(serving) = self.serving.take() {
-            // A panic in there was reported by the panic hook; there is nothing left to stop.
+            // The panic hook has already reported a panic in the task.
             let _ = serving.await;
         }
     }
@@ -130,7 +131,7 @@ impl Drop for S3Server {
 async fn serve(listener: TcpListener, service: S3Service, stop: CancellationToken) {
     let http = ConnectionBuilder::new(TokioExecutor::new());
     let connections = GracefulShutdown::new();
-    // Dropping the set aborts what is still served, also when this task itself is aborted.
+    // Dropping the set aborts open connections, also when this task itself is aborted.
     let mut tasks = tokio::task::JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -165,8 +166,9 @@ async fn serve(listener: TcpListener, service: S3Service, stop: CancellationToke
     }
 }
 
-/// The `minio` crate lists recursively by sending `delimiter=`, which every other server reads as none and s3s-fs takes
-/// for a delimiter of length nought. Anonymous requests are still refused: that is the trait's default check.
+/// The `minio` crate lists recursively by sending `delimiter=`. Every other server reads that as no
+/// delimiter, s3s-fs as a delimiter of length zero. Anonymous requests are still refused: that is the trait's
+/// default check.
 struct EmptyDelimiterIsNone;
 
 #[async_trait::async_trait]

@@ -1,9 +1,11 @@
-//! `aisha dev`: the whole system, staying up, with a page on which a person plays the Telegram user.
+//! `aisha dev`: runs the whole system until it is stopped, with a page on which a person plays the Telegram
+//! user.
 //!
-//! Everything is kept in `.dev` between runs, the simulators' side as well: Telegram's ids rise for the life of a bot,
-//! so a simulator that began again beside kept rows would be taken for a repetition of itself and never be answered.
-//! `--fresh` forgets both sides. With `--real` there is no simulator and no private database: the roles run
-//! with the environment's database, bucket, keys and tokens, and trainings cost money.
+//! Everything is kept in `.dev` between runs, the simulators' state as well: Telegram's ids rise for the life
+//! of a bot, so the bot would take the updates of a simulator that starts again at the first id for
+//! repetitions, and never answer them. `--fresh` removes both. With `--real` there is no simulator and no
+//! private database: the roles run with the environment's database, bucket, keys and tokens, and trainings
+//! cost money.
 
 use std::{
     io::Write as _,
@@ -31,12 +33,12 @@ use crate::{
 
 /// How long a simulated training takes: long enough to watch its progress.
 const TRAINING: Duration = Duration::from_secs(20);
-/// Between looks whether a role has ended by itself.
+/// Pause between checks whether a role has ended by itself.
 const LOOK: Duration = Duration::from_secs(1);
-/// What the roles are given to drain; as `queue.grace`.
+/// Time that the roles get to drain, as `queue.grace`.
 const GRACE: Duration = Duration::from_secs(25);
-/// What a run leaves in `.dev`, the rows apart. Nothing else in there is ours to remove; `.dev` is where earlier versions
-/// had the rows.
+/// The files of a run in `.dev`, except the rows. Other files there are not ours to remove. Earlier versions
+/// had the rows in `.dev` too.
 const LEFT: [&str; 7] = [
     "s3",
     "simulators",
@@ -49,9 +51,9 @@ const LEFT: [&str; 7] = [
 
 /// Run everything on this machine until Ctrl-C, with a page on which you play the Telegram user.
 ///
-/// Starts a private Postgres, an S3 server, simulators of FAL and Telegram, and every role. Rows, photos, chats and
-/// requests are kept in .dev for the next start (the rows of root in /var/tmp: its first lines say where). Uses none of
-/// the environment's databases, buckets, keys and tokens unless --real is given.
+/// Starts a private Postgres, an S3 server, simulators of FAL and Telegram, and every role. Rows, photos,
+/// chats and requests are kept in .dev for the next start (as root the rows are in /var/tmp; the first lines
+/// say where). Uses none of the environment's databases, buckets, keys and tokens unless --real is given.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "\
 Exit code 69: an address to listen on is taken, or there is no PostgreSQL (PG_BIN_DIR says where it is).
@@ -62,13 +64,13 @@ Examples:
   aisha dev --telegram-listen 127.0.0.1:8081
   DATABASE_URL=… FAL_KEY=… TELEGRAM_BOT_TOKEN=… aisha dev --real")]
 pub struct Args {
-    /// The roles alone, with the environment's database, bucket, keys and tokens. Trainings cost money
+    /// Run only the roles, with the environment's database, bucket, keys and tokens. Trainings cost money
     #[arg(long)]
     real: bool,
-    /// Forget what earlier runs left first: rows, photos, chats, requests and logs
+    /// First remove what earlier runs left: rows, photos, chats, requests and logs
     #[arg(long, conflicts_with = "real")]
     fresh: bool,
-    /// Where the Telegram simulator and its page listen
+    /// Address of the Telegram simulator and its page
     #[arg(
         long,
         default_value = "127.0.0.1:9701",
@@ -76,7 +78,7 @@ pub struct Args {
         conflicts_with = "real"
     )]
     telegram_listen: SocketAddr,
-    /// Where the FAL simulator listens
+    /// Address of the FAL simulator
     #[arg(
         long,
         default_value = "127.0.0.1:9700",
@@ -84,12 +86,12 @@ pub struct Args {
         conflicts_with = "real"
     )]
     fal_listen: SocketAddr,
-    /// Where the web role listens
+    /// Address of the web role
     #[arg(long, default_value = "127.0.0.1:8000", value_name = "ADDR")]
     listen: SocketAddr,
 }
 
-/// Runs until told to stop, or until a role ends by itself.
+/// Runs until a signal stops it, or until a role ends by itself.
 pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
     let home = std::env::current_dir()
         .context("there is no current directory")?
@@ -115,7 +117,7 @@ async fn simulated(args: &Args, given: &Given, home: PathBuf, stop: &Stop) -> Re
         (args.listen, "--listen"),
     ])?;
     let rows = postgres::kept_directory(&home);
-    // Whoever removed `.dev` meant all of it, and cannot know that the rows of root are elsewhere.
+    // A user who removed `.dev` wants to start anew, and cannot know that root's rows are elsewhere.
     if args.fresh || !home.exists() {
         forget(&home, &rows)?;
     }
@@ -165,7 +167,7 @@ fn options(args: &Args, given: &Given, home: &Path, rows: &Path) -> StackOptions
         settings: vec![
             ("AISHA__FAL__POLL_FIRST_AFTER", "2s".to_owned()),
             ("AISHA__FAL__POLL_INTERVAL", "2s".to_owned()),
-            // One person plays with it all day, and nothing is paid for.
+            // One person uses it all day, and nothing is charged.
             ("AISHA__QUOTAS__LIVE_TRAININGS", "0".to_owned()),
             ("AISHA__QUOTAS__TRAININGS_A_DAY", "0".to_owned()),
             ("AISHA__QUOTAS__DRAFTS_A_DAY", "0".to_owned()),
@@ -175,7 +177,7 @@ fn options(args: &Args, given: &Given, home: &Path, rows: &Path) -> StackOptions
     }
 }
 
-/// Whether each of these addresses can be had, all at the same time, before anything is started for them.
+/// Checks, before anything is started, that all these addresses are free at the same time.
 fn listenable(wanted: &[(SocketAddr, &str)]) -> Result<(), Failure> {
     let mut listeners = Vec::new();
     let mut refused = Vec::new();
@@ -194,7 +196,7 @@ fn listenable(wanted: &[(SocketAddr, &str)]) -> Result<(), Failure> {
     Err(Failure::unavailable(refused.join("\n")))
 }
 
-/// Removes what earlier runs left, and says so.
+/// Removes what earlier runs left, and prints it.
 fn forget(home: &Path, rows: &Path) -> Result<(), Failure> {
     let had_rows = postgres::forget(rows).context("the rows of earlier runs cannot be removed")?;
     let mut removed: Vec<PathBuf> = had_rows.then(|| rows.to_owned()).into_iter().collect();
@@ -256,6 +258,6 @@ async fn until_stopped(stop: &Stop, mut casualty: impl FnMut() -> Option<String>
 }
 
 fn say(line: &str) {
-    // A closed pipe is no reason to stop.
+    // A closed pipe does not stop the system.
     drop(writeln!(std::io::stdout(), "{line}"));
 }

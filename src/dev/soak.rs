@@ -1,8 +1,10 @@
-//! A soak: millions of jobs through the shipped engine with pruning on, to see that nothing grows but the count.
+//! A soak test: millions of jobs through the shipped engine with pruning on, to see that tables and indexes
+//! stop growing.
 //!
-//! `aisha internal soak`; run by `benches/soak/run`, never by the tests. It prints sizes as it goes, and at the end how
-//! long the server needed for claims. Those times are the server's own: every statement of 1 ms and more is in its log
-//! (`log_min_duration_statement`), and of all others every hundredth, from which their number is estimated.
+//! It is `aisha internal soak`, run by `benches/soak/run` and never by the tests. It prints sizes as it runs,
+//! and at the end how long claims took on the server. Those times come from the server's log: it has every
+//! statement of 1 ms and more (`log_min_duration_statement`), and every hundredth of all others, from which
+//! their number is estimated.
 #![expect(clippy::print_stdout, reason = "printing is what it is for")]
 
 use std::{fs, path::Path, sync::Arc, time::Duration};
@@ -33,24 +35,24 @@ use crate::{
     telemetry,
 };
 
-/// Enqueued in one statement.
+/// Jobs that one statement enqueues.
 const BATCH: usize = 1000;
-/// So many jobs are enqueued and have not run, at the most.
+/// The most jobs that are enqueued and have not run.
 const BACKLOG: usize = 50_000;
-/// Every statement that takes so long is in the server's log.
+/// Statements that take at least this long are all in the server's log.
 const LOGGED_MS: f64 = 1.0;
-/// Of the shorter ones, one in so many.
+/// One in so many of the shorter statements is in the log.
 const SAMPLED: usize = 100;
-/// How the claim's statement begins: what the log shows of it.
+/// The beginning of the claim's statement, by which it is found in the log.
 const CLAIM: &str = "-- Acks what was done and claims what is next";
 
-/// `aisha internal soak`
+/// The arguments of `aisha internal soak`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Jobs in all.
+    /// How many jobs to run in all.
     #[arg(long, default_value_t = 2_000_000)]
     jobs: usize,
-    /// Jobs at once.
+    /// How many jobs run at once.
     #[arg(long, default_value_t = 50)]
     slots: usize,
     /// How many seconds done jobs are kept.
@@ -58,7 +60,7 @@ pub struct Args {
     keep: u64,
 }
 
-/// Runs to the end of the last job.
+/// Runs until the last job has ended.
 pub async fn main(args: Args) -> Result<(), Failure> {
     telemetry::start_logging(&LogSettings {
         format: LogFormat::Text,
@@ -105,8 +107,9 @@ async fn log_durations(pool: &PgPool) -> Result<(), sqlx::Error> {
 }
 
 async fn soak(pool: &PgPool, args: &Args) -> anyhow::Result<()> {
-    // Who has run makes room for another. The producer once counted the ready jobs to see how far it was ahead: that
-    // took more of the server than all claims did, and each count held up the sweeping of dead index entries.
+    // A job that has run returns a permit. The producer once counted the ready jobs to see how far it was
+    // ahead; that took more of the server than all claims did, and each count delayed the removal of dead
+    // index entries.
     let room = Arc::new(Semaphore::new(BACKLOG));
     let ran = room.clone();
     let registry = Probes::new(pool, move |_| {
@@ -166,7 +169,7 @@ async fn soak(pool: &PgPool, args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Enqueues them all, and never gets far ahead of the worker.
+/// Enqueues all jobs, and stays at most [`BACKLOG`] ahead of the worker.
 async fn produce(pool: PgPool, room: Arc<Semaphore>, jobs: usize) -> anyhow::Result<()> {
     let batch: Vec<Probe> = (0..BATCH).map(|_| Probe::new("soak")).collect();
     let mut left = jobs;
@@ -181,7 +184,7 @@ async fn produce(pool: PgPool, room: Arc<Semaphore>, jobs: usize) -> anyhow::Res
     Ok(())
 }
 
-/// What the `prune` job does, more often.
+/// Does the work of the `prune` job, more often.
 async fn prune_forever(pool: PgPool, keep: Duration, stop: CancellationToken) -> Result<(), sqlx::Error> {
     let keep = Keep {
         done: keep,
@@ -223,7 +226,7 @@ async fn look(pool: &PgPool) -> Result<Seen, sqlx::Error> {
     .await
 }
 
-/// In MB: the table, then each index.
+/// Sizes in MB of the table and of each index.
 async fn sizes(pool: &PgPool) -> Result<Vec<(String, f64)>, sqlx::Error> {
     sqlx::query_as(
         "select relname::text, pg_table_size(oid) / 1048576.0::float8 from pg_class
@@ -234,7 +237,7 @@ async fn sizes(pool: &PgPool) -> Result<Vec<(String, f64)>, sqlx::Error> {
     .await
 }
 
-/// What the server's log says of claims.
+/// Prints how long claims took, by the server's log.
 fn report_claims(log: &Path) -> anyhow::Result<()> {
     let text = fs::read(log).context("reading the server's log")?;
     let text = String::from_utf8_lossy(&text);

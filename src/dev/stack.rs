@@ -1,8 +1,8 @@
 //! The whole system on one machine: a private Postgres, an S3 server, FAL and Telegram simulated at the wire, and
 //! each role as a process of the real binary.
 //!
-//! Nothing of the environment's databases, buckets, keys and tokens is used; [`ignored_variables`] says which were
-//! there. Dropping the stack ends every process that it started.
+//! The environment's databases, buckets, keys and tokens are not used; [`ignored_variables`] lists those that
+//! are set. Dropping the stack ends every process that it started.
 
 use std::{
     net::SocketAddr,
@@ -27,47 +27,47 @@ use crate::{
     },
 };
 
-/// The bucket of photos and models.
+/// Name of the bucket for photos and models.
 const BUCKET: &str = "avatars";
-/// A token of the right form that is nobody's.
+/// A well-formed bot token that belongs to no bot.
 const BOT_TOKEN: &str = "4242:simulated-token-of-nobody";
-/// A key of the right form that is nobody's.
+/// A well-formed FAL key that belongs to no account.
 const FAL_KEY: &str = "simulated:key";
 
-/// What `demo` and `dev` choose differently.
+/// The options in which `demo` and `dev` differ.
 #[derive(Debug, Clone)]
 pub struct StackOptions {
-    /// Where files go: the bucket, the roles' logs, kept Postgres data.
+    /// Directory for the bucket and the roles' logs.
     pub home: PathBuf,
-    /// Where Postgres keeps its data; `None`: nowhere for longer than we live.
+    /// Directory in which Postgres keeps its data; `None`: in a temporary one, removed at the end.
     pub rows: Option<PathBuf>,
-    /// `PG_BIN_DIR`.
+    /// `PG_BIN_DIR`, if the operator set it.
     pub postgres: Option<PathBuf>,
-    /// FAL's behaviour.
+    /// How the FAL simulator behaves.
     pub fal: FalSimulatorConfig,
-    /// Telegram's behaviour.
+    /// How the Telegram simulator behaves.
     pub telegram: TelegramSimulatorConfig,
-    /// Lease, sweep and the saga's intervals, as `AISHA__SECTION__KEY` pairs.
+    /// Settings of the roles as `AISHA__SECTION__KEY` pairs: lease, sweep, the saga's intervals and so on.
     pub settings: Vec<(&'static str, String)>,
-    /// Where `aisha web` listens.
+    /// The address on which `aisha web` listens.
     pub web: SocketAddr,
 }
 
-/// Everything, running.
+/// The whole system, running.
 pub struct Stack {
-    /// Reads and scripts FAL.
+    /// The FAL simulator, to read its ledger and script faults.
     pub fal: fal::Running,
-    /// Plays the users.
+    /// The Telegram simulator, on which users are played.
     pub telegram: telegram::Running,
-    /// Where `aisha web` listens.
+    /// The address on which `aisha web` listens.
     pub web: SocketAddr,
     roles: Roles,
     s3: S3Server,
-    // Last: the roles go before their database.
+    // Declared last: fields are dropped in order, so the roles end before their database.
     cluster: PrivateCluster,
 }
 
-/// The three roles of one binary in one environment; a worker that was killed is replaced.
+/// The roles `web`, `bot` and `worker` of one binary in one environment.
 pub struct Roles {
     web: Role,
     bot: Role,
@@ -75,14 +75,14 @@ pub struct Roles {
     launch: Launch,
 }
 
-/// What every role is started with.
+/// How every role is started.
 #[derive(Debug, Clone)]
 pub struct Launch {
-    /// The binary.
+    /// Path of our own binary.
     pub aisha: PathBuf,
-    /// All that a role sees.
+    /// The whole environment of a role, but for the few variables that [`role`](super::role) passes on.
     pub environment: Vec<(String, String)>,
-    /// Where logs go.
+    /// Directory for the roles' logs.
     pub home: PathBuf,
 }
 
@@ -99,8 +99,8 @@ impl Launch {
 }
 
 impl Roles {
-    /// Migrates, then starts web, worker and bot; returns when each said that it works, with web's address.
-    /// `tell_fal`: FAL delivers to that address, instead of where the environment says.
+    /// Migrates, then starts web, worker and bot; returns when each is ready, with web's address. With
+    /// `tell_fal`, FAL's webhooks go to that address instead of the one in the environment.
     pub async fn start(
         mut launch: Launch,
         listen: SocketAddr,
@@ -129,7 +129,7 @@ impl Roles {
         ))
     }
 
-    /// A role that ended by itself, and its last words.
+    /// Name and last lines of a role that ended by itself.
     pub fn casualty(&mut self) -> Option<String> {
         let Self { web, bot, worker, .. } = self;
         for (name, role) in [("web", web), ("bot", bot), ("worker", worker)] {
@@ -140,15 +140,15 @@ impl Roles {
         None
     }
 
-    /// Lets all of them drain.
+    /// Stops all roles, each of which drains first.
     pub async fn stop(mut self) {
         tokio::join!(self.bot.stop(), self.worker.stop(), self.web.stop());
     }
 }
 
 impl Stack {
-    /// Starts everything in the order of dependence; returns when each role said that it works. Dropped on the way, it ends
-    /// what it has started, except that a Postgres which is about to start does so first.
+    /// Starts everything in the order of dependence; returns when each role is ready. If the future is
+    /// dropped before, it ends what it has started; a Postgres that is about to start does so first.
     pub async fn start(options: StackOptions) -> anyhow::Result<Self> {
         let aisha = std::env::current_exe().context("this binary cannot be found")?;
         let cluster = start_cluster(&options, &aisha).await?;
@@ -180,12 +180,12 @@ impl Stack {
         })
     }
 
-    /// For SQL that only looks, and for locks.
+    /// The database's URL, for SQL that only reads, and for locks.
     pub fn database_url(&self) -> String {
         self.cluster.url("postgres")
     }
 
-    /// SIGKILL to the worker; its process id.
+    /// Kills the worker (SIGKILL); returns its process id.
     pub async fn kill_worker(&mut self) -> anyhow::Result<u32> {
         let pid = self
             .roles
@@ -196,7 +196,7 @@ impl Stack {
         Ok(pid)
     }
 
-    /// Another worker, in the place of one that was killed.
+    /// Starts a worker in place of one that was killed.
     pub async fn start_worker(&mut self) -> anyhow::Result<()> {
         let mut worker = self.roles.launch.role(&["worker"])?;
         worker.says(WORKER_IS_READY).await?;
@@ -204,7 +204,7 @@ impl Stack {
         Ok(())
     }
 
-    /// A role that ended by itself, and its last words.
+    /// Name and last lines of a role that ended by itself.
     pub fn casualty(&mut self) -> Option<String> {
         self.roles.casualty()
     }
@@ -215,7 +215,7 @@ impl Stack {
         self.telegram.stop().await;
         self.fal.stop().await;
         self.s3.stop().await;
-        // Stopping blocks on the server's end.
+        // The stop blocks until the server has ended.
         let cluster = self.cluster;
         drop(tokio::task::spawn_blocking(move || cluster.stop()).await);
     }
@@ -247,7 +247,7 @@ fn listening_on(line: &str) -> anyhow::Result<SocketAddr> {
         .with_context(|| format!("no address in {line:?}"))
 }
 
-/// The plain names of the settings list, each pointing at something of ours.
+/// The settings under their plain names (`DATABASE_URL` and so on), each pointing at a service of this stack.
 fn environment(
     cluster: &PrivateCluster,
     s3: &S3Server,
@@ -272,7 +272,7 @@ fn environment(
     .into()
 }
 
-/// Variables that lead roles into the real world, set in our environment and not used here.
+/// Names of variables that are set in our environment, point at real services, and are not used here.
 pub fn ignored_variables() -> Vec<&'static str> {
     plain_names()
         .into_iter()
@@ -280,13 +280,13 @@ pub fn ignored_variables() -> Vec<&'static str> {
         .collect()
 }
 
-/// `PG_BIN_DIR`, if the environment has it: an empty variable counts as not set.
+/// `PG_BIN_DIR` of the environment; an empty variable counts as not set.
 pub fn postgres_of(given: &Given) -> Option<PathBuf> {
     let directory = given.environment.get("PG_BIN_DIR")?;
     (!directory.is_empty()).then(|| directory.into())
 }
 
-/// What did not start, as the process's end: a missing Postgres is a dependency that is not there.
+/// Turns an error of the start into the process's end: a missing Postgres counts as a missing dependency.
 pub fn did_not_start(error: anyhow::Error) -> Failure {
     let missing = error.chain().any(|cause| {
         matches!(
@@ -301,7 +301,7 @@ pub fn did_not_start(error: anyhow::Error) -> Failure {
     }
 }
 
-/// Milliseconds as a setting.
+/// The duration in milliseconds, in the form of a setting.
 pub fn millis(duration: Duration) -> String {
     format!("{}ms", duration.as_millis())
 }

@@ -1,8 +1,8 @@
 //! FAL.ai at the wire: queue, storage, CDN, key set, signed webhooks and the platform's request list, on one port.
 //!
-//! Done means that FAL's own unmodified clients work against it (`tests/official_clients/run`). A training really
-//! downloads its archive, opens it and decodes every picture; what it leaves behind is a real file. Nothing costs
-//! money, nothing waits longer than it is told to, and everything that happened is in the [`Ledger`](ledger).
+//! It is good enough when FAL's own unmodified clients work against it (`tests/official_clients/run`). A
+//! training really downloads its archive, opens it and decodes every picture, and its result is a real file.
+//! Nothing costs money, nothing takes longer than configured, and every event is in the [`Ledger`](ledger).
 //!
 //! | prefix | FAL's name | file |
 //! |---|---|---|
@@ -13,8 +13,8 @@
 //! | `/proxy` | – | `call.rs`: what the JS client calls `proxyUrl` |
 //! | `/__sim` | – | `control.rs`: ledger, faults, holds |
 //!
-//! Start reading at `routes.rs`. Everything is in memory, and gone when the simulator dies, unless `state` names a directory
-//! for it (`memory.rs`).
+//! Start reading at `routes.rs`. Everything is in memory and lost when the simulator stops, unless `state`
+//! names a directory to keep it in (`memory.rs`).
 
 mod archive;
 mod call;
@@ -23,7 +23,7 @@ mod control;
 pub mod faults;
 mod holds;
 pub mod ledger;
-mod line;
+mod listener;
 mod memory;
 mod origin;
 mod platform;
@@ -57,35 +57,38 @@ use super::JournalError;
 use faults::Fault;
 use holds::Release;
 use ledger::Entry;
-use line::{Cord, Exchange};
+use listener::{CuttableListener, Switch};
 use simulation::Simulation;
 
 /// How the simulator behaves. The defaults suit a person at a terminal; tests shorten the durations.
 #[derive(Clone, Debug)]
 pub struct FalSimulatorConfig {
-    /// Where to listen; port 0 picks a free one.
+    /// The address to listen on; port 0 picks a free one.
     pub listen: SocketAddr,
-    /// Base of all URLs in answers, when the address that callers see is not the `Host` that arrives here.
+    /// Base of all URLs in answers, for callers behind an address that differs from the `Host` header that
+    /// arrives.
     pub public_base: Option<String>,
-    /// From submit to COMPLETED, the archive's download apart.
+    /// Time from submit to COMPLETED, without the archive's download.
     pub request_duration: Duration,
-    /// Factor on FAL's own long times: webhook timeouts (15 s, 120 s; never below 2 s), retry delays (1 s to 60 s), keep-alives.
+    /// Multiplies FAL's own long times: webhook timeouts (15 s, 120 s; never below 2 s), retry delays (1 s to
+    /// 60 s), keep-alives.
     pub time_scale: f64,
-    /// Requests in progress at once; `None` is no limit.
+    /// How many requests may be in progress at once; `None`: no limit.
     pub concurrency: Option<usize>,
     /// How long a started request stays out of the request list.
     pub listing_delay: Duration,
-    /// Account that signs webhooks.
+    /// The account that webhooks are signed for.
     pub webhook_user_id: String,
-    /// Never send a webhook.
+    /// Whether no webhook is ever sent.
     pub drop_webhooks: bool,
-    /// Deliver to loopback and private addresses, as FAL never does.
+    /// Whether webhooks go to loopback and private addresses, which FAL refuses.
     pub allow_private_webhooks: bool,
-    /// Where requests, files, keys and the ledger are kept; `None`: they end with the process.
+    /// Directory that keeps requests, files, keys and the ledger; `None`: they are lost when the process
+    /// ends.
     pub state: Option<PathBuf>,
-    /// The account's rule for files whose upload or submit brings none: who may read them.
+    /// Who may read files whose upload or submit sets no rule of its own.
     pub initial_acl: Acl,
-    /// Refuse archives with fewer pictures than FAL advises; it takes them.
+    /// Whether to refuse archives with fewer pictures than FAL advises, which FAL accepts.
     pub require_advised_pictures: bool,
 }
 
@@ -108,32 +111,32 @@ impl Default for FalSimulatorConfig {
     }
 }
 
-/// Why the simulator did not start, or did not do what it was asked.
+/// Why the simulator did not start, or could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum FalSimulatorError {
-    /// The address is taken, or is not ours.
+    /// The address is in use, or is not one of this machine.
     #[error("the FAL simulator cannot listen on {address}")]
     Listen {
-        /// As configured.
+        /// The address as configured.
         address: SocketAddr,
-        /// The system's reason.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// No HTTP client could be built.
+    /// The HTTP client for archives and webhooks cannot be built.
     #[error("the FAL simulator cannot build its HTTP client")]
     HttpClient(#[from] reqwest::Error),
-    /// What an earlier life left cannot be read, or is in use.
+    /// The directory of an earlier run cannot be read, or another simulator uses it.
     #[error("the FAL simulator cannot remember: {0}")]
     Memory(#[from] JournalError),
-    /// A fault cannot happen to the operation it names.
+    /// The fault has an effect that its operation cannot have.
     #[error("this fault makes no sense: {0}")]
     Fault(String),
-    /// Something that was waited for did not happen.
+    /// An awaited event did not happen within 30 seconds.
     #[error("the FAL simulator waited 30 s in vain for {what}; its ledger: {ledger:#?}")]
     InVain {
-        /// In the caller's words.
+        /// The event, in the caller's words.
         what: String,
-        /// The ledger at that time.
+        /// The ledger when the wait ended.
         ledger: Vec<Entry>,
     },
 }
@@ -155,8 +158,8 @@ impl FalSimulator {
                 sim.spawn(runner::run(Arc::clone(&sim), request));
             }
         }
-        let service = routes::router(Arc::clone(&sim)).into_make_service_with_connect_info::<Cord>();
-        let server = axum::serve(Exchange(listener), service)
+        let service = routes::router(Arc::clone(&sim)).into_make_service_with_connect_info::<Switch>();
+        let server = axum::serve(CuttableListener(listener), service)
             .with_graceful_shutdown(sim.stop.clone().cancelled_owned())
             .into_future();
         tracing::info!("The FAL simulator listens on http://{address}");
@@ -168,7 +171,7 @@ impl FalSimulator {
     }
 }
 
-/// A running simulator, and everything about it that an HTTP client could find out at `/__sim`.
+/// A running simulator, with what `/__sim` offers as methods.
 pub struct Running {
     address: SocketAddr,
     sim: Arc<Simulation>,
@@ -176,21 +179,21 @@ pub struct Running {
 }
 
 impl Running {
-    /// Longest time that the waiting methods wait.
+    /// How long the waiting methods wait.
     const PATIENCE: Duration = Duration::from_secs(30);
 
-    /// Where it listens.
+    /// The address it listens on, with the port it was given.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// `http://<address>`: with `/queue`, `/run`, `/rest`, `/cdn` or `/api` after it, what a client takes for a base
-    /// URL of FAL's; with `/__sim`, the control API.
+    /// `http://<address>`. With `/queue`, `/run`, `/rest`, `/cdn` or `/api` appended it is a base URL for a
+    /// client of FAL, with `/__sim` the control API.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Everything that happened so far.
+    /// Every event so far, oldest first.
     pub fn ledger(&self) -> Vec<Entry> {
         self.sim.ledger.since(0)
     }
@@ -218,54 +221,54 @@ impl Running {
         Ok(ids.first().copied().unwrap_or_default())
     }
 
-    /// How often each scripted fault struck so far, by its id.
+    /// How often each scripted fault has struck, by its id.
     pub fn struck(&self) -> BTreeMap<u64, u32> {
         self.sim.faults.struck()
     }
 
-    /// Forgets all scripted faults. What is held stays held.
+    /// Removes all scripted faults. Held answers stay held.
     pub fn clear_faults(&self) {
         self.sim.faults.clear();
     }
 
-    /// Waits for the `count`-th hold since the start, and says what is withheld then.
+    /// Waits for the `count`-th hold since the start, and returns what is held then.
     pub async fn held(&self, count: u64) -> Result<Vec<Held>, FalSimulatorError> {
         let happened = tokio::time::timeout(Self::PATIENCE, self.sim.holds.wait_for(count)).await;
         happened.map_err(|_| self.in_vain(&format!("hold number {count}")))?;
         Ok(self.sim.holds.held().1)
     }
 
-    /// Whether an answer is withheld right now; a stuck run is none.
+    /// Whether an answer is held at the moment; a stuck run does not count.
     pub fn holds_an_answer(&self) -> bool {
         self.sim.holds.held().1.iter().any(Held::is_an_answer)
     }
 
-    /// Whether a run is stuck right now.
+    /// Whether a run is stuck at the moment.
     pub fn holds_a_run(&self) -> bool {
         self.sim.holds.held().1.iter().any(|held| !held.is_an_answer())
     }
 
-    /// Lets go of everything withheld, answers and runs; says how much that was.
+    /// Releases all held answers and stuck runs; returns how many.
     pub fn release(&self) -> usize {
         self.sim.holds.release(Release::Answer, |_| true)
     }
 
-    /// Cuts the connection of every answer withheld; says how many there were. Stuck runs stay stuck.
+    /// Cuts the connection of every held answer; returns how many. Stuck runs stay stuck.
     pub fn release_answers_by_closing(&self) -> usize {
         self.sim.holds.release(Release::Close, Held::is_an_answer)
     }
 
-    /// Who may read files that are made from now on, where their upload or submit does not say so.
+    /// Sets who may read files that are made from now on and whose upload or submit sets no rule.
     pub fn set_initial_acl(&self, acl: Acl) {
         simulation::locked(&self.sim.settings).initial_acl = acl;
     }
 
-    /// Signs with a new key from now on.
+    /// Replaces the signing key. With `keep_old`, the old key stays in the published set.
     pub fn rotate_keys(&self, keep_old: bool) {
         self.sim.rotate_keys(keep_old);
     }
 
-    /// Stops listening, cuts what is held, drops the runs that are under way, and returns when all is quiet.
+    /// Stops listening, cuts held answers, drops the runs in progress, and returns when all tasks have ended.
     pub async fn stop(mut self) {
         self.sim.stop.cancel();
         self.sim.tasks.close();
@@ -292,10 +295,10 @@ impl Drop for Running {
     }
 }
 
-/// Simulates FAL.ai on one port: queue, storage, CDN, webhooks. Nothing is paid for.
+/// Simulates FAL.ai on one port: queue, storage, CDN, webhooks. Nothing is charged.
 ///
-/// Point clients at the paths /queue, /run, /rest, /cdn and /api of the address it listens on; any key of the form
-/// id:secret will do. /__sim/ledger shows what happened.
+/// Point clients at the paths /queue, /run, /rest, /cdn and /api of the address it listens on; any key of the
+/// form id:secret is accepted. /__sim/ledger shows every event.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     aisha fal-simulator\n  \
@@ -305,7 +308,7 @@ pub struct Args {
     /// Address to listen on
     #[arg(long, default_value = "127.0.0.1:9700")]
     listen: SocketAddr,
-    /// Base of the URLs in answers, where it is not the Host that callers send
+    /// Base of the URLs in answers, if it differs from the Host header that callers send
     #[arg(long, value_name = "URL")]
     public_base: Option<String>,
     /// From submit to completed (ms, s or m)
@@ -332,7 +335,7 @@ pub struct Args {
     /// Keep requests, files, keys and the ledger in this directory; without it they end with the process
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
-    /// Who may read files whose upload or submit does not say so: everybody, nobody (403), nobody (404)
+    /// Who may read files whose upload or submit sets no rule: everybody, nobody (403), nobody (404)
     #[arg(long, value_enum, default_value_t = Acl::Allow)]
     initial_acl: Acl,
     /// Refuse trainings with fewer pictures than FAL advises (10, 4 or 5 by trainer), which FAL does not

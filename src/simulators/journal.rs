@@ -1,14 +1,15 @@
-//! What a simulator keeps between two lives: records, one JSON line each, and the bytes of files beside them.
+//! The state that a simulator keeps from one run to the next: records, one JSON line each, and the bytes of
+//! files beside them.
 //!
 //! ```text
 //! DIR/lock           flock held by the simulator that uses the directory
 //! DIR/journal.jsonl  each change as it happened; the last record about a thing counts
 //! DIR/files/SHA256   the bytes that records name
 //! ```
-//! A record is written before the call that caused it is answered, so a kill loses nothing that a client was told. What a
-//! kill cuts in the middle is the last line, which was never acknowledged and is left out. At each start the journal is
-//! written anew, with one record a thing, under another name and then renamed: a start that is killed loses nothing.
-//! A full disk makes a simulator forgetful, not dead: it says so once and serves on.
+//! A record is written before the call that caused it is answered, so a kill loses nothing that a client was
+//! told. A kill can cut only the last line, which was never acknowledged and is skipped. Each start writes
+//! the journal anew, with one record per thing, under another name, and then renames it: a killed start loses
+//! nothing. If the disk is full, the simulator warns once and continues without keeping its state.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -27,31 +28,31 @@ use sha2::{Digest as _, Sha256};
 const RECORDS: &str = "journal.jsonl";
 const FILES: &str = "files";
 
-/// Why a simulator cannot remember.
+/// Why a simulator cannot keep its state.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
-    /// Two simulators cannot share a memory.
+    /// Another simulator uses the directory; two cannot share one.
     #[error("{} is in use by another simulator: stop that one, or use another directory", directory.display())]
     InUse {
-        /// The directory asked for.
+        /// The directory that is in use.
         directory: PathBuf,
     },
-    /// A line that was written whole says nothing that this version knows.
+    /// A complete line cannot be read by this version.
     #[error("{}, line {line}, cannot be read ({source}): remove that directory to begin anew", path.display())]
     Unreadable {
-        /// The journal.
+        /// The journal's file.
         path: PathBuf,
-        /// From 1.
+        /// Number of the line, from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The error of the JSON parser.
         source: serde_json::Error,
     },
-    /// The file system refused.
+    /// A file could not be read or written.
     #[error("{}: {source}", path.display())]
     Io {
-        /// What was read or written.
+        /// The file or directory concerned.
         path: PathBuf,
-        /// Why not.
+        /// The operating system's error.
         source: io::Error,
     },
 }
@@ -63,7 +64,7 @@ impl JournalError {
     }
 }
 
-/// An open memory; nobody else can open it meanwhile.
+/// An open journal, locked against other simulators.
 #[derive(Debug)]
 pub(super) struct Journal {
     directory: PathBuf,
@@ -73,7 +74,7 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// Opens or makes the directory and reads what is in it, oldest first.
+    /// Opens or creates the directory and reads its records, oldest first.
     pub(super) fn open<R: DeserializeOwned>(directory: &Path) -> Result<(Self, Vec<R>), JournalError> {
         let files = directory.join(FILES);
         fs::create_dir_all(&files).map_err(JournalError::io(&files))?;
@@ -108,7 +109,7 @@ impl Journal {
         Ok((journal, known))
     }
 
-    /// Replaces everything by these records.
+    /// Replaces all records by these.
     pub(super) fn rewrite<R: Serialize>(&self, records: impl Iterator<Item = R>) -> Result<(), JournalError> {
         let path = self.directory.join(RECORDS);
         let new = self.directory.join("journal.new");
@@ -127,7 +128,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Adds a record.
+    /// Appends a record. An error is logged once, and never fails the caller.
     pub(super) fn append(&self, record: &impl Serialize) {
         let written = serde_json::to_vec(record)
             .map_err(io::Error::from)
@@ -135,13 +136,13 @@ impl Journal {
                 line.push(b'\n');
                 let mut file = self.records.lock().unwrap_or_else(PoisonError::into_inner);
                 let before = file.metadata()?.len();
-                // Half a line would make the next one unreadable, and with it every start to come.
+                // Half a line would make the next line unreadable, and with it every later start.
                 file.write_all(&line).inspect_err(|_| drop(file.set_len(before)))
             });
         self.complain(written);
     }
 
-    /// Stores bytes; the name to find them by.
+    /// Stores the bytes; returns their name for [`Self::bytes`].
     pub(super) fn store(&self, bytes: &[u8]) -> String {
         let name = hex::encode(Sha256::digest(bytes));
         let path = self.directory.join(FILES).join(&name);
@@ -152,7 +153,7 @@ impl Journal {
         name
     }
 
-    /// The bytes that [`Self::store`] gave this name.
+    /// The bytes that [`Self::store`] named so.
     pub(super) fn bytes(&self, name: &str) -> Result<Bytes, JournalError> {
         let path = self.directory.join(FILES).join(name);
         fs::read(&path).map(Bytes::from).map_err(JournalError::io(&path))
@@ -167,7 +168,7 @@ impl Journal {
     }
 }
 
-/// A last line without its end was cut by a kill.
+/// Reads all complete lines. A last line without its end was cut by a kill and is skipped.
 fn read<R: DeserializeOwned>(path: &Path) -> Result<Vec<R>, JournalError> {
     let text = match fs::read(path) {
         Ok(text) => text,

@@ -1,11 +1,11 @@
-//! I9: what the web role promised with its answer.
+//! I9: a delivery that the web role acknowledged is stored, and no forged one is.
 
 use std::collections::BTreeSet;
 
 use super::{Evidence, Violation};
 use crate::simulators::fal::ledger::Event;
 
-/// Each delivery that FAL saw acknowledged is stored, and all that is stored has its disposition.
+/// Checks that each delivery that FAL saw acknowledged is stored, and that each stored one has a verdict.
 pub(super) fn acknowledged_means_stored(evidence: &Evidence) -> Vec<Violation> {
     let stored: BTreeSet<&str> = evidence
         .deliveries
@@ -34,7 +34,7 @@ pub(super) fn acknowledged_means_stored(evidence: &Evidence) -> Vec<Violation> {
     found
 }
 
-/// No forged delivery is stored or acknowledged.
+/// Checks that no forged delivery was stored or acknowledged.
 pub(super) fn none_is_forged(evidence: &Evidence, answers: &[u16]) -> Vec<Violation> {
     let rows = evidence.deliveries.iter().filter(|row| row.forged);
     let stored = rows.map(|row| {

@@ -1,21 +1,21 @@
-//! I1, I4, I5, I7 and I8: how things end, who hears of it, and that they end once.
+//! I1, I4, I5, I7 and I8: everything ends, ends once, and its owner is told.
 
 use std::collections::BTreeMap;
 
 use super::{Evidence, Violation};
 
-/// How much the faults can account for. A dead letter or a failure beyond it is ours.
+/// How many failures the faults explain. A dead letter or a failure beyond these counts is our own.
 #[derive(Debug, Clone, Default)]
 pub struct Unwinnable {
-    /// Submits that FAL refused for good.
+    /// Number of submits that FAL refused for good.
     pub refused: usize,
-    /// Models that could not be had.
+    /// Number of models that could not be downloaded or were broken.
     pub spoilt: usize,
 }
 
 const FINAL: [&str; 3] = ["completed", "failed", "cancelled"];
 
-/// I1 and I5. Nothing is under way at rest, and nothing that was accepted is missing.
+/// I1 and I5: nothing is under way at rest, and nothing that was accepted is missing.
 pub(super) fn everything_ends(evidence: &Evidence, unrest: Option<&str>) -> Vec<Violation> {
     let mut found = Vec::new();
     if let Some(what) = unrest {
@@ -55,14 +55,14 @@ pub(super) fn everything_ends(evidence: &Evidence, unrest: Option<&str>) -> Vec<
     found
 }
 
-/// What a chat heard, and what there was to hear.
+/// What a chat was told, and what it had to be told.
 #[derive(Default)]
 struct Told {
-    /// Final messages that Telegram took.
+    /// Number of final messages that Telegram accepted.
     messages: i64,
-    /// Trainings that ended.
+    /// Number of trainings that ended.
     ends: i64,
-    /// Sends that we counted as perhaps twice.
+    /// Number of sends that were recorded as possible duplicates.
     counted_twice: i64,
 }
 
@@ -80,7 +80,7 @@ fn told(evidence: &Evidence) -> BTreeMap<i64, Told> {
     chats
 }
 
-/// I4. By what Telegram took.
+/// I4, by the messages that Telegram accepted.
 pub(super) fn ends_are_told(evidence: &Evidence) -> Vec<Violation> {
     let wrong = |(chat, told): (i64, Told)| {
         let Told {
@@ -104,7 +104,7 @@ pub(super) fn ends_are_told(evidence: &Evidence) -> Vec<Violation> {
     found.map(|what| Violation::new("I4", what)).collect()
 }
 
-/// Final messages beyond one a training.
+/// Number of final messages beyond one per training.
 pub(in crate::chaos) fn duplicate_messages(evidence: &Evidence) -> usize {
     let beyond = told(evidence)
         .into_values()
@@ -112,7 +112,7 @@ pub(in crate::chaos) fn duplicate_messages(evidence: &Evidence) -> usize {
     usize::try_from(beyond.sum::<i64>()).unwrap_or(0)
 }
 
-/// I7. What a fault made unwinnable is buried under its own code; everything else is a loss.
+/// I7: a dead letter that a fault explains has that fault's own code; every other one is a violation.
 pub(super) fn dead_letters_are_explained(evidence: &Evidence, unwinnable: &Unwinnable) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut left = BTreeMap::from([
@@ -136,7 +136,8 @@ pub(super) fn dead_letters_are_explained(evidence: &Evidence, unwinnable: &Unwin
     found
 }
 
-/// I7. Everybody sends good photos, so what says that they were not is our own fault, or the store's.
+/// I7: every simulated person sends good photos, so a failure that blames photos is our own fault or the
+/// store's.
 pub(super) fn nobody_is_blamed(evidence: &Evidence) -> Vec<Violation> {
     let blamed = evidence
         .trainings
@@ -146,7 +147,7 @@ pub(super) fn nobody_is_blamed(evidence: &Evidence) -> Vec<Violation> {
     what.map(|what| Violation::new("I7", what)).collect()
 }
 
-/// I8. By the suite's triggers.
+/// I8, by the triggers that the suite adds to the database.
 pub(super) fn nobody_commits_twice(evidence: &Evidence) -> Vec<Violation> {
     let jobs = evidence.ended_twice.iter().map(|job| {
         Violation::new(

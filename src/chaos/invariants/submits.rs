@@ -1,4 +1,4 @@
-//! I2, I3 and I6: what FAL was asked for, what it made, and what we have of it.
+//! I2, I3 and I6: the submits that FAL accepted, their results, and our copies of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,8 +10,8 @@ use crate::{
     simulators::fal::ledger::Event,
 };
 
-/// I2. Every submit that FAL accepted belongs to an attempt of ours, and a training has a second one only after the
-/// first had ended in an error.
+/// I2: every submit that FAL accepted belongs to an attempt of ours, and a training has a second one only
+/// after the first had ended in an error.
 pub(super) fn accepted_once(evidence: &Evidence) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut accepted: BTreeMap<Uuid, Vec<Uuid>> = BTreeMap::new();
@@ -50,7 +50,7 @@ pub(super) fn accepted_once(evidence: &Evidence) -> Vec<Violation> {
     found
 }
 
-/// How many submits FAL accepted while an earlier one of the same training ran or had succeeded.
+/// Number of submits that FAL accepted while an earlier one of the same training ran or had succeeded.
 pub(in crate::chaos) fn doubles(evidence: &Evidence) -> usize {
     let second = |violation: &Violation| violation.what.contains("a second time");
     accepted_once(evidence)
@@ -59,9 +59,9 @@ pub(in crate::chaos) fn doubles(evidence: &Evidence) -> usize {
         .count()
 }
 
-/// I3. A completed training has the result of its own request, which FAL ended well; a request that FAL ended well
-/// is had, or its training was cancelled, or its model was spoilt. A result that came after its training had failed is
-/// had too: we paid for it (K13).
+/// I3: a completed training has the result of its own request, which FAL ended well. If FAL ended a request
+/// well, we have its result, or the training was cancelled, or the model was broken. A result that came after
+/// its training had failed must be there too, since we paid for it (K13).
 pub(super) fn results_are_their_own(evidence: &Evidence) -> Vec<Violation> {
     let mut found = Vec::new();
     let well: BTreeSet<String> = evidence.fal.iter().filter_map(ended_well).collect();
@@ -91,12 +91,12 @@ pub(super) fn results_are_their_own(evidence: &Evidence) -> Vec<Violation> {
     found
 }
 
-/// It may have expired, or its model have been spoilt for good: both have codes of their own.
+/// The result may have expired, or its model may be broken for good; each has a code of its own.
 fn is_lost_result(code: Option<&str>) -> bool {
     matches!(code, Some("model_invalid" | "provider_failed"))
 }
 
-/// By what lies in the bucket.
+/// Whether the late model is in the bucket.
 fn has_late_model(evidence: &Evidence, training: &TrainingRow) -> bool {
     let copy = training
         .late_model_key
@@ -105,7 +105,7 @@ fn has_late_model(evidence: &Evidence, training: &TrainingRow) -> bool {
     training.late_model.as_deref() == Some("settled") && copy.is_some_and(|(bytes, _)| *bytes > 0)
 }
 
-/// I6. By size and hash of what really lies there.
+/// I6, by size and hash of the object in the bucket.
 pub(super) fn completed_means_verified(evidence: &Evidence) -> Vec<Violation> {
     let mut found = Vec::new();
     for training in evidence
@@ -155,7 +155,7 @@ pub(super) fn completed_means_verified(evidence: &Evidence) -> Vec<Violation> {
     found
 }
 
-/// Calls that FAL saw, its own deeds apart.
+/// Number of calls that FAL received, without the events that FAL caused itself.
 pub(super) fn calls(evidence: &Evidence) -> u64 {
     let by_us = evidence.fal.iter().filter(|entry| {
         matches!(

@@ -1,4 +1,4 @@
-//! The oracles themselves, on made-up books: each finds what it is for, and nothing in books that are in order.
+//! Tests of the invariants on made-up evidence: each finds its violation, and nothing when all is well.
 
 use serde_json::json;
 use uuid::Uuid;
@@ -41,7 +41,7 @@ fn ledger(events: impl IntoIterator<Item = Event>) -> Vec<Entry> {
         .collect()
 }
 
-/// One training that went well.
+/// Evidence of one training that went well.
 fn in_order() -> (Evidence, Uuid) {
     let request = Uuid::new_v4();
     let training = TrainingRow {

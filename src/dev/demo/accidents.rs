@@ -1,8 +1,9 @@
-//! `--kill-worker`: a worker is killed (SIGKILL) while it holds a job of each kind in turn.
+//! `--kill-worker`: kills a worker (SIGKILL) while it holds a job, once for each kind of job.
 //!
-//! A job that talks to somebody is held by that somebody: the simulator withholds its answer. One that only touches
-//! the database is held by a row lock. The submit is killed after FAL accepted it and before FAL answered, which is
-//! the moment that costs money. All is armed before the user begins; the pipeline runs into one trap after another.
+//! To keep a job running until the kill, the demo holds back what it waits for. A job that calls FAL or
+//! Telegram gets no answer from the simulator; a job that only uses the database waits for a row lock. The
+//! submit is killed after FAL accepted it and before FAL answered, which is the moment that costs money. All
+//! traps are set before the user begins, and the training runs into one after the other.
 
 use std::time::Duration;
 
@@ -18,12 +19,12 @@ use crate::{
     },
 };
 
-/// How long a trap may wait for its job.
+/// How long a trap waits for its job.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Between looks at the database.
+/// Pause between two looks at the database.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Who withholds what the job waits for.
+/// The component that holds back what the job waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Holder {
     Telegram,
@@ -31,7 +32,7 @@ enum Holder {
     RowLock,
 }
 
-/// In the order in which a training meets them.
+/// The kinds of jobs in the order in which a training runs them.
 const TRAPS: [(&str, Holder); 7] = [
     ("store_photo", Holder::Telegram),
     ("build_archive", Holder::Fal),
@@ -42,12 +43,12 @@ const TRAPS: [(&str, Holder); 7] = [
     ("notify_user", Holder::Telegram),
 ];
 
-/// What has to be known when a trap snaps.
+/// Connection and ids that are needed when a job runs into a trap.
 pub(super) struct Armed {
     database: PgConnection,
 }
 
-/// Sets every trap that does not depend on the training's rows.
+/// Sets every trap that does not need a row of the training.
 pub(super) async fn arm(stack: &Stack) -> anyhow::Result<Armed> {
     let telegram = stack.telegram.control();
     telegram.inject(TelegramFault::on(
@@ -81,7 +82,7 @@ pub(super) async fn arm(stack: &Stack) -> anyhow::Result<Armed> {
         when: Some(When::Before),
         ..FalFault::new(Operation::Status, hold())
     })?;
-    // The request runs until the poll's accident is over; otherwise its end would overtake the traps before it.
+    // The request runs until the poll's trap is over. Otherwise its end would overtake the earlier traps.
     stack
         .fal
         .script(FalFault::new(Operation::Execution, Effect::StuckInProgress {}))?;
@@ -97,7 +98,8 @@ pub(super) async fn arm(stack: &Stack) -> anyhow::Result<Armed> {
     Ok(Armed { database })
 }
 
-/// Waits for each trap, kills, lets go, and starts another worker. Returns the kinds in the order of their deaths.
+/// For each trap: waits until the job is held, kills the worker, releases the job and starts another worker.
+/// Returns the kinds in the order of the kills.
 pub(super) async fn happen(
     stack: &mut Stack,
     mut armed: Armed,
@@ -112,7 +114,7 @@ pub(super) async fn happen(
         wait_until_held(stack, &mut armed.database, kind, holder).await?;
         let pid = stack.kill_worker().await?;
         show.event(&format!("⚡ killed worker {pid} while it held {kind}"));
-        // A call that was withheld ended with its caller's connection; only the lock has to be given back.
+        // A held call ended together with its caller's connection; only the row lock must be released.
         if let Some(lock) = lock {
             lock.close()
                 .await
@@ -124,7 +126,7 @@ pub(super) async fn happen(
     Ok(killed)
 }
 
-/// Locks the training's row, then lets FAL finish: the delivery's job will wait for the lock.
+/// Locks the training's row, then lets FAL finish the request, so that the delivery's job waits for the lock.
 async fn hold_by_lock(stack: &Stack) -> anyhow::Result<PgConnection> {
     let mut lock = PgConnection::connect(&stack.database_url()).await?;
     sqlx::query("begin").execute(&mut lock).await?;
@@ -136,7 +138,7 @@ async fn hold_by_lock(stack: &Stack) -> anyhow::Result<PgConnection> {
         "there should be one training, not {}",
         locked.rows_affected()
     );
-    // Released before it is stuck, it would get stuck afterwards.
+    // A release before the request is stuck would have no effect, and it would get stuck afterwards.
     let runs_into_it = async {
         while !stack.fal.holds_a_run() {
             tokio::time::sleep(LOOK).await;
@@ -149,7 +151,7 @@ async fn hold_by_lock(stack: &Stack) -> anyhow::Result<PgConnection> {
     Ok(lock)
 }
 
-/// The job runs, and whoever holds it says so.
+/// Waits until the job runs and its holder holds it back.
 async fn wait_until_held(
     stack: &Stack,
     database: &mut PgConnection,

@@ -1,4 +1,5 @@
-//! What can be proven at the end: the database and the simulators' ledgers, read once, and the claims made from them.
+//! The evidence at the end: reads the database and the simulators' ledgers once, and checks the demo's claims
+//! on them.
 
 use anyhow::{Context as _, ensure};
 use chrono::{DateTime, Utc};
@@ -14,7 +15,7 @@ use crate::{
     },
 };
 
-/// The training's row, as far as the demo argues from it.
+/// The columns of the training's row that the demo checks.
 #[derive(Debug, Serialize, FromRow)]
 pub(super) struct TrainingRow {
     pub status: String,
@@ -39,20 +40,20 @@ pub(super) struct TrainingRow {
     pub is_main: bool,
 }
 
-/// One kind of job, over all its jobs.
+/// Counts over all jobs of one kind.
 #[derive(Debug, Serialize, FromRow)]
 pub(super) struct KindRow {
     pub kind: String,
     pub done: i64,
     pub dead: i64,
     pub live: i64,
-    /// Claims whose worker died.
+    /// Number of claims whose worker was killed.
     pub lost: i64,
-    /// Jobs with a lost claim whose later claim was done.
+    /// Number of jobs that lost a claim and were completed by a later one.
     pub recovered: i64,
 }
 
-/// An end of a claim that was not a success at the first try.
+/// A claim that did not end with success at the first attempt.
 #[derive(Debug, Serialize, FromRow)]
 pub(super) struct ClaimRow {
     pub kind: String,
@@ -62,7 +63,7 @@ pub(super) struct ClaimRow {
     pub ended_at: DateTime<Utc>,
 }
 
-/// All of it.
+/// Everything that the demo read at the end.
 #[derive(Debug, Serialize)]
 pub(super) struct Evidence {
     pub training: TrainingRow,
@@ -75,7 +76,7 @@ pub(super) struct Evidence {
     pub chat: Vec<MessageView>,
 }
 
-/// Reads everything once.
+/// Reads the database and both ledgers.
 pub(super) async fn gather(stack: &Stack, user: i64, photos_sent: usize) -> anyhow::Result<Evidence> {
     let mut db = PgConnection::connect(&stack.database_url())
         .await
@@ -115,9 +116,9 @@ pub(super) async fn gather(stack: &Stack, user: i64, photos_sent: usize) -> anyh
     })
 }
 
-/// The final message is on the phone a moment before its job is acknowledged, and a killed worker's last jobs are
-/// rescued after that: the books are read when nothing is under way. A poll that only waits for its next look is let
-/// be, unless its worker was killed: then it has to show that it goes on.
+/// Waits until no job is under way. The final message arrives shortly before its job is acknowledged, and the
+/// last jobs of a killed worker are rescued even later. A poll that only waits for its next look may stay,
+/// unless its worker was killed: then it must run again.
 async fn settle(db: &mut PgConnection) -> anyhow::Result<()> {
     const LOOK: std::time::Duration = std::time::Duration::from_millis(100);
     const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
@@ -134,7 +135,7 @@ async fn settle(db: &mut PgConnection) -> anyhow::Result<()> {
 }
 
 impl Evidence {
-    /// Fails with the first claim that does not hold.
+    /// Checks every claim; fails with the first that does not hold.
     pub(super) fn check(&self, args: &Args, killed: &[&str]) -> anyhow::Result<()> {
         self.check_end()?;
         self.check_fal()?;
@@ -185,7 +186,7 @@ impl Evidence {
         Ok(())
     }
 
-    /// FAL was paid once, for the archive that we built of all photos.
+    /// Checks that FAL accepted one submit, for the archive that we built from all photos.
     fn check_fal(&self) -> anyhow::Result<()> {
         let submits = self
             .ledger
@@ -214,7 +215,7 @@ impl Evidence {
         Ok(())
     }
 
-    /// The archive went the way that was asked for: by FAL's storage, or by a signed URL of our own store.
+    /// Checks how FAL got the archive: from its own storage, or by a presigned URL of our store.
     fn check_delivery(&self, args: &Args) -> anyhow::Result<()> {
         let uploads = self
             .ledger
@@ -232,7 +233,7 @@ impl Evidence {
         Ok(())
     }
 
-    /// Webhook or poll, as was asked for.
+    /// Checks how the end was learnt: by a webhook or by a poll.
     fn check_messenger(&self, args: &Args) -> anyhow::Result<()> {
         let delivered = self
             .ledger

@@ -1,6 +1,7 @@
-//! The scripted user: goes through the wizard as a person would, and watches the chat.
+//! The scripted user: answers the bot's questions as a person would, and watches the chat.
 //!
-//! Buttons are pressed by what they do, not by what they say, so that a change of wording does not break the demo.
+//! Buttons are found by their `callback_data`, not by their label, so that a change of wording does not break
+//! the demo.
 
 use std::{
     collections::HashMap,
@@ -16,18 +17,18 @@ use crate::simulators::telegram::{
     ButtonChoice, Control, MediaOptions, MessageFilter, MessageView, NewUser, Running, Side, SimUser,
 };
 
-/// How long the bot may take for anything but the training.
+/// How long the bot may take for each step but the training.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long the training may take, worker killed seven times and all.
+/// How long the training may take, with seven kills of the worker.
 const TRAINING_PATIENCE: Duration = Duration::from_secs(55);
-/// Albums hold at most so many.
+/// Telegram's limit for photos in one album.
 const ALBUM: usize = 10;
 /// The avatar's name, which the final message must contain.
 pub(super) const AVATAR: &str = "Aisha";
 
-/// One photo, as the user's phone has it.
+/// A photo of the user.
 pub(super) struct Photo {
-    /// For what is said about it.
+    /// The file's name, for error messages.
     pub name: String,
     pub bytes: Bytes,
 }
@@ -54,7 +55,7 @@ const BUILTIN: &[&[u8]] = builtin![
     "11_coffee",
 ];
 
-/// The photos of a directory, or the built-in ones.
+/// Loads the photos of the directory, or the built-in ones.
 pub(super) fn load_photos(directory: Option<&Path>) -> anyhow::Result<Vec<Photo>> {
     let Some(directory) = directory else {
         return Ok(BUILTIN
@@ -88,13 +89,7 @@ pub(super) fn load_photos(directory: Option<&Path>) -> anyhow::Result<Vec<Photo>
     let photos: Vec<Photo> = files.iter().map(read).collect::<anyhow::Result<_>>()?;
     let broken: Vec<String> = photos
         .iter()
-        .filter_map(|photo| {
-            Some(format!(
-                "\n  {}: {}",
-                photo.name,
-                what_is_wrong_with(&photo.bytes)?
-            ))
-        })
+        .filter_map(|photo| Some(format!("\n  {}: {}", photo.name, why_refused(&photo.bytes)?)))
         .collect();
     ensure!(
         broken.is_empty(),
@@ -104,9 +99,10 @@ pub(super) fn load_photos(directory: Option<&Path>) -> anyhow::Result<Vec<Photo>
     Ok(photos)
 }
 
-/// Said before anything is started; `None`: it can be sent as a photo.
-fn what_is_wrong_with(bytes: &[u8]) -> Option<String> {
-    /// What Telegram takes as a photo: bytes, and pixels of both sides together.
+/// Why Telegram would refuse these bytes as a photo, reported before anything is started; `None`: it would
+/// not.
+fn why_refused(bytes: &[u8]) -> Option<String> {
+    /// Telegram's limits for a photo: bytes, and width plus height in pixels.
     const MOST_BYTES: usize = 10 << 20;
     const MOST_SIDES: u32 = 10_000;
     if bytes.is_empty() {
@@ -135,7 +131,7 @@ fn is_photo(path: &Path) -> bool {
     path.extension().is_some_and(known)
 }
 
-/// Somebody with a phone.
+/// The scripted user with their chat.
 pub(super) struct Person {
     user: SimUser,
     control: Control,
@@ -160,19 +156,19 @@ impl Person {
         }
     }
 
-    /// Telegram id, which is also the chat's.
+    /// The Telegram id, which is also the chat's id.
     pub(super) fn id(&self) -> i64 {
         self.user.id()
     }
 
-    /// From /start to the message that ends the training. Shows the chat meanwhile.
+    /// Goes from /start to the message that ends the training, and meanwhile shows the chat.
     pub(super) async fn train(&self, photos: Vec<Photo>) -> anyhow::Result<()> {
         let mut shown = HashMap::new();
         let story = tokio::select! {
             done = self.wizard(photos) => done,
             never = self.watch(&mut shown) => never,
         };
-        // What came last came while the story ended.
+        // Messages that arrived while the story ended.
         self.show_new(&mut shown);
         story
     }
@@ -207,7 +203,7 @@ impl Person {
         Ok(())
     }
 
-    /// Presses the first button of the latest message that does this.
+    /// Presses the first button with this action on the latest message that has one.
     async fn press(&self, action: &str) -> anyhow::Result<()> {
         let message = self
             .user
@@ -236,7 +232,7 @@ impl Person {
         Ok(())
     }
 
-    /// Shows each thing that the bot says, and each edit of it, as it appears.
+    /// Shows each message of the bot, and each edit of one, as it appears.
     async fn watch(&self, shown: &mut HashMap<i64, String>) -> anyhow::Result<()> {
         let mut changes = self.control.changes();
         loop {

@@ -1,4 +1,4 @@
-//! The story in order, from the evidence.
+//! Tells the story in order of time, from the evidence.
 
 use std::fmt;
 
@@ -8,14 +8,14 @@ use serde::Serialize;
 use super::evidence::Evidence;
 use crate::simulators::fal::ledger::Event;
 
-/// One thing that happened.
+/// An event of the story.
 #[derive(Debug, Serialize)]
 pub(super) struct Moment {
-    /// Since the user's first message.
+    /// Seconds since the user's first message.
     pub seconds: f64,
-    /// Who did it.
+    /// Who acted: `user`, `bot`, `worker`, `FAL` and so on.
     pub actor: &'static str,
-    /// In words.
+    /// The action in words.
     pub what: String,
 }
 
@@ -25,7 +25,7 @@ impl fmt::Display for Moment {
     }
 }
 
-/// Everything worth telling, oldest first.
+/// The events worth telling, oldest first.
 pub(super) fn of(evidence: &Evidence) -> Vec<Moment> {
     let mut told: Vec<(DateTime<Utc>, &'static str, String)> =
         vec![(evidence.first_update_at, "user", "/start".to_owned())];
@@ -52,7 +52,7 @@ pub(super) fn of(evidence: &Evidence) -> Vec<Moment> {
         && let Some(at) =
             DateTime::from_timestamp(last.date, 0).filter(|_| evidence.training.finished_at.is_some())
     {
-        // Telegram dates messages in whole seconds; a message is never told before its cause.
+        // Telegram dates messages in whole seconds; the final message is never shown before its cause.
         told.push((
             evidence
                 .training

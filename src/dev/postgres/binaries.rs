@@ -1,7 +1,7 @@
-//! Where a PostgreSQL server may be, on the systems we support, and which one we take.
+//! Finds the PostgreSQL server binaries on the systems we support, and chooses among them.
 //!
-//! The first usable directory wins; usable means that `postgres` and `initdb` lie side by side and are version 15 or
-//! newer. A directory that the operator names is taken or refused, never silently replaced.
+//! The first usable directory wins. It is usable if `postgres` and `initdb` lie side by side and are version
+//! 15 or newer. If the operator names a directory, that one is used or refused, never silently replaced.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -9,10 +9,10 @@ use std::process::Command;
 
 use super::PostgresError;
 
-/// The oldest major version that the migrations and the queue's statements are tested on.
+/// The oldest major version on which the migrations and the queue's statements are tested.
 const OLDEST: u32 = 15;
 
-/// What to do when there is no server: one line for the system that this binary was built for.
+/// How to install a server: one line for the system that this binary was built for.
 pub const INSTALL_HINT: &str = if cfg!(target_os = "macos") {
     "Install it with: brew install postgresql@17"
 } else {
@@ -22,9 +22,10 @@ pub const INSTALL_HINT: &str = if cfg!(target_os = "macos") {
 /// A directory with server binaries of one version.
 #[derive(Clone, Debug)]
 pub struct ServerBinaries {
-    /// Where `postgres` and `initdb` are, without symlinks: a server finds its libraries beside its real place.
+    /// The directory of `postgres` and `initdb`, without symlinks: a server finds its libraries relative to
+    /// its real place.
     pub directory: PathBuf,
-    /// Major version, 15 or more.
+    /// The major version, 15 or more.
     pub major: u32,
 }
 
@@ -35,7 +36,7 @@ impl ServerBinaries {
     }
 }
 
-/// Finds server binaries; `chosen` is the operator's word (`PG_BIN_DIR`).
+/// Finds server binaries. `chosen` is the directory that the operator named (`PG_BIN_DIR`).
 pub(super) fn find(chosen: Option<&Path>) -> Result<ServerBinaries, PostgresError> {
     let candidates = chosen.map_or_else(usual_places, |directory| vec![directory.to_owned()]);
     let mut refused = BTreeSet::new();
@@ -54,9 +55,10 @@ pub(super) fn find(chosen: Option<&Path>) -> Result<ServerBinaries, PostgresErro
     Err(PostgresError::NotFound { looked })
 }
 
-/// In the order of who chose them: the shell's PATH, then the distribution's newest, then Homebrew and Postgres.app.
+/// The searched directories in order: the shell's PATH, the distribution's newest version, Homebrew,
+/// Postgres.app.
 fn usual_places() -> Vec<PathBuf> {
-    // PATH is how a system names its programs, not a setting of ours.
+    // PATH is the system's variable, not one of our settings.
     let mut places: Vec<PathBuf> = std::env::var_os("PATH")
         .map(|path| std::env::split_paths(&path).collect())
         .unwrap_or_default();
@@ -111,7 +113,7 @@ fn newest_first(parent: &Path) -> Vec<PathBuf> {
     versions.into_iter().map(|(_, directory)| directory).collect()
 }
 
-/// `Err(None)`: nothing there; `Err(Some(_))`: something there that cannot be used, and why.
+/// `Err(None)`: there is no server. `Err(Some(_))`: there is one that cannot be used, and why.
 fn inspect(candidate: &Path) -> Result<ServerBinaries, Option<String>> {
     // A symlink in /usr/local/bin leads to the directory where both programs and their libraries are.
     let initdb = candidate.join("initdb").canonicalize().map_err(|_| None)?;
@@ -129,7 +131,7 @@ fn inspect(candidate: &Path) -> Result<ServerBinaries, Option<String>> {
     }
 }
 
-/// The leading number of a version.
+/// The number at the beginning of a version.
 fn major_in(version: &str) -> Option<u32> {
     let digits = version.len() - version.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     version[..digits].parse().ok()

@@ -1,16 +1,16 @@
-//! The directory of a private cluster, and how it goes away.
+//! The directory of a private cluster, and how it is removed.
 //!
 //! ```text
 //! aisha-XXXXXX/   0700, owned by the server's user
 //!   lock          flock held by the process that uses the cluster: held = in use, free = orphaned
-//!   temporary     present when nobody will want the data again
-//!   data/         initdb's
+//!   temporary     present if the data are removed at the end
+//!   data/         the data directory that initdb made
 //!   socket/       where clients connect; in /tmp instead when this path is too long for a socket
 //!   postgres.log
 //! ```
-//! The kernel frees the lock however its holder dies, so an orphan can always be told from a cluster in use. Two
-//! parties look: the sweeper, a child that blocks on the lock of one home ([`sweep_when_orphaned`]), and each later
-//! start ([`sweep`]), for the case that the sweeper was killed too.
+//! The kernel frees the lock however its holder dies, so a free lock always means an orphan. Two parties look
+//! for orphans: the sweeper, a child that blocks on the lock of one home ([`sweep_when_orphaned`]), and each
+//! later start ([`sweep`]), in case the sweeper was killed too.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -28,23 +28,24 @@ use super::binaries::ServerBinaries;
 use super::{Durability, PostgresError, STOP_PATIENCE, USER};
 use crate::dev::parent::Identity;
 
-/// Temporary clusters live here: unlike `/tmp` it is on a disk everywhere, and any user may enter it.
+/// The parent of temporary clusters. Unlike `/tmp` it is on a disk on every system, and any user may enter
+/// it.
 const TEMPORARY_PARENT: &str = "/var/tmp";
 const PREFIX: &str = "aisha-";
 const SOCKET_NAME: &str = ".s.PGSQL.5432";
-/// The shortest `sun_path` of the systems we support (macOS), less its terminator.
+/// The shortest `sun_path` of the systems we support (macOS), without its terminator.
 const LONGEST_SOCKET_PATH: usize = 103;
-/// A directory without a lock file is being made at this moment, unless it is older than this.
+/// A younger directory without a lock file is just being made by another process.
 const BEING_MADE: Duration = Duration::from_mins(10);
 
-/// glibc's own UTF-8 locale sorts by code point and needs no locale package; macOS has none by that name.
+/// glibc's own UTF-8 locale sorts by code point and needs no locale package; macOS has none with that name.
 const LOCALE: &str = if cfg!(target_os = "macos") {
     "en_US.UTF-8"
 } else {
     "C.UTF-8"
 };
 
-/// A cluster's directory, locked by us.
+/// The directory of a cluster, locked by us.
 #[derive(Debug)]
 pub(super) struct Home {
     path: PathBuf,
@@ -54,7 +55,7 @@ pub(super) struct Home {
 }
 
 impl Home {
-    /// A fresh directory that is removed when this value is dropped.
+    /// Makes a new directory, which is removed when this value is dropped.
     pub(super) fn temporary(identity: Option<Identity>) -> Result<Self, PostgresError> {
         let path = tempfile::Builder::new()
             .prefix(PREFIX)
@@ -65,7 +66,7 @@ impl Home {
             .keep();
         File::create(path.join("temporary"))
             .map_err(PostgresError::io(format!("writing to {}", path.display())))?;
-        // Locked before it gets its name: a start that sweeps at this moment must not find it free.
+        // Locked before the file gets its final name, so that a sweep at this moment cannot find it free.
         let unnamed = path.join("lock.new");
         let lock = File::create(&unnamed)
             .and_then(|file| file.try_lock().map_err(std::io::Error::from).map(|()| file))
@@ -74,7 +75,8 @@ impl Home {
         Self::lay_out(path, true, lock, identity)
     }
 
-    /// A directory that stays. Refused while another process uses it; a server that an earlier owner left is stopped.
+    /// Opens a directory that stays. Refused while another process uses it; a server that an earlier owner
+    /// left is stopped.
     pub(super) fn kept(path: &Path, identity: Option<Identity>) -> Result<Self, PostgresError> {
         make_directory(path)?;
         let path = path
@@ -105,7 +107,8 @@ impl Home {
         })
     }
 
-    /// Runs initdb unless there are data. Made aside and renamed, so that a half-made directory is never used.
+    /// Runs initdb unless there are data. It works in another directory and renames it, so that an incomplete
+    /// one is never used.
     pub(super) fn initialise(
         &self,
         binaries: &ServerBinaries,
@@ -154,8 +157,8 @@ impl Home {
         std::fs::rename(&unfinished, self.data()).map_err(PostgresError::io("naming the new data directory"))
     }
 
-    /// A server program gets a clean environment (PGPORT and its like change what it does) and a directory that its
-    /// user may enter. Without `LC_ALL` the server refuses to start on macOS.
+    /// Gives a server program a clean environment (variables such as PGPORT change what it does) and a
+    /// working directory that its user may enter. Without `LC_ALL` the server refuses to start on macOS.
     pub(super) fn prepare(&self, command: &mut Command) {
         command
             .env_clear()
@@ -164,7 +167,7 @@ impl Home {
             .current_dir(&self.path);
     }
 
-    /// The directory itself.
+    /// The path of the directory.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -174,17 +177,17 @@ impl Home {
         self.path.join("data")
     }
 
-    /// The directory of the socket.
+    /// The directory of the socket: inside, or in /tmp.
     pub(super) fn socket_dir(&self) -> &Path {
         &self.socket_dir
     }
 
-    /// The socket itself.
+    /// The path of the socket.
     pub(super) fn socket(&self) -> PathBuf {
         self.socket_dir.join(SOCKET_NAME)
     }
 
-    /// The server's log.
+    /// The file that the server logs to.
     pub(super) fn log(&self) -> PathBuf {
         self.path.join("postgres.log")
     }
@@ -198,8 +201,9 @@ impl Drop for Home {
     }
 }
 
-/// Takes the lock of a kept home. Its owner writes its pid into it: while that process lives, the home is in use; when it is
-/// dead, the lock is held by a sweeper that stops the server it left, and soon free.
+/// Takes the lock of a kept home. The owner writes its pid into the lock file. While that process lives, the
+/// home is in use. If it is dead, a sweeper holds the lock to stop the server that was left, and frees it
+/// soon.
 fn lock_kept(home: &Path) -> Result<File, PostgresError> {
     let failed = || PostgresError::io(format!("locking {}", home.display()));
     let path = home.join("lock");
@@ -230,14 +234,14 @@ fn lock_kept(home: &Path) -> Result<File, PostgresError> {
     Ok(lock)
 }
 
-/// No pid: the owner has only just locked it.
+/// Without a pid in the file, the owner has only just taken the lock.
 fn owner_lives(lock: &Path) -> bool {
     let text = std::fs::read_to_string(lock).unwrap_or_default();
     let pid = text.trim().parse().ok().and_then(Pid::from_raw);
     pid.is_none_or(|pid| test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
 }
 
-/// See [`super::kept_directory`].
+/// Implements [`super::kept_directory`].
 pub(super) fn kept_directory(home: &Path) -> PathBuf {
     if rustix::process::geteuid().is_root() {
         Path::new(TEMPORARY_PARENT).join(format!("{PREFIX}dev-{}", digest(home)))
@@ -246,7 +250,7 @@ pub(super) fn kept_directory(home: &Path) -> PathBuf {
     }
 }
 
-/// See [`super::forget`].
+/// Implements [`super::forget`].
 pub(super) fn forget(directory: &Path) -> Result<bool, PostgresError> {
     if !directory.exists() {
         return Ok(false);
@@ -258,7 +262,8 @@ pub(super) fn forget(directory: &Path) -> Result<bool, PostgresError> {
     Ok(true)
 }
 
-/// Removes the temporary clusters that killed processes left. Only our own user's can be locked, so only they go.
+/// Removes temporary clusters that killed processes left. We can lock only those of our own user, so only
+/// they are removed.
 pub(super) fn sweep() {
     let Ok(entries) = Path::new(TEMPORARY_PARENT).read_dir() else {
         return;
@@ -274,7 +279,7 @@ pub(super) fn sweep() {
         let home = entry.path();
         if let Ok(lock) = File::open(home.join("lock")) {
             if lock.try_lock().is_ok() {
-                bury(&home);
+                clean_up(&home);
             }
         } else if home.join("temporary").exists() && older_than(&home, BEING_MADE) {
             remove(&home);
@@ -282,19 +287,20 @@ pub(super) fn sweep() {
     }
 }
 
-/// The hidden verb `internal sweep-cluster`: sleeps in the kernel until the owner of `home` is dead, then stops a server
-/// that outlived it (macOS has no parent-death signal) and removes what was temporary.
+/// The hidden command `internal sweep-cluster`: sleeps in the kernel until the owner of `home` is dead, then
+/// stops a server that outlived it (macOS has no parent-death signal) and removes a temporary directory.
 pub fn sweep_when_orphaned(home: &Path) -> ExitCode {
     if let Ok(lock) = File::open(home.join("lock"))
         && lock.lock().is_ok()
     {
-        bury(home);
+        clean_up(home);
     }
     ExitCode::SUCCESS
 }
 
-/// The caller holds the lock of `home`: nobody else uses it or removes it at this moment.
-fn bury(home: &Path) {
+/// Stops the server that was left in `home` and removes a temporary directory. The caller must hold the lock
+/// of `home`.
+fn clean_up(home: &Path) {
     if home.join("temporary").exists() {
         stop_stray_server(home, &[Signal::QUIT]);
         remove(home);
@@ -303,11 +309,11 @@ fn bury(home: &Path) {
     }
 }
 
-/// Sends one signal after the other to a server that runs in `home`, giving it time after each.
+/// Sends one signal after the other to the server that runs in `home`, waiting after each.
 fn stop_stray_server(home: &Path, signals: &[Signal]) {
     for signal in signals {
         let Some(pid) = stray_server(home) else { return };
-        // It may have ended since: then there is nobody to tell.
+        // The server may have ended by itself; then there is no process to signal.
         let _ = kill_process(pid, *signal);
         let deadline = Instant::now() + STOP_PATIENCE;
         while stray_server(home).is_some() && Instant::now() < deadline {
@@ -316,8 +322,8 @@ fn stop_stray_server(home: &Path, signals: &[Signal]) {
     }
 }
 
-/// The postmaster of `home`, if it lives. Its pid file may be a dead server's, and the pid somebody else's by now: a
-/// live postmaster is known by its working directory, or, without /proc, by its socket.
+/// The postmaster of `home`, if it lives. Its pid file may be that of a dead server whose pid another process
+/// has by now. So a live postmaster is recognised by its working directory or, without /proc, by its socket.
 fn stray_server(home: &Path) -> Option<Pid> {
     let data = home.join("data");
     let text = std::fs::read_to_string(data.join("postmaster.pid")).ok()?;
@@ -330,7 +336,8 @@ fn stray_server(home: &Path) -> Option<Pid> {
     ours.then_some(pid)
 }
 
-/// Inside the home, or, when that makes a path too long for a socket address, a short one derived from it.
+/// The socket's directory: inside the home, or a short path derived from it if the socket's address would be
+/// too long.
 fn socket_dir(home: &Path) -> PathBuf {
     let inside = home.join("socket");
     if inside.join(SOCKET_NAME).as_os_str().len() <= LONGEST_SOCKET_PATH {
@@ -340,7 +347,7 @@ fn socket_dir(home: &Path) -> PathBuf {
     }
 }
 
-/// A short name for a path, the same on every run.
+/// A short name for a path, always the same for the same path.
 fn digest(path: &Path) -> String {
     let mut hasher = DefaultHasher::new();
     path.hash(&mut hasher);
@@ -367,7 +374,7 @@ fn give(path: &Path, to: Identity) -> Result<(), PostgresError> {
     )))
 }
 
-/// What cannot be removed now is swept by a later start.
+/// Removes the directory. If that fails now, a later start removes it.
 fn remove(path: &Path) {
     if let Err(error) = std::fs::remove_dir_all(path)
         && error.kind() != std::io::ErrorKind::NotFound

@@ -1,10 +1,11 @@
-//! Who runs the server: we, or, when we are root, an ordinary user, because PostgreSQL refuses to run as root.
+//! The user that runs the server: ourselves or, if we are root, an ordinary user, because PostgreSQL refuses
+//! to run as root.
 
 use super::PostgresError;
 use crate::dev::parent::Identity;
 
-/// The user to drop to; `None`: we are an ordinary user already. It must have an entry in the password file: the server
-/// looks itself up and refuses to start without one.
+/// The user to drop to; `None`: we are an ordinary user already. It must have an entry in the password file,
+/// because the server looks itself up and refuses to start without one.
 pub(super) fn to_drop_to() -> Result<Option<Identity>, PostgresError> {
     if !rustix::process::geteuid().is_root() {
         return Ok(None);

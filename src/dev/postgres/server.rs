@@ -1,7 +1,7 @@
-//! The server process of a private cluster: born through our own binary, dead when we are.
+//! The server process of a private cluster. It is started through our own binary and ends when we do.
 //!
-//! It follows us by [`parent::following`], which ties a child to the *thread* that forked. So each server has a thread
-//! of its own that starts it, waits for it, and lives exactly as long.
+//! [`parent::following`] ties a child to the *thread* that forked. So each server has a thread of its own
+//! that starts it, waits for it, and lives exactly as long.
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
@@ -19,11 +19,11 @@ use super::binaries::ServerBinaries;
 use super::home::Home;
 use crate::dev::parent::{self, Identity, LastSignal};
 
-/// Crash recovery of a large kept cluster is what may take long.
+/// A long start is one that must recover a large kept cluster after a crash.
 const START_PATIENCE: Duration = Duration::from_mins(1);
 const LOG_LINES_SHOWN: usize = 20;
 
-/// A running postmaster and the sweeper that outlives us.
+/// A running postmaster, and the sweeper that cleans up if we are killed.
 #[derive(Debug)]
 pub(super) struct Server {
     pid: Pid,
@@ -31,8 +31,8 @@ pub(super) struct Server {
     sweeper: Child,
 }
 
-/// How the server ended, `None` while it runs. The thread that reaps holds the mutex from before the pid becomes free
-/// until the end is noted, so whoever holds it and reads `None` may signal the pid.
+/// How the server ended; `None` while it runs. The reaping thread holds the mutex from before the pid becomes
+/// free until it has stored the end. So a thread that holds the mutex and reads `None` may signal the pid.
 #[derive(Debug, Default)]
 struct End {
     status: Mutex<Option<ExitStatus>>,
@@ -100,7 +100,7 @@ impl Server {
         let noted = Arc::clone(&end);
         std::thread::Builder::new()
             .name("postgres".to_owned())
-            .spawn(move || live_and_die_with(postgres, &born, &noted))
+            .spawn(move || run_postgres(postgres, &born, &noted))
             .map_err(PostgresError::io("starting the server's thread"))?;
         let pid = birth
             .recv()
@@ -132,19 +132,20 @@ impl Server {
             if status.is_some() {
                 break;
             }
-            // Cannot fail: the pid is our own child's, and not reaped while we hold the mutex.
+            // Cannot fail: the pid is that of our own child, which is not reaped while we hold the mutex.
             let _ = kill_process(self.pid, *signal);
             drop(status);
             if self.end.wait(patience).is_some() {
                 break;
             }
         }
-        // Not needed any more: what it would do, our caller does now.
+        // The sweeper is no longer needed: our caller does its work now.
         let _ = self.sweeper.kill();
         let _ = self.sweeper.wait();
     }
 
-    /// Ready means that the pid file, which must be this server's own, says so, and that its socket takes connections.
+    /// Waits until the pid file says ready and the socket accepts connections. The file must be this server's
+    /// own.
     fn wait_until_ready(&self, home: &Home) -> Result<(), String> {
         let deadline = Instant::now() + START_PATIENCE;
         let pid_file = home.data().join("postmaster.pid");
@@ -163,8 +164,8 @@ impl Server {
     }
 }
 
-/// The server's thread: starts it, tells its pid, waits for its end.
-fn live_and_die_with(mut postgres: Command, born: &mpsc::SyncSender<std::io::Result<Pid>>, end: &End) {
+/// Runs in the server's thread: starts the server, sends its pid to `born`, and waits for its end.
+fn run_postgres(mut postgres: Command, born: &mpsc::SyncSender<std::io::Result<Pid>>, end: &End) {
     let mut child = match postgres.spawn() {
         Ok(child) => child,
         Err(error) => {
@@ -174,7 +175,7 @@ fn live_and_die_with(mut postgres: Command, born: &mpsc::SyncSender<std::io::Res
     };
     let pid = Pid::from_child(&child);
     let _ = born.send(Ok(pid));
-    // Without reaping: until `child.wait()`, under the mutex, the pid cannot become another process's.
+    // Waits without reaping: until `child.wait()`, under the mutex, no other process can get the pid.
     while waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)
         .is_err_and(|error| error == rustix::io::Errno::INTR)
     {}

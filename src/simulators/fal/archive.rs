@@ -1,4 +1,4 @@
-//! What a trainer makes of the archive it was given: download, open, decode every picture.
+//! How a trainer reads an archive: it downloads and opens the file and decodes every picture.
 //!
 //! The pictures are decoded for real, so that an archive of broken files fails here as it would at FAL.
 
@@ -19,32 +19,33 @@ use zip::{CompressionMethod, ZipArchive};
 use super::origin::Service;
 use super::simulation::Simulation;
 
-/// Of one file in the archive, unpacked.
+/// Largest unpacked size of one file in the archive.
 const LARGEST_FILE: u64 = 64 << 20;
 const DOWNLOAD_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// What is in an archive that was accepted.
+/// Contents of an accepted archive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
-    /// Pictures, all of them decoded.
+    /// Number of pictures; all of them were decoded.
     pub images: usize,
-    /// Caption files.
+    /// Number of caption files.
     pub captions: usize,
     /// Size of the archive in bytes.
     pub bytes: u64,
-    /// Of the archive, lower-case hex.
+    /// SHA-256 of the archive, in lower-case hex.
     pub sha256: String,
     /// Names in the archive, in its order.
     pub names: Vec<String>,
     /// Width and height of each picture, in the archive's order.
     pub dimensions: Vec<(u32, u32)>,
-    /// Pictures that still carry an Exif block. FAL does not mind; their owners would.
+    /// Number of pictures that still have an Exif block. FAL accepts those, but Exif can reveal private data.
+    /// than we promised.
     pub images_with_exif: usize,
-    /// Every entry is stored, none deflated.
+    /// Whether every entry is stored, none deflated.
     pub stored: bool,
 }
 
-/// Why an archive was refused: `type` and `msg` of the model error.
+/// The error for a refused archive: `type` and `msg` of the model error.
 #[derive(Clone, Debug)]
 pub(super) struct Refusal {
     pub kind: &'static str,
@@ -58,12 +59,12 @@ fn refuse<T>(kind: &'static str, message: impl Into<String>) -> Result<T, Refusa
     })
 }
 
-/// An archive that is not of a kind that trainers read.
+/// The error for an archive of a kind that trainers cannot read.
 fn odd<T>(message: impl Into<String>) -> Result<T, Refusal> {
     refuse("unsupported_archive_format", message)
 }
 
-/// Downloads what `input[field]` names and looks into it.
+/// Downloads the archive that `input[field]` names and checks its contents.
 pub(super) async fn check(
     sim: &Simulation,
     url: &str,
@@ -90,7 +91,8 @@ pub(super) async fn check(
     })
 }
 
-/// Downloads a file as a runner does: plain GET, no key. Our own CDN is reached at our own address.
+/// Downloads a file as a runner does: a plain GET without a key. URLs of our own CDN are fetched from our own
+/// address.
 pub(super) async fn fetch(sim: &Simulation, url: &str) -> Result<Bytes, Refusal> {
     let failed = |why: String| Refusal {
         kind: "file_download_error",
@@ -181,7 +183,8 @@ fn unpack(mut entry: ZipFile<'_, impl Read>, facts: &mut Facts) -> Result<(Strin
     }
 }
 
-/// Flat, visible, ASCII, and something that a trainer knows: what FAL does with the rest is not documented.
+/// A file must lie at the top level, be visible, have an ASCII name and a known extension. FAL does not
+/// document what it does with other files.
 fn check_name(name: &str) -> Result<(), Refusal> {
     let flat = !name.contains(['/', '\\']);
     let plain = name.is_ascii() && !name.starts_with('.') && !name.contains(|c: char| c.is_ascii_control());
@@ -207,7 +210,7 @@ fn decode(name: &str, content: &[u8]) -> Result<(u32, u32), Refusal> {
     if !matches!(format, ImageFormat::Jpeg | ImageFormat::Png | ImageFormat::WebP) {
         return Err(failed(format!("{format:?} is no format for training")));
     }
-    // The decoder fills up what a truncated JPEG lacks; the runner's (Pillow) refuses it.
+    // The decoder fills in the missing part of a truncated JPEG; the runner's (Pillow) refuses it.
     if format == ImageFormat::Jpeg && !content.ends_with(&[0xff, 0xd9]) {
         return Err(failed("image file is truncated".to_owned()));
     }

@@ -1,4 +1,4 @@
-//! One HTTP call, read whole, and the shapes that answers have.
+//! One HTTP call, read whole, and the shapes of answers.
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{ConnectInfo, Request};
@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::line::Cord;
+use super::listener::Switch;
 use super::origin::{Origin, Service, locate};
 use super::simulation::Simulation;
 
@@ -23,7 +23,7 @@ impl From<Response> for Refused {
 
 pub(super) type Answer = Result<Response, Refused>;
 
-/// Of anything sent to us, uploads included.
+/// Largest body of a call, uploads included.
 const LARGEST_BODY: usize = 1 << 30;
 
 pub(super) struct Call {
@@ -35,16 +35,16 @@ pub(super) struct Call {
     pub headers: HeaderMap,
     pub body: Bytes,
     pub origin: Origin,
-    pub cord: Cord,
+    pub switch: Switch,
 }
 
 impl Call {
-    /// Reads the call; an answer instead when it is for nobody here or too long.
+    /// Reads the call. Answers with an error if no service has this path, or if the body is too long.
     pub(super) async fn read(sim: &Simulation, request: Request) -> Result<Self, Refused> {
         let (parts, body) = request.into_parts();
-        let cord = parts
+        let switch = parts
             .extensions
-            .get::<ConnectInfo<Cord>>()
+            .get::<ConnectInfo<Switch>>()
             .map(|info| info.0.clone())
             .unwrap_or_default();
         let mut path = parts.uri.path().to_owned();
@@ -84,7 +84,7 @@ impl Call {
             headers: parts.headers,
             body,
             origin,
-            cord,
+            switch,
         })
     }
 
@@ -95,7 +95,7 @@ impl Call {
             .collect()
     }
 
-    /// Path and query: what faults are matched against.
+    /// Path and query, against which faults are matched.
     pub(super) fn target(&self) -> String {
         if self.query.is_empty() {
             self.path.clone()
@@ -128,7 +128,8 @@ impl Call {
         })
     }
 
-    /// The 403 of an account that is locked. FAL refuses whatever would cost or store something, and still reads.
+    /// Answers 403 while the account is locked. FAL then refuses all that costs or stores something, but
+    /// still lets read.
     pub(super) fn unlocked(sim: &Simulation) -> Result<(), Refused> {
         match sim.settings().locked {
             None => Ok(()),
@@ -141,7 +142,7 @@ impl Call {
         }
     }
 
-    /// Fingerprint of the API key, or the 401 that is due. Any `id:secret` will do, unless it was revoked.
+    /// The fingerprint of the API key, or a 401 answer. Any `id:secret` is accepted, unless it was revoked.
     pub(super) fn authorize(&self, sim: &Simulation) -> Result<String, Refused> {
         let refuse = |text| Err(refusal(StatusCode::UNAUTHORIZED, text));
         let Some(header) = self.header(AUTHORIZATION.as_str()) else {
@@ -158,7 +159,7 @@ impl Call {
     }
 }
 
-/// Where the JS client's proxy call wants to go.
+/// The target of a proxied call of the JS client.
 fn proxied(headers: &HeaderMap) -> Option<(Service, url::Url)> {
     let target = url::Url::parse(headers.get("x-fal-target-url")?.to_str().ok()?).ok()?;
     Some((Service::of_host(target.host_str()?)?, target))
@@ -168,17 +169,18 @@ pub(super) fn json_answer(status: StatusCode, body: &Value) -> Response {
     (status, axum::Json(body)).into_response()
 }
 
-/// FAL's shape of an error that no model raised.
+/// An error of the platform, in FAL's shape.
 pub(super) fn detail(status: StatusCode, text: &str) -> Response {
     json_answer(status, &json!({ "detail": text }))
 }
 
-/// The same, as an early end.
+/// Like [`detail`], to end the handling of a call early.
 pub(super) fn refusal(status: StatusCode, text: &str) -> Refused {
     detail(status, text).into()
 }
 
-/// What a scripted fault answers: a string as it is (HTML unless the headers say otherwise), the rest as JSON.
+/// The answer of a scripted fault: a string is sent as it is (HTML unless the headers say otherwise),
+/// anything else as JSON.
 pub(super) fn scripted_answer<'a>(
     status: u16,
     headers: impl IntoIterator<Item = (&'a String, &'a String)>,

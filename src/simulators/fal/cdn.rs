@@ -1,4 +1,5 @@
-//! `v3.fal.media`: files, public to anyone who has the URL unless their account or upload says otherwise, until their life ends.
+//! `v3.fal.media`: files. Anyone with the URL may read a file until it expires, unless the account or the
+//! upload restricts it.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -20,23 +21,23 @@ use super::ledger::Event;
 use super::memory::{KeptFile, Memory};
 use super::simulation::{Simulation, locked, now};
 
-/// Whether those who have a file's URL may read it. Nobody needs the key for it, FAL's own runners included.
+/// Whether anyone who has a file's URL may read it. Reading needs no key; FAL's own runners use none either.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Acl {
-    /// They may.
+    /// Reading is allowed.
     #[default]
     Allow,
-    /// They are told that they may not: 403.
+    /// Reading is answered with 403.
     Forbid,
-    /// They are told that there is no such file: 404.
+    /// Reading is answered with 404, as if there were no such file.
     Hide,
 }
 
-/// What the lifecycle headers say of a file.
+/// Contents of the lifecycle headers of a file.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Lifecycle {
-    /// `None`: it stays.
+    /// Time from the upload until the file disappears; `None`: never.
     pub expires_after: Option<Duration>,
     pub acl: Acl,
 }
@@ -96,7 +97,7 @@ impl Files {
         files.iter().map(|(path, file)| file.kept(path)).collect()
     }
 
-    /// Serves these bytes at `path` from now on.
+    /// Stores the bytes, which are served at `path` from now on.
     pub(super) fn put(&self, path: &str, content_type: &str, bytes: Bytes, life: Lifecycle) -> File {
         let file = File {
             content_type: content_type.to_owned(),
@@ -119,7 +120,7 @@ impl Files {
         files.get(path).cloned()
     }
 
-    /// Ends the life of all files with this text in their path; says how many those were.
+    /// Expires all files whose path contains this text; returns how many.
     pub(super) fn expire(&self, text: &str) -> usize {
         let mut files = locked(&self.by_path);
         let before = files.len();
@@ -134,7 +135,7 @@ impl Files {
     }
 }
 
-/// A path that nobody can guess, ending in a name that is safe in a URL.
+/// A path that cannot be guessed and ends in a name that is safe in a URL.
 pub(super) fn new_path(file_name: &str) -> String {
     let safe = |c: char| {
         if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') {
@@ -207,10 +208,10 @@ fn serve(file: &File, call: &Call) -> Response {
 }
 
 enum Asked {
-    /// First and last byte, inclusive.
+    /// The first and the last byte, inclusive.
     Part(usize, usize),
     Outside,
-    /// Not a single byte range: RFC 9110 lets us ignore the header.
+    /// Not a single range of bytes: RFC 9110 lets us ignore the header.
     Unreadable,
 }
 

@@ -1,17 +1,18 @@
-//! `/__sim`: what FAL does not have. The ledger to read, faults to script, holds to wait for and to release.
+//! `/__sim`: our additions to FAL's API. It shows the ledger, scripts faults, and waits for holds and
+//! releases them.
 //!
 //! | call | does |
 //! |---|---|
 //! | `GET ledger[?since=N][&event=NAME][&count=N]` | entries; with `count`, waits until so many match |
 //! | `GET requests` | all requests with their progress and outcome |
 //! | `GET` · `POST` · `DELETE faults` | shows · scripts (one or a list, all or none) · forgets them |
-//! | `GET held[?count=N]` | what is withheld; with `count`, waits for the N-th hold since the start |
-//! | `POST release` | `{"hold": id, "close": bool}`, both optional: lets go of one or all |
+//! | `GET held[?count=N]` | answers and runs that are held; with `count`, waits for the N-th hold since the start |
+//! | `POST release` | `{"hold": id, "close": bool}`, both optional: releases one or all |
 //! | `POST keys/rotate` | `{"keep_old": bool}`: signs with a new key |
 //! | `GET` · `POST settings` | shows · changes settings (`request_duration_ms`, `locked`, …) |
-//! | `POST files/expire` | `{"contains": text}`: ends the life of files |
+//! | `POST files/expire` | `{"contains": text}`: lets files expire |
 //!
-//! Waiting calls give up with 408 after 30 seconds.
+//! Waiting calls are answered 408 after 30 seconds.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -155,7 +156,7 @@ fn rotate(sim: &Simulation, call: &Call) -> Answer {
     Ok(ok(&sim.keys.set()))
 }
 
-/// Only the settings named change.
+/// Changes only the settings that the body names.
 fn change_settings(sim: &Simulation, call: &Call) -> Answer {
     let wanted: serde_json::Map<String, Value> = body(call)?;
     let mut settings = locked(&sim.settings);

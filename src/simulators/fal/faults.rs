@@ -1,7 +1,7 @@
-//! Faults to order: what goes wrong, on which operation, the n-th time.
+//! Scripted faults: what goes wrong, in which operation, and at the n-th call.
 //!
-//! A test scripts the fault first and acts then, so nothing depends on timing. HTTP operations take the first fault
-//! that matches; `webhook`, `delivery` and `execution` take all that match, because they combine.
+//! A test scripts a fault before it acts, so nothing depends on timing. An HTTP operation takes the first
+//! fault that matches; `webhook`, `delivery` and `execution` take all that match, because those combine.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -12,39 +12,39 @@ use uuid::Uuid;
 
 use super::simulation::locked;
 
-/// What a fault can strike.
+/// The operations in which a fault can strike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Operation {
-    /// `POST` to the queue.
+    /// Submitting a request: `POST` to the queue.
     Submit,
-    /// `POST` to the synchronous API.
+    /// A synchronous call: `POST` to `fal.run`.
     Run,
-    /// `GET …/status`.
+    /// Reading the status: `GET …/status`.
     Status,
-    /// `GET …/status/stream`.
+    /// Streaming the status: `GET …/status/stream`.
     Stream,
-    /// `GET …/requests/{id}`.
+    /// Reading the result: `GET …/requests/{id}`.
     Result,
-    /// `PUT …/cancel`.
+    /// Cancelling: `PUT …/cancel`.
     Cancel,
-    /// Preparing an upload, and the CDN token.
+    /// Preparing an upload, or asking for a CDN token.
     Initiate,
-    /// The bytes of an upload, whichever way.
+    /// Sending the bytes of an upload, with either kind of upload.
     Upload,
-    /// GET or HEAD of a file.
+    /// Reading a file: GET or HEAD.
     Download,
-    /// The request list and search.
+    /// Reading or searching the request list.
     List,
-    /// Prices and addresses.
+    /// Reading prices or FAL's IP addresses.
     Meta,
-    /// The key set.
+    /// Reading the key set.
     Jwks,
-    /// How the request runs; consulted once, when it is accepted.
+    /// Running a request. Faults are read once, when it is accepted.
     Execution,
-    /// Whether and when its webhook is sent; consulted once, when the run has ended.
+    /// Sending a request's webhook at all. Faults are read once, when the run has ended.
     Webhook,
-    /// One delivery attempt of a webhook; consulted at each attempt.
+    /// One attempt to deliver a webhook. Faults are read at each attempt.
     Delivery,
 }
 
@@ -52,32 +52,33 @@ pub enum Operation {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// The operation struck.
+    /// The operation in which it strikes.
     pub on: Operation,
-    /// Only for this full endpoint id.
+    /// Only for this full endpoint id, such as `fal-ai/flux-lora`.
     #[serde(default)]
     pub endpoint: Option<String>,
-    /// Only for this request.
+    /// Only for the request with this id.
     #[serde(default)]
     pub request_id: Option<Uuid>,
     /// Only if this text occurs in the path and query (for `webhook` and `delivery`: in the webhook URL).
     #[serde(default)]
     pub contains: Option<String>,
-    /// Strike from this match on, counted from 1.
+    /// The first match that it strikes, counted from 1.
     #[serde(default = "one")]
     pub nth: u32,
-    /// Strike this often; 0 for ever.
+    /// How many matches it strikes; 0: all.
     #[serde(default = "one")]
     pub times: u32,
-    /// Before the operation has its effect (nothing was accepted) or after it (accepted, but …). HTTP only.
+    /// Whether it strikes before the operation has its effect (nothing is accepted) or after it. HTTP only;
+    /// each effect has its default.
     #[serde(default)]
     pub when: Option<When>,
-    /// What goes wrong.
+    /// What it does.
     pub effect: Effect,
 }
 
 impl Fault {
-    /// The fault strikes once, at the next match.
+    /// A fault that strikes once, at the next match.
     pub fn new(on: Operation, effect: Effect) -> Self {
         Self {
             on,
@@ -92,47 +93,48 @@ impl Fault {
     }
 }
 
-/// On which side of the operation's own effect a fault strikes.
+/// Whether a fault strikes before or after the operation has its effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum When {
-    /// The operation has not happened yet.
+    /// The operation has no effect.
     Before,
-    /// The operation happened.
+    /// The operation has its effect.
     After,
 }
 
-/// What goes wrong.
+/// What a fault does.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Effect {
-    /// HTTP: withhold the answer until it is released (default: after the operation).
+    /// HTTP: hold the answer until it is released (default: after the operation).
     Hold {
-        /// Let go by itself when this request's webhook was delivered: the webhook overtakes the submit's answer.
+        /// Release it by itself when this request's webhook was delivered, so that the webhook overtakes the
+        /// submit's answer.
         #[serde(default)]
         until_delivered: bool,
     },
-    /// HTTP: cut the connection without a byte of an answer (default: after the operation).
+    /// HTTP: cut the connection without sending a byte (default: after the operation).
     Close {},
     /// HTTP: answer late (default: after the operation).
     Delay {
-        /// Milliseconds.
+        /// The delay in milliseconds.
         ms: u64,
     },
-    /// HTTP: answer this instead (default: before the operation, which then does not happen).
+    /// HTTP: send another answer (default: before the operation, which then does not happen).
     Answer {
-        /// Status code.
+        /// The HTTP status of that answer.
         status: u16,
-        /// Further headers; a text body is `text/html` unless they say otherwise.
+        /// Further headers. A text body is sent as `text/html` unless they say otherwise.
         #[serde(default)]
         headers: BTreeMap<String, String>,
         /// A string is sent as it is, anything else as JSON.
         #[serde(default)]
         body: Value,
     },
-    /// HTTP: announce the whole body, send this much, cut the connection.
+    /// HTTP: announce the whole body, send its beginning, and cut the connection.
     Truncate {
-        /// Bytes of the body sent.
+        /// How many bytes of the body to send.
         bytes: usize,
     },
 
@@ -140,66 +142,66 @@ pub enum Effect {
     StuckInQueue {},
     /// Execution: stay `IN_PROGRESS`, halfway, until released.
     StuckInProgress {},
-    /// Execution: end with this status and body.
+    /// Execution: end with this error.
     Fail {
-        /// Status of the result.
+        /// HTTP status of the result.
         status: u16,
-        /// Body of the result.
+        /// Body of the result, as JSON.
         body: Value,
     },
-    /// Execution: end well, with this output.
+    /// Execution: succeed with this output.
     Output {
-        /// Body of the result.
+        /// Body of the result, as JSON.
         body: Value,
     },
-    /// Execution: the result is 404 although the status says COMPLETED.
+    /// Execution: answer 404 for the result although the status is COMPLETED.
     ExpiredResult {},
-    /// Execution: pictures come back black and flagged.
+    /// Execution: return black pictures that are flagged as unsafe.
     Nsfw {},
-    /// Execution: a cancellation while running is acknowledged, yet the run completes.
+    /// Execution: acknowledge a cancellation of a running request, and complete it nevertheless.
     IgnoreCancel {},
 
-    /// Webhook: never sent.
+    /// Webhook: never send it.
     Drop {},
-    /// Webhook: sent this long after the end.
+    /// Webhook: send it some time after the run has ended.
     Late {
-        /// Milliseconds.
+        /// The delay in milliseconds.
         ms: u64,
     },
-    /// Webhook: sent again after it was acknowledged.
+    /// Webhook: send it again after it was acknowledged.
     Duplicate {
-        /// How many more times.
+        /// How many more times to send it.
         times: u32,
     },
-    /// Webhook: `payload` is null, with a `payload_error`.
+    /// Webhook: send a null `payload`, with a `payload_error`.
     NullPayload {},
 
-    /// Delivery: a signature over something else.
+    /// Delivery: sign other bytes than those sent.
     BadSignature {},
-    /// Delivery: a correct signature over a timestamp shifted into the past (or future, if negative).
+    /// Delivery: sign correctly, but a timestamp shifted into the past (or the future, if negative).
     Stale {
-        /// Seconds.
+        /// The shift in seconds.
         seconds: i64,
     },
-    /// Delivery: signed by a key that is not in the set.
+    /// Delivery: sign with a key that is not in the published set.
     UnknownKey {},
-    /// Delivery: correctly signed for another account.
+    /// Delivery: sign correctly, but for another account.
     OtherUser {
-        /// That account.
+        /// The id of that account.
         user_id: String,
     },
-    /// Delivery: the signed request id is not the body's.
+    /// Delivery: sign another request id than the one in the body.
     OtherRequestId {},
 }
 
-/// What the fault is matched against.
+/// The properties of a call that faults are matched against.
 pub(super) struct Target<'a> {
     pub endpoint: Option<&'a str>,
     pub request_id: Option<Uuid>,
     pub text: &'a str,
 }
 
-/// A fault that matched.
+/// A fault that matched and is due.
 pub(super) struct Strike {
     pub id: u64,
     pub when: When,
@@ -252,9 +254,9 @@ impl Effect {
 #[derive(Clone, Serialize)]
 pub(super) struct Scripted {
     id: u64,
-    /// Matches so far, struck or not.
+    /// Number of matching calls so far, struck or not.
     matched: u32,
-    /// Strikes so far.
+    /// Number of strikes so far.
     struck: u32,
     #[serde(flatten)]
     fault: Fault,
@@ -267,8 +269,8 @@ pub(super) struct Faults {
 }
 
 impl Faults {
-    /// Adds these faults and returns their ids. Refuses them all when one has an effect that cannot happen to its
-    /// operation.
+    /// Adds these faults and returns their ids. If one has an effect that its operation cannot have, it adds
+    /// none.
     pub(super) fn script(&self, faults: Vec<Fault>) -> Result<Vec<u64>, String> {
         for fault in &faults {
             if !fault.effect.suits(fault.on) {
@@ -302,7 +304,7 @@ impl Faults {
         locked(&self.scripted).clone()
     }
 
-    /// How often each fault struck, by its id.
+    /// How often each fault has struck, by its id.
     pub(super) fn struck(&self) -> BTreeMap<u64, u32> {
         let scripted = locked(&self.scripted);
         scripted
@@ -315,15 +317,15 @@ impl Faults {
         locked(&self.scripted).clear();
     }
 
-    /// The first fault due for this call. Faults after it do not see the call, so that two one-time faults strike
-    /// two calls in a row.
+    /// The first fault that is due for this call. Later faults do not count the call, so that two one-time
+    /// faults strike two calls in a row.
     pub(super) fn strike(&self, on: Operation, target: &Target<'_>) -> Option<Strike> {
         locked(&self.scripted)
             .iter_mut()
             .find_map(|scripted| scripted.strike(on, target))
     }
 
-    /// All faults due, together.
+    /// All faults that are due for this call.
     pub(super) fn strike_all(&self, on: Operation, target: &Target<'_>) -> Vec<Strike> {
         locked(&self.scripted)
             .iter_mut()
@@ -333,7 +335,7 @@ impl Faults {
 }
 
 impl Scripted {
-    /// Counts the call if it matches, and strikes if it is due.
+    /// Counts the call if it matches; returns a strike if it is due.
     fn strike(&mut self, on: Operation, target: &Target<'_>) -> Option<Strike> {
         if !self.fault.matches(on, target) {
             return None;

@@ -1,7 +1,7 @@
-//! Answers (and runs) that are withheld until somebody lets them go.
+//! Answers and runs that are held until they are released.
 //!
-//! A test waits for the n-th hold instead of sleeping, does its worst to the process under test, and releases. A
-//! caller that hangs up takes its hold with it.
+//! A test waits for the n-th hold instead of sleeping, does something to the process under test, and releases
+//! the hold. A caller that disconnects ends its hold.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -13,21 +13,21 @@ use uuid::Uuid;
 use super::faults::Operation;
 use super::simulation::locked;
 
-/// Something withheld right now.
+/// An answer or a run that is held.
 #[derive(Clone, Debug, Serialize)]
 pub struct Held {
-    /// From 1, in the order in which holds happened.
+    /// Number of the hold, from 1, in the order in which holds began.
     pub id: u64,
-    /// What was asked for; Execution for a stuck run.
+    /// The operation that was called; `Execution` for a stuck run.
     pub operation: Operation,
-    /// Full endpoint id, where there is one.
+    /// The full endpoint id, if the call names one.
     pub endpoint: Option<String>,
-    /// Of which request, where there is one.
+    /// The request's id, if the call is about one.
     pub request_id: Option<Uuid>,
 }
 
 impl Held {
-    /// An answer, not a stuck run.
+    /// Whether it is an answer and not a stuck run.
     pub(super) fn is_an_answer(&self) -> bool {
         self.operation != Operation::Execution
     }
@@ -36,21 +36,21 @@ impl Held {
 /// How a hold ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Release {
-    /// The answer is sent.
+    /// The answer is sent to the caller.
     Answer,
-    /// The connection is cut instead.
+    /// The caller's connection is cut.
     Close,
 }
 
 #[derive(Default)]
 pub(super) struct Holds {
-    /// How many ever happened.
+    /// Number of holds since the start.
     happened: watch::Sender<u64>,
     waiting: Mutex<BTreeMap<u64, (Held, oneshot::Sender<Release>)>>,
 }
 
 impl Holds {
-    /// Returns when released. Dropping the future ends the hold as well.
+    /// Holds until released. Dropping the future ends the hold as well.
     pub(super) async fn hold(
         &self,
         operation: Operation,
@@ -80,7 +80,7 @@ impl Holds {
         released.await.unwrap_or(Release::Close)
     }
 
-    /// Lets go of what `which` picks; says how much that was.
+    /// Releases the holds that `which` selects; returns how many.
     pub(super) fn release(&self, how: Release, which: impl Fn(&Held) -> bool) -> usize {
         let mut waiting = locked(&self.waiting);
         let picked: Vec<u64> = waiting
@@ -90,14 +90,14 @@ impl Holds {
             .collect();
         for id in &picked {
             if let Some((_, release)) = waiting.remove(id) {
-                // The caller may have hung up in this very moment; then there is nobody to release.
+                // The caller may have disconnected at this very moment; the send then fails harmlessly.
                 let _ = release.send(how);
             }
         }
         picked.len()
     }
 
-    /// What is withheld right now, and how many holds there have ever been.
+    /// The number of holds since the start, and what is held at the moment.
     pub(super) fn held(&self) -> (u64, Vec<Held>) {
         let waiting = locked(&self.waiting);
         (
@@ -108,7 +108,7 @@ impl Holds {
 
     /// Returns when the `count`-th hold since the start has happened.
     pub(super) async fn wait_for(&self, count: u64) {
-        // An error means that the simulation is gone, and its callers with it.
+        // An error means that the simulation, and every caller with it, is gone.
         let _ = self
             .happened
             .subscribe()

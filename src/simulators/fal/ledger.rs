@@ -1,7 +1,7 @@
-//! What happened at the simulator, in order, never edited: the evidence that tests and the demo argue from.
+//! Every event at the simulator, in order and never edited. Tests and the demo use it as evidence.
 //!
-//! An entry is written at the moment the thing happens, so a submission is in the ledger before its answer is on
-//! the wire. Keys appear as fingerprints; the ledger may be shown to anybody.
+//! An entry is written when the event happens, so a submission is in the ledger before its answer is on the
+//! wire. API keys appear as fingerprints, so the ledger may be shown to anybody.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -24,161 +24,162 @@ pub struct Entry {
     pub seq: u64,
     /// When it was written, by the simulator's wall clock.
     pub at: DateTime<Utc>,
-    /// What happened.
+    /// The event itself.
     #[serde(flatten)]
     pub event: Event,
 }
 
-/// What can happen at the simulator.
+/// The events that can happen at the simulator.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
-    /// A submission was accepted: from here on it runs, and would be billed, whatever the caller gets to see.
+    /// A submission was accepted. From here on it runs, and FAL would bill it, whatever answer the caller
+    /// gets.
     Submitted {
-        /// The queue's id of the new request.
+        /// Id of the new request.
         request_id: Uuid,
-        /// Full endpoint id.
+        /// The full endpoint id.
         endpoint: String,
-        /// The input as it came.
+        /// The input as it was sent.
         input: Value,
-        /// `fal_webhook` as it came, decoded once.
+        /// The `fal_webhook` parameter, URL-decoded once.
         webhook: Option<String>,
-        /// Fingerprint of the key used.
+        /// Fingerprint of the API key.
         key: String,
-        /// Through the synchronous API, not the queue.
+        /// Whether it came through the synchronous API and not the queue.
         sync: bool,
     },
-    /// A submission was turned away; nothing runs.
+    /// A submission was refused; nothing runs.
     SubmitRefused {
-        /// Endpoint id as it came.
+        /// The endpoint id as it was sent.
         endpoint: String,
-        /// Status of the answer.
+        /// HTTP status of the answer.
         http_status: u16,
-        /// `detail` of the answer.
+        /// The `detail` field of the answer.
         detail: String,
     },
-    /// A runner took the request.
+    /// A runner started to work on the request.
     RunStarted {
-        /// Which request.
+        /// Id of the request.
         request_id: Uuid,
     },
-    /// The runner is done: the result answers with this status from now on.
+    /// The run ended: from now on the result is answered with this status.
     RunEnded {
-        /// Which request.
+        /// Id of the request.
         request_id: Uuid,
-        /// The model's status: 200 means that there is an output.
+        /// HTTP status of the result; 200 means that there is an output.
         http_status: u16,
     },
-    /// A training fetched and judged its archive.
+    /// A training downloaded and checked its archive.
     ArchiveChecked {
-        /// Whose archive.
+        /// Id of the training's request.
         request_id: Uuid,
-        /// Where it was fetched.
+        /// The URL it was downloaded from.
         url: String,
-        /// What is in it; absent when it was refused.
+        /// Contents of the archive; absent when it was refused.
         facts: Option<Facts>,
         /// Why it was refused: the `type` and `msg` of the model error.
         refused: Option<String>,
     },
-    /// Status, stream or result was asked for.
+    /// A client read the status, the stream or the result.
     Polled {
-        /// Status, Stream or Result.
+        /// `Status`, `Stream` or `Result`.
         operation: Operation,
-        /// As asked; perhaps of no request.
+        /// The id in the URL; there may be no such request.
         request_id: String,
-        /// Status of the answer.
+        /// HTTP status of the answer.
         http_status: u16,
         /// `IN_QUEUE`, `IN_PROGRESS` or `COMPLETED`; absent for a result or an unknown request.
         word: Option<String>,
     },
-    /// A cancellation was asked for.
+    /// A client asked to cancel a request.
     Cancelled {
-        /// As asked; perhaps of no request.
+        /// The id in the URL; there may be no such request.
         request_id: String,
-        /// Status of the answer.
+        /// HTTP status of the answer.
         http_status: u16,
     },
-    /// An upload was prepared (`initiate`, `initiate-multipart` or the token way's multipart).
+    /// A client prepared an upload (`initiate`, `initiate-multipart`, or a multipart upload by token).
     UploadInitiated {
-        /// Where the file will be served.
+        /// The URL at which the file will be served.
         file_url: String,
-        /// Content type announced.
+        /// The content type that the client announced.
         content_type: String,
-        /// In parts.
+        /// Whether the file comes in several parts.
         multipart: bool,
-        /// `expiration_duration_seconds` of the lifecycle header.
+        /// `expiration_duration_seconds` in the lifecycle header; absent if it was not sent.
         expires_in_seconds: Option<u64>,
     },
-    /// All bytes of a file arrived.
+    /// The last byte of a file arrived.
     Uploaded {
-        /// Where it is served.
+        /// The URL at which the file is served.
         file_url: String,
-        /// Size in bytes.
+        /// Size of the file in bytes.
         bytes: u64,
-        /// Lower-case hex.
+        /// SHA-256 of the file, in lower-case hex.
         sha256: String,
-        /// Number of parts, 1 for a single PUT or POST.
+        /// Number of parts; 1 for a single PUT or POST.
         parts: usize,
-        /// A signed URL was given an Authorization header as well: a leaked key. FAL's own Python client does that
-        /// when it falls back to `storage_type=gcs`, so it is no error.
+        /// Whether the client sent its API key to a signed URL, which needs none: a leaked key. FAL's own
+        /// Python client does that when it falls back to `storage_type=gcs`, so it is not an error.
         leaked_authorization: bool,
     },
-    /// A file was asked for.
+    /// A client read a file.
     Downloaded {
-        /// Path of the file, without the service's prefix.
+        /// Path of the file without the service's prefix.
         path: String,
-        /// GET or HEAD.
+        /// The HTTP method: GET or HEAD.
         method: String,
-        /// Status of the answer.
+        /// HTTP status of the answer.
         http_status: u16,
-        /// The caller sent an Authorization header, which no file needs: a leaked key.
+        /// Whether the caller sent an API key, which no file needs: a leaked key.
         leaked_authorization: bool,
     },
-    /// One attempt to deliver a webhook, after its outcome is known.
+    /// One attempt to deliver a webhook, written when its outcome is known.
     WebhookAttempted {
-        /// Whose result.
+        /// Id of the request whose result it is.
         request_id: Uuid,
-        /// Where to.
+        /// The webhook's URL.
         url: String,
-        /// From 1.
+        /// Number of the attempt, from 1.
         attempt: u32,
-        /// `OK` or `ERROR`, as in the body.
+        /// `OK` or `ERROR`, as in the webhook's body.
         status: String,
-        /// Status of the receiver's answer; absent when there was none.
+        /// HTTP status of the receiver's answer; absent when there was none.
         http_status: Option<u16>,
-        /// Why there was none.
+        /// Why there was no answer; absent when there was one.
         failure: Option<String>,
-        /// The receiver acknowledged (2xx).
+        /// Whether the receiver acknowledged it (2xx).
         delivered: bool,
     },
-    /// A webhook that will never be sent (again).
+    /// A webhook was given up: there will be no further attempt.
     WebhookGivenUp {
-        /// Whose result.
+        /// Id of the request whose result it is.
         request_id: Uuid,
-        /// Why.
+        /// The reason, in words.
         reason: String,
     },
-    /// The request list, or a search in it, was read.
+    /// A client read or searched the request list.
     RequestsListed {
-        /// The query string as it came.
+        /// The query string as it was sent.
         query: String,
         /// Number of rows in the answer.
         rows: usize,
     },
-    /// The key set was fetched.
+    /// A client fetched the key set.
     KeysFetched,
-    /// Webhooks are signed with a new key from here on.
+    /// From here on, webhooks are signed with a new key.
     KeysRotated {
-        /// The previous key is still in the set.
+        /// Whether the previous key is still in the published set.
         old_kept: bool,
     },
     /// A scripted fault took effect on an HTTP call.
     FaultStruck {
-        /// Id of the fault.
+        /// Id of the scripted fault.
         fault: u64,
-        /// What was asked for.
+        /// The operation that the client called.
         operation: Operation,
-        /// The effect's name.
+        /// The effect's name in JSON.
         effect: String,
     },
 }
@@ -197,7 +198,7 @@ impl Default for Ledger {
 }
 
 impl Ledger {
-    /// Goes on after the entries of an earlier life.
+    /// Continues after the entries of an earlier run.
     pub(super) fn new(entries: Vec<Entry>, memory: Memory) -> Self {
         Self {
             length: watch::Sender::new(entries.len()),
@@ -226,7 +227,7 @@ impl Ledger {
         locked(&self.entries).iter().skip(skip).cloned().collect()
     }
 
-    /// Looks again after each new entry until `look` finds something; `None` after `limit`.
+    /// Calls `look` after each new entry until it returns something; `None` after `limit`.
     pub(super) async fn wait_for<T>(
         &self,
         limit: Duration,
@@ -235,7 +236,7 @@ impl Ledger {
         let mut length = self.length.subscribe();
         let found = async {
             loop {
-                // Marked as seen before looking: an entry that arrives in between wakes us once more.
+                // Marked as seen before looking: an entry that arrives in between wakes us again.
                 length.borrow_and_update();
                 if let Some(found) = look(&locked(&self.entries)) {
                     return Some(found);

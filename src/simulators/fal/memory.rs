@@ -1,8 +1,8 @@
-//! What outlives the process, where a directory was given for it: requests and their results, files, signing keys, and
-//! the ledger. Scripted faults, settings and uploads on their way are of one life.
+//! The state that outlives the process if the simulator has a directory: requests and their results, files,
+//! signing keys, and the ledger. Scripted faults, settings and unfinished uploads are lost with the process.
 //!
-//! A request that was under way is run again from where a client last saw it, so its status never goes back; one whose
-//! webhook was not acknowledged is delivered anew.
+//! An unfinished request is run again from the status that a client last saw, so its status never goes back.
+//! An unacknowledged webhook is delivered anew.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -29,19 +29,19 @@ enum Record {
     Entry(Entry),
 }
 
-/// A file in the journal; its bytes lie beside it.
+/// The record of a file. Its bytes lie in a file beside the journal.
 #[derive(Serialize, Deserialize)]
 pub(super) struct KeptFile {
     pub path: String,
     pub content_type: String,
     pub sha256: String,
-    /// `None`: never.
+    /// When the file expires; `None`: never.
     pub dies_at: Option<DateTime<Utc>>,
     #[serde(default)]
     pub acl: Acl,
 }
 
-/// Writes down what changes, if anything is to be kept; clones write to the same journal.
+/// Writes changes to the journal, if there is one. Clones write to the same journal.
 #[derive(Clone, Default)]
 pub(super) struct Memory(Option<Arc<Journal>>);
 
@@ -85,7 +85,7 @@ impl Memory {
     }
 }
 
-/// What a simulator begins with.
+/// The state with which a simulator starts.
 #[derive(Default)]
 pub(super) struct Recalled {
     pub requests: Requests,
@@ -95,7 +95,7 @@ pub(super) struct Recalled {
     pub memory: Memory,
 }
 
-/// Everything that an earlier life left in the directory; nothing without one.
+/// Reads the state that an earlier run left in the directory; without a directory it is empty.
 pub(super) fn recall(directory: Option<&Path>) -> Result<Recalled, JournalError> {
     let Some(directory) = directory else {
         return Ok(Recalled::default());
@@ -120,7 +120,7 @@ pub(super) fn recall(directory: Option<&Path>) -> Result<Recalled, JournalError>
                 }
             }
             Record::File(file) => {
-                // `Err`: the disk was full when it came.
+                // `Err`: the disk was full when the file was stored.
                 if let Ok(bytes) = journal.bytes(&file.sha256) {
                     files.put_back(file, bytes);
                 }

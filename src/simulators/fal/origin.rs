@@ -1,7 +1,8 @@
-//! Which of FAL's services a call is for, and how URLs in its answer must look to be reachable for the caller.
+//! Which of FAL's services a call is for, and how URLs in its answer must look so that the caller can reach
+//! them.
 //!
-//! Canonical routing is one port with a path prefix a service. A `Host` header that is one of FAL's own names wins
-//! over the prefix, so that the same port works behind a TLS terminator or a hosts-file override.
+//! All services share one port; a path prefix names the service. A `Host` header that is one of FAL's own
+//! names wins over the prefix, so that the same port works behind a TLS terminator or a hosts-file override.
 
 use std::borrow::Cow;
 
@@ -9,7 +10,7 @@ use axum::http::HeaderMap;
 use axum::http::header::HOST;
 use serde::{Deserialize, Serialize};
 
-/// FAL's services, and our two additions.
+/// FAL's services, and two of our own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Service {
     Queue,
@@ -20,9 +21,9 @@ pub(super) enum Service {
     Cdn,
     /// The platform API.
     Api,
-    /// The JS client's `proxyUrl`: the target is in a header.
+    /// Calls of the JS client's `proxyUrl`, whose target is in a header.
     Proxy,
-    /// Ours: ledger, faults, holds.
+    /// Our own control API: ledger, faults, holds.
     Control,
 }
 
@@ -75,16 +76,16 @@ impl Service {
     }
 }
 
-/// How the caller reaches us.
+/// How the caller reaches the simulator.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Origin {
     /// Base URL without a trailing slash; services are path prefixes.
     Prefixed(String),
-    /// By FAL's own names.
+    /// Under FAL's own host names.
     Hosted {
         scheme: Cow<'static, str>,
-        /// With its colon, or empty.
+        /// The port with its colon, or empty.
         port: String,
     },
 }
@@ -121,9 +122,9 @@ pub(super) fn locate<'a>(
     let configured = public_base.map(|base| Origin::Prefixed(base.trim_end_matches('/').to_owned()));
 
     let (prefix, rest) = path.split_once('/').unwrap_or((path, ""));
-    // The control API stays reachable under any name.
+    // The control API stays reachable under any host name.
     if let Some(service) = Service::of_host(host).filter(|_| prefix != Service::Control.prefix()) {
-        // FAL's names without a port mean that somebody terminates TLS in front of us.
+        // FAL's host names without a port mean that a proxy in front of us terminates TLS.
         let https = forwarded.map_or(port.is_empty(), |proto| proto == "https");
         let hosted = Origin::Hosted {
             scheme: Cow::Borrowed(if https { "https" } else { "http" }),

@@ -1,7 +1,8 @@
-//! `api.fal.ai`: the request list, prices, and the addresses that webhooks come from.
+//! `api.fal.ai`: the request list, prices, and the IP addresses from which webhooks come.
 //!
-//! Whether the real list shows queued requests, and how late it shows any, is unknown. Here it shows what has
-//! started, after a delay that can be set: the pessimistic reading, so "not listed" proves nothing.
+//! It is unknown whether the real list shows queued requests, and with what delay it shows any. Here it shows
+//! only started requests, after a configurable delay. That is the pessimistic reading: "not listed" proves
+//! nothing.
 
 use std::sync::Arc;
 
@@ -67,7 +68,7 @@ pub(super) fn list(sim: &Simulation, call: &Call, search: bool) -> Answer {
                 .total_cmp(&a.duration().unwrap_or(0.0))
         });
     } else {
-        // Newest end first; what still runs has the newest end of all.
+        // Sorted by their end, newest first. Running requests, which have no end yet, come before all others.
         let end = |request: &Arc<Request>| {
             request
                 .progress
@@ -101,7 +102,7 @@ pub(super) fn list(sim: &Simulation, call: &Call, search: bool) -> Answer {
 struct Filter {
     endpoints: Vec<String>,
     start: DateTime<Utc>,
-    /// Exclusive.
+    /// The exclusive end of the time range.
     end: DateTime<Utc>,
     status: Option<String>,
     request_id: Option<String>,

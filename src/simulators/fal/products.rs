@@ -1,4 +1,4 @@
-//! What runs leave behind: weights, configurations, pictures. Real files, small ones.
+//! The results of runs: weights, configurations, pictures. They are real files, but small.
 
 use std::io::Cursor;
 
@@ -38,14 +38,14 @@ pub(super) fn lora_weights(seed: u64, trigger: &str) -> Bytes {
     file.extend_from_slice(&header);
     let mut noise = Noise(seed);
     while file.len() < 8 + header.len() + end {
-        // Exponent bits kept small: every value is a finite number near zero.
+        // The exponent bits stay small, so that every value is a finite number near zero.
         let half = (noise.next() & 0x83ff) as u16 | 0x2000;
         file.extend_from_slice(&half.to_le_bytes());
     }
     file.into()
 }
 
-/// Whether this is a well-formed safetensors file: what flux-lora finds out when it loads one.
+/// Whether the bytes are a well-formed safetensors file, which flux-lora would check when it loads one.
 pub(super) fn is_safetensors(file: &[u8]) -> bool {
     let Some((length, rest)) = file.split_first_chunk::<8>() else {
         return false;
@@ -65,7 +65,7 @@ pub(super) fn is_safetensors(file: &[u8]) -> bool {
     ends.max() == Some(data.len() as u64)
 }
 
-/// A picture of soft colour blocks; the seed decides which.
+/// A picture of soft colour blocks, which the seed determines.
 pub(super) fn picture(
     seed: u64,
     [width, height]: [u32; 2],
@@ -90,7 +90,7 @@ pub(super) fn picture(
     Some(file.into_inner().into())
 }
 
-/// `SplitMix64`: deterministic, so that the same seed draws the same picture.
+/// The random generator `SplitMix64`. It is deterministic: the same seed draws the same picture.
 struct Noise(u64);
 
 impl Noise {

@@ -23,7 +23,8 @@ use super::simulation::{Simulation, now};
 use super::storage::lifecycle;
 use super::trainers::{Endpoint, endpoint};
 
-/// `POST /{full endpoint id}`. Whatever the model may say later, a submit that gets here is accepted, and billed.
+/// `POST /{full endpoint id}`. A submit that gets here is accepted and billed, whatever the model makes of it
+/// later.
 pub(super) fn submit(sim: &Arc<Simulation>, call: &Call, endpoint_id: &str) -> Answer {
     let request = accept(sim, call, endpoint_id, false)?;
     let order = &request.order;
@@ -37,7 +38,7 @@ pub(super) fn submit(sim: &Arc<Simulation>, call: &Call, endpoint_id: &str) -> A
     Ok(response)
 }
 
-/// `POST /{full endpoint id}` at the synchronous API: the answer is the result.
+/// `POST /{full endpoint id}` at the synchronous API. It is answered with the result.
 pub(super) async fn run(sim: &Arc<Simulation>, call: &Call, endpoint_id: &str) -> Answer {
     if sim
         .runners
@@ -124,7 +125,7 @@ fn accept(
     Ok(request)
 }
 
-/// What can be wrong before anybody looks at the input.
+/// Checks that come before anything reads the input.
 fn admit(
     sim: &Simulation,
     call: &Call,
@@ -148,7 +149,7 @@ fn admit(
     Ok(endpoint)
 }
 
-/// Of the two names for the same thing the new one counts.
+/// Both headers mean the same; the newer name wins.
 fn start_timeout(call: &Call) -> Option<Duration> {
     ["x-fal-request-start-timeout", "x-fal-request-timeout"]
         .iter()
@@ -169,7 +170,7 @@ fn urls(origin: &Origin, order: &Order) -> Value {
     })
 }
 
-/// What comes after `…/requests/` in a URL of the queue.
+/// The part after `…/requests/` in a URL of the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum About {
     Status,
@@ -190,7 +191,7 @@ impl About {
     }
 }
 
-/// All that can be asked about a request. `app` is the short or the full endpoint id.
+/// Handles every call about a request. `app` is the short or the full endpoint id.
 pub(super) async fn about(sim: &Arc<Simulation>, call: &Call, about: About, app: &str, id: &str) -> Answer {
     call.authorize(sim)?;
     let found = sim.requests.find(id);
@@ -240,7 +241,7 @@ fn wants_logs(call: &Call) -> bool {
     matches!(call.param("logs").as_deref(), Some("1" | "true" | "True"))
 }
 
-/// `logs` is null unless asked for, and starts at line `first_log`.
+/// The status as JSON. `logs` is null unless asked for, and begins at line `first_log`.
 fn status(
     sim: &Simulation,
     origin: &Origin,
@@ -261,7 +262,7 @@ fn status(
     body["logs"] = json!(first_log.map(|first| &progress.logs[first.min(progress.logs.len())..]));
     if let Some(outcome) = &progress.outcome {
         body["metrics"] = json!({ "inference_time": request.duration() });
-        // As FAL documents it. That nothing of the kind is there has been seen as well: a client must look at the result.
+        // FAL documents this field, but answers without it have been seen too: a client must read the result.
         if outcome.status >= 400 {
             body["error"] = json!(outcome.in_words());
         }
@@ -272,7 +273,7 @@ fn status(
     body
 }
 
-/// Server-sent events: the status at each change, with the log lines that are new; ends after COMPLETED.
+/// Server-sent events: the status at each change, with the new log lines. The stream ends after COMPLETED.
 fn stream(sim: &Arc<Simulation>, call: &Call, request: &Arc<Request>) -> Response {
     let state = Watched {
         sim: Arc::clone(sim),
@@ -295,7 +296,7 @@ struct Watched {
     request: Arc<Request>,
     origin: Origin,
     progress: watch::Receiver<Progress>,
-    /// How many log lines were sent; `None`: none are wanted.
+    /// Number of log lines sent so far; `None`: the client wants no logs.
     logs_sent: Option<usize>,
     first: bool,
     over: bool,
@@ -307,7 +308,7 @@ fn events(watched: Watched) -> impl Stream<Item = Result<sse::Event, Infallible>
             return None;
         }
         if !it.first {
-            // Cut the stream when the simulator stops, so that it can stop.
+            // The stream is cut when the simulator stops, which would otherwise wait for it.
             it.sim
                 .stop
                 .clone()
@@ -334,7 +335,7 @@ fn result(request: &Request) -> Response {
     outcome_of(request)
 }
 
-/// The model's own status and body, with the platform's headers.
+/// The model's status and body, with the platform's headers.
 fn outcome_of(request: &Request) -> Response {
     let Some(outcome) = request.progress.borrow().outcome.clone() else {
         return detail(StatusCode::INTERNAL_SERVER_ERROR, "The request has not ended");
@@ -377,7 +378,7 @@ async fn cancel(request: &Request) -> Response {
             &json!({ "status": "CANCELLATION_REQUESTED" }),
         );
     }
-    // Whoever reads the status after a 200 finds the request out of the queue.
+    // After this 200, every reader of the status finds the request out of the queue.
     request.reach(|progress| progress.phase != Phase::InQueue).await;
     json_answer(StatusCode::OK, &json!({ "status": "OK" }))
 }

@@ -1,7 +1,7 @@
-//! A request in FAL's queue: what was ordered, and how far it is.
+//! A request in FAL's queue: what was ordered, and its progress.
 //!
-//! `IN_QUEUE → IN_PROGRESS → COMPLETED`, nothing else: failure and cancellation are COMPLETED with a result that is
-//! no 200. Only the runner moves a request; everybody else watches.
+//! `IN_QUEUE → IN_PROGRESS → COMPLETED` is the only path: a failed or cancelled request is COMPLETED too, and
+//! its result has a status other than 200. Only the runner changes a request; all other code only reads it.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -23,28 +23,28 @@ use super::origin::Origin;
 use super::simulation::{locked, now};
 use super::trainers::{self, Endpoint};
 
-/// What was ordered; never changes.
+/// The order as submitted; it never changes.
 pub(super) struct Order {
     pub id: Uuid,
-    /// Differs from the id, as after a platform retry: whoever confuses the two is found out.
+    /// Differs from the id, as after a platform retry, so that code that confuses the two fails.
     pub gateway_id: Uuid,
     pub endpoint: &'static Endpoint,
     pub input: Value,
     pub webhook: Option<String>,
-    /// How the submitter reached us, and so how URLs for it must look.
+    /// How the submitter reached us, which decides the form of the URLs in answers.
     pub origin: Origin,
     pub submitted_at: DateTime<Utc>,
-    /// Give up when no runner has started by then (`X-Fal-Request-Start-Timeout`).
+    /// The request fails if no runner has started it by then (`X-Fal-Request-Start-Timeout`).
     pub start_timeout: Option<Duration>,
-    /// `X-Fal-Store-IO: 0`: the request list shows no payloads.
+    /// False with `X-Fal-Store-IO: 0`: the request list then shows no payloads.
     pub store_io: bool,
-    /// Life of generated files (`X-Fal-Object-Lifecycle-Preference`).
+    /// Lifecycle of generated files (`X-Fal-Object-Lifecycle-Preference`).
     pub output_life: Lifecycle,
-    /// Execution faults that were scripted for it.
+    /// The execution faults that were scripted for this request.
     pub script: Vec<Effect>,
 }
 
-/// An order in the journal.
+/// The record of an order in the journal.
 #[derive(Serialize, Deserialize)]
 pub(super) struct KeptOrder {
     id: Uuid,
@@ -79,7 +79,7 @@ impl Order {
 }
 
 impl KeptOrder {
-    /// `None` for an endpoint that this version does not have.
+    /// `None` if this version does not have the order's endpoint.
     pub(super) fn again(self) -> Option<Order> {
         Some(Order {
             id: self.id,
@@ -115,7 +115,7 @@ impl Phase {
     }
 }
 
-/// How far it is.
+/// How far the request has come.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Progress {
     pub phase: Phase,
@@ -123,7 +123,7 @@ pub(super) struct Progress {
     pub started_at: Option<DateTime<Utc>>,
     pub ended_at: Option<DateTime<Utc>>,
     pub outcome: Option<Outcome>,
-    /// The first delivery attempts are over, or there is nothing to deliver.
+    /// Whether the delivery attempts are over, or there is nothing to deliver.
     pub delivered: bool,
 }
 
@@ -135,12 +135,12 @@ pub(super) struct LogLine {
     pub timestamp: String,
 }
 
-/// What the result answers.
+/// The answer to a call for the result.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Outcome {
     pub status: u16,
     pub body: Value,
-    /// Of an infrastructure failure; model errors name their type in the body only.
+    /// Set for infrastructure failures. A model error names its type only in the body.
     pub error_type: Option<Cow<'static, str>>,
 }
 
@@ -153,14 +153,14 @@ impl Outcome {
         }
     }
 
-    /// What went wrong, as a status says it: the first words that there are.
+    /// The failure as a status shows it: the first text in `detail`.
     pub(super) fn in_words(&self) -> String {
         let detail = &self.body["detail"];
         let words = detail.as_str().or_else(|| detail[0]["msg"].as_str());
         words.map_or_else(|| format!("Invalid status code: {}", self.status), str::to_owned)
     }
 
-    /// A model error: `detail` is a list.
+    /// A model error, whose `detail` is a list.
     pub(super) fn refused(details: &[Value]) -> Self {
         Self {
             status: 422,
@@ -169,7 +169,7 @@ impl Outcome {
         }
     }
 
-    /// An infrastructure failure: `detail` is a string.
+    /// An infrastructure failure, whose `detail` is a string.
     pub(super) fn failed(status: StatusCode, error_type: &'static str, detail: &str) -> Self {
         let body = json!({ "detail": detail, "error_type": error_type });
         Self {
@@ -247,13 +247,13 @@ impl Request {
         self.change(|progress| progress.delivered = true);
     }
 
-    /// Waits for a state of the request.
+    /// Waits until the request's progress satisfies `state`.
     pub(super) async fn reach(&self, state: impl FnMut(&Progress) -> bool) {
-        // The sender lives as long as `self`, so this cannot fail.
+        // The sender lives as long as `self`, so the wait cannot fail.
         let _ = self.progress.subscribe().wait_for(state).await;
     }
 
-    /// Seconds between start and end, so far.
+    /// Seconds from start to end, or to now while it runs.
     pub(super) fn duration(&self) -> Option<f64> {
         let progress = self.progress.borrow();
         let span = progress.ended_at.unwrap_or_else(now) - progress.started_at?;
@@ -265,7 +265,7 @@ impl Request {
     }
 }
 
-/// All requests ever accepted.
+/// All accepted requests, earlier runs' included.
 #[derive(Default)]
 pub(super) struct Requests {
     book: Mutex<Book>,
@@ -292,12 +292,12 @@ impl Requests {
         locked(&self.book).by_id.get(&id).cloned()
     }
 
-    /// Oldest first.
+    /// All requests, oldest first.
     pub(super) fn all(&self) -> Vec<Arc<Request>> {
         locked(&self.book).in_order.clone()
     }
 
-    /// How many of the endpoint wait, of those submitted before `ahead_of` (or of all).
+    /// Number of waiting requests of the endpoint: those submitted before `ahead_of`, or all.
     pub(super) fn waiting(&self, endpoint: &Endpoint, ahead_of: Option<Uuid>) -> usize {
         self.all()
             .iter()

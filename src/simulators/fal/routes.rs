@@ -1,4 +1,4 @@
-//! Every route of every service on one screen, and the one place where scripted faults strike HTTP calls.
+//! Every route of every service on one screen, and the only place where scripted faults strike HTTP calls.
 
 use std::convert::Infallible;
 use std::io;
@@ -24,7 +24,7 @@ use super::requests::Request;
 use super::simulation::Simulation;
 use super::{cdn, control, platform, storage};
 
-/// A call whose shape we know.
+/// A call that matches a known route.
 enum Route<'a> {
     Submit { endpoint: String },
     Run { endpoint: String },
@@ -76,7 +76,7 @@ fn route<'a>(service: Service, method: &Method, segments: &[&'a str]) -> Option<
     })
 }
 
-/// `{endpoint}` to submit, `{app}/requests/{id}[/…]` for the rest; `app` may be the full endpoint id.
+/// `{endpoint}` submits; `{app}/requests/{id}[/…]` is everything else. `app` may be the full endpoint id.
 fn queue_route<'a>(method: &Method, segments: &[&'a str]) -> Option<Route<'a>> {
     match segments.iter().position(|segment| *segment == "requests") {
         Some(at) if at >= 2 => {
@@ -127,7 +127,7 @@ impl Route<'_> {
     }
 
     async fn act(&self, sim: &Arc<Simulation>, call: &Call) -> Response {
-        // A submit says so in its own place, since its refusal is in the ledger.
+        // A submit checks the lock itself, since its refusal goes into the ledger.
         if matches!(self.operation(), Operation::Initiate | Operation::Upload)
             && let Err(refused) = Call::unlocked(sim)
         {
@@ -159,7 +159,8 @@ impl Route<'_> {
     }
 }
 
-/// The simulator as one axum router. Everything is one fallback: paths begin with endpoint ids of any depth.
+/// The simulator as one axum router. It is a single fallback, since paths begin with endpoint ids of any
+/// depth.
 pub(super) fn router(sim: Arc<Simulation>) -> Router {
     Router::new().fallback(answer).with_state(sim)
 }
@@ -175,7 +176,7 @@ async fn answer(State(sim): State<Arc<Simulation>>, request: axum::extract::Requ
     let Some(route) = route(call.service, &call.method, &call.segments()) else {
         return detail(StatusCode::NOT_FOUND, "Not Found");
     };
-    // A held answer must not hold up the simulator's own end.
+    // A held answer must not delay the simulator's own stop.
     let answered = sim
         .stop
         .run_until_cancelled(answer_with_faults(&sim, &call, &route))
@@ -206,7 +207,7 @@ async fn answer_with_faults(sim: &Arc<Simulation>, call: &Call, route: &Route<'_
         operation: route.operation(),
         effect: strike.effect.name(),
     });
-    let blow = Blow {
+    let faulted = FaultedCall {
         sim,
         call,
         operation: route.operation(),
@@ -215,13 +216,14 @@ async fn answer_with_faults(sim: &Arc<Simulation>, call: &Call, route: &Route<'_
     match strike.when {
         When::After => {
             let response = route.act(sim, call).await;
-            // Submit hands over what it has just accepted.
+            // A submit returns the request it has just accepted.
             let request = response.extensions().get::<Arc<Request>>().cloned().or(request);
-            blow.fall(strike, request.as_deref(), Some(response))
+            faulted
+                .apply(strike, request.as_deref(), Some(response))
                 .await
                 .unwrap_or_else(|| cut(call))
         }
-        When::Before => match blow.fall(strike, request.as_deref(), None).await {
+        When::Before => match faulted.apply(strike, request.as_deref(), None).await {
             Some(response) => response,
             None => route.act(sim, call).await,
         },
@@ -229,21 +231,21 @@ async fn answer_with_faults(sim: &Arc<Simulation>, call: &Call, route: &Route<'_
 }
 
 fn cut(call: &Call) -> Response {
-    call.cord.pull();
+    call.switch.cut();
     Response::default()
 }
 
-/// A fault on its way to one call.
-struct Blow<'a> {
+/// The context in which a fault strikes one call.
+struct FaultedCall<'a> {
     sim: &'a Simulation,
     call: &'a Call,
     operation: Operation,
     endpoint: Option<&'a str>,
 }
 
-impl Blow<'_> {
-    /// What is answered in place of `response`. `None` before the operation means: let it happen now.
-    async fn fall(
+impl FaultedCall<'_> {
+    /// The answer that replaces `response`. Before the operation, `None` means: continue with the operation.
+    async fn apply(
         &self,
         strike: Strike,
         request: Option<&Request>,
@@ -279,13 +281,13 @@ impl Blow<'_> {
                 body,
             } => Some(scripted_answer(status, &headers, &body)),
             Effect::Truncate { bytes } => truncate(response?, bytes).await,
-            // Nothing else suits an HTTP operation (`Effect::suits`).
+            // No other effect can strike an HTTP operation (`Effect::suits`).
             _ => Some(cut(self.call)),
         }
     }
 }
 
-/// The whole length announced, the beginning sent, then the connection breaks.
+/// Announces the whole length, sends the beginning, then breaks the connection.
 async fn truncate(response: Response, bytes: usize) -> Option<Response> {
     let (mut parts, body) = response.into_parts();
     let whole = to_bytes(body, usize::MAX).await.ok()?;
@@ -293,7 +295,7 @@ async fn truncate(response: Response, bytes: usize) -> Option<Response> {
     let start = whole.slice(..bytes.min(whole.len()));
     let beginning = stream::iter([Ok::<_, Infallible>(start)]).map(|chunk| chunk.map_err(io::Error::other));
     let end = stream::once(async {
-        // A pause, so that the beginning is on the wire before the connection goes.
+        // Yield once, so that the beginning is on the wire before the connection breaks.
         tokio::task::yield_now().await;
         Err(io::Error::new(
             io::ErrorKind::ConnectionAborted,

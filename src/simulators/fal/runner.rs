@@ -1,6 +1,6 @@
-//! One run: wait for a runner, check the input as the model would, work through the steps, leave the products.
+//! One run: wait for a runner, check the input as the model would, go through the steps, store the result.
 //!
-//! The only code that moves a request. Cancellation drops the work where it stands.
+//! This is the only code that changes a request. Cancellation drops the work where it is.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +29,8 @@ use super::webhooks;
 /// How many times a run reports its progress.
 const REPORTS: u32 = 20;
 
-/// From submit, or from where an earlier life left it, to the last delivery attempt of the webhook.
+/// Runs a request from its submit, or from its status in an earlier run, to the last delivery attempt of its
+/// webhook.
 pub(super) async fn run(sim: Arc<Simulation>, request: Arc<Request>) {
     if request.phase() != Phase::Completed {
         work_off(&sim, &request).await;
@@ -49,7 +50,8 @@ async fn work_off(sim: &Simulation, request: &Request) {
     };
     request.end(outcome);
     sim.ledger.record(event);
-    // Only now may the next one start: the ledger never shows more of them running than there are runners.
+    // Only now may the next request start: the ledger never shows more running requests than there are
+    // runners.
     drop(runner);
 }
 
@@ -77,7 +79,7 @@ async fn perform(sim: &Simulation, request: &Request) -> Outcome {
     }
 }
 
-/// The waiting time in the queue is a tenth of the whole, and longer when all runners are busy.
+/// Time in the queue: a tenth of the whole duration, and longer while all runners are busy.
 async fn wait_for_runner<'a>(sim: &'a Simulation, request: &Request) -> Option<SemaphorePermit<'a>> {
     if request.phase() == Phase::InQueue {
         tokio::time::sleep(total_duration(sim) / 10).await;
@@ -179,7 +181,7 @@ impl Refusal {
     }
 }
 
-/// A LoRA that is gone, or is no LoRA, fails the picture.
+/// A LoRA that cannot be downloaded, or is not a LoRA, fails the picture.
 async fn fetch_loras(sim: &Simulation, input: &Value) -> Result<(), Outcome> {
     for lora in input.get("loras").and_then(Value::as_array).into_iter().flatten() {
         let url = lora.get("path").and_then(Value::as_str).unwrap_or_default();
@@ -198,7 +200,7 @@ async fn fetch_loras(sim: &Simulation, input: &Value) -> Result<(), Outcome> {
     Ok(())
 }
 
-/// Takes the time that the run takes, and logs how far it is.
+/// Waits for the duration of the run and logs its progress.
 async fn proceed(sim: &Simulation, request: &Request, steps: u64) -> Result<(), Outcome> {
     let pause = total_duration(sim) * 9 / 10 / REPORTS;
     for report in 1..=REPORTS {
@@ -223,7 +225,7 @@ fn scripted_failure(effect: &Effect) -> Option<Outcome> {
     let Effect::Fail { status, body } = effect else {
         return None;
     };
-    // The header repeats what the body says, where it is one of FAL's own failures.
+    // The header repeats the body's error type if it is one of FAL's own failures.
     let error_type = match body.get("error_type").and_then(Value::as_str) {
         Some("request_timeout") => Some("request_timeout"),
         Some("runner_disconnected") => Some("runner_disconnected"),
@@ -321,7 +323,7 @@ async fn drawn(sim: &Simulation, request: &Request) -> Result<Value, Outcome> {
     }))
 }
 
-/// Width and height asked for; `aspect_ratio` at half of FAL's edge, to keep the files small.
+/// The requested width and height. With `aspect_ratio`, half of FAL's size, to keep the files small.
 fn picture_size(input: &Value) -> [u32; 2] {
     let side = |side| {
         input

@@ -1,6 +1,6 @@
-//! The input of a model: fields, their kinds and ranges, and the errors that a model raises about them.
+//! The input of a model: its fields with kinds and ranges, and the errors that a model raises about them.
 //!
-//! Errors have pydantic's shape, as FAL's runners do: `loc`, `msg`, `type`, `ctx`, `input`.
+//! Errors have the shape of pydantic's, as those of FAL's runners: `loc`, `msg`, `type`, `ctx`, `input`.
 
 use serde_json::{Value, json};
 
@@ -17,15 +17,15 @@ pub(super) enum Kind {
     Text,
     Url,
     Bool,
-    /// Least and most.
+    /// A whole number from the least to the most.
     Int(u64, u64),
     IntOf(&'static [u64]),
-    /// Least and most.
+    /// A number from the least to the most.
     Float(f64, f64),
     OneOf(&'static [&'static str]),
-    /// `[{path, scale?, force?}]`
+    /// A list of `{path, scale?, force?}`.
     Loras,
-    /// A name, or `{width, height}`.
+    /// The name of a size, or `{width, height}`.
     ImageSize,
 }
 
@@ -45,7 +45,7 @@ pub(super) const fn may(name: &'static str, kind: Kind) -> Field {
     }
 }
 
-/// Named picture sizes, width and height.
+/// Named picture sizes, each with width and height.
 pub(super) const IMAGE_SIZES: [(&str, [u32; 2]); 6] = [
     ("square_hd", [1024, 1024]),
     ("square", [512, 512]),
@@ -55,7 +55,7 @@ pub(super) const IMAGE_SIZES: [(&str, [u32; 2]); 6] = [
     ("landscape_16_9", [1024, 576]),
 ];
 
-/// What is wrong with one field.
+/// The error about one field.
 pub(super) struct Problem {
     kind: &'static str,
     message: String,
@@ -91,7 +91,7 @@ impl Problem {
         }
     }
 
-    /// As an item of `detail`.
+    /// The error as an item of `detail`.
     pub(super) fn at(self, field: &str, input: &Value) -> Value {
         json!({
             "loc": ["body", field],
@@ -104,7 +104,7 @@ impl Problem {
     }
 }
 
-/// All that is wrong with an input: `detail` of the model's 422. Empty when nothing is.
+/// All errors in an input, as the `detail` of the model's 422; empty when there are none.
 pub(super) fn problems(fields: &[&[Field]], input: &Value) -> Vec<Value> {
     let fields = || fields.iter().copied().flatten();
     let known = fields().filter_map(

@@ -1,8 +1,8 @@
 //! The keys that sign webhooks, as FAL publishes and uses them.
 //!
-//! Message: request id, user id, Unix seconds and the lower-case hex SHA-256 of the body, joined by line feeds;
-//! signature: Ed25519, in hex. The key set pads its base64url `x`: RFC 8037 says unpadded, but FAL's Python sample
-//! cannot decode that, and both samples must work here.
+//! The signed message is request id, user id, Unix seconds and the lower-case hex SHA-256 of the body, joined
+//! by line feeds. The signature is Ed25519, in hex. The base64url `x` in the key set is padded: RFC 8037 says
+//! unpadded, but FAL's Python sample cannot decode that, and both of FAL's samples must work here.
 
 use std::sync::Mutex;
 
@@ -16,7 +16,7 @@ use super::memory::Memory;
 use super::simulation::locked;
 
 pub(super) struct SigningKeys {
-    /// Newest last; the last one signs.
+    /// Oldest first; the last one signs.
     published: Mutex<Vec<SigningKey>>,
     memory: Memory,
 }
@@ -27,11 +27,11 @@ impl Default for SigningKeys {
     }
 }
 
-/// What a delivery attempt claims to be; the four headers are made of it.
+/// The claims of a delivery attempt, from which its four headers are made.
 pub(super) struct Claims<'a> {
     pub request_id: &'a str,
     pub user_id: &'a str,
-    /// Unix seconds.
+    /// When it was signed, in Unix seconds.
     pub timestamp: i64,
 }
 
@@ -43,7 +43,7 @@ impl SigningKeys {
         }
     }
 
-    /// The keys of an earlier life; `None` when they are none.
+    /// The keys of an earlier run; `None` when one of them cannot be read.
     pub(super) fn again(kept: &[String], memory: Memory) -> Option<Self> {
         let key = |text: &String| {
             let bytes: [u8; 32] = hex::decode(text).ok()?.try_into().ok()?;
@@ -61,7 +61,7 @@ impl SigningKeys {
         keys.iter().map(|key| hex::encode(key.to_bytes())).collect()
     }
 
-    /// The key set as it is served.
+    /// The key set in the form in which it is published.
     pub(super) fn set(&self) -> Value {
         let keys: Vec<Value> = locked(&self.published)
             .iter()
@@ -79,7 +79,7 @@ impl SigningKeys {
         json!({ "keys": keys })
     }
 
-    /// From now on a new key signs.
+    /// Makes a new key, which signs from now on.
     pub(super) fn rotate(&self, keep_old: bool) {
         let mut keys = locked(&self.published);
         if !keep_old {
@@ -90,7 +90,7 @@ impl SigningKeys {
         self.memory.keys(self.kept());
     }
 
-    /// Signs with the newest published key, or with one that nobody has ever seen.
+    /// Signs with the newest published key, or with a new key that is never published.
     pub(super) fn sign(&self, claims: &Claims<'_>, body: &[u8], unpublished: bool) -> String {
         let message = message(claims, body);
         let signature = match locked(&self.published).last() {

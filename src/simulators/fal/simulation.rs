@@ -1,6 +1,6 @@
-//! What all services of the simulator share: settings, ledger, faults, requests, files and keys.
+//! The state that all services share: settings, ledger, faults, requests, files and keys.
 //!
-//! Everything lives in memory. A simulator that dies takes its requests with it, as FAL's would not, unless it has a
+//! Everything is in memory. A simulator that stops loses its requests, which FAL would not, unless it has a
 //! directory to write them to ([`super::memory`]).
 
 use std::net::SocketAddr;
@@ -31,35 +31,36 @@ pub(super) struct Simulation {
     pub faults: Faults,
     pub holds: Holds,
     pub requests: Requests,
-    /// How many requests may be in progress at once; `None` is no limit.
+    /// One permit per request in progress; `None`: no limit.
     pub runners: Option<Semaphore>,
     pub files: Files,
     pub uploads: Uploads,
     pub keys: SigningKeys,
     pub memory: Memory,
-    /// Downloads archives and delivers webhooks. Follows no redirect and uses no proxy.
+    /// Downloads archives and delivers webhooks. It follows no redirect and uses no proxy.
     pub http: reqwest::Client,
     pub stop: CancellationToken,
     pub tasks: TaskTracker,
 }
 
-/// What the control API may change while the simulator runs.
+/// The settings that the control API can change while the simulator runs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Settings {
-    /// How long a request takes from submit to COMPLETED, downloads apart.
+    /// Time from submit to COMPLETED, without downloads.
     pub request_duration_ms: u64,
-    /// How long after its start a request shows up in the request list.
+    /// Time from a request's start until the request list shows it.
     pub listing_delay_ms: u64,
-    /// No webhook is ever sent.
+    /// Whether no webhook is ever sent.
     pub drop_webhooks: bool,
-    /// Key ids (the part before the colon) that no longer exist: 401.
+    /// Key ids (the part before the colon) that are answered 401.
     pub revoked_key_ids: Vec<String>,
-    /// The account is locked for this reason: submits and uploads answer 403, reading goes on.
+    /// Why the account is locked; `None`: it is not. While it is locked, submits and uploads are answered
+    /// 403.
     pub locked: Option<String>,
-    /// Who may read files whose upload or submit does not say so.
+    /// Who may read files whose upload or submit sets no rule.
     pub initial_acl: Acl,
-    /// Trainers refuse archives with fewer pictures than FAL advises.
+    /// Whether trainers refuse archives with fewer pictures than FAL advises.
     pub require_advised_pictures: bool,
 }
 
@@ -106,18 +107,18 @@ impl Simulation {
         locked(&self.settings).clone()
     }
 
-    /// A duration of the real service, scaled as configured; as it is, when the factor makes no sense.
+    /// A duration of the real service times `time_scale`; unchanged if the product is not a duration.
     pub(super) fn scaled(&self, real: Duration) -> Duration {
         Duration::try_from_secs_f64(real.as_secs_f64() * self.config.time_scale).unwrap_or(real)
     }
 
-    /// Webhooks are signed with a new key from here on.
+    /// Makes a new key, with which webhooks are signed from here on.
     pub(super) fn rotate_keys(&self, keep_old: bool) {
         self.keys.rotate(keep_old);
         self.ledger.record(Event::KeysRotated { old_kept: keep_old });
     }
 
-    /// Runs until done or until the simulator stops, which waits for it.
+    /// Runs a task until it is done or the simulator stops. The stop waits for the task.
     pub(super) fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
         let stop = self.stop.clone();
         self.tasks.spawn(async move {
@@ -135,7 +136,7 @@ pub(super) fn now() -> DateTime<Utc> {
     Utc::now()
 }
 
-/// No critical section here panics half-way, so a poisoned lock still guards consistent data.
+/// No code panics in the middle of a change, so the data behind a poisoned lock is still consistent.
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

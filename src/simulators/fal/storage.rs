@@ -1,8 +1,9 @@
-//! Uploads, both ways that the official clients know.
+//! Uploads, in the two ways that the official clients use.
 //!
-//! Two steps (JS, ours): `initiate` at rest.fal.ai answers a signed URL, the bytes go there by PUT without a key.
-//! By token (Python): a CDN token from rest.fal.ai, then the bytes go to the CDN's own upload path. Each has a
-//! multipart form; the parts carry their `ETag` as a header (Python reads that) and in the body (JS reads that).
+//! In two steps (JS client and ours): `initiate` at rest.fal.ai returns a signed URL, and the bytes go there
+//! by PUT without a key. By token (Python client): rest.fal.ai returns a CDN token, and the bytes go to the
+//! CDN's own upload path. Each has a multipart form. Parts are answered with their `ETag` both in a header
+//! (Python reads that) and in the body (JS reads that).
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
@@ -23,7 +24,7 @@ use super::ledger::Event;
 use super::origin::Service;
 use super::simulation::{Simulation, locked, now};
 
-/// How long a signed URL and a CDN token are good for.
+/// How long a signed URL or a CDN token is valid.
 const GOOD_FOR: TimeDelta = TimeDelta::hours(1);
 
 #[derive(Default)]
@@ -32,10 +33,10 @@ pub(super) struct Uploads {
     tokens: Mutex<HashMap<String, DateTime<Utc>>>,
 }
 
-/// An upload on its way.
+/// An upload that is not complete.
 #[derive(Clone)]
 struct Ticket {
-    /// Where the file will be served.
+    /// The path at which the file will be served.
     path: String,
     content_type: String,
     life: Lifecycle,
@@ -110,19 +111,19 @@ pub(super) fn token(sim: &Simulation, call: &Call) -> Answer {
         "token": token,
         "token_type": "Bearer",
         "base_url": base_url.trim_end_matches('/'),
-        // With an offset, and not `Z`: Python before 3.11 cannot read that.
+        // With an offset instead of `Z`, which Python before 3.11 cannot read.
         "expires_at": expires_at.format("%Y-%m-%dT%H:%M:%S+00:00").to_string(),
     });
     Ok(json_answer(StatusCode::OK, &body))
 }
 
-/// `PUT` of a whole file to a signed URL. May be repeated.
+/// `PUT` of a whole file to a signed URL; a client may repeat it.
 pub(super) fn put_signed(sim: &Simulation, call: &Call, id: &str) -> Answer {
     check_signature(call, id)?;
     let ticket = find(sim, id)?;
     let content_type = call.header(CONTENT_TYPE.as_str()).unwrap_or_default();
     if ticket.multipart || content_type != ticket.content_type {
-        // A signed URL is good for what was announced only.
+        // A signed URL accepts only the content type that was announced.
         return Err(refusal(StatusCode::FORBIDDEN, "SignatureDoesNotMatch"));
     }
     store(sim, call, &ticket, call.body.clone(), 1);
@@ -135,13 +136,13 @@ pub(super) fn put_signed_part(sim: &Simulation, call: &Call, id: &str, number: &
     put_part(sim, call, id, number)
 }
 
-/// `POST` that ends a multipart upload to a signed URL.
+/// `POST` that completes a multipart upload to a signed URL.
 pub(super) fn complete_signed(sim: &Simulation, call: &Call, id: &str) -> Answer {
     check_signature(call, id)?;
     complete(sim, call, id)
 }
 
-/// `POST /files/upload`, by token.
+/// `POST /files/upload`, with a CDN token.
 pub(super) fn upload(sim: &Simulation, call: &Call) -> Answer {
     check_token(sim, call)?;
     let ticket = Ticket::of_headers(sim, call, false)?;
@@ -150,7 +151,7 @@ pub(super) fn upload(sim: &Simulation, call: &Call) -> Answer {
     Ok(json_answer(StatusCode::OK, &json!({ "access_url": access_url })))
 }
 
-/// `POST /files/upload/multipart`, by token.
+/// `POST /files/upload/multipart`, with a CDN token.
 pub(super) fn start_multipart(sim: &Simulation, call: &Call) -> Answer {
     check_token(sim, call)?;
     let ticket = Ticket::of_headers(sim, call, true)?;
@@ -162,13 +163,13 @@ pub(super) fn start_multipart(sim: &Simulation, call: &Call) -> Answer {
     ))
 }
 
-/// `PUT {access_url}/multipart/{id}/{number}`, by token.
+/// `PUT {access_url}/multipart/{id}/{number}`, with a CDN token.
 pub(super) fn put_part_by_token(sim: &Simulation, call: &Call, id: &str, number: &str) -> Answer {
     check_token(sim, call)?;
     put_part(sim, call, id, number)
 }
 
-/// `POST {access_url}/multipart/{id}/complete`, by token.
+/// `POST {access_url}/multipart/{id}/complete`, with a CDN token.
 pub(super) fn complete_by_token(sim: &Simulation, call: &Call, id: &str) -> Answer {
     check_token(sim, call)?;
     complete(sim, call, id)
@@ -203,7 +204,7 @@ fn complete(sim: &Simulation, call: &Call, id: &str) -> Answer {
     let wrong = |text: &str| refusal(StatusCode::BAD_REQUEST, text);
     let mut claimed: Completed =
         serde_json::from_value(call.json()?).map_err(|error| wrong(&error.to_string()))?;
-    // Python lists its parts in the order in which they happened to finish.
+    // Python lists the parts in the order in which they happened to finish.
     claimed.parts.sort_by_key(|part| part.part_number);
     let mut whole = Vec::new();
     for (part, number) in claimed.parts.iter().zip(1..) {
@@ -257,7 +258,7 @@ impl Ticket {
     }
 }
 
-/// What the first of these headers that is there says; what it does not say is the account's to say.
+/// Reads the first of these headers that is present. The account's rule fills in what the header leaves open.
 pub(super) fn lifecycle(sim: &Simulation, call: &Call, headers: &[&str]) -> Result<Lifecycle, Refused> {
     let mut life = Lifecycle {
         expires_after: None,
@@ -320,7 +321,7 @@ fn store(sim: &Simulation, call: &Call, ticket: &Ticket, bytes: Bytes, parts: us
     });
 }
 
-/// No secret is involved: the check finds URLs that a client mangled, not attackers.
+/// The signature holds no secret: the check finds URLs that a client changed by mistake, not attackers.
 fn signature(id: &str) -> String {
     hex::encode(&Sha256::digest(format!("signed for {id}"))[..16])
 }

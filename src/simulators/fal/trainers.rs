@@ -1,8 +1,8 @@
-//! The endpoints on offer, and what their models make of an input.
+//! The endpoints that the simulator offers, and how their models judge an input.
 //!
-//! Written down from FAL's published schemas. Stricter than FAL in one point: a field that the schema does not know
-//! is refused, where FAL may ignore it, because `steps` sent to the style trainer is a bug that nobody would notice.
-//! As at FAL, it is the *model* that refuses: the submit itself accepts anything.
+//! Taken from FAL's published schemas. It is stricter than FAL in one point: a field that the schema does not
+//! know is refused, where FAL may ignore it, because `steps` sent to the style trainer is a bug that would
+//! otherwise go unnoticed. As at FAL, the *model* refuses the input: the submit itself accepts anything.
 
 use std::ops::RangeInclusive;
 
@@ -10,18 +10,18 @@ use serde_json::Value;
 
 use super::schema::{Field, Kind, may, need, problems};
 
-/// One endpoint.
+/// An endpoint of FAL's.
 #[derive(Debug)]
 pub(super) struct Endpoint {
-    /// Full id.
+    /// The full endpoint id, such as `fal-ai/flux-lora`.
     pub id: &'static str,
     pub makes: Makes,
-    /// A unit of billing and roughly what it costs in dollars, where that is published.
+    /// The unit of billing and its approximate price in dollars, if published.
     pub price: Option<(&'static str, f64)>,
     fields: &'static [&'static [Field]],
 }
 
-/// What a good run makes.
+/// The product of a successful run.
 #[derive(Debug)]
 pub(super) enum Makes {
     Training(Training),
@@ -30,20 +30,20 @@ pub(super) enum Makes {
 
 #[derive(Debug)]
 pub(super) struct Training {
-    /// Field that names the archive.
+    /// Name of the input field with the archive's URL.
     pub archive: &'static str,
-    /// Field that counts the steps, and its default.
+    /// Name of the input field with the number of steps, and its default.
     pub steps: (&'static str, u64),
     /// How many pictures the archive may hold.
     pub pictures: RangeInclusive<usize>,
-    /// Fewer make poor models; FAL says so and takes them.
+    /// The number of pictures that FAL advises; it accepts fewer.
     pub advised: usize,
     pub output: Output,
 }
 
 #[derive(Debug)]
 pub(super) enum Output {
-    /// A LoRA file under this key, and a config file.
+    /// A LoRA file, in the result under this key, and a config file.
     Lora(&'static str),
     /// The id of a model that stays at FAL.
     Finetune,
@@ -53,7 +53,7 @@ const LORA: Output = Output::Lora("diffusers_lora_file");
 const FORMATS: Kind = Kind::OneOf(&["jpeg", "png"]);
 const RATIOS: &[&str] = &["21:9", "16:9", "4:3", "3:2", "1:1", "2:3", "3:4", "9:16", "9:21"];
 
-/// What all picture endpoints take.
+/// Fields of all picture endpoints.
 static PICTURE: [Field; 5] = [
     need("prompt", Kind::Text),
     may("num_images", Kind::Int(1, 4)),
@@ -61,7 +61,7 @@ static PICTURE: [Field; 5] = [
     may("output_format", FORMATS),
     may("sync_mode", Kind::Bool),
 ];
-/// What the endpoints take that draw with a finetune.
+/// Fields of the endpoints that draw with a finetune.
 static FINETUNED: [Field; 4] = [
     need("finetune_id", Kind::Text),
     need("finetune_strength", Kind::Float(0.0, 2.0)),
@@ -197,18 +197,18 @@ static ENDPOINTS: [Endpoint; 7] = [
     },
 ];
 
-/// The endpoint of this full id.
+/// The endpoint with this full id.
 pub(super) fn endpoint(id: &str) -> Option<&'static Endpoint> {
     ENDPOINTS.iter().find(|endpoint| endpoint.id == id)
 }
 
-/// All of them.
+/// All endpoints on offer.
 pub(super) fn endpoints() -> &'static [Endpoint] {
     &ENDPOINTS
 }
 
 impl Endpoint {
-    /// Owner and app: what status, result and cancel URLs are made of.
+    /// Owner and app: the beginning of status, result and cancel URLs.
     pub(super) fn app(&self) -> &'static str {
         let slash = self
             .id
@@ -218,7 +218,7 @@ impl Endpoint {
         &self.id[..slash]
     }
 
-    /// What the model finds wrong with the input: `detail` of its 422.
+    /// The model's errors about an input, as the `detail` of its 422.
     pub(super) fn problems(&self, input: &Value) -> Vec<Value> {
         problems(self.fields, input)
     }

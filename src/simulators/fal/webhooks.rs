@@ -1,8 +1,9 @@
-//! Delivers results to the caller's webhook, signed, again and again until somebody acknowledges.
+//! Delivers signed results to the caller's webhook until the receiver acknowledges one.
 //!
-//! Acknowledged is 2xx and nothing else. A redirect is never followed and ends the delivery; anything else is tried
-//! again with growing delays until the stored result would expire, 31 times at most. Each attempt is signed anew
-//! with a fresh timestamp: with an old one, every late retry would fail the receiver's window of five minutes.
+//! Only 2xx acknowledges. A redirect is not followed and ends the delivery. Anything else leads to another
+//! attempt, with growing delays, until the stored result would expire, and at most 31 times. Each attempt is
+//! signed anew with a fresh timestamp: with an old one, every late retry would fail the receiver's window of
+//! five minutes.
 
 use std::time::Duration;
 
@@ -17,22 +18,22 @@ use super::simulation::{Simulation, now};
 
 const FIRST_TIMEOUT: Duration = Duration::from_secs(15);
 const RETRY_TIMEOUT: Duration = Duration::from_mins(2);
-/// However short FAL's seconds are made: a receiver on a busy machine is not a slow one.
+/// Lower limit under any `time_scale`, since a receiver on a busy machine needs some time.
 const SHORTEST_TIMEOUT: Duration = Duration::from_secs(2);
 const MOST_RETRIES: u32 = 31;
-/// Reached after six retries; the schedule itself is not published.
+/// The delay after six retries or more. FAL does not publish its schedule.
 const LONGEST_DELAY: Duration = Duration::from_mins(1);
-/// How long the real service keeps a small result, and so tries to deliver it.
+/// How long the real service keeps a small result, and so how long it tries to deliver it.
 const GIVE_UP_AFTER: Duration = Duration::from_hours(1);
 
 enum Verdict {
     Acknowledged,
-    /// 3xx: not followed, not repeated.
+    /// A redirect: neither followed nor repeated.
     Final(String),
     TryAgain,
 }
 
-/// Everything there is to do about a request that has ended.
+/// Delivers the webhook of a request that has ended, as its faults demand.
 pub(super) async fn deliver(sim: &Simulation, request: &Request) {
     let Some(url) = request.order.webhook.as_deref() else {
         return;
@@ -77,7 +78,7 @@ pub(super) async fn deliver(sim: &Simulation, request: &Request) {
     }
 }
 
-/// Attempts until one is acknowledged.
+/// Attempts the delivery until the receiver acknowledges it.
 async fn deliver_once(
     sim: &Simulation,
     request: &Request,
@@ -133,7 +134,7 @@ fn judge(
     (verdict, event)
 }
 
-/// One attempt; the status of the answer, or why there was none.
+/// One attempt: returns the status of the answer, or why there was none.
 async fn send(
     sim: &Simulation,
     request: &Request,
@@ -208,7 +209,7 @@ fn target<'a>(request: &'a Request, url: &'a str) -> Target<'a> {
     }
 }
 
-/// Loopback, private or link-local, or a name that leads there.
+/// Whether the URL's host is loopback, private or link-local, or a name that resolves to such an address.
 async fn is_private(url: &str) -> bool {
     use std::net::IpAddr;
     let Ok(url) = url::Url::parse(url) else {
@@ -227,7 +228,7 @@ async fn is_private(url: &str) -> bool {
     })
 }
 
-/// An error with its causes: reqwest's own text stops at "error sending request".
+/// An error with its causes: reqwest's own text ends at "error sending request".
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

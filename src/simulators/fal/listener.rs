@@ -1,8 +1,8 @@
-//! TCP connections that can be cut: how "accepted, but the answer got lost" looks on the wire.
+//! TCP connections that can be cut, so that a client sees "accepted, but the answer got lost".
 //!
-//! axum turns every outcome of a handler into an answer, so a handler that must not answer needs a hold of the
-//! connection itself. [`Cord`] is that hold: once pulled, every write fails and hyper drops the connection without
-//! having sent a byte.
+//! axum turns every outcome of a handler into an answer, so a handler that must not answer has to cut the
+//! connection itself. It does that with a [`Switch`]: once thrown, every write fails, and hyper drops the
+//! connection without having sent a byte.
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,10 +18,10 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// Cuts one connection.
 #[derive(Clone, Default)]
-pub(super) struct Cord(Arc<AtomicBool>);
+pub(super) struct Switch(Arc<AtomicBool>);
 
-impl Cord {
-    pub(super) fn pull(&self) {
+impl Switch {
+    pub(super) fn cut(&self) {
         self.0.store(true, Ordering::Release);
     }
 
@@ -36,29 +36,29 @@ impl Cord {
     }
 }
 
-impl Connected<IncomingStream<'_, Exchange>> for Cord {
-    fn connect_info(stream: IncomingStream<'_, Exchange>) -> Self {
-        stream.io().cord.clone()
+impl Connected<IncomingStream<'_, CuttableListener>> for Switch {
+    fn connect_info(stream: IncomingStream<'_, CuttableListener>) -> Self {
+        stream.io().switch.clone()
     }
 }
 
 /// The listening socket whose connections can be cut.
-pub(super) struct Exchange(pub TcpListener);
+pub(super) struct CuttableListener(pub TcpListener);
 
-impl Listener for Exchange {
-    type Io = Line;
+impl Listener for CuttableListener {
+    type Io = Cuttable;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (Line, SocketAddr) {
-        // axum's own listener knows which errors of accept(2) pass.
+    async fn accept(&mut self) -> (Cuttable, SocketAddr) {
+        // axum's own listener knows which errors of accept(2) are temporary.
         let (stream, peer) = Listener::accept(&mut self.0).await;
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "Nagle's algorithm stays on for {peer}");
         }
         (
-            Line {
+            Cuttable {
                 stream,
-                cord: Cord::default(),
+                switch: Switch::default(),
             },
             peer,
         )
@@ -69,31 +69,31 @@ impl Listener for Exchange {
     }
 }
 
-/// One connection.
-pub(super) struct Line {
+/// A connection that can be cut.
+pub(super) struct Cuttable {
     stream: TcpStream,
-    cord: Cord,
+    switch: Switch,
 }
 
-impl AsyncRead for Line {
+impl AsyncRead for Cuttable {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.cord.check()?;
+        self.switch.check()?;
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
-impl AsyncWrite for Line {
+impl AsyncWrite for Cuttable {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.cord.check()?;
+        self.switch.check()?;
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.cord.check()?;
+        self.switch.check()?;
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
