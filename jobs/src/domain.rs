@@ -8,6 +8,7 @@ mod delivery;
 mod ids;
 mod quotas;
 mod saga;
+mod stage;
 pub mod trainer;
 mod training;
 mod trigger;
@@ -19,6 +20,7 @@ pub use delivery::{DeliveryVerdict, Disposition};
 pub use ids::{AvatarId, NotificationId, PhotoId, TrainingId, UserId};
 pub use quotas::{Access, Quotas};
 pub use saga::{AtFal, Fact, NextJob, Patience, Saga, Step as SagaStep, Tell, Times};
+pub use stage::Stage;
 pub use trainer::{
     FinetuneComment, OutputKind, OutputProblem, Preset, TrainedModel, Trainer, Trainers, TrainingOrder,
     UnfitTrainer,

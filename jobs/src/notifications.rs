@@ -19,14 +19,17 @@ use sqlx::PgConnection;
 
 use crate::{
     archive::PhotoLimits,
-    domain::{Action, AvatarId, FailureCode, NotificationId, TrainingId, UserId, WizardStep},
+    domain::{
+        Action, AvatarId, FailureCode, NotificationId, Stage, Tell, TrainingId, TrainingType, UserId,
+        WizardStep,
+    },
     enqueue::{EnqueueError, Options, enqueue_with},
     payloads::NotifyUser,
     store::{
         avatars,
         notifications::{self, About, Kind, New, Raised},
         photos,
-        training_requests::{self, Subject},
+        trainings::{self, Training},
     },
     texts::{Message, Phrase},
 };
@@ -41,58 +44,30 @@ const MOST_REJECTED: usize = 12;
 /// The same reply, waiting to be sent to the same chat.
 const MOST_REPEATS: i64 = 3;
 
-/// How far a training has come, in the user's terms.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stage {
-    /// The photos are being packed.
-    Requested,
-    /// They are packed.
-    Archived,
-    /// They are packed, and the account's trainings of the day are used up.
-    Booked {
-        /// Until it goes on.
-        wait: Duration,
-    },
-    /// FAL has the request.
-    Submitted,
-    /// It waits there; so many are before it.
-    Queued {
-        /// Requests before ours.
-        position: i32,
-    },
-    /// It is being trained.
-    Running {
-        /// 0-100.
-        percent: u8,
-    },
-    /// The model is being copied and verified.
-    Trained,
-    /// FAL is being asked to stop.
-    Stopping,
+/// The training that a message is about. Taken from the row that the caller has locked or just written, so that no message
+/// reads it again.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Subject<'a> {
+    pub training: TrainingId,
+    pub user: UserId,
+    pub avatar: AvatarId,
+    /// The avatar's name; empty if it has none.
+    pub name: &'a str,
+    pub training_type: TrainingType,
+    /// In the archive, or before there is one, in our bucket and on their way there.
+    pub photos: u32,
 }
 
-impl Stage {
-    /// The line of the progress message.
-    pub(crate) fn phrase(self) -> Phrase {
-        match self {
-            Self::Requested => Phrase::StageRequested {},
-            Self::Archived => Phrase::StageArchived {},
-            Self::Booked { wait } => Phrase::StageBooked {
-                wait: Phrase::in_time(wait),
-            },
-            Self::Submitted => Phrase::StageSubmitted {},
-            Self::Queued { position } => Phrase::StageQueued {
-                position: u32::try_from(position).unwrap_or(0),
-            },
-            Self::Running { percent } => Phrase::running(percent),
-            Self::Trained => Phrase::StageTrained {},
-            Self::Stopping => Phrase::StageStopping {},
+impl<'a> From<&'a Training> for Subject<'a> {
+    fn from(training: &'a Training) -> Self {
+        Self {
+            training: training.id,
+            user: training.user_id,
+            avatar: training.avatar_id,
+            name: &training.avatar_name,
+            training_type: training.training_type,
+            photos: small(training.photos),
         }
-    }
-
-    /// Whether the user can still call it off.
-    const fn can_be_stopped(self) -> bool {
-        !matches!(self, Self::Trained | Self::Stopping)
     }
 }
 
@@ -140,50 +115,59 @@ pub(crate) async fn reply(
     send(tx, &new).await
 }
 
+/// Writes what a step of the saga has its owner told.
+pub(crate) async fn tell(
+    tx: &mut PgConnection,
+    subject: Subject<'_>,
+    tell: Tell,
+) -> Result<(), EnqueueError> {
+    match tell {
+        Tell::Progress(stage) => progress(tx, subject, stage).await,
+        Tell::Completed => completed(tx, subject).await,
+        Tell::Failed(code) => failed(tx, subject, code).await,
+        Tell::Cancelled => cancelled(tx, subject).await,
+        Tell::CameLate => came_late(tx, subject).await,
+    }
+}
+
 /// Shows a training's stage: starts its progress message, or changes it.
 pub(crate) async fn progress(
     tx: &mut PgConnection,
-    training: TrainingId,
+    subject: Subject<'_>,
     stage: Stage,
 ) -> Result<(), EnqueueError> {
-    let Some(subject) = training_requests::subject(tx, training).await? else {
-        return Ok(());
-    };
-    let message = progress_message(tx, training, &subject, stage).await?;
-    match notifications::raise(tx, Kind::Progress, About::Training(training), &message, false).await? {
-        Raised::Changed(id) => bring(tx, subject.user_id, id, message.version(), GATHER).await,
+    let message = progress_message(tx, subject, stage).await?;
+    let about = About::Training(subject.training);
+    match notifications::raise(tx, Kind::Progress, about, &message, false).await? {
+        Raised::Changed(id) => bring(tx, subject.user, id, message.version(), GATHER).await,
         Raised::Unchanged => Ok(()),
-        Raised::NoneOpen => start_progress(tx, training, &subject, &message, Place::New).await,
+        Raised::NoneOpen => start_progress(tx, subject, &message, Place::New).await,
     }
 }
 
 /// The first progress message, in the place of the photo counter whose button was pressed.
 pub(crate) async fn training_requested(
     tx: &mut PgConnection,
-    training: TrainingId,
+    subject: Subject<'_>,
     place: Place,
 ) -> Result<(), EnqueueError> {
-    let Some(subject) = training_requests::subject(tx, training).await? else {
-        return Ok(());
-    };
-    notifications::supersede(tx, Kind::Photos, About::Avatar(subject.avatar_id)).await?;
-    let message = progress_message(tx, training, &subject, Stage::Requested).await?;
-    start_progress(tx, training, &subject, &message, place).await
+    notifications::supersede(tx, Kind::Photos, About::Avatar(subject.avatar)).await?;
+    let message = progress_message(tx, subject, Stage::Requested).await?;
+    start_progress(tx, subject, &message, place).await
 }
 
 async fn start_progress(
     tx: &mut PgConnection,
-    training: TrainingId,
-    subject: &Subject,
+    subject: Subject<'_>,
     message: &Message,
     place: Place,
 ) -> Result<(), EnqueueError> {
     let new = New {
-        user_id: subject.user_id,
-        avatar_id: Some(subject.avatar_id),
-        training_id: Some(training),
+        user_id: subject.user,
+        avatar_id: Some(subject.avatar),
+        training_id: Some(subject.training),
         kind: Kind::Progress,
-        dedupe_key: &format!("progress:{training}"),
+        dedupe_key: &format!("progress:{}", subject.training),
         message,
         takes_place_of: place.message_id(),
         is_last: false,
@@ -193,114 +177,91 @@ async fn start_progress(
 
 async fn progress_message(
     tx: &mut PgConnection,
-    training: TrainingId,
-    subject: &Subject,
+    subject: Subject<'_>,
     stage: Stage,
 ) -> Result<Message, sqlx::Error> {
-    let mut message = Message::new(title(subject)).and(stage.phrase());
-    message.text.extend(rejected(tx, subject.avatar_id).await?);
+    let mut message = Message::new(title(subject)).and(Phrase::stage(stage));
+    message.text.extend(rejected(tx, subject.avatar).await?);
     if stage.can_be_stopped() {
-        message = message.button(Phrase::ButtonStop {}, Action::Stop(training));
+        message = message.button(Phrase::ButtonStop {}, Action::Stop(subject.training));
     }
     Ok(message)
 }
 
-fn title(subject: &Subject) -> Phrase {
-    let photos = small(subject.photos);
+fn title(subject: Subject<'_>) -> Phrase {
     Phrase::ProgressTitle {
-        name: subject.name.clone(),
+        name: subject.name.to_owned(),
         kind: Phrase::kind(subject.training_type),
-        photos,
+        photos: subject.photos,
     }
 }
 
 /// The avatar can be used.
-pub(crate) async fn completed(tx: &mut PgConnection, training: TrainingId) -> Result<(), EnqueueError> {
-    let Some(subject) = training_requests::subject(tx, training).await? else {
-        return Ok(());
-    };
-    let message = Message::new(Phrase::TrainingCompleted {
-        name: subject.name.clone(),
-    })
-    .button(Phrase::ButtonCreate {}, Action::Create);
-    ended(tx, training, &subject, Phrase::StageCompleted {}, &message).await
+async fn completed(tx: &mut PgConnection, subject: Subject<'_>) -> Result<(), EnqueueError> {
+    let name = subject.name.to_owned();
+    let message =
+        Message::new(Phrase::TrainingCompleted { name }).button(Phrase::ButtonCreate {}, Action::Create);
+    ended(tx, subject, Phrase::StageCompleted {}, &message).await
 }
 
 /// The training failed; says why in the user's terms, which photos did not work, and offers another try.
-pub(crate) async fn failed(
-    tx: &mut PgConnection,
-    training: TrainingId,
-    code: FailureCode,
-) -> Result<(), EnqueueError> {
-    let Some(subject) = training_requests::subject(tx, training).await? else {
-        return Ok(());
-    };
+async fn failed(tx: &mut PgConnection, subject: Subject<'_>, code: FailureCode) -> Result<(), EnqueueError> {
     let mut message = Message::new(Phrase::TrainingFailed {
-        name: subject.name.clone(),
+        name: subject.name.to_owned(),
         code: code.to_string(),
     })
-    .button(Phrase::ButtonRetry {}, Action::Retry(subject.avatar_id));
-    message.text.extend(rejected(tx, subject.avatar_id).await?);
-    ended(tx, training, &subject, Phrase::StageFailed {}, &message).await
+    .button(Phrase::ButtonRetry {}, Action::Retry(subject.avatar));
+    message.text.extend(rejected(tx, subject.avatar).await?);
+    ended(tx, subject, Phrase::StageFailed {}, &message).await
 }
 
-/// The user called it off.
-pub(crate) async fn cancelled(tx: &mut PgConnection, training: TrainingId) -> Result<(), EnqueueError> {
-    let Some(subject) = training_requests::subject(tx, training).await? else {
-        return Ok(());
-    };
-    let message = Message::new(Phrase::TrainingCancelled {
-        name: subject.name.clone(),
-    })
-    .button(Phrase::ButtonRetry {}, Action::Retry(subject.avatar_id));
-    ended(tx, training, &subject, Phrase::StageCancelled {}, &message).await
+/// The training was called off, by its user or an operator.
+async fn cancelled(tx: &mut PgConnection, subject: Subject<'_>) -> Result<(), EnqueueError> {
+    let name = subject.name.to_owned();
+    let message = Message::new(Phrase::TrainingCancelled { name })
+        .button(Phrase::ButtonRetry {}, Action::Retry(subject.avatar));
+    ended(tx, subject, Phrase::StageCancelled {}, &message).await
 }
 
 /// A model came after the training had ended. Says whether the avatar took it, or had started another training by then.
-pub(crate) async fn came_late(tx: &mut PgConnection, training: TrainingId) -> Result<(), EnqueueError> {
-    let Some(subject) = training_requests::subject(tx, training).await? else {
-        return Ok(());
-    };
-    let name = subject.name.clone();
-    let message = if training_requests::was_completed_late(tx, training).await? {
+async fn came_late(tx: &mut PgConnection, subject: Subject<'_>) -> Result<(), EnqueueError> {
+    let name = subject.name.to_owned();
+    let message = if trainings::was_completed_late(tx, subject.training).await? {
         Message::new(Phrase::TrainingCameLate { name }).button(Phrase::ButtonCreate {}, Action::Create)
     } else {
         Message::new(Phrase::TrainingCameTooLate { name })
     };
-    let new = New {
-        user_id: subject.user_id,
-        avatar_id: Some(subject.avatar_id),
-        training_id: Some(training),
-        kind: Kind::Final,
-        dedupe_key: &format!("late:{training}"),
-        message: &message,
-        takes_place_of: None,
-        is_last: true,
-    };
-    send(tx, &new).await
+    send_final(tx, subject, &format!("late:{}", subject.training), &message).await
 }
 
 /// The progress message says its last word, and the final message goes out. Two jobs of one chat, of which the second
 /// gives way to the first (`notify_user.rs`): the edit may still gather changes, and both may be claimed at once.
 async fn ended(
     tx: &mut PgConnection,
-    training: TrainingId,
-    subject: &Subject,
+    subject: Subject<'_>,
     last_stage: Phrase,
     message: &Message,
 ) -> Result<(), EnqueueError> {
     let last = Message::new(title(subject)).and(last_stage);
-    if let Raised::Changed(id) =
-        notifications::raise(tx, Kind::Progress, About::Training(training), &last, true).await?
-    {
-        bring(tx, subject.user_id, id, last.version(), Duration::ZERO).await?;
+    let about = About::Training(subject.training);
+    if let Raised::Changed(id) = notifications::raise(tx, Kind::Progress, about, &last, true).await? {
+        bring(tx, subject.user, id, last.version(), Duration::ZERO).await?;
     }
+    send_final(tx, subject, &format!("final:{}", subject.training), message).await
+}
+
+async fn send_final(
+    tx: &mut PgConnection,
+    subject: Subject<'_>,
+    dedupe_key: &str,
+    message: &Message,
+) -> Result<(), EnqueueError> {
     let new = New {
-        user_id: subject.user_id,
-        avatar_id: Some(subject.avatar_id),
-        training_id: Some(training),
+        user_id: subject.user,
+        avatar_id: Some(subject.avatar),
+        training_id: Some(subject.training),
         kind: Kind::Final,
-        dedupe_key: &format!("final:{training}"),
+        dedupe_key,
         message,
         takes_place_of: None,
         is_last: true,

@@ -1,14 +1,15 @@
 //! The training saga: each fact with everything that must commit with it.
 //!
-//! What a fact causes is decided by the pure [`Saga::after`](crate::domain::Saga::after). A function here locks the
-//! training, asks it, and writes its answer in the caller's transaction: the row, the next job, the owner's message.
-//! So there is no state in which a training has moved but nobody works on it, and none in which its owner was not
-//! told. A fact that comes too late changes nothing, and the function's value says so.
+//! What a fact causes is decided by the pure [`Saga::after`](crate::domain::Saga::after). Every fact goes through one
+//! function, [`apply`]: it locks the training, asks what the fact causes, has the row written, enqueues the next job and
+//! tells the owner, all in the caller's transaction. So there is no state in which a training has moved but nobody works
+//! on it, and none in which its owner was not told. The public functions below name the facts and say what is written.
+//! A fact that comes too late changes nothing, and the function's value says so.
 //!
 //! # Must stay true
 //! * every live training at rest has a live job            — `nothing_is_ever_stuck`, and `reconcile_trainings` looks
 //! * nothing is told or enqueued of a write that changed nothing — `a_write_that_finds_another_row_than_was_locked_is_undone_with_all_that_was_told`
-//! * every final status has its final message               — [`follow`] is the only way there
+//! * every final status has its final message               — `apply` tells what the step says, and nothing else writes a status
 //! * no loop restarts its own deadline, and archives are lost a counted number of times — `an_archive_that_fal_never_finds_fails_the_training_after_three`
 //! * FAL is asked at most once per training without an answer — [`begin_submit`] refuses while an attempt is open
 //!
@@ -23,19 +24,18 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        AttemptEvidence, AttemptOutcome, Fact, FailureCode, FalRequest, NextJob, SagaStep, Tell, TrainingId,
+        AttemptEvidence, AttemptOutcome, Fact, FailureCode, FalRequest, NextJob, SagaStep, Stage, TrainingId,
         TrainingSource, TrainingStatus,
     },
-    enqueue::{EnqueueError, Enqueued, enqueue, enqueue_for, enqueue_in},
-    job::{Job, JobError},
-    notifications::{self, Stage},
+    enqueue::{EnqueueError, enqueue, enqueue_for, enqueue_in},
+    job::JobError,
+    notifications,
     payloads::{BuildArchive, CancelTraining, PollStatus, StoreModel, SubmitTraining},
     store::{
         StoreError,
         attempts::{self, Attempt, NewAttempt},
         quotas,
         training_endings::{self, Ending},
-        training_requests,
         trainings::{self, Observation, StoredArchive, Training, VerifiedModel},
     },
 };
@@ -80,6 +80,12 @@ pub(crate) enum Effect {
     TooLate,
 }
 
+impl From<Option<()>> for Effect {
+    fn from(written: Option<()>) -> Self {
+        written.map_or(Self::TooLate, |()| Self::Happened)
+    }
+}
+
 impl Effect {
     /// Of the two, the first.
     pub(crate) const fn happened(self) -> bool {
@@ -106,43 +112,66 @@ pub(crate) fn report_double_cost(id: TrainingId, second: &str) {
     metrics::counter!("aisha_double_cost_total").increment(1);
 }
 
-/// Locks a training and asks what `fact` causes. `None`: it is gone, or the fact comes too late.
-async fn decide(
+/// Applies a fact to the training `id`: see [`apply_locked`].
+async fn apply<T>(
     tx: &mut PgConnection,
     id: TrainingId,
     fact: Fact,
-) -> Result<Option<(Training, SagaStep)>, sqlx::Error> {
-    let Some(training) = trainings::lock(tx, id).await? else {
-        return Ok(None);
-    };
-    let step = training.saga().after(fact);
-    if step.is_none() {
-        debug!(training.id = %id, "{fact:?} changes nothing about training {id}, which is {}", training.status);
+    poll_in: Duration,
+    write: impl AsyncFnOnce(&mut PgConnection, &mut Training, &SagaStep) -> Result<Option<T>, SagaError>,
+) -> Result<Option<T>, SagaError> {
+    match trainings::lock(tx, id).await? {
+        Some(training) => apply_locked(tx, training, fact, poll_in, write).await,
+        None => Ok(None),
     }
-    Ok(step.map(|step| (training, step)))
 }
 
-/// Enqueues what carries the training on, and tells its owner. `poll_in`: when FAL is asked next, if it is.
-async fn follow(
+/// Applies a fact to a training that the caller has locked: asks what it causes, has `write` write that, enqueues what
+/// carries the training on and tells its owner. `poll_in`: when FAL is asked next, if the step has it asked.
+///
+/// `None`: nothing was written, since the fact comes too late, or `write` found that something else was proven first.
+/// `write` keeps `training` true where the owner's message shows it.
+async fn apply_locked<T>(
     tx: &mut PgConnection,
-    id: TrainingId,
-    step: &SagaStep,
+    mut training: Training,
+    fact: Fact,
+    poll_in: Duration,
+    write: impl AsyncFnOnce(&mut PgConnection, &mut Training, &SagaStep) -> Result<Option<T>, SagaError>,
+) -> Result<Option<T>, SagaError> {
+    let Some(step) = training.saga().after(fact) else {
+        let (id, status) = (training.id, training.status);
+        debug!(training.id = %id, "{fact:?} changes nothing about training {id}, which is {status}");
+        return Ok(None);
+    };
+    let Some(written) = write(tx, &mut training, &step).await? else {
+        return Ok(None);
+    };
+    for job in step.jobs {
+        carry_on(tx, &training, *job, poll_in).await?;
+    }
+    if let Some(tell) = step.tell {
+        notifications::tell(tx, (&training).into(), tell).await?;
+    }
+    Ok(Some(written))
+}
+
+/// Enqueues one job of the saga; a live one of the training stands for it. Work on a training's bytes waits for its
+/// owner's turn.
+pub(crate) async fn carry_on(
+    tx: &mut PgConnection,
+    training: &Training,
+    job: NextJob,
     poll_in: Duration,
 ) -> Result<(), EnqueueError> {
-    for job in step.jobs {
-        carry_on(tx, id, *job, poll_in).await?;
+    let (id, owner) = (training.id, training.user_id);
+    match job {
+        NextJob::Build => enqueue_for(tx, owner, &BuildArchive::new(id)).await,
+        NextJob::Submit => enqueue(tx, &SubmitTraining::new(id)).await,
+        NextJob::Poll => enqueue_in(tx, &PollStatus::new(id), poll_in).await,
+        NextJob::Cancel => enqueue(tx, &CancelTraining::new(id)).await,
+        NextJob::Store => enqueue_for(tx, owner, &StoreModel::new(id)).await,
     }
-    match step.tell {
-        None => Ok(()),
-        Some(Tell::Archived) => notifications::progress(tx, id, Stage::Archived).await,
-        Some(Tell::Submitted) => notifications::progress(tx, id, Stage::Submitted).await,
-        Some(Tell::Trained) => notifications::progress(tx, id, Stage::Trained).await,
-        Some(Tell::Stopping) => notifications::progress(tx, id, Stage::Stopping).await,
-        Some(Tell::Completed) => notifications::completed(tx, id).await,
-        Some(Tell::Failed(code)) => notifications::failed(tx, id, code).await,
-        Some(Tell::Cancelled) => notifications::cancelled(tx, id).await,
-        Some(Tell::CameLate) => notifications::came_late(tx, id).await,
-    }
+    .map(drop)
 }
 
 /// The account's trainings of the day are used up: this one waits for so long, and its owner knows.
@@ -153,38 +182,9 @@ pub(crate) async fn booked(
 ) -> Result<(), EnqueueError> {
     match trainings::lock(tx, id).await? {
         Some(training) if training.status == TrainingStatus::Archived => {
-            notifications::progress(tx, id, Stage::Booked { wait }).await
+            notifications::progress(tx, (&training).into(), Stage::Booked { wait }).await
         }
         _ => Ok(()),
-    }
-}
-
-/// Enqueues one job of the saga; a live one of the training stands for it.
-pub(crate) async fn carry_on(
-    tx: &mut PgConnection,
-    id: TrainingId,
-    job: NextJob,
-    poll_in: Duration,
-) -> Result<(), EnqueueError> {
-    match job {
-        NextJob::Build => enqueue_for_owner(tx, id, &BuildArchive::new(id)).await,
-        NextJob::Submit => enqueue(tx, &SubmitTraining::new(id)).await,
-        NextJob::Poll => enqueue_in(tx, &PollStatus::new(id), poll_in).await,
-        NextJob::Cancel => enqueue(tx, &CancelTraining::new(id)).await,
-        NextJob::Store => enqueue_for_owner(tx, id, &StoreModel::new(id)).await,
-    }
-    .map(drop)
-}
-
-/// Work on a training's bytes waits for its owner's turn.
-async fn enqueue_for_owner<J: Job>(
-    tx: &mut PgConnection,
-    id: TrainingId,
-    job: &J,
-) -> Result<Enqueued, EnqueueError> {
-    match training_requests::subject(tx, id).await? {
-        Some(subject) => enqueue_for(tx, subject.user_id, job).await,
-        None => enqueue(tx, job).await,
     }
 }
 
@@ -194,12 +194,12 @@ pub(crate) async fn archived(
     id: TrainingId,
     archive: &StoredArchive,
 ) -> Result<Effect, SagaError> {
-    let Some((_, step)) = decide(tx, id, Fact::Archived).await? else {
-        return Ok(Effect::TooLate);
+    let write = async |tx: &mut PgConnection, training: &mut Training, _: &SagaStep| {
+        trainings::archived(tx, id, archive).await?;
+        training.photos = i64::try_from(archive.photos).unwrap_or(i64::MAX);
+        Ok(Some(()))
     };
-    trainings::archived(tx, id, archive).await?;
-    follow(tx, id, &step, Duration::ZERO).await?;
-    Ok(Effect::Happened)
+    Ok(apply(tx, id, Fact::Archived, Duration::ZERO, write).await?.into())
 }
 
 /// Archives that may be lost: the last one ends its training. An archive that ended with its life is one a week; a storage
@@ -224,39 +224,44 @@ pub(crate) async fn archive_lost(
     id: TrainingId,
     why: &str,
 ) -> Result<ArchiveLost, SagaError> {
-    let Some((training, step)) = decide(tx, id, Fact::ArchiveLost).await? else {
+    let Some(training) = trainings::lock(tx, id).await? else {
         return Ok(ArchiveLost::TooLate);
     };
-    if training.archives_lost + 1 < MOST_ARCHIVES_LOST {
-        trainings::archive_lost(tx, id).await?;
-        follow(tx, id, &step, Duration::ZERO).await?;
-        return Ok(ArchiveLost::BuiltAgain);
-    }
-    Ok(
-        match gave_up(tx, id, FailureCode::ArchiveUnreachable, why).await? {
-            Effect::Happened => ArchiveLost::GivenUp,
-            Effect::TooLate => ArchiveLost::TooLate,
-        },
-    )
+    let is_last = training.archives_lost + 1 >= MOST_ARCHIVES_LOST;
+    // Another status makes the loss too late; it must not make it an ending.
+    let fact = if is_last && training.status == TrainingStatus::Archived {
+        Fact::GaveUp(FailureCode::ArchiveUnreachable)
+    } else {
+        Fact::ArchiveLost
+    };
+    let write = async |tx: &mut PgConnection, training: &mut Training, step: &SagaStep| {
+        if step.saga.status == TrainingStatus::Requested {
+            trainings::archive_lost(tx, id).await?;
+            return Ok(Some(ArchiveLost::BuiltAgain));
+        }
+        ending::write(tx, training, step, why, TrainingSource::Job).await?;
+        Ok(Some(ArchiveLost::GivenUp))
+    };
+    let lost = apply_locked(tx, training, fact, Duration::ZERO, write).await?;
+    Ok(lost.unwrap_or(ArchiveLost::TooLate))
 }
 
 /// archived → submitting, with the attempt that is going to be posted. From the commit on, the attempt may be at
 /// FAL for all we know; so the job that finds that out is enqueued here and not after the answer, which may
-/// never come. `first_look` is when it runs. `None`: the training is not waiting to be submitted.
+/// never come. `poll_in` is when it runs. `None`: the training is not waiting to be submitted.
 pub(crate) async fn begin_submit(
     tx: &mut PgConnection,
     id: TrainingId,
     attempt: &NewAttempt<'_>,
-    first_look: Duration,
+    poll_in: Duration,
 ) -> Result<Option<Uuid>, SagaError> {
-    let Some((training, step)) = decide(tx, id, Fact::AttemptCommitted).await? else {
-        return Ok(None);
+    let write = async |tx: &mut PgConnection, training: &mut Training, _: &SagaStep| {
+        trainings::submitting(tx, id).await?;
+        let attempt = attempts::insert(tx, id, attempt).await?;
+        quotas::note_submit(tx, training.user_id, attempt).await?;
+        Ok(Some(attempt))
     };
-    trainings::submitting(tx, id).await?;
-    let attempt = attempts::insert(tx, id, attempt).await?;
-    quotas::note_submit(tx, training.user_id, attempt).await?;
-    follow(tx, id, &step, first_look).await?;
-    Ok(Some(attempt))
+    apply(tx, id, Fact::AttemptCommitted, poll_in, write).await
 }
 
 /// submitting → submitted: FAL has it. The same step whatever told us: the POST's answer, a signed delivery, or
@@ -264,22 +269,21 @@ pub(crate) async fn begin_submit(
 /// a training that has another request means that FAL has two for one attempt; the caller reports the double cost.
 pub(crate) async fn submit_accepted(
     tx: &mut PgConnection,
-    training: TrainingId,
+    id: TrainingId,
     attempt: Uuid,
     request: &FalRequest,
     evidence: AttemptEvidence,
-    first_look: Duration,
+    poll_in: Duration,
 ) -> Result<Effect, SagaError> {
-    let Some((before, step)) = decide(tx, training, Fact::Accepted).await? else {
-        return Ok(Effect::TooLate);
+    let write = async |tx: &mut PgConnection, training: &mut Training, _: &SagaStep| {
+        if !attempts::accepted(tx, attempt, &request.request_id, evidence).await? {
+            return Ok(None);
+        }
+        trainings::submitted(tx, id, request).await?;
+        quotas::note_submit(tx, training.user_id, attempt).await?;
+        Ok(Some(()))
     };
-    if !attempts::accepted(tx, attempt, &request.request_id, evidence).await? {
-        return Ok(Effect::TooLate);
-    }
-    trainings::submitted(tx, training, request).await?;
-    quotas::note_submit(tx, before.user_id, attempt).await?;
-    follow(tx, training, &step, first_look).await?;
-    Ok(Effect::Happened)
+    Ok(apply(tx, id, Fact::Accepted, poll_in, write).await?.into())
 }
 
 /// submitting → archived: this attempt created no request, a later one may be posted; or the end, if that was asked for.
@@ -291,61 +295,53 @@ pub(crate) async fn submit_not_accepted(
     outcome: AttemptOutcome,
     error: &str,
 ) -> Result<Effect, SagaError> {
-    let Some((training, step)) = decide(tx, id, Fact::NotTaken).await? else {
-        return Ok(Effect::TooLate);
+    let write = async |tx: &mut PgConnection, training: &mut Training, step: &SagaStep| {
+        if !attempts::not_accepted(tx, attempt, outcome, error).await? {
+            return Ok(None);
+        }
+        quotas::give_back_submit(tx, attempt).await?;
+        if step.saga.status == TrainingStatus::Archived {
+            trainings::not_submitted(tx, id).await?;
+        } else {
+            let detail = "stopped before FAL took it";
+            ending::write(tx, training, step, detail, TrainingSource::Job).await?;
+        }
+        Ok(Some(()))
     };
-    if !attempts::not_accepted(tx, attempt, outcome, error).await? {
-        return Ok(Effect::TooLate);
-    }
-    quotas::give_back_submit(tx, attempt).await?;
-    if step.saga.status == TrainingStatus::Archived {
-        trainings::not_submitted(tx, id).await?;
-    } else {
-        ending::write(
-            tx,
-            &training,
-            &step,
-            "stopped before FAL took it",
-            TrainingSource::Job,
-        )
-        .await?;
-    }
-    follow(tx, id, &step, Duration::ZERO).await?;
-    Ok(Effect::Happened)
+    Ok(apply(tx, id, Fact::NotTaken, Duration::ZERO, write).await?.into())
 }
 
 /// The decision about a submit whose outcome stayed unknown (K13): failed, or posted again at the operator's risk; as it
-/// was wished, if it was to end anyway. `None`: it is decided already. `watch_in`: when it is looked for again.
+/// was wished, if it was to end anyway. `None`: it is decided already. `poll_in`: when a request that was given up is
+/// looked for again.
 pub(crate) async fn submit_undecided(
     tx: &mut PgConnection,
     attempt: &Attempt,
     may_resubmit: bool,
-    watch_in: Duration,
+    poll_in: Duration,
 ) -> Result<Option<TrainingStatus>, SagaError> {
     let id = attempt.training_id;
     // Twice at the most, whatever the operator accepts.
     let resubmit = may_resubmit && !attempts::has_abandoned(tx, id).await?;
-    let Some((training, step)) = decide(tx, id, Fact::Undecided { resubmit }).await? else {
-        return Ok(None);
-    };
-    // The attempt was read before the list was asked, which takes its time: meanwhile it may have been refused and another
-    // begun, about which nothing is known yet.
-    let open = attempts::find_open(tx, id).await?;
-    if open.is_none_or(|open| open.id != attempt.id) {
-        return Ok(None);
-    }
-    let why = "FAL's request list does not have it";
-    if step.saga.status == TrainingStatus::Archived {
-        if !attempts::not_accepted(tx, attempt.id, AttemptOutcome::Abandoned, why).await? {
+    let write = async |tx: &mut PgConnection, training: &mut Training, step: &SagaStep| {
+        // The attempt was read before the list was asked, which takes its time: meanwhile it may have been refused and another
+        // begun, about which nothing is known yet.
+        let open = attempts::find_open(tx, id).await?;
+        if open.is_none_or(|open| open.id != attempt.id) {
             return Ok(None);
         }
-        trainings::not_submitted(tx, id).await?;
-        follow(tx, id, &step, Duration::ZERO).await?;
-    } else {
-        ending::write(tx, &training, &step, why, TrainingSource::Job).await?;
-        follow(tx, id, &step, watch_in).await?;
-    }
-    Ok(Some(step.saga.status))
+        let why = "FAL's request list does not have it";
+        if step.saga.status == TrainingStatus::Archived {
+            if !attempts::not_accepted(tx, attempt.id, AttemptOutcome::Abandoned, why).await? {
+                return Ok(None);
+            }
+            trainings::not_submitted(tx, id).await?;
+        } else {
+            ending::write(tx, training, step, why, TrainingSource::Job).await?;
+        }
+        Ok(Some(step.saga.status))
+    };
+    apply(tx, id, Fact::Undecided { resubmit }, poll_in, write).await
 }
 
 /// FAL is at work on it; tells the user when there is something new to see. Who asked for its end has heard that FAL is
@@ -374,7 +370,7 @@ pub(crate) async fn observed(
             Some(position) => Stage::Queued { position },
             None => Stage::Running { percent },
         };
-        notifications::progress(tx, before.id, stage).await?;
+        notifications::progress(tx, before.into(), stage).await?;
     }
     Ok(())
 }
@@ -387,18 +383,16 @@ pub(crate) async fn succeeded(
     result: &serde_json::Value,
     source: TrainingSource,
 ) -> Result<Taken, SagaError> {
-    let Some((_, step)) = decide(tx, id, Fact::Succeeded).await? else {
-        return Ok(Taken::Late);
-    };
-    let taken = if step.saga.status == TrainingStatus::Trained {
-        trainings::trained(tx, id, result, source).await?;
-        Taken::Applied
-    } else {
+    let write = async |tx: &mut PgConnection, _: &mut Training, step: &SagaStep| {
+        if step.saga.status == TrainingStatus::Trained {
+            trainings::trained(tx, id, result, source).await?;
+            return Ok(Some(Taken::Applied));
+        }
         training_endings::keep_late(tx, id, result).await?;
-        Taken::Kept
+        Ok(Some(Taken::Kept))
     };
-    follow(tx, id, &step, Duration::ZERO).await?;
-    Ok(taken)
+    let taken = apply(tx, id, Fact::Succeeded, Duration::ZERO, write).await?;
+    Ok(taken.unwrap_or(Taken::Late))
 }
 
 /// submitted → failed, or cancelled if that was asked for: FAL's request ended without output.
@@ -409,36 +403,39 @@ pub(crate) async fn failed_at_fal(
     detail: &str,
     source: TrainingSource,
 ) -> Result<Taken, SagaError> {
-    let Some((training, step)) = decide(tx, id, Fact::FailedAtFal(code)).await? else {
-        return Ok(Taken::Late);
-    };
-    ending::write(tx, &training, &step, detail, source).await?;
-    follow(tx, id, &step, Duration::ZERO).await?;
-    Ok(if training.status.is_final() {
-        Taken::Late
-    } else {
-        Taken::Applied
-    })
+    ended_at_fal(tx, id, Fact::FailedAtFal(code), detail, source, Duration::ZERO).await
 }
 
 /// submitted → failed, or cancelled if that was asked for: FAL denies its request, or fails to answer for it, for so long
-/// that it is believed to be lost. It is watched, from `watch_in` on: what was paid for is kept if it comes.
+/// that it is believed to be lost. It is watched, from `poll_in` on: what was paid for is kept if it comes.
 pub(crate) async fn lost_at_fal(
     tx: &mut PgConnection,
     id: TrainingId,
     detail: &str,
-    watch_in: Duration,
+    poll_in: Duration,
 ) -> Result<Taken, SagaError> {
-    let Some((training, step)) = decide(tx, id, Fact::LostAtFal).await? else {
-        return Ok(Taken::Late);
+    ended_at_fal(tx, id, Fact::LostAtFal, detail, TrainingSource::Poll, poll_in).await
+}
+
+/// FAL's end of a request. Of a training that had ended before, it only says that no model will come.
+async fn ended_at_fal(
+    tx: &mut PgConnection,
+    id: TrainingId,
+    fact: Fact,
+    detail: &str,
+    source: TrainingSource,
+    poll_in: Duration,
+) -> Result<Taken, SagaError> {
+    let write = async |tx: &mut PgConnection, training: &mut Training, step: &SagaStep| {
+        ending::write(tx, training, step, detail, source).await?;
+        Ok(Some(if training.status.is_final() {
+            Taken::Late
+        } else {
+            Taken::Applied
+        }))
     };
-    ending::write(tx, &training, &step, detail, TrainingSource::Poll).await?;
-    follow(tx, id, &step, watch_in).await?;
-    Ok(if training.status.is_final() {
-        Taken::Late
-    } else {
-        Taken::Applied
-    })
+    let taken = apply(tx, id, fact, poll_in, write).await?;
+    Ok(taken.unwrap_or(Taken::Late))
 }
 
 /// trained → completed: the avatar can be used and its owner hears. Of a training that had ended, the model is kept, and
@@ -448,14 +445,15 @@ pub(crate) async fn model_verified(
     id: TrainingId,
     model: &VerifiedModel,
 ) -> Result<Effect, SagaError> {
-    let Some((_, step)) = decide(tx, id, Fact::ModelVerified).await? else {
-        return Ok(Effect::TooLate);
+    let write = async |tx: &mut PgConnection, _: &mut Training, step: &SagaStep| {
+        if step.saga.status == TrainingStatus::Completed {
+            trainings::completed(tx, id, model).await?;
+        } else {
+            training_endings::complete_late(tx, id, model).await?;
+        }
+        Ok(Some(()))
     };
-    if step.saga.status == TrainingStatus::Completed {
-        trainings::completed(tx, id, model).await?;
-    } else {
-        training_endings::complete_late(tx, id, model).await?;
-    }
-    follow(tx, id, &step, Duration::ZERO).await?;
-    Ok(Effect::Happened)
+    Ok(apply(tx, id, Fact::ModelVerified, Duration::ZERO, write)
+        .await?
+        .into())
 }

@@ -16,7 +16,7 @@
 //! * no attempt is committed while FAL has or may have one         — `no_attempt_begins_while_another_may_be_at_fal`
 //! * a model that was paid for is kept, whatever we decided before  — `a_model_that_comes_late_is_kept_once`
 
-use super::{EndReason, FailureCode, LateModel, TrainingStatus};
+use super::{EndReason, FailureCode, LateModel, Stage, TrainingStatus};
 
 mod deadlines;
 
@@ -96,7 +96,7 @@ pub struct Step {
     pub saga: Saga,
     /// To be enqueued.
     pub jobs: &'static [NextJob],
-    /// To be told. `None`: nothing new for the owner.
+    /// The owner's message. `None`: nothing new for the owner.
     pub tell: Option<Tell>,
 }
 
@@ -115,22 +115,16 @@ pub enum NextJob {
     Store,
 }
 
-/// What the owner hears.
+/// The message to the owner that a step causes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tell {
-    /// The photos are packed.
-    Archived,
-    /// FAL has it.
-    Submitted,
-    /// The model is being copied.
-    Trained,
-    /// FAL is being asked to stop.
-    Stopping,
-    /// The end, well.
+    /// The progress message shows another stage.
+    Progress(Stage),
+    /// The end: the avatar has its model.
     Completed,
     /// The end, for this reason.
     Failed(FailureCode),
-    /// The end, as it was wished.
+    /// The end that the user or an operator asked for.
     Cancelled,
     /// After the end: the model came all the same.
     CameLate,
@@ -150,9 +144,12 @@ impl Saga {
     pub fn after(self, fact: Fact) -> Option<Step> {
         use TrainingStatus as S;
         match (self.status, fact) {
-            (S::Requested, Fact::Archived) => {
-                self.on(S::Archived, AtFal::No, &[NextJob::Submit], Some(Tell::Archived))
-            }
+            (S::Requested, Fact::Archived) => self.on(
+                S::Archived,
+                AtFal::No,
+                &[NextJob::Submit],
+                Some(Tell::Progress(Stage::Archived)),
+            ),
             (S::Archived, Fact::ArchiveLost) => self.on(S::Requested, AtFal::No, &[NextJob::Build], None),
             (S::Archived, Fact::AttemptCommitted) => {
                 self.on(S::Submitting, AtFal::Perhaps, &[NextJob::Poll], None)
@@ -161,7 +158,9 @@ impl Saga {
                 let jobs = self
                     .end_asked
                     .map_or(&[NextJob::Poll][..], |_| &[NextJob::Poll, NextJob::Cancel]);
-                let tell = self.end_asked.map_or(Tell::Submitted, |_| Tell::Stopping);
+                let tell = self.end_asked.map_or(Tell::Progress(Stage::Submitted), |_| {
+                    Tell::Progress(Stage::Stopping)
+                });
                 self.on(S::Submitted, AtFal::Yes, jobs, Some(tell))
             }
             (S::Submitting, Fact::NotTaken) => match self.end_asked {
@@ -179,9 +178,12 @@ impl Saga {
                 None if resubmit => self.on(S::Archived, AtFal::No, &[NextJob::Submit], None),
                 None => self.failed(FailureCode::SubmitOutcomeUnknown),
             },
-            (S::Submitted, Fact::Succeeded) => {
-                self.on(S::Trained, AtFal::Yes, &[NextJob::Store], Some(Tell::Trained))
-            }
+            (S::Submitted, Fact::Succeeded) => self.on(
+                S::Trained,
+                AtFal::Yes,
+                &[NextJob::Store],
+                Some(Tell::Progress(Stage::Trained)),
+            ),
             (S::Submitted, Fact::FailedAtFal(code)) => Self::unwatched(match self.end_asked {
                 Some(reason) => self.ended_by(reason),
                 None => self.failed(code),
@@ -326,11 +328,19 @@ impl Saga {
         };
         match (self.status, self.end_asked) {
             (S::Requested | S::Archived, _) => self.ended_by(reason),
-            (S::Submitted, None) => {
-                asked.on(S::Submitted, AtFal::Yes, &[NextJob::Cancel], Some(Tell::Stopping))
-            }
+            (S::Submitted, None) => asked.on(
+                S::Submitted,
+                AtFal::Yes,
+                &[NextJob::Cancel],
+                Some(Tell::Progress(Stage::Stopping)),
+            ),
             // Told to FAL as soon as there is a request to stop; ended by the decision deadline otherwise.
-            (S::Submitting, None) => asked.on(S::Submitting, AtFal::Perhaps, &[], Some(Tell::Stopping)),
+            (S::Submitting, None) => asked.on(
+                S::Submitting,
+                AtFal::Perhaps,
+                &[],
+                Some(Tell::Progress(Stage::Stopping)),
+            ),
             _ => None,
         }
     }

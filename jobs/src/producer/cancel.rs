@@ -69,7 +69,8 @@ impl Producer {
         let Some(training) = trainings::lock(&mut tx, id).await? else {
             return Ok(None);
         };
-        let asked = saga::asked_to_end(&mut tx, id, EndReason::Operator, Some(reason)).await?;
+        let (avatar_id, was) = (training.avatar_id, training.status);
+        let asked = saga::asked_to_end(&mut tx, training, EndReason::Operator, Some(reason)).await?;
         // The dry run is the same code, so that it cannot promise anything else.
         if dry_run {
             tx.rollback().await?;
@@ -78,8 +79,8 @@ impl Producer {
         }
         Ok(Some(Cancellation {
             training_id: id,
-            avatar_id: training.avatar_id,
-            was: training.status,
+            avatar_id,
+            was,
             outcome: asked.into(),
         }))
     }

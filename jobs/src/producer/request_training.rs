@@ -11,7 +11,7 @@ use crate::{
         AvatarId, AvatarStatus, Quotas, TrainingId, TrainingType, UserId, portrait_trigger, style_trigger,
     },
     enqueue::enqueue_for,
-    notifications::{self, Place},
+    notifications::{self, Place, Subject},
     payloads::BuildArchive,
     store::{
         avatars, photos,
@@ -106,7 +106,15 @@ impl Turn {
         .await?;
         quotas::note(&mut self.tx, user, Use::Training).await?;
         enqueue_for(&mut self.tx, user, &BuildArchive::new(training)).await?;
-        notifications::training_requested(&mut self.tx, training, place).await?;
+        let subject = Subject {
+            training,
+            user,
+            avatar,
+            name: draft.name.as_deref().unwrap_or_default(),
+            training_type: draft.training_type,
+            photos: counts.taken(),
+        };
+        notifications::training_requested(&mut self.tx, subject, place).await?;
         info!(training.id = %training, avatar.id = %avatar, user.id = %user, training.r#type = %draft.training_type,
             "Training {training} of avatar {avatar} was requested");
         Ok(Started::Yes(training))

@@ -2,10 +2,9 @@
 
 use super::{ProducerError, Turn};
 use crate::{
-    domain::{AvatarStatus, EndReason, FailureCode, TrainingId, TrainingStatus},
-    notifications::Stage,
+    domain::{AvatarStatus, EndReason, FailureCode, Stage, TrainingId, TrainingStatus},
     saga::{self, Asked},
-    store::{notifications as outbox, training_requests, views},
+    store::{notifications as outbox, training_requests, trainings, views},
     texts::Phrase,
 };
 
@@ -79,6 +78,9 @@ impl Turn {
         };
         let name = seen.name;
         let progress = outbox::message_of(&mut self.tx, outbox::Kind::Progress, training).await?;
+        let Some(training) = trainings::lock(&mut self.tx, training).await? else {
+            return Ok(Stopped::Stale);
+        };
         Ok(
             match saga::asked_to_end(&mut self.tx, training, EndReason::User, None).await? {
                 Asked::Ended => Stopped::Yes { name, progress },
@@ -107,7 +109,7 @@ impl From<&views::Avatar> for AvatarLine {
             },
             AvatarStatus::Training => Phrase::StatusTraining {
                 name,
-                stage: Box::new(stage_of(avatar).phrase()),
+                stage: Box::new(Phrase::stage(stage_of(avatar))),
             },
             AvatarStatus::Completed => Phrase::StatusCompleted { name },
             AvatarStatus::Cancelled => Phrase::StatusCancelled { name },

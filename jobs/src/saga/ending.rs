@@ -5,15 +5,12 @@ use std::time::Duration;
 use sqlx::PgConnection;
 use tracing::{info, warn};
 
-use super::{Effect, Ending, SagaError, decide, follow};
+use super::{Effect, Ending, SagaError, apply, apply_locked};
 use crate::{
     domain::{EndReason, Fact, FailureCode, SagaStep, TrainingId, TrainingSource, TrainingStatus},
     job::Job,
     payloads::{BuildArchive, SubmitTraining},
-    store::{
-        training_endings,
-        trainings::{self, Training},
-    },
+    store::{training_endings, trainings::Training},
 };
 
 /// What became of the wish that a training ends.
@@ -75,6 +72,21 @@ async fn withdraw_jobs(
     Ok(())
 }
 
+/// Applies a fact that ends a training and brings nothing to write but `detail`.
+async fn end(
+    tx: &mut PgConnection,
+    id: TrainingId,
+    fact: Fact,
+    poll_in: Duration,
+    detail: &str,
+) -> Result<Effect, SagaError> {
+    let write = async |tx: &mut PgConnection, training: &mut Training, step: &SagaStep| {
+        write(tx, training, step, detail, TrainingSource::Job).await?;
+        Ok(Some(()))
+    };
+    Ok(apply(tx, id, fact, poll_in, write).await?.into())
+}
+
 /// A job of ours cannot carry the training on. Too late: it is over, or FAL has or may have it (K12).
 pub(crate) async fn gave_up(
     tx: &mut PgConnection,
@@ -82,43 +94,7 @@ pub(crate) async fn gave_up(
     code: FailureCode,
     detail: &str,
 ) -> Result<Effect, SagaError> {
-    let Some((training, step)) = decide(tx, id, Fact::GaveUp(code)).await? else {
-        return Ok(Effect::TooLate);
-    };
-    write(tx, &training, &step, detail, TrainingSource::Job).await?;
-    follow(tx, id, &step, Duration::ZERO).await?;
-    Ok(Effect::Happened)
-}
-
-/// The user or an operator wants it to end. `by`: the operator's reason.
-pub(crate) async fn asked_to_end(
-    tx: &mut PgConnection,
-    id: TrainingId,
-    reason: EndReason,
-    by: Option<&str>,
-) -> Result<Asked, SagaError> {
-    let Some((training, step)) = decide(tx, id, Fact::EndAsked(reason)).await? else {
-        return Ok(match trainings::find(tx, id).await? {
-            Some(training) if training.status == TrainingStatus::Trained => Asked::TooLate,
-            Some(training) if !training.status.is_final() => Asked::Already,
-            _ => Asked::Over,
-        });
-    };
-    info!(training.id = %id, "Training {id}, which is {}, is to end: {reason} {}", training.status, by.unwrap_or_default());
-    let asked = if step.saga.status.is_final() {
-        let source = match reason {
-            EndReason::User => TrainingSource::User,
-            EndReason::Operator => TrainingSource::Operator,
-            EndReason::Deadline => TrainingSource::Job,
-        };
-        write(tx, &training, &step, by.unwrap_or("asked for"), source).await?;
-        Asked::Ended
-    } else {
-        training_endings::ask(tx, id, reason, by).await?;
-        Asked::Stopping
-    };
-    follow(tx, id, &step, Duration::ZERO).await?;
-    Ok(asked)
+    end(tx, id, Fact::GaveUp(code), Duration::ZERO, detail).await
 }
 
 /// FAL took it out of its queue at our wish. Too late: nobody wished that any more.
@@ -127,12 +103,7 @@ pub(crate) async fn stopped_at_fal(
     id: TrainingId,
     detail: &str,
 ) -> Result<Effect, SagaError> {
-    let Some((training, step)) = decide(tx, id, Fact::StoppedAtFal).await? else {
-        return Ok(Effect::TooLate);
-    };
-    write(tx, &training, &step, detail, TrainingSource::Job).await?;
-    follow(tx, id, &step, Duration::ZERO).await?;
-    Ok(Effect::Happened)
+    end(tx, id, Fact::StoppedAtFal, Duration::ZERO, detail).await
 }
 
 /// FAL will try to stop it. A training whose time was up ends now; one that somebody wished to end waits for FAL's word,
@@ -142,47 +113,65 @@ pub(crate) async fn stop_signalled(
     id: TrainingId,
     poll_in: Duration,
 ) -> Result<Effect, SagaError> {
-    let Some((training, step)) = decide(tx, id, Fact::StopSignalled).await? else {
-        return Ok(Effect::TooLate);
-    };
-    write(
-        tx,
-        &training,
-        &step,
-        "took longer than allowed; FAL was asked to stop",
-        TrainingSource::Job,
-    )
-    .await?;
-    follow(tx, id, &step, poll_in).await?;
-    Ok(Effect::Happened)
-}
-
-/// Its deadline has passed: it ends, or FAL is told first. Too late: it is over. `poll_in`: when FAL is asked next what became of it.
-pub(crate) async fn overdue(
-    tx: &mut PgConnection,
-    id: TrainingId,
-    poll_in: Duration,
-) -> Result<Effect, SagaError> {
-    let Some((training, step)) = decide(tx, id, Fact::Overdue).await? else {
-        return Ok(Effect::TooLate);
-    };
-    warn!(training.id = %id, "Training {id} has been {} for longer than allowed", training.status);
-    if let (Some(reason), None) = (step.saga.end_asked, training.end_asked) {
-        training_endings::ask(tx, id, reason, None).await?;
-    } else {
-        let detail = format!("{} for longer than allowed", training.status);
-        write(tx, &training, &step, &detail, TrainingSource::Job).await?;
-    }
-    follow(tx, id, &step, poll_in).await?;
-    Ok(Effect::Happened)
+    let detail = "took longer than allowed; FAL was asked to stop";
+    end(tx, id, Fact::StopSignalled, poll_in, detail).await
 }
 
 /// Nothing is expected any more of a request that we gave up.
 pub(crate) async fn watch_over(tx: &mut PgConnection, id: TrainingId) -> Result<Effect, SagaError> {
-    let Some((training, step)) = decide(tx, id, Fact::WatchOver).await? else {
-        return Ok(Effect::TooLate);
+    end(tx, id, Fact::WatchOver, Duration::ZERO, "").await
+}
+
+/// The user or an operator wants it to end. `by`: the operator's reason. The caller has locked it.
+pub(crate) async fn asked_to_end(
+    tx: &mut PgConnection,
+    training: Training,
+    reason: EndReason,
+    by: Option<&str>,
+) -> Result<Asked, SagaError> {
+    let unchanged = match training.status {
+        TrainingStatus::Trained => Asked::TooLate,
+        status if status.is_final() => Asked::Over,
+        _ => Asked::Already,
     };
-    write(tx, &training, &step, "", TrainingSource::Job).await?;
-    follow(tx, id, &step, Duration::ZERO).await?;
-    Ok(Effect::Happened)
+    let write = async |tx: &mut PgConnection, training: &mut Training, step: &SagaStep| {
+        let (id, status) = (training.id, training.status);
+        info!(training.id = %id, "Training {id}, which is {status}, is to end: {reason} {}", by.unwrap_or_default());
+        if !step.saga.status.is_final() {
+            training_endings::ask(tx, id, reason, by).await?;
+            return Ok(Some(Asked::Stopping));
+        }
+        let source = match reason {
+            EndReason::User => TrainingSource::User,
+            EndReason::Operator => TrainingSource::Operator,
+            EndReason::Deadline => TrainingSource::Job,
+        };
+        write(tx, training, step, by.unwrap_or("asked for"), source).await?;
+        Ok(Some(Asked::Ended))
+    };
+    let asked = apply_locked(tx, training, Fact::EndAsked(reason), Duration::ZERO, write).await?;
+    Ok(asked.unwrap_or(unchanged))
+}
+
+/// The deadline of a training that the caller has locked has passed: it ends, or FAL is told first. Too late: it is over.
+/// `poll_in`: when FAL is asked next what became of it.
+pub(crate) async fn overdue(
+    tx: &mut PgConnection,
+    training: Training,
+    poll_in: Duration,
+) -> Result<Effect, SagaError> {
+    let write = async |tx: &mut PgConnection, training: &mut Training, step: &SagaStep| {
+        let (id, status) = (training.id, training.status);
+        warn!(training.id = %id, "Training {id} has been {status} for longer than allowed");
+        if let (Some(reason), None) = (step.saga.end_asked, training.end_asked) {
+            training_endings::ask(tx, id, reason, None).await?;
+        } else {
+            let detail = format!("{status} for longer than allowed");
+            write(tx, training, step, &detail, TrainingSource::Job).await?;
+        }
+        Ok(Some(()))
+    };
+    Ok(apply_locked(tx, training, Fact::Overdue, poll_in, write)
+        .await?
+        .into())
 }

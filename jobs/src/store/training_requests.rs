@@ -5,36 +5,6 @@ use uuid::Uuid;
 
 use crate::domain::{AvatarId, TrainingId, TrainingStatus, TrainingType, UserId};
 
-/// What a training is about, in the words of its messages.
-#[derive(Debug)]
-pub(crate) struct Subject {
-    pub user_id: UserId,
-    pub avatar_id: AvatarId,
-    pub name: String,
-    pub training_type: TrainingType,
-    /// In the archive, or before there is one, in our bucket.
-    pub photos: i64,
-}
-
-/// What a training is about. `None`: it is gone.
-pub(crate) async fn subject(tx: &mut PgConnection, id: TrainingId) -> Result<Option<Subject>, sqlx::Error> {
-    sqlx::query_as!(
-        Subject,
-        r#"
-        select t.user_id as "user_id: UserId", t.avatar_id as "avatar_id: AvatarId",
-               coalesce(a.name, '') as "name!", t.training_type as "training_type: TrainingType",
-               coalesce(t.archive_photos,
-                        (select count(*) from avatar_photos p where p.avatar_id = a.id and p.status <> 'rejected')) as "photos!"
-          from trainings t
-          join avatars a on a.id = t.avatar_id
-         where t.id = $1
-        "#,
-        id.0
-    )
-    .fetch_optional(tx)
-    .await
-}
-
 /// What a user asks for.
 #[derive(Debug)]
 pub(crate) struct Request<'a> {
@@ -60,16 +30,6 @@ pub(crate) async fn insert(tx: &mut PgConnection, request: &Request<'_>) -> Resu
         request.trainer,
         request.preset,
         request.trigger_phrase,
-    )
-    .fetch_one(tx)
-    .await
-}
-
-/// Whether the avatar took a model that came after the training had ended.
-pub(crate) async fn was_completed_late(tx: &mut PgConnection, id: TrainingId) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar!(
-        r#"select late_completed_at is not null as "taken!" from trainings where id = $1"#,
-        id.0
     )
     .fetch_one(tx)
     .await

@@ -46,6 +46,10 @@ pub(crate) struct Training {
     pub end_asked: Option<EndReason>,
     pub end_asked_at: Option<DateTime<Utc>>,
     pub late_model: Option<LateModel>,
+    /// The avatar's name, for messages; empty if it has none.
+    pub avatar_name: String,
+    /// In the archive, or before there is one, in our bucket and on their way there.
+    pub photos: i64,
     /// Of the attempt without a known outcome, if there is one.
     pub attempted_at: Option<DateTime<Utc>>,
 }
@@ -155,23 +159,9 @@ type ModelColumns<'a> = (
 
 /// Reads one training.
 pub(crate) async fn find(tx: &mut PgConnection, id: TrainingId) -> Result<Option<Training>, sqlx::Error> {
-    sqlx::query_as!(
-        Training,
-        r#"
-        select id as "id: TrainingId", avatar_id as "avatar_id: AvatarId", user_id as "user_id: UserId",
-               training_type as "training_type: TrainingType", trainer, preset, trigger_phrase,
-               status as "status: TrainingStatus", archive_url, request_id, status_url,
-               response_url, cancel_url, fal_status, progress, result, failure_code, status_since, archived_at,
-               archives_lost, started_at, archive_expires_at, held_by_account_at, end_asked as "end_asked: EndReason", end_asked_at,
-               late_model as "late_model: LateModel",
-               (select a.created_at from training_attempts a where a.training_id = t.id and a.outcome is null) as attempted_at
-          from trainings t
-         where id = $1
-        "#,
-        id.0
-    )
-    .fetch_optional(tx)
-    .await
+    sqlx::query_file_as!(Training, "src/store/sql/training.sql", id.0)
+        .fetch_optional(tx)
+        .await
 }
 
 /// Trainings that are not at rest, at most `limit`, by id from after `after` on: live ones, and those that ended while
@@ -260,6 +250,16 @@ pub(crate) async fn find_by_request(
         request_id
     )
     .fetch_optional(tx)
+    .await
+}
+
+/// Whether the avatar took a model that came after the training had ended.
+pub(crate) async fn was_completed_late(tx: &mut PgConnection, id: TrainingId) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select late_completed_at is not null as "taken!" from trainings where id = $1"#,
+        id.0
+    )
+    .fetch_one(tx)
     .await
 }
 

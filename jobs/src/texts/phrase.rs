@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Gender, TrainingType};
+use crate::domain::{Gender, Stage, TrainingType};
 
 macro_rules! phrases {
     ($($(#[$doc:meta])* $variant:ident { $($(#[$how:meta])* $field:ident: $type:ty),* $(,)? }),+ $(,)?) => {
@@ -245,8 +245,26 @@ impl Phrase {
         })
     }
 
+    /// The line of the progress message. A training that ended has one of the three `Stage…` phrases without a stage.
+    pub fn stage(stage: Stage) -> Self {
+        match stage {
+            Stage::Requested => Self::StageRequested {},
+            Stage::Archived => Self::StageArchived {},
+            Stage::Booked { wait } => Self::StageBooked {
+                wait: Self::in_time(wait),
+            },
+            Stage::Submitted => Self::StageSubmitted {},
+            Stage::Queued { position } => Self::StageQueued {
+                position: u32::try_from(position).unwrap_or(0),
+            },
+            Stage::Running { percent } => Self::running(percent),
+            Stage::Trained => Self::StageTrained {},
+            Stage::Stopping => Self::StageStopping {},
+        }
+    }
+
     /// `percent` with ten small squares.
-    pub fn running(percent: u8) -> Self {
+    fn running(percent: u8) -> Self {
         let full = usize::from(percent.min(100)) / 10;
         let bar = format!("{}{}", "▰".repeat(full), "▱".repeat(10 - full));
         Self::StageRunning {

@@ -160,8 +160,8 @@ async fn adopt_from_list(
 /// The list answers and has no match, and the time that proof was given is over: somebody has to decide (K13).
 async fn decide(cx: &Context, attempt: &Attempt) -> Result<Done, JobError> {
     let mut tx = cx.begin().await?;
-    let watch_in = cx.saga.list_every * WATCH_SLOWER;
-    let status = saga::submit_undecided(&mut tx, attempt, cx.saga.resubmit_unknown, watch_in).await?;
+    let poll_in = cx.saga.list_every * WATCH_SLOWER;
+    let status = saga::submit_undecided(&mut tx, attempt, cx.saga.resubmit_unknown, poll_in).await?;
     tx.commit().await?;
     let id = attempt.training_id;
     if let Some(status) = status {
@@ -286,8 +286,8 @@ async fn doubted(cx: &Context, training: &Training, what: &str) -> Result<Done, 
         return Err(JobError::snooze(WATCH_LOST, what));
     }
     let mut tx = cx.begin().await?;
-    let watch_in = cx.saga.poll_every * WATCH_SLOWER;
-    let taken = saga::lost_at_fal(&mut tx, training.id, what, watch_in).await?;
+    let poll_in = cx.saga.poll_every * WATCH_SLOWER;
+    let taken = saga::lost_at_fal(&mut tx, training.id, what, poll_in).await?;
     tx.commit().await?;
     if taken == Taken::Applied {
         error!(training.id = %training.id, "Training {} ended: FAL lost its request, as it said {LOOKS} times: {what}", training.id);

@@ -150,9 +150,10 @@ async fn reconcile(
         seen.overdue += 1;
         let mut tx = cx.begin().await?;
         // Looked at again under its lock: it may have moved since.
-        let still = trainings::lock(&mut tx, id).await?;
-        if still.as_ref().is_some_and(is_overdue)
-            && saga::overdue(&mut tx, id, cx.saga.poll_every).await?.happened()
+        if let Some(still) = trainings::lock(&mut tx, id).await?.filter(is_overdue)
+            && saga::overdue(&mut tx, still, cx.saga.poll_every)
+                .await?
+                .happened()
         {
             tx.commit().await?;
             found("overdue");
@@ -170,15 +171,15 @@ async fn reconcile(
 /// Enqueues the job that is missing, unless that has been done, or is no longer necessary, since it was found missing.
 async fn put_back(cx: &Context, id: TrainingId) -> Result<(), JobError> {
     let mut tx = cx.begin().await?;
-    let Some(job) = trainings::lock(&mut tx, id)
-        .await?
-        .and_then(|training| training.saga().carried_by())
-    else {
+    let Some(training) = trainings::lock(&mut tx, id).await? else {
+        return Ok(());
+    };
+    let Some(job) = training.saga().carried_by() else {
         return Ok(());
     };
     let live = queue::live_by_key(&mut tx, &[kind(job)], &[id.to_string()]).await?;
     if live.is_empty() {
-        saga::carry_on(&mut tx, id, job, Duration::ZERO).await?;
+        saga::carry_on(&mut tx, &training, job, Duration::ZERO).await?;
         tx.commit().await?;
         found("no_job");
         warn!(training.id = %id, "Training {id} had no live {}; it has one now", kind(job));

@@ -1,0 +1,40 @@
+//! How far a training has come, as the line of its progress message says it.
+
+use std::time::Duration;
+
+/// One line of the progress message. `texts/phrase.rs` has its words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// The photos are being packed.
+    Requested,
+    /// They are packed.
+    Archived,
+    /// They are packed, and the account's trainings of the day are used up.
+    Booked {
+        /// Until the training goes on by itself.
+        wait: Duration,
+    },
+    /// FAL has the request.
+    Submitted,
+    /// The request waits in FAL's queue.
+    Queued {
+        /// Requests before ours, as FAL counts them.
+        position: i32,
+    },
+    /// FAL is training it.
+    Running {
+        /// 0-100.
+        percent: u8,
+    },
+    /// The model is being copied and verified.
+    Trained,
+    /// FAL is being asked to stop.
+    Stopping,
+}
+
+impl Stage {
+    /// Whether the message has a "Stop" button: the user can still call the training off.
+    pub const fn can_be_stopped(self) -> bool {
+        !matches!(self, Self::Trained | Self::Stopping)
+    }
+}
