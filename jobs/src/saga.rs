@@ -35,7 +35,6 @@ use crate::{
         StoreError,
         attempts::{self, Attempt, NewAttempt},
         quotas,
-        training_endings::{self, Ending},
         trainings::{self, Observation, StoredArchive, Training, VerifiedModel},
     },
 };
@@ -388,7 +387,7 @@ pub(crate) async fn succeeded(
             trainings::trained(tx, id, result, source).await?;
             return Ok(Some(Taken::Applied));
         }
-        training_endings::keep_late(tx, id, result).await?;
+        trainings::keep_late(tx, id, result).await?;
         Ok(Some(Taken::Kept))
     };
     let taken = apply(tx, id, Fact::Succeeded, Duration::ZERO, write).await?;
@@ -449,7 +448,7 @@ pub(crate) async fn model_verified(
         if step.saga.status == TrainingStatus::Completed {
             trainings::completed(tx, id, model).await?;
         } else {
-            training_endings::complete_late(tx, id, model).await?;
+            trainings::complete_late(tx, id, model).await?;
         }
         Ok(Some(()))
     };

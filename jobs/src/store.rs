@@ -13,8 +13,6 @@ pub(crate) mod inbox_history;
 pub(crate) mod notifications;
 pub(crate) mod photos;
 pub(crate) mod quotas;
-pub(crate) mod training_endings;
-pub(crate) mod training_requests;
 pub(crate) mod trainings;
 pub(crate) mod updates;
 pub(crate) mod users;

@@ -8,7 +8,7 @@ use super::{Producer, ProducerError};
 use crate::{
     domain::{AvatarId, EndReason, TrainingId, TrainingStatus},
     saga::{self, Asked},
-    store::{training_requests, trainings},
+    store::trainings,
 };
 
 /// What an operator's wish to end a training did, or would do.
@@ -63,7 +63,7 @@ impl Producer {
         dry_run: bool,
     ) -> Result<Option<Cancellation>, ProducerError> {
         let mut tx = database::begin(&self.pool).await?;
-        let Some(id) = training_requests::newest(&mut tx, id).await? else {
+        let Some(id) = trainings::newest(&mut tx, id).await? else {
             return Ok(None);
         };
         let Some(training) = trainings::lock(&mut tx, id).await? else {

@@ -16,7 +16,7 @@ use crate::{
     store::{
         avatars, photos,
         quotas::{self, Use},
-        training_requests::{self, Request},
+        trainings::{self, Request},
     },
 };
 
@@ -92,7 +92,7 @@ impl Turn {
         if !avatars::begin_training(&mut self.tx, user, avatar, &trigger).await? {
             return Ok(Started::Stale);
         }
-        let training = training_requests::insert(
+        let training = trainings::insert(
             &mut self.tx,
             &Request {
                 user_id: user,

@@ -4,7 +4,7 @@ use super::{ProducerError, Turn};
 use crate::{
     domain::{AvatarStatus, EndReason, FailureCode, Stage, TrainingId, TrainingStatus},
     saga::{self, Asked},
-    store::{notifications as outbox, training_requests, trainings, views},
+    store::{notifications as outbox, trainings, views},
     texts::Phrase,
 };
 
@@ -58,7 +58,7 @@ impl Turn {
     /// The user's trainings that are not over.
     pub async fn live_trainings(&mut self) -> Result<Vec<LiveTraining>, ProducerError> {
         let user = self.user()?;
-        let live = training_requests::live_of(&mut self.tx, user).await?;
+        let live = trainings::live_of(&mut self.tx, user).await?;
         Ok(live
             .into_iter()
             .map(|training| LiveTraining {
@@ -73,7 +73,7 @@ impl Turn {
     /// Calls a training off: at once while nothing of it is at FAL, else FAL is asked to stop.
     pub async fn stop(&mut self, training: TrainingId) -> Result<Stopped, ProducerError> {
         let user = self.user()?;
-        let Some(seen) = training_requests::owned(&mut self.tx, user, training).await? else {
+        let Some(seen) = trainings::owned(&mut self.tx, user, training).await? else {
             return Ok(Stopped::Stale);
         };
         let name = seen.name;

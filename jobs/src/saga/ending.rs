@@ -5,12 +5,12 @@ use std::time::Duration;
 use sqlx::PgConnection;
 use tracing::{info, warn};
 
-use super::{Effect, Ending, SagaError, apply, apply_locked};
+use super::{Effect, SagaError, apply, apply_locked};
 use crate::{
     domain::{EndReason, Fact, FailureCode, SagaStep, TrainingId, TrainingSource, TrainingStatus},
     job::Job,
     payloads::{BuildArchive, SubmitTraining},
-    store::{training_endings, trainings::Training},
+    store::trainings::{self, Ending, Training},
 };
 
 /// What became of the wish that a training ends.
@@ -45,10 +45,10 @@ pub(super) async fn write(
             source,
             late: after.late,
         };
-        training_endings::end(tx, id, &ending).await?;
+        trainings::end(tx, id, &ending).await?;
         withdraw_jobs(tx, before, after.status == TrainingStatus::Cancelled).await?;
     } else if after.late != before.late_model {
-        training_endings::expect_late(tx, id, after.late).await?;
+        trainings::expect_late(tx, id, after.late).await?;
     }
     Ok(())
 }
@@ -138,7 +138,7 @@ pub(crate) async fn asked_to_end(
         let (id, status) = (training.id, training.status);
         info!(training.id = %id, "Training {id}, which is {status}, is to end: {reason} {}", by.unwrap_or_default());
         if !step.saga.status.is_final() {
-            training_endings::ask(tx, id, reason, by).await?;
+            trainings::ask_to_end(tx, id, reason, by).await?;
             return Ok(Some(Asked::Stopping));
         }
         let source = match reason {
@@ -164,7 +164,7 @@ pub(crate) async fn overdue(
         let (id, status) = (training.id, training.status);
         warn!(training.id = %id, "Training {id} has been {status} for longer than allowed");
         if let (Some(reason), None) = (step.saga.end_asked, training.end_asked) {
-            training_endings::ask(tx, id, reason, None).await?;
+            trainings::ask_to_end(tx, id, reason, None).await?;
         } else {
             let detail = format!("{status} for longer than allowed");
             write(tx, training, step, &detail, TrainingSource::Job).await?;

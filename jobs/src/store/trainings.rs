@@ -1,19 +1,33 @@
-//! The saga's rows: `trainings`, and the avatar that moves with its training.
+//! Every statement about the table `trainings`, and about the avatar that moves with its training.
 //!
-//! What may follow what is decided by [`Saga::after`] on the locked row (`jobs/src/saga.rs`); here it is written, and each
-//! write names the status it expects all the same: one that finds another is an error, which rolls back whatever was
-//! to be told or enqueued with it.
+//! This file reads. `trainings/steps.rs` writes a step of a live training, `trainings/endings.rs` how one ends and what
+//! comes after the end, `trainings/requests.rs` is the user's side.
+//!
+//! What may follow what is decided by [`Saga::after`] on the locked row (`jobs/src/saga.rs`). A write names the status it
+//! expects all the same: if it finds another, it is an error, which rolls back what was to be told or enqueued with it.
 //! A training and its avatar change in one statement, so that neither is ever seen without the other.
-//! How trainings end is in `training_endings.rs`.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgConnection;
+use uuid::Uuid;
 
-use super::{StoreError, one_row};
 use crate::domain::{
-    AtFal, AvatarId, EndReason, FalRequest, LateModel, Saga, Times, TrainingId, TrainingSource,
-    TrainingStatus, TrainingType, UserId,
+    AtFal, AvatarId, EndReason, FalRequest, LateModel, Saga, Times, TrainingId, TrainingStatus, TrainingType,
+    UserId,
+};
+
+mod endings;
+mod requests;
+mod steps;
+
+pub(crate) use endings::{
+    Ending, ask_to_end, complete_late, end, expect_late, keep_late, was_completed_late,
+};
+pub(crate) use requests::{Request, insert, live_of, newest, owned};
+pub(crate) use steps::{
+    Observation, StoredArchive, VerifiedModel, archive_lost, archived, completed, held_by_account,
+    not_submitted, observed, odd_answer, submitted, submitting, trained,
 };
 
 /// One row of `trainings`, as the jobs need it. The migration's column comments say who sets what, and when.
@@ -93,70 +107,6 @@ impl Training {
     }
 }
 
-/// Where the archive lies; written by `build_archive`.
-#[derive(Debug, Clone)]
-pub(crate) struct StoredArchive {
-    pub url: String,
-    pub sha256: String,
-    pub bytes: u64,
-    pub photos: usize,
-    /// When the copy that FAL reads is deleted.
-    pub expires_at: DateTime<Utc>,
-}
-
-/// What a status call learnt.
-#[derive(Debug, Clone)]
-pub(crate) struct Observation<'a> {
-    pub fal_status: &'a str,
-    pub queue_position: Option<i32>,
-    pub progress: Option<u8>,
-    pub message: Option<&'a str>,
-}
-
-/// A model that was verified; exactly one of the two shapes the database allows for a completed avatar.
-#[derive(Debug, Clone)]
-pub(crate) enum VerifiedModel {
-    /// Our copy of the LoRA, and FAL's URL of it as a cache.
-    Lora {
-        key: String,
-        sha256: String,
-        bytes: u64,
-        url: String,
-    },
-    /// A finetune that stays at FAL.
-    Finetune { id: String },
-}
-
-impl VerifiedModel {
-    /// Object key, hash, bytes, FAL's URL; or the finetune's id.
-    pub(super) fn columns(&self) -> ModelColumns<'_> {
-        match self {
-            VerifiedModel::Lora {
-                key,
-                sha256,
-                bytes,
-                url,
-            } => (
-                Some(key.as_str()),
-                Some(sha256.as_str()),
-                i64::try_from(*bytes).ok(),
-                Some(url.as_str()),
-                None,
-            ),
-            VerifiedModel::Finetune { id } => (None, None, None, None, Some(id.as_str())),
-        }
-    }
-}
-
-/// As [`VerifiedModel::columns`] says.
-type ModelColumns<'a> = (
-    Option<&'a str>,
-    Option<&'a str>,
-    Option<i64>,
-    Option<&'a str>,
-    Option<&'a str>,
-);
-
 /// Reads one training.
 pub(crate) async fn find(tx: &mut PgConnection, id: TrainingId) -> Result<Option<Training>, sqlx::Error> {
     sqlx::query_file_as!(Training, "src/store/sql/training.sql", id.0)
@@ -197,7 +147,7 @@ pub(crate) async fn restless(
 pub(crate) async fn wanted(
     tx: &mut PgConnection,
     keys: &[String],
-    avatars: &[uuid::Uuid],
+    avatars: &[Uuid],
     names: &[String],
 ) -> Result<Vec<String>, sqlx::Error> {
     sqlx::query_file_scalar!("src/store/sql/wanted_objects.sql", keys, avatars, names)
@@ -251,204 +201,4 @@ pub(crate) async fn find_by_request(
     )
     .fetch_optional(tx)
     .await
-}
-
-/// Whether the avatar took a model that came after the training had ended.
-pub(crate) async fn was_completed_late(tx: &mut PgConnection, id: TrainingId) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar!(
-        r#"select late_completed_at is not null as "taken!" from trainings where id = $1"#,
-        id.0
-    )
-    .fetch_one(tx)
-    .await
-}
-
-/// requested → archived. An archive that takes the place of a lost one does not give the training more time.
-pub(crate) async fn archived(
-    tx: &mut PgConnection,
-    id: TrainingId,
-    archive: &StoredArchive,
-) -> Result<(), StoreError> {
-    let changed = sqlx::query!(
-        r#"
-        update trainings
-           set status = 'archived', status_since = coalesce(archived_at, now()), archived_at = coalesce(archived_at, now()),
-               archive_url = $2, archive_sha256 = $3, archive_bytes = $4, archive_photos = $5, archive_expires_at = $6
-         where id = $1 and status = 'requested'
-        "#,
-        id.0,
-        archive.url,
-        archive.sha256,
-        i64::try_from(archive.bytes).unwrap_or(i64::MAX),
-        i32::try_from(archive.photos).unwrap_or(i32::MAX),
-        archive.expires_at,
-    )
-    .execute(tx)
-    .await?;
-    one_row("requested to archived", id, &changed)
-}
-
-/// archived → requested: the archive was gone from where FAL would fetch it, so it is built again, and counted. Its time to
-/// be submitted goes on: it is counted from `archived_at`. Versions that knew no rebuild counted any build from `status_since`,
-/// and a worker of one, side by side with ours in a deploy, ended a training whose archive had waited for longer than that.
-pub(crate) async fn archive_lost(tx: &mut PgConnection, id: TrainingId) -> Result<(), StoreError> {
-    let changed = sqlx::query!(
-        r#"
-        update trainings set status = 'requested', status_since = now(), archives_lost = archives_lost + 1
-         where id = $1 and status = 'archived'
-        "#,
-        id.0
-    )
-    .execute(tx)
-    .await?;
-    one_row("archived to requested", id, &changed)
-}
-
-/// archived → submitting. The caller inserts the attempt in the same transaction.
-pub(crate) async fn submitting(tx: &mut PgConnection, id: TrainingId) -> Result<(), StoreError> {
-    let changed = sqlx::query!(
-        "update trainings set status = 'submitting', status_since = now() where id = $1 and status = 'archived'",
-        id.0
-    )
-    .execute(tx)
-    .await?;
-    one_row("archived to submitting", id, &changed)
-}
-
-/// submitting → archived: the attempt surely did not reach FAL, or FAL did not take it. It has waited since its archive was there,
-/// however often it was tried.
-pub(crate) async fn not_submitted(tx: &mut PgConnection, id: TrainingId) -> Result<(), StoreError> {
-    let changed = sqlx::query!(
-        "update trainings set status = 'archived', status_since = archived_at where id = $1 and status = 'submitting'",
-        id.0
-    )
-    .execute(tx)
-    .await?;
-    one_row("submitting to archived", id, &changed)
-}
-
-/// submitting | archived → submitted. A training that ended meanwhile keeps its status and still learns its request id, so
-/// that what FAL makes of it is recognised; it is watched from now on.
-pub(crate) async fn submitted(
-    tx: &mut PgConnection,
-    id: TrainingId,
-    request: &FalRequest,
-) -> Result<(), StoreError> {
-    let changed = sqlx::query!(
-        r#"
-        update trainings
-           set status = case when status in ('archived', 'submitting') then 'submitted' else status end,
-               status_since = case when status in ('archived', 'submitting') then now() else status_since end,
-               late_model = case when status in ('archived', 'submitting') then null else 'watched'::training_late_model end,
-               submitted_at = now(), request_id = $2, status_url = $3, response_url = $4, cancel_url = $5
-         where id = $1 and request_id is null and status in ('archived', 'submitting', 'failed', 'cancelled')
-        "#,
-        id.0,
-        request.request_id,
-        request.status_url,
-        request.response_url,
-        request.cancel_url,
-    )
-    .execute(tx)
-    .await?;
-    one_row("a request of FAL", id, &changed)
-}
-
-/// Notes what a status call learnt while the training is at FAL. Progress never goes down. `false`: its end was learnt
-/// while FAL was being asked; nobody has locked the row.
-pub(crate) async fn observed(
-    tx: &mut PgConnection,
-    id: TrainingId,
-    seen: &Observation<'_>,
-) -> Result<bool, sqlx::Error> {
-    let changed = sqlx::query!(
-        r#"
-        update trainings
-           set fal_status = $2, queue_position = $3, progress = greatest(progress, coalesce($4, progress)),
-               progress_message = coalesce($5, progress_message), polled_at = now(),
-               started_at = case when $2 = 'IN_PROGRESS' then coalesce(started_at, now()) else started_at end,
-               odd_answers = 0
-         where id = $1 and (status = 'submitted' or late_model = 'watched')
-        "#,
-        id.0,
-        seen.fal_status,
-        seen.queue_position,
-        seen.progress.map(i16::from),
-        seen.message,
-    )
-    .execute(tx)
-    .await?;
-    Ok(changed.rows_affected() == 1)
-}
-
-/// Counts an answer by which FAL denied the request or said nothing of it, and says how many those were in a row.
-pub(crate) async fn odd_answer(tx: &mut PgConnection, id: TrainingId) -> Result<i16, sqlx::Error> {
-    sqlx::query_scalar!(
-        "update trainings set odd_answers = least(odd_answers, 9999) + 1, polled_at = now() where id = $1 returning odd_answers",
-        id.0
-    )
-    .fetch_one(tx)
-    .await
-}
-
-/// Notes that it waits for our account at FAL before it is archived. The first time counts.
-pub(crate) async fn held_by_account(tx: &mut PgConnection, id: TrainingId) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "update trainings set held_by_account_at = now() where id = $1 and status = 'requested' and held_by_account_at is null",
-        id.0
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
-/// submitted → trained: the first terminal success wins.
-pub(crate) async fn trained(
-    tx: &mut PgConnection,
-    id: TrainingId,
-    result: &Value,
-    source: TrainingSource,
-) -> Result<(), StoreError> {
-    let changed = sqlx::query!(
-        r#"
-        update trainings
-           set status = 'trained', status_since = now(), trained_at = now(), result = $2, result_source = $3, progress = 100,
-               odd_answers = 0
-         where id = $1 and status = 'submitted'
-        "#,
-        id.0,
-        result,
-        source as TrainingSource,
-    )
-    .execute(tx)
-    .await?;
-    one_row("submitted to trained", id, &changed)
-}
-
-/// trained → completed, and its avatar with it: the first completed avatar of a user becomes the main one.
-pub(crate) async fn completed(
-    tx: &mut PgConnection,
-    id: TrainingId,
-    model: &VerifiedModel,
-) -> Result<(), StoreError> {
-    let (key, sha256, bytes, url, finetune) = model.columns();
-    // Two avatars of one user that complete at once must not both find "no main one yet".
-    sqlx::query!(
-        "select u.id from users u join trainings t on t.user_id = u.id where t.id = $1 for update of u",
-        id.0
-    )
-    .fetch_optional(&mut *tx)
-    .await?;
-    let changed = sqlx::query_file!(
-        "src/store/sql/training_completed.sql",
-        id.0,
-        key,
-        sha256,
-        bytes,
-        url,
-        finetune
-    )
-    .execute(tx)
-    .await?;
-    one_row("trained to completed", id, &changed)
 }

@@ -1,14 +1,13 @@
-//! How trainings end other than well, and what is made of a model that comes afterwards.
-//!
-//! A training and its avatar change in one statement. Nothing is decided here: see `jobs/src/domain/saga.rs`.
+//! How a training ends other than well, and what is made of a model that comes afterwards.
 
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use super::{StoreError, one_row, trainings::VerifiedModel};
+use super::VerifiedModel;
 use crate::{
     domain::{EndReason, FailureCode, LateModel, TrainingId, TrainingSource},
     storable::error_text,
+    store::{StoreError, one_row},
 };
 
 /// How a live training ends.
@@ -57,7 +56,7 @@ pub(crate) async fn end(
 }
 
 /// Notes that a training is to end, and FAL to be told. The first wish stands.
-pub(crate) async fn ask(
+pub(crate) async fn ask_to_end(
     tx: &mut PgConnection,
     id: TrainingId,
     reason: EndReason,
@@ -155,4 +154,14 @@ pub(crate) async fn complete_late(
     .execute(tx)
     .await?;
     one_row("the end of a late model", id, &settled)
+}
+
+/// Whether the avatar took a model that came after the training had ended.
+pub(crate) async fn was_completed_late(tx: &mut PgConnection, id: TrainingId) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select late_completed_at is not null as "taken!" from trainings where id = $1"#,
+        id.0
+    )
+    .fetch_one(tx)
+    .await
 }

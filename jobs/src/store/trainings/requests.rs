@@ -1,4 +1,4 @@
-//! The user's side of a training: asked for, called off, looked at. The saga's side is `trainings.rs`.
+//! The user's side of a training: asked for, called off, looked at.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
