@@ -196,7 +196,6 @@ fn title(subject: Subject<'_>) -> Phrase {
     }
 }
 
-/// The avatar can be used.
 async fn completed(tx: &mut PgConnection, subject: Subject<'_>) -> Result<(), EnqueueError> {
     let name = subject.name.to_owned();
     let message =

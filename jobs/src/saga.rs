@@ -46,10 +46,10 @@ pub(crate) use ending::{Asked, asked_to_end, gave_up, overdue, stop_signalled, s
 /// Why a fact could not be written. All of it is rolled back with its caller's transaction.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SagaError {
-    /// The row.
+    /// The training, its avatar or its attempt could not be written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A job or a message that follows.
+    /// The next job or the owner's message could not be enqueued.
     #[error(transparent)]
     Enqueue(#[from] EnqueueError),
 }
@@ -69,7 +69,7 @@ impl From<SagaError> for JobError {
     }
 }
 
-/// Whether a fact moved its training.
+/// Whether a fact changed its training.
 #[must_use = "a fact that came too late changed nothing, and nothing may be said as if it had"]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effect {
@@ -86,7 +86,6 @@ impl From<Option<()>> for Effect {
 }
 
 impl Effect {
-    /// Of the two, the first.
     pub(crate) const fn happened(self) -> bool {
         matches!(self, Self::Happened)
     }
@@ -96,16 +95,16 @@ impl Effect {
 #[must_use = "a fact that came too late changed nothing, and nothing may be said as if it had"]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Taken {
-    /// It was the first terminal fact.
+    /// It was the first terminal fact, and changed the status.
     Applied,
     /// The training had ended by our own decision; the model that came all the same is kept.
     Kept,
-    /// Another fact came before.
+    /// Another terminal fact came before it; the status stands.
     Late,
 }
 
-/// FAL has a second request for a training: somebody between us and FAL repeated the POST, or an operator accepted the risk.
-/// The first one counts.
+/// Reports a second request at FAL for one training: a proxy repeated the POST, or an operator accepted the risk of
+/// posting again. The first request counts.
 pub(crate) fn report_double_cost(id: TrainingId, second: &str) {
     error!(training.id = %id, fal.request_id = second, "FAL has a second request for training {id}: double cost");
     metrics::counter!("aisha_double_cost_total").increment(1);
@@ -173,7 +172,7 @@ pub(crate) async fn carry_on(
     .map(drop)
 }
 
-/// The account's trainings of the day are used up: this one waits for so long, and its owner knows.
+/// Tells the owner that the account's trainings of the day are used up, and that this one goes on in `wait`.
 pub(crate) async fn booked(
     tx: &mut PgConnection,
     id: TrainingId,
@@ -201,17 +200,17 @@ pub(crate) async fn archived(
     Ok(apply(tx, id, Fact::Archived, Duration::ZERO, write).await?.into())
 }
 
-/// Archives that may be lost: the last one ends its training. An archive that ended with its life is one a week; a storage
-/// that hides what we upload loses each.
+/// The lost archive with this number ends its training. An archive whose lifecycle ends is one a week; a storage that hides
+/// our uploads loses each one.
 const MOST_ARCHIVES_LOST: i16 = 3;
 
 /// What became of an archive that FAL could not have fetched.
 #[must_use = "a fact that came too late changed nothing, and nothing may be said as if it had"]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ArchiveLost {
-    /// It is built again.
+    /// `build_archive` is enqueued again.
     BuiltAgain,
-    /// That was done often enough: the training has failed, its owner is told.
+    /// It was the third lost archive: the training has failed, its owner is told.
     GivenUp,
     /// The training is no longer waiting to be submitted.
     TooLate,
@@ -263,8 +262,8 @@ pub(crate) async fn begin_submit(
     apply(tx, id, Fact::AttemptCommitted, poll_in, write).await
 }
 
-/// submitting → submitted: FAL has it. The same step whatever told us: the POST's answer, a signed delivery, or
-/// the request list; whoever is first. A training that ended meanwhile learns its request and is watched. Too late with
+/// submitting → submitted: FAL has it. The POST's answer, a signed delivery and the request list all lead here, and the
+/// first of them counts. A training that ended meanwhile learns its request and is watched. Too late with
 /// a training that has another request means that FAL has two for one attempt; the caller reports the double cost.
 pub(crate) async fn submit_accepted(
     tx: &mut PgConnection,
@@ -343,8 +342,8 @@ pub(crate) async fn submit_undecided(
     apply(tx, id, Fact::Undecided { resubmit }, poll_in, write).await
 }
 
-/// FAL is at work on it; tells the user when there is something new to see. Who asked for its end has heard that FAL is
-/// being told, and hears the end next.
+/// Notes what a status call learnt, and tells the owner when there is something new to see. An owner who asked for the end
+/// has been told that FAL is being asked to stop; their next message is the end.
 pub(crate) async fn observed(
     tx: &mut PgConnection,
     before: &Training,

@@ -48,12 +48,12 @@ pub enum AtFal {
     Yes,
 }
 
-/// Something that happened.
+/// Something that happened to a training, whoever reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fact {
     /// The archive lies where FAL can fetch it.
     Archived,
-    /// It no longer does.
+    /// FAL can no longer fetch the archive.
     ArchiveLost,
     /// An attempt row is committed; the POST comes next.
     AttemptCommitted,
@@ -66,7 +66,7 @@ pub enum Fact {
         /// The operator accepts the risk of paying twice, and it was not taken yet (fal.md 6.3).
         resubmit: bool,
     },
-    /// FAL's output is here.
+    /// FAL's result names a model, by poll or by webhook.
     Succeeded,
     /// FAL's request ended without output.
     FailedAtFal(FailureCode),
@@ -77,9 +77,9 @@ pub enum Fact {
     /// FAL has denied the request, or failed to answer for it, so often that it is believed to be lost. It was not told to
     /// have failed, so its model may still come.
     LostAtFal,
-    /// The model is verified and ours.
+    /// The model was copied, or named if it stays at FAL, and passed its checks.
     ModelVerified,
-    /// A job of ours cannot carry it on.
+    /// A job has spent its attempts, or met what no retry mends.
     GaveUp(FailureCode),
     /// The user or an operator wants it to end.
     EndAsked(EndReason),
@@ -92,9 +92,9 @@ pub enum Fact {
 /// What a fact causes: the new state, the jobs that carry it on, and what the owner hears.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Step {
-    /// The state afterwards.
+    /// What the row says afterwards.
     pub saga: Saga,
-    /// To be enqueued.
+    /// Enqueued in the same transaction.
     pub jobs: &'static [NextJob],
     /// The owner's message. `None`: nothing new for the owner.
     pub tell: Option<Tell>,

@@ -1,4 +1,4 @@
-//! How a training ends other than by FAL's own word: a wish, a deadline, a job that cannot go on.
+//! How a training ends without FAL saying so: somebody asks for it, its deadline passes, or a job cannot go on.
 
 use std::time::Duration;
 
@@ -16,20 +16,19 @@ use crate::{
 /// What became of the wish that a training ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Asked {
-    /// Nothing of it was at FAL: it is cancelled.
+    /// FAL had no request for it: it is cancelled.
     Ended,
-    /// FAL is being asked to stop it.
+    /// `cancel_training` asks FAL to stop, as soon as its request is known.
     Stopping,
-    /// It was asked for before.
+    /// An earlier wish stands; nothing changed.
     Already,
     /// It is trained, and its model is being stored.
     TooLate,
-    /// It is over.
+    /// It had ended before; nothing changed.
     Over,
 }
 
-/// Writes a step that brings no data of its own: an ending, a wish, or what is expected of an ended training. The owner
-/// and the jobs are the caller's to follow.
+/// Writes a step that brings no data of its own: an ending, or what is still expected of a training that has ended.
 pub(super) async fn write(
     tx: &mut PgConnection,
     before: &Training,
@@ -53,8 +52,8 @@ pub(super) async fn write(
     Ok(())
 }
 
-/// What still waits to prepare or submit it will not run. A submit that runs is left alone: it finds the training ended
-/// at its next step, and must not be cut off between its first byte and its answer.
+/// Withdraws the jobs that wait to prepare or submit it. A running submit is left alone: it finds the training ended at its
+/// next step, and must not be cut off between its first byte and its answer.
 async fn withdraw_jobs(
     tx: &mut PgConnection,
     training: &Training,

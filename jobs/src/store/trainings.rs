@@ -94,7 +94,6 @@ impl Training {
         }
     }
 
-    /// When its steps began.
     pub(crate) const fn times(&self) -> Times {
         Times {
             status_since: self.status_since,
@@ -107,7 +106,7 @@ impl Training {
     }
 }
 
-/// Reads one training.
+/// Reads one training, without a lock: it may change at once.
 pub(crate) async fn find(tx: &mut PgConnection, id: TrainingId) -> Result<Option<Training>, sqlx::Error> {
     sqlx::query_file_as!(Training, "src/store/sql/training.sql", id.0)
         .fetch_optional(tx)
@@ -173,7 +172,6 @@ pub(crate) struct Owner {
     pub username: Option<String>,
 }
 
-/// Whose training it is.
 pub(crate) async fn owner(tx: &mut PgConnection, id: TrainingId) -> Result<Owner, sqlx::Error> {
     sqlx::query_as!(
         Owner,

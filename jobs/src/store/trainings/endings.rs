@@ -10,16 +10,16 @@ use crate::{
     store::{StoreError, one_row},
 };
 
-/// How a live training ends.
+/// What is written about a live training when it ends.
 #[derive(Debug)]
 pub(crate) struct Ending<'a> {
-    /// `None`: as it was wished, cancelled.
+    /// `None`: it was called off, and is `cancelled`.
     pub failure: Option<FailureCode>,
-    /// For operators.
+    /// What happened, in English, for operators; no user sees it.
     pub detail: &'a str,
     /// Who brought the terminal fact.
     pub source: TrainingSource,
-    /// What is still expected of FAL.
+    /// `watched` while FAL may still finish it, `kept` if its result is here. `None`: nothing is expected.
     pub late: Option<LateModel>,
 }
 
