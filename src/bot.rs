@@ -1,13 +1,15 @@
-//! `aisha bot`: takes Telegram's updates in, and handles them in order per chat.
+//! `aisha bot`: takes Telegram's updates in, and handles those of each chat in order.
 //!
-//! Two halves that meet in the inbox (`telegram_updates`). [`intake`] asks Telegram and stores, when updates come by
-//! polling; by webhook, `aisha web` stores them. [`lanes`] take stored updates and handle them, each in one
-//! transaction with its effects and its answer. Any number of bots may run: one polls, all handle.
+//! Its two halves meet in the inbox (`telegram_updates`). When updates come by polling, [`intake`] asks
+//! Telegram for them and stores them; when they come by webhook, `aisha web` stores them. [`lanes`] handle
+//! stored updates, each in one transaction with its effects and its answer. Any number of bots may run: one
+//! polls, all handle.
 //!
-//! Nothing of FAL, no photo bytes, no SQL here. What an update means is [`dialogue`], on one screen.
+//! This role does nothing at FAL, reads no photo bytes and has no SQL. [`dialogue`] shows on one screen what
+//! each update does.
 //!
 //! # If we die
-//! See `jobs/src/producer.rs`: an update is handled once, or it is still there.
+//! See `jobs/src/producer.rs`: an update is either handled once, or still in the inbox.
 
 use std::{sync::Arc, time::Duration};
 
@@ -41,13 +43,13 @@ mod photos;
 mod visible;
 mod wizard;
 
-/// Chats that one bot process handles at the same moment. A turn takes milliseconds.
+/// How many chats one bot process handles at the same time. An update takes milliseconds.
 const LANES: usize = 4;
 
-/// Talk with users: take updates in, handle them in order per chat.
+/// Talk with users: take updates in, and handle those of each chat in order.
 ///
-/// With telegram.mode = "polling" one of the running bots asks Telegram; with "webhook" `aisha web` is told, and
-/// the bot registers its address. Answers are sent by workers (queue notify).
+/// With telegram.mode = "polling" one of the running bots asks Telegram for updates; with "webhook" Telegram
+/// posts them to `aisha web`, and the bot registers its address. Workers send the answers (queue notify).
 #[derive(Debug, Parser)]
 #[command(after_long_help = "\
 Needs DATABASE_URL and TELEGRAM_BOT_TOKEN; TELEGRAM_WEBHOOK_SECRET when telegram.mode is webhook.
@@ -62,7 +64,7 @@ pub struct Args {
     health_listen: Option<String>,
 }
 
-/// What the parts of a bot share.
+/// Values that all parts of a bot share.
 #[derive(Clone)]
 struct Bot {
     producer: Producer,
@@ -90,7 +92,7 @@ pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
     telemetry::start_logging(&log)?;
     let metrics = telemetry::start_metrics("bot")?;
     open_files::raise();
-    let stop = Stop::at_signals(grace).context("signals cannot be listened to")?;
+    let stop = Stop::at_signals(grace).context("cannot listen for signals")?;
     let database = connect::database(&database, "bot").await?;
     let hearing = Hearing::new(updates.longest_question());
     if let Some(listen) = health_listen {
@@ -110,8 +112,8 @@ pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
     let bot = Bot {
         producer: Producer::new(database.pool().clone()),
         rules: Rules::with_quotas(photos, trainers, quotas),
-        telegram: TelegramClient::new(&bot_token, &api_url, timeout).context("no HTTP client can be made")?,
-        texts: Texts::load().context("the texts are broken")?,
+        telegram: TelegramClient::new(&bot_token, &api_url, timeout).context("cannot make an HTTP client")?,
+        texts: Texts::load().context("the texts cannot be loaded")?,
         hearing,
     };
     info!("The bot is running");
@@ -124,7 +126,7 @@ pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
     };
     tokio::select! {
         _ = work => {}
-        // A turn that hangs is rolled back and taken again by whoever runs next.
+        // The update in progress is rolled back; it stays in the inbox for the next bot that runs.
         () = stop.hard().cancelled() => {}
     }
     database.close().await;
@@ -132,7 +134,7 @@ pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Tells Telegram how updates come in, then takes them in if that is the bot's part.
+/// Tells Telegram how updates are delivered. With polling, then polls until the stop.
 async fn announce(bot: &Bot, updates: &TelegramUpdates, stop: &Stop) {
     match updates {
         TelegramUpdates::Polling { timeout } => intake::poll(bot, *timeout, stop).await,
@@ -146,14 +148,14 @@ async fn announce(bot: &Bot, updates: &TelegramUpdates, stop: &Stop) {
                 bot.telegram.take_updates_by(&intake)
             })
             .await;
-            // From here on Telegram speaks to `aisha web`.
+            // From here on Telegram sends updates to `aisha web`.
             bot.hearing.end();
             until_done(bot, "set the menu", stop, || menu(bot)).await;
         }
     }
 }
 
-/// The list of commands that Telegram shows, in each language, and in English for all others.
+/// Sets the list of commands that Telegram shows, in each language, with English for all others.
 async fn menu(bot: &Bot) -> Result<(), jobs::telegram::TelegramError> {
     let commands = |locale| {
         let entries = [
@@ -174,7 +176,7 @@ async fn menu(bot: &Bot) -> Result<(), jobs::telegram::TelegramError> {
     Ok(())
 }
 
-/// Tries until it works or the role stops: Telegram may be away while we start.
+/// Repeats the call until it succeeds or the role stops, since Telegram may be unreachable at the start.
 async fn until_done<F>(bot: &Bot, what: &str, stop: &Stop, call: impl Fn() -> F)
 where
     F: Future<Output = Result<(), jobs::telegram::TelegramError>>,
@@ -182,12 +184,12 @@ where
     let mut pause = Duration::from_secs(1);
     while !stop.is_draining() {
         let Err(failure) = call().await else {
-            // Else the bot would not be ready until its first long poll is over.
+            // Otherwise the bot would not be ready before its first long poll has ended.
             bot.hearing.good();
             return;
         };
         bot.hearing.failed(&failure);
-        warn!("Telegram did not let us {what}, next try in {pause:?}: {failure}");
+        warn!("Telegram: could not {what}, next try in {pause:?}: {failure}");
         pause_unless_stopped(pause, stop).await;
         pause = (pause * 2).min(Duration::from_mins(1));
     }

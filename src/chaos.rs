@@ -114,7 +114,7 @@ pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
 }
 
 async fn run_seeds(args: RunArgs, given: &Given) -> Result<(), Failure> {
-    let stop = Stop::at_signals(Duration::ZERO).context("signals cannot be listened to")?;
+    let stop = Stop::at_signals(Duration::ZERO).context("cannot listen for signals")?;
     let mut reports = Vec::new();
     for seed in args.plan.seed.clone() {
         let one = run::one_seed(seed, &args, given);

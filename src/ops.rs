@@ -1,4 +1,5 @@
-//! Operator's verbs: one file each. Results go to stdout (with `--json` for scripts), everything else to stderr.
+//! The operators' commands, one file each. Results go to stdout (with `--json` for scripts), everything else
+//! to stderr.
 #![expect(clippy::print_stdout, reason = "printing is what a verb is for")]
 
 pub mod avatars;

@@ -1,8 +1,10 @@
-//! `aisha web`: what the internet may post to us, and the probes. Any number of them may run behind a balancer.
+//! `aisha web`: receives webhooks from the internet, and serves the health probes. Any number may run behind
+//! a balancer.
 //!
-//! Handlers verify, store and answer; they hold no state and call nobody but FAL's key set. Whoever knocks is a stranger
-//! until then, so each step is bounded before it: [`server`] and [`connections`] for connections, [`bodies`] for memory,
-//! [`refusals`] for the log. Read next: [`fal_webhook`], [`telegram_webhook`], [`health`].
+//! Handlers verify, store and answer. They keep no state, and call no service but FAL's key set. Until a
+//! request is verified its sender is a stranger, so every step before that is bounded: [`server`] and
+//! [`connections`] bound connections, [`bodies`] memory, [`refusals`] the log. Read next: [`fal_webhook`],
+//! [`telegram_webhook`], [`health`].
 
 use std::{sync::Arc, time::Duration};
 
@@ -39,12 +41,14 @@ mod server;
 mod summary;
 pub mod telegram_webhook;
 
-/// Files that are no connection of a caller's: the log, the listener, FAL's key set; the database's come on top.
+/// Open files that are not connections of callers: the log, the listener, FAL's key set. The database's come
+/// on top.
 const OTHER_FILES: u64 = 64;
 
 /// Receive FAL's and Telegram's webhooks.
 ///
-/// Stores what is genuine and answers; workers and the bot do the rest. Also serves /livez, /readyz, /metrics.
+/// Stores genuine webhooks and answers them; workers and the bot do the rest. Also serves /livez, /readyz,
+/// /metrics.
 #[derive(Debug, Parser)]
 #[command(after_long_help = "\
 Needs DATABASE_URL; TELEGRAM_WEBHOOK_SECRET when telegram.mode is webhook.
@@ -59,7 +63,7 @@ pub struct Args {
     listen: Option<String>,
 }
 
-/// What handlers share.
+/// Values that all handlers share.
 #[derive(Clone)]
 pub(crate) struct Web {
     producer: Producer,
@@ -91,7 +95,7 @@ pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
         .load::<WebSettings>()?;
     telemetry::start_logging(&log)?;
     let metrics = telemetry::start_metrics("web")?;
-    let stop = Stop::at_signals(grace).context("signals cannot be listened to")?;
+    let stop = Stop::at_signals(grace).context("cannot listen for signals")?;
     let others = OTHER_FILES + u64::from(database.max_connections);
     let connections = Connections::new(Limits {
         connections: as_many_as_files(max_connections, open_files::raise(), others),
@@ -122,7 +126,7 @@ pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
     Ok(())
 }
 
-/// As many connections as are wanted, and no more than files are left for.
+/// The wanted number of connections, or fewer if the limit of open files leaves room for fewer.
 fn as_many_as_files(wanted: usize, open_files: u64, others: u64) -> usize {
     let left = usize::try_from(open_files.saturating_sub(others)).unwrap_or(usize::MAX);
     let connections = wanted.min(left.max(1));
@@ -142,7 +146,7 @@ fn router(web: Web, health: health::Health, request_timeout: Duration) -> Router
     }
     inbound
         .with_state(web)
-        // A database that hangs is as good as one that is down: the sender shall come again.
+        // A database that hangs is treated like one that is down: the 503 makes the sender send again.
         .layer(TimeoutLayer::with_status_code(
             StatusCode::SERVICE_UNAVAILABLE,
             request_timeout,
@@ -152,7 +156,7 @@ fn router(web: Web, health: health::Health, request_timeout: Duration) -> Router
         .layer(from_fn(request_log::log))
 }
 
-/// Until the soft stop and a little longer; then until the last answer is out, or the hard stop.
+/// Serves until the soft stop and `linger` longer; then until the last answer is sent, or the hard stop.
 async fn serve(
     listener: TcpListener,
     router: Router,

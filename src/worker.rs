@@ -85,7 +85,7 @@ pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
     telemetry::start_logging(&settings.log)?;
     let metrics = telemetry::start_metrics("worker")?;
     open_files::raise();
-    let stop = Stop::at_signals(settings.options.grace).context("signals cannot be listened to")?;
+    let stop = Stop::at_signals(settings.options.grace).context("cannot listen for signals")?;
 
     let database = connect::database(&settings.database, "worker").await?;
     let objects = open_bucket(&settings.objects).await?;
@@ -182,7 +182,7 @@ pub fn services(
         objects,
         telegram: TelegramClient::new(&bot_token, &api_url, timeout)
             .context("Telegram's client cannot be built")?,
-        texts: Texts::load().context("the texts are broken")?,
+        texts: Texts::load().context("the texts cannot be loaded")?,
         trainers: Arc::new(trainers),
         workbench: Workbench::new(decode_memory_bytes, cores)
             .context("the threads that decode photos cannot be started")?,

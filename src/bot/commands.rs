@@ -1,4 +1,4 @@
-//! /start, /status, /cancel, /help, and the taps that mean the same.
+//! The commands /start, /status, /cancel and /help, and the buttons that do the same.
 
 use jobs::{
     domain::{Action, AvatarId, AvatarStatus, TrainingId},
@@ -8,20 +8,20 @@ use jobs::{
 
 use super::{photos::small, wizard};
 
-/// What one can ask for at any moment.
+/// A command, which a user can give at any moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Command {
     Start,
     Status,
     Cancel,
     Help,
-    /// Looks like a command and is none.
+    /// Text that begins with a slash and is no known command.
     Unknown,
 }
 
 impl Command {
-    /// The command in `/start`, `/Start@our_bot` and `/start payload`; phones begin words with a capital, and people
-    /// type the word alone, in their language. `None`: it is no command.
+    /// Reads `/start`, `/Start@our_bot` and `/start payload`. Phones begin words with a capital, and people
+    /// type the word alone, in their language. `None`: it is not a command.
     pub(super) fn of(text: &str) -> Option<Self> {
         let (word, is_marked) = match text.trim().strip_prefix('/') {
             Some(rest) => (rest.split_whitespace().next().unwrap_or_default(), true),
@@ -38,7 +38,7 @@ impl Command {
     }
 }
 
-/// Does what was asked for.
+/// Carries the command out.
 pub(super) async fn run(turn: &mut Turn, command: Command, first_name: &str) -> Result<(), ProducerError> {
     match command {
         Command::Start => start(turn, first_name).await,
@@ -49,7 +49,7 @@ pub(super) async fn run(turn: &mut Turn, command: Command, first_name: &str) -> 
     }
 }
 
-/// Greets, and offers to go on or to begin; a newcomer gets the first question at once.
+/// Greets, and offers to continue the draft or to begin one. A new user gets the first question at once.
 async fn start(turn: &mut Turn, first_name: &str) -> Result<(), ProducerError> {
     let message = if let Some(draft) = turn.draft().await? {
         Message::new(welcome_back(first_name))
@@ -78,7 +78,7 @@ async fn start(turn: &mut Turn, first_name: &str) -> Result<(), ProducerError> {
     turn.reply(&message, Place::New).await
 }
 
-/// A name may be empty: an account that is being deleted, or one of marks that nobody sees.
+/// A first name may be empty: an account that is being deleted, or a name of invisible characters only.
 fn welcome_back(first_name: &str) -> Phrase {
     if first_name.is_empty() {
         Phrase::WelcomeBackNameless {}
@@ -89,7 +89,7 @@ fn welcome_back(first_name: &str) -> Phrase {
     }
 }
 
-/// How the user's avatars are doing.
+/// Shows the status of the user's avatars, with a button for each training that can be stopped.
 pub(super) async fn status(turn: &mut Turn, place: Place) -> Result<(), ProducerError> {
     let avatars = turn.avatars().await?;
     let is_draft_open = avatars.iter().any(|avatar| avatar.status == AvatarStatus::Draft);
@@ -116,7 +116,7 @@ pub(super) async fn status(turn: &mut Turn, place: Place) -> Result<(), Producer
     turn.reply(&message.button(label, Action::Create), place).await
 }
 
-/// Throws the draft away; without one, offers to stop a training as long as that is possible.
+/// Discards the draft. Without a draft, offers to stop a training if one can be stopped.
 async fn cancel(turn: &mut Turn) -> Result<(), ProducerError> {
     if let Some(draft) = turn.draft().await? {
         return discard(turn, draft.id, Place::New).await.map(drop);
@@ -139,7 +139,7 @@ async fn cancel(turn: &mut Turn) -> Result<(), ProducerError> {
     turn.reply(&message, Place::New).await
 }
 
-/// Throws a draft away.
+/// Discards a draft.
 pub(super) async fn discard(
     turn: &mut Turn,
     avatar: AvatarId,
@@ -156,8 +156,8 @@ pub(super) async fn discard(
     Ok(None)
 }
 
-/// Stops a training, or has FAL asked to. Its final message says so; the message with the button as well, unless that is
-/// the progress message, which changes by itself.
+/// Stops a training, or has FAL asked to stop it. The final message says that it was cancelled. So does the
+/// message with the button, unless that is the progress message, which is updated anyway.
 pub(super) async fn stop(
     turn: &mut Turn,
     training: TrainingId,
@@ -187,7 +187,7 @@ pub(super) async fn stop(
     }
 }
 
-/// What the bot does.
+/// Explains what the bot does, with the limits for photos.
 async fn help(turn: &mut Turn) -> Result<(), ProducerError> {
     let limits = turn.rules().photos();
     let (min, max) = (small(*limits.photos.start()), small(*limits.photos.end()));
@@ -196,7 +196,7 @@ async fn help(turn: &mut Turn) -> Result<(), ProducerError> {
         .await
 }
 
-/// A command that nobody knows.
+/// Answers a command that does not exist.
 async fn unknown(turn: &mut Turn) -> Result<(), ProducerError> {
     turn.reply(&Message::new(Phrase::UnknownCommand {}), Place::New)
         .await

@@ -1,4 +1,4 @@
-//! What an update means: the whole dialogue on one screen.
+//! What each update does: the whole dialogue on one screen.
 //!
 //! ```text
 //! message ─┬─ /start /status /cancel /help ─▶ commands.rs
@@ -9,11 +9,11 @@
 //! block ───── the user cannot be reached any more
 //! ```
 //!
-//! There is no state but the draft avatar: what it lacks is what the wizard asks next. Taps carry the avatar that
-//! they are about, so one on an old message acts on that or on nothing.
+//! The draft avatar is the only state: the wizard asks for what the draft lacks. The buttons carry the id of
+//! their avatar, so a tap on an old message acts on that avatar or does nothing.
 //!
-//! Whoever writes in their private chat gets an answer, also when nobody understands what they sent; that is then
-//! logged, counted, and kept with the update.
+//! Every message in a private chat is answered, even one that cannot be understood; that one is also logged,
+//! counted, and marked in the inbox.
 
 use jobs::{
     domain::{Access, Action},
@@ -29,16 +29,17 @@ use super::{
     photos, wizard,
 };
 
-/// A pressed button that waits for its answer.
+/// A pressed button that is to be answered once its update is committed.
 #[derive(Debug)]
 pub(super) struct Tap {
     pub query_id: String,
     pub locale: Locale,
-    /// Shown for a moment over the chat.
+    /// A text that Telegram shows for a moment over the chat.
     pub toast: Option<Phrase>,
 }
 
-/// Handles one update. Groups, channels and everything that is not spoken to us are left alone.
+/// Handles one update. Updates of groups and channels, and other kinds that do not address the bot, have no
+/// effect.
 pub(super) async fn handle(turn: &mut Turn) -> Result<Handled<Option<Tap>>, ProducerError> {
     let update = turn.body().map_or_else(
         |problem| Incoming::Unknown(format!("it is no JSON that can be read: {problem}")),
@@ -82,7 +83,7 @@ pub(super) async fn handle(turn: &mut Turn) -> Result<Handled<Option<Tap>>, Prod
     })
 }
 
-/// Answers with what was not understood.
+/// Handles a message. `Some`: the part of it that could not be understood.
 async fn on_message(turn: &mut Turn, message: &Message) -> Result<Option<String>, ProducerError> {
     turn.sender(&message.sender).await?;
     if let Some(why) = closed(turn)? {
@@ -100,7 +101,7 @@ async fn on_message(turn: &mut Turn, message: &Message) -> Result<Option<String>
             counter!("aisha_messages_unusable_total", "kind" => *kind).increment(1);
             photos::on_something_else(turn, message).await?;
         }
-        // Pinned messages and the like, which nobody said and nobody needs an answer to.
+        // Service messages (such as "message pinned") come from no person and need no answer.
         Content::Service => {}
         Content::Unknown(what) => {
             photos::on_something_else(turn, message).await?;
@@ -110,8 +111,8 @@ async fn on_message(turn: &mut Turn, message: &Message) -> Result<Option<String>
     Ok(None)
 }
 
-/// A correction counts where what it corrects counted: a command, the avatar's name, the picture itself. Everything
-/// else was answered as it was; a shared location alone is edited every few seconds.
+/// An edit counts only if it corrects a command, the avatar's name or a picture. All other messages stay
+/// answered as they were; a shared location, for one, is edited every few seconds.
 async fn on_edit(turn: &mut Turn, message: &Message) -> Result<(), ProducerError> {
     turn.sender(&message.sender).await?;
     if closed(turn)?.is_some() {
@@ -119,7 +120,8 @@ async fn on_edit(turn: &mut Turn, message: &Message) -> Result<(), ProducerError
     }
     match &message.content {
         Content::Text(text) => match Command::of(text) {
-            // The edited message may be older than the draft, which is thrown away by a button then.
+            // Not /cancel: the edited message may be older than the draft, so the user must confirm with a
+            // button.
             Some(Command::Cancel) if turn.draft().await?.is_some() => {
                 commands::run(turn, Command::Start, &message.sender.first_name).await
             }
@@ -134,7 +136,8 @@ async fn on_edit(turn: &mut Turn, message: &Message) -> Result<(), ProducerError
 async fn on_tap(turn: &mut Turn, tap: &incoming::Tap) -> Result<Option<Tap>, ProducerError> {
     let locale = turn.sender(&tap.sender).await?;
     let closed = closed(turn)?;
-    // Instead of the message with the button, so that a question makes room for the next one.
+    // The answer replaces the message with the button, so that each question takes the place of the one
+    // before.
     let place = match tap.place {
         TapPlace::On(message) => Some(Place::InsteadOf(message)),
         TapPlace::Lost => Some(Place::New),
@@ -143,7 +146,7 @@ async fn on_tap(turn: &mut Turn, tap: &incoming::Tap) -> Result<Option<Tap>, Pro
     let toast = match place {
         _ if closed.is_some() => closed,
         Some(place) => act(turn, tap.data.parse().ok(), place).await?,
-        // Its message is not in the private chat, where a message of the same number may be something else.
+        // The message is in another chat, and in the private chat another message may have the same id.
         None => None,
     };
     Ok(tap.query_id.clone().map(|query_id| Tap {
@@ -153,7 +156,7 @@ async fn on_tap(turn: &mut Turn, tap: &incoming::Tap) -> Result<Option<Tap>, Pro
     }))
 }
 
-/// Why the sender is not let in; `None`: they are.
+/// The answer for users who are not admitted; `None`: the sender is admitted.
 fn closed(turn: &Turn) -> Result<Option<Phrase>, ProducerError> {
     Ok(match turn.access()? {
         Access::Open => None,

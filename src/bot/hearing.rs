@@ -1,8 +1,9 @@
-//! Whether this bot hears: how long ago Telegram last answered its question for updates.
+//! Whether this bot receives updates: how long ago Telegram last answered its call for updates.
 //!
-//! A bot whose token was revoked, or whose updates somebody else takes, does everything else right: it is live, its
-//! database answers, its queues are empty. Only nobody is heard. `/readyz` says so, and the gauge
-//! `aisha_telegram_poll_age_seconds`. A bot that stands by while another one polls has nothing to hear.
+//! A bot whose token was revoked, or whose updates another program takes, looks healthy otherwise: it is
+//! live, its database answers, its queues are empty. But it hears no user. `/readyz` and the gauge
+//! `aisha_telegram_poll_age_seconds` show that. A bot that stands by while another one polls need not hear
+//! anything.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -15,14 +16,14 @@ use tokio::time::{Instant, interval};
 
 use crate::lifecycle::Stop;
 
-/// Failures in a row for so long are more than a hiccup, or than a bot that hands over to the next.
+/// Failures for this long are more than a short outage, or than a bot that hands over to the next.
 const HICCUP: Duration = Duration::from_secs(10);
-/// Beyond the time that a question may wait for its answer.
+/// Added to the time that a long poll may take.
 const MARGIN: Duration = Duration::from_secs(20);
-/// How often the gauge is set.
+/// Pause between two updates of the gauge.
 const BEAT: Duration = Duration::from_secs(1);
 
-/// What this process knows of its own hearing. Clones share it.
+/// When this process last heard from Telegram. Clones share it.
 #[derive(Debug, Clone)]
 pub(super) struct Hearing {
     /// The longest time between two good answers when all is well.
@@ -30,16 +31,16 @@ pub(super) struct Hearing {
     state: Arc<Mutex<Option<Listening>>>,
 }
 
-/// The bot that asks Telegram, or registers the address that Telegram posts to.
+/// State of the bot that polls Telegram or registers its webhook.
 #[derive(Debug)]
 struct Listening {
     heard_at: Instant,
-    /// Since when calls fail, and how the last one did.
+    /// Since when calls fail, and the reason of the last failure.
     failing: Option<(Instant, &'static str)>,
 }
 
 impl Hearing {
-    /// `question` is how long one question for updates may wait for its answer.
+    /// `question` is the longest time that a call for updates may take.
     pub(super) fn new(question: Duration) -> Self {
         Self {
             silence: question + MARGIN,
@@ -47,7 +48,7 @@ impl Hearing {
         }
     }
 
-    /// From now on it is this bot that has to hear.
+    /// From now on this bot must hear from Telegram.
     pub(super) fn begin(&self) {
         *self.state() = Some(Listening {
             heard_at: Instant::now(),
@@ -55,12 +56,12 @@ impl Hearing {
         });
     }
 
-    /// It is not this bot any more.
+    /// From now on another bot polls, or `aisha web` receives.
     pub(super) fn end(&self) {
         *self.state() = None;
     }
 
-    /// Telegram answered.
+    /// Records that Telegram answered a call.
     pub(super) fn good(&self) {
         if let Some(listening) = &mut *self.state() {
             listening.heard_at = Instant::now();
@@ -68,9 +69,9 @@ impl Hearing {
         }
     }
 
-    /// A call failed.
+    /// Records that a call to Telegram failed.
     pub(super) fn failed(&self, failure: &TelegramError) {
-        // A probe's answer is public: no host, and nothing that a foreign server says.
+        // `/readyz` is public: its answer must not contain a host, or text from a foreign server.
         let what = match failure {
             TelegramError::Misconfigured(_) => {
                 "it does not accept the bot's token (telegram.bot_token, telegram.api_url)"
@@ -86,7 +87,7 @@ impl Hearing {
         }
     }
 
-    /// What is wrong.
+    /// Why no updates arrive; `None`: all is well.
     pub(super) fn problem(&self) -> Option<String> {
         let state = self.state();
         let listening = state.as_ref()?;
@@ -100,7 +101,7 @@ impl Hearing {
         }
     }
 
-    /// Shows the age of the last good answer until the stop; 0 while another bot polls.
+    /// Sets the gauge until the stop: the age of the last good answer, or 0 while another bot polls.
     pub(super) async fn show(&self, stop: &Stop) {
         let age = gauge!("aisha_telegram_poll_age_seconds");
         let mut beat = interval(BEAT);
@@ -118,7 +119,7 @@ impl Hearing {
     }
 
     fn state(&self) -> MutexGuard<'_, Option<Listening>> {
-        // Each change is one assignment: a panic elsewhere leaves nothing half done.
+        // Each change is one assignment, so a panic elsewhere leaves the state consistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

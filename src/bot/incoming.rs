@@ -1,9 +1,10 @@
-//! What Telegram sends, as far as the bot goes by it: a few fields, each read by itself, and nothing else looked at.
+//! Reads Telegram's updates. It reads only the few fields that the bot needs, each on its own.
 //!
-//! Telegram adds kinds and fields several times a year, and a typed client of last year makes an "empty" message of
-//! a photo whose caption has a new sort of entity, or that was forwarded from a new sort of place. So a photo is a
-//! photo whatever surrounds it, and only what is read here can be wrong. What is wrong or unknown has a name
-//! ([`Content::Unknown`], [`Incoming::Unknown`]), so that somebody hears of it: the sender, and the operators.
+//! Telegram adds kinds and fields several times a year. A typed client of last year reads an "empty" message
+//! when a photo has a new sort of entity in its caption, or was forwarded from a new sort of place. So here a
+//! photo is a photo whatever fields surround it, and only fields that are read can be wrong. Wrong or unknown
+//! fields are named ([`Content::Unknown`], [`Incoming::Unknown`]), so that the sender and the operators hear
+//! of them.
 
 mod fields;
 mod message;
@@ -15,52 +16,52 @@ use self::fields::{Field, person_in, user};
 pub(super) use self::message::{Content, File, Message, Photo};
 use super::visible::visible;
 
-/// An update, as far as it is spoken to us.
+/// The part of an update that concerns the bot.
 #[derive(Debug)]
 pub(super) enum Incoming {
-    /// Somebody wrote in their private chat.
+    /// A user sent a message in the private chat.
     Message(Message),
-    /// Somebody changed what they had written there.
+    /// A user edited a message in the private chat.
     Edited(Message),
-    /// Somebody pressed a button.
+    /// A user pressed a button.
     Tap(Tap),
-    /// Somebody blocked the bot, or let it write again.
+    /// A user blocked or unblocked the bot.
     Membership {
-        /// Whose chat it is.
+        /// The user whose chat it is.
         sender: Sender,
-        /// The bot may not write any more.
+        /// Whether the bot may no longer write.
         is_gone: bool,
     },
-    /// A group, a channel, or a kind that we have no use for: left alone.
+    /// An update of a group or channel, or of a kind that the bot does not use.
     Elsewhere,
-    /// Nobody knows what it is, or whom it is from. Says which part.
+    /// An update of an unknown kind, or without a readable sender. Names the unreadable part.
     Unknown(String),
 }
 
 /// A pressed button.
 #[derive(Debug)]
 pub(super) struct Tap {
-    /// For the answer that ends the spinner. `None` when it cannot be read.
+    /// Id for the answer that ends the button's spinner. `None` when it cannot be read.
     pub query_id: Option<String>,
     pub sender: Sender,
-    /// What the button carries; empty when it carries nothing that can be read.
+    /// The button's `callback_data`; empty when it cannot be read.
     pub data: String,
-    /// Where the button was pressed.
+    /// The chat and message in which the button was pressed.
     pub place: TapPlace,
 }
 
-/// Where a button was pressed.
+/// The place of a pressed button.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TapPlace {
-    /// On this message of the private chat, which is ours and can be edited.
+    /// The id of the message in the private chat; it is ours and can be edited.
     On(i64),
-    /// On one that Telegram says nothing of: too old, or inline.
+    /// A message that Telegram does not describe: too old, or inline.
     Lost,
-    /// In a group or channel.
+    /// A message in a group or channel.
     Elsewhere,
 }
 
-/// Kinds of updates that Telegram sends, and that we have no use for.
+/// Kinds of updates that Telegram sends and the bot does not use.
 const OTHER_KINDS: [&str; 22] = [
     "business_connection",
     "business_message",
@@ -86,7 +87,7 @@ const OTHER_KINDS: [&str; 22] = [
     "update_id",
 ];
 
-/// Reads what of an update counts. Never fails: what cannot be read is a value.
+/// Reads the fields that matter. It never fails: an unreadable part is a value of the result.
 pub(super) fn read(update: &Value) -> Incoming {
     let update = Field::root(update);
     if let Some(message) = update.get("message") {
@@ -108,13 +109,13 @@ pub(super) fn read(update: &Value) -> Incoming {
 fn tap(query: Field<'_>) -> Incoming {
     let message = query.get("message");
     let chat = message.and_then(|message| message.get("chat"));
-    // Whose private chat it is says as well who pressed.
+    // The id of a private chat is also the id of the person who pressed.
     let Some(id) = query.get("from").and_then(user).or_else(|| person_in(chat, None)) else {
         return Incoming::Unknown("callback_query.from.id is no user's id".to_owned());
     };
     let place = match (message, chat) {
         (Some(message), Some(_)) if person_in(chat, query.get("from")) == Some(id) => {
-            // A date of 0 is Telegram's word for a message that it does not show any more.
+            // With a date of 0 Telegram says that the message is no longer accessible.
             let is_lost = message.number("date") == Some(0);
             let message_id = message.number("message_id").filter(|_| !is_lost);
             message_id.map_or(TapPlace::Lost, TapPlace::On)
@@ -145,7 +146,7 @@ fn membership(change: Field<'_>) -> Incoming {
     }
 }
 
-/// Who it is. What they call themselves is decoration: without it they are served as well.
+/// The sender. A name or language that cannot be read is left out: the sender is served all the same.
 fn sender(id: i64, from: Option<Field<'_>>, chat: Option<Field<'_>>) -> Sender {
     let said = |name: &str| {
         [from, chat]

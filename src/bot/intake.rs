@@ -1,9 +1,9 @@
-//! Long polling: ask Telegram, store, and only then let Telegram forget.
+//! Long polling: ask Telegram for updates, store them, and only then let Telegram forget them.
 //!
-//! Asking for an offset acknowledges everything before it, so the offset is moved after the commit and never
-//! before. One bot polls at a time (two would cut each other's calls short); the right to is a session's lock in
-//! Postgres, and whoever takes over begins without an offset: Telegram sends again what was not acknowledged, and
-//! the inbox knows what it has.
+//! A call with an offset acknowledges all updates before it, so the offset moves only after the commit. Only
+//! one bot polls at a time, since two would cut each other's calls short. The right to poll is a lock that
+//! belongs to a Postgres session. A bot that takes over begins without an offset: Telegram then sends again
+//! whatever was not acknowledged, and the inbox ignores what it already has.
 
 use std::time::Duration;
 
@@ -18,13 +18,14 @@ use tracing::{debug, error, info, warn};
 use super::{Bot, menu, pause_unless_stopped, until_done};
 use crate::lifecycle::Stop;
 
-/// Between attempts to become the one who polls.
+/// Pause between attempts to become the bot that polls.
 const STANDBY: Duration = Duration::from_secs(2);
-/// After a failure of Telegram or the database, and twice as long after each that follows it, up to the longest.
+/// Pause after a failure of Telegram or the database. It doubles with each further failure, up to the
+/// longest.
 const RECOVER: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// Polls whenever nobody else does, until the stop.
+/// Polls whenever no other bot does, until the stop.
 pub(super) async fn poll(bot: &Bot, wait: Duration, stop: &Stop) {
     let mut outage = Outage::none();
     while !stop.is_draining() {
@@ -32,7 +33,7 @@ pub(super) async fn poll(bot: &Bot, wait: Duration, stop: &Stop) {
         if lead.is_ok()
             && let Some(lasted) = outage.over()
         {
-            info!("It is known again who polls Telegram, after {lasted}");
+            info!("The polling lock can be asked for again, after {lasted}");
         }
         match lead {
             Ok(Some(lead)) => {
@@ -54,7 +55,7 @@ pub(super) async fn poll(bot: &Bot, wait: Duration, stop: &Stop) {
             }
             Err(problem) => {
                 if let Some(so_far) = outage.failed() {
-                    warn!("Nobody knows who polls Telegram: {problem}{so_far}");
+                    warn!("The polling lock cannot be asked for: {problem}{so_far}");
                 }
                 pause_unless_stopped(STANDBY, stop).await;
             }
@@ -69,7 +70,7 @@ async fn poll_while_leading(bot: &Bot, mut lead: PollingLead, wait: Duration, st
     while lead.is_held().await {
         let batch = tokio::select! {
             batch = bot.telegram.updates(offset, wait) => batch,
-            // What the call would have brought is not acknowledged: it comes again.
+            // The updates of the dropped call are not acknowledged, so Telegram sends them again.
             () = stop.soft().cancelled() => return lead.release().await,
         };
         let moved_on = match batch {
@@ -99,10 +100,11 @@ async fn poll_while_leading(bot: &Bot, mut lead: PollingLead, wait: Duration, st
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
-    warn!("The right to poll is lost with its database session");
+    warn!("This bot polls no longer: the database session with the polling lock is lost");
 }
 
-/// Stores a batch and moves the offset beyond it. `false`: asked again at once, Telegram would only repeat itself.
+/// Stores a batch and moves the offset past it. `false`: it was not stored, and an immediate call would
+/// return the same batch.
 async fn take_in(bot: &Bot, batch: Vec<serde_json::Value>, offset: &mut Option<i64>) -> bool {
     if batch.is_empty() {
         return true;
@@ -123,13 +125,15 @@ async fn take_in(bot: &Bot, batch: Vec<serde_json::Value>, offset: &mut Option<i
 
 fn least_pause(failure: &TelegramError) -> Duration {
     match failure {
-        // Asking too early costs another refusal; believing ten hours costs ten hours.
+        // A call that comes too early costs another refusal; a wait of ten hours, taken at its word, would
+        // cost ten hours.
         TelegramError::Busy(wait) => (*wait).min(LONGEST_PAUSE * 2),
         _ => RECOVER,
     }
 }
 
-/// Somebody registered a webhook since we began to poll. Two ways cannot be had at once, and the setting says which.
+/// A webhook was registered after we began to poll. Telegram allows only one of the two, and the setting says
+/// polling.
 async fn end_webhook(bot: &Bot) {
     match bot.telegram.take_updates_by(&Intake::Polling).await {
         Ok(()) => warn!(

@@ -1,4 +1,5 @@
-//! Lanes: each takes the next update of some chat, handles it, commits. Several in a process, several processes.
+//! Lanes: each takes the next update of some chat, handles it, and commits. A process has several, and
+//! several processes may run.
 
 use std::time::Duration;
 
@@ -18,10 +19,11 @@ use super::{
 };
 use crate::lifecycle::Stop;
 
-/// Between looks into the inbox when no wake-up comes: for a lost one, and for updates that are to be tried again.
+/// Pause between looks into the inbox without a wake-up: for lost wake-ups, and for updates that are tried
+/// again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Runs `count` lanes until the stop. A turn that has begun is finished.
+/// Runs `count` lanes until the stop. An update in progress is finished first.
 pub(super) async fn run(bot: &Bot, count: usize, stop: &Stop) {
     let (ring, bell) = watch::channel(());
     let lanes = join_all((0..count).map(|_| lane(bot, bell.clone(), stop)));
@@ -31,7 +33,7 @@ pub(super) async fn run(bot: &Bot, count: usize, stop: &Stop) {
     }
 }
 
-/// One database session wakes all lanes.
+/// Listens on one database session and wakes all lanes.
 async fn listen(mut signal: UpdateSignal, ring: watch::Sender<()>) {
     loop {
         signal.wait(LOOK_AGAIN).await;
@@ -43,7 +45,7 @@ async fn lane(bot: &Bot, mut bell: watch::Receiver<()>, stop: &Stop) {
     let mut chat = None;
     let mut outage = Outage::none();
     while !stop.is_draining() {
-        // What rings from here on is heard below, so nothing falls between the look and the wait.
+        // Wake-ups from here on end the wait below, so none is lost between the look and the wait.
         bell.mark_unchanged();
         let next = bot.producer.next_turn(&bot.rules, chat).await;
         if next.is_ok()
@@ -54,7 +56,7 @@ async fn lane(bot: &Bot, mut bell: watch::Receiver<()>, stop: &Stop) {
         match next {
             Ok(Some(turn)) => {
                 chat = turn.chat_id().or(chat);
-                // A tap begins a trace: all that comes of it carries its id.
+                // An update begins a trace: all jobs and log lines that follow from it carry its id.
                 let context = TraceContext::new();
                 let span =
                     info_span!("turn", telegram.update_id = turn.update_id(), trace.id = %context.id());
@@ -78,7 +80,7 @@ async fn wait(bell: &mut watch::Receiver<()>, stop: &Stop) {
     }
 }
 
-/// One turn. Whatever goes wrong in it is rolled back and noted, and this lane goes on.
+/// Handles one update. If it fails, it is rolled back and the failure is noted; the lane continues.
 async fn take(bot: &Bot, turn: Turn) {
     let begun = Instant::now();
     let outcome = bot.producer.conclude(turn, dialogue::handle).await;
@@ -90,8 +92,9 @@ async fn take(bot: &Bot, turn: Turn) {
     }
 }
 
-/// Stops the spinner on the pressed button. Best effort: what the tap did is committed, and Telegram gives the
-/// spinner up by itself. In a task of its own, since the next update need not wait for it.
+/// Ends the spinner of the pressed button. A failure is only logged: the effects of the tap are committed,
+/// and Telegram ends the spinner by itself. It runs in a task of its own, since the next update need not wait
+/// for it.
 fn answer(bot: &Bot, tap: Tap) {
     let (telegram, text) = (
         bot.telegram.clone(),

@@ -1,5 +1,5 @@
-//! Photos of the draft: single, in albums, as files. Each is noted as it arrives; an album is never waited for,
-//! since nobody says how many belong to it. Bytes are fetched by a worker.
+//! Photos for the draft: single, in albums, or sent as files. Each is recorded as it arrives. The bot never
+//! waits for an album, since Telegram does not say how many photos it has. A worker downloads the bytes.
 
 use jobs::{
     domain::Action,
@@ -12,7 +12,7 @@ use super::{
     wizard,
 };
 
-/// A photo that Telegram made of a picture.
+/// Handles a picture that was sent as a photo.
 pub(super) async fn on_photo(
     turn: &mut Turn,
     message: &Incoming,
@@ -21,7 +21,7 @@ pub(super) async fn on_photo(
     take(turn, message, &photo.file_id, &photo.unique_id).await
 }
 
-/// A message whose picture was replaced brings a new photo; one whose caption was changed brings nothing new.
+/// If the edit replaced the picture, the new one is added; if it changed only the caption, nothing happens.
 pub(super) async fn on_edited_photo(
     turn: &mut Turn,
     message: &Incoming,
@@ -35,8 +35,9 @@ pub(super) async fn on_edited_photo(
     }
 }
 
-/// A picture sent as a file keeps its quality, and may be something that we cannot read or must not fetch. What
-/// its label gives away for sure is said at once; the rest is found when its bytes are looked at.
+/// A picture that is sent as a file keeps its quality, but it may be of a kind that we cannot read or must
+/// not download. A file whose type is surely wrong is refused at once; all others are judged by their bytes,
+/// later.
 pub(super) async fn on_file(turn: &mut Turn, message: &Incoming, file: &File) -> Result<(), ProducerError> {
     let limit = turn.rules().photos().bytes as u64;
     let refusal = match Label::of(file) {
@@ -50,7 +51,7 @@ pub(super) async fn on_file(turn: &mut Turn, message: &Incoming, file: &File) ->
     turn.reply(&Message::new(refusal), Place::New).await
 }
 
-/// Stickers, voices, locations, and what nobody understands.
+/// Answers stickers, voice messages, locations, and messages that cannot be understood.
 pub(super) async fn on_something_else(turn: &mut Turn, message: &Incoming) -> Result<(), ProducerError> {
     let subject = subject(turn.update_id(), "unusable", message);
     turn.reply_once(&subject, &Message::new(Phrase::NotAPhoto {}))
@@ -72,7 +73,7 @@ async fn take(
     let subject = |what| subject(update_id, what, message);
     match turn.add_photo(&draft, file_id, unique_id).await? {
         PhotoTaken::Yes if draft.gender.is_some() && draft.name.is_some() => Ok(()),
-        // The photo came before its question: it is kept, and the open question is asked again.
+        // The photo came before the wizard asked for it: it is kept, and the open question is asked again.
         PhotoTaken::Yes => wizard::ask_again_once(turn, &draft, &subject("kept"), Phrase::PhotoKept {}).await,
         PhotoTaken::Known => {
             let known = Message::new(Phrase::PhotoKnown {});
@@ -99,7 +100,7 @@ async fn take(
     }
 }
 
-/// What the photos of one album have in common, so that they are answered once.
+/// A name shared by the photos of one album, so that they are answered only once.
 fn subject(update_id: i64, what: &str, message: &Incoming) -> String {
     match (&message.album, message.id) {
         (Some(album), _) => format!("{what}:album:{album}"),
@@ -108,20 +109,20 @@ fn subject(update_id: i64, what: &str, message: &Incoming) -> String {
     }
 }
 
-/// What a file says of itself.
+/// What the type and name of a file say about it.
 #[derive(Debug, PartialEq, Eq)]
 enum Label {
-    /// Its bytes will tell.
+    /// Possibly a picture: its bytes decide.
     PerhapsImage,
     Heic,
-    /// Surely no picture.
+    /// Surely not a picture.
     Foreign,
 }
 
-/// Types that are no pictures, whatever follows.
+/// Main types that are never pictures.
 const FOREIGN: [&str; 6] = ["audio/", "video/", "text/", "font/", "message/", "multipart/"];
-/// Types of this sort are programs' own; most say nothing of what is inside (`octet-stream` is what a phone calls a
-/// JPEG that is sent as a file), these do.
+/// Subtypes of `application/` that are never pictures. Most subtypes say nothing about the content: a phone
+/// calls a JPEG that is sent as a file `octet-stream`.
 const FOREIGN_APPLICATIONS: [&str; 17] = [
     "epub",
     "gzip",
@@ -147,8 +148,9 @@ impl Label {
         Self::by(&file.mime, &file.name)
     }
 
-    /// The type is "as defined by the sender": empty, `jpg`, `application/octet-stream`. Only one that says for sure
-    /// that this is something else counts against the file, and its name counts only where there is no type.
+    /// The type comes from the sender's app: it may be empty, `jpg`, or `application/octet-stream`. Only a
+    /// type that surely means something else counts against the file, and the name counts only if there is no
+    /// useful type.
     fn by(mime: &str, name: &str) -> Self {
         let mime = mime.split(';').next().unwrap_or_default().trim().to_lowercase();
         let name = name.to_lowercase();
@@ -174,7 +176,7 @@ fn megabytes(bytes: u64) -> u32 {
     u32::try_from(bytes / 1_000_000).unwrap_or(u32::MAX)
 }
 
-/// A count in a text.
+/// A count, as texts take it.
 pub(super) fn small(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }

@@ -1,29 +1,31 @@
-//! What people call themselves and their avatars, made into one line that can be seen and that turns nothing round.
+//! Turns the names that people give themselves and their avatars into one visible line that leaves the text
+//! after it alone.
 //!
-//! What people paste holds line breaks, marks that nobody sees, and marks that change the direction of all that
-//! follows, also of our own words after the name.
+//! Pasted text contains line breaks, invisible characters, and characters that reverse the direction of all
+//! following text, our own words after the name included.
 
 use icu_properties::{
     CodePointMapData, CodePointSetData,
     props::{DefaultIgnorableCodePoint, GeneralCategory},
 };
 
-/// Marks on one letter. Hebrew and Thai stack three; more is a name that runs over the lines around it.
+/// The most marks on one letter. Hebrew and Thai stack three; a name with more would cover the lines around
+/// it.
 const MOST_MARKS: usize = 4;
 
 const ZERO_WIDTH_NON_JOINER: char = '\u{200c}';
 const ZERO_WIDTH_JOINER: char = '\u{200d}';
-/// A letter that is an empty cell.
+/// A letter that looks like a space.
 const BRAILLE_BLANK: char = '\u{2800}';
 const WAVING_BLACK_FLAG: char = '\u{1f3f4}';
 const TAGS: std::ops::RangeInclusive<char> = '\u{e0020}'..='\u{e007f}';
 const EMOJI_OR_TEXT_STYLE: std::ops::RangeInclusive<char> = '\u{fe0e}'..='\u{fe0f}';
 
-/// One line of what can be seen of a text; empty when nothing can.
+/// The visible part of a text, in one line; empty when nothing is visible.
 pub(super) fn visible(text: &str) -> String {
     let mut line = String::new();
     let mut marks = 0;
-    // A joiner counts once something follows that it joins.
+    // A joiner is kept only if a visible character follows it.
     let mut joiner = None;
     let mut is_in_flag = false;
     for c in text.chars() {
@@ -55,17 +57,17 @@ pub(super) fn visible(text: &str) -> String {
     line
 }
 
-/// What a character does to a line.
+/// The effect of a character on the line.
 enum Sort {
     Seen,
     Space,
-    /// On the letter before it.
+    /// A mark on the letter before it.
     Mark,
-    /// Makes one emoji of two, or the right form of letters; nothing by itself.
+    /// Joins two emoji into one, or selects the form of a letter; invisible by itself.
     Joiner,
-    /// Says how the emoji before it is drawn.
+    /// Selects the style of the emoji before it.
     Style,
-    /// Part of a flag of a region.
+    /// A part of a regional flag.
     Tag,
     Unseen,
 }

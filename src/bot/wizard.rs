@@ -1,7 +1,7 @@
-//! The wizard: type → gender → name → photos → start, back and cancel at each step.
+//! The wizard: type → gender → name → photos → start, with back and cancel at each step.
 //!
-//! The draft row is the whole state, so that a restart, a deploy or another bot process goes on where the user
-//! stopped. Functions for taps answer with the toast to show, if any.
+//! The draft row is the whole state, so the dialogue continues where the user stopped, after a restart, a
+//! deploy, or in another bot process. Functions that handle taps return the toast to show, if any.
 
 use jobs::{
     domain::{Action, AvatarId, Gender, TrainingType, WizardStep},
@@ -11,12 +11,12 @@ use jobs::{
 
 use super::{commands, photos::small, visible::visible};
 
-/// As the database allows, in characters.
+/// The database's limit, in characters.
 const MAX_NAME: usize = 64;
 
 type Toast = Option<Phrase>;
 
-/// Asks what the draft lacks; without a draft, the first question.
+/// Asks for what the draft lacks; without a draft, asks the first question.
 pub(super) async fn open(turn: &mut Turn, place: Place) -> Result<Toast, ProducerError> {
     match turn.draft().await? {
         Some(draft) => ask_next(turn, &draft, place, []).await?,
@@ -25,7 +25,7 @@ pub(super) async fn open(turn: &mut Turn, place: Place) -> Result<Toast, Produce
     Ok(None)
 }
 
-/// The next question of a draft, after some words about what has just happened.
+/// The next question of a draft, after some words about the last event.
 pub(super) async fn ask_next(
     turn: &mut Turn,
     draft: &Draft,
@@ -53,7 +53,8 @@ pub(super) async fn ask_next(
     turn.reply(&question.after(words), place).await
 }
 
-/// Asks the open question again, once for all updates of a `subject`. For drafts that are not at the photo step.
+/// Asks the open question again, but only once for all updates with this `subject`. Only for drafts before
+/// the photo step.
 pub(super) async fn ask_again_once(
     turn: &mut Turn,
     draft: &Draft,
@@ -68,7 +69,8 @@ pub(super) async fn ask_again_once(
     turn.reply_once(subject, &question.after([words])).await
 }
 
-/// First answer, for a new draft. A second tap finds the draft of the first. Who has begun too many of them today has to wait.
+/// The first answer, for a new draft. A second tap finds the draft of the first. A user who began too many
+/// drafts today must wait.
 pub(super) async fn new_draft(
     turn: &mut Turn,
     kind: TrainingType,
@@ -84,7 +86,7 @@ pub(super) async fn new_draft(
     }
 }
 
-/// First answer, given again.
+/// The first answer, given again for an existing draft.
 pub(super) async fn choose_type(
     turn: &mut Turn,
     avatar: AvatarId,
@@ -98,7 +100,7 @@ pub(super) async fn choose_type(
     }
 }
 
-/// Second answer.
+/// The second answer.
 pub(super) async fn choose_gender(
     turn: &mut Turn,
     avatar: AvatarId,
@@ -112,7 +114,7 @@ pub(super) async fn choose_gender(
     }
 }
 
-/// Takes an answer back and asks again.
+/// Takes an answer back and asks that question again.
 pub(super) async fn back(
     turn: &mut Turn,
     avatar: AvatarId,
@@ -131,7 +133,8 @@ pub(super) async fn back(
     Ok(None)
 }
 
-/// Text is the third answer, when that is asked; else a hint and the open question once more.
+/// Text is the third answer if the name was asked for; otherwise the bot sends a hint and the open question
+/// again.
 pub(super) async fn on_text(turn: &mut Turn, text: &str, message: Option<i64>) -> Result<(), ProducerError> {
     let Some(draft) = turn.draft().await? else {
         let hint = Message::new(Phrase::NotUnderstood {}).button(Phrase::ButtonCreate {}, Action::Create);
@@ -152,7 +155,8 @@ pub(super) async fn on_text(turn: &mut Turn, text: &str, message: Option<i64>) -
     }
 }
 
-/// A corrected message: the name, if this message gave it or if it is what is asked for; else nothing new.
+/// An edited message: it gives the name if it gave it before, or if the name is asked for; otherwise nothing
+/// happens.
 pub(super) async fn on_edited_text(
     turn: &mut Turn,
     text: &str,
@@ -191,7 +195,7 @@ async fn refuse_name(turn: &mut Turn, draft: &Draft, problem: Phrase) -> Result<
     turn.reply(&message, Place::New).await
 }
 
-/// "Start": the one tap that costs something.
+/// "Start": the only tap that costs money.
 pub(super) async fn start_training(
     turn: &mut Turn,
     avatar: AvatarId,
@@ -224,7 +228,7 @@ pub(super) async fn start_training(
     }
 }
 
-/// "Try again" under a final message, which stays: it says why.
+/// "Try again" below a final message. That message stays, since it says why the training failed.
 pub(super) async fn retry(turn: &mut Turn, avatar: AvatarId) -> Result<Toast, ProducerError> {
     match turn.retry(avatar).await? {
         RetryOutcome::Reopened | RetryOutcome::AlreadyOpen => open(turn, Place::New).await,
@@ -245,7 +249,7 @@ pub(super) async fn retry(turn: &mut Turn, avatar: AvatarId) -> Result<Toast, Pr
     }
 }
 
-/// A button of another time: says so, and shows where the user is.
+/// Answers a button that no longer applies: says so, and shows the current state.
 pub(super) async fn stale(turn: &mut Turn) -> Result<Toast, ProducerError> {
     match turn.draft().await? {
         Some(draft) => ask_next(turn, &draft, Place::New, []).await?,
@@ -254,7 +258,7 @@ pub(super) async fn stale(turn: &mut Turn) -> Result<Toast, ProducerError> {
     Ok(Some(Phrase::StaleButton {}))
 }
 
-/// The first question, for a new draft or again.
+/// The first question, for a new draft or to change an existing one.
 pub(super) fn ask_type(draft: Option<AvatarId>) -> Message {
     let choice = |kind| draft.map_or(Action::NewDraft(kind), |draft| Action::ChooseType(draft, kind));
     let question = Message::new(Phrase::AskType {}).row([

@@ -103,7 +103,7 @@ const WEBHOOK_GRACE: Duration = Duration::from_secs(8);
 
 /// Runs the demo. An error says why it did not pass.
 pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
-    let mut end = Ended::listen().context("signals cannot be listened to")?;
+    let mut end = Ended::listen().context("cannot listen for signals")?;
     let show = Show {
         json: args.json,
         began: Instant::now(),

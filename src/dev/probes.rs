@@ -68,7 +68,7 @@ pub async fn main(args: Args) -> Result<(), Failure> {
         warnings: Vec::new(),
     })?;
     let grace = Duration::from_millis(args.grace);
-    let stop = Stop::at_signals(grace).context("signals cannot be listened to")?;
+    let stop = Stop::at_signals(grace).context("cannot listen for signals")?;
     let database = Database::connect(&DatabaseOptions {
         url: SecretString::from(args.url),
         max_connections: 10,

@@ -96,7 +96,7 @@ pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
     let home = std::env::current_dir()
         .context("there is no current directory")?
         .join(".dev");
-    let stop = Stop::at_signals(GRACE).context("signals cannot be listened to")?;
+    let stop = Stop::at_signals(GRACE).context("cannot listen for signals")?;
     if args.real {
         listenable(&[(args.listen, "--listen")])?;
         make(&home)?;

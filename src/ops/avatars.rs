@@ -1,4 +1,4 @@
-//! `aisha avatars`: what the pipeline knows of an avatar, and ending its training.
+//! `aisha avatars`: shows the state of an avatar's training, and ends it.
 
 use anyhow::{Context, anyhow};
 use clap::Subcommand;
@@ -16,10 +16,10 @@ use crate::{
     settings::{Given, OpsSettings},
 };
 
-/// Look at avatars, and end their trainings.
+/// Look at avatars' trainings, and end them.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Say how the training of an avatar is going.
+    /// Show how the training of an avatar is going.
     #[command(after_long_help = "\
 Needs DATABASE_URL. With --json: status (in_progress, completed, error or unknown), progress (0-100), message,
 created_at and completed_at.
@@ -31,14 +31,15 @@ Examples:
         /// The avatar's id, or a training's.
         #[arg(value_parser = id)]
         id: Uuid,
-        /// One JSON object.
+        /// Print one JSON object.
         #[arg(long)]
         json: bool,
     },
     /// End the training of an avatar: here, in the queue, and at FAL.
     ///
-    /// What is not at FAL yet is cancelled at once. Else FAL is asked to stop, and its answer decides: stopped, or finished
-    /// all the same, which completes the avatar. The owner is told either way.
+    /// A training that is not at FAL yet is cancelled at once. Otherwise FAL is asked to stop, and its answer
+    /// decides: the training is stopped, or it finishes nevertheless and completes the avatar. The owner is
+    /// told either way.
     #[command(after_long_help = "\
 Needs DATABASE_URL; a worker has to run for what is at FAL. With --json: training_id, avatar_id, was (its status),
 outcome (cancelled, stopping, already_stopping, too_late, over) and dry_run. Exit code 1 for too_late and over.
@@ -50,13 +51,13 @@ Examples:
         /// The avatar's id, or a training's.
         #[arg(value_parser = id)]
         id: Uuid,
-        /// Kept with the training.
+        /// The reason, which is kept with the training.
         #[arg(long, visible_alias = "because", default_value = "an operator")]
         reason: String,
-        /// Say what would happen, and change nothing.
+        /// Only show what would happen.
         #[arg(long)]
         dry_run: bool,
-        /// One JSON object.
+        /// Print one JSON object.
         #[arg(long)]
         json: bool,
     },
@@ -67,7 +68,7 @@ fn id(text: &str) -> Result<Uuid, &'static str> {
         .map_err(|_| "an id looks like 0192f0c1-7e5a-7cc3-8f6e-1f1d5a0b9c11")
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
     let settings = given.load::<OpsSettings>()?;
     let database = connect::readable_database(&settings.database, "avatars").await?;

@@ -1,4 +1,4 @@
-//! `aisha config`: what the settings are and what is wrong with them, without starting anything.
+//! `aisha config`: shows the settings and their problems, without starting anything.
 
 use clap::Subcommand;
 
@@ -12,7 +12,7 @@ use crate::{
 /// Look at the settings.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Say what is wrong with the settings of a role, or of all roles.
+    /// List the problems in the settings of a role, or of all roles.
     #[command(after_long_help = "\
 Exit code 0: nothing, 78: the problems are listed on stderr.
 
@@ -21,13 +21,13 @@ Examples:
   aisha config check worker
   AISHA_ENV=development aisha config check web")]
     Check {
-        /// Only this one: bot, web, worker or migrate.
+        /// Only the settings of bot, web, worker or migrate.
         #[arg(value_parser = ["bot", "web", "worker", "migrate"])]
         role: Option<String>,
     },
     /// Print every key, its value and where it came from; secrets are masked.
     ///
-    /// What is printed is a file that --config takes: `mkdir d; aisha config show > d/default.toml`.
+    /// The output is a file that --config accepts: `mkdir d; aisha config show > d/default.toml`.
     #[command(after_long_help = "\
 Secrets come from the environment only, and are comments. With --json: an object with an object a key, of value and origin,
 or for a secret of is_set and origin.
@@ -37,11 +37,12 @@ Examples:
   aisha --config /etc/aisha config show | grep ^fal
   AVATAR_TEST_MODE=true aisha config show --json | jq '.\"fal.queue_url\"'")]
     Show {
-        /// One JSON object.
+        /// Print one JSON object.
         #[arg(long)]
         json: bool,
     },
-    /// Print every setting with its default, what it takes, its variable and who reads it, as a page of Markdown.
+    /// Print every setting as a page of Markdown: its default, its values, its variable and the roles that
+    /// read it.
     #[command(after_long_help = "\
 What each one means stands in config/default.toml.
 
@@ -53,7 +54,7 @@ Examples:
 
 type Check = fn(&Given) -> Result<(), Problems>;
 
-/// Runs the verb.
+/// Runs the command.
 #[expect(clippy::unused_async, reason = "every verb is run the same way")]
 pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
     match verb {

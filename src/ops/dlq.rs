@@ -1,4 +1,4 @@
-//! `aisha dlq`: dead letters, the jobs that ended without success: why, and what to do about them.
+//! `aisha dlq`: dead letters, the jobs that ended without success: shows why, and retries or drops them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,7 +26,7 @@ use crate::{
 /// Look at dead letters, retry them, or drop them.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// List dead letters: how many by reason, then the newest ones.
+    /// List dead letters: their number by reason, then the newest ones.
     #[command(after_long_help = "\
 Needs DATABASE_URL. With --json: an object with `reasons` and `jobs`.
 
@@ -35,13 +35,13 @@ Examples:
   aisha dlq list --reason attempts_exhausted --older-than 1d
   aisha dlq list --json | jq '.reasons'")]
     List {
-        /// Which of them.
+        /// Filters, of which all must match.
         #[command(flatten)]
         which: Which,
-        /// At most so many single jobs.
+        /// The most jobs to list.
         #[arg(long, default_value_t = 50)]
         limit: u16,
-        /// One JSON object.
+        /// Print one JSON object.
         #[arg(long)]
         json: bool,
     },
@@ -53,7 +53,7 @@ Examples:
     Show {
         /// The job's id.
         id: i64,
-        /// One JSON object.
+        /// Print one JSON object.
         #[arg(long)]
         json: bool,
     },
@@ -72,7 +72,7 @@ Examples:
   aisha dlq retry --reason worker_lost --older-than 1h --because 'the node is replaced'
   aisha dlq retry --all")]
     Retry {
-        /// What to do to which.
+        /// The dead letters to retry, and how.
         #[command(flatten)]
         action: Action,
     },
@@ -87,44 +87,44 @@ Examples:
   aisha dlq drop --kind notify_user --older-than 30d --dry-run
   aisha dlq drop --all --because 'load test'")]
     Drop {
-        /// What to do to which.
+        /// The dead letters to delete, and how.
         #[command(flatten)]
         action: Action,
     },
 }
 
-/// Which dead letters.
+/// Filters for dead letters; all that are given must match.
 #[derive(Debug, Args)]
 pub struct Which {
     /// Dead for this reason, such as `attempts_exhausted`.
     #[arg(long, value_name = "CODE")]
     reason: Option<String>,
-    /// Of this kind, such as `store_photo`.
+    /// Only jobs of this kind, such as `store_photo`.
     #[arg(long)]
     kind: Option<String>,
-    /// Dead for at least so long: 30m, 12h, 7d.
+    /// Dead for at least this long: 30m, 12h, 7d.
     #[arg(long, value_name = "AGE", value_parser = age)]
     older_than: Option<Duration>,
 }
 
-/// What is to be done to which dead letters.
+/// The dead letters that a command changes, and how.
 #[derive(Debug, Args)]
 pub struct Action {
-    /// This one.
+    /// The id of one dead letter.
     #[arg(conflicts_with_all = ["reason", "kind", "older_than", "all"])]
     id: Option<i64>,
     #[command(flatten)]
     which: Which,
-    /// Every dead letter there is.
+    /// All dead letters.
     #[arg(long, conflicts_with_all = ["reason", "kind", "older_than"])]
     all: bool,
-    /// Only say what would happen.
+    /// Only show what would happen.
     #[arg(long)]
     dry_run: bool,
-    /// Why, for the log.
+    /// The reason, for the log.
     #[arg(long, value_name = "TEXT")]
     because: Option<String>,
-    /// A JSON array.
+    /// Print a JSON array.
     #[arg(long)]
     json: bool,
 }
@@ -150,7 +150,7 @@ impl Which {
 }
 
 impl Action {
-    /// Refuses to mean everything by saying nothing, and a job that is no dead letter.
+    /// Refuses a command without an id, a filter or --all, and a job that is not a dead letter.
     async fn filter(&self, operator: &Operator) -> Result<JobFilter, Failure> {
         if let Some(id) = self.id {
             let found = operator.show(JobId(id)).await.context("the database failed")?;
@@ -168,7 +168,7 @@ impl Action {
     }
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
     let (operator, reader) = operator_and_reader(&given, "dlq").await?;
     match verb {
@@ -231,7 +231,7 @@ async fn list(operator: &Operator, filter: &JobFilter, limit: u16, as_json: bool
     Ok(())
 }
 
-/// Says that nothing fits, and what there is instead: a typo must not look like good news.
+/// Says that nothing matches, and which reasons and kinds there are: a typo must not look like good news.
 async fn none(operator: &Operator, filter: &JobFilter, so: &str) -> Result<(), Failure> {
     let all = operator
         .dead_reasons(&JobFilter::default())
@@ -258,7 +258,7 @@ async fn none(operator: &Operator, filter: &JobFilter, so: &str) -> Result<(), F
     Ok(())
 }
 
-/// One line of `dlq retry --json`.
+/// An element of `dlq retry --json`.
 #[derive(Serialize)]
 struct RetriedLine<'a> {
     #[serde(flatten)]

@@ -1,4 +1,4 @@
-//! `aisha fal`: how we stand with FAL.
+//! `aisha fal`: shows the state of our account at FAL.
 
 use anyhow::Context;
 use chrono::TimeDelta;
@@ -13,12 +13,13 @@ use crate::{
     settings::{Given, OpsSettings},
 };
 
-/// See how we stand with FAL.
+/// Look at the state of our account at FAL.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Say whether FAL has refused our account, where, and since when.
+    /// Show whether FAL has refused our account, in which call, and since when.
     ///
-    /// Uploads and submissions are parked then, and resume by themselves: one of them tries again from time to time.
+    /// While it does, uploads and submissions are parked. They resume by themselves: one of them tries again
+    /// from time to time.
     #[command(after_long_help = "\
 Needs DATABASE_URL. With --json: parked, last_accepted_submit_seconds_ago (null: none yet); and if parked since, call (the
 call that was refused), reason, next_probe_at, probes and waiting (trainings).
@@ -27,13 +28,13 @@ Examples:
   aisha fal account
   aisha fal account --json | jq .parked")]
     Account {
-        /// One JSON object.
+        /// Print one JSON object.
         #[arg(long)]
         json: bool,
     },
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
     let Verb::Account { json } = verb;
     let settings = given.load::<OpsSettings>()?;
@@ -73,7 +74,7 @@ pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
     Ok(())
 }
 
-/// In the largest unit that says something.
+/// The age in the largest unit of which there are at least two.
 fn ago(time: TimeDelta) -> String {
     match (time.num_days(), time.num_hours(), time.num_minutes()) {
         (days @ 2.., ..) => format!("{days} days ago"),

@@ -1,4 +1,4 @@
-//! `aisha jobs`: what is in the queue, how it went, and how to stop it.
+//! `aisha jobs`: shows jobs and their attempts, and cancels jobs.
 
 use ::jobs::{
     Understanding,
@@ -28,19 +28,19 @@ Examples:
   aisha jobs list --state running --queue fal
   aisha jobs list --kind submit_training --limit 500 --json | jq '.[].id'")]
     List {
-        /// scheduled, ready, running, done, dead or cancelled.
+        /// Only jobs in this state: scheduled, ready, running, done, dead or cancelled.
         #[arg(long)]
         state: Option<JobState>,
         /// Only jobs of this queue.
         #[arg(long, value_parser = by_name())]
         queue: Option<Queue>,
-        /// A kind, such as `build_archive`.
+        /// Only jobs of this kind, such as `build_archive`.
         #[arg(long)]
         kind: Option<String>,
-        /// At most so many.
+        /// The most jobs to list.
         #[arg(long, default_value_t = 50)]
         limit: u16,
-        /// A JSON array.
+        /// Print a JSON array.
         #[arg(long)]
         json: bool,
     },
@@ -52,9 +52,9 @@ Examples:
   aisha jobs show 4711
   aisha jobs show 4711 --json | jq .claims")]
     Show {
-        /// The job's id.
+        /// The id of the job.
         id: i64,
-        /// One JSON object.
+        /// Print one JSON object.
         #[arg(long)]
         json: bool,
     },
@@ -68,22 +68,22 @@ Examples:
   aisha jobs cancel 4711 4712 --because 'stuck since the deploy'
   aisha jobs cancel 4711 --dry-run")]
     Cancel {
-        /// The jobs' ids.
+        /// The ids of the jobs.
         #[arg(required = true)]
         ids: Vec<i64>,
-        /// Only say what would happen.
+        /// Only show what would happen.
         #[arg(long)]
         dry_run: bool,
-        /// Why, for the log.
+        /// The reason, for the log.
         #[arg(long, value_name = "TEXT")]
         because: Option<String>,
-        /// A JSON array.
+        /// Print a JSON array.
         #[arg(long)]
         json: bool,
     },
 }
 
-/// A job, and whether this binary's workers would run it.
+/// A job, with whether this binary's workers would run it.
 #[derive(Serialize)]
 pub(super) struct Line<'a> {
     #[serde(flatten)]
@@ -99,7 +99,7 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// For people: empty for an ordinary job.
+    /// A note for people; empty for a job that this binary runs.
     pub(super) fn mark(&self) -> String {
         match self.understanding {
             Understanding::Runs => String::new(),
@@ -111,7 +111,7 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
     let operator = operator(&given, "jobs").await?;
     match verb {
@@ -161,7 +161,7 @@ pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
     Ok(())
 }
 
-/// `aisha jobs show`, and `aisha dlq show`.
+/// Shows a job, for `aisha jobs show` and `aisha dlq show`.
 pub(super) async fn show(operator: &Operator, id: i64, as_json: bool) -> Result<(), Failure> {
     let history = operator.show(JobId(id)).await.context("the database failed")?;
     let history = history.with_context(|| format!("there is no job {id}"))?;
@@ -213,7 +213,7 @@ async fn cancel(operator: &Operator, ids: &[i64], audit: &Audit, as_json: bool) 
     Ok(())
 }
 
-/// Says what was looked for; a kind that nobody knows is most likely a typo.
+/// Says what was looked for. An unknown kind is most likely a typo, so the known kinds are listed.
 fn none(filter: &JobFilter) {
     let known: Vec<&str> = ::jobs::kinds().collect();
     let unknown = filter.kind.as_deref().is_some_and(|kind| !known.contains(&kind));
@@ -225,7 +225,7 @@ fn none(filter: &JobFilter) {
     nothing(&format!("no jobs{}.{kinds}", looked_for(filter)));
 }
 
-/// What the time of a job in this state means.
+/// The time that matters in the job's state, with its meaning.
 fn when(job: &JobRow) -> String {
     let (what, at) = match job.state {
         JobState::Scheduled => ("runs at", job.run_at),
@@ -238,7 +238,7 @@ fn when(job: &JobRow) -> String {
     format!("{what} {}", moment(at))
 }
 
-/// One line for people.
+/// The job in one line, for people.
 fn sentence(line: &Line<'_>) -> String {
     let job = line.job;
     let error = job

@@ -1,4 +1,4 @@
-//! `aisha migrate`: bring the schema up to date, in the release phase, before the roles of this version start.
+//! `aisha migrate`: brings the schema up to date, before the roles of this version start.
 
 use clap::Parser;
 use jobs::schema::{self, Migration};
@@ -12,8 +12,8 @@ use crate::{
 
 /// Apply the migrations that are pending.
 ///
-/// Several may run at once: one applies, the others wait and find nothing to do. Connect to the server itself,
-/// not through `PgBouncer`.
+/// Several may run at once: one applies, the others wait and then have nothing to do. Connect to the server
+/// itself, not through `PgBouncer`.
 #[derive(Debug, Parser)]
 #[command(after_long_help = "\
 Needs DATABASE_URL.
@@ -22,15 +22,15 @@ Examples:
   aisha migrate
   aisha migrate --check   # changes nothing; exit code 0: up to date, 1: something is pending")]
 pub struct Args {
-    /// Only say what is pending.
+    /// Only list what is pending.
     #[arg(long)]
     check: bool,
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
     let mut settings = given.load::<MigrateSettings>()?;
-    // For the roles, and for `aisha config check`.
+    // The roles and `aisha config check` print these warnings.
     settings.log.warnings.clear();
     telemetry::start_logging(&settings.log)?;
     let database = connect::database_of_any_age(&settings.database, "migrate").await?;

@@ -1,4 +1,5 @@
-//! What the verbs about jobs share: a connection, JSON and moments on stdout, and a line in the log about who did what.
+//! Shared by the operators' commands: a connection, JSON and times on stdout, and a log line about every
+//! change.
 
 use ::jobs::{
     queue::{JobFilter, Operator},
@@ -16,18 +17,19 @@ use crate::{
     telemetry,
 };
 
-/// Starts logging, and connects as `verb`. The log is read in a terminal, so it is text unless --log-format says otherwise.
+/// Starts logging and connects as `verb`. The log is for a terminal, so it is text unless --log-format says
+/// otherwise.
 pub(super) async fn operator(given: &Given, verb: &str) -> Result<Operator, Failure> {
     Ok(operator_and_reader(given, verb).await?.0)
 }
 
-/// The same, and what reads the trainings that jobs are for.
+/// Like [`operator`], with a reader of the trainings that jobs are for.
 pub(super) async fn operator_and_reader(given: &Given, verb: &str) -> Result<(Operator, Reader), Failure> {
     let mut settings = given.load::<OperatorSettings>()?;
     if given.overrides.iter().all(|option| option.key != "log.format") {
         settings.log.format = LogFormat::Text;
     }
-    // For the roles, and for `aisha config check`.
+    // The roles and `aisha config check` print these warnings.
     settings.log.warnings.clear();
     telemetry::start_logging(&settings.log)?;
     let database = connect::readable_database(&settings.database, verb).await?;
@@ -35,20 +37,21 @@ pub(super) async fn operator_and_reader(given: &Given, verb: &str) -> Result<(Op
     Ok((Operator::new(pool.clone()), Reader::new(pool.clone())))
 }
 
-/// One JSON document on one line.
+/// Prints a JSON document on one line.
 pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string(value).context("the answer cannot be written as JSON")?;
     println!("{text}");
     Ok(())
 }
 
-/// Tells a person that nothing was found, and what was looked for; a script finds stdout empty.
+/// Tells a person that nothing was found, and what was looked for. It goes to stderr, so that a script finds
+/// stdout empty.
 #[expect(clippy::print_stderr, reason = "it is no result")]
 pub(super) fn nothing(words: &str) {
     eprintln!("{words}");
 }
 
-/// What was looked for, to go after "no jobs".
+/// The filters in words, to be put after "no jobs".
 pub(super) fn looked_for(filter: &JobFilter) -> String {
     let parts = [
         filter.state.map(|state| format!("in state {state}")),
@@ -70,12 +73,12 @@ pub(super) fn looked_for(filter: &JobFilter) -> String {
     }
 }
 
-/// As people read it, in every verb.
+/// A time in the form that all commands print.
 pub(super) fn moment(moment: DateTime<Utc>) -> String {
     moment.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// Who changes what, and why.
+/// The data for the log line about a change: who makes it, and why.
 pub(super) struct Audit {
     verb: &'static str,
     who: String,
@@ -96,7 +99,7 @@ impl Audit {
         }
     }
 
-    /// The line, after the deed. A dry run leaves none.
+    /// Logs the change after it was made. A dry run is not logged.
     pub(super) fn log(&self, jobs: usize, which: &str) {
         if self.dry_run {
             return;

@@ -1,4 +1,5 @@
-//! `aisha queues`: what each queue holds, and what an operator may decide for it. Rules: `jobs::queue::Controls`.
+//! `aisha queues`: shows what each queue holds, and pauses and limits queues. The rules are those of
+//! `jobs::queue::Controls`.
 
 use anyhow::Context;
 use clap::{
@@ -22,7 +23,7 @@ use crate::{
 /// Look at queues, pause, resume and limit them.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Say for each queue what it holds, and whether it is paused, limited or silent.
+    /// Show for each queue what it holds, and whether it is paused, limited or silent.
     #[command(after_long_help = "\
 Needs DATABASE_URL. With --json: an array of objects with queue, paused_at, paused_by, pause_reason, max_running,
 max_running_per_key (of one user), ready, scheduled, running, silent_until, silent_keys and silent_keys_until. A silence
@@ -33,7 +34,7 @@ Examples:
   aisha queues list
   aisha queues list --json | jq '.[] | select(.paused_at)'")]
     List {
-        /// A JSON array.
+        /// Print a JSON array.
         #[arg(long)]
         json: bool,
     },
@@ -49,7 +50,7 @@ Examples:
         /// The queue's name.
         #[arg(value_parser = by_name())]
         queue: Queue,
-        /// How.
+        /// Reason, name and output of the change.
         #[command(flatten)]
         change: Change,
     },
@@ -64,7 +65,7 @@ Examples:
         /// The queue's name.
         #[arg(value_parser = by_name())]
         queue: Queue,
-        /// How.
+        /// Reason, name and output of the change.
         #[command(flatten)]
         change: Change,
     },
@@ -87,11 +88,11 @@ Examples:
         /// Jobs at once for one user: a number, or none.
         #[arg(long, value_name = "N|none", value_parser = most)]
         per_user: Option<Most>,
-        /// How.
+        /// Reason, name and output of the change.
         #[command(flatten)]
         change: Change,
     },
-    /// Say who changed what, newest first.
+    /// List who changed what, newest first.
     #[command(after_long_help = "\
 Needs DATABASE_URL. With --json: an array of objects with queue, changed_at, changed_by, change and reason.
 
@@ -99,13 +100,13 @@ Examples:
   aisha queues log
   aisha queues log --queue fal --limit 5 --json")]
     Log {
-        /// Only this one.
+        /// Only changes of this queue.
         #[arg(long, value_parser = by_name())]
         queue: Option<Queue>,
-        /// At most so many.
+        /// The most changes to list.
         #[arg(long, default_value_t = 20)]
         limit: u16,
-        /// A JSON array.
+        /// Print a JSON array.
         #[arg(long)]
         json: bool,
     },
@@ -117,19 +118,19 @@ pub(super) fn by_name() -> impl TypedValueParser<Value = Queue> {
     PossibleValuesParser::new(names).try_map(|name| queues::named(&name))
 }
 
-/// How a change is made.
+/// Options of every change.
 #[derive(Debug, Args)]
 pub struct Change {
-    /// Why, for those who come later.
+    /// The reason, which is stored with the change.
     #[arg(long, visible_alias = "because", value_name = "TEXT")]
     reason: Option<String>,
-    /// Who. Default: USER of the environment.
+    /// The name of the person. Default: USER of the environment.
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
-    /// Say what would change, and change nothing.
+    /// Only show what would change.
     #[arg(long)]
     dry_run: bool,
-    /// One JSON object: whether it changed, whether it was a dry run, and the queue as it is after it.
+    /// Print one JSON object: whether it changed, whether it was a dry run, and the queue after the change.
     #[arg(long)]
     json: bool,
 }
@@ -148,7 +149,7 @@ fn most(text: &str) -> Result<Most, String> {
     }
 }
 
-/// What is to be done to a queue.
+/// The change to make to a queue.
 enum Action {
     Pause,
     Resume,
@@ -163,7 +164,7 @@ struct Outcome<'a> {
     queue: &'a QueueControl,
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
     let settings = given.load::<OpsSettings>()?;
     let user = given.environment.get("USER").cloned();

@@ -1,4 +1,4 @@
-//! `aisha fal-simulator`, `aisha telegram-simulator`: the outside world, each on a port of its own.
+//! `aisha fal-simulator` and `aisha telegram-simulator`: one simulated service each, on a port of its own.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -15,10 +15,10 @@ use crate::{
     telemetry,
 };
 
-/// What they keep is written when it happens: there is nothing to finish.
+/// Their journals are written at each change, so there is nothing to finish.
 const GRACE: Duration = Duration::ZERO;
 
-/// Simulates FAL until a signal.
+/// Simulates FAL until a signal stops it.
 pub async fn fal(args: fal::Args, given: Given) -> Result<(), Failure> {
     let stop = start(&given)?;
     let ran = fal::run(args, stop.soft().cancelled()).await;
@@ -28,7 +28,7 @@ pub async fn fal(args: fal::Args, given: Given) -> Result<(), Failure> {
     })
 }
 
-/// Simulates Telegram until a signal.
+/// Simulates Telegram until a signal stops it.
 pub async fn telegram(args: telegram::Args, given: Given) -> Result<(), Failure> {
     let stop = start(&given)?;
     let ran = telegram::run(args, stop.soft().cancelled()).await;
@@ -46,5 +46,5 @@ fn taken(address: SocketAddr, why: &io::Error) -> Failure {
 
 fn start(given: &Given) -> Result<Stop, Failure> {
     telemetry::start_logging(&given.load::<SimulatorSettings>()?.log)?;
-    Ok(Stop::at_signals(GRACE).context("signals cannot be listened to")?)
+    Ok(Stop::at_signals(GRACE).context("cannot listen for signals")?)
 }

@@ -1,4 +1,4 @@
-//! `aisha webhooks`: what FAL told us, what became of it, and once more from the inbox.
+//! `aisha webhooks`: shows FAL's deliveries and their verdicts, and applies them again.
 
 use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
@@ -32,10 +32,10 @@ Examples:
   aisha webhooks list --verdict unknown_request
   aisha webhooks list --training 0192f0c1-7e5a-7cc3-8f6e-1f1d5a0b9c11 --json | jq '.[].verdict'")]
     List {
-        /// Which.
+        /// Filters, of which all must match.
         #[command(flatten)]
         which: Which,
-        /// One JSON array.
+        /// Print a JSON array.
         #[arg(long)]
         json: bool,
     },
@@ -47,13 +47,13 @@ Examples:
   aisha webhooks show 17
   aisha webhooks show 17 --json | jq .body.payload")]
     Show {
-        /// As `list` gives it.
+        /// The id of the delivery, as `list` prints it.
         id: i64,
-        /// One JSON object.
+        /// Print one JSON object.
         #[arg(long)]
         json: bool,
     },
-    /// Apply deliveries again that had no effect; the others are left alone.
+    /// Apply deliveries again that had no effect. All others stay as they are.
     #[command(
         override_usage = "aisha webhooks replay [OPTIONS] <IDS>... | --verdict VERDICT | --request ID | --training ID",
         after_long_help = "\
@@ -65,34 +65,34 @@ Examples:
   aisha webhooks replay --verdict given_up --limit 1000 --json"
     )]
     Replay {
-        /// As `list` gives them. Without: all that the options name.
+        /// Ids as `list` prints them. Without ids: all deliveries that the options select.
         #[arg(required_unless_present_any = ["verdict", "request", "training"])]
         ids: Vec<i64>,
-        /// Which.
+        /// Filters, of which all must match.
         #[command(flatten)]
         which: Which,
-        /// Only say what would be done.
+        /// Only show what would happen.
         #[arg(long)]
         dry_run: bool,
-        /// One JSON array.
+        /// Print a JSON array.
         #[arg(long)]
         json: bool,
     },
 }
 
-/// All that is given must fit.
+/// Filters for deliveries; all that are given must match.
 #[derive(Debug, Args)]
 pub struct Which {
-    /// What became of them; `pending` for those that are not applied yet.
+    /// Only deliveries with this verdict; `pending`: not applied yet.
     #[arg(long, value_name = "VERDICT")]
     verdict: Option<DeliveryVerdict>,
-    /// FAL's request id.
+    /// Only deliveries of this request at FAL.
     #[arg(long, value_name = "ID")]
     request: Option<String>,
-    /// Of this training.
+    /// Only deliveries of this training.
     #[arg(long, value_name = "ID")]
     training: Option<TrainingId>,
-    /// The newest so many.
+    /// The most deliveries, newest first.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..))]
     limit: u16,
 }
@@ -106,7 +106,7 @@ impl Which {
             limit,
         } = self;
         DeliveryFilter {
-            // Each id that was given is meant, however many they are.
+            // The limit must not cut off ids that were given.
             limit: limit.max(u16::try_from(ids.len()).unwrap_or(u16::MAX)),
             ids,
             verdict,
@@ -116,7 +116,7 @@ impl Which {
     }
 }
 
-/// Runs the verb.
+/// Runs the command.
 pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
     let settings = given.load::<OpsSettings>()?;
     let database = connect::readable_database(&settings.database, "webhooks").await?;

@@ -1,9 +1,10 @@
-//! Bodies of requests, read within bounds: each has a largest size, and all together have a share of memory.
+//! Reads bodies of requests within bounds: each has a largest size, and all together share a limited memory.
 //!
-//! A signature can only be checked with the whole body at hand, so whoever writes four plausible headers makes us read.
-//! A thousand of them may hold no more than `web.body_memory_bytes`; when that is taken, those that have been sending
-//! for longest are closed, as many as it takes, since a genuine delivery is here within milliseconds
-//! (proven by `slow_bodies_that_fill_the_memory_for_bodies_do_not_keep_a_delivery_out`).
+//! A signature can only be checked with the whole body at hand, so anyone who sends four plausible headers
+//! makes us read a body. All bodies together may take no more than `web.body_memory_bytes`. When that is used
+//! up, the connections that have been sending for longest are closed, as many as needed, since a genuine
+//! delivery arrives within milliseconds (proven by
+//! `slow_bodies_that_fill_the_memory_for_bodies_do_not_keep_a_delivery_out`).
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,15 +21,15 @@ use tokio::{
 
 use super::connections::{Connection, Connections};
 
-/// For room, once somebody was closed to make it.
+/// How long a body waits for memory after connections were closed to free some.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// What is read of a body after its request was refused, so that a caller who sends first and reads then still gets
-/// to read the answer: closing a connection with unread bytes takes back what we wrote.
+/// How much of a body is read after its request was refused. A caller may send everything before it reads,
+/// and closing a connection with unread bytes would discard our answer.
 const DISCARDED_BYTES: usize = 4 << 20;
-/// How long that is done.
+/// How long the rest of a refused body is read.
 const DISCARDED_FOR: Duration = Duration::from_secs(2);
 
-/// Reads bodies. Clones share one memory.
+/// Reads bodies. Clones share one memory limit.
 #[derive(Debug, Clone)]
 pub struct Bodies {
     limit: usize,
@@ -36,10 +37,10 @@ pub struct Bodies {
     connections: Connections,
 }
 
-/// A whole body; its room is free again when this is dropped.
+/// A whole body. Dropping it frees its memory.
 #[derive(Debug)]
 pub struct Received {
-    /// As it came.
+    /// The bytes of the body, unchanged.
     pub bytes: Bytes,
     _room: Option<OwnedSemaphorePermit>,
 }
@@ -47,19 +48,19 @@ pub struct Received {
 /// Why a body was not read.
 #[derive(Debug, thiserror::Error)]
 pub enum NotReceived {
-    /// Said or found to be.
+    /// Its `Content-Length` or its bytes are above the limit, which the error names.
     #[error("its body is larger than web.max_body_bytes, {0}")]
     TooLarge(usize),
-    /// Too many others are being read.
+    /// Other bodies take all the memory for bodies.
     #[error("there is no room for its body: web.body_memory_bytes is taken")]
     NoRoom,
-    /// The caller is gone, or writes no HTTP.
+    /// The caller disconnected, or sent invalid HTTP.
     #[error("its body ended too early")]
     CutOff,
 }
 
 impl NotReceived {
-    /// What the caller is told, and how it is counted.
+    /// The status that the caller gets, and the name under which it is counted.
     pub const fn answer(&self) -> (StatusCode, &'static str) {
         match self {
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
@@ -70,7 +71,8 @@ impl NotReceived {
 }
 
 impl Bodies {
-    /// Each of at most `limit` bytes, of at most `memory` together. Who takes too long is closed among `connections`.
+    /// `limit` bounds each body in bytes, `memory` all of them together. If the memory is used up, slow
+    /// connections among `connections` are closed.
     pub fn new(limit: usize, memory: usize, connections: Connections) -> Self {
         Self {
             limit,
@@ -79,7 +81,7 @@ impl Bodies {
         }
     }
 
-    /// Reads all of `body`, or as much as it takes to refuse it.
+    /// Reads the whole body, or refuses it as early as possible.
     pub async fn read(
         &self,
         headers: &HeaderMap,
@@ -140,9 +142,11 @@ impl Bodies {
     }
 }
 
-/// Lets a body go that nobody wants: its request is refused already.
+/// Reads on for a while and discards the body of a request that is already refused, so that the caller gets
+/// the answer.
 pub fn discard(headers: &HeaderMap, body: Body) {
-    // Whoever waits to be told to go on, or sends more than is worth reading, hears the answer as it is.
+    // A caller who waits for "100 Continue", or announces more than is worth reading, gets the answer without
+    // it.
     let is_waiting = headers.contains_key(header::EXPECT);
     let is_endless = announced(headers).is_some_and(|bytes| bytes > DISCARDED_BYTES as u64);
     if !is_waiting && !is_endless {

@@ -1,9 +1,9 @@
-//! Who is connected, what they are doing, and who has to go when there is no room.
+//! The open connections, what each is doing, and which one is closed when there is no room for another.
 //!
-//! Anybody may open a connection, before anything is known of them. So there is a largest number, well below the
-//! process's limit of open files, and at that number the newcomer is let in for the one that has waited longest
-//! without giving us anything to do. A probe or a delivery takes milliseconds from its first byte to its answer;
-//! whoever holds connections for longer loses to it (proven by
+//! Anybody can open a connection before we know anything about them. So there is a largest number, well below
+//! the process's limit of open files. At that number a new connection takes the place of the one that has
+//! waited longest without sending a complete request. A probe or a delivery takes milliseconds from its first
+//! byte to its answer, so a caller who holds connections for longer loses them (proven by
 //! `silent_connections_up_to_the_limit_of_files_do_not_keep_a_probe_waiting`).
 
 use std::{
@@ -22,35 +22,35 @@ use tracing::warn;
 
 use super::summary::Summary;
 
-/// What one listener allows.
+/// The limits of one listener.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Connections at a time.
+    /// How many connections may be open at a time.
     pub connections: usize,
-    /// From a connection's beginning to the end of its first request's head.
+    /// Time from the start of a connection to the end of its first request's head.
     pub head_timeout: Duration,
-    /// From an answer to the end of the next request's head.
+    /// Time from an answer to the end of the next request's head.
     pub idle_timeout: Duration,
 }
 
-/// What a connection is doing. The order is the one in which they have to go.
+/// The state of a connection. The first in this order is closed first when room is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Doing {
-    /// Has never sent a whole head.
+    /// Has not sent a complete head yet.
     Arriving,
-    /// Was answered.
+    /// Has been answered and has sent no further head.
     Idle,
     /// Sends the body of a request.
     Sending,
-    /// Waits for our answer: never closed for somebody else.
+    /// Waits for our answer; never closed to make room.
     Answered,
 }
 
-/// One connection. Its task holds it, and each of its requests has it as an extension.
+/// One connection. Its task owns it, and each of its requests has it as an extension.
 #[derive(Debug)]
 pub struct Connection {
     doing: Mutex<(Doing, Instant)>,
-    /// Bytes of the body that is being read.
+    /// Bytes that have arrived of the body that is being read.
     held: AtomicUsize,
     evicted: CancellationToken,
 }
@@ -64,38 +64,38 @@ impl Connection {
         }
     }
 
-    /// A request's head is here.
+    /// Call when a request's head has arrived.
     pub fn request_began(&self) {
         self.set(Doing::Answered);
     }
 
-    /// Its answer is on its way.
+    /// Call when the answer is handed to HTTP.
     pub fn request_ended(&self) {
         self.set(Doing::Idle);
     }
 
-    /// We wait for the body of its request.
+    /// Call before the request's body is read.
     pub fn body_began(&self) {
         self.held.store(0, Ordering::Relaxed);
         self.set(Doing::Sending);
     }
 
-    /// So many bytes of the body are here.
+    /// Sets the number of bytes of the body that have arrived.
     pub fn holds(&self, bytes: usize) {
         self.held.store(bytes, Ordering::Relaxed);
     }
 
-    /// The body is here.
+    /// Call when the body is read.
     pub fn body_ended(&self) {
         self.set(Doing::Answered);
     }
 
-    /// Whether it has never sent a whole head.
+    /// Whether it has not sent a complete head yet.
     pub fn is_arriving(&self) -> bool {
         self.look().0 == Doing::Arriving
     }
 
-    /// Whether it still sends its request's body.
+    /// Whether it is sending its request's body.
     pub fn is_sending(&self) -> bool {
         self.look().0 == Doing::Sending
     }
@@ -105,7 +105,7 @@ impl Connection {
         self.look().0 == Doing::Answered
     }
 
-    /// When it is closed unless it does something until then. `None`: the request's own limits count.
+    /// When it is closed unless its state changes before. `None`: the limits of the request apply.
     pub fn deadline(&self, limits: &Limits) -> Option<Instant> {
         match self.look() {
             (Doing::Arriving, since) => Some(since + limits.head_timeout),
@@ -114,7 +114,7 @@ impl Connection {
         }
     }
 
-    /// Ends when the connection has to go.
+    /// Waits until the connection must close to make room.
     pub async fn evicted(&self) {
         self.evicted.cancelled().await;
     }
@@ -139,7 +139,7 @@ pub struct Connections {
 }
 
 impl Connections {
-    /// None yet.
+    /// An empty set of connections with these limits.
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
@@ -150,12 +150,13 @@ impl Connections {
         }
     }
 
-    /// What is allowed here.
+    /// The limits of this listener.
     pub const fn limits(&self) -> &Limits {
         &self.limits
     }
 
-    /// Lets one more in, if need be for another. `None`: each of the others waits for an answer of ours.
+    /// Admits a connection, if necessary in place of another. `None`: every open connection waits for our
+    /// answer.
     pub fn admit(&self) -> Option<Admitted> {
         let most = self.limits.connections;
         if self.open().len() >= most {
@@ -189,7 +190,8 @@ impl Connections {
         })
     }
 
-    /// Closes those that have been sending a body for longest, until they held so many bytes together or nobody sends.
+    /// Closes the connections that have been sending a body for longest, until they held `bytes` together or
+    /// none is sending.
     pub fn evict_senders(&self, bytes: usize) {
         let mut freed = 0;
         while freed < bytes {
@@ -205,7 +207,8 @@ impl Connections {
         }
     }
 
-    /// `accept` has failed, mostly for want of files: makes room, and says so.
+    /// Handles a failed `accept`, which mostly means that no file descriptor is free: closes a connection and
+    /// logs it.
     pub fn accept_failed(&self, error: &io::Error) {
         counter!("aisha_accept_errors_total").increment(1);
         self.make_room();
@@ -221,7 +224,8 @@ impl Connections {
         );
     }
 
-    /// Closes the one that comes first in the order of [`Doing`], the oldest of its kind.
+    /// Closes the connection that is first in the order of [`Doing`], the oldest in that state. `false`:
+    /// there was none.
     fn make_room(&self) -> bool {
         let found = self.oldest(|connection| connection.look().0 < Doing::Answered);
         self.close(found)
@@ -248,10 +252,10 @@ impl Connections {
     }
 }
 
-/// A place among the connections, given back when dropped.
+/// A place among the connections. Dropping it frees the place.
 #[derive(Debug)]
 pub struct Admitted {
-    /// What has it.
+    /// The connection that has this place.
     pub connection: Arc<Connection>,
     number: u64,
     all: Connections,
@@ -299,7 +303,7 @@ mod tests {
             let newcomer = admit();
             newcomer.connection.request_began();
             assert!(is_evicted(next), "{number}");
-            // It stays, as one that waits for us.
+            // It is kept alive, waiting for our answer.
             std::mem::forget(newcomer);
         }
         assert!(!is_evicted(&answered));

@@ -1,5 +1,5 @@
-//! `POST /api/v1/avatar/status_update`: verify, store, enqueue, answer. No reading of results, no calls out but
-//! for FAL's public keys.
+//! `POST /api/v1/avatar/status_update`: verify, store, enqueue, answer. It does not interpret results, and
+//! makes no call but for FAL's public keys.
 //!
 //! FAL waits 15 s and sends again on anything but 2xx, so the answer is a promise:
 //!
@@ -11,14 +11,14 @@
 //! | 413    | larger than `web.max_body_bytes`                             | `w09_a_huge_delivery_is_refused`                           |
 //! | 503    | could not be stored, or no key of FAL's is known: send again | `w08_a_database_that_is_down_is_never_answered_200`        |
 //!
-//! What its headers alone decide is answered before a byte of the body is read
+//! Requests that their headers alone disqualify are answered before a byte of the body is read
 //! (proven by `w01_a_delivery_without_a_plausible_signature_is_answered_before_its_body`).
 //!
-//! The incumbent's body (`status: completed`, `result`) passes under the same verification; what a body means is read
-//! by the job. A delivery for a request that we do not know is kept: it may have overtaken our own commit.
+//! The body format of the incumbent (`status: completed`, `result`) is verified the same way; a job
+//! interprets bodies. A delivery for an unknown request is stored: it may have arrived before our own commit.
 //!
 //! # If we die
-//! Before the commit: FAL has no 200 and sends again. After it: the job is there.
+//! Before the commit, FAL has no 200 and sends again. After it, the job exists.
 
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ use super::{
     refusals::Door,
 };
 
-/// Where FAL and the incumbent's callers post to (K15).
+/// The path that FAL and the incumbent's callers post to (K15).
 pub const PATH: &str = "/api/v1/avatar/status_update";
 
 const DOOR: Door = Door {
@@ -51,7 +51,7 @@ const DOOR: Door = Door {
     sender: "FAL",
 };
 
-/// One delivery.
+/// Receives one delivery.
 pub(super) async fn receive(
     State(web): State<Web>,
     Extension(connection): Extension<Arc<Connection>>,
@@ -79,7 +79,7 @@ async fn take(web: &Web, connection: &Connection, request: Request) -> Result<St
             return Err(error.into());
         }
     };
-    // Raw bytes on purpose: the signature covers them, and JSON written anew would not match.
+    // The signature covers the raw bytes, and JSON that is written anew would not match.
     let body = web.bodies.read(&head.headers, connection, body).await?;
     let delivery = web
         .verifier
@@ -94,7 +94,7 @@ async fn take(web: &Web, connection: &Connection, request: Request) -> Result<St
     Ok(StatusCode::OK)
 }
 
-/// Lenient on purpose: a signed delivery is never lost for the form of its URL (K15).
+/// Tolerates any query: a signed delivery is never lost because of the form of its URL (K15).
 fn read_query(query: Option<&str>) -> DeliveryQuery {
     let find = |wanted: &str| {
         form_urlencoded::parse(query.unwrap_or_default().as_bytes())
@@ -107,7 +107,7 @@ fn read_query(query: Option<&str>) -> DeliveryQuery {
     }
 }
 
-/// Why nothing was promised. What exactly was wrong goes to the log, never to the caller.
+/// Why a delivery was not stored. The details go to the log, never to the caller.
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
     #[error(transparent)]

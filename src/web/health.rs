@@ -6,8 +6,8 @@
 //! | `/readyz`  | it can do its work: database, migrations, what the role adds    | not now, or draining; the body says |
 //! | `/metrics` | Prometheus text                                                 | –                                   |
 //!
-//! The body names what is wrong, never a host or a password: details go to the log. However many ask `/readyz`, we look
-//! once a second (proven by `two_hundred_probes_at_once_are_one_look`).
+//! The body names the problem, but never a host or a password: those go to the log. However many callers ask
+//! `/readyz`, the checks run once a second (proven by `two_hundred_probes_at_once_are_one_look`).
 
 use std::{
     fmt,
@@ -34,38 +34,38 @@ use super::{
 };
 use crate::{connect, exit::Failure, lifecycle::Stop};
 
-/// Of the listener that serves nothing else: a handful of probes.
+/// Limits of a listener that serves only health, to a few probes.
 const LIMITS: Limits = Limits {
     connections: 64,
     head_timeout: Duration::from_secs(5),
     idle_timeout: Duration::from_secs(75),
 };
-/// How long one look at the database and all else is good for, however many ask.
+/// How long the result of the checks is reused.
 const FRESH: Duration = Duration::from_secs(1);
-/// Longer than the pool's own limit would make a probe's caller give up first.
+/// Limit for one check. With the pool's own, longer limit the probe's caller would give up first.
 const PATIENCE: Duration = Duration::from_secs(4);
 
 type Answer = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 
-/// What the probes look at. Cheap to clone.
+/// The state that the probes report. Cheap to clone.
 #[derive(Clone)]
 pub struct Health {
     database: Database,
     stop: Stop,
     metrics: PrometheusHandle,
     checks: Vec<Arc<Check>>,
-    /// Held while somebody looks; whoever else asks waits for what is found.
+    /// The last result. The lock is held while the checks run, so that other callers wait for their result.
     last: Arc<Mutex<Option<Look>>>,
 }
 
-/// What was wrong, and when.
+/// The result of the checks, and when they ran.
 #[derive(Debug)]
 struct Look {
     at: Instant,
     problems: Vec<String>,
 }
 
-/// Something else that a role cannot work without.
+/// A further dependency that a role cannot work without.
 struct Check {
     name: &'static str,
     run: Box<dyn Fn() -> Answer + Send + Sync>,
@@ -81,7 +81,7 @@ impl fmt::Debug for Health {
 }
 
 impl Health {
-    /// Looks at database, migrations and draining.
+    /// Checks the database, its migrations, and whether the process is draining.
     pub fn new(database: Database, stop: Stop, metrics: PrometheusHandle) -> Self {
         Self {
             database,
@@ -92,7 +92,7 @@ impl Health {
         }
     }
 
-    /// Looks at something more. `check` answers what is wrong, without a host or a secret in it.
+    /// Adds a check. It returns the problem as text, which must not contain a host or a secret.
     #[must_use]
     pub fn and<F>(mut self, name: &'static str, check: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
@@ -105,7 +105,7 @@ impl Health {
         self
     }
 
-    /// The three routes.
+    /// The routes `/livez`, `/readyz` and `/metrics`.
     pub fn routes(self) -> Router {
         Router::new()
             .route("/livez", get(|| async { "alive\n" }))
@@ -114,8 +114,8 @@ impl Health {
             .with_state(self)
     }
 
-    /// Serves the three routes on an address of their own, until the process ends. Binds before it returns, so
-    /// that an address that is taken is an error at start-up.
+    /// Serves the three routes on an address of their own until the process ends. It binds before it returns,
+    /// so that an address in use is an error at start-up.
     pub async fn serve_on(self, listen: SocketAddr) -> Result<(), Failure> {
         let listener = TcpListener::bind(listen).await.map_err(|error| {
             Failure::unavailable(format_args!("cannot serve health on {listen}: {error}"))
@@ -123,7 +123,7 @@ impl Health {
         let listen = listener.local_addr().unwrap_or(listen);
         info!("Health is served on {listen}");
         let (routes, connections) = (self.routes(), Connections::new(LIMITS));
-        // Also while the role drains: then it says so.
+        // They are served during the drain too, to say that the role is draining.
         tokio::spawn(server::serve(
             listener,
             routes,
@@ -133,14 +133,14 @@ impl Health {
         Ok(())
     }
 
-    /// Everything that is wrong, one sentence each.
+    /// All problems, one sentence each.
     async fn problems(&self) -> Vec<String> {
         let draining = self.stop.is_draining();
         let draining = draining.then(|| "draining: the process was told to stop".to_owned());
         draining.into_iter().chain(self.looked().await).collect()
     }
 
-    /// What was found a moment ago, or is found now.
+    /// The last result if it is fresh, else a new one.
     async fn looked(&self) -> Vec<String> {
         let mut last = self.last.lock().await;
         if let Some(look) = last.as_ref().filter(|look| look.at.elapsed() < FRESH) {
@@ -157,7 +157,7 @@ impl Health {
     async fn look_at_database(&self) -> Option<String> {
         match self.database.writable().await {
             Ok(()) => {}
-            // A server that a failover has left behind answers, and takes nothing in.
+            // An old primary after a failover still answers, but accepts no writes.
             Err(error @ (DatabaseError::Standby | DatabaseError::ReadOnly)) => {
                 debug!("Not ready: {error}");
                 return Some("database: it cannot be written to".to_owned());
@@ -186,7 +186,7 @@ impl Health {
             Ok(problem) => problems.extend(problem),
             Err(_) => problems.push(format!("database: no answer within {PATIENCE:?}")),
         }
-        // Whether that can be asked at all, the look above has said.
+        // The check above already reports a database that cannot be asked.
         if let Ok(Ok(hidden)) = timeout(PATIENCE, schema::hidden_tables(&self.database)).await {
             problems.extend(connect::hidden(&hidden).map(|problem| format!("database: {problem}")));
         }
@@ -215,7 +215,7 @@ async fn readyz(State(health): State<Health>) -> impl IntoResponse {
 }
 
 async fn metrics(State(health): State<Health>) -> String {
-    // Moves what the histograms have buffered into their buckets; nothing else in the process does.
+    // Moves buffered values of the histograms into their buckets, which nothing else in this process does.
     health.metrics.run_upkeep();
     health.metrics.render()
 }

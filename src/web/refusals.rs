@@ -1,6 +1,6 @@
-//! What is refused at a door: counted, and said in the log once a second at most for each door and verdict.
+//! Counts refused requests, and logs them at most once a second for each door and verdict.
 //!
-//! Anybody can be refused ten thousand times a second, and a line for each was 7 MB of log a second
+//! Anybody can cause ten thousand refusals a second, and with a line for each the log grew by 7 MB a second
 //! (proven by `a_flood_of_forgeries_is_counted_in_the_metrics_and_summed_up_in_the_log`).
 
 use std::{
@@ -17,26 +17,26 @@ use tracing::{error, warn};
 
 use super::summary::Summary;
 
-/// What comes in at one route, as a line calls it.
+/// A route, in the words of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Door {
-    /// Several of them.
+    /// What arrives there, in the plural.
     pub plural: &'static str,
-    /// Who sends them, and again after a 503.
+    /// Who sends it, and sends it again after a 503.
     pub sender: &'static str,
 }
 
-/// One for each door and verdict.
+/// One summary for each door and verdict.
 type Summaries = BTreeMap<(Door, &'static str), Arc<Summary>>;
 
-/// Keeps count. Clones share one.
+/// Counts refusals. Clones share one state.
 #[derive(Debug, Clone, Default)]
 pub struct Refusals {
     summaries: Arc<Mutex<Summaries>>,
 }
 
 impl Refusals {
-    /// Refuses one; `verdict` is all that the caller learns.
+    /// Refuses a request. The caller is told only the status and `verdict`; `why` goes to the log.
     pub fn refuse(
         &self,
         door: Door,

@@ -1,7 +1,8 @@
-//! One log line and one observation a request: method, route, status, duration. No bodies, and no token: what
-//! stands in the query is shown with the token's value masked, and not for longer than [`QUERY_CHARS`].
+//! Writes one log line and one metric per request: method, route, status, duration. It logs no bodies and no
+//! token: the token's value in the query is masked, and a query is cut after [`QUERY_CHARS`].
 //!
-//! What was refused has no line of its own at the usual level, since anybody can be refused: see [`super::refusals`].
+//! At the usual level refused requests have no line of their own, since anybody can cause them: see
+//! [`super::refusals`].
 
 use std::time::Instant;
 
@@ -16,10 +17,10 @@ use metrics::{counter, histogram};
 use tracing::{Instrument, debug, info, info_span};
 use url::form_urlencoded;
 
-/// Ours have about a hundred.
+/// Longest query in a log line, in bytes; our own queries have about a hundred.
 const QUERY_CHARS: usize = 256;
 
-/// The middleware. A request is a step of the trace that its `traceparent` header names, or begins one.
+/// The middleware. The request continues the trace that its `traceparent` header names, or begins a new one.
 pub(super) async fn log(request: Request, next: Next) -> Response {
     let header = request.headers().get("traceparent");
     let caller = header.and_then(|header| TraceContext::parse(header.to_str().ok()?));
@@ -31,7 +32,7 @@ pub(super) async fn log(request: Request, next: Next) -> Response {
 }
 
 async fn observe(request: Request, next: Next) -> Response {
-    // The route's pattern and not the path: a scanner must not make a time series a guess.
+    // The route's pattern, not the path: otherwise a scanner could add a time series with every guess.
     let route = request
         .extensions()
         .get::<MatchedPath>()
@@ -43,7 +44,7 @@ async fn observe(request: Request, next: Next) -> Response {
 
     let response = next.run(request).await;
 
-    // `refusals` sums them up, once a second.
+    // [`super::refusals`] logs them together, once a second.
     let is_refused =
         response.status().is_client_error() || response.status() == StatusCode::SERVICE_UNAVAILABLE;
     let status = response.status().as_u16();
@@ -61,7 +62,7 @@ async fn observe(request: Request, next: Next) -> Response {
 }
 
 fn masked(query: &str) -> String {
-    // Cut before it is taken apart: a value that is left half is still the masked one's.
+    // Cut before it is parsed: a cut value still belongs to its name and is masked.
     let cut = query.len() > QUERY_CHARS;
     let query = query
         .get(..query.floor_char_boundary(QUERY_CHARS))
@@ -77,7 +78,7 @@ fn masked(query: &str) -> String {
     let mut shown = form_urlencoded::Serializer::new(String::new())
         .extend_pairs(pairs)
         .finish();
-    // One byte of a query may be three of an escape.
+    // Escaping can make three bytes of one, so it is cut again.
     shown.truncate(shown.floor_char_boundary(QUERY_CHARS));
     if cut {
         shown.push('…');

@@ -1,9 +1,9 @@
-//! The accept loop of every listener: HTTP/1.1, with an end to each wait.
+//! The accept loop of every listener: HTTP/1.1, with a deadline for each wait.
 //!
-//! `axum::serve` waits for a request's head for ever, has no largest number of connections, and at a stop waits for
-//! everybody who is connected: a thousand silent connections kept FAL and the probes out (tokio-rs/axum#2741), and one of
-//! them made a stop last the whole of its grace. Here a head, an idle connection and a stop each have a deadline;
-//! bodies have theirs by the routes' own timeout.
+//! `axum::serve` waits for a request's head for ever, has no largest number of connections, and at a stop
+//! waits for every connected client: a thousand silent connections kept FAL and the probes out
+//! (tokio-rs/axum#2741), and one of them delayed a stop by the whole grace. Here a head, an idle connection
+//! and a stop each have a deadline; the routes' own timeout bounds bodies.
 //!
 //! Read next: [`super::connections`].
 
@@ -22,14 +22,16 @@ use tracing::debug;
 
 use super::connections::{Admitted, Connections};
 
-/// A request's head, and what is read of a body at once. Nginx allows as much for a head.
+/// The largest head of a request, and the most that is read of a body at once. Nginx allows as much for a
+/// head.
 const BUFFER_BYTES: usize = 32 << 10;
-/// What a request that is still being sent is given once we stop. Whoever is cut off sends it again elsewhere.
+/// How long a request may go on sending after the stop. A client that is cut off sends again, to another
+/// process.
 const LAST_BODY: Duration = Duration::from_secs(1);
-/// After `accept` has failed: the connection that had to make room is closed by then.
+/// Pause after a failed `accept`, in which the connection that makes room is closed.
 const BREATH: Duration = Duration::from_millis(20);
 
-/// Serves until `stop`, then until each request that had begun is answered.
+/// Serves until `stop`, then until each request that has begun is answered.
 pub async fn serve(listener: TcpListener, router: Router, connections: Connections, stop: CancellationToken) {
     let conversations = TaskTracker::new();
     loop {
@@ -39,7 +41,7 @@ pub async fn serve(listener: TcpListener, router: Router, connections: Connectio
         };
         match accepted {
             Ok((stream, _)) => {
-                // Otherwise dropped, which closes it.
+                // Otherwise the stream is dropped, which closes it.
                 if let Some(admitted) = connections.admit() {
                     let conversation = converse(
                         stream,
@@ -63,7 +65,7 @@ pub async fn serve(listener: TcpListener, router: Router, connections: Connectio
     conversations.wait().await;
 }
 
-/// The caller was gone before we took the connection: nothing is wrong here.
+/// Whether the caller disconnected before we accepted, which is no problem of ours.
 fn is_the_callers(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(
@@ -72,7 +74,7 @@ fn is_the_callers(error: &io::Error) -> bool {
     )
 }
 
-/// One connection from its beginning to its end.
+/// Serves one connection until it ends.
 async fn converse(
     stream: TcpStream,
     router: Router,
@@ -80,7 +82,7 @@ async fn converse(
     connections: Connections,
     stop: CancellationToken,
 ) {
-    // An answer is one small packet; it need not wait for another.
+    // An answer is one small packet, which should not wait for more.
     if let Err(error) = stream.set_nodelay(true) {
         debug!("A connection cannot be told not to wait: {error}");
     }
@@ -102,14 +104,15 @@ async fn converse(
     let mut cut_off = None;
     loop {
         let deadline = connection.deadline(connections.limits()).map(Instant::from_std);
-        // While it asks, only the request's own limits count; but it may be answered meanwhile.
+        // During a request only its own limits apply, so there is no deadline; but the answer may change that
+        // at any moment.
         let look_again = cut_off.or(deadline).unwrap_or_else(|| Instant::now() + LAST_BODY);
         tokio::select! {
             ended = &mut conversation => return said(ended),
             () = connection.evicted() => {
                 conversation.as_mut().graceful_shutdown();
                 if !connection.is_arriving() && !connection.is_sending() {
-                    // Its last answer may still be on its way out.
+                    // Its last answer may still be on the way.
                     let _ = timeout(BREATH, conversation).await;
                 }
                 return;
@@ -122,7 +125,7 @@ async fn converse(
                 conversation.as_mut().graceful_shutdown();
             }
             () = sleep_until(look_again) => {
-                // Who waits for our answer gets it, within the limits of its route.
+                // A request that waits for our answer gets it, within the limits of its route.
                 let is_late = if cut_off.is_some() {
                     !connection.is_answered()
                 } else {

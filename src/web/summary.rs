@@ -1,15 +1,15 @@
-//! Says the same thing once a second at most, with how often it happened: what strangers can cause must not be able to
-//! fill a disk with log lines.
+//! Logs the same event at most once a second, with the number of times it happened: strangers must not be
+//! able to fill a disk with log lines.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-/// Between two lines.
+/// Time between two lines.
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// One kind of event. The first is said at once, those of the next second together, and so on.
+/// One kind of event. The first is logged at once, those of each following second in one line.
 #[derive(Debug, Default)]
 pub struct Summary {
     held: Mutex<Held>,
@@ -17,15 +17,16 @@ pub struct Summary {
 
 #[derive(Debug, Default)]
 struct Held {
-    /// A window is open: somebody will say what is counted.
+    /// Whether a window is open: a task will then log what is counted.
     is_open: bool,
     times: u64,
-    /// The first of the window.
+    /// Description of the window's first event.
     example: String,
 }
 
 impl Summary {
-    /// It happened once more. `describe` is asked for the example that a line gives; `say` writes the line.
+    /// Counts an event. `describe` makes the example for a line, and is called only if it is needed; `say`
+    /// writes the line.
     pub fn add(
         self: &Arc<Self>,
         describe: impl FnOnce() -> String,
@@ -54,7 +55,7 @@ impl Summary {
         });
     }
 
-    /// What the window has counted; closes it when that is nothing.
+    /// Takes what the window has counted; closes the window if that is nothing.
     fn take(&self) -> Option<(String, u64)> {
         let mut held = self.held();
         let times = std::mem::take(&mut held.times);

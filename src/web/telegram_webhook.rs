@@ -1,7 +1,7 @@
-//! `POST /api/v1/telegram/update`: check the secret, store, answer; the bot role does the rest (K28).
+//! `POST /api/v1/telegram/update`: check the secret, store, answer. The bot role does the rest (K28).
 //!
-//! The route exists in webhook mode only. Telegram sends again, ever more slowly, on anything but 2xx; a 200 says
-//! that the update is committed, now or before.
+//! The route exists in webhook mode only. On anything but 2xx Telegram sends again, at growing intervals. A
+//! 200 means that the update is committed, now or earlier.
 //!
 //! | answer | means                                  |
 //! |--------|----------------------------------------|
@@ -32,7 +32,7 @@ use super::{
     refusals::Door,
 };
 
-/// Where Telegram posts to (K28).
+/// The path that Telegram posts to (K28).
 pub const PATH: &str = "/api/v1/telegram/update";
 const SECRET_HEADER: &str = "x-telegram-bot-api-secret-token";
 
@@ -41,7 +41,7 @@ const DOOR: Door = Door {
     sender: "Telegram",
 };
 
-/// One update.
+/// Receives one update.
 pub(super) async fn receive(
     State(web): State<Web>,
     Extension(connection): Extension<Arc<Connection>>,
@@ -62,7 +62,7 @@ pub(super) async fn receive(
 
 async fn take(web: &Web, connection: &Connection, request: Request) -> Result<(), Refusal> {
     let (head, body) = request.into_parts();
-    // Before the body: whoever does not know the secret has nothing to tell us.
+    // Checked before the body is read: a caller without the secret has nothing to tell us.
     if let Err(refusal) = check_secret(web, &head.headers) {
         bodies::discard(&head.headers, body);
         return Err(refusal);
@@ -84,12 +84,12 @@ fn check_secret(web: &Web, headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
-/// Takes as long for a secret that is right at the start as for one that is wrong from it.
+/// Compares in constant time, so that the time tells nothing about the secret.
 fn is_same(sent: &[u8], secret: &SecretString) -> bool {
     sent.ct_eq(secret.expose_secret().as_bytes()).into()
 }
 
-/// Why nothing was stored.
+/// Why an update was not stored.
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
     #[error("it came without a secret")]

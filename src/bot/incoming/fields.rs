@@ -1,22 +1,22 @@
-//! One field of an update: its value, and its name for those who have to look for what is wrong with it.
+//! One field of an update: its value, and its path for error messages.
 
 use std::fmt;
 
 use serde_json::Value;
 
-/// Names that a complaint lists; an update may have hundreds.
+/// How many names an error message lists; an update may have hundreds.
 const MOST_NAMES: usize = 5;
-/// Characters of a name that a complaint shows.
+/// How many characters of a name an error message shows.
 const LONGEST_NAME: usize = 40;
 
-/// A field that is there and is not `null`.
+/// A field that exists and is not `null`.
 #[derive(Clone, Copy)]
 pub(super) struct Field<'a> {
     value: &'a Value,
     path: Path<'a>,
 }
 
-/// Where a field is. Three steps are as deep as we look.
+/// The path of a field. We look at most three levels deep.
 #[derive(Clone, Copy, Default)]
 struct Path<'a>([&'a str; 3]);
 
@@ -28,14 +28,14 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// The field of this name, if it is there.
+    /// The field with this name, if it exists.
     pub(super) fn get(self, name: &'a str) -> Option<Self> {
         let value = self.value.get(name).filter(|value| !value.is_null())?;
         let path = self.path.then(name);
         Some(Self { value, path })
     }
 
-    /// The text in a field. `None`: it is not there.
+    /// The text in a field. `None`: there is no such field.
     pub(super) fn text(self, name: &str) -> Result<Option<&'a str>, String> {
         match self.value.get(name) {
             None | Some(Value::Null) => Ok(None),
@@ -44,7 +44,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// The text in a field that must be there.
+    /// The text in a required field.
     pub(super) fn needed_text(self, name: &str) -> Result<&'a str, String> {
         match self.text(name) {
             Ok(None) => Err(format!("{}{name} is missing", self.path)),
@@ -54,12 +54,12 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// The whole number in a field. `None`: there is none.
+    /// The whole number in a field. `None`: there is no such field, or it is no whole number.
     pub(super) fn number(self, name: &str) -> Option<i64> {
         self.value.get(name)?.as_i64()
     }
 
-    /// The items, each as a field of this name.
+    /// The items of a list, each with the path of the list.
     pub(super) fn items(self) -> Result<impl Iterator<Item = Self>, String> {
         let path = self.path;
         let Some(items) = self.value.as_array() else {
@@ -68,12 +68,12 @@ impl<'a> Field<'a> {
         Ok(items.iter().map(move |value| Self { value, path }))
     }
 
-    /// What the field is called.
+    /// The path of the field.
     pub(super) fn name(&self) -> String {
         self.path.name()
     }
 
-    /// The names of the fields that are not among these, for a complaint; `None` when there are none.
+    /// Names of the fields that are not in `known`, for an error message; `None` when there are none.
     pub(super) fn names_but(self, known: &[&str]) -> Option<String> {
         let Some(fields) = self.value.as_object() else {
             return Some(format!("{} has no fields", self.path.name()));
@@ -117,13 +117,13 @@ impl fmt::Display for Path<'_> {
     }
 }
 
-/// A user's id: a positive number.
+/// A user's id, which must be a positive number.
 pub(super) fn user(from: Field<'_>) -> Option<i64> {
     from.number("id").filter(|id| *id > 0)
 }
 
-/// Whose private chat this is; `None` when it is a group or a channel. A chat whose type or id cannot be read is
-/// private if its id is a person's: groups and channels have negative ones.
+/// The user whose private chat this is; `None` for a group or channel. A chat without a readable type or id
+/// counts as private if its id is positive: groups and channels have negative ids.
 pub(super) fn person_in(chat: Option<Field<'_>>, from: Option<Field<'_>>) -> Option<i64> {
     let id = chat.and_then(|chat| chat.number("id"));
     match chat.map(|chat| chat.text("type")) {

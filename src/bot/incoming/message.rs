@@ -1,4 +1,4 @@
-//! A message in a private chat: who, and the one thing in it that the bot goes by.
+//! A message in a private chat: its sender, and the one part of its content that the bot uses.
 
 use jobs::producer::Sender;
 
@@ -8,55 +8,56 @@ use super::{
     sender,
 };
 
-/// What somebody wrote, or changed.
+/// A message that a user sent or edited.
 #[derive(Debug)]
 pub(in crate::bot) struct Message {
     pub sender: Sender,
-    /// Telegram's number of it in the chat. `None` when it cannot be read.
+    /// The message's id in the chat. `None` when it cannot be read.
     pub id: Option<i64>,
-    /// What the parts of one album have in common. `None`: it is no part of an album.
+    /// Shared by the messages of one album. `None`: it is not part of an album.
     pub album: Option<String>,
     pub content: Content,
 }
 
-/// What is in a message.
+/// The content of a message.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::bot) enum Content {
     Text(String),
     Photo(Photo),
     File(File),
-    /// Something that a person sent and that is no use here: a voice, a sticker. Its kind.
+    /// Something the bot cannot use, such as a voice message or a sticker. Names its kind.
     Unusable(&'static str),
-    /// Telegram's own word on something that happened: nobody said it, nobody waits for an answer.
+    /// A message from Telegram itself about an event; no person waits for an answer.
     Service,
-    /// Nobody knows what it is, or a field of it is wrong. Says which.
+    /// An unknown kind of content, or content with a wrong field. Names the kind or field.
     Unknown(String),
 }
 
 /// The largest size of a photo.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::bot) struct Photo {
-    /// For `getFile`.
+    /// The id that `getFile` takes.
     pub file_id: String,
     /// The same for the same picture, whoever sends it.
     pub unique_id: String,
 }
 
-/// Something sent as a file.
+/// A file.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::bot) struct File {
-    /// For `getFile`.
+    /// The id that `getFile` takes.
     pub id: String,
     pub unique_id: String,
-    /// As the sender's client says, which may be anything. Empty when it says nothing.
+    /// The type that the sender's app states, which may be anything. Empty when it states none.
     pub mime: String,
-    /// As the sender named it. Empty when they did not.
+    /// The name that the sender's app states. Empty when it states none.
     pub name: String,
-    /// In bytes. `None`: Telegram does not say.
+    /// Size in bytes. `None`: Telegram does not state it.
     pub size: Option<u64>,
 }
 
-/// What people send and we cannot use. `animation` comes with a `document`, for clients that do not know it.
+/// Content that people send and the bot cannot use. An `animation` comes with a `document` as well, for older
+/// clients.
 const UNUSABLE: [&str; 17] = [
     "animation",
     "audio",
@@ -77,7 +78,7 @@ const UNUSABLE: [&str; 17] = [
     "voice",
 ];
 
-/// Telegram's own messages.
+/// Fields by which a service message is recognised.
 const SERVICE: [&str; 49] = [
     "boost_added",
     "channel_chat_created",
@@ -130,7 +131,7 @@ const SERVICE: [&str; 49] = [
     "write_access_allowed",
 ];
 
-/// What stands in any message and says nothing of its content: not listed in a complaint.
+/// Fields that any message may have; an error message does not list them.
 const AROUND: [&str; 14] = [
     "caption",
     "caption_entities",
@@ -148,7 +149,7 @@ const AROUND: [&str; 14] = [
     "reply_to_message",
 ];
 
-/// Reads a message, `message` or `edited_message`; what it is in the end, `kind` says.
+/// Reads a message. `kind` says whether it is a new or an edited one.
 pub(super) fn read(message: Field<'_>, kind: fn(Message) -> Incoming) -> Incoming {
     let (chat, from) = (message.get("chat"), message.get("from"));
     let Some(id) = person_in(chat, from) else {
@@ -167,7 +168,7 @@ pub(super) fn read(message: Field<'_>, kind: fn(Message) -> Incoming) -> Incomin
     })
 }
 
-/// An id that cannot be read makes single photos of an album's: each counts all the same.
+/// If the id cannot be read, the photos of the album are treated as single photos.
 fn album(message: Field<'_>) -> Option<String> {
     message
         .text("media_group_id")
@@ -180,7 +181,7 @@ fn content(message: Field<'_>) -> Result<Content, String> {
     if let Some(sizes) = message.get("photo") {
         return photo(sizes);
     }
-    // A short video with its still, as iPhones make it: the still is what they mean.
+    // A Live Photo is a short video with a still picture, as iPhones make it; people mean the picture.
     if let Some(sizes) = message.get("live_photo").and_then(|live| live.get("photo")) {
         return photo(sizes);
     }
@@ -206,7 +207,7 @@ fn first_of(message: Field<'_>, kinds: &[&'static str]) -> Option<&'static str> 
     kinds.iter().copied().find(|kind| message.get(kind).is_some())
 }
 
-/// The largest of the sizes that can be read. One that cannot does not cost the others.
+/// The largest readable size. A size that cannot be read does not affect the others.
 fn photo(sizes: Field<'_>) -> Result<Content, String> {
     let mut best: Option<(i64, Photo)> = None;
     let mut wrong = None;
@@ -214,7 +215,8 @@ fn photo(sizes: Field<'_>) -> Result<Content, String> {
         let pixels = |side| size.number(side).unwrap_or(0).max(0);
         let area = pixels("width").saturating_mul(pixels("height"));
         match identified(size) {
-            // Of sizes that say nothing the last is the largest, as Telegram lists them.
+            // Of sizes without readable dimensions the last is the largest, in the order in which Telegram
+            // lists them.
             Ok((file_id, unique_id)) if best.as_ref().is_none_or(|(most, _)| *most <= area) => {
                 best = Some((area, Photo { file_id, unique_id }));
             }
@@ -243,7 +245,8 @@ fn file(document: Field<'_>) -> Result<Content, String> {
     }))
 }
 
-/// The two ids of a file. Without the lasting one the other stands in: a photo sent twice may then count twice.
+/// The two ids of a file. If the lasting id is missing, the other one is used; a photo sent twice may then
+/// count twice.
 fn identified(file: Field<'_>) -> Result<(String, String), String> {
     let file_id = file.needed_text("file_id")?;
     let unique_id = file.text("file_unique_id")?.filter(|id| !id.is_empty());

@@ -1,10 +1,10 @@
-//! Shapes that Telegram sends, has sent, or will send, and what the bot makes of each.
+//! Forms of updates that Telegram sends, has sent or will send, and how the bot reads each.
 
 use serde_json::{Value, json};
 
 use super::{Content, File, Incoming, Message, Photo, TapPlace, read};
 
-/// A message of Anna's with this in it.
+/// An update with a message of Anna's that has this content.
 fn message(content: &Value) -> Value {
     let mut message = json!({
         "message_id": 5, "date": 1_795_000_000,
@@ -175,7 +175,7 @@ fn what_people_send_and_we_cannot_use_is_told_from_what_telegram_says_itself() {
         "poll",
         "contact",
     ] {
-        // An animation is a document as well, and no type of any is looked at.
+        // An animation has a `document` as well, and the type of neither is looked at.
         let content = json!({kind: {"file_id": 7, "mime_type": []}, "document": {"file_id": "d"}});
         assert_eq!(
             understood(&message(&content)).content,
