@@ -1,7 +1,6 @@
-//! `build_archive PHOTOS OUT.zip [PARALLEL]`: the pipeline of the job of that name, with local files in and
-//! out.
+//! `build_archive PHOTOS OUT.zip [PARALLEL]`: does what the job of that name does, from local files to a local file.
 //!
-//! For `benches/archive`: prints one line of JSON with what was done and the process's peak memory.
+//! For `benches/archive`: prints one line of JSON with the counts and the process's peak memory.
 
 use std::{
     fs, io,
@@ -66,7 +65,7 @@ fn save(mut archive: Archive, out: &Path) -> io::Result<()> {
     io::copy(&mut archive.file, &mut fs::File::create(out)?).map(drop)
 }
 
-/// This process's own high-water mark; a parent's `ru_maxrss` would count what was there before `exec`.
+/// This process's own peak; a parent's `ru_maxrss` would also count memory from before `exec`.
 fn peak_memory_kb() -> Result<u64, Box<dyn std::error::Error>> {
     let status = fs::read_to_string("/proc/self/status")?;
     let line = status

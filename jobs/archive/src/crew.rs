@@ -1,13 +1,13 @@
-//! The threads that decode: as many as photos are decoded at a time, and always the same.
+//! The threads that decode photos: a fixed set, one for each photo that is decoded at a time.
 //!
-//! The runtime's blocking threads would do but for memory. glibc gives each thread a heap of its own and
-//! keeps in it up to 48 MB of what a decoder freed; with four or five threads taking turns, twenty
-//! progressive photos of 12 megapixels peak at 260 MB instead of 90 (`benches/archive`). For the same
-//! reason large work has one thread: only one piece of it fits the memory budget anyway.
+//! The runtime's blocking threads would do, except for memory. glibc gives each thread its own heap and keeps in it
+//! up to 48 MB of what a decoder freed; with four or five threads taking turns, twenty progressive photos of 12
+//! megapixels peak at 260 MB instead of 90 (`benches/archive`). For the same reason only one thread takes large work:
+//! the memory budget has room for only one piece of it anyway.
 //!
-//! Each thread keeps one buffer for samples while there is work, and for a moment after it: the next photo is mostly on
-//! its way. A fresh one for each photo is nine thousand page faults for 12 megapixels, a tenth of all the photo
-//! costs. Beside large work nothing is kept, the memory budget has no room for it.
+//! Each thread keeps one buffer for samples while there is work, and for a moment longer, since the next photo is
+//! usually on its way. A new buffer for each photo costs nine thousand page faults for 12 megapixels, a tenth of the
+//! time that the photo takes. While large work runs no buffer is kept: the memory budget has no room for it.
 
 use std::{
     collections::VecDeque,
@@ -20,7 +20,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-/// How long a buffer outlives the last work: longer than it takes to fetch a photo.
+/// How long a buffer outlives the last work: longer than a photo takes to fetch.
 const KEPT: Duration = Duration::from_secs(1);
 
 type Work = Box<dyn FnOnce(&mut Vec<u8>) + Send>;
@@ -66,7 +66,7 @@ impl Crew {
         Ok(crew)
     }
 
-    /// Runs `work` when its turn comes, with a buffer of any size and content. `None`: it panicked.
+    /// Runs `work` when its turn comes, with a buffer of any size and content. `None`: `work` panicked.
     pub async fn run<T: Send + 'static>(
         &self,
         size: WorkSize,
@@ -99,7 +99,7 @@ impl Shared {
     fn work(&self, takes_large: bool) {
         let mut samples = Vec::new();
         while let Some((work, size)) = self.next(takes_large, &mut samples) {
-            // The panic was reported by the hook; whoever waits for the outcome sees that none came.
+            // The hook has reported the panic; the caller sees that no outcome came.
             drop(catch_unwind(AssertUnwindSafe(|| work(&mut samples))));
             if size == WorkSize::Large {
                 self.lock().large_runs = false;
@@ -107,7 +107,7 @@ impl Shared {
         }
     }
 
-    /// Waits for work; `None` when no more will come.
+    /// Waits for work. `None`: no more will come.
     fn next(&self, takes_large: bool, samples: &mut Vec<u8>) -> Option<(Work, WorkSize)> {
         let mut queue = self.lock();
         loop {
@@ -181,7 +181,7 @@ mod tests {
     #[tokio::test]
     async fn small_work_uses_every_core() {
         let crew = Crew::start(2).unwrap();
-        // Each waits for the other: one thread alone would never come through.
+        // Each waits for the other, so one thread alone would never finish.
         let (one, other) = (
             Arc::new(std::sync::Barrier::new(2)),
             Arc::new(std::sync::Barrier::new(2)),
@@ -206,7 +206,7 @@ mod tests {
     async fn the_next_photo_finds_the_buffer_of_the_last() {
         let crew = Crew::start(1).unwrap();
         let mut kept = false;
-        // A machine that stops for a second between two of them loses it, not each time.
+        // A machine that stops for a second between two photos loses the buffer, but not a hundred times.
         for _ in 0..100 {
             let found = crew.run(WorkSize::Small, |samples| {
                 let found = samples.capacity();

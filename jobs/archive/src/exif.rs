@@ -1,18 +1,18 @@
-//! How a camera was held, as EXIF says it.
+//! The orientation of the camera, read from EXIF.
 //!
-//! Read here and not by the `image` crate, which takes the number in one form only. What encoders write is wider, and
-//! a portrait on its side spoils a training without a word:
-//! * `Exif\0\0` belongs before EXIF in a JPEG; Pillow, sharp and libvips write it in WebP too, some in PNG
-//! * the number is a SHORT by the standard, and a LONG, a signed SHORT or two of them in real files
+//! The `image` crate reads the number in one form only. Encoders write more forms, and a portrait that lies
+//! on its side spoils a training silently:
+//! * `Exif\0\0` belongs before EXIF in a JPEG; Pillow, sharp and libvips also write it in WebP, some encoders in PNG
+//! * the standard makes the number a SHORT; real files also have a LONG, a signed SHORT, or two of them
 
 use image::metadata::Orientation;
 
-/// The tag that tells the orientation.
+/// The tag that holds the orientation.
 const ORIENTATION: u16 = 0x0112;
-/// Magic number of TIFF.
+/// The magic number of TIFF.
 const TIFF: u16 = 42;
 
-/// The orientation in an EXIF block, with or without the prefix that JPEG wants; `None` when it does not tell one.
+/// The orientation in an EXIF block, with or without the prefix of JPEG. `None`: the block holds none.
 pub(super) fn orientation(exif: &[u8]) -> Option<Orientation> {
     let exif = exif.strip_prefix(b"Exif\0\0").unwrap_or(exif);
     let tiff = Tiff {
@@ -23,7 +23,7 @@ pub(super) fn orientation(exif: &[u8]) -> Option<Orientation> {
             _ => return None,
         },
     };
-    // The byte order of this one number is wrong in some files; nothing else can be meant.
+    // Some files have the wrong byte order in this one number; its meaning is still clear.
     if ![TIFF, TIFF.swap_bytes()].contains(&tiff.short(2)?) {
         return None;
     }
@@ -43,7 +43,7 @@ struct Tiff<'a> {
 }
 
 impl Tiff<'_> {
-    /// The first number of the directory entry at `entry`, whatever whole number it is.
+    /// The first number of the directory entry at `entry`, in any integer type.
     fn first_number(&self, entry: usize) -> Option<u32> {
         let size: usize = match self.short(entry + 2)? {
             // BYTE, SBYTE
@@ -55,7 +55,7 @@ impl Tiff<'_> {
             _ => return None,
         };
         let count = usize::try_from(self.long(entry + 4)?).ok()?;
-        // What does not fit into the entry lies where the entry says.
+        // A value too large for the entry lies at the offset that the entry holds.
         let at = if size.checked_mul(count)? <= 4 {
             entry + 8
         } else {
@@ -91,7 +91,7 @@ impl Tiff<'_> {
 mod tests {
     use super::*;
 
-    /// A block of one entry, big-endian.
+    /// A big-endian block with one entry.
     fn block(kind: u8, count: u8, value: [u8; 4]) -> Vec<u8> {
         let entry = [0x01, 0x12, 0, kind, 0, 0, 0, count];
         [b"MM\0*\0\0\0\x08\0\x01", entry.as_slice(), &value, &[0; 4]].concat()
@@ -111,7 +111,7 @@ mod tests {
             assert_eq!(orientation(&block(kind, 1, value)), six, "type {kind}");
         }
         assert_eq!(orientation(&block(3, 2, [0, 6, 0, 1])), six, "two numbers");
-        // Two LONGs lie behind the directory, at 26.
+        // Two LONGs lie after the directory, at offset 26.
         let far = [block(4, 2, [0, 0, 0, 26]), vec![0, 0, 0, 6, 0, 0, 0, 1]].concat();
         assert_eq!(orientation(&far), six, "two long numbers");
     }

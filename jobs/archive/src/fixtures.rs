@@ -1,4 +1,4 @@
-//! Photos for this module's tests: real ones from `tests/photos`, and small ones made to order.
+//! Photos for this crate's tests: real ones from `tests/photos`, and small generated ones.
 
 use bytes::Bytes;
 use image::{ExtendedColorType, ImageEncoder, RgbImage, codecs::png::PngEncoder};
@@ -6,7 +6,7 @@ use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions};
 use zune_jpeg::JpegDecoder;
 
-/// A file under `tests/photos`.
+/// Reads a file under `tests/photos`.
 pub fn photo(name: &str) -> Bytes {
     let path = format!("{}/../../tests/photos/{name}", env!("CARGO_MANIFEST_DIR"));
     std::fs::read(&path)
@@ -14,7 +14,7 @@ pub fn photo(name: &str) -> Bytes {
         .into()
 }
 
-/// All photos that a user might send for a portrait, in order.
+/// The photos of one person, as a user might send them, in order.
 pub fn portrait() -> Vec<Bytes> {
     let path = format!("{}/../../tests/photos/portrait", env!("CARGO_MANIFEST_DIR"));
     let mut names: Vec<_> = std::fs::read_dir(path)
@@ -28,7 +28,7 @@ pub fn portrait() -> Vec<Bytes> {
         .collect()
 }
 
-/// Four quarters of different colours and a soft gradient, so that turns and flips are told apart.
+/// Four quarters of different colours and a soft gradient, so that every turn and flip looks different.
 pub fn picture(width: u32, height: u32) -> RgbImage {
     RgbImage::from_fn(width, height, |x, y| {
         let shade = u8::try_from((x + y) * 40 / (width + height)).unwrap();
@@ -42,7 +42,7 @@ pub fn picture(width: u32, height: u32) -> RgbImage {
     })
 }
 
-/// How a JPEG is made.
+/// How to encode a JPEG.
 #[derive(Debug, Clone, Copy)]
 pub struct Make {
     pub sampling: SamplingFactor,
@@ -82,25 +82,25 @@ pub fn png(samples: &[u8], width: u32, height: u32, colour: ExtendedColorType) -
     bytes
 }
 
-/// Puts a segment right behind a JPEG's start.
+/// Inserts a segment just after a JPEG's start marker.
 pub fn with_segment(jpeg: &[u8], marker: u8, payload: &[u8]) -> Vec<u8> {
     let length = u16::try_from(payload.len() + 2).unwrap().to_be_bytes();
     [&jpeg[..2], &[0xff, marker], &length, payload, &jpeg[2..]].concat()
 }
 
-/// Puts an EXIF segment that says nothing but how the camera was held.
+/// Inserts an EXIF segment that holds only the orientation.
 pub fn with_orientation(jpeg: &[u8], exif: u8) -> Vec<u8> {
     let entry = [0x01, 0x12, 0, 3, 0, 0, 0, 1, 0, exif, 0, 0];
     let payload = [b"Exif\0\0MM\0*\0\0\0\x08\0\x01", entry.as_slice(), &[0; 4]].concat();
     with_segment(jpeg, 0xe1, &payload)
 }
 
-/// A colour profile as far as anyone here looks into it: the header names its colour space.
+/// A colour profile whose header names its colour space; the rest is filler, which our code does not read.
 pub fn profile(space: &str) -> Vec<u8> {
     [&[0; 16], space.as_bytes(), b"and what follows"].concat()
 }
 
-/// The pixels, by a decoder that is lenient on purpose: what it accepts, a viewer shows.
+/// The pixels, from a decoder that is lenient on purpose: it accepts all that a viewer shows.
 pub fn decode(jpeg: &[u8]) -> RgbImage {
     let options = DecoderOptions::default().jpeg_set_out_colorspace(ColorSpace::RGB);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(jpeg), options);
@@ -120,7 +120,7 @@ pub fn difference(one: &RgbImage, other: &RgbImage) -> u64 {
     sum / one.len() as u64
 }
 
-/// A file that consists of the header of a JPEG of this size, turned or not.
+/// A file that is only the header of a JPEG of this size and orientation.
 pub fn jpeg_header(width: u16, height: u16, sof: u8, orientation: u8) -> Vec<u8> {
     let [w1, w0] = width.to_be_bytes();
     let [h1, h0] = height.to_be_bytes();

@@ -1,25 +1,26 @@
-//! What the numbers of a grey picture mean by its ICC profile, in the numbers of sRGB.
+//! Converts grey samples to sRGB by their ICC profile.
 //!
-//! A grey picture goes on as three components, which a profile of grey cannot describe. So it is applied instead of
-//! carried over: a black-and-white photo with Photoshop's "Dot Gain 20%" would else be up to a twelfth too dark. Such a
-//! profile is one curve, from a sample to how light it is; other kinds (tables for printing) are left unread.
+//! A grey picture is stored as three components, which a profile for grey cannot describe. So the profile is
+//! applied instead of carried over: without that, a black-and-white photo with Photoshop's "Dot Gain 20%"
+//! would be up to a twelfth too dark. Such a profile is one curve, from a sample to its lightness; other
+//! kinds (tables for printing) are ignored.
 //!
-//! Input is hostile: every index is checked, and a curve that does not lead from dark to light is none.
+//! Input is hostile: every index is checked, and a curve that does not lead from dark to light is refused.
 
-/// What each sample becomes.
+/// For each sample value, its value in sRGB.
 pub(super) type Tones = [u8; 256];
 
-/// Behind the header: how many tags there are, then each one's name, place and length.
+/// Size of the profile's header. After it come the number of tags, then each tag's name, offset and length.
 const HEADER: usize = 128;
-/// As many as nobody writes.
+/// More tags than any real profile has.
 const MOST_TAGS: usize = 100;
 
-/// `None`: it is no profile of grey, or none that is understood.
+/// Reads the tones of a profile. `None`: it is no profile for grey, or not of a kind that we understand.
 pub(super) fn tones(profile: &[u8]) -> Option<Tones> {
     if profile.get(16..20)? != b"GRAY" {
         return None;
     }
-    // Between profiles a tone is its luminance, or its lightness as people see it.
+    // A profile describes a tone as luminance, or as lightness as people perceive it (Lab).
     let is_lightness = profile.get(20..24)? == b"Lab ";
     let curve = Curve::read(tag(profile, *b"kTRC")?)?;
     let mut tones = [0; 256];
@@ -30,7 +31,7 @@ pub(super) fn tones(profile: &[u8]) -> Option<Tones> {
     (tones[0] < tones[255]).then_some(tones)
 }
 
-/// Makes grey samples what they mean; `step` bytes are a pixel, of which the first is grey.
+/// Converts the grey samples in place. A pixel has `step` bytes, of which the first is grey.
 pub(super) fn apply(tones: &Tones, samples: &mut [u8], step: usize) {
     for sample in samples.iter_mut().step_by(step) {
         *sample = tones[usize::from(*sample)];
@@ -50,7 +51,7 @@ fn tag(profile: &[u8], name: [u8; 4]) -> Option<&[u8]> {
 
 /// A function from 0..1 to 0..1.
 enum Curve<'a> {
-    /// Big-endian numbers of 16 bits at equal distances; at least two.
+    /// Big-endian 16-bit numbers at equal distances; at least two.
     Table(&'a [[u8; 2]]),
     Parametric(Formula),
 }
@@ -156,7 +157,7 @@ impl Formula {
     }
 }
 
-/// Of CIE's lightness, as part of white.
+/// The luminance of a CIE lightness, both as parts of white.
 fn luminance(lightness: f64) -> f64 {
     let root = (lightness * 100.0 + 16.0) / 116.0;
     if root > 6.0 / 29.0 {
@@ -166,7 +167,7 @@ fn luminance(lightness: f64) -> f64 {
     }
 }
 
-/// IEC 61966-2-1.
+/// The transfer function of sRGB (IEC 61966-2-1).
 fn srgb(light: f64) -> u8 {
     let encoded = if light <= 0.003_130_8 {
         12.92 * light

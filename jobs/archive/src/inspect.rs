@@ -1,7 +1,7 @@
-//! What a file is, by its header: format, dimensions, limits. Nothing is decoded and no memory is asked for
-//! by what the header claims, so a picture bomb costs nothing.
+//! Reads a file's header: format, dimensions, limits. It decodes nothing, and allocates no memory because of numbers
+//! in the header, so a picture bomb costs nothing.
 //!
-//! `store_photo` calls [`inspect`] on what it downloaded, so that the user hears at once; `build_archive`
+//! `store_photo` calls [`inspect`] after the download, so that the user hears of a problem at once. `build_archive`
 //! calls it again, since imported photos never passed through `store_photo`.
 
 use super::{PhotoLimits, PhotoProblem, jpeg, png, problem::PixelLimit, webp::WebP};
@@ -9,11 +9,11 @@ use super::{PhotoLimits, PhotoProblem, jpeg, png, problem::PixelLimit, webp::Web
 /// The formats that can become a training photo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PhotoFormat {
-    /// Baseline, extended or progressive, Huffman-coded, 8 bit.
+    /// Baseline, extended or progressive; Huffman-coded, 8 bits.
     Jpeg,
-    /// Any PNG; of an animated one the still picture.
+    /// Any PNG. Of an animated one the still picture counts.
     Png,
-    /// Lossy or lossless; of an animated one the first picture.
+    /// Lossy or lossless. Of an animated one the first picture counts.
     WebP,
 }
 
@@ -28,26 +28,26 @@ impl PhotoFormat {
     }
 }
 
-/// What a photo's header says.
+/// The facts in a photo's header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PhotoInfo {
-    /// By the first bytes, never by a file name.
+    /// Recognised by the first bytes, never by a file name.
     pub format: PhotoFormat,
-    /// Pixels, before the EXIF orientation is applied.
+    /// In pixels, before the EXIF orientation is applied.
     pub width: u32,
-    /// Pixels, before the EXIF orientation is applied.
+    /// In pixels, before the EXIF orientation is applied.
     pub height: u32,
 }
 
 impl PhotoInfo {
-    /// Width times height.
+    /// Width times height, in pixels.
     pub fn pixels(&self) -> u64 {
         u64::from(self.width) * u64::from(self.height)
     }
 }
 
-/// Recognises a photo and holds its header against the limits. Damage further down is found by the archive
-/// only.
+/// Recognises a photo and checks its header against the limits. Damage after the header is
+/// found only when the archive is built.
 pub fn inspect(bytes: &[u8], limits: &PhotoLimits) -> Result<PhotoInfo, PhotoProblem> {
     if bytes.is_empty() {
         return Err(PhotoProblem::Empty);
@@ -90,7 +90,7 @@ pub fn inspect(bytes: &[u8], limits: &PhotoLimits) -> Result<PhotoInfo, PhotoPro
     Err(PhotoProblem::TooManyPixels { width, height, limit })
 }
 
-/// Formats that are pictures without doubt but are not read here, by how they begin.
+/// Signatures of picture formats that we do not read.
 const UNREAD: [(&[u8], &str); 7] = [
     (b"GIF8", "GIF"),
     (b"BM", "BMP"),
@@ -117,7 +117,7 @@ fn recognise(bytes: &[u8]) -> Result<PhotoFormat, PhotoProblem> {
     Err(iso_media_problem(bytes))
 }
 
-/// HEIC, AVIF and video share one container and differ by the brands in its first box.
+/// HEIC, AVIF and videos share one container and differ in the brands of its first box.
 fn iso_media_problem(bytes: &[u8]) -> PhotoProblem {
     if bytes.get(4..8) != Some(b"ftyp") {
         return PhotoProblem::NotAnImage;
@@ -125,9 +125,8 @@ fn iso_media_problem(bytes: &[u8]) -> PhotoProblem {
     let length = u32_be(bytes, 0)
         .and_then(|length| usize::try_from(length).ok())
         .unwrap_or(0);
-    // Major brand, minor version, then the compatible brands. A file says its codec in either place: some
-    // phones write the neutral `mif1` as the major brand of a HEIC. The box is short; the cap is against a
-    // lying length.
+    // Major brand, minor version, then the compatible brands. A file may name its codec in either place: some phones
+    // write the neutral `mif1` as the major brand of a HEIC. The box is short; the cap guards against a false length.
     let brands = bytes.get(8..length.min(bytes.len()).min(256)).unwrap_or_default();
     let has = |wanted: &[&[u8; 4]]| {
         brands

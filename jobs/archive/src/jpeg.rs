@@ -1,10 +1,10 @@
-//! The structure of a JPEG file: its segments, its frame header, what of it may stay in a training archive.
+//! The structure of a JPEG file: its segments, its frame header, and the parts of it that may stay in an archive.
 //!
-//! Written here because no decoder in the tree keeps a file's bytes: a photo that is already what the
-//! trainer wants goes into the archive untouched but for its metadata. Pixels are zune-jpeg's business
-//! (`reencode.rs`); whether the entropy-coded data is whole is [`verify`]'s.
+//! No decoder among our dependencies keeps a file's bytes, and a photo that already fits the trainer goes into
+//! the archive unchanged except for its metadata. zune-jpeg decodes pixels (`reencode.rs`); [`verify`] checks
+//! that the entropy-coded data is whole.
 //!
-//! Input is hostile: every index is checked, and what grows with the input is capped ([`MAX_SEGMENTS`]).
+//! Input is hostile: every index is checked, and everything that grows with the input is capped ([`MAX_SEGMENTS`]).
 
 use image::metadata::Orientation;
 
@@ -23,12 +23,12 @@ use keep::ColourSegments;
 use segments::{Segment, Segments, marker};
 pub(super) use verify::Verified;
 
-/// Cameras write a few dozen segments, depth maps and long XMP a few hundred.
+/// Cameras write a few dozen segments; depth maps and long XMP take a few hundred.
 const MAX_SEGMENTS: usize = 4096;
-/// As libjpeg-turbo's and zune's default: a file of thousands of tiny scans is an attack on the CPU.
+/// The default of libjpeg-turbo and zune: a file of thousands of tiny scans is an attack on the CPU.
 const MAX_SCANS: usize = 100;
 
-/// One component of the frame (Y, Cb or Cr, mostly).
+/// One component of the frame, usually Y, Cb or Cr.
 #[derive(Debug, Clone, Copy)]
 struct Component {
     id: u8,
@@ -104,7 +104,7 @@ impl Frame {
         self.components.iter().map(|component| component.id).eq(*b"RGB")
     }
 
-    /// The first component of this name that is not `taken`: four inks may share one.
+    /// The first component with this id that is not in `taken`: the components of a CMYK file may share an id.
     fn component(&self, id: u8, taken: &[usize]) -> Option<usize> {
         (0..self.components.len()).find(|index| self.components[*index].id == id && !taken.contains(index))
     }
@@ -116,7 +116,7 @@ impl Frame {
         (horizontal, vertical)
     }
 
-    /// Minimum coded units of an interleaved scan, across and down.
+    /// The number of minimum coded units of an interleaved scan, across and down.
     fn units(&self) -> (usize, usize) {
         let (horizontal, vertical) = self.max_sampling();
         (
@@ -125,7 +125,7 @@ impl Frame {
         )
     }
 
-    /// 8×8 blocks of all components, the padding of the last units included.
+    /// The number of 8×8 blocks of all components, including the padding of the last units.
     pub fn blocks(&self) -> usize {
         let (across, down) = self.units();
         across
@@ -138,7 +138,7 @@ impl Frame {
     }
 }
 
-/// How the components of a picture are meant.
+/// How the components of a picture encode colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Colour {
     Grey,
@@ -148,12 +148,12 @@ pub(super) enum Colour {
     FourInks,
 }
 
-/// What stands before the first scan.
+/// The parts of a file before its first scan.
 pub(super) struct Header {
     pub frame: Frame,
     pub colour: Colour,
     pub orientation: Orientation,
-    /// Whether the first scan holds all components; else a decoder keeps the whole picture in memory.
+    /// Whether the first scan holds all components. If not, a decoder keeps the whole picture in memory.
     pub interleaved: bool,
 }
 
@@ -170,7 +170,7 @@ impl Header {
         Self::of(&segments)
     }
 
-    /// Of segments up to the first scan.
+    /// Reads the segments up to the first scan.
     fn of(segments: &[Segment<'_>]) -> Result<Self, PhotoProblem> {
         let frame = segments
             .iter()
@@ -194,13 +194,13 @@ impl Header {
 pub(super) struct Jpeg<'a> {
     pub header: Header,
     segments: Vec<Segment<'a>>,
-    /// Index of the segment that begins the first scan.
+    /// Index of the SOS segment that begins the first scan.
     first_scan: usize,
     colour_segments: ColourSegments,
 }
 
 impl<'a> Jpeg<'a> {
-    /// Reads the whole structure; nothing is decoded.
+    /// Reads the whole structure, but decodes nothing.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, PhotoProblem> {
         let mut segments = Segments::of(bytes)
             .take(MAX_SEGMENTS)
@@ -242,7 +242,7 @@ impl<'a> Jpeg<'a> {
     }
 }
 
-/// As libjpeg decides it: JFIF means YCbCr, else Adobe's flag counts, else the components' names.
+/// Decides as libjpeg does: JFIF means YCbCr; otherwise Adobe's flag counts, then the components' ids.
 fn colour(frame: &Frame, segments: &[Segment<'_>], deciding: &ColourSegments) -> Colour {
     match frame.components.as_slice() {
         [_] => Colour::Grey,
@@ -262,7 +262,7 @@ fn colour(frame: &Frame, segments: &[Segment<'_>], deciding: &ColourSegments) ->
     }
 }
 
-/// How a camera was held, by the first EXIF segment that tells; upright when none does.
+/// The orientation in the first EXIF segment that holds one; upright if none does.
 fn orientation(segments: &[Segment<'_>]) -> Orientation {
     segments
         .iter()

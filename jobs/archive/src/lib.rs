@@ -1,27 +1,28 @@
-//! Photos in, one training archive out. No queue, no database and no bucket: the caller fetches, and keeps what is built.
+//! Turns photos into one training archive. No queue, no database and no bucket: the caller
+//! fetches the photos and stores the archive.
 //!
-//! [`Workbench::build`] fetches the photos in order, verifies each to its last block, passes through what
-//! is already an upright 8-bit colour JPEG (without its metadata), turns everything else into one, and
-//! stores the results in a ZIP. A photo that cannot be used is left out and named with its
-//! [`PhotoProblem`]. A photo is known by its number, from 0, in the order in which the caller has them.
+//! [`Workbench::build`] fetches the photos in order and verifies each to its last block. An upright 8-bit
+//! colour JPEG passes through without its metadata; everything else is turned into one. The results are stored
+//! in a ZIP. A photo that cannot be used is left out, and reported with its [`PhotoProblem`]. Photos are
+//! numbered from 0, in the caller's order.
 //!
 //! # Must stay true
 //! * The same photos make the same bytes, so that the hash can name the upload —
 //!   `tests::the_same_photos_make_the_same_archive`
-//! * What is passed through decodes to the same pixels — `tests::a_passed_through_photo_keeps_its_pixels`
-//! * No metadata of the user's camera leaves — `tests::no_metadata_reaches_the_archive`
-//! * Decoding is bounded by bytes, for all archives of the process together —
-//!   `tests::decoding_waits_for_memory`
-//! * Nobody gets memory by what a header claims —
+//! * A photo that passes through decodes to the same pixels — `tests::a_passed_through_photo_keeps_its_pixels`
+//! * No metadata of the user's camera gets into the archive — `tests::no_metadata_reaches_the_archive`
+//! * Memory for decoding is bounded in bytes, for all archives of the process together
+//!   — `tests::decoding_waits_for_memory`
+//! * No memory is allocated because a header claims a size —
 //!   `inspect::tests::every_problem_that_a_header_tells_has_its_code`
-//! * No bytes make it panic — `jpeg::tests::no_mutation_of_a_jpeg_panics_the_walker`; should another crate's
-//!   decoder do so, it costs that photo only — `crew::tests::a_panic_costs_its_own_photo_only`
+//! * No bytes make it panic — `jpeg::tests::no_mutation_of_a_jpeg_panics_the_walker`; if another crate's decoder
+//!   panics, that costs this one photo — `crew::tests::a_panic_costs_its_own_photo_only`
 //!
 //! # If we die
-//! Nothing is left: the archive is a file without a name until it is uploaded.
+//! Nothing is left behind: the archive is a file without a name until it is uploaded.
 //!
-//! Read next: `prepare.rs` (one photo), `jpeg.rs` (what stays of a file), `jpeg/verify.rs`, `reencode.rs`.
-//! Public because the benchmark beside Pillow (`benches/archive`) runs exactly this.
+//! Read next: `prepare.rs` (one photo), `jpeg.rs` (the parts of a file that stay), `jpeg/verify.rs`, `reencode.rs`.
+//! The items are public because the benchmark beside Pillow (`benches/archive`) runs exactly this code.
 
 use std::{future::Future, io, ops::RangeInclusive, sync::Arc};
 
@@ -58,55 +59,55 @@ use zip::{Finished, ZipFile};
 /// Which photos are accepted (K20).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PhotoLimits {
-    /// Usable photos an archive needs, and photos it may be given.
+    /// Fewest usable photos that an archive needs, and most photos that it may be given.
     pub photos: RangeInclusive<usize>,
-    /// Size of one photo's file.
+    /// Largest file of one photo, in bytes.
     pub bytes: usize,
-    /// Width and height of one photo, in pixels.
+    /// Largest width and height of one photo, in pixels.
     pub side: u32,
-    /// Width times height of one photo.
+    /// Most pixels of one photo: width times height.
     pub pixels: u64,
 }
 
 impl Default for PhotoLimits {
-    /// As `config/default.toml` has them.
+    /// The values of `config/default.toml`.
     fn default() -> Self {
         Self {
             photos: 10..=20,
             bytes: 20_000_000,
             side: 12_000,
-            // What phones call 50 megapixels is up to 8192×6144, which is 50.33 million.
+            // Phones with "50 megapixels" make up to 8192×6144, which is 50.33 million.
             pixels: 51_000_000,
         }
     }
 }
 
-/// What a fetch brings.
+/// The result of a fetch.
 #[derive(Debug)]
 pub enum Fetched {
     /// The photo's file.
     Photo(Bytes),
-    /// The store knows without reading it that the photo cannot be used.
+    /// The store knows without reading the file that the photo cannot be used.
     Refused(PhotoProblem),
 }
 
-/// A finished archive.
+/// A finished archive, not uploaded yet.
 #[derive(Debug)]
 pub struct Archive {
-    /// Rewound, without a name: gone when it is closed.
+    /// The ZIP, rewound. It has no name, so it vanishes when it is closed.
     pub file: std::fs::File,
-    /// Bytes.
+    /// Length of the file in bytes.
     pub length: u64,
-    /// Of the whole file.
+    /// SHA-256 of the whole file.
     pub sha256: [u8; 32],
-    /// In the archive's order.
+    /// The photos in the archive, in its order.
     pub accepted: Vec<AcceptedPhoto>,
-    /// In the order given.
+    /// The photos left out, by number and problem, in the order given.
     pub rejected: Vec<(usize, PhotoProblem)>,
 }
 
 impl Archive {
-    /// `photos-<first 16 hex digits of the hash>.zip`: a rerun names the same upload.
+    /// `photos-<first 16 hex digits of the hash>.zip`: the same photos get the same name.
     pub fn file_name(&self) -> String {
         format!("photos-{}.zip", hex::encode(&self.sha256[..8]))
     }
@@ -115,45 +116,45 @@ impl Archive {
 /// A photo that is in the archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AcceptedPhoto {
-    /// Its number.
+    /// Its number in the caller's order.
     pub photo: usize,
-    /// Its name in the ZIP.
+    /// Its file name in the ZIP.
     pub name: String,
-    /// Pixels, upright.
+    /// In pixels, upright.
     pub width: u32,
-    /// Pixels, upright.
+    /// In pixels, upright.
     pub height: u32,
-    /// Whether its pixels are the user's own bytes; else they were encoded anew.
+    /// Whether its pixels are the user's own bytes; otherwise they were encoded anew.
     pub passed_through: bool,
 }
 
-/// Why there is no archive. `E` is the fetch's error.
+/// Why no archive was built. `E` is the error type of `fetch`.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError<E> {
     /// More photos than [`PhotoLimits::photos`]. Permanent.
     #[error("{given} photos were given, {limit} are allowed")]
     TooMany {
-        /// Photos given.
+        /// Number of photos given.
         given: usize,
-        /// Photos allowed.
+        /// Most photos allowed.
         limit: usize,
     },
     /// Too few photos are usable. Permanent; the user is told each one's problem.
     #[error("{accepted} photos are usable, at least {needed} are needed")]
     TooFew {
-        /// Usable photos.
+        /// Number of usable photos.
         accepted: usize,
-        /// Photos needed.
+        /// Fewest photos needed.
         needed: usize,
-        /// The others, in the order given.
+        /// The other photos, by number and problem, in the order given.
         rejected: Vec<(usize, PhotoProblem)>,
     },
     /// A photo could not be fetched. As transient as `source` is.
     #[error("photo {photo} could not be fetched")]
     Fetch {
-        /// Its number.
+        /// Its number in the caller's order.
         photo: usize,
-        /// Why.
+        /// The error of `fetch`.
         source: E,
     },
     /// The temporary file could not be written. Transient: free space in the temporary directory.
@@ -161,15 +162,15 @@ pub enum BuildError<E> {
         "the archive's temporary file could not be written: {0}; TMPDIR says where it is, and needs room"
     )]
     Io(#[from] io::Error),
-    /// The caller's flag was raised, or the runtime is shutting down.
+    /// The caller's token was cancelled, or the runtime is shutting down.
     #[error("building the archive was cancelled")]
     Cancelled,
 }
 
-/// What one process spends on photos at a time. Clones share it: one for all archives of a worker.
+/// The memory and threads that one process spends on photos. Clones share it: a worker has one for all archives.
 #[derive(Debug, Clone)]
 pub struct Workbench {
-    /// One permit a [`MEMORY_UNIT`].
+    /// One permit per [`MEMORY_UNIT`].
     memory: Arc<Semaphore>,
     budget: u32,
     crew: Arc<Crew>,
@@ -179,13 +180,13 @@ pub struct Workbench {
 const MEMORY_UNIT: usize = 1024 * 1024;
 
 impl Workbench {
-    /// Two turned 12-megapixel photos at a time, or one progressive one: keeps a worker under 150 MB
-    /// (`benches/archive`). In bytes.
+    /// In bytes: room for two turned 12-megapixel photos at a time, or one progressive one. Keeps a
+    /// worker under 150 MB (`benches/archive`).
     pub const DEFAULT_MEMORY: usize = 104 * MEMORY_UNIT;
 
-    /// `memory`: bytes that decoding may use at a time. A photo that needs more than all of it is decoded
-    /// alone. `parallel`: photos decoded at a time, one thread each; fails when the threads cannot be
-    /// started.
+    /// `memory`: how many bytes decoding may use at a time. A photo that needs more than all of
+    /// them is decoded alone. `parallel`: how many photos are decoded at a time, one thread each.
+    /// Fails if the threads cannot be started.
     pub fn new(memory: usize, parallel: usize) -> io::Result<Self> {
         let budget = u32::try_from(memory / MEMORY_UNIT)
             .unwrap_or(u32::MAX >> 3)
@@ -200,11 +201,10 @@ impl Workbench {
         })
     }
 
-    /// Builds the archive of so many photos: `fetch` is asked for each by its number, when its turn is near.
+    /// Builds the archive of `photos` photos. `fetch` is called with the number of each when its turn is near.
     ///
-    /// Decoding runs on threads of its own, file work on the runtime's blocking threads. Both look at
-    /// `cancel` between two photos, also when the returned future is dropped: at most `parallel` photos are
-    /// then finished in vain.
+    /// Decoding runs on its own threads, file work on the runtime's blocking threads. Both check `cancel` between two
+    /// photos, also when the returned future is dropped: then at most `parallel` photos are finished in vain.
     pub async fn build<F, Fut, E>(
         &self,
         photos: usize,
@@ -250,7 +250,7 @@ impl Workbench {
         Fut: Future<Output = Result<Fetched, E>>,
     {
         let fetch = &fetch;
-        // One photo more than cores is in hand, so that its fetch does not keep a core waiting.
+        // One photo more than there are threads is under way, so that no thread waits for a fetch.
         let mut outcomes = stream::iter(0..photos)
             .map(|photo| async move {
                 let fetched = fetch(photo)
@@ -297,8 +297,8 @@ impl Workbench {
         })
     }
 
-    /// Decides by the header, waits for memory and a thread, and has the work done there. The memory is the
-    /// thread's: it stays taken when this future is dropped.
+    /// Plans the work from the header, waits for memory and a thread, and runs it there. The memory belongs to the
+    /// thread: it stays taken if this future is dropped.
     async fn prepare<E>(
         &self,
         fetched: Fetched,
@@ -353,18 +353,18 @@ impl Workbench {
         match self.crew.run(size, work).await {
             Some(Some(outcome)) => Ok(outcome),
             Some(None) => Err(BuildError::Cancelled),
-            // The photo's fault, and no reason to try the whole archive again until the job is dead.
+            // The photo is to blame; retrying the whole archive until the job is dead would not help.
             None => Ok(Err(PhotoProblem::damaged("its decoder gave up"))),
         }
     }
 }
 
-/// Whether archives could be written now: the temporary directory takes a small file.
+/// Whether an archive could be written now: writes a small file to the temporary directory.
 pub async fn probe_disk() -> io::Result<()> {
     spawn_blocking(zip::probe).await.map_err(io::Error::other)?
 }
 
-/// Runs file work off the async threads; a failure to do so at all means that the runtime is going down.
+/// Runs file work off the async threads. It fails only if the runtime is shutting down.
 async fn blocking<T: Send + 'static, E>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, BuildError<E>> {

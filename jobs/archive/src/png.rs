@@ -1,8 +1,8 @@
-//! What is to be known of a PNG file's chunks before it is decoded.
+//! Reads the chunks of a PNG file before it is decoded.
 
 use bytes::Bytes;
 
-/// `IEND`: no content, and its checksum.
+/// The `IEND` chunk: no content, and its checksum.
 const END: &[u8; 12] = b"\0\0\0\0IEND\xae\x42\x60\x82";
 
 /// `IHDR` is always the first chunk and starts with width and height.
@@ -11,7 +11,7 @@ pub(super) fn dimensions(file: &[u8]) -> Option<(u32, u32)> {
     Some((u32_be(file, 16)?, u32_be(file, 20)?))
 }
 
-/// The file with an end: one whose last chunk is whole is a whole picture, and the decoder wants to be told so.
+/// Adds a missing end: if the last chunk is complete the picture is, but the decoder insists on `IEND`.
 pub(super) fn with_end(file: Bytes) -> Bytes {
     let mut at = 8;
     while let Some(length) = u32_be(&file, at) {

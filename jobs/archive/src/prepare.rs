@@ -1,5 +1,4 @@
-//! One photo on its way into the archive: look at its header, say how much memory the work takes, do the
-//! work.
+//! One photo on its way into the archive: read its header, say how much memory the work takes, do the work.
 
 use bytes::Bytes;
 use image::metadata::Orientation;
@@ -12,25 +11,25 @@ use super::{
     webp::WebP,
 };
 
-/// What is to be done with one photo. Making it costs no more than reading the header.
+/// The work for one photo. Making a plan costs no more than reading the header.
 pub(super) struct Plan {
     file: Bytes,
     info: PhotoInfo,
     memory: usize,
-    /// A JPEG whose data showed what its header did not: that it cannot go on as it is.
+    /// A JPEG whose data, unlike its header, showed that it cannot pass through unchanged.
     odd: bool,
 }
 
-/// What running a plan led to.
+/// The result of running a plan.
 pub(super) enum PlanOutcome {
     Done(Prepared),
-    /// It takes more memory than was planned: another plan, to be run anew.
+    /// The work takes more memory than was planned. Run this plan instead.
     Again(Plan),
 }
 
-/// A photo as it goes into the archive.
+/// A photo in the form in which it goes into the archive.
 pub(super) struct Prepared {
-    /// Joined, a JPEG file.
+    /// The pieces of a JPEG file, in order.
     pub parts: Vec<Bytes>,
     pub width: u32,
     pub height: u32,
@@ -54,12 +53,12 @@ impl Plan {
         })
     }
 
-    /// Bytes that [`run`](Self::run) holds at its peak, the file included; an upper bound.
+    /// An upper bound of the bytes that [`run`](Self::run) holds at its peak, including the file.
     pub const fn memory(&self) -> usize {
         self.memory
     }
 
-    /// Verifies, and decodes into `samples` and encodes where needed. Blocks for as long as that takes.
+    /// Verifies the photo and, if needed, decodes it into `samples` and encodes it. Blocks its thread meanwhile.
     pub fn run(self, samples: &mut Vec<u8>) -> Result<PlanOutcome, PhotoProblem> {
         let Self { file, info, odd, .. } = self;
         if info.format != PhotoFormat::Jpeg {
@@ -81,31 +80,31 @@ impl Plan {
         } else {
             let stripped = jpeg.for_decoder(&file, &verified);
             let header = jpeg.header;
-            // As large as the copy; the samples need the memory more.
+            // The file is as large as its copy, and the samples need the memory more.
             drop(file);
             reencode::jpeg(&header, stripped, samples).map(PlanOutcome::Done)
         }
     }
 }
 
-/// Whether a JPEG is already what the trainer wants: upright, and three components of 8 bits.
+/// Whether a JPEG already fits the trainer: upright, with three components of 8 bits.
 fn passes_through(header: &Header) -> bool {
     header.orientation == Orientation::NoTransforms && matches!(header.colour, Colour::YCbCr | Colour::Rgb)
 }
 
-/// Upper bounds, as measured by `benches/archive`: samples, what the decoder keeps, and the encoded result.
+/// Upper bounds, measured by `benches/archive`: samples, the decoder's own memory, and the encoded result.
 fn working_memory(file: &[u8], info: PhotoInfo, odd: bool) -> Result<usize, PhotoProblem> {
     let pixels = usize::try_from(info.pixels()).unwrap_or(usize::MAX);
     let encoded = pixels / 2;
     let bytes_a_pixel = match info.format {
         PhotoFormat::Jpeg => return jpeg_memory(file, pixels, encoded, odd),
         PhotoFormat::Png => png_bytes_a_pixel(file),
-        // Of an animation: the canvas, the frame and its planes, the picture.
+        // An animation needs the canvas, the frame and its planes, and the picture.
         PhotoFormat::WebP if WebP::parse(file)?.animated => 14,
         // Planes, the picture, and for a lossless one its copy with alpha.
         PhotoFormat::WebP => 8,
     };
-    // A copy of the file, where its form has to be corrected.
+    // Room for a copy of the file, in case its form has to be corrected.
     Ok(file.len() + pixels.saturating_mul(bytes_a_pixel) + encoded)
 }
 
@@ -122,7 +121,7 @@ fn jpeg_memory(file: &[u8], pixels: usize, encoded: usize, odd: bool) -> Result<
     } else {
         3 * pixels
     };
-    // zune-jpeg keeps all coefficients, two bytes each, unless one scan brings them all.
+    // zune-jpeg keeps all coefficients, two bytes each, unless one scan holds them all.
     let coefficients = if header.frame.progressive || !header.interleaved {
         blocks * 64 * 2
     } else {
@@ -131,7 +130,7 @@ fn jpeg_memory(file: &[u8], pixels: usize, encoded: usize, odd: bool) -> Result<
     Ok(file.len() + samples + coefficients.max(encoded))
 }
 
-/// By `IHDR`: channels (a palette's are expanded, with transparency to four), times two for 16 bits.
+/// From `IHDR`: the channels (a palette is expanded, with transparency to four), doubled for 16 bits.
 fn png_bytes_a_pixel(file: &[u8]) -> usize {
     let channels = match file.get(25) {
         Some(0 | 4) => 2,
@@ -162,7 +161,7 @@ mod tests {
 
     #[test]
     fn two_turned_photos_of_a_phone_fit_and_of_progressive_ones_one() {
-        // With 4 MB of file each, and as much for the copy that the decoder reads.
+        // With 4 MB of file each, and the same again for the copy that the decoder reads.
         let turned = memory(4032, 3024, 0xc0, 6) + 8 * MEGABYTE;
         assert!(2 * turned <= Workbench::DEFAULT_MEMORY, "{turned}");
         let progressive = memory(4032, 3024, 0xc2, 6) + 8 * MEGABYTE;
@@ -177,7 +176,7 @@ mod tests {
 
     #[test]
     fn the_largest_photo_has_a_bound() {
-        // As many pixels as are taken, progressive, turned: samples and coefficients.
+        // The largest accepted picture, progressive and turned: samples and coefficients.
         assert!(memory(8500, 6000, 0xc2, 6) < 316 * MEGABYTE);
     }
 

@@ -1,60 +1,59 @@
-//! Why one photo is refused, in a form that can be stored and told to the user.
+//! Why a photo is refused, in a form that can be stored and shown to the user.
 
 use std::{borrow::Cow, fmt};
 
 /// Why a photo does not go into the archive.
 ///
-/// [`code`](Self::code) is what `avatar_photos.reason` stores and what the locale files translate, so it
-/// never changes; the `Display` text is for the log. Every problem is permanent: the same bytes meet it
-/// again.
+/// [`code`](Self::code) is stored in `avatar_photos.reason` and translated by the locale files, so it never changes;
+/// the `Display` text is for the log. Every problem is permanent: the same bytes always meet it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PhotoProblem {
-    /// No bytes at all.
+    /// The file has no bytes.
     #[error("the file is empty")]
     Empty,
-    /// Nothing that we know as a picture: text, a video, a document.
+    /// Not a picture: text, a video, a document.
     #[error("the file is not an image")]
     NotAnImage,
-    /// An iPhone's "send as file". Telegram converts it when it is sent as a photo.
+    /// A photo that an iPhone sent as a file. Telegram converts it if it is sent as a photo.
     #[error("HEIC cannot be read here: send it as a photo, not as a file")]
     Heic,
-    /// A picture, but of a format that is not read here (AVIF, GIF…).
+    /// A picture in a format that we do not read (AVIF, GIF…).
     #[error("{0} cannot be read here: send it as a photo, not as a file")]
     UnsupportedFormat(&'static str),
-    /// A JPEG, but of a kind that hardly anybody reads (lossless, arithmetic-coded, 12 bits…).
+    /// A JPEG of a kind that hardly any program reads (lossless, arithmetic-coded, 12 bits…).
     #[error("a JPEG {0} cannot be read here: send it as a photo, not as a file")]
     RareJpeg(&'static str),
-    /// More bytes than [`PhotoLimits::bytes`](super::PhotoLimits::bytes).
+    /// The file is larger than [`Limits::bytes`](super::Limits::bytes).
     #[error("the file has {bytes} bytes, more than the {limit} allowed")]
     TooLarge {
-        /// Size of the file.
+        /// Size of the file in bytes.
         bytes: usize,
-        /// The limit it broke.
+        /// The limit in bytes.
         limit: usize,
     },
-    /// Larger than [`PhotoLimits::side`](super::PhotoLimits::side) or [`PhotoLimits::pixels`](super::PhotoLimits::pixels).
+    /// The picture is larger than [`Limits::side`](super::Limits::side) or [`Limits::pixels`](super::Limits::pixels).
     #[error(
         "the picture has {width}×{height} pixels, more than the {limit} allowed: send it as a photo, not as a file"
     )]
     TooManyPixels {
-        /// As the header says.
+        /// In pixels, from the header.
         width: u32,
-        /// As the header says.
+        /// In pixels, from the header.
         height: u32,
-        /// The limit it broke.
+        /// The limit that was exceeded.
         limit: PixelLimit,
     },
-    /// Begins as a picture, but cannot be read to its end.
+    /// It begins like a picture, but cannot be read to its end.
     #[error("the picture is damaged: {0}")]
     Damaged(Cow<'static, str>),
 }
 
-/// A limit of a picture's size.
+/// The limit that a picture exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PixelLimit {
-    /// Of its longer side, in pixels.
+    /// The limit of the longer side, in pixels.
     Side(u32),
-    /// Of all its pixels.
+    /// The limit of width times height, in pixels.
     All(u64),
 }
 
@@ -67,13 +66,13 @@ impl fmt::Display for PixelLimit {
     }
 }
 
-/// A number of bytes as [`PhotoProblem::detail`] names it.
+/// A number of bytes in the unit of [`PhotoProblem::detail`]: megabytes.
 pub fn megabytes(bytes: usize) -> String {
     (bytes / 1_000_000).to_string()
 }
 
 impl PhotoProblem {
-    /// Every code there is; each has a text in each locale.
+    /// All codes; each has a text in each locale.
     pub const CODES: [&'static str; 7] = [
         "empty",
         "not_an_image",
@@ -97,7 +96,7 @@ impl PhotoProblem {
         }
     }
 
-    /// What the code's text names: what the file is, as its user calls it, or the limit that it broke.
+    /// The value in the code's text: the file's format in the user's words, or the limit that was exceeded.
     pub fn detail(&self) -> Option<String> {
         match self {
             Self::UnsupportedFormat(format) => Some((*format).to_owned()),
@@ -108,7 +107,7 @@ impl PhotoProblem {
         }
     }
 
-    /// A damaged picture, and where it stopped making sense.
+    /// A damaged picture, and the point at which it stopped making sense.
     pub(super) const fn damaged(why: &'static str) -> Self {
         Self::Damaged(Cow::Borrowed(why))
     }

@@ -1,7 +1,7 @@
-//! Turns whatever is not already a fitting JPEG into one: upright, RGB (as YCbCr 4:2:0), quality 95.
+//! Turns every picture that is not yet a suitable JPEG into one: upright, RGB (as YCbCr 4:2:0), quality 95.
 //!
-//! A JPEG's YCbCr samples go from decoder to encoder as they are, so a turned photo loses nothing to colour
-//! conversion. The encoder of the `image` crate is not used: it has no SIMD, and is four times slower.
+//! A JPEG's YCbCr samples go unchanged from decoder to encoder, so that a turned photo loses nothing to colour
+//! conversion. The encoder of the `image` crate has no SIMD and is four times slower.
 
 use std::io::Cursor;
 
@@ -26,18 +26,19 @@ use super::{
     webp::WebP,
 };
 
-/// The incumbent's (M6).
+/// The incumbent's quality (M6).
 const QUALITY: u8 = 95;
 
-/// Re-encodes a JPEG that was verified but is turned, odd, grey or made of four inks. `file` is what
-/// `Jpeg::for_decoder` made of it. Its data is whole: what the decoder refuses is a kind that it does not know.
+/// Re-encodes a JPEG that was verified, but is turned, odd, grey or CMYK. `file` is the
+/// result of `Jpeg::for_decoder`. Its data is whole, so if the decoder refuses it, it is of
+/// a kind that the decoder does not know.
 pub(super) fn jpeg(header: &Header, file: Vec<u8>, samples: &mut Vec<u8>) -> Result<Prepared, PhotoProblem> {
     let options = DecoderOptions::default()
         .set_strict_mode(true)
         .set_max_width(header.frame.width.into())
         .set_max_height(header.frame.height.into());
-    // Three components are wanted as they are stored. Without APP14 and names the decoder takes them for YCbCr,
-    // and hands them out unconverted; we know better where they are not.
+    // We want three components as they are stored. Without APP14 and component ids the decoder takes them for YCbCr
+    // and returns them unconverted; `layout` says what they really are.
     let (space, layout) = match header.colour {
         Colour::Grey => (ColorSpace::Luma, Layout::Grey),
         Colour::YCbCr => (ColorSpace::YCbCr, Layout::YCbCr),
@@ -89,8 +90,8 @@ pub(super) fn raster(file: Bytes, info: PhotoInfo, samples: &mut Vec<u8>) -> Res
     encode(&pixels, orientation, icc_profile)
 }
 
-/// What a PNG may unpack to besides its pixels, whose size the header told: a colour profile can be a bomb
-/// too.
+/// How much memory a PNG may unpack besides its pixels, whose size is in the
+/// header: a colour profile can be a bomb too.
 fn png_limits() -> image::Limits {
     let mut limits = image::Limits::no_limits();
     limits.max_alloc = Some(64 << 20);
@@ -102,7 +103,7 @@ fn decode(
     (width, height): (u32, u32),
     samples: &mut Vec<u8>,
 ) -> ImageResult<(Pixels<'_>, Orientation, Option<Vec<u8>>)> {
-    // The memory was planned by our own reading of the header.
+    // The memory was planned from our own reading of the header, so the decoder must agree with it.
     if decoder.dimensions() != (width, height) {
         return Err(ImageError::Parameter(ParameterError::from_kind(
             ParameterErrorKind::DimensionMismatch,
@@ -140,16 +141,16 @@ fn decode(
     ))
 }
 
-/// The buffer at the size that a decoder asks for. Zeroed, because another user's photo was in it, and a
-/// decoder that leaves a gap must not show it.
+/// Resizes the buffer to the size that a decoder asks for. Zeroed, because it held another user's photo, which a
+/// decoder that leaves a gap must not show.
 fn zeroed(buffer: &mut Vec<u8>, size: Option<usize>) -> &mut [u8] {
     buffer.clear();
     buffer.resize(size.unwrap_or_default(), 0);
     buffer
 }
 
-/// Grey samples with a profile of their own become those of sRGB. Read on by who knows no profiles, they would be as dark as
-/// they were stored.
+/// Converts grey samples with their own profile to sRGB. A reader that knows no profiles would
+/// show them as dark as they were stored.
 fn mean_what_they_say(samples: &mut [u8], layout: Layout, icc_profile: Option<&[u8]>) {
     let step = match layout {
         Layout::Grey => 1,
@@ -161,7 +162,7 @@ fn mean_what_they_say(samples: &mut [u8], layout: Layout, icc_profile: Option<&[
     }
 }
 
-/// 16 bits a sample to 8, into the first half.
+/// Converts 16-bit samples to 8 bits, in the first half of the buffer.
 fn keep_high_bytes(samples: &mut [u8]) {
     for at in 0..samples.len() / 2 {
         let [high, _] = u16::from_ne_bytes([samples[2 * at], samples[2 * at + 1]]).to_be_bytes();
@@ -185,8 +186,8 @@ fn encode(
     let mut encoder = Encoder::new(&mut jpeg, QUALITY);
     encoder.set_sampling_factor(SamplingFactor::R_4_2_0);
     encoder.set_chroma_subsampling_method(ChromaSubsamplingMethod::Nearest);
-    // A profile says what the numbers mean, but only for numbers of its own kind: not one of CMYK, nor one of grey, which was
-    // applied to them.
+    // A profile describes samples of its own colour space only. So a profile for CMYK is dropped, and so is one for
+    // grey, which was applied to the samples.
     if let Some(profile) = icc_profile.filter(|profile| profile.get(16..20) == Some(b"RGB ")) {
         encoder.add_icc_profile(&profile).map_err(damaged)?;
     }

@@ -1,4 +1,4 @@
-//! The pipeline as `build_archive` calls it.
+//! Tests of the whole pipeline, called as `build_archive` calls it.
 
 use std::{
     convert::Infallible,
@@ -35,7 +35,7 @@ async fn build(files: &[Bytes], limits: &PhotoLimits) -> Result<Archive, BuildEr
         .await
 }
 
-/// Names and contents, as a stranger's program reads them.
+/// Names and contents, as another ZIP program reads them.
 fn entries(archive: &Archive) -> Vec<(String, Vec<u8>)> {
     let mut zip = zip::ZipArchive::new(&archive.file).unwrap();
     (0..zip.len())
@@ -92,7 +92,7 @@ async fn the_archive_is_flat_stored_and_in_order() {
     assert_eq!(entry.compression(), zip::CompressionMethod::Stored);
     assert_eq!(entry.last_modified().map(|time| time.year()), Some(1980));
     assert_eq!(entry.unix_mode().map(|mode| mode & 0o777), Some(0o644));
-    // Stored, no data descriptors, no ZIP64: the length is known to the byte.
+    // Stored, without data descriptors and ZIP64, so the length is known to the byte.
     let expected: usize = entries(&archive)
         .iter()
         .map(|(name, data)| 30 + 46 + 2 * name.len() + data.len())
@@ -278,7 +278,7 @@ async fn decoding_waits_for_memory() {
     let mut waiting = pin!(bench.prepare::<Infallible>(file, &limits, &cancel));
     assert!(poll!(waiting.as_mut()).is_pending());
     drop(everything);
-    // What the photo will need went straight to it, since it stood in line.
+    // The photo stood first in line, so the memory that it needs went to it at once.
     let needed = budget - bench.memory.available_permits();
     assert!(needed * MEMORY_UNIT > 1280 * 1280 * 3, "{needed} units");
     assert!(waiting.await.unwrap().is_ok());
@@ -297,7 +297,7 @@ async fn a_photo_larger_than_the_budget_is_decoded_alone() {
     assert_eq!(archive.accepted.len(), 2);
 }
 
-/// Futures of jobs move between threads.
+/// Must compile, since the futures of jobs move between threads.
 #[test]
 fn a_build_can_be_sent() {
     fn sent<T: Future + Send>(_: T) {}

@@ -1,8 +1,7 @@
-//! A decoded picture as it is meant to be seen, handed to the encoder row by row.
+//! Hands a decoded picture to the encoder row by row, in its upright orientation.
 //!
-//! There is no second buffer for a turned picture: the rows are gathered from wherever the orientation has
-//! put them, sixteen at a time. On the way they become YCbCr, alpha is laid on white, and chroma is
-//! averaged.
+//! A turned picture needs no second buffer: its rows are gathered from the places where the orientation has put them,
+//! sixteen at a time. At the same time they become YCbCr, alpha is blended on white, and chroma is averaged.
 
 use std::{cell::RefCell, ops::Range};
 
@@ -17,7 +16,7 @@ pub(super) struct Pixels<'a> {
     pub layout: Layout,
 }
 
-/// Bytes of one pixel.
+/// The bytes of one pixel.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Layout {
     YCbCr,
@@ -27,14 +26,15 @@ pub(super) enum Layout {
     GreyAlpha,
 }
 
-/// Side of the squares in which a picture is turned: two blocks, which 4:2:0 makes one of.
+/// Side of the squares in which a picture is turned: two blocks, which 4:2:0 merges into one.
 const TILE: usize = 16;
-/// Rows of pairs.
+/// Rows of pairs of samples.
 type LumaTile = [[[u8; 2]; TILE / 2]; TILE];
-/// A row for two of the picture, each mean twice: the encoder then picks one, which costs less than its own averaging.
+/// One row for two of the picture, each mean stored twice: the encoder picks one,
+/// which is cheaper than its own averaging.
 type ChromaTile = [[[u8; 2]; TILE / 2]; TILE / 2];
 
-/// The picture as it is meant to be seen, row by row, in YCbCr with chroma averaged over 2×2 pixels.
+/// The picture in its upright orientation, row by row, in YCbCr with chroma averaged over 2×2 pixels.
 pub(super) struct Upright<'a> {
     pixels: &'a Pixels<'a>,
     pub width: usize,
@@ -43,8 +43,8 @@ pub(super) struct Upright<'a> {
     strip: RefCell<Strip>,
 }
 
-/// Where the pixel of column x and row y lies: `origin + x·right + y·down`, wrapping, so that steps may
-/// lead back.
+/// The offset of the pixel in column x and row y is `origin + x·right + y·down`,
+/// wrapping, so that steps may lead back.
 #[derive(Clone, Copy)]
 struct PixelWalk {
     origin: usize,
@@ -109,7 +109,7 @@ impl<'a> Upright<'a> {
     fn gather_with<const N: usize>(&self, strip: &mut Strip, convert: impl Fn([u8; N]) -> (u8, u8, u8)) {
         let (source, _) = self.pixels.samples.as_chunks::<N>();
         for x in (0..self.width).step_by(TILE) {
-            // All sixteen first: in a turned picture each misses the cache, and the misses then overlap.
+            // All sixteen first: in a turned picture each run misses the cache, and so the misses overlap.
             let runs: [_; TILE] = std::array::from_fn(|line| self.run(source, x, strip.rows.start, line));
             let mut luma = LumaTile::default();
             let [mut blue, mut red] = [ChromaTile::default(); 2];
@@ -135,8 +135,8 @@ impl<'a> Upright<'a> {
         }
     }
 
-    /// One row (or column, if the picture is turned sideways) of the tile at x and y; the picture's last
-    /// pixels are repeated where the tile reaches beyond its edge.
+    /// One row (or column, if the picture is turned sideways) of the tile at x and y. Where the tile reaches beyond
+    /// the picture's edge, the last pixels are repeated.
     fn run<const N: usize>(&self, source: &[[u8; N]], x: usize, y: usize, line: usize) -> [[u8; N]; TILE] {
         let PixelWalk {
             origin,

@@ -1,13 +1,14 @@
-//! A WebP file as a row of chunks: its size, and a form of it that the decoder takes.
+//! Reads a WebP file as a sequence of chunks: its size, and a corrected form that the decoder accepts.
 //!
-//! `image-webp` wants each promise of the header kept. A tool that strips metadata drops a chunk and leaves its flag;
-//! libwebp, and so every browser, shows such a file. Of an animation the first picture is taken, as of a PNG.
+//! `image-webp` refuses a file with a flag whose chunk is missing. A tool that strips metadata
+//! drops a chunk and leaves its flag; libwebp, and so every browser, shows such a file. Of an
+//! animation the first picture is used, as of a PNG.
 
 use bytes::Bytes;
 
 use super::PhotoProblem;
 
-/// Flags of `VP8X`.
+/// The flags of `VP8X`.
 mod flag {
     pub const ANIMATION: u8 = 0x02;
     pub const XMP: u8 = 0x04;
@@ -17,38 +18,38 @@ mod flag {
     pub const ALL: u8 = ANIMATION | XMP | EXIF | ALPHA | PROFILE;
 }
 
-/// Of a file's `VP8X`: its flags lie behind RIFF header, `WEBP` and the chunk's own header.
+/// Offset of the flags of `VP8X`: after the RIFF header, `WEBP` and the chunk's own header.
 const FLAGS_AT: usize = 20;
 
 const CUT: PhotoProblem = PhotoProblem::damaged("the file ends before the picture does");
 const NO_PICTURE: PhotoProblem = PhotoProblem::damaged("it has no picture");
 
-/// What the chunks of a file say.
+/// The findings in a file's chunks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct WebP {
     pub width: u32,
     pub height: u32,
-    /// Whether the picture is the first of an animation, laid on a canvas.
+    /// Whether the picture is the first of an animation, which lies on a canvas.
     pub animated: bool,
-    /// The flags as they ought to be; `None` where they are so.
+    /// The corrected flags. `None`: they are correct.
     flags: Option<u8>,
 }
 
 type Dimensions = (u32, u32);
 
-/// What was met on the way through a row of chunks.
+/// What a walk through the chunks has found so far.
 #[derive(Default)]
 struct Met {
     flags: Option<u8>,
     canvas: Option<Dimensions>,
     picture: Option<Dimensions>,
     lossy: bool,
-    /// The flags whose chunk is there.
+    /// The flags whose chunk is present.
     chunks: u8,
     first_frame: Option<AnimationFrame>,
 }
 
-/// The header of an animation's picture.
+/// The header of one picture of an animation.
 #[derive(Clone, Copy)]
 struct AnimationFrame {
     origin: Dimensions,
@@ -57,8 +58,8 @@ struct AnimationFrame {
 }
 
 impl WebP {
-    /// Walks all chunks: one that lies about its size, or a picture larger than the canvas, would be believed by the
-    /// decoder.
+    /// Walks all chunks, since the decoder would believe a chunk that lies about its
+    /// size, or a picture larger than the canvas.
     pub fn parse(bytes: &[u8]) -> Result<Self, PhotoProblem> {
         let end = bytes
             .len()
@@ -86,7 +87,7 @@ impl WebP {
         })
     }
 
-    /// The file with flags that are true.
+    /// The file with correct flags.
     pub fn decodable(&self, file: &Bytes) -> Bytes {
         let Some(flags) = self.flags else {
             return file.clone();
@@ -107,7 +108,7 @@ impl Met {
             let size = u32_le(rest).ok_or(CUT)? as usize;
             let chunk = rest.get(4..4 + size).ok_or(CUT)?;
             match name {
-                // Elsewhere than at the front it counts for nothing.
+                // Elsewhere than at the front this chunk means nothing.
                 b"VP8X" if first => {
                     met.flags = chunk.first().copied();
                     met.canvas = Some(extended_size(chunk, 4).ok_or(CUT)?);
@@ -130,10 +131,10 @@ impl Met {
         Ok(met)
     }
 
-    /// The flags that keep their promise.
+    /// The flags whose chunk is present, and those that need none.
     fn kept(&self, said: u8, animated: bool) -> u8 {
         let mut kept = said & (self.chunks | !flag::ALL);
-        // A lossless picture has its alpha within, and the pictures of an animation have chunks of their own.
+        // A lossless picture has its alpha inside, and an animation's pictures have chunks of their own.
         if animated || !self.lossy {
             kept |= said & flag::ALPHA;
         }
@@ -164,20 +165,20 @@ impl AnimationFrame {
     }
 }
 
-/// The two kinds of picture store their size each in its own way.
+/// The two kinds of picture store their sizes differently.
 fn picture_size(name: [u8; 4], chunk: &[u8]) -> Option<Dimensions> {
     if &name == b"VP8 " {
-        // Frame tag and start code, then two times 14 bits of size and 2 bits of scaling.
+        // Frame tag and start code, then twice 14 bits of size and 2 bits of scaling.
         let u16_le = |at: usize| Some(u32::from(u16::from_le_bytes(*chunk.get(at..)?.first_chunk()?)));
         Some((u16_le(6)? & 0x3fff, u16_le(8)? & 0x3fff))
     } else {
-        // Signature, then two times 14 bits of size minus one.
+        // Signature, then twice 14 bits of size minus one.
         let packed = u32_le(chunk.get(1..)?)?;
         Some(((packed & 0x3fff) + 1, (packed >> 14 & 0x3fff) + 1))
     }
 }
 
-/// Width and height minus one, three bytes each.
+/// Width and height, each stored minus one in three bytes.
 fn extended_size(chunk: &[u8], at: usize) -> Option<Dimensions> {
     Some((u24_le(chunk, at)? + 1, u24_le(chunk, at + 3)? + 1))
 }

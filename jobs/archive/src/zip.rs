@@ -1,7 +1,7 @@
-//! The archive file: stored (JPEGs do not deflate), flat, the same bytes for the same photos.
+//! Writes the archive file: stored (JPEGs do not deflate), flat, and with the same bytes for the same photos.
 //!
-//! It lives in a temporary file without a name, so that a crash at any point leaves nothing to clean up. What goes wrong
-//! with that file is kept beside the ZIP's writer ([`Spool`]).
+//! The ZIP is a temporary file without a name, so that a crash at any point leaves nothing to clean up. Errors of
+//! that file are kept apart from the ZIP's writer ([`Spool`]).
 
 use std::{
     fs::File,
@@ -14,10 +14,10 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use zip::{CompressionMethod, DateTime, ZipWriter, write::SimpleFileOptions};
 
-/// What the temporary directory must have room for, else nothing is begun with it.
+/// Room that the temporary directory must have, in bytes, before an archive is begun.
 const PROBE: usize = 64 * 1024;
 
-/// Writes a small file without a name.
+/// Writes a small file without a name to the temporary directory.
 pub(super) fn probe() -> io::Result<()> {
     tempfile::tempfile()?.write_all(&vec![0; PROBE])
 }
@@ -29,14 +29,14 @@ pub(super) struct ZipFile {
     entries: usize,
 }
 
-/// The first thing that went wrong with the file.
+/// The first error of the file.
 #[derive(Debug, Clone, Default)]
 struct Fault(Arc<Mutex<Option<io::Error>>>);
 
 impl Fault {
     fn check(&self) -> io::Result<()> {
         let mut fault = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // The rest of the writer's life it writes to nowhere, which is no second fault.
+        // Later errors only repeat it: after the first one nothing is written any more.
         fault.take().map_or(Ok(()), |error| {
             *fault = Some(error.kind().into());
             Err(error)
@@ -44,9 +44,9 @@ impl Fault {
     }
 }
 
-/// The file as the ZIP's writer sees it: never in trouble. The writer finishes itself when it is dropped, and prints
-/// to the standard error stream what fails then, in the midst of the log; so after the first fault nothing is written any
-/// more, and all seems well to it.
+/// The file, as the ZIP's writer sees it: without errors. The writer finishes itself when it is dropped, and
+/// prints an error of that to standard error, in the midst of the log. So after the first error we write
+/// nothing more and let every call succeed.
 struct Spool {
     file: File,
     at: u64,
@@ -82,7 +82,7 @@ impl Seek for Spool {
     }
 }
 
-/// A finished ZIP, its file at the start.
+/// A finished ZIP, rewound.
 pub(super) struct Finished {
     pub file: File,
     pub length: u64,
@@ -110,10 +110,10 @@ impl ZipFile {
         }
     }
 
-    /// Appends the next photo and answers its name. Names are flat and count from `photo_001.jpg`: trainers
-    /// are not known to look into folders (fal.md 4.3).
+    /// Appends the next photo and returns its name. Names are flat and count from `photo_001.jpg`: trainers are not
+    /// known to look into folders (fal.md 4.3).
     pub fn append(&mut self, parts: &[Bytes]) -> io::Result<String> {
-        // 1980-01-01, the first date that ZIP knows; the moment of writing would change the hash.
+        // 1980-01-01, the first date that ZIP can store; the time of writing would change the hash.
         let options = SimpleFileOptions::default()
             .compression_method(CompressionMethod::Stored)
             .last_modified_time(DateTime::default())
@@ -128,8 +128,8 @@ impl ZipFile {
         Ok(name)
     }
 
-    /// Writes the directory and hashes the whole. Hashing comes last because ZIP goes back to each entry's
-    /// header when its size and checksum are known.
+    /// Writes the directory and hashes the whole file. Hashing comes last because the writer goes back to each
+    /// entry's header once its size and checksum are known.
     pub fn finish(self) -> io::Result<Finished> {
         let Spool { mut file, .. } = self.writer.finish()?;
         self.fault.check()?;
@@ -149,7 +149,7 @@ impl ZipFile {
 mod tests {
     use super::*;
 
-    /// A file that is always full.
+    /// Writes to a file on which no space is ever left.
     fn full() -> ZipFile {
         ZipFile::on(File::options().write(true).open("/dev/full").unwrap())
     }
@@ -162,9 +162,9 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
         assert!(error.to_string().contains("No space left on device"), "{error}");
         assert_eq!(zip.append(&photo).unwrap_err().kind(), io::ErrorKind::StorageFull);
-        // What the writer would do, and complain of, when it is dropped.
+        // The writer does this when it is dropped, and would print an error.
         assert!(zip.writer.finish().is_ok());
-        // A disk that is full at the very end.
+        // The disk is full at the very end.
         let mut zip = full();
         assert!(zip.append(&[]).is_err());
         assert_eq!(

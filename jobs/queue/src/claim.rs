@@ -1,12 +1,12 @@
-//! A claim, from the side of the run that holds it: which job, which attempt, how long the lease lasts, and whether
-//! to stop.
+//! A claim, from the side of the run that holds it: which job, which attempt, how long
+//! the lease lasts, and whether to stop.
 //!
 //! # Must stay true
 //! * The local lease ends no later than the database's: it is counted from before the statement that granted it.
 //! * The first reason to end a claim stays. A claim that has ended never comes back.
 //!
-//! Times are `BootInstant`s of `boot_clock.rs`: that clock runs on while a signal has stopped the process and while the
-//! machine is suspended.
+//! Times are `Moment`s of `boot_clock.rs`: that clock runs on while a signal has stopped the
+//! process and while the machine is suspended.
 
 use std::{
     sync::{

@@ -11,11 +11,11 @@ use crate::{
     job::{DeadReason, Done, Job, JobError, Queue},
 };
 
-/// A job that a worker can run. `S` is the type of the host's services, which every run gets: its clients, its
-/// settings.
+/// A job that a worker can run. `S` is the type of the host's services, which
+/// every run gets: its clients, its settings.
 pub trait Run<S>: Job {
-    /// Does the work. A run may start again after a crash at any await, so every effect outside Postgres must be
-    /// repeatable.
+    /// Does the work. A run may start again after a crash at any await, so every
+    /// effect outside Postgres must be repeatable.
     fn run(&self, cx: &Context<S>) -> impl Future<Output = Result<Done, JobError>> + Send;
 
     /// Settles everything that depended on the job, in the transaction that makes it `dead`: its attempts are used
@@ -61,8 +61,8 @@ impl<S> Context<S> {
         &self.claim
     }
 
-    /// Opens a transaction. A run may be dropped at any await; `pool.begin()` does not survive that
-    /// ([`database::begin`]).
+    /// Opens a transaction. A run may be dropped at any await; `pool.begin()` does
+    /// not survive that ([`database::begin`]).
     pub async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
         database::begin(&self.pool).await
     }
@@ -78,9 +78,9 @@ impl<S> Context<S> {
         crate::fence(tx, &self.claim).await
     }
 
-    /// Obeys a 429: no job of this fairness key starts in `queue` for the time `silence`, on any worker; without a
-    /// key, no job of the queue. If several keys are silenced within seconds, the whole queue is; returns for how
-    /// long. `None`: it is not.
+    /// Obeys a 429: no job of this fairness key starts in `queue` for the time `silence`, on any worker;
+    /// without a key, no job of the queue. If several keys are silenced within seconds, the whole queue is;
+    /// returns for how long. `None`: it is not.
     pub async fn hold_back(
         &self,
         queue: Queue,

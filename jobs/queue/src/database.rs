@@ -157,14 +157,14 @@ pub async fn now(db: &mut PgConnection) -> Result<DateTime<Utc>, sqlx::Error> {
         .await
 }
 
-/// Opens a transaction. Use this and not `pool.begin()` wherever the caller may be dropped: a job has a timeout, and
-/// so has a web route.
+/// Opens a transaction. Use this and not `pool.begin()` wherever the caller may be dropped: a job
+/// has a timeout, and so has a web route.
 ///
 /// sqlx 0.9 does not survive being dropped while it waits for the answer to `BEGIN`: it has not counted the
-/// transaction yet, so it queues no `ROLLBACK`, and the pool hands out a connection whose transaction is open. Single
-/// statements on that connection hold their locks, and are not committed until another caller's transaction happens
-/// to end there. Here `BEGIN` runs in a task of its own and is never dropped half-way; if the caller is gone by then,
-/// the transaction is rolled back.
+/// transaction yet, so it queues no `ROLLBACK`, and the pool hands out a connection whose transaction is open.
+/// Single statements on that connection hold their locks, and are not committed until another caller's transaction
+/// happens to end there. Here `BEGIN` runs in a task of its own and is never dropped half-way; if the caller is
+/// gone by then, the transaction is rolled back.
 pub async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
     let pool = pool.clone();
     let begun = tokio::spawn(async move {
@@ -212,15 +212,15 @@ pub async fn within<T, E: From<sqlx::Error>>(
         .unwrap_or_else(|_| Err(timed_out().into()))
 }
 
-/// A pool that hands out no idle connection that does not answer or cannot be written to. Such a connection is closed
-/// and another one opened. Every idle connection is asked each time it leaves the pool, instead of sqlx's ping and at
-/// the same price: one round trip.
+/// A pool that hands out no idle connection that does not answer or cannot be written to. Such a connection is
+/// closed and another one opened. Every idle connection is asked each time it leaves the pool, instead of sqlx's
+/// ping and at the same price: one round trip.
 ///
-/// A new connection is handed out unasked. Its first statement finds out, as it would with a server that is away, and
-/// the connection does not come out a second time. `after_connect` could refuse it, but then sqlx opens one
-/// connection after another until `acquire_timeout`, writes a log line for each, and reports a timeout. `/readyz` and
-/// a starting role could no longer say that the server is a standby, and a verb that only reads could not read from
-/// one.
+/// A new connection is handed out unasked. Its first statement finds out, as it would with a server that
+/// is away, and the connection does not come out a second time. `after_connect` could refuse it, but then
+/// sqlx opens one connection after another until `acquire_timeout`, writes a log line for each, and
+/// reports a timeout. `/readyz` and a starting role could no longer say that the server is a standby, and
+/// a verb that only reads could not read from one.
 pub(crate) fn checked(options: PgPoolOptions) -> PgPoolOptions {
     options
         .test_before_acquire(false)

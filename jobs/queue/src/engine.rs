@@ -42,8 +42,8 @@ pub(crate) struct Engine {
     pub(crate) options: PgConnectOptions,
     /// We connect through a pooler in transaction mode.
     pub pooled: bool,
-    /// Whether NOTIFY can wake this worker: not behind such a pooler, and not if the settings forbid it. Otherwise it
-    /// polls.
+    /// Whether NOTIFY can wake this worker: not behind such a pooler, and not if the
+    /// settings forbid it. Otherwise it polls.
     pub wakes: bool,
     /// A connection of ours listens now. While none does, we announce no sleep.
     pub listening: AtomicBool,
@@ -146,12 +146,12 @@ impl Engine {
     }
 }
 
-/// Forces one plan for ever, the right one: index lookups in index order. A plan cached on an empty table, or made
-/// from stale statistics, would scan the table when a burst comes (Q22); planning each time costs more than the
-/// statement itself.
+/// Forces one plan for ever, the right one: index lookups in index order. A plan cached on an empty
+/// table, or made from stale statistics, would scan the table when a burst comes (Q22); planning each
+/// time costs more than the statement itself.
 ///
-/// `statement_timeout` is shorter than the engine's own limit: when a loop abandons a statement after a lease, the
-/// server has cancelled it before.
+/// `statement_timeout` is shorter than the engine's own limit: when a loop abandons a statement after a
+/// lease, the server has cancelled it before.
 fn steady_plans(lease: Duration) -> [(&'static str, String); 8] {
     let limit = format!("{}ms", (lease * 4 / 5).as_millis());
     [

@@ -9,8 +9,8 @@
 //! * `AlreadyLive` with an `until_started` key means that the live job will read what this transaction writes: its
 //!   row is locked until we commit, and a claim skips locked rows. Without that lock a worker could start the job
 //!   between our enqueue and our commit and read the old state, and the change would be lost.
-//! * Values that the database would refuse are refused before any SQL, with advice on how to fix them
-//!   (`storable.rs`).
+//! * Values that the database would refuse are refused before any SQL, with advice
+//!   on how to fix them (`storable.rs`).
 //! * One statement, however many jobs. At most one NOTIFY per statement and queue; none while no worker sleeps.
 
 use std::{fmt, time::Duration};
@@ -71,8 +71,8 @@ impl Options {
         self
     }
 
-    /// Replaces the kind's own priority. Higher goes first. The lowest number marks parked jobs, so it is raised by
-    /// one.
+    /// Replaces the kind's own priority. Higher goes first. The lowest number
+    /// marks parked jobs, so it is raised by one.
     #[must_use]
     pub const fn priority(mut self, priority: i16) -> Self {
         self.priority = Some(if priority == i16::MIN {

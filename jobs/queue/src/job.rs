@@ -15,8 +15,8 @@ use serde::{Serialize, de::DeserializeOwned};
 pub struct Queue(&'static str);
 
 impl Queue {
-    /// Most jobs of one queue that a worker may claim beyond its slots: all their leases are renewed in one
-    /// statement.
+    /// Most jobs of one queue that a worker may claim beyond its slots: all
+    /// their leases are renewed in one statement.
     pub const MOST_PREFETCHED: usize = 5000;
 
     /// The queue of this name. It is stored in `jobs.queue`, so renaming it is a migration.
@@ -36,8 +36,8 @@ impl fmt::Display for Queue {
     }
 }
 
-/// How often, how fast and in which order jobs of a kind are tried. Lives in code, not in the row, so that a deploy
-/// changes it at once.
+/// How often, how fast and in which order jobs of a kind are tried. Lives in code, not in the
+/// row, so that a deploy changes it at once.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Policy {
     /// Runs that may be charged before the job is dead. At least 1.
@@ -162,8 +162,8 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Attempts, backoff, timeout and priority of the kind.
     const POLICY: Policy;
 
-    /// The lowest payload version that a worker must know to run this job. Less than [`Job::VERSION`] if an older
-    /// worker can run it as well.
+    /// The lowest payload version that a worker must know to run this job. Less than [`Job::VERSION`]
+    /// if an older worker can run it as well.
     fn version(&self) -> i16 {
         Self::VERSION
     }
@@ -237,8 +237,8 @@ impl JobError {
     }
 }
 
-/// Retried: a database that does not answer comes back, and a query that does not fit the schema is a bug that a
-/// deploy fixes.
+/// Retried: a database that does not answer comes back, and a query that does not fit
+/// the schema is a bug that a deploy fixes.
 impl From<sqlx::Error> for JobError {
     fn from(error: sqlx::Error) -> Self {
         Self::retry(format_args!("database: {error}"))
@@ -248,8 +248,8 @@ impl From<sqlx::Error> for JobError {
 /// Why a job is dead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadReason {
-    /// Stable: dead letters are grouped by it. The engine's own codes: `attempts_exhausted`, `worker_lost`,
-    /// `undecodable`, `snoozed_too_long`.
+    /// Stable: dead letters are grouped by it. The engine's own codes: `attempts_exhausted`,
+    /// `worker_lost`, `undecodable`, `snoozed_too_long`.
     pub code: std::borrow::Cow<'static, str>,
     /// What happened, for operators.
     pub message: String,

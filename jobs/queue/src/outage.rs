@@ -1,8 +1,8 @@
 //! Logs a failure that goes on without logging each repetition: the first one, then less and less often, each with
 //! the number of failures and the time so far; and at last that it is over, with the total time.
 //!
-//! Before this, twenty seconds without a database made about a hundred warnings per worker, and the first one was
-//! hard to find.
+//! Before this, twenty seconds without a database made about a hundred warnings per
+//! worker, and the first one was hard to find.
 
 use std::{fmt, time::Duration};
 
@@ -36,8 +36,8 @@ pub struct Lasted {
     pub failures: u32,
 }
 
-/// Printed after the message of a failure that is logged: nothing the first time, then how long the outage has
-/// lasted.
+/// Printed after the message of a failure that is logged: nothing the first
+/// time, then how long the outage has lasted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SoFar(Lasted);
 

@@ -8,8 +8,8 @@
 //! * One tick, one enqueue, however many workers look — `q16_three_workers_make_one_job_of_a_tick`
 //! * Ticks missed while no worker ran are made up for as the entry says — `q16_ticks_missed_while_no_worker_ran_are_made_up_for`
 //! * A clock that ran ahead is believed for one interval — `q28_a_tick_of_the_future_is_waited_for_no_longer_than_an_interval`
-//! * A tick makes no job while the entry has a live job with the same dedupe key: work does not pile up behind a slow
-//!   run.
+//! * A tick makes no job while the entry has a live job with the same dedupe key: work
+//!   does not pile up behind a slow run.
 //!
 //! # If the process dies here
 //! The transaction is rolled back, and another worker finds the tick due at its next look.
@@ -214,8 +214,8 @@ impl Timetable {
     }
 }
 
-/// Enqueues ticks as they come due, for ever. Looks at least every `queue.sweep`, since the database's clock can
-/// jump.
+/// Enqueues ticks as they come due, for ever. Looks at least every
+/// `queue.sweep`, since the database's clock can jump.
 pub(crate) async fn tick_forever(engine: Arc<Engine>, timetable: Timetable) {
     let mut backoff = Backoff::new();
     loop {

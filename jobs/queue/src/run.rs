@@ -49,8 +49,8 @@ enum RunEnd {
     Interrupted(Interruption),
 }
 
-/// Runs a claimed job. Never fails, never panics, and ends soon after its claim is interrupted, unless the handler
-/// blocks its thread.
+/// Runs a claimed job. Never fails, never panics, and ends soon after its claim is interrupted,
+/// unless the handler blocks its thread.
 pub(crate) async fn run(registry: &Registry, claimed: &Claimed) -> Verdict {
     let claim = &claimed.claim;
     let Some(kind) = registry.find(claimed.kind) else {

@@ -1,8 +1,8 @@
 //! Ends a claim in any way but done: each in its own transaction, before the slot is free.
 //!
-//! Most jobs end as `done`, and the fast path of `pump.rs` writes that. The statements here may have to wait (for a
-//! newer job of the same key that is just being enqueued, for the statements of `on_dead`) and must not hold up the
-//! acks.
+//! Most jobs end as `done`, and the fast path of `pump.rs` writes that. The statements here may have
+//! to wait (for a newer job of the same key that is just being enqueued, for the statements of
+//! `on_dead`) and must not hold up the acks.
 
 use std::{
     borrow::Cow,
@@ -157,8 +157,8 @@ impl Ending {
     }
 }
 
-/// Puts a running job back, or ends it if a cancellation was requested or it has a successor. `None`: the claim is
-/// lost.
+/// Puts a running job back, or ends it if a cancellation was requested or it has a
+/// successor. `None`: the claim is lost.
 ///
 /// If a newer job of the same key is committed between this statement's snapshot and its write, the result is a
 /// unique violation; the next try sees that job.
@@ -203,11 +203,11 @@ impl Settler<'_> {
     const HOOK_TRIES: u32 = 5;
     /// The delay after which a job whose `on_dead` kept failing is tried again.
     pub(crate) const HOOK_AGAIN_AFTER: Duration = Duration::from_secs(30);
-    /// How often the database may refuse an ending before its text is replaced, and how often again before we give
-    /// up.
+    /// How often the database may refuse an ending before its text is replaced,
+    /// and how often again before we give up.
     const REFUSALS: u32 = 3;
-    /// For how many leases an ending is tried. If the heartbeat reaches the database and we do not, it would renew
-    /// the lease for ever.
+    /// For how many leases an ending is tried. If the heartbeat reaches the database and we do
+    /// not, it would renew the lease for ever.
     const LEASES: u32 = 20;
 
     /// Writes the ending of a run. `None`: the claim is lost, or the ending could not be written. In the second case

@@ -20,8 +20,8 @@ const MAX_CODE_BYTES: usize = 128;
 pub const MAX_DELAY: Duration = Duration::from_hours(100 * 365 * 24);
 /// Deepest nesting of a payload: serde reads nothing deeper.
 pub const MAX_DEPTH: usize = 127;
-/// Longest number in a payload, in characters, and its longest exponent. `numeric` holds more digits, but has a
-/// limit.
+/// Longest number in a payload, in characters, and its longest exponent.
+/// `numeric` holds more digits, but has a limit.
 const MAX_NUMBER: usize = 1000;
 const MAX_EXPONENT_DIGITS: usize = 3;
 
@@ -121,8 +121,8 @@ fn end_of_number(bytes: &[u8], from: usize) -> Result<usize, Unstorable> {
     Ok(from + length)
 }
 
-/// Makes a text for operators storable: without U+0000, and cut to [`MAX_ERROR_BYTES`]. Its own results stay
-/// unchanged.
+/// Makes a text for operators storable: without U+0000, and cut to
+/// [`MAX_ERROR_BYTES`]. Its own results stay unchanged.
 pub fn error_text(text: &str) -> Cow<'_, str> {
     bounded(text, MAX_ERROR_BYTES)
 }

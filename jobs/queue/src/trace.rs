@@ -13,8 +13,8 @@ tokio::task_local! {
     static CURRENT: TraceContext;
 }
 
-/// A trace id and the span that is being worked on. Printed as a `traceparent` header: `00-<trace id>-<span
-/// id>-<flags>`.
+/// A trace id and the span that is being worked on. Printed as a `traceparent`
+/// header: `00-<trace id>-<span id>-<flags>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TraceContext {
     trace: u128,
@@ -47,8 +47,8 @@ impl TraceContext {
         }
     }
 
-    /// Reads a `traceparent`. `None` if the standard calls it invalid, so that a stranger's header never gets into a
-    /// row or a log unchecked.
+    /// Reads a `traceparent`. `None` if the standard calls it invalid, so that a stranger's header
+    /// never gets into a row or a log unchecked.
     pub fn parse(header: &str) -> Option<Self> {
         let mut parts = header.split('-');
         let version = hex(parts.next()?, 2)?;

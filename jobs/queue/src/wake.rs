@@ -121,8 +121,8 @@ async fn become_visible(engine: &Engine, queue: Queue) -> Result<(), sqlx::Error
     Ok(())
 }
 
-/// Takes the queue's lock exclusively and gives it back. `false`: it was not free within a short wait; a longer one
-/// would occupy a connection.
+/// Takes the queue's lock exclusively and gives it back. `false`: it was not free within a short wait; a
+/// longer one would occupy a connection.
 async fn pass_barrier(engine: &Engine, queue: Queue) -> Result<bool, sqlx::Error> {
     let mut tx = engine.pool.begin().await?;
     sqlx::query!("set local lock_timeout = '500ms'")

@@ -40,8 +40,8 @@ pub struct WorkerOptions {
     pub sweep: Duration,
     /// Pause between looks for jobs when no wake-up came.
     pub poll: Duration,
-    /// Whether LISTEN and NOTIFY wake the worker. If not, it finds jobs by polling alone, and costs enqueues no
-    /// NOTIFY.
+    /// Whether LISTEN and NOTIFY wake the worker. If not, it finds jobs by
+    /// polling alone, and costs enqueues no NOTIFY.
     pub wake: bool,
     /// How long running jobs may go on after the soft stop before they are handed back.
     pub grace: Duration,
@@ -75,8 +75,8 @@ pub enum WorkerError {
     /// A periodic entry that cannot work.
     #[error(transparent)]
     Periodic(#[from] BadPeriodic),
-    /// One of its loops ended by itself, which is a bug. The worker ends, since one that does half its work is worse
-    /// than none.
+    /// One of its loops ended by itself, which is a bug. The worker ends, since one that
+    /// does half its work is worse than none.
     #[error("a part of the worker ended by itself: {0}")]
     Broken(String),
     /// The operating system gave no thread.

@@ -1,8 +1,8 @@
-//! The expected tones are those of Little CMS 2 (Pillow's `ImageCms`, relative colorimetric, to sRGB).
+//! The expected tones were computed by Little CMS 2 (Pillow's `ImageCms`, relative colorimetric, to sRGB).
 
 use super::*;
 
-/// A profile of grey with this curve and nothing else that is looked at.
+/// A profile for grey with this curve, and filler that our code does not read.
 fn profile(between: [u8; 4], curve: &[u8]) -> Vec<u8> {
     let mut profile = vec![0; HEADER];
     profile[16..20].copy_from_slice(b"GRAY");
@@ -35,7 +35,7 @@ fn parametric(kind: u8, numbers: &[f64]) -> Vec<u8> {
     tag
 }
 
-/// As a press makes dots larger than they should be.
+/// The dot gain of a printing press, which prints dots larger than they should be.
 const DOT_GAIN: [u16; 17] = [
     0, 843, 2385, 4454, 6985, 9940, 13_293, 17_022, 21_111, 25_548, 30_320, 35_419, 40_835, 46_561, 52_590,
     58_917, 65_535,
@@ -109,7 +109,7 @@ fn a_tone_is_what_its_profile_means() {
 fn a_table_is_read_between_its_points() {
     let tones = tones(&profile(*b"XYZ ", &curve(DOT_GAIN))).unwrap();
     assert!(tones.is_sorted());
-    // 8 is in the middle between the first two points: half of 843 of 65535.
+    // 8 lies in the middle between the first two points: half of 843 of 65535.
     assert_eq!((tones[0], tones[8], tones[255]), (0, 19, 255));
 }
 

@@ -1,8 +1,7 @@
-//! Reads the blocks of a scan, in each of the five ways in which they can be coded (ITU T.81, F.2.2 and
-//! G.1.2).
+//! Reads the blocks of a scan, in each of the five ways to code them (ITU T.81, F.2.2 and G.1.2).
 //!
-//! Values are dropped. What is kept is which coefficients of a progressive picture are not zero, since a
-//! refining scan holds one correction bit for each of these.
+//! Values are dropped. Only the positions of the non-zero coefficients of a progressive picture are kept, since a
+//! refining scan holds one correction bit for each of them.
 
 use std::iter::repeat_n;
 
@@ -16,26 +15,26 @@ const OVERFULL: Flaw = "a block holds more than 64 coefficients";
 
 /// How the blocks of a scan are coded.
 enum Coding<'a> {
-    /// Everything at once: for each block of a unit, the part of the scan whose tables it takes.
+    /// Baseline: all coefficients at once. For each block of a unit, the index of the part whose tables it uses.
     Baseline {
         blocks: Vec<usize>,
         tables: Vec<BlockTables<'a>>,
     },
-    /// Progressive, first coefficient, begun: for each block of a unit, its table.
+    /// Progressive: high bits of the first coefficient. For each block of a unit, its table.
     DcFirst(Vec<&'a Huffman>),
-    /// Progressive, first coefficient: one bit a block, this many a unit.
+    /// Progressive: one more bit of the first coefficient; the number of blocks in a unit.
     DcRefine(u32),
-    /// Progressive, a band of one component, begun.
+    /// Progressive: high bits of a band of one component.
     AcFirst(usize, &'a Huffman),
-    /// Progressive, a band of one component, one bit more.
+    /// Progressive: one more bit of a band of one component.
     AcRefine(usize, &'a Huffman),
 }
 
-/// Reads units: one block of a lone component, or all blocks of an interleaved unit.
+/// Reads one unit at a time: a single block of a lone component, or all blocks of an interleaved unit.
 pub(super) struct UnitReader<'a> {
     coding: Coding<'a>,
     band: (u32, u32),
-    /// Further blocks that end before the band does.
+    /// How many more blocks end before their band does.
     end_of_band_run: u32,
 }
 
@@ -92,7 +91,7 @@ impl<'a> UnitReader<'a> {
         })
     }
 
-    /// Begins a restart interval.
+    /// Resets the state at the start of a restart interval.
     pub const fn restart(&mut self) {
         self.end_of_band_run = 0;
     }
@@ -144,7 +143,7 @@ impl<'a> BlockTables<'a> {
         let mut next = 1;
         while next < 64 {
             let stride = bits.stride(&self.strides);
-            // A stride that leads beyond this block holds codes of the next one, which has tables of its own.
+            // A stride that leads beyond this block also covers codes of the next block, which uses other tables.
             let room = 64 - u8::from(stride.ends);
             if stride.bits > 0 && next + stride.coefficients <= room {
                 bits.skip(stride.bits.into());
@@ -165,7 +164,7 @@ impl<'a> BlockTables<'a> {
     }
 }
 
-/// F.2.2 and G.1.2.2: values are dropped, where they stand is kept.
+/// F.2.2 and G.1.2.2. Drops the values, and keeps their positions.
 fn read_ac_first(
     bits: &mut Bits<'_>,
     ac: &Huffman,
@@ -198,7 +197,7 @@ fn read_ac_first(
     Ok(())
 }
 
-/// G.1.2.3: new coefficients of size one, and a correction bit for each that was non-zero before.
+/// G.1.2.3. Reads new coefficients of size one, and one correction bit for each earlier non-zero coefficient.
 fn read_ac_refine(
     bits: &mut Bits<'_>,
     ac: &Huffman,
@@ -219,7 +218,7 @@ fn read_ac_refine(
             1 => bits.skip_many(1),
             _ => return Err("a refining scan holds more than one bit a coefficient"),
         }
-        // Over `run` zeros and whatever is non-zero between them, to the zero that comes alive.
+        // Skips `run` zeros and the non-zeros between them, to the zero that becomes non-zero.
         let (landing, corrections) = nth_zero(*nonzero, next, last, run).ok_or(OVERFULL)?;
         bits.skip_many(corrections);
         *nonzero |= u64::from(size) << landing;
@@ -235,7 +234,7 @@ fn read_ac_refine(
     Ok(())
 }
 
-/// The position of the zero that follows `skipped` zeros from `from` on, and the non-zeros passed on the way.
+/// The position of the zero that follows `skipped` zeros from `from` on, and how many non-zeros lie before it.
 fn nth_zero(nonzero: u64, from: u32, last: u32, mut skipped: u32) -> Option<(u32, u32)> {
     let mut passed = 0;
     for position in from..=last {

@@ -2,26 +2,26 @@
 
 use super::standard_tables;
 
-/// What is wrong with the data. Fits two registers, unlike the
-/// [`PhotoProblem`](crate::PhotoProblem) it becomes: it is returned for each of millions of codes.
+/// A description of what is wrong with the data. It fits two registers, unlike the
+/// [`PhotoProblem`](crate::PhotoProblem) that it becomes: it is returned for each of millions of codes.
 pub(super) type Flaw = &'static str;
 
-/// Also what a decoder meets soon after it lost its place.
+/// A decoder also meets this soon after it has lost its place in the data.
 const NO_SUCH_CODE: Flaw = "its data holds a code that its tables do not";
 const BAD_TABLE: Flaw = "a Huffman table makes no sense";
 
-/// Reads one restart interval: entropy-coded data without markers, 0xFF bytes still stuffed.
+/// Reads one restart interval: entropy-coded data without markers, in which 0xFF bytes are still stuffed.
 ///
-/// Behind the end it reads zeros and remembers so: [`ran_out`](Self::ran_out) is asked once a unit, not
-/// once a bit.
+/// After the end it returns zeros and notes that it did: [`ran_out`](Self::ran_out) is called once
+/// per unit, not once per bit. once a bit.
 pub(super) struct Bits<'a> {
     bytes: &'a [u8],
     at: usize,
-    /// The next bit is the topmost.
+    /// The topmost bit is the next one.
     buffer: u64,
-    /// Bits of `buffer` that count.
+    /// How many bits of `buffer` are valid.
     held: u32,
-    /// Zero bits put behind the end of the data. They are read last.
+    /// Zero bits that were appended after the end of the data. They are read last.
     invented: u32,
 }
 
@@ -36,12 +36,12 @@ impl<'a> Bits<'a> {
         }
     }
 
-    /// Whether more bits were read than there are.
+    /// Whether more bits were read than the data holds.
     pub const fn ran_out(&self) -> bool {
         self.held < self.invented
     }
 
-    /// Where the data ends that was read; a begun byte counts as read.
+    /// The offset just after the last byte read. A partly read byte counts as read.
     pub fn end(&self) -> usize {
         let mut at = self.at;
         for _ in 0..self.held.saturating_sub(self.invented) / 8 {
@@ -57,7 +57,7 @@ impl<'a> Bits<'a> {
         at
     }
 
-    /// Makes sure that at least 32 bits are held: one code (16) and its extra bits (15 at most).
+    /// Ensures that at least 32 bits are held: enough for a code (16) and its extra bits (at most 15).
     #[inline]
     pub fn refill(&mut self) {
         if self.held >= 32 {
@@ -66,7 +66,7 @@ impl<'a> Bits<'a> {
         let next = self.bytes[self.at..]
             .first_chunk()
             .map(|four| u32::from_be_bytes(*four));
-        // Of all bytes only 0xff loses its top bit when one is added.
+        // 0xff is the only byte that loses its top bit when one is added.
         if let Some(next) = next.filter(|next| next & !next.wrapping_add(0x0101_0101) & 0x8080_8080 == 0) {
             self.buffer |= u64::from(next) << (32 - self.held);
             self.held += 32;
@@ -88,8 +88,8 @@ impl<'a> Bits<'a> {
         }
     }
 
-    /// A 0xFF data byte is followed by a zero; the data was cut before any marker, so nothing else can
-    /// follow.
+    /// Skips the zero that is stuffed after a 0xFF data byte. Markers were cut
+    /// off before, so nothing else can follow.
     fn next_byte(&mut self) -> Option<u8> {
         let byte = *self.bytes.get(self.at)?;
         self.at += 1;
@@ -103,14 +103,14 @@ impl<'a> Bits<'a> {
         Some(byte)
     }
 
-    /// Drops `count` of the bits that [`refill`](Self::refill) promised.
+    /// Drops `count` of the bits that [`refill`](Self::refill) has loaded.
     #[inline]
     pub const fn skip(&mut self, count: u32) {
         self.buffer <<= count;
         self.held -= count;
     }
 
-    /// Drops any number of bits up to 64.
+    /// Drops up to 64 bits.
     pub fn skip_many(&mut self, count: u32) {
         let first = count.min(32);
         self.refill();
@@ -122,13 +122,13 @@ impl<'a> Bits<'a> {
     /// The next `count` bits (at most 15) as a number.
     pub fn take(&mut self, count: u32) -> u32 {
         self.refill();
-        // Two shifts, since one by 64 is not defined and `count` may be zero.
+        // Two shifts: a shift by 64 is not defined, and `count` may be zero.
         let value = self.buffer >> 1 >> (63 - count);
         self.skip(count);
         u32::try_from(value).unwrap_or_default()
     }
 
-    /// What the next bits hold wholly.
+    /// All codes that lie completely within the next bits.
     #[inline]
     pub fn stride(&mut self, strides: &Strides) -> Stride {
         self.refill();
@@ -141,7 +141,7 @@ impl<'a> Bits<'a> {
         u16::from_be_bytes([high, low])
     }
 
-    /// Reads one code; its symbol's low four bits say how many extra bits follow.
+    /// Reads one code. The low four bits of its symbol say how many extra bits follow.
     #[inline]
     pub fn symbol(&mut self, table: &Huffman) -> Result<u8, Flaw> {
         self.refill();
@@ -150,7 +150,7 @@ impl<'a> Bits<'a> {
         Ok(symbol)
     }
 
-    /// Reads one code and drops the extra bits that follow it.
+    /// Reads one code and drops the extra bits after it.
     #[inline]
     pub fn symbol_and_extra(&mut self, table: &Huffman) -> Result<u8, Flaw> {
         self.refill();
@@ -160,12 +160,12 @@ impl<'a> Bits<'a> {
     }
 }
 
-/// Codes up to this long are found by one look-up.
+/// Codes up to this length take one look-up.
 const LOOKUP_BITS: u8 = 9;
 
-/// A code table, built from a DHT segment.
+/// A Huffman table, built from a DHT segment.
 pub(super) struct Huffman {
-    /// By the next nine bits: length of the code and its symbol; length 0 means a longer code.
+    /// For the next nine bits: length of the code and its symbol. Length 0 means a longer code.
     lookup: [(u8, u8); 1 << LOOKUP_BITS],
     /// For each length, the first 16-bit pattern above its codes.
     above: [usize; 17],
@@ -175,7 +175,7 @@ pub(super) struct Huffman {
 }
 
 impl Huffman {
-    /// From the number of codes of each length, 1 to 16, and as many symbols in the codes' order.
+    /// Builds the table from the number of codes of each length (1 to 16) and the symbols in the order of the codes.
     fn new(counts: [u8; 16], symbols: &[u8]) -> Result<Self, Flaw> {
         let mut table = Self {
             lookup: [(0, 0); 1 << LOOKUP_BITS],
@@ -197,7 +197,7 @@ impl Huffman {
                 }
                 code += 1;
             }
-            // A code of all ones is not allowed (annex C): libjpeg and zune refuse the table.
+            // A code of all ones is forbidden (annex C): libjpeg and zune refuse such a table.
             if count > 0 && code >= 1 << length {
                 return Err(BAD_TABLE);
             }
@@ -207,7 +207,7 @@ impl Huffman {
         Ok(table)
     }
 
-    /// Length and symbol of the code that the 16 bits `next` begin with.
+    /// Length and symbol of the code with which the 16 bits `next` begin.
     #[inline]
     fn find(&self, next: u16) -> Result<(u8, u8), Flaw> {
         let (length, symbol) = self.lookup[usize::from(next >> (16 - LOOKUP_BITS))];
@@ -232,22 +232,22 @@ impl Huffman {
     }
 }
 
-/// A run of sixteen zeros; any other symbol without extra bits ends its block or band.
+/// The symbol of a run of sixteen zeros. Any other symbol without extra bits ends its block or band.
 pub(super) const ZERO_RUN: u8 = 0xf0;
 
 const STRIDE_BITS: u8 = 12;
 
-/// How far the AC codes within the next twelve bits lead, for readers that need no values: mostly two at a
-/// time.
+/// For every pattern of twelve bits, the AC codes that it holds: usually two at a
+/// time. For readers that need no values.
 pub(super) struct Strides(Vec<Stride>);
 
-/// Codes and their extra bits, taken together. Small, so that the tables stay in the nearest cache.
+/// Codes and their extra bits, taken together. Small, so that the tables fit the first-level cache.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Stride {
-    /// Zero when not even one code fits.
+    /// How many bits they take. Zero: not even one code fits.
     pub bits: u8,
     pub coefficients: u8,
-    /// Whether the last code ends the block.
+    /// Whether the last code ends its block.
     pub ends: bool,
 }
 
@@ -273,7 +273,7 @@ impl Strides {
 
 type TableSlot = Option<Box<Huffman>>;
 
-/// The tables that are in force; a scan picks one of four for DC and one of four for AC.
+/// The current tables. A scan chooses one of four for DC and one of four for AC.
 #[derive(Default)]
 pub(super) struct Tables {
     dc: [TableSlot; 4],
@@ -281,7 +281,7 @@ pub(super) struct Tables {
 }
 
 impl Tables {
-    /// Takes over a DHT segment, which may define several tables.
+    /// Adds the tables of a DHT segment, which may define several.
     pub fn define(&mut self, mut payload: &[u8]) -> Result<(), Flaw> {
         while let Some((&kind, rest)) = payload.split_first() {
             let (counts, rest) = rest.split_first_chunk::<16>().ok_or(BAD_TABLE)?;
@@ -291,7 +291,7 @@ impl Tables {
             }
             let (symbols, rest) = rest.split_at_checked(total).ok_or(BAD_TABLE)?;
             let class = match kind >> 4 {
-                // A DC symbol is a number of bits; more than 15 are not possible in 8-bit pictures.
+                // A DC symbol is a number of bits; 8-bit pictures need at most 15.
                 0 if symbols.iter().all(|&symbol| symbol <= 15) => &mut self.dc,
                 1 => &mut self.ac,
                 _ => return Err(BAD_TABLE),
@@ -303,14 +303,14 @@ impl Tables {
         Ok(())
     }
 
-    /// Whether neither of two tables was left out.
+    /// Whether both of these tables are defined.
     pub fn has(&self, dc: u8, ac: u8) -> bool {
         let is_there =
             |class: &[TableSlot; 4], index: u8| class.get(usize::from(index)).is_some_and(Option::is_some);
         is_there(&self.dc, dc) && is_there(&self.ac, ac)
     }
 
-    /// Fills the slots that are still empty from the standard tables.
+    /// Fills the empty slots with the standard tables.
     pub fn complete(&mut self) -> Result<(), Flaw> {
         let mut standard = Self::default();
         standard.define(&standard_tables::payload())?;

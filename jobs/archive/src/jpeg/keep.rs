@@ -1,8 +1,9 @@
-//! What of a file stays, and in which form: for the archive, or for a decoder.
+//! Decides which segments of a file stay, and in which form: for the archive, or for a decoder.
 //!
-//! A segment that stays is the user's own bytes, unless a reader downstream stumbles over its form: then the few bytes
-//! that pixels depend on are written anew. libjpeg warns of another major version of JFIF, of Adobe's unknown colour
-//! codes and of surplus bytes before a marker; Pillow does not even open a file with a short `ICC_PROFILE` segment.
+//! A segment that stays keeps the user's own bytes, unless its form would trip a later reader; then the
+//! few bytes that the pixels depend on are written anew. libjpeg warns of another major version of
+//! JFIF, of Adobe's unknown colour codes and of surplus bytes before a marker. Pillow does not even
+//! open a file with a short `ICC_PROFILE` segment.
 
 use std::ops::Range;
 
@@ -15,28 +16,28 @@ use super::{
     verify::Verified,
 };
 
-/// JFIF without its thumbnail: identifier, version, density, and the thumbnail's size.
+/// Length of JFIF without its thumbnail: identifier, version, density, and the thumbnail's size.
 const JFIF_LENGTH: usize = 14;
-/// Identifier, version, flags, and the colour transform.
+/// Length of Adobe's segment: identifier, version, flags, and the colour transform.
 const ADOBE_LENGTH: usize = 12;
 
-/// The reader that the result is written for.
+/// The program that will read the result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Target {
-    /// The trainer, by libjpeg.
+    /// The trainer, which uses libjpeg.
     Trainer,
-    /// zune-jpeg, which is to hand out samples as they are stored.
+    /// zune-jpeg, which must return the samples as they are stored.
     Decoder,
 }
 
-/// What becomes of a segment; of a scan, of its header.
+/// What happens to a segment; for a scan, to its header.
 enum Form {
     Gone,
     Same,
     Written(Vec<u8>),
 }
 
-/// The segments before the first scan that decide how the pixels look, as libjpeg picks them. By their index.
+/// Indices of the segments before the first scan that decide the colours, chosen as libjpeg does.
 #[derive(Debug, Default)]
 pub(super) struct ColourSegments {
     pub jfif: Option<usize>,
@@ -45,7 +46,7 @@ pub(super) struct ColourSegments {
 }
 
 impl ColourSegments {
-    /// Of segments up to the first scan.
+    /// Reads the segments up to the first scan.
     pub fn of(segments: &[Segment<'_>]) -> Self {
         let last = |is: fn(&Segment<'_>) -> bool| segments.iter().rposition(is);
         Self {
@@ -68,7 +69,7 @@ fn is_profile(segment: &Segment<'_>) -> bool {
     segment.marker == marker::APP2 && segment.payload.starts_with(b"ICC_PROFILE\0")
 }
 
-/// Whether every part of the profile is there once: they are numbered from 1, and each tells how many there are.
+/// Whether every part of the profile is present exactly once: parts are numbered from 1, and each holds their count.
 fn profile_is_whole(segments: &[Segment<'_>]) -> bool {
     let parts = segments.iter().filter(|segment| is_profile(segment));
     let mut numbers = Vec::new();
@@ -85,17 +86,17 @@ fn profile_is_whole(segments: &[Segment<'_>]) -> bool {
 }
 
 impl Jpeg<'_> {
-    /// The file's parts without metadata, in order; joined they are a JPEG with the same pixels.
+    /// The file's parts without metadata, in order. Joined they are a JPEG with the same pixels.
     ///
-    /// Stays: what the pixels need, the JFIF header, the ICC profile and Adobe's APP14 (which decide how the
-    /// pixels look). Goes: EXIF, XMP, IPTC, MPF, comments, all else that applications write, and what follows
-    /// the end marker (a video, a depth map, a second picture).
+    /// Kept: everything that the pixels need, the JFIF header, the ICC profile and Adobe's APP14 (which decide the
+    /// colours). Dropped: EXIF, XMP, IPTC, MPF, comments, all other application data, and everything after the end
+    /// marker (a video, a depth map, a second picture).
     pub fn without_metadata(&self, file: &Bytes, verified: &Verified) -> Vec<Bytes> {
         self.parts(file, verified, Target::Trainer)
     }
 
-    /// The same in one piece, for a decoder that is to hand out samples as they are stored: APP14 goes too,
-    /// unless there are four inks, and components are named by their numbers.
+    /// The same in one piece, for a decoder that must return the samples as they are stored: APP14 is dropped too,
+    /// unless there are four components, and components get their numbers as ids.
     pub fn for_decoder(&self, file: &Bytes, verified: &Verified) -> Vec<u8> {
         self.parts(file, verified, Target::Decoder).concat()
     }
@@ -147,7 +148,7 @@ impl Jpeg<'_> {
         }
     }
 
-    /// Names of components decide nothing where JFIF or Adobe do; but not every reader knows that.
+    /// Where JFIF or Adobe decide the colours, component ids mean nothing; but not every reader knows that.
     fn renumbers(&self, target: Target) -> bool {
         let misnamed = self.header.colour == Colour::YCbCr && self.header.frame.is_named_rgb();
         target == Target::Decoder || misnamed
@@ -171,7 +172,7 @@ impl Jpeg<'_> {
     }
 }
 
-/// Without the thumbnail, which may show what was cropped away later. The header itself stays: it means YCbCr.
+/// Without the thumbnail, which may show parts that were cropped away. The header itself stays, since it means YCbCr.
 fn jfif(payload: &[u8]) -> Form {
     let mut kept = payload[..JFIF_LENGTH].to_vec();
     kept[12..].fill(0);
@@ -185,7 +186,7 @@ fn jfif(payload: &[u8]) -> Form {
     }
 }
 
-/// One component alone is never interleaved, whatever its sampling factors are; zune-jpeg stumbles over odd ones.
+/// A lone component is never interleaved, whatever its sampling factors; zune-jpeg fails on odd ones.
 fn frame_header(payload: &[u8], renumber: bool, target: Target) -> Vec<u8> {
     let mut kept = payload.to_vec();
     let components = kept.get_mut(6..).unwrap_or_default().as_chunks_mut::<3>().0;
@@ -200,7 +201,7 @@ fn frame_header(payload: &[u8], renumber: bool, target: Target) -> Vec<u8> {
     kept
 }
 
-/// Encoders write anything behind a baseline scan's components, where a progressive one has its band.
+/// In a baseline scan encoders write arbitrary bytes where a progressive one has its band.
 fn scan_header(frame: &Frame, payload: &[u8], renumber: bool) -> Vec<u8> {
     let mut kept = payload.to_vec();
     let tail = kept.len().saturating_sub(3);
@@ -229,13 +230,13 @@ fn normal(segment: &Segment<'_>, payload: &[u8]) -> Form {
     }
 }
 
-/// A segment of a payload that is shorter than a segment may be.
+/// A segment with this payload, which must be shorter than a segment's limit.
 pub(super) fn written(marker: u8, payload: &[u8]) -> Vec<u8> {
     let length = u16::try_from(payload.len() + 2).unwrap_or(u16::MAX);
     [&[0xff, marker], length.to_be_bytes().as_slice(), payload].concat()
 }
 
-/// Collects pieces of a file; neighbours become one.
+/// Collects pieces of a file, and joins adjacent ones.
 struct Parts<'a> {
     file: &'a Bytes,
     done: Vec<Bytes>,

@@ -1,4 +1,4 @@
-//! A JPEG file as a row of marker segments (ITU T.81, annex B).
+//! A JPEG file as a sequence of marker segments (ITU T.81, annex B).
 
 use std::ops::Range;
 
@@ -32,17 +32,17 @@ pub(super) mod marker {
 #[derive(Debug, Clone)]
 pub(super) struct Segment<'a> {
     pub marker: u8,
-    /// Without marker and length.
+    /// The bytes after the marker and the length.
     pub payload: &'a [u8],
-    /// Where it stands in the file; a start of scan's spans its entropy-coded data too, once parsed.
+    /// Its place in the file. Once parsed, an SOS segment's span includes its entropy-coded data.
     pub span: Range<usize>,
-    /// What follows a start of scan, with its restart markers.
+    /// The entropy-coded data after an SOS segment, with its restart markers.
     pub entropy: &'a [u8],
 }
 
-/// Walks a file from its start to its end marker; what lies behind that is never looked at.
+/// Walks a file from its start marker to its end marker, and never looks beyond.
 ///
-/// Entropy-coded data needs no case of its own: it holds no marker but restarts, which are skipped.
+/// Entropy-coded data needs no special case: it holds no markers except restarts, which are skipped.
 pub(super) struct Segments<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -82,7 +82,7 @@ impl<'a> Segments<'a> {
                 _ => {
                     let length = u16_be(self.bytes, after).ok_or(CUT)?.into();
                     let length = match marker {
-                        // libjpeg takes two bytes and goes on; cameras have written such comments.
+                        // libjpeg takes two bytes and goes on; some cameras write such comments.
                         marker::APP0..=marker::APP15 | marker::COM => 2.max(length),
                         _ => length,
                     };
@@ -105,8 +105,8 @@ impl<'a> Segments<'a> {
         }
     }
 
-    /// A file that ends within a scan is read as if its end marker were there: whether the scan is whole is for
-    /// `verify` to say. A lone 0xFF at the very end is half of something.
+    /// Treats a file that ends within a scan as if its end marker were there; `verify` then decides whether the scan
+    /// is whole. A lone 0xFF at the very end is half a marker.
     fn end_without_marker(&mut self) -> Option<Segment<'a>> {
         let rest = self.bytes.get(self.at..)?;
         let end = self.at
@@ -139,13 +139,13 @@ impl<'a> Iterator for Segments<'a> {
 
 pub(super) struct FoundMarker {
     pub marker: u8,
-    /// Where the run of 0xFF before the marker begins (one is required, more are padding).
+    /// Where the run of 0xFF before the marker begins: one is required, further ones are padding.
     pub start: usize,
-    /// The first byte behind the marker.
+    /// The offset of the first byte after the marker.
     pub after: usize,
 }
 
-/// The next marker from `from` on; 0xFF 0x00 is a data byte, not a marker.
+/// The next marker from `from` on. 0xFF 0x00 is a data byte, not a marker.
 pub(super) fn next_marker(bytes: &[u8], from: usize) -> Option<FoundMarker> {
     let mut at = from;
     loop {

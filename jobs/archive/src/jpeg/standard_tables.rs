@@ -1,11 +1,11 @@
-//! The Huffman tables that a file without any means (ITU T.81, K.3): frames of Motion JPEG, as webcams write them.
+//! The standard Huffman tables (ITU T.81, K.3), which a file without tables uses: frames of Motion JPEG from webcams.
 
 use super::{keep::written, segments::marker};
 
-/// Number of codes of each length, 1 to 16, and the symbols in the codes' order.
+/// The number of codes of each length (1 to 16), and the symbols in the order of the codes.
 type Table = ([u8; 16], &'static [u8]);
 
-/// DC: sizes of the difference, in order.
+/// For DC coefficients: sizes of the difference.
 const DC: [Table; 2] = [
     (
         [0, 1, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0],
@@ -17,7 +17,7 @@ const DC: [Table; 2] = [
     ),
 ];
 
-/// AC: runs of zeros and sizes.
+/// For AC coefficients: runs of zeros and sizes.
 const AC: [Table; 2] = [
     ([0, 2, 1, 3, 3, 2, 4, 3, 5, 5, 4, 4, 0, 0, 1, 0x7d], &AC_LUMINANCE),
     (
@@ -52,12 +52,12 @@ const AC_CHROMINANCE: [u8; 162] = [
     0xe2, 0xe3, 0xe4, 0xe5, 0xe6, 0xe7, 0xe8, 0xe9, 0xea, 0xf2, 0xf3, 0xf4, 0xf5, 0xf6, 0xf7, 0xf8, 0xf9, 0xfa,
 ];
 
-/// All four in one segment: luminance as table 0, chrominance as table 1.
+/// All four tables in one segment: luminance as table 0, chrominance as table 1.
 pub(super) fn segment() -> Vec<u8> {
     written(marker::DHT, &payload())
 }
 
-/// The segment's payload.
+/// The payload of that segment.
 pub(super) fn payload() -> Vec<u8> {
     let table = |class: u8, (number, (counts, symbols)): (u8, &Table)| {
         [&[class << 4 | number], counts.as_slice(), symbols].concat()

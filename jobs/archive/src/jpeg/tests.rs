@@ -1,4 +1,4 @@
-//! What stays of a file, and what counts as whole.
+//! Which parts of a file stay, and which files count as whole.
 
 use bytes::Bytes;
 use image::metadata::Orientation;
@@ -100,7 +100,7 @@ fn a_photo_cut_between_two_scans_is_refused() {
     let scans = file.windows(2).filter(|two| *two == [0xff, marker::SOS]).count();
     assert!(scans > 5);
     for scan in 1..scans {
-        // Where the scan's own tables begin.
+        // The offset at which the scan's own tables begin.
         let end = file[..find(&file, marker::SOS, scan)]
             .windows(2)
             .rposition(|two| two == [0xff, marker::DHT]);
@@ -236,7 +236,7 @@ fn what_the_camera_and_the_user_wrote_goes() {
         stripped([&plain, b"\xff\xd8\xff\xe1 a second picture".as_slice()].concat()),
         plain
     );
-    // Between two scans of a progressive file, too.
+    // The same between two scans of a progressive file.
     let at = find(&plain, marker::SOS, 1);
     let inside = [&plain[..at], &[0xff, 0xfe, 0, 5], b"abc", &plain[at..]].concat();
     assert_eq!(verdict(&inside), Ok(()));
@@ -258,7 +258,7 @@ fn the_header_tells_orientation_and_colours() {
     assert_eq!(colour(&plain), Colour::YCbCr);
     assert_eq!(colour(&photo("edge/gray.jpg")), Colour::Grey);
     assert_eq!(colour(&photo("edge/cmyk.jpg")), Colour::FourInks);
-    // Adobe's flag counts where there is no JFIF header.
+    // Adobe's flag counts if there is no JFIF header.
     let at = find(&plain, marker::APP0, 0);
     let bare = [&plain[..at], &plain[at + 18..]].concat();
     let rgb = with_segment(&bare, marker::APP14, b"Adobe\0\x64\0\0\0\0\0");
@@ -287,7 +287,7 @@ fn a_file_of_nothing_but_segments_or_scans_is_refused() {
     );
 }
 
-/// Everything that is done to a file before a decoder of another crate sees it.
+/// Everything that our code does with a file before another crate's decoder sees it.
 fn walk(bytes: Vec<u8>) {
     let file = Bytes::from(bytes);
     drop(Header::read(&file));
@@ -322,7 +322,7 @@ proptest! {
             0 => make(false, 0),
             1 => make(false, 3),
             2 => make(true, 0),
-            // Scans that refine, which our encoder does not write.
+            // Has refining scans, which our encoder does not write.
             _ => photo("edge/prog_small.jpg").to_vec(),
         };
         let mut bytes = with_orientation(&jpeg, 6);

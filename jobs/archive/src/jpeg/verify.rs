@@ -1,16 +1,16 @@
-//! Whether a JPEG's entropy-coded data is whole: every code of every block of every scan is read.
+//! Checks that a JPEG's entropy-coded data is whole, by reading every code of every block of every scan.
 //!
-//! zune-jpeg's strict mode refuses a file that just ends, but fills the rest with grey when someone (a
-//! proxy, a repair tool) put an end marker behind the cut; both are refused here, by
-//! `tests::a_truncated_photo_is_refused_with_and_without_an_end_marker`. Reading codes without making
-//! pixels also takes a quarter of the time, and one bit a coefficient instead of three bytes a pixel.
+//! zune-jpeg's strict mode refuses a file that just ends, but if someone (a proxy, a repair tool) added an end marker
+//! after the cut, it fills the rest with grey. Both are refused here:
+//! `tests::a_truncated_photo_is_refused_with_and_without_an_end_marker`. Reading codes without making pixels also
+//! takes a quarter of the time, and one bit per coefficient instead of three bytes per pixel.
 //!
-//! Tolerated, as libjpeg does: surplus bytes at the end of an interval (webcams and phones write them). They are
-//! reported, and left out of what goes on.
+//! Surplus bytes at the end of an interval are tolerated, as in libjpeg: webcams and phones write them. They are
+//! recorded, and left out of the result.
 //!
-//! What goes on untouched is read by libjpeg, which refuses or doubts more than data that is cut: its rules for
-//! headers (`jdmarker.c`, `jdinput.c`, `jdphuff.c`, `jdsample.c` of libjpeg-turbo) are held here as well. A file that
-//! breaks one of these has an [oddity](Verified::oddity), and is encoded anew if our own decoder can read it.
+//! libjpeg reads the photos that pass through unchanged, and it refuses or warns of more than cut data. So its rules
+//! for headers (`jdmarker.c`, `jdinput.c`, `jdphuff.c`, `jdsample.c` of libjpeg-turbo) are checked here too. A file
+//! that breaks one of them has an [oddity](Verified::oddity), and is re-encoded if our own decoder can read it.
 
 use std::ops::Range;
 
@@ -27,14 +27,14 @@ pub(super) const BAD_SCAN: Flaw = "a scan header makes no sense";
 /// libjpeg's limit for one unit of an interleaved scan (T.81, B.2.3).
 const MAX_BLOCKS_IN_UNIT: usize = 10;
 
-/// What is known of a file whose data is whole.
+/// The findings about a file whose data is whole.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Verified {
-    /// Why libjpeg refuses the file, or warns of it.
+    /// Why libjpeg would refuse the file, or warn of it. `None`: it would not.
     pub oddity: Option<Flaw>,
-    /// Bytes of the file between the end of a scan's or interval's data and the next marker, in order.
+    /// Ranges of surplus bytes between the end of a scan's or interval's data and the next marker, in order.
     pub(super) surplus: Vec<Range<usize>>,
-    /// Whether a scan uses a Huffman table that is not there, and means the standard one.
+    /// Whether a scan uses a Huffman table that the file does not define, and so means the standard one.
     pub(super) standard_tables: bool,
 }
 
@@ -46,7 +46,7 @@ impl Verified {
     }
 }
 
-/// Reads every scan of `frame`, in the file's order.
+/// Reads every scan of `frame`, in the order of the file.
 pub(super) fn verify(frame: &Frame, segments: &[Segment<'_>]) -> Result<Verified, Flaw> {
     let mut verified = Verified::default();
     doubt_frame(frame, &mut verified);
@@ -131,12 +131,12 @@ fn define_quantization(mut payload: &[u8], defined: &mut [bool; 4]) -> Result<()
     Ok(())
 }
 
-/// What the scans so far have told about one component.
+/// What the scans so far have brought for one component.
 pub(super) struct Progress {
-    /// For each coefficient in zigzag order, the bits that are still to come; `None` before its first scan.
+    /// For each coefficient in zigzag order, the bits still to come. `None` before its first scan.
     missing_bits: [Option<u8>; 64],
-    /// Progressive only: a bit for each non-zero coefficient of each block, since a refining scan holds one
-    /// correction bit for each of these.
+    /// Progressive only: for each block, a bit for each non-zero coefficient, since a refining scan
+    /// holds one correction bit for each of them.
     pub nonzero: Vec<u64>,
     blocks_across: usize,
     blocks_down: usize,
@@ -160,7 +160,7 @@ impl Progress {
         }
     }
 
-    /// A file cut exactly between two scans is a valid JPEG, but a blurred one.
+    /// Checked because a file cut exactly between two scans is a valid JPEG, but a blurred one.
     fn is_complete(&self) -> bool {
         self.missing_bits.iter().all(|&missing| missing == Some(0))
     }
@@ -178,11 +178,11 @@ pub(super) struct Scan {
     pub parts: Vec<Part>,
     /// First and last coefficient, in zigzag order.
     pub band: (u8, u8),
-    /// Whether the band was begun by an earlier scan.
+    /// Whether an earlier scan has begun the band.
     pub refines: bool,
-    /// Low bits that a later scan brings.
+    /// Number of low bits that a later scan brings.
     missing_bits: u8,
-    /// How many low bits the scans before have left out, as this one says. 0: there were none.
+    /// Number of low bits that the earlier scans left out, according to this scan. 0: there were no earlier scans.
     begun: u8,
 }
 
@@ -213,7 +213,7 @@ impl Scan {
                 begun,
             }
         } else {
-            // Baseline has one kind of scan, and encoders that write other numbers here.
+            // Baseline has only one kind of scan, and some encoders write other numbers here.
             Self {
                 parts: parsed,
                 band: (0, 63),
@@ -222,7 +222,7 @@ impl Scan {
                 begun: 0,
             }
         };
-        // Progressive: the first coefficient comes in scans of its own, the others one component at a time.
+        // Progressive: the first coefficient has its own scans, the others come one component at a time.
         let (first, last) = scan.band;
         let alone = !frame.progressive
             || if first == 0 {
@@ -234,7 +234,7 @@ impl Scan {
         if sane && alone { Ok(scan) } else { Err(BAD_SCAN) }
     }
 
-    /// Notes what libjpeg does not like about the scan, before it is read.
+    /// Records everything that libjpeg dislikes about the scan, before it is read.
     fn doubt(&self, frame: &Frame, progress: &[Progress], verified: &mut Verified) {
         let mut order = self.parts.iter().map(|part| part.component);
         verified.doubt(
@@ -322,7 +322,8 @@ impl Scan {
         Ok(())
     }
 
-    /// A scan of one component counts its blocks; of several, the frame's minimum coded units.
+    /// The number of units: a scan of one component counts its blocks, a scan of
+    /// several the frame's minimum coded units.
     fn units(&self, frame: &Frame, progress: &[Progress]) -> usize {
         if let [part] = self.parts.as_slice() {
             progress[part.component].blocks_across * progress[part.component].blocks_down

@@ -1,4 +1,4 @@
-//! What photos that are not fitting JPEGs become.
+//! What becomes of photos that are not suitable JPEGs.
 
 use std::io::Cursor;
 
@@ -15,11 +15,11 @@ use crate::{
     prepare::{Plan, PlanOutcome},
 };
 
-/// Mean difference that 4:2:0 makes of hard edges; a wrong turn or colour makes it fifty and more.
+/// Mean difference that 4:2:0 causes at hard edges. A wrong turn or colour causes fifty and more.
 const SOFT: u64 = 8;
 
 fn outcome(file: impl Into<Bytes>) -> Result<Prepared, PhotoProblem> {
-    // A buffer that another photo has used.
+    // A buffer that another photo has used before.
     let mut samples = vec![77; 1000];
     let mut plan = Plan::of(file.into(), &PhotoLimits::default())?;
     loop {
@@ -30,7 +30,7 @@ fn outcome(file: impl Into<Bytes>) -> Result<Prepared, PhotoProblem> {
     }
 }
 
-/// The file that a photo becomes; checks that it was encoded anew, as three components.
+/// The file that a photo becomes; checks that it was re-encoded with three components.
 fn reencoded(file: impl Into<Bytes>) -> Vec<u8> {
     let prepared = outcome(file).unwrap();
     assert!(!prepared.passed_through);
@@ -72,7 +72,7 @@ fn a_turned_photo_has_its_corners_where_they_belong() {
         let [red, green, blue] = upright.get_pixel(x, y).0;
         (red > 128, green > 128, blue > 128)
     };
-    // Turned clockwise: what was at the bottom left is at the top left.
+    // Turned clockwise: the bottom left is now the top left.
     assert_eq!(strongest(4, 4), (false, false, true));
     assert_eq!(strongest(60, 4), (true, false, false));
     assert_eq!(strongest(4, 92), (true, true, false));
@@ -104,7 +104,7 @@ fn grey_cmyk_and_webp_show_the_same_picture_as_colour() {
 #[test]
 fn a_jpeg_of_plain_rgb_keeps_its_colours_when_turned() {
     let picture = picture(64, 64);
-    // The encoder is told that the samples are YCbCr, and a reader by Adobe's flag that they are not.
+    // The encoder is told that the samples are YCbCr, and Adobe's flag tells readers that they are not.
     let mut file = Vec::new();
     let encoder = Encoder::new(&mut file, 95);
     encoder
@@ -220,8 +220,8 @@ fn a_profile_of_rgb_is_carried_over_and_no_other() {
     assert!(carried(&png));
 }
 
-/// As libpng does it: it warns, ignores the chunk, and shows the picture. Pillow ignores a profile that does not unpack,
-/// and opens no file whose chunk has another checksum than it says.
+/// As in libpng, which warns, ignores the chunk and shows the picture. Pillow ignores a profile that does not unpack,
+/// but opens no file in which a chunk's checksum is wrong.
 #[test]
 fn a_png_whose_profile_is_spoilt_is_taken_without_it() {
     let mut png = Vec::new();
@@ -258,7 +258,7 @@ fn a_png_whose_profile_is_spoilt_is_taken_without_it() {
     }
 }
 
-/// Of a PNG's chunk.
+/// The checksum of a PNG's chunk.
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |mut sum: u32, byte| {
         sum ^= u32::from(*byte);
@@ -271,7 +271,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 
 #[test]
 fn cut_pictures_are_damaged() {
-    // Does not deflate, so that half of the file is half of the picture.
+    // Noise does not deflate, so that half of the file is half of the picture.
     let noise = RgbImage::from_fn(64, 64, |x, y| {
         (x * x * 7919 + y * y * 104_729 + x * y)
             .to_le_bytes()
@@ -299,7 +299,7 @@ fn cut_pictures_are_damaged() {
 
 #[test]
 fn a_profile_that_unpacks_to_gigabytes_is_refused() {
-    // A chunk of 64 MB of zeros deflates a thousandfold; a few of them make a bomb.
+    // 80 MB of zeros deflate a thousandfold; a few such chunks make a bomb.
     let mut file = Vec::new();
     let mut encoder = PngEncoder::new(&mut file);
     encoder.set_icc_profile(vec![0; 80 << 20]).unwrap();
@@ -307,7 +307,7 @@ fn a_profile_that_unpacks_to_gigabytes_is_refused() {
         .write_image(&picture(8, 8), 8, 8, ExtendedColorType::Rgb8)
         .unwrap();
     assert!(file.len() < 1 << 20);
-    // Refused or ignored: either way without the memory.
+    // Refused or ignored: in both cases the memory is not used.
     let limits = png_limits();
     let profile = PngDecoder::with_limits(Cursor::new(&file), limits).and_then(|mut png| png.icc_profile());
     assert!(!profile.is_ok_and(|profile| profile.is_some()));

@@ -1,4 +1,4 @@
-//! What a WebP file says of itself, and what is believed of it.
+//! Which statements of a WebP file are believed.
 
 use super::*;
 use crate::{PhotoInfo, PhotoLimits, inspect};
@@ -24,7 +24,7 @@ fn webp(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
 
 #[test]
 fn a_webp_must_be_what_its_first_chunk_says() {
-    // 64×64 as VP8X says it, and as VP8 does; and a frame of 16383×16383.
+    // 64×64 in VP8X and in VP8, and a frame of 16383×16383.
     let canvas = [0, 0, 0, 0, 63, 0, 0, 63, 0, 0];
     let frame = [0, 0, 0, 0x9d, 1, 0x2a, 64, 0, 64, 0];
     let bomb = [0, 0, 0, 0x9d, 1, 0x2a, 0xff, 0x3f, 0xff, 0x3f];
@@ -40,7 +40,7 @@ fn a_webp_must_be_what_its_first_chunk_says() {
     );
     assert_eq!(code(&[(b"VP8 ", &bomb)]), Err("too_many_pixels".into()));
     assert_eq!(code(&[(b"VP8X", &canvas)]), Err("damaged".into()));
-    // A chunk that claims more than there is would have the decoder ask for that much memory.
+    // Believing this chunk, the decoder would ask for as much memory as it claims.
     let mut liar = webp(&[(b"VP8 ", &frame), (b"EXIF", b"Exif")]);
     let size_at = liar.len() - 8;
     liar[size_at..size_at + 4].copy_from_slice(&[0xff; 4]);
@@ -96,7 +96,7 @@ fn a_frame_of_an_animation_must_lie_on_its_canvas() {
     assert!(parsed(&frame(1, 64)).is_err(), "beyond the edge");
     assert!(parsed(&frame(0, 60)).is_err(), "larger than it says");
     assert!(parsed(&frame(0, 64)[..20]).is_err(), "cut");
-    // Nothing says that it is an animation, and there is no other picture.
+    // No flag says that this is an animation, but there is no other picture.
     let file = webp(&[
         (b"VP8X", &extended(0)),
         (b"ANIM", &[0; 6]),

@@ -12,8 +12,8 @@
 //! * keys take turns; one that must wait delays no other    — `q14_a_key_out_of_its_rate_delays_no_other`
 //! * such a key is skipped however many jobs wait in it  — `q14_a_key_at_its_limit_is_skipped_without_walking_its_jobs`
 //! * ten thousand such keys cost a claim no more than five hundred —
-//!   `q26_keys_that_must_wait_are_walked_in_bounded_steps`; a worker that has walked past all of them for nothing
-//!   rests (`rest.rs`)
+//!   `q26_keys_that_must_wait_are_walked_in_bounded_steps`; a worker that has walked past all
+//!   of them for nothing rests (`rest.rs`)
 //! * waiting for a limit, a rate or a turn costs no attempt: such a job is not claimed
 //! * a refused worker claims again when a place is free: the worker whose job ended claims again, and wakes the
 //!   others if it leaves a place; a worker that a rate holds back knows for how long
@@ -47,8 +47,8 @@ use crate::{
 pub struct Rate {
     /// Starts a second on average; more than zero.
     pub per_second: f64,
-    /// At least 1. In any span of time no more jobs start than `burst`, plus `per_second` for each second of the
-    /// span.
+    /// At least 1. In any span of time no more jobs start than `burst`, plus
+    /// `per_second` for each second of the span.
     pub burst: u16,
 }
 
@@ -108,8 +108,8 @@ impl Governor {
         self.walk.is_some() && !self.rests()
     }
 
-    /// A poll is due, or (`told`) a wake-up came. Returns whether to claim now; [`Governor::patience`] says when
-    /// otherwise.
+    /// A poll is due, or (`told`) a wake-up came. Returns whether to claim now;
+    /// [`Governor::patience`] says when otherwise.
     pub(crate) fn hear(&mut self, told: bool) -> bool {
         if told {
             self.rest.tell();
@@ -158,16 +158,16 @@ impl Governor {
         self.freed
     }
 
-    /// How long to wait for a wake-up: at most `poll`, and not beyond the moment at which a rate allows the next
-    /// start.
+    /// How long to wait for a wake-up: at most `poll`, and not beyond the moment
+    /// at which a rate allows the next start.
     pub(crate) fn patience(&self, poll: Duration) -> Duration {
         self.reason_at().map_or(poll, |at| {
             poll.min(at.saturating_duration_since(Instant::now()) + Duration::from_millis(1))
         })
     }
 
-    /// The rules for the next statement. If its claim is governed it may claim `places` jobs at most: nothing is
-    /// claimed ahead.
+    /// The rules for the next statement. If its claim is governed it may claim `places`
+    /// jobs at most: nothing is claimed ahead.
     pub(crate) fn rules(&mut self, places: usize) -> ClaimRules {
         let freed = self.freed;
         self.freed = false;
@@ -369,8 +369,8 @@ async fn read_claimed(
 const EVERYBODY: i64 = 3;
 /// Keys that are told to be silent within this time count as together.
 const SOON: Duration = Duration::from_secs(5);
-/// Longest silence of a whole queue before one job probes it: the wait that the other side names for one chat can be
-/// hours.
+/// Longest silence of a whole queue before one job probes it: the wait that the other
+/// side names for one chat can be hours.
 pub(crate) const PROBE_AFTER: Duration = Duration::from_mins(1);
 
 /// Obeys a 429: no job of `key` starts in `queue` for the time `silence`, on any worker; without a key, no job of the

@@ -24,8 +24,8 @@ const HEAD: i64 = 2000;
 /// If this many were parked, more are likely to lie behind them.
 const MORE: i64 = HEAD / 4;
 
-/// Looks at these queues for ever: at once, then as often as for expired leases, and without a pause while it parks
-/// many.
+/// Looks at these queues for ever: at once, then as often as for expired leases,
+/// and without a pause while it parks many.
 pub(crate) async fn park_forever(engine: Arc<Engine>, queues: Vec<Queue>, known: KnownKinds) {
     let mut connection = engine.connection();
     loop {

@@ -1,9 +1,9 @@
 //! One queue of one worker: claims as many jobs as its slots and its buffer can take, and acks those that are done.
 //!
-//! One statement does both (`exchange.rs`). A strict queue has one lane and no buffer: a slot is free once its job's
-//! outcome is durable. A prefetching queue (K3) has a buffer and two lanes, whose statements overlap: while both run,
-//! handlers go on with buffered jobs. The jobs that a statement acks make room for those it claims, since both are
-//! one commit.
+//! One statement does both (`exchange.rs`). A strict queue has one lane and no buffer: a slot is free once
+//! its job's outcome is durable. A prefetching queue (K3) has a buffer and two lanes, whose statements
+//! overlap: while both run, handlers go on with buffered jobs. The jobs that a statement acks make room for
+//! those it claims, since both are one commit.
 //!
 //! # Must stay true
 //! * Claims held never exceed slots and buffer together. Outcomes that are not durable yet count too: they are the
@@ -14,8 +14,8 @@
 //! * If the connection breaks before a claim's answer, those jobs are given back uncharged before the next claim.
 //!
 //! # If the process dies here
-//! Outcomes that were not acked are lost with their leases, and those jobs run again; jobs claimed ahead run again
-//! uncharged.
+//! Outcomes that were not acked are lost with their leases, and those jobs run again;
+//! jobs claimed ahead run again uncharged.
 
 use std::{sync::Arc, time::Duration};
 
@@ -178,8 +178,8 @@ impl Pump {
         (self.capacity.total() + self.acks.len()).saturating_sub(self.held + self.in_flight_growth)
     }
 
-    /// Collects returned jobs. Handlers that are about to end get a turn first: a statement costs more than a
-    /// moment's wait.
+    /// Collects returned jobs. Handlers that are about to end get a turn first: a
+    /// statement costs more than a moment's wait.
     async fn gather(&mut self) {
         while !self.idle.is_empty() {
             let before = self.acks.len();
@@ -416,8 +416,8 @@ impl Pump {
             .set(count(self.held.saturating_sub(waiting + unacked)));
     }
 
-    /// Gives jobs that were claimed and not started back, uncharged. After an error they wait for their leases to
-    /// end.
+    /// Gives jobs that were claimed and not started back, uncharged. After an
+    /// error they wait for their leases to end.
     async fn hand_back(&mut self) {
         let unstarted: Vec<Claimed> = self.slots.close();
         if !unstarted.is_empty() {

@@ -1,5 +1,5 @@
-//! Empties the buffer of a stopping worker: jobs that it had claimed and not started go back, uncharged, in one
-//! statement.
+//! Empties the buffer of a stopping worker: jobs that it had claimed and not started
+//! go back, uncharged, in one statement.
 
 use std::collections::HashSet;
 
@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use crate::{Claimed, Ending, database::single, job::Queue, requeue};
 
-/// Gives jobs back. A job for which that fails waits for its lease to end; it is rescued uncharged if it was claimed
-/// ahead.
+/// Gives jobs back. A job for which that fails waits for its lease to end; it is
+/// rescued uncharged if it was claimed ahead.
 pub(crate) async fn release_buffered(pool: &PgPool, queue: Queue, unstarted: &[Claimed]) {
     let released = match release_plain(pool, unstarted).await {
         Ok(released) => released,

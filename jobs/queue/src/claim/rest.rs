@@ -1,10 +1,10 @@
 //! How long a worker leaves a queue's keys alone after it has walked past all of them for nothing (Q26).
 //!
-//! A walk past ten thousand keys that must wait takes a fifth of a second of the server's time, and most polls would
-//! find what the last one found. So after a whole walk of several steps that claimed nothing, the next walk waits for
-//! many times as long as that one took: polling takes a fixed share of the time, however many keys there are. After a
-//! NOTIFY, after a job that ended in this worker, and at the moment that a rate or a silence names, the worker looks
-//! sooner, at a larger share.
+//! A walk past ten thousand keys that must wait takes a fifth of a second of the server's time, and most polls
+//! would find what the last one found. So after a whole walk of several steps that claimed nothing, the next walk
+//! waits for many times as long as that one took: polling takes a fixed share of the time, however many keys there
+//! are. After a NOTIFY, after a job that ended in this worker, and at the moment that a rate or a silence names,
+//! the worker looks sooner, at a larger share.
 //!
 //! # Must stay true
 //! * polls take a fixed share of the time — `q26_who_found_only_keys_that_must_wait_rests_many_times_as_long_as_it_looked`
@@ -46,9 +46,9 @@ impl Rest {
         self.told
     }
 
-    /// Adds one claim's duration. `goes_on`: it continued the walk of the claim before it. If not, a new walk begins,
-    /// and the rest after the last one is over: measured by the first step of the new walk alone, the rest would seem
-    /// to go on, and the walk would stop.
+    /// Adds one claim's duration. `goes_on`: it continued the walk of the claim before it. If not, a new walk
+    /// begins, and the rest after the last one is over: measured by the first step of the new walk alone, the rest
+    /// would seem to go on, and the walk would stop.
     pub(crate) fn step(&mut self, took: Duration, goes_on: bool) {
         if !goes_on {
             self.is_over();
@@ -63,8 +63,8 @@ impl Rest {
         (self.walked, self.steps) = (Duration::ZERO, 0);
     }
 
-    /// The walk came round and found nothing. A walk of a single step is no reason to rest: it costs no more than any
-    /// claim.
+    /// The walk came round and found nothing. A walk of a single step is no reason to
+    /// rest: it costs no more than any claim.
     pub(crate) fn begin(&mut self) {
         self.since = (self.steps > 1).then(Instant::now);
     }
@@ -90,8 +90,8 @@ mod tests {
 
     const STEP: Duration = Duration::from_mins(1);
 
-    /// Guards against a bug: the second walk stopped after its first step until the next poll, so that its job waited
-    /// as long.
+    /// Guards against a bug: the second walk stopped after its first step until the next
+    /// poll, so that its job waited as long.
     #[test]
     fn a_walk_that_has_begun_is_no_rest() {
         let mut rest = Rest::default();

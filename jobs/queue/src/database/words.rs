@@ -30,8 +30,8 @@ pub fn words_of(error: &sqlx::Error) -> String {
     }
 }
 
-/// Why no first connection could be made: the error that the pool `found`, or, if that is only a timeout, the error
-/// of one more attempt.
+/// Why no first connection could be made: the error that the pool `found`, or, if that is only a
+/// timeout, the error of one more attempt.
 pub(super) async fn cause(found: sqlx::Error, options: &PgConnectOptions) -> DatabaseError {
     let found = if matches!(found, sqlx::Error::PoolTimedOut) {
         match tokio::time::timeout(LOOK, PgConnection::connect_with(options)).await {

@@ -16,9 +16,9 @@ use crate::{
     job::{DedupeKey, DedupeScope, Job},
 };
 
-/// Enqueues many jobs of a kind in one statement. The answers are in the order of `jobs`. If several have the same
-/// key, the first one counts. Jobs without a key keep their places in the queue; keyed jobs take the other places, in
-/// the order of their keys.
+/// Enqueues many jobs of a kind in one statement. The answers are in the order of `jobs`. If several have the
+/// same key, the first one counts. Jobs without a key keep their places in the queue; keyed jobs take the
+/// other places, in the order of their keys.
 ///
 /// Any number of callers may enqueue the same keys at once. A caller that enqueues keyed jobs one by one in a
 /// transaction must itself keep to the order of the keys.

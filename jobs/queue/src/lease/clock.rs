@@ -10,8 +10,8 @@
 //! `q28_a_lease_that_ends_in_a_month_is_one_of_two_leases`,
 //! `q28_a_rate_used_up_and_a_silence_asked_for_in_the_future_are_mended`,
 //! `q28_a_silence_of_all_is_never_believed_for_more_than_a_minute`
-//! * Just after a jump ahead every lease looks like a dead worker's. No lease is ended before its worker had time to
-//!   renew it.
+//! * Just after a jump ahead every lease looks like a dead worker's. No lease is ended
+//!   before its worker had time to renew it.
 //!
 //! # If the process dies here
 //! Nothing is lost: every worker looks when it starts, and from time to time.
@@ -44,8 +44,8 @@ pub(crate) struct DatabaseClock {
 }
 
 impl DatabaseClock {
-    /// Looks at the clock and repairs values that it left in the future. Returns whether an expired lease means that
-    /// its worker is gone.
+    /// Looks at the clock and repairs values that it left in the future. Returns whether an
+    /// expired lease means that its worker is gone.
     pub(crate) async fn look(&mut self, pool: &PgPool, lease: Duration) -> Result<bool, sqlx::Error> {
         let mut db = single(pool).await?;
         let now = database::now(&mut db).await?;

@@ -156,8 +156,8 @@ async fn renew(
     Ok(())
 }
 
-/// Renews our rows in `queue_sleepers`. A missing row was swept while this process stood still: the queue announces
-/// itself again at its next poll.
+/// Renews our rows in `queue_sleepers`. A missing row was swept while this process stood still: the queue
+/// announces itself again at its next poll.
 async fn stay_announced(
     engine: &Engine,
     connection: &mut EngineConnection,
@@ -182,8 +182,8 @@ async fn stay_announced(
     Ok(())
 }
 
-/// Stops runs whose lease is about to end unrenewed (Q5): we cannot reach the database, and a worker that can may
-/// start the job any moment.
+/// Stops runs whose lease is about to end unrenewed (Q5): we cannot reach the database, and a worker
+/// that can may start the job any moment.
 async fn fence_forever(engine: &Engine) {
     let margin = engine.timing.lease / 10;
     loop {

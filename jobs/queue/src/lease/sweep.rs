@@ -69,9 +69,9 @@ async fn sweep(
     db.commit().await
 }
 
-/// Ends every claim whose lease ran out: the job is `ready` again with the attempt charged (unless it was claimed
-/// ahead), or dead if that was its last attempt. Returns how many. A job whose rescue fails is left for the next
-/// sweep.
+/// Ends every claim whose lease ran out: the job is `ready` again with the attempt charged (unless
+/// it was claimed ahead), or dead if that was its last attempt. Returns how many. A job whose
+/// rescue fails is left for the next sweep.
 pub(crate) async fn rescue_expired(
     pool: &PgPool,
     known: &KnownKinds,

@@ -39,8 +39,8 @@ pub struct QueueControl {
     pub scheduled: i64,
     /// Jobs that run now, over all workers.
     pub running: i64,
-    /// Until when the queue is silent because of a 429; then one job probes whether the other side accepts calls
-    /// again. `None`: it is not silent.
+    /// Until when the queue is silent because of a 429; then one job probes whether the other side accepts
+    /// calls again. `None`: it is not silent.
     pub silent_until: Option<DateTime<Utc>>,
     /// Fairness keys, such as users, that are silent on their own.
     pub silent_keys: i64,
@@ -143,8 +143,8 @@ impl Controls {
     }
 }
 
-/// Wakes the queue's sleepers. A statement of its own: its snapshot must be newer than `queue_wake`'s lock, and a
-/// woken worker must see the change.
+/// Wakes the queue's sleepers. A statement of its own: its snapshot must be newer than `queue_wake`'s lock,
+/// and a woken worker must see the change.
 pub(crate) async fn wake(tx: &mut PgConnection, queue: Queue) -> Result<(), sqlx::Error> {
     sqlx::query!(r#"select queue_wake($1) as "woken!""#, queue.as_str())
         .fetch_one(tx)

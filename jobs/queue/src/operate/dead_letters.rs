@@ -16,8 +16,8 @@ use crate::{JobFilter, JobId, JobRow, JobState, Operator};
 
 /// How many dead letters one statement looks up or deletes.
 const BATCH: u16 = 500;
-/// How often a retry is tried. The key's holder may end between our attempt and our look; a holder that changes this
-/// often means that the key is live.
+/// How often a retry is tried. The key's holder may end between our attempt and our look; a holder that changes
+/// this often means that the key is live.
 const TRIES: usize = 3;
 
 /// Dead letters of one kind with one reason.

@@ -26,8 +26,8 @@ pub struct Stretch {
     pub next: Option<i64>,
 }
 
-/// Deletes the jobs that are old enough among the `most` jobs after id `after` (0 for the first), in one short
-/// transaction.
+/// Deletes the jobs that are old enough among the `most` jobs after id `after` (0 for
+/// the first), in one short transaction.
 pub async fn prune_stretch(pool: &PgPool, keep: Keep, after: i64, most: u16) -> Result<Stretch, sqlx::Error> {
     let mut db = single(pool).await?;
     let row = sqlx::query_file!(

@@ -68,8 +68,8 @@ pub struct ProbeRun {
 }
 
 impl ProbeRun {
-    /// Opens a transaction as [`crate::Context::begin`] does: a run that dies here leaves no open transaction in the
-    /// pool.
+    /// Opens a transaction as [`crate::Context::begin`] does: a run that dies here
+    /// leaves no open transaction in the pool.
     pub async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
         database::begin(&self.pool).await
     }

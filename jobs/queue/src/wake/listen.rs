@@ -1,10 +1,10 @@
 //! Receives the NOTIFYs that `queue_wake` sends, and checks that it still could.
 //!
-//! A LISTEN connection only waits, so its death goes unnoticed: a half-open TCP connection (a firewall forgot it, a
-//! host vanished) stays silent for ever, just as a queue without jobs does; and a server that a failover has left
-//! behind answers every ping and receives no job. So each beat asks on this connection whether its server is there
-//! and can be written to. While no connection listens, no sleep is announced: enqueues pay for no useless NOTIFY, and
-//! polling finds the jobs.
+//! A LISTEN connection only waits, so its death goes unnoticed: a half-open TCP connection (a firewall forgot
+//! it, a host vanished) stays silent for ever, just as a queue without jobs does; and a server that a failover
+//! has left behind answers every ping and receives no job. So each beat asks on this connection whether its
+//! server is there and can be written to. While no connection listens, no sleep is announced: enqueues pay for
+//! no useless NOTIFY, and polling finds the jobs.
 //!
 //! # Must stay true
 //! * a connection that went silent is replaced within two beats — `q25_a_listener_that_went_silent_is_replaced`
@@ -160,8 +160,8 @@ async fn discard(engine: &Engine, mut listener: PgListener) {
     }
 }
 
-/// Sets the flag and the gauge. While nothing listens no queue counts as asleep; rows in the table expire within a
-/// lease.
+/// Sets the flag and the gauge. While nothing listens no queue counts as asleep;
+/// rows in the table expire within a lease.
 fn set_listening(engine: &Engine, listening: bool) {
     engine.listening.store(listening, Ordering::Release);
     if !listening {

@@ -27,8 +27,8 @@ fn engine() -> Arc<Engine> {
     ))
 }
 
-/// Guards against a bug: an idle worker that received SIGTERM between these two steps slept on until its next poll,
-/// or until its grace time ended.
+/// Guards against a bug: an idle worker that received SIGTERM between these two steps slept on until its
+/// next poll, or until its grace time ended.
 #[tokio::test]
 async fn a_stop_that_comes_after_a_turn_has_looked_for_it_ends_the_wait_of_that_turn() {
     let capacity = Capacity {
