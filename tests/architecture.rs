@@ -1,7 +1,8 @@
-//! The walls between the layers, and the habits of the code, as tests. Each failure names the file, the line and the fix.
+//! The walls between the layers and the habits of the code, as tests. Each failure
+//! names the file, the line and the fix.
 //!
-//! A rule is a function from a source to violations, so that each rule is itself tested on a text that breaks it:
-//! a wall that nobody tried to climb proves nothing.
+//! A rule is a function from a source to violations, so that each rule is itself tested on a text that breaks it: a
+//! rule that was never seen to refuse anything proves nothing.
 
 mod contract;
 mod habits;
@@ -14,7 +15,7 @@ use std::fmt;
 
 use source::Source;
 
-/// What is wrong, where, and what to do about it.
+/// One broken rule: what is wrong, where, and how to fix it.
 pub struct Violation(String);
 
 impl Violation {

@@ -1,4 +1,5 @@
-//! The photo pipeline on real and on hostile files: what is passed through, what is made anew, what is refused and why.
+//! The photo pipeline on real and on hostile files: which pass through, which are
+//! re-encoded, which are refused and why.
 
 use std::{io::Read as _, path::Path};
 
@@ -8,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 mod cases;
 
-/// Two photos decoded at a time, in memory that both fit into.
+/// Decodes two photos at a time, in memory that fits both.
 fn workbench() -> Workbench {
     Workbench::new(128 * 1024 * 1024, 2).unwrap()
 }
@@ -58,7 +59,7 @@ async fn only_entry(photo: Bytes) -> Vec<u8> {
     entries(archive).swap_remove(0).1
 }
 
-/// The code of the problem with one photo beside a good one.
+/// The code of the problem with one photo, given beside a good one.
 async fn problem_with(photo: Bytes) -> &'static str {
     let archive = build(&[photo, file("portrait/18_rocket.jpg")]).await.unwrap();
     assert_eq!(archive.accepted.len(), 1, "the good one stays");
@@ -69,7 +70,7 @@ fn decoded(bytes: &[u8]) -> image::RgbImage {
     image::load_from_memory(bytes).unwrap().into_rgb8()
 }
 
-/// `photo` with a segment after its first marker: an EXIF of this orientation, a comment, …
+/// `photo` with a segment inserted after its first marker: an EXIF of this orientation, a comment, …
 fn with_segment(photo: &[u8], marker: u8, payload: &[u8]) -> Bytes {
     let length = u16::try_from(payload.len() + 2).unwrap().to_be_bytes();
     [&photo[..2], &[0xff, marker], &length, payload, &photo[2..]]
@@ -163,7 +164,7 @@ async fn a_rotated_photo_is_turned_upright() {
     image::codecs::jpeg::JpegEncoder::new_with_quality(&mut jpeg, 100)
         .encode_image(&lying)
         .unwrap();
-    // 6: what the camera saw at the left is the top.
+    // Orientation 6: the left side of the sensor's picture is the top.
     let upright = decoded(&only_entry(with_segment(jpeg.get_ref(), 0xe1, &exif(6))).await);
     assert_eq!(upright.dimensions(), (32, 64));
     let (top, bottom) = (upright.get_pixel(16, 8), upright.get_pixel(16, 56));
@@ -245,7 +246,7 @@ async fn bombs_are_refused_by_their_header() {
 
 #[tokio::test]
 async fn decoding_waits_for_memory() {
-    // One mebibyte for decoding: each of these needs more than all of it, so they are decoded one by one, and all are.
+    // One mebibyte for decoding: each photo needs more than all of it, so they are decoded one after the other.
     let photos = [
         "portrait/00_astronaut.jpg",
         "portrait/01_astronaut.jpg",
@@ -293,7 +294,7 @@ async fn a_cancelled_build_ends() {
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() })]
 
-    /// Whatever a byte of a JPEG's head turns into, the header is read or refused, and nothing panics.
+    /// Any byte of a JPEG's head may change: the header is read or refused, and nothing panics.
     #[test]
     fn no_mutation_of_a_header_panics(at in 0_usize..700, value: u8) {
         let mut bytes = file("edge/rot6.jpg").to_vec();

@@ -1,4 +1,4 @@
-//! `aisha avatars`: how a training is going, in the incumbent's words (K18).
+//! `aisha avatars`: the progress of a training, in the incumbent's words (K18).
 
 use serde_json::{Value, json};
 use sqlx::types::Uuid;
@@ -15,7 +15,7 @@ async fn status(db: &Db, arguments: &[&str]) -> (Option<i32>, String) {
         .await
 }
 
-/// A training at FAL, 40 % done; the avatar's id.
+/// A training at FAL that is 40 % done. Returns the avatar's id.
 async fn avatar_in_training(db: &Db) -> Uuid {
     let query = "with owner as (insert into users (telegram_id, language) values (77, 'en') returning id), \
         avatar as (insert into avatars (user_id, name, gender, avatar_type, training_type, status, training_started_at) \

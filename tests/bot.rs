@@ -1,5 +1,5 @@
-//! The bot as its users know it: real processes (`aisha bot`, `aisha worker`) between a person played at the
-//! Telegram simulator and a real Postgres and S3 server.
+//! The bot as its users know it: real processes (`aisha bot`, `aisha worker`) between people played at the Telegram
+//! simulator and a real Postgres and S3 server.
 
 mod cases;
 mod closed;

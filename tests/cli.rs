@@ -14,7 +14,7 @@ fn help(arguments: &[String]) -> String {
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
-/// The names below "Commands:".
+/// The names below "Commands:" in a help text.
 fn verbs_in(help: &str) -> Vec<String> {
     let list = help.lines().skip_while(|line| *line != "Commands:").skip(1);
     let list = list

@@ -1,4 +1,5 @@
-//! `aisha dev` and `aisha demo` as a newcomer meets them: started, stopped, started again, in a directory of one's own.
+//! `aisha dev` and `aisha demo` as a newcomer meets them: started, stopped and
+//! started again, in a directory of their own.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Aisha, aisha, eventually};
 
-/// `aisha dev` on ports of its own.
+/// `aisha dev` on free ports.
 fn dev(directory: &Path, more: &[&str]) -> Aisha {
     let ports = ["--telegram-listen", "--fal-listen", "--listen"];
     let anywhere = ports.iter().flat_map(|port| [*port, "127.0.0.1:0"]);
@@ -15,7 +16,7 @@ fn dev(directory: &Path, more: &[&str]) -> Aisha {
     aisha(arguments).dir(directory).start()
 }
 
-/// A person at the page of one run.
+/// A person who uses the page of one run.
 struct Page {
     url: String,
     http: reqwest::Client,
@@ -42,7 +43,7 @@ impl Page {
         sent.json().await.unwrap()
     }
 
-    /// Says /start; the bot's next message.
+    /// Says /start. Returns the bot's next message.
     async fn start(&self, person: i64) -> Value {
         let said = self
             .post(&format!("users/{person}/text"), json!({ "text": "/start" }))
@@ -58,7 +59,7 @@ impl Page {
     }
 }
 
-/// Where this run keeps its rows; removed with the test, also where root keeps them.
+/// The directory in which this run keeps its rows. It is removed with the test, even if root's directory holds it.
 async fn rows_of(dev: &Aisha) -> Removed {
     let line = dev.line("Rows:").await;
     Removed(line.split_whitespace().last().unwrap().into())
@@ -97,7 +98,7 @@ async fn dev_stopped_or_killed_and_started_again_answers_and_knows_the_chat_unti
     let page = Page::of(&third).await;
     assert_eq!(page.messages(person).await[..before.len()], before);
     assert_ne!(page.start(person).await["text"], Value::Null, "mute after a kill");
-    // The printed line is what a shell takes.
+    // A shell must be able to read the printed line.
     let line = third.line("export DATABASE_URL=").await;
     let export = line.split_once("export").unwrap().1;
     let list = format!(
@@ -201,7 +202,7 @@ async fn a_demo_that_is_told_to_end_leaves_nothing_and_says_so() {
     for (number, (name, code, end)) in ends.into_iter().enumerate() {
         let files = tempfile::tempdir().unwrap();
         let mut demo = aisha(["demo"]).env("TMPDIR", files.path()).start();
-        // At different moments: while it starts, and while it trains.
+        // At two different moments: while it starts, and while it trains.
         demo.line(["Training a", "Started Postgres", "photos loaded", "💬"][number])
             .await;
         let pid = demo.pid();

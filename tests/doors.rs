@@ -1,4 +1,4 @@
-//! The doors: what strangers may cost us before we know who they are. Connections, bodies, log lines, probes.
+//! The doors: how much strangers can cost us before they are identified. Connections, bodies, log lines, probes.
 
 mod bodies;
 mod connections;
@@ -16,7 +16,7 @@ use crate::support::{Db, FAL_USER, FalSigner, PATIENCE, Web};
 const PATH: &str = "/api/v1/avatar/status_update";
 const REQUEST: &str = "764cabcf-b745-4b3e-ae38-1200304cf45b";
 
-/// A role that is to end by itself would be waited for much longer than the test has patience.
+/// A role that does not end when told would wait longer than the test has patience.
 const ENDLESS_GRACE: (&str, &str) = ("AISHA__QUEUE__GRACE", "1h");
 
 async fn web(db: &Db, signer: &FalSigner, variables: &[(&str, &str)]) -> Web {
@@ -27,18 +27,18 @@ async fn web(db: &Db, signer: &FalSigner, variables: &[(&str, &str)]) -> Web {
     Web::start(db, &[&fal[..], variables].concat()).await
 }
 
-/// A connection, and what was written to it at once.
+/// Opens a connection and writes `bytes` at once.
 async fn knock(address: &str, bytes: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.expect("connect");
-    // The server may have closed it already, which is for the test to find.
+    // The server may have closed it already; the test will find out.
     let _ = stream.write_all(bytes).await;
     stream
 }
 
-/// Waits until the other side closes it; what it said until then.
+/// Waits until the other side closes the connection; returns what it sent until then.
 async fn closed(mut stream: TcpStream) -> String {
     let mut said = Vec::new();
-    // A reset is an end, too.
+    // A reset counts as an end.
     let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut said))
         .await
         .expect("it is never closed");
@@ -55,7 +55,7 @@ async fn answer(stream: &mut TcpStream) -> String {
     String::from_utf8_lossy(&said).into_owned()
 }
 
-/// The head of a POST with headers that only FAL's key tells from genuine ones.
+/// The head of a POST whose headers look genuine without FAL's key.
 fn plausible_head(address: &str, content_length: u64) -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let now = now.expect("after 1970").as_secs();
@@ -67,7 +67,7 @@ fn plausible_head(address: &str, content_length: u64) -> String {
     )
 }
 
-/// How long a GET takes that is made by somebody new.
+/// How long a GET takes on a new connection.
 async fn time_of_a_probe(address: &str, path: &str) -> Duration {
     let begun = Instant::now();
     let mut stream = knock(
@@ -80,7 +80,7 @@ async fn time_of_a_probe(address: &str, path: &str) -> Duration {
     begun.elapsed()
 }
 
-/// A metric without labels, or the sum over its labels.
+/// The value of a metric, summed over its labels.
 async fn metric(address: &str, name: &str) -> u64 {
     let text = reqwest::get(format!("http://{address}/metrics"))
         .await
@@ -98,7 +98,7 @@ async fn metric(address: &str, name: &str) -> u64 {
         .sum()
 }
 
-/// This process shall hold a thousand connections as well.
+/// The test process itself must be able to hold a thousand connections.
 fn allow_many_files() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     let all = Rlimit {

@@ -44,7 +44,7 @@ async fn what_is_put_is_read_back_and_listed_below_its_prefix() {
     assert_eq!(bytes, "user/avatar/two.jpg");
     assert_eq!(s3.get("user/avatar/two.jpg").unwrap(), bytes);
 
-    // `recursive` is what sends the empty delimiter.
+    // `recursive` makes the client send an empty delimiter.
     let listing = client
         .list_objects(BUCKET)
         .unwrap()

@@ -1,4 +1,4 @@
-//! The FAL client: against the simulator, and against servers that break the protocol as no simulator would.
+//! The FAL client, against the simulator and against servers that break the protocol as no simulator would.
 
 mod requests;
 mod storage;
@@ -14,7 +14,7 @@ use url::Url;
 
 use crate::support::{eventually, fal_settings};
 
-/// Generates pictures: the simulator's quickest request.
+/// An endpoint that makes pictures: the simulator's quickest request.
 const PICTURES: &str = "fal-ai/flux-lora";
 
 fn parsed(url: &str) -> Url {
@@ -40,7 +40,7 @@ fn prompt(text: &str) -> Value {
     json!({"prompt": text, "num_inference_steps": 4})
 }
 
-/// Submits, and expects that FAL takes it.
+/// Submits a request that FAL must accept.
 async fn accepted(fal: &FalClient, endpoint: &str, input: &Value) -> Request {
     match fal.submit(endpoint, input, None, || true).await {
         SubmitOutcome::Accepted(request) => request,

@@ -1,5 +1,5 @@
-//! The FAL simulator over HTTP, as any client sees it. The official clients have their own script:
-//! `tests/official_clients/run`.
+//! The FAL simulator over HTTP, as any client sees it.
+//! `tests/official_clients/run` tests it with the official clients.
 
 use std::io::{Cursor, Write as _};
 use std::time::Duration;
@@ -32,7 +32,7 @@ const PICTURE: &str = "fal-ai/flux-lora";
 const FINETUNED: &str = "fal-ai/flux-pro/v1.1-ultra-finetuned";
 const KEY: &str = "Key id:secret";
 
-/// A simulator of one's own, and a client that sends what it is told.
+/// A simulator of one's own, and a plain HTTP client.
 struct Fal {
     sim: Running,
     http: Client,
@@ -43,7 +43,7 @@ impl Fal {
         Self::with(FalSimulatorConfig::default()).await
     }
 
-    /// A request takes a tenth of a second, and FAL's seconds are milliseconds.
+    /// Requests take a tenth of a second, and FAL's seconds are milliseconds.
     async fn with(config: FalSimulatorConfig) -> Self {
         let quick = FalSimulatorConfig {
             request_duration: Duration::from_millis(100),
@@ -81,7 +81,7 @@ impl Fal {
         self.ask(Method::POST, path).json(body).send().await.unwrap()
     }
 
-    /// Submits; the answer's body.
+    /// Submits a request. Returns the answer's body.
     async fn submit(&self, endpoint: &str, input: &Value) -> Value {
         let answer = self.post(&format!("queue/{endpoint}"), input).await;
         assert_eq!(answer.status(), 200);
@@ -100,7 +100,7 @@ impl Fal {
         (answer.status(), answer.json().await.unwrap())
     }
 
-    /// `type` of each problem that the model finds with the input, by field.
+    /// Field and `type` of each problem that the model finds with the input.
     async fn problems(&self, endpoint: &str, input: &Value) -> Vec<(String, String)> {
         let (status, body) = self.result(endpoint, input).await;
         assert_eq!(status, 422, "{endpoint} takes {input}: {body}");
@@ -118,7 +118,7 @@ impl Fal {
         (answer.status(), answer.json().await.unwrap())
     }
 
-    /// Returns when the request has ended.
+    /// Waits until the request has ended.
     async fn ended(&self, submitted: &Value) {
         let ended = |entry: &Entry| match &entry.event {
             Event::RunEnded { request_id, .. } => submitted["request_id"] == request_id.to_string(),
@@ -132,7 +132,7 @@ impl Fal {
         self.sim.wait_for(what, look).await.unwrap()
     }
 
-    /// Events that `pick` picks, so far.
+    /// The events so far for which `pick` returns something.
     fn events<T>(&self, pick: impl Fn(&Event) -> Option<T>) -> Vec<T> {
         self.sim
             .ledger()
@@ -146,7 +146,7 @@ impl Fal {
             .len()
     }
 
-    /// Uploads in two steps and returns the file's URL.
+    /// Uploads a file in two steps and returns its URL.
     async fn upload(&self, name: &str, content_type: &str, bytes: Vec<u8>) -> String {
         let announced = json!({ "file_name": name, "content_type": content_type });
         let initiate = "rest/storage/upload/initiate?storage_type=fal-cdn-v3";
@@ -162,7 +162,7 @@ impl Fal {
         urls["file_url"].as_str().unwrap().to_owned()
     }
 
-    /// URL of an archive of so many photos.
+    /// The URL of an archive with this many photos.
     async fn archive(&self, photos: usize) -> String {
         self.upload("photos.zip", "application/zip", archive(photos))
             .await
@@ -208,7 +208,7 @@ fn photo(format: ImageFormat) -> Vec<u8> {
     file.into_inner()
 }
 
-/// A zip of these entries, stored.
+/// A ZIP of these entries, stored.
 fn zip<'a>(entries: impl IntoIterator<Item = (&'a str, Vec<u8>)>) -> Vec<u8> {
     let options = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
     zip_with(options, entries)
@@ -233,7 +233,7 @@ fn archive(photos: usize) -> Vec<u8> {
     zip(names.iter().map(|name| (name.as_str(), photo(ImageFormat::Jpeg))))
 }
 
-/// Header and size of the data of a safetensors file; panics when it is none.
+/// Header, and size of the data, of a safetensors file. Panics if it is none.
 fn safetensors(file: &[u8]) -> (Value, usize) {
     let length = u64::from_le_bytes(file[..8].try_into().unwrap())
         .try_into()

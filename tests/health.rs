@@ -1,4 +1,4 @@
-//! The probes: what `/readyz` names, how a role drains, and how it refuses to start.
+//! The probes: what `/readyz` reports, how a role drains, and when it refuses to start.
 
 use reqwest::StatusCode;
 use serde_json::Value;
@@ -256,7 +256,7 @@ async fn a_port_that_is_taken_is_named() {
     assert!(output.contains(&address), "{output}");
 }
 
-/// Somebody turned it on for all tables of the server: every query answered nothing, and all was well.
+/// Someone turned row security on for all tables: every query returned nothing, and all seemed well.
 #[tokio::test]
 async fn a_role_from_which_all_rows_are_hidden_says_so() {
     let db = Db::new().await;
@@ -299,7 +299,7 @@ async fn a_role_from_which_all_rows_are_hidden_says_so() {
     let web = Web::start(&db, &[("DATABASE_URL", url.as_str())]).await;
     assert_eq!(readiness(&web).await, (StatusCode::OK, vec![]));
     run("drop policy ours on jobs".to_owned()).await;
-    // What it saw is good for a moment.
+    // The role caches its findings for a moment.
     let problems = eventually("the role to look again", async || {
         let (status, problems) = readiness(&web).await;
         (status == StatusCode::SERVICE_UNAVAILABLE).then_some(problems)

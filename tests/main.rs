@@ -1,6 +1,6 @@
 //! The black-box tests: one binary, so that they share one private Postgres cluster (`support/db.rs`).
 //!
-//! They know the product as an operator does: processes, HTTP, SQL, files. How to write one: `support.rs`.
+//! They see the product as an operator does: processes, HTTP, SQL, files. `support.rs` says how to write one.
 
 #![expect(
     clippy::unwrap_used,

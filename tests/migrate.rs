@@ -79,18 +79,18 @@ async fn a_newer_schema_is_left_alone_and_a_changed_migration_is_refused() {
     assert!(output.contains("20261121000100"), "{output}");
 }
 
-/// A dump reads the table for minutes. Whoever wants it after a migration that waits for the dump waits as well: claims,
-/// acks and heartbeats, until all leases are gone.
+/// A dump reads the table for minutes. If a migration waits for the dump, every statement that wants the table after
+/// it waits too: claims, acks and heartbeats, until all leases are lost.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_migration_that_waits_for_a_reader_lets_the_queue_go_on_and_names_it() {
     let db = Db::empty().await;
     let migrator = sqlx::migrate::Migrator::new(std::path::Path::new("migrations"))
         .await
         .unwrap();
-    // The next one adds columns to the table of jobs, which nobody may hold meanwhile.
+    // The next migration adds columns to the table of jobs, for which nobody may hold the table.
     migrator.run_to(20_261_130_250_000, &db.pool).await.unwrap();
     let mut claims = db.pool.acquire().await.unwrap();
-    // The role's limit is below the migration's patience, and not meant for it.
+    // The role's limit is shorter than the migration's patience, and not meant for migrations.
     let limit = "do $$ begin execute format('alter database %I set statement_timeout = ''1500ms''', current_database()); end $$";
     sqlx::raw_sql(limit).execute(&db.pool).await.unwrap();
     let mut reader = db.pool.begin().await.unwrap();
@@ -131,7 +131,7 @@ async fn a_migration_that_waits_for_a_reader_lets_the_queue_go_on_and_names_it()
     assert_eq!(migrate(&db, &["--check"]).await.0, Some(0));
 }
 
-/// An index made beside the traffic is left behind unfinished by a migration that dies, and must not count as made.
+/// If a migration dies while it makes an index concurrently, the unfinished index stays, and must not count as made.
 #[tokio::test]
 async fn a_migration_that_died_while_it_made_an_index_is_finished_by_the_next() {
     let db = Db::empty().await;

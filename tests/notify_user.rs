@@ -1,4 +1,4 @@
-//! `notify_user`: what reaches a chat, how often, and in which order.
+//! `notify_user`: which messages reach a chat, how often, and in which order.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ mod rates;
 mod refusals;
 mod versions;
 
-/// A reply that waits in the outbox; its job.
+/// Adds a reply to the outbox. Returns its job.
 async fn say(core: &Core, person: &SimUser, name: &str) -> JobId {
     say_instead_of(core, person, name, Place::New).await
 }
@@ -38,7 +38,7 @@ async fn say_instead_of(core: &Core, person: &SimUser, name: &str, place: Place)
     core.newest("notify_user").await
 }
 
-/// What the bot says in this chat, oldest first.
+/// The bot's messages in this chat, oldest first.
 fn heard(core: &Core, person: &SimUser) -> Vec<String> {
     let from_bot = MessageFilter {
         chat_id: Some(person.id()),
@@ -52,7 +52,7 @@ fn heard(core: &Core, person: &SimUser) -> Vec<String> {
         .collect()
 }
 
-/// Calls of a method that had an effect.
+/// How many calls of a method had an effect.
 fn effects(core: &Core, method: &str) -> usize {
     let filter = LedgerFilter {
         method: Some(method.to_owned()),
@@ -62,7 +62,7 @@ fn effects(core: &Core, method: &str) -> usize {
     core.telegram.control().ledger(&filter).len()
 }
 
-/// Attempts at a method, whatever came of them.
+/// How many calls of a method were made, whatever their outcome.
 fn attempts(core: &Core, method: &str) -> usize {
     let filter = LedgerFilter {
         method: Some(method.to_owned()),
@@ -192,7 +192,7 @@ async fn a_message_that_comes_while_the_one_before_is_being_sent_is_not_forgotte
             .await
             .expect("the first message is on its way");
         let second = say(&core, &ann, "two").await;
-        // It finds the first one undelivered and gives way; nobody else would wake it.
+        // It finds the first message undelivered and gives way; only that message's job can wake it.
         worker.run(second).await;
         control.release(None);
     };

@@ -1,4 +1,4 @@
-//! The bucket, through the product's client: against the embedded S3 server, and against servers that hang.
+//! The product's client for the bucket, against the embedded S3 server and against servers that hang.
 
 use std::{fs::File, io::Write as _, time::Duration};
 
@@ -245,7 +245,7 @@ async fn a_presigned_url_names_the_public_host_and_asks_nobody() {
 #[tokio::test]
 async fn a_store_that_says_nothing_is_given_up_in_time() {
     let s3 = S3::new().await;
-    // Accepts, by the kernel's backlog, and never answers.
+    // The kernel's backlog accepts the connection, and nothing ever answers.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", silent.local_addr().unwrap())
         .parse()

@@ -1,4 +1,4 @@
-//! What verbs say when there is nothing, when it went wrong, and when a wish is of no use.
+//! What the verbs print when there is nothing to show, when they fail, and when a request cannot be met.
 
 use std::net::TcpListener;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::saga::world::World;
 use crate::support::{Db, aisha};
 
-/// As in production, where the log is JSON.
+/// Logs JSON, as in production.
 async fn verb(url: &str, arguments: &[&str]) -> (Option<i32>, String) {
     aisha(arguments).env("DATABASE_URL", url).start().finish().await
 }
@@ -117,7 +117,7 @@ async fn an_empty_answer_says_what_was_looked_for() {
     }
 }
 
-/// Its job is dead: the photos were missing.
+/// Makes the job dead: its photos are missing.
 async fn kill_the_archive(world: &World) {
     world
         .change(

@@ -1,4 +1,4 @@
-//! The private Postgres cluster: it starts, it dies with its parent, it survives a crash, it leaves nothing behind.
+//! The private Postgres cluster starts, dies with its parent, survives a crash, and leaves nothing behind.
 
 use std::path::{Path, PathBuf};
 
@@ -73,7 +73,7 @@ async fn ctrl_c_in_the_terminal_does_not_reach_the_server() {
     assert_ne!(group(postmaster), group(parent.pid()));
 }
 
-// As below: macOS cannot tie a process to its parent.
+// Only on Linux, as below: macOS cannot tie a process to its parent.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_killed_demo_takes_its_roles_with_it() {
@@ -98,7 +98,7 @@ fn roles_of(parent: u32) -> Vec<u32> {
     let processes = std::fs::read_dir("/proc").expect("/proc").filter_map(Result::ok);
     let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     pids.filter(|pid| {
-        // Whoever ends meanwhile has no files any more.
+        // A process that ends meanwhile has no files any more.
         let read = |file: &str| std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
         let is_role = |arguments: &str| {
             let role = arguments.split('\0').nth(1);
@@ -109,12 +109,13 @@ fn roles_of(parent: u32) -> Vec<u32> {
     .collect()
 }
 
-// macOS cannot tie a process to its parent: there only the server follows, by its sweeper.
+// macOS cannot tie a process to its parent: there only the server follows, through its sweeper.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_process_that_a_test_starts_ends_with_the_test() {
     use std::os::unix::process::ExitStatusExt as _;
-    // Said before the thread ends: a thread that ends between fork and the child's wish for a signal sends none.
+    // Checked before the thread ends: if it ends between the fork and the child's request for a signal, no signal is
+    // sent.
     let a_test = || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -135,7 +136,7 @@ async fn a_process_that_a_test_starts_ends_with_the_test() {
 
 #[tokio::test]
 async fn a_start_sweeps_what_a_killed_run_left() {
-    // Stopped, both: neither the sweeper nor the server itself can tidy up after this parent.
+    // Both are stopped: after this parent, neither the sweeper nor the server itself can tidy up.
     let mut parent = aisha(["internal", "hold-cluster"]).start();
     let home = home_of(&parent).await;
     for child in children_of(parent.pid()) {
@@ -187,7 +188,7 @@ async fn committed_rows_survive_a_crash_of_the_server() {
 
 #[test]
 fn a_kept_directory_is_found_again_and_belongs_to_one_process_at_a_time() {
-    // Not in the target directory: as root, the server's user could not enter it.
+    // Not in the target directory: under root, the server's user could not enter it.
     let parent = tempfile::Builder::new()
         .prefix("kept-cluster-")
         .tempdir_in("/var/tmp")
@@ -225,7 +226,7 @@ fn a_kept_directory_is_found_again_and_belongs_to_one_process_at_a_time() {
     assert!(!socket_dir.starts_with(&directory));
 }
 
-/// The directory of the cluster that this process holds.
+/// The directory of the cluster that this process runs.
 async fn home_of(parent: &Aisha) -> PathBuf {
     let url = url::Url::parse(&parent.line("postgres://").await).unwrap();
     let (_, socket_dir) = url.query_pairs().find(|(name, _)| name == "host").unwrap();
@@ -237,7 +238,7 @@ fn postmaster_of(home: &Path) -> u32 {
     text.lines().next().unwrap().trim().parse().unwrap()
 }
 
-/// A zombie counts as dead: nothing of it runs.
+/// Whether a process runs. A zombie counts as dead.
 fn is_alive(pid: u32) -> bool {
     let output = std::process::Command::new("ps")
         .args(["-o", "stat=", "-p", &pid.to_string()])

@@ -1,8 +1,8 @@
-//! The Procfile, run as a process manager runs it: release to its end, then the others side by side.
+//! The Procfile, run as a process manager runs it: the release process to its end, then the others side by side.
 
 use crate::support::{Aisha, Db, Fal, S3, Telegram, procfile_line};
 
-/// (name, command)
+/// Name and command of each process.
 fn processes() -> Vec<(String, String)> {
     let procfile = std::fs::read_to_string("Procfile").expect("read the Procfile");
     let lines = procfile

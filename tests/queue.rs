@@ -1,8 +1,8 @@
-//! The queue's promises, row by row of `docs/queue.md`: the name of each test begins with its row.
+//! The queue's promises, row by row of `docs/queue.md`. The name of each test begins with its row.
 //!
-//! Workers here are real ones, in this process where that is enough and as processes of their own (`processes.rs`)
-//! where a signal matters. Handlers meet the tests at gates, not at moments; where a lost wake-up would show, the
-//! fallback poll is an hour away, so that the test would never end.
+//! The workers are real, in this process where that is enough, and processes of their own (`processes.rs`) where a
+//! signal matters. Tests meet handlers at gates, not at points in time. Where a lost wake-up must show, the fallback
+//! poll is an hour away, so that the test would run into its time limit.
 
 mod acks;
 mod bulk;
@@ -64,13 +64,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::{PATIENCE, eventually};
 
-/// Short enough for a test to see it end. A machine that stands still for so long costs an attempt, as it should; a
-/// test that counts attempts takes a longer one.
+/// Short enough for a test to see it end. If the machine stands still for this long, that costs an attempt, as it
+/// should; a test that counts attempts uses a longer lease.
 const LEASE: Duration = Duration::from_secs(5);
-/// Longer than any test may take: whoever waits for it is never woken.
+/// Longer than any test may take: a worker that polls this rarely is only ever woken.
 const NEVER: Duration = Duration::from_hours(1);
 
-/// A worker for probes with `slots`; quick to hear, slow to be taken for dead, and woken by notifications alone.
+/// A worker for probes with `slots`. It sends heartbeats often, is taken for dead
+/// late, and is woken by notifications alone.
 fn options(slots: usize) -> WorkerOptions {
     WorkerOptions {
         name: "test".to_owned(),
@@ -86,7 +87,7 @@ fn options(slots: usize) -> WorkerOptions {
     }
 }
 
-/// As [`options`], with a lease that ends within the test.
+/// As [`options`], with a lease that can end within the test.
 fn short_lived(slots: usize) -> WorkerOptions {
     WorkerOptions {
         lease: LEASE,
@@ -94,7 +95,7 @@ fn short_lived(slots: usize) -> WorkerOptions {
     }
 }
 
-/// A worker in this process. Dropped, it is gone as if killed.
+/// A worker in this process. Dropping it acts like a kill.
 struct Running {
     id: String,
     soft: CancellationToken,
@@ -111,7 +112,7 @@ impl Running {
         Self { id, soft, hard, task }
     }
 
-    /// Soft stop, to its end.
+    /// Stops it softly, and waits for its end.
     async fn stop(self) {
         self.soft.cancel();
         self.ended().await;
@@ -129,7 +130,7 @@ impl Drop for Running {
     }
 }
 
-/// Where handlers wait until the test lets them go on, and count how many are there.
+/// A gate at which handlers wait until the test lets them pass. It counts the handlers that are there.
 #[derive(Clone)]
 struct Gate {
     inside: Arc<AtomicUsize>,
@@ -148,7 +149,7 @@ impl Gate {
         }
     }
 
-    /// For a handler: waits to be let through.
+    /// For a handler: waits until the test lets it pass.
     async fn pass(&self) {
         let inside = self.inside.fetch_add(1, Ordering::SeqCst) + 1;
         self.most.fetch_max(inside, Ordering::SeqCst);
@@ -158,17 +159,17 @@ impl Gate {
         drop(gone);
     }
 
-    /// For the test: lets `n` through.
+    /// For the test: lets `n` handlers pass.
     fn open(&self, n: usize) {
         self.open.add_permits(n);
     }
 
-    /// For the test: lets everybody through from now on.
+    /// For the test: lets all handlers pass from now on.
     fn stay_open(&self) {
         self.open.add_permits(100_000);
     }
 
-    /// For the test: waits until exactly `n` are at the gate.
+    /// For the test: waits until exactly `n` handlers are at the gate.
     async fn holds(&self, n: usize) {
         eventually(&format!("{n} handlers at the gate"), async || {
             (self.inside.load(Ordering::SeqCst) == n).then_some(())
@@ -176,7 +177,7 @@ impl Gate {
         .await;
     }
 
-    /// The most that were at the gate at once.
+    /// The largest number of handlers that were at the gate at once.
     fn most(&self) -> usize {
         self.most.load(Ordering::SeqCst)
     }
@@ -208,7 +209,7 @@ fn gated(pool: &PgPool, gate: &Gate) -> Registry {
     .registry()
 }
 
-/// Probes of which each run is answered by `answer`.
+/// Probes whose runs end as `answer` says.
 fn answering(
     pool: &PgPool,
     answer: impl Fn(&ProbeRun) -> Result<Done, JobError> + Send + Sync + 'static,
@@ -216,7 +217,7 @@ fn answering(
     Probes::new(pool, move |run| std::future::ready(answer(&run)))
 }
 
-/// Commits a job.
+/// Enqueues a job and commits.
 async fn add<J: Job>(pool: &PgPool, job: &J) -> JobId {
     let mut tx = pool.begin().await.expect("begin");
     let added = enqueue(&mut tx, job).await.expect("enqueue");
@@ -227,12 +228,12 @@ async fn add<J: Job>(pool: &PgPool, job: &J) -> JobId {
     }
 }
 
-/// Commits a probe.
+/// Enqueues a probe and commits.
 async fn probe(pool: &PgPool, says: &str) -> JobId {
     add(pool, &Probe::new(says)).await
 }
 
-/// Commits a probe for somebody.
+/// Enqueues a probe with a fairness key and commits.
 async fn probe_for(pool: &PgPool, key: &str, says: &str) -> JobId {
     let mut tx = pool.begin().await.expect("begin");
     let added = enqueue_for(&mut tx, key, &Probe::new(says))
@@ -245,7 +246,7 @@ async fn probe_for(pool: &PgPool, key: &str, says: &str) -> JobId {
     }
 }
 
-/// What is known of a job.
+/// A job's row and history.
 async fn look(pool: &PgPool, job: JobId) -> JobHistory {
     Operator::new(pool.clone())
         .show(job)
@@ -254,7 +255,7 @@ async fn look(pool: &PgPool, job: JobId) -> JobHistory {
         .expect("the job is there")
 }
 
-/// Waits until a job is in a state; returns what is known of it then.
+/// Waits until a job is in a state. Returns its row and history.
 async fn reaches(pool: &PgPool, job: JobId, state: JobState) -> JobHistory {
     eventually(&format!("job {job} to be {state}"), async || {
         let history = look(pool, job).await;
@@ -276,7 +277,7 @@ async fn all_ended(pool: &PgPool) {
     .await;
 }
 
-/// Waits until a worker sleeps on the probes' queue and may rely on being woken.
+/// Waits until a worker sleeps on the probes' queue and can rely on being woken.
 async fn asleep(pool: &PgPool) {
     eventually("a worker to sleep", async || {
         let sleepers: i64 = sqlx::query_scalar("select count(*) from queue_sleepers")
@@ -288,7 +289,7 @@ async fn asleep(pool: &PgPool) {
     .await;
 }
 
-/// The words of how a job's claims ended.
+/// The outcomes of a job's ended claims.
 fn outcomes(history: &JobHistory) -> Vec<&'static str> {
     history
         .claims

@@ -1,4 +1,4 @@
-//! `aisha queues`: what an operator sees and decides. What it does to workers: `tests/queue/governed.rs`.
+//! `aisha queues`: what an operator sees and changes. `tests/queue/governed.rs` tests the effect on workers.
 
 use serde_json::Value;
 
@@ -50,7 +50,7 @@ async fn q14_an_operator_pauses_limits_and_resumes_a_queue() {
         "{fal}"
     );
 
-    // A limit that is not named stays.
+    // A limit that is not named stays unchanged.
     json(&db, &["limit", "fal", "--running", "4"]).await;
     let limited = json(&db, &["limit", "fal", "--per-user", "2", "--by", "bob"]).await;
     assert_eq!(
@@ -106,7 +106,8 @@ async fn a_queue_or_limit_that_makes_no_sense_is_wrong_usage() {
     }
 }
 
-/// Telegram had told one chat to wait for ten hours; no command showed why nobody was answered, and none ended it.
+/// Guards against a bug: Telegram had told one chat to wait for ten hours, and no command showed why it
+/// got no answers or could end the silence.
 #[tokio::test]
 async fn q14_an_operator_sees_who_is_silent_and_ends_it() {
     let db = Db::new().await;

@@ -1,8 +1,8 @@
-//! The contract of every kind of job: stored payloads of each version decode for ever, and three stock tests exist: the
-//! job run twice has one effect, it may die at every await, and its last attempt may fail.
+//! The contract of every kind of job: its stored payloads of each version decode for ever, and it has three stock
+//! tests: run twice the job has one effect, it may die at every await, and its last attempt may fail.
 //!
-//! What a stock test asserts differs from kind to kind, so this table names the test; that the test is good is for a
-//! reader of the test to judge.
+//! The assertions of a stock test differ from kind to kind, so this table only names the test; a
+//! reader must judge whether it is a good one.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,7 +17,7 @@ use jobs::{
 use super::proofs::tests_in;
 use super::source::{root, rust_files};
 
-/// One kind's part of the contract.
+/// The contract of one kind.
 struct Entry {
     kind: &'static str,
     version: i16,
@@ -111,7 +111,7 @@ const CONTRACT: &[Entry] = &[
     ),
 ];
 
-/// What the contract lacks for the kinds in `registered`, each with the fix.
+/// The missing parts of the contract of the kinds in `registered`, each with the fix.
 fn missing(entries: &[Entry], registered: &BTreeSet<&str>, tests: &BTreeSet<String>) -> Vec<String> {
     let mut missing = Vec::new();
     let known: BTreeSet<&str> = entries.iter().map(|entry| entry.kind).collect();
@@ -140,7 +140,7 @@ fn missing(entries: &[Entry], registered: &BTreeSet<&str>, tests: &BTreeSet<Stri
     missing
 }
 
-/// What is wrong with the stored payloads in `folder`.
+/// The mistakes in the stored payloads in `folder`.
 fn broken_payloads(entries: &[Entry], folder: &Path) -> Vec<String> {
     let mut broken = Vec::new();
     let mut expected = BTreeSet::new();

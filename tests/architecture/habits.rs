@@ -1,4 +1,4 @@
-//! How the code is written: sizes, names, nothing silenced, nothing left to do.
+//! Habits of the code: file sizes, names, no silenced lint, no ignored test, no `todo!`.
 
 use std::process::Command;
 
@@ -103,7 +103,7 @@ fn work_stands_in_the_file_of_its_payload(source: &Source) -> Vec<Violation> {
         .collect()
 }
 
-/// (line, payload) of each `impl Run<…> for Payload`.
+/// Line and payload of each `impl Run<…> for Payload`.
 fn works_in(source: &Source) -> impl Iterator<Item = (usize, &str)> {
     (1..).zip(&source.code).filter_map(|(line, code)| {
         let (_, payload) = code.strip_prefix("impl Run<")?.split_once(" for ")?;
@@ -131,7 +131,7 @@ fn each_work_stands_in_the_file_of_its_payload() {
     assert!(!refuses(rule, "jobs/src/work/poll_status.rs", work));
     let sources = rust_files();
     check(&sources, rule);
-    // The rule reads the code as it is written: each kind has its work.
+    // Checks that the rule still recognises the code's spelling: each kind has its work.
     let ours = sources
         .iter()
         .filter(|source| source.path.starts_with("jobs/src/"));
@@ -156,7 +156,8 @@ fn each_kind_is_named_as_its_payload() {
     assert!(kinds > 0, "payloads.rs holds no kind");
 }
 
-/// A `..` in a pattern of settings swallows the setting that is added next: checked at start, and used by nobody.
+/// A `..` in a pattern of settings hides the setting that is added next: it would be
+/// checked at the start and used nowhere.
 fn settings_are_taken_whole(source: &Source) -> Vec<Violation> {
     let code = source.code.join("\n");
     let found = code.match_indices("Settings {").filter_map(|(at, name)| {
@@ -221,7 +222,7 @@ fn the_top_level_holds_only_the_agreed_names() {
         "src",
         "tests",
     ];
-    // What git tracks, so that a developer's own files do no harm; a copy without git is taken as it is.
+    // Only files that git tracks, so that a developer's own files do no harm. A copy without git is not checked.
     let listed = Command::new("git")
         .args(["ls-tree", "--name-only", "HEAD"])
         .current_dir(root())

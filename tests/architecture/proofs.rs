@@ -1,16 +1,16 @@
-//! Promises point at proofs: a sentence that names a test names one that exists.
+//! Promises name their proofs: a sentence that names a test must name one that exists.
 //!
-//! Five ways to name one, in comments, in SQL and in Markdown: `` proven by `a_test` `` (more joined by "," or "and");
-//! `tests::a_test`; a bullet that ends in `` — `a_test` ``; and the column "proven by" of a table, where a path must
-//! exist too; and any name of six words or more, since only tests and metrics are called by sentences. A name that ends in
-//! `…` stands for all tests that begin so.
+//! Comments, SQL and Markdown name a test in five ways: `` proven by `a_test` `` (more joined by "," or "and");
+//! `tests::a_test`; a bullet that ends in `` — `a_test` ``; the column "proven by" of a table, where a path must
+//! exist too; and any name of six words or more, since only tests and metrics have such names. A name that ends in
+//! `…` means all tests that begin so.
 
 use std::collections::BTreeSet;
 
 use super::source::{Source, root, rust_files, text_files};
 use super::{Violation, check};
 
-/// Names of all test functions.
+/// The names of all test functions.
 pub(super) fn tests_in(sources: &[Source]) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for source in sources {
@@ -30,7 +30,7 @@ pub(super) fn tests_in(sources: &[Source]) -> BTreeSet<String> {
     names
 }
 
-/// Each promise whose proof does not exist.
+/// Every promise whose proof does not exist.
 fn broken_promises(source: &Source, tests: &BTreeSet<String>) -> Vec<Violation> {
     let mut violations = Vec::new();
     for (line, proof) in promises(&source.prose) {
@@ -54,7 +54,7 @@ fn broken_promises(source: &Source, tests: &BTreeSet<String>) -> Vec<Violation> 
     violations
 }
 
-/// (line, proof) of all promises.
+/// Line and proof of every promise.
 fn promises(prose: &[String]) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     let mut column = None;
@@ -102,7 +102,7 @@ fn promises(prose: &[String]) -> Vec<(usize, String)> {
             }
         }
         if let Some((_, after)) = text.split_once("proven by") {
-            // The sentence may go on in the next line.
+            // The sentence may continue in the next line.
             let after = format!("{after} {}", prose.get(index + 1).map_or("", |next| next.trim()));
             found.extend(enumerated(&after).into_iter().map(|name| (index + 1, name)));
         }
@@ -110,7 +110,7 @@ fn promises(prose: &[String]) -> Vec<(usize, String)> {
     found
 }
 
-/// The names at the beginning of `text`: `` `a`, `b` and `c` ``.
+/// The names at the start of `text`: `` `a`, `b` and `c` ``.
 fn enumerated(text: &str) -> Vec<String> {
     let mut names = Vec::new();
     let mut rest = text.trim_start_matches([' ', ':']);
@@ -122,19 +122,19 @@ fn enumerated(text: &str) -> Vec<String> {
     names
 }
 
-/// What stands between backticks.
+/// The texts between backticks.
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
-/// A name of six words or more that is no metric.
+/// Whether it is a name of six words or more, and no metric.
 fn is_a_sentence(name: &str) -> bool {
     name.split('_').filter(|word| !word.is_empty()).count() >= 6
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
         && !name.starts_with("aisha_")
 }
 
-/// An identifier of several words, or a path of the repository.
+/// Whether it is an identifier of several words, or a path of the repository.
 fn looks_like_a_proof(name: &str) -> bool {
     let identifier = name.contains('_')
         && name
@@ -192,7 +192,7 @@ fn each_promise_names_a_proof_that_exists() {
     let tests = tests_in(&sources);
     let invented = Source::rust("src/a.rs", "//! It holds, proven by `a_test_that_nobody_wrote`.");
     assert!(!broken_promises(&invented, &tests).is_empty());
-    // This directory shows how promises are written, with names of no test.
+    // This directory shows how promises are written, with names of tests that do not exist.
     sources.retain(|source| !source.path.starts_with("tests/architecture"));
     sources.extend(text_files(
         &["docs", "jobs", "migrations", "tests", "benches"],

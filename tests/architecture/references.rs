@@ -1,18 +1,18 @@
-//! References resolve: a mark, a section or a document that a text names can be found in `docs/`.
+//! References resolve: each mark, section or document that a text names can be found in `docs/`.
 //!
-//! * A mark is a capital letter and a number, as `K12`. Its letter says which page explains it, in a row that begins
-//!   with it (`| K12 |`) or a heading (`### K12 …`). One page explains it, in one place.
+//! * A mark is a capital letter and a number, as `K12`. Its letter determines the page that explains it, in a row
+//!   that begins with it (`| K12 |`) or a heading (`### K12 …`). Exactly one place of that page explains it.
 //! * A section is a page and a number, as `fal.md 6.3`. The page has a heading that begins with that number.
-//! * A document is a name that ends in `.md`. It exists, under that path or with directories before it.
-//! * A link of a Markdown page leads to a file of the repository, and its `#fragment` to a heading there. A path between
-//!   backticks that begins with a directory of the repository exists, from the root or from the page.
+//! * A document is a name that ends in `.md`. It exists, under that path or in some directory.
+//! * A link of a Markdown page leads to a file of the repository, and its `#fragment` to a heading there. A path
+//!   between backticks that begins with a directory of the repository exists, from the root or from the page.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::source::{Source, all_texts, root};
 use super::{Violation, check};
 
-/// Which page explains the marks of a letter.
+/// The page that explains the marks of a letter.
 const FAMILIES: [(char, &str); 6] = [
     ('D', "docs/incumbent-defects.md"),
     ('I', "docs/chaos.md"),
@@ -22,18 +22,18 @@ const FAMILIES: [(char, &str); 6] = [
     ('W', "docs/webhooks.md"),
 ];
 
-/// What looks like a mark and is somebody else's name: stores, a type of numbers, markers of a JPEG.
+/// Names that look like marks: stores, a type of numbers, markers of a JPEG.
 const NAMES: [&str; 5] = ["S3", "R2", "F16", "C4", "C8"];
 
-/// What the pages explain.
+/// Everything that the pages explain.
 struct Pages {
-    /// Where each mark is explained: page and line.
+    /// For each mark, the places that explain it: page and line.
     marks: BTreeMap<String, Vec<(String, usize)>>,
-    /// The headings' numbers, by page.
+    /// All numbered headings: page and number.
     sections: BTreeSet<(String, String)>,
-    /// The headings as they are linked to, by page.
+    /// All headings, in the form in which links name them: page and fragment.
     fragments: BTreeSet<(String, String)>,
-    /// Every Markdown file.
+    /// The paths of all Markdown files.
     documents: BTreeSet<String>,
 }
 
@@ -65,7 +65,7 @@ impl Pages {
         pages
     }
 
-    /// Notes that `page` explains `mark`, if it is one and that page's.
+    /// Records that `page` explains `mark`, if it is a mark and belongs to that page.
     fn explain(&mut self, mark: &str, page: String, line: usize) {
         let is_mark = marks_in(mark).next() == Some(mark);
         if is_mark && page_of(mark) == Some(page.as_str()) {
@@ -96,7 +96,7 @@ fn is_markdown(path: &str) -> bool {
         .is_some_and(|(_, extension)| extension == "md")
 }
 
-/// (line, text) of the headings of a page.
+/// Line and text of each heading of a page.
 fn headings(source: &Source) -> impl Iterator<Item = (usize, &str)> {
     let mut fenced = false;
     source.prose.iter().enumerate().filter_map(move |(index, line)| {
@@ -106,7 +106,7 @@ fn headings(source: &Source) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-/// How GitHub names the place of a heading.
+/// The fragment that GitHub makes of a heading.
 fn fragment(heading: &str) -> String {
     let kept = heading
         .chars()
@@ -122,7 +122,7 @@ fn page_of(mark: &str) -> Option<&'static str> {
     Some(family.1)
 }
 
-/// Marks in a line. What stands alone between quotes is data, what follows `::` a name of the code.
+/// The marks in a line. A word alone between quotes is data, and one after `::` is a name in the code.
 fn marks_in(line: &str) -> impl Iterator<Item = &str> {
     let in_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | ':' | '"' | '\'' | '-');
     line.char_indices().filter_map(move |(at, letter)| {
@@ -151,7 +151,7 @@ fn section_at_the_start_of(text: &str) -> Option<&str> {
     (!number.is_empty() && number.starts_with(|c: char| c.is_ascii_digit())).then_some(number)
 }
 
-/// (name, sections) of the documents that a line names: `fal.md 1.5, 1.6`.
+/// Name and sections of each document that a line names: `fal.md 1.5, 1.6`.
 fn documents_in(line: &str) -> Vec<(&str, Vec<&str>)> {
     let in_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-');
     let mut found = Vec::new();
@@ -160,7 +160,7 @@ fn documents_in(line: &str) -> Vec<(&str, Vec<&str>)> {
         let start = line[..at].rfind(|c| !in_name(c)).map_or(0, |before| {
             before + line[before..].chars().next().map_or(1, char::len_utf8)
         });
-        // An address, a pattern, or a name between the quotes of a program.
+        // An address, a pattern, or a string in a program.
         let elsewhere = line[..start].ends_with(['"', ':']) || rest.starts_with(in_name_or_glob);
         if start == at || elsewhere {
             continue;
@@ -185,7 +185,7 @@ fn in_name_or_glob(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '_' | '/' | '*')
 }
 
-/// What a text names and no page explains.
+/// Every reference of a text that no page explains.
 fn unresolved(source: &Source, pages: &Pages) -> Vec<Violation> {
     let mut violations = Vec::new();
     let mut refuse =
@@ -229,7 +229,7 @@ fn unresolved(source: &Source, pages: &Pages) -> Vec<Violation> {
     violations
 }
 
-/// Marks that two places explain.
+/// Marks that are explained in two places.
 fn explained_twice(pages: &Pages) -> Vec<String> {
     let twice = pages.marks.iter().filter(|(_, places)| places.len() > 1);
     twice
@@ -277,7 +277,7 @@ fn links(line: &str) -> impl Iterator<Item = &str> {
         .filter_map(|rest| rest.split([')', ' ']).next())
 }
 
-/// A path of the repository, not a pattern of some.
+/// Whether it is a path of the repository, not a pattern of several.
 fn is_path(text: &str) -> bool {
     let directories = [
         "benches/",
@@ -293,7 +293,7 @@ fn is_path(text: &str) -> bool {
     directories.iter().any(|directory| text.starts_with(directory)) && text.chars().all(plain)
 }
 
-/// Without `.` and `..`.
+/// The path without `.` and `..`.
 fn normalised(path: &str) -> String {
     let mut parts = Vec::new();
     for part in path.split('/') {
@@ -306,7 +306,8 @@ fn normalised(path: &str) -> String {
     parts.join("/")
 }
 
-/// This directory shows how references are written; change logs and inputs of tests name what was elsewhere.
+/// Without this directory, which shows how references are written, and without change logs and test
+/// inputs, which name things of elsewhere.
 fn sources() -> Vec<Source> {
     let mut sources = all_texts();
     let apart = ["tests/architecture/", "tests/cases/", "CHANGELOG.md"];

@@ -1,4 +1,4 @@
-//! The repository's files as the rules see them: Rust code apart from its comments, strings blanked.
+//! The repository's files as the rules see them: Rust code and comments apart, strings blanked.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 
 /// One text file.
 pub struct Source {
-    /// From the root of the repository, with `/`.
+    /// The path from the root of the repository, with `/`.
     pub path: String,
-    /// For Rust: code alone, with the insides of strings and comments blanked; else the text as it is.
+    /// For Rust the code alone, with strings and comments blanked; otherwise the whole text.
     pub code: Vec<String>,
-    /// For Rust: comments alone, without their marks; else the text as it is.
+    /// For Rust the comments alone, without their marks; otherwise the whole text.
     pub prose: Vec<String>,
 }
 
 impl Source {
-    /// Reads Rust.
+    /// Splits a Rust file into code and comments.
     pub fn rust(path: &str, text: &str) -> Self {
         let (code, prose) = split(text);
         Self {
@@ -25,7 +25,7 @@ impl Source {
         }
     }
 
-    /// Reads anything else.
+    /// Takes any other file as it is.
     pub fn text(path: &str, text: &str) -> Self {
         let lines: Vec<String> = text.lines().map(str::to_owned).collect();
         Self {
@@ -35,7 +35,7 @@ impl Source {
         }
     }
 
-    /// Line numbers (from 1) where the code has `pattern`, whole words at both of its ends.
+    /// Line numbers (from 1) of the code with `pattern`, as whole words at both of its ends.
     pub fn lines_with(&self, pattern: &str) -> impl Iterator<Item = usize> {
         self.code
             .iter()
@@ -44,7 +44,8 @@ impl Source {
             .map(|(index, _)| index + 1)
     }
 
-    /// Line numbers where the code names the crate `name`: in a path or in a `use`, not as somebody's module.
+    /// Line numbers of the code that names the crate `name`, in a path or a `use`;
+    /// a module of that name does not count.
     pub fn lines_naming_crate(&self, name: &str) -> impl Iterator<Item = usize> {
         self.code
             .iter()
@@ -91,7 +92,7 @@ pub fn text_files(directories: &[&str], extension: &str) -> Vec<Source> {
         .collect()
 }
 
-/// Every text that people write, whatever its language: comments and strings of Rust are in it as they are.
+/// Every file that people write, in any language. Comments and strings of Rust are included.
 pub fn all_texts() -> Vec<Source> {
     let directories = [
         ".ci",
@@ -113,7 +114,7 @@ pub fn all_texts() -> Vec<Source> {
     };
     let texts = paths(&directories).into_iter().filter_map(|path| {
         let text = written_by_people(&path).then(|| fs::read_to_string(&path))?;
-        // What is no UTF-8 is a photo.
+        // A file that is not UTF-8 is a photo.
         Some(Source::text(&relative(&path), &text.ok()?))
     });
     texts.collect()
@@ -184,26 +185,26 @@ fn words<'a>(line: &'a str, pattern: &'a str) -> impl Iterator<Item = usize> + '
     })
 }
 
-/// Where the scanner is.
+/// The state of the scanner.
 #[derive(Clone, Copy)]
 enum State {
     Code,
     LineComment,
-    /// How deep it is nested.
+    /// How deeply comments are nested.
     BlockComment(usize),
     Text,
     /// How many `#` close it.
     RawText(usize),
 }
 
-/// What a step adds to the current line.
+/// What one step adds to the current line.
 enum Found {
     Code(char),
     Prose(char),
     Nothing,
 }
 
-/// Code and comments of Rust text, line by line.
+/// Code and comments of a Rust text, line by line.
 fn split(text: &str) -> (Vec<String>, Vec<String>) {
     let (mut code, mut prose) = (vec![String::new()], vec![String::new()]);
     let chars: Vec<char> = text.chars().collect();
@@ -235,7 +236,7 @@ fn split(text: &str) -> (Vec<String>, Vec<String>) {
     (code, prose)
 }
 
-/// One step within a line: how many characters it takes, where the scanner is then, and what was found.
+/// One step within a line: how many characters it takes, the state after it, and what was found.
 fn step(state: State, rest: &[char], after_word: bool) -> (usize, State, Found) {
     let c = rest[0];
     let starts = |what: &str| what.chars().enumerate().all(|(i, c)| rest.get(i) == Some(&c));
@@ -259,7 +260,7 @@ fn step(state: State, rest: &[char], after_word: bool) -> (usize, State, Found) 
         State::BlockComment(depth) if starts("/*") => (2, State::BlockComment(depth + 1), Found::Nothing),
         State::LineComment | State::BlockComment(_) => (1, state, Found::Prose(c)),
         State::Text if c == '"' => (1, State::Code, Found::Code(c)),
-        // An escaped end of line is still an end of line.
+        // An escaped end of line still ends the line.
         State::Text if c == '\\' && !starts("\\\n") => (2, state, Found::Nothing),
         State::RawText(hashes)
             if c == '"' && rest[1..].iter().take_while(|c| **c == '#').count() >= hashes =>
@@ -279,7 +280,7 @@ fn character(rest: &[char]) -> Option<usize> {
     }
 }
 
-/// The length of what opens a raw string here, and the number of its `#`.
+/// The length of the opening of a raw string here, and the number of its `#`.
 fn raw_string(rest: &[char]) -> Option<(usize, usize)> {
     let after = rest
         .strip_prefix(&['r'])

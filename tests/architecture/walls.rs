@@ -1,9 +1,9 @@
-//! Who may name what: the layers of `docs/architecture.md`, kept apart.
+//! Which layer may name which: the walls of `docs/architecture.md`.
 
 use super::source::{self, Source, rust_files};
 use super::{Violation, check, is_below, refuses};
 
-/// Only these of the root crate may do what a shell may not: they stand for the world outside.
+/// Modules of the root crate that play the outside world, and so may do what other code of the shell may not.
 fn is_exempt_from_walls(path: &str) -> bool {
     ["src/simulators", "src/dev", "src/chaos"]
         .iter()
@@ -42,7 +42,7 @@ fn only_the_worker_runs_jobs(source: &Source) -> Vec<Violation> {
         return Vec::new();
     }
     let fix = "enqueue it (jobs::producer): a shell that runs jobs has every secret and no slots";
-    // `use jobs::{…}` may spread over lines: what counts is what stands before its semicolon.
+    // `use jobs::{…}` may span several lines, so its whole text up to the semicolon is checked.
     let code = source.code.join("\n");
     let uses = code.match_indices("jobs::").filter(|(at, _)| {
         let path = code[*at..].split([';', '(']).next().unwrap_or_default();
@@ -148,7 +148,7 @@ fn the_domain_is_pure(source: &Source) -> Vec<Violation> {
     ]
     .into_iter();
     let found = words.flat_map(|word| source.lines_with(word).map(move |line| (line, word)));
-    // A derive says how a value is written in a row, and does no work.
+    // A derive only declares how a value is stored, and does no work.
     let derived = |line: usize| source.code[line - 1].trim_start().starts_with("#[derive(");
     let sqlx = source.lines_naming_crate("sqlx").filter(|line| !derived(*line));
     found
@@ -199,7 +199,7 @@ fn simulators_share_nothing_with_the_clients() {
 }
 
 fn jobs_take_time_and_chance_from_their_context(source: &Source) -> Vec<Violation> {
-    // The clock itself, and the schema's lock, which no job waits for.
+    // The source of time itself, and the lock of the schema, which no job waits for.
     let exempt = ["context", "schema"].map(|module| format!("jobs/src/{module}"));
     let path = &source.path;
     let ours = ["jobs/src", "jobs/archive/src"]

@@ -1,4 +1,4 @@
-//! `tests/cases/images`: photos that readers disagree about, each with what must become of it.
+//! `tests/cases/images`: photos that readers disagree about, each with its expected outcome.
 
 use std::collections::BTreeSet;
 
@@ -6,10 +6,11 @@ use bytes::Bytes;
 
 use super::{build, decoded, entries, file, problem_with};
 
-/// Chroma of half the size bleeds over hard edges; a wrong turn or colour is off by a hundred.
+/// Largest difference of colours: chroma of half the size bleeds over hard edges. A
+/// wrong turn or colour is off by a hundred.
 const SOFT: u8 = 20;
 
-/// Mean colours of 4×4 cells, row by row.
+/// The mean colours of 4×4 cells, row by row.
 fn look(picture: &image::RgbImage) -> Vec<u8> {
     let (width, height) = picture.dimensions();
     let mut means = Vec::new();
@@ -26,7 +27,7 @@ fn look(picture: &image::RgbImage) -> Vec<u8> {
     means
 }
 
-/// What a reader that looks for metadata finds: markers other than those that pixels need.
+/// Markers that a reader of metadata would find: all but those that pixels need.
 fn needless_markers(jpeg: &[u8]) -> Vec<u8> {
     let mut found = Vec::new();
     let mut at = 2;

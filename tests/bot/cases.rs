@@ -1,8 +1,8 @@
-//! Every file of `tests/cases/telegram/` is one update that a bot was sent, or may be; each is played to the real bot by a
-//! person of its own, whose avatar waits for photos, or for its name.
+//! Every file of `tests/cases/telegram/` is one update that a bot received, or could receive. A person of its own,
+//! whose avatar waits for photos or for its name, sends it to the real bot.
 //!
-//! What must never happen is silence: a photo that is lost because of its caption, a message that nobody answers and no
-//! operator hears of. The chat goes on after each.
+//! The bot must never be silent: lose a photo because of its caption, or leave a message unanswered without an
+//! operator's notice. And the chat must go on afterwards.
 
 use std::path::Path;
 
@@ -14,26 +14,26 @@ use sqlx::types::Uuid;
 use super::stage::{Person, Stage};
 use crate::support::eventually;
 
-/// What an update leads to.
+/// The expected effect of an update.
 #[derive(Debug, Clone, Copy)]
 enum Leads {
-    /// A photo of the draft, by its `file_unique_id`.
+    /// A photo is added to the draft, with this `file_unique_id`.
     Photo(&'static str),
-    /// This answer.
+    /// The bot answers with this text.
     Says(&'static str),
-    /// The answer that this is no use, and the reason kept with the update.
+    /// The bot answers that it cannot use this, and stores the reason with the update.
     Told(&'static str),
-    /// Nothing is said, and the reason is kept with the update.
+    /// The bot says nothing, and stores the reason with the update.
     Noted(&'static str),
-    /// This over the chat, for a moment.
+    /// Telegram shows this over the chat for a moment.
     Toast(&'static str),
-    /// Nobody hears anything, and nothing is wrong.
+    /// The bot says nothing, and nothing is wrong.
     Nothing,
 }
 
 const NO_USE: &str = "Такое сообщение я не умею использовать";
 
-/// Each file, and what it leads to.
+/// Each file with its expected effect.
 const CASES: [(&str, Leads); 43] = [
     ("command_in_capitals", Leads::Says("Я обучаю ИИ-аватары")),
     ("command_in_russian", Leads::Says("Я обучаю ИИ-аватары")),
@@ -105,7 +105,7 @@ async fn every_update_that_was_ever_lost_or_misread_leads_where_it_should() {
     let stage = Stage::new().await;
     let people: Vec<Person> = CASES.iter().map(|(name, _)| stage.person(name, "ru")).collect();
     for anna in &people {
-        // A bot may not write to those who never wrote.
+        // A bot may not write first to a person.
         anna.says("/status");
     }
     for anna in &people {
@@ -156,12 +156,12 @@ async fn every_update_that_was_ever_lost_or_misread_leads_where_it_should() {
             }
         }
     }
-    // None of them stands in anybody's way.
+    // None of the updates blocks its chat.
     let open = "select count(*) from telegram_updates where handled_at is null or attempts > 0";
     assert_eq!(stage.count(open).await, 0);
 }
 
-/// The files of a folder by their names, without the ending.
+/// The names of a folder's files, without their extensions.
 fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(folder)
         .unwrap()
@@ -174,7 +174,7 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// An avatar that waits for photos, or for its name.
+/// A draft that waits for photos, or for its name.
 async fn draft(stage: &Stage, person: &Person, is_named: bool) -> Uuid {
     sqlx::query_scalar(
         "insert into avatars (user_id, avatar_type, training_type, status, gender, name)
@@ -189,13 +189,13 @@ async fn draft(stage: &Stage, person: &Person, is_named: bool) -> Uuid {
     .unwrap()
 }
 
-/// The avatar as buttons carry it.
+/// The avatar's id as buttons carry it.
 fn short(avatar: Uuid) -> String {
     let action = Action::Start(AvatarId(avatar)).to_string();
     action.strip_prefix("start:").unwrap().to_owned()
 }
 
-/// The files' person has the number 600.
+/// Replaces 600, the person's id in the files, by this id.
 fn play_as(value: &mut Value, id: i64) {
     match value {
         Value::Object(fields) => {
@@ -225,7 +225,7 @@ async fn store(stage: &Stage, person: &Person, number: i64, update: &Value) {
         .unwrap();
 }
 
-/// Waits until the update is handled; answers what is noted with it.
+/// Waits until the update is handled; returns the reason stored with it.
 async fn handled(stage: &Stage, number: i64) -> Option<String> {
     eventually("the update to be handled", async || {
         sqlx::query_scalar(
@@ -239,7 +239,7 @@ async fn handled(stage: &Stage, number: i64) -> Option<String> {
     .await
 }
 
-/// How often something was said to this person, or changed in what was.
+/// How many messages to this person were sent or changed.
 async fn said(stage: &Stage, person: &Person) -> i64 {
     sqlx::query_scalar(
         "select coalesce(sum(revision), 0) from notifications n join users u on u.id = n.user_id where telegram_id = $1",

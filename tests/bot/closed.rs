@@ -1,4 +1,4 @@
-//! Who is refused, and what they hear.
+//! Users that the bot refuses, and what it tells them.
 
 use aisha::simulators::telegram::MessageFilter;
 
@@ -70,7 +70,7 @@ async fn who_has_used_up_a_limit_hears_which_and_when_it_goes_on() {
     }
     ann.hears("12 photos a day is the most that I can take from one person. Please send more in 24 hours")
         .await;
-    // As if its photos were there: the limit of live trainings comes first.
+    // The photos are marked as stored, so that only the limit of live trainings can refuse.
     sqlx::query(
         "with draft as (update avatars set name = 'Anna', gender = 'female' where status = 'draft' returning id)
          insert into avatar_photos (avatar_id, file_id, file_unique_id, status, storage_key, content_type, bytes, settled_at)

@@ -1,4 +1,4 @@
-//! A bot that cannot hear: who notices, and how it recovers.
+//! A bot that gets no updates: how that is noticed, and how it recovers.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -115,6 +115,6 @@ async fn updates_without_a_number_are_not_asked_for_again_at_once() {
         (times.len() >= 3).then(|| times.clone())
     })
     .await;
-    // One second, then two.
+    // The pauses are one second, then two.
     assert!(times[2] - times[0] >= Duration::from_millis(2_900), "{times:?}");
 }

@@ -1,4 +1,4 @@
-//! Updates on their way in: stored before they are acknowledged, handled once, in order, by however many bots.
+//! Incoming updates: stored before they are acknowledged, handled once and in order, by any number of bots.
 
 use aisha::simulators::telegram::{Fault, FaultAction, LedgerFilter, MessageFilter};
 use serde_json::json;
@@ -60,7 +60,7 @@ async fn two_bots_share_the_work_and_keep_each_chat_in_order() {
             );
         }
     }
-    // Both are asked to end, and both do: neither holds what the other needs.
+    // Both are told to end and both do: neither holds a lock that the other needs.
     second.terminate();
     assert!(second.exit().await.success());
 }
@@ -130,7 +130,7 @@ async fn an_update_that_always_fails_is_given_up_and_its_sender_told() {
     ann.says("/start");
     ann.presses("Portrait").await;
     ann.hears("Whose avatar").await;
-    // A database that refuses exactly this change, as a bug of ours would.
+    // A constraint that refuses exactly this change, as a bug of ours would.
     sqlx::raw_sql("alter table avatars add constraint no_women check (gender is distinct from 'female')")
         .execute(stage.pool())
         .await

@@ -1,4 +1,4 @@
-//! Photos on their way in: albums, files, what is refused and why.
+//! Incoming photos: albums, files, and refusals with their reasons.
 
 use aisha::simulators::telegram::{MediaOptions, MessageFilter};
 use bytes::Bytes;
@@ -13,7 +13,7 @@ async fn d20_an_album_is_counted_in_one_message_that_is_edited_in_place() {
     let ann = stage.person("Ann", "en");
     let asked = ann.answers_the_questions("Lisa").await;
     let album = photos(10);
-    // Updates of an album come in any order.
+    // The updates of an album may come in any order.
     let order = MediaOptions {
         order: vec![3, 1, 0, 2, 9, 8, 7, 6, 5, 4],
         ..MediaOptions::default()
@@ -207,7 +207,7 @@ async fn a_worker_that_dies_between_photos_loses_none() {
     assert_eq!(stage.count(STORED).await, 10);
 }
 
-/// A small picture that no other number makes.
+/// A small picture that differs for each number.
 fn distinct(number: u8) -> Bytes {
     let picture = image::RgbImage::from_pixel(
         64,

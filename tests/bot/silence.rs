@@ -1,10 +1,10 @@
-//! Connections that fall silent under a bot, without an end, as those do that a firewall has forgotten: whoever waits for
-//! an answer lets go of them, and goes on.
+//! Connections of a bot that fall silent without an end, as when a firewall forgets them: the bot gives up waiting
+//! for an answer, drops them and goes on.
 
 use super::stage::{Person, Stage};
 use crate::support::{Proxy, aisha, eventually};
 
-/// A bot whose way to the database leads through a proxy, and somebody who has heard from it.
+/// A bot that reaches the database through a proxy, and a person whom it has answered.
 async fn behind_a_proxy() -> (Stage, Proxy, Person) {
     let stage = Stage::new().await;
     let proxy = Proxy::before(stage.db.url()).await;
@@ -26,7 +26,7 @@ async fn a_bot_whose_connections_to_the_database_fall_silent_hears_on() {
 #[tokio::test]
 async fn a_turn_whose_connection_falls_silent_is_taken_again() {
     let (stage, proxy, ann) = behind_a_proxy().await;
-    // The turn waits for its user's row, and is in the middle of a statement when it happens.
+    // The turn waits for its user's row, in the middle of a statement, when the connection falls silent.
     let mut lock = stage.pool().begin().await.unwrap();
     sqlx::query("select from users for update")
         .execute(&mut *lock)

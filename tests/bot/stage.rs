@@ -1,4 +1,4 @@
-//! A stage: one bot, one worker for photos and messages, and the people who talk to them.
+//! A stage: one bot, one worker for photos and messages, and the people who talk to the bot.
 
 use std::path::Path;
 
@@ -18,18 +18,18 @@ pub struct Stage {
     pub s3: S3,
     pub bot: Aisha,
     pub worker: Aisha,
-    /// In webhook mode; ends with the stage.
+    /// Only in webhook mode; ends with the stage.
     _web: Option<Web>,
 }
 
 impl Stage {
-    /// With a bot and a worker that take part in nothing but the conversation: trainings get as far as `requested`
+    /// With a bot, and a worker for photos and messages only: trainings get as far as `requested`
     /// and their archive, which finds no FAL.
     pub async fn new() -> Self {
         Self::with_bot(&[]).await
     }
 
-    /// The same, where the bot's settings differ.
+    /// As [`Stage::new`], with other settings for the bot.
     pub async fn with_bot(variables: &[(&str, &str)]) -> Self {
         let (db, telegram, s3) = (Db::new().await, Telegram::new().await, S3::new().await);
         let bot = aisha(["bot"])
@@ -50,7 +50,7 @@ impl Stage {
         }
     }
 
-    /// The same, but Telegram posts updates to `aisha web`, which stores them for the bot.
+    /// As [`Stage::new`], but Telegram posts updates to `aisha web`, which stores them for the bot.
     pub async fn by_webhook() -> Self {
         let (db, telegram, s3) = (Db::new().await, Telegram::new().await, S3::new().await);
         let mode = [
@@ -76,12 +76,12 @@ impl Stage {
         }
     }
 
-    /// Another worker in the place of one that died.
+    /// Starts a worker in place of one that died.
     pub fn another_worker(&self) -> Aisha {
         worker(&self.db, &self.telegram, &self.s3)
     }
 
-    /// A tap that no client of Telegram's would send: on a button that was never shown to this person.
+    /// A tap on a button that was never shown to this person; no Telegram client would send it.
     pub async fn forge_tap(&self, person: &Person, message_id: i64, data: &str) {
         let id = person.0.id();
         let from = json!({"id": id, "is_bot": false, "first_name": "Eve", "language_code": "en"});
@@ -90,7 +90,7 @@ impl Stage {
         self.forge_update(person, json!({"callback_query": query})).await;
     }
 
-    /// A correction of what the person said in this message.
+    /// An edit of a message that this person sent.
     pub async fn forge_edit(&self, person: &Person, message_id: i64, text: &str) {
         let id = person.0.id();
         let message = json!({
@@ -102,7 +102,7 @@ impl Stage {
             .await;
     }
 
-    /// An update of this person's that the simulator does not know how to make.
+    /// Stores an update of this person that the simulator cannot make.
     async fn forge_update(&self, person: &Person, body: Value) {
         sqlx::query(
             "insert into telegram_updates (update_id, chat_id, body)
@@ -116,7 +116,7 @@ impl Stage {
         .unwrap();
     }
 
-    /// Another bot, with other settings, in the place of the first.
+    /// Replaces the bot by one with other settings.
     pub async fn another_bot_with(mut self, variables: &[(&str, &str)]) -> Self {
         self.bot.kill();
         self.bot = aisha(["bot"])
@@ -128,12 +128,12 @@ impl Stage {
         self
     }
 
-    /// Another bot process beside the first.
+    /// Starts another bot process beside the first.
     pub fn another_bot(&self) -> Aisha {
         bot(&self.db, &self.telegram)
     }
 
-    /// Somebody new, whose Telegram speaks this language.
+    /// A new person, whose Telegram has this language.
     pub fn person(&self, name: &str, language: &str) -> Person {
         let new = NewUser {
             first_name: Some(name.to_owned()),
@@ -147,7 +147,7 @@ impl Stage {
         &self.db.pool
     }
 
-    /// One number that the database knows.
+    /// The one number that a query returns.
     pub async fn count(&self, query: &'static str) -> i64 {
         sqlx::query_scalar(query).fetch_one(self.pool()).await.unwrap()
     }
@@ -169,7 +169,7 @@ fn worker(db: &Db, telegram: &Telegram, s3: &S3) -> Aisha {
         .start()
 }
 
-/// Somebody who talks to the bot.
+/// A person who talks to the bot.
 pub struct Person(pub SimUser);
 
 impl Person {
@@ -177,7 +177,7 @@ impl Person {
         self.0.send_text(text).unwrap();
     }
 
-    /// Waits for a message of the bot that says this now, and answers it; of several the latest.
+    /// Waits until a message of the bot contains this text now; returns it, of several the latest.
     pub async fn hears(&self, part: &str) -> MessageView {
         self.hears_what(MessageFilter::from_bot().containing(part)).await
     }
@@ -189,7 +189,7 @@ impl Person {
             .unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// Waits until this very message says this.
+    /// Waits until this message contains the text.
     pub async fn sees(&self, message: &MessageView, part: &str) -> MessageView {
         let id = message.message_id;
         let look = |chat: &ChatView| {
@@ -207,7 +207,7 @@ impl Person {
         })
     }
 
-    /// Waits for a button with this in its label and presses it, on the latest message that has it.
+    /// Waits for a button whose label contains this, and presses it on the latest message that has it.
     pub async fn presses(&self, label: &str) -> MessageView {
         let message = self
             .hears_what(MessageFilter::from_bot().with_button(label))
@@ -216,7 +216,7 @@ impl Person {
         message
     }
 
-    /// Presses a button of a message, as it was when we looked.
+    /// Presses a button of a message as it was when the test looked.
     pub fn presses_on(&self, message: &MessageView, label: &str) {
         let button = message
             .buttons
@@ -232,7 +232,7 @@ impl Person {
         self.0.press_button(&choice).unwrap();
     }
 
-    /// Through the wizard's questions, up to the photos.
+    /// Answers the wizard's questions up to the photos.
     pub async fn answers_the_questions(&self, name: &str) -> MessageView {
         self.says("/start");
         self.presses("Portrait").await;
@@ -253,7 +253,7 @@ impl Person {
         self.0.chat().unwrap()
     }
 
-    /// What the bot said and what it says now, oldest first, without what it said before edits.
+    /// The bot's messages as they are now, oldest first.
     pub fn heard(&self) -> Vec<String> {
         self.chat()
             .messages
@@ -264,7 +264,7 @@ impl Person {
     }
 }
 
-/// So many different photos.
+/// `count` different photos.
 pub fn photos(count: usize) -> Vec<Bytes> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/photos/portrait");
     let mut files: Vec<_> = std::fs::read_dir(dir)

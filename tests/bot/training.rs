@@ -1,4 +1,4 @@
-//! "Start", from the user's side: one training, shown, called off, tried again.
+//! "Start" from the user's side: one training is shown, called off, and tried again.
 
 use aisha::simulators::telegram::MessageFilter;
 
@@ -99,7 +99,7 @@ async fn start_is_offered_at_ten_photos_and_refused_below() {
     );
     ann.0.send_photo(photos(10).remove(9), "").await.unwrap();
     let ten = ann.sees(&nine, "10 photos loaded").await;
-    // One of them is lost between the look and the tap.
+    // One photo is lost after the button was shown and before the tap.
     sqlx::query(
         "update avatar_photos set status = 'rejected', reason = 'damaged', storage_key = null
           where position = (select max(position) from avatar_photos)",
@@ -187,7 +187,7 @@ async fn a_training_at_the_trainer_is_asked_to_stop_and_the_user_is_told() {
             .await,
         1
     );
-    // Too late: its model is being stored.
+    // Too late: the model is being stored.
     sqlx::query(
         "update trainings set status = 'trained', submitted_at = now(), request_id = 'r', trained_at = now(), result = '{}',
                 result_source = 'poll', end_asked = null, end_asked_at = null",

@@ -1,4 +1,4 @@
-//! Turns that go wrong, and those beside them.
+//! Turns that fail, and their effect on other chats.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use serde_json::json;
 use super::stage::Stage;
 use crate::support::{Core, eventually};
 
-/// A turn of this person's that has written something, which holds its locks.
+/// A turn of this person that has written something, and so holds its locks.
 async fn begun(core: &Core, person: &SimUser) -> Turn {
     let mut turn = core.turn_of(person).await;
     turn.reply(&Message::new(Phrase::NotAPhoto {}), Place::New)
@@ -51,7 +51,7 @@ async fn a_turn_that_panics_or_fails_on_our_side_delays_nobody() {
         })
         .await;
     assert!(ended.is_some());
-    // On its own locks each of the four waited for 15 s.
+    // Each of the four would have waited 15 s for its own locks.
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     let noted: i64 = core
         .look(
@@ -74,7 +74,7 @@ async fn four_chats_whose_rows_this_bot_cannot_read_leave_the_others_alone() {
         person.presses("Portrait").await;
         person.hears("Whose avatar").await;
     }
-    // A newer version is being rolled out, and has written a status that this one does not know.
+    // During a rollout, a newer version has written a status that this one does not know.
     sqlx::raw_sql("alter type avatar_status add value 'frozen'")
         .execute(stage.pool())
         .await
@@ -98,7 +98,7 @@ async fn four_chats_whose_rows_this_bot_cannot_read_leave_the_others_alone() {
     innocent.says("/start");
     innocent.hears("Hello, Ann!").await;
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
-    // After 1, 2, 4 and 8 seconds they are given up, and told.
+    // After 1, 2, 4 and 8 seconds each update is given up, and its sender is told.
     for person in &unlucky {
         person.says("/help");
     }
@@ -109,7 +109,7 @@ async fn four_chats_whose_rows_this_bot_cannot_read_leave_the_others_alone() {
     assert!(began.elapsed() < Duration::from_secs(35), "{:?}", began.elapsed());
 }
 
-/// Somebody whose chat has so many updates that nobody has handled.
+/// A person whose chat has this many unhandled updates.
 async fn backlog(core: &Core, updates: i32) {
     sqlx::query(
         "insert into telegram_updates (update_id, chat_id, body)
@@ -181,7 +181,7 @@ async fn a_hundred_thousand_updates_of_one_chat_do_not_delay_the_tap_of_another(
     ann.sees(&question, "Whose avatar").await;
     let waited = began.elapsed();
     eprintln!("answered after {waited:?} beside a backlog of 100,000");
-    // The goal is 0.3 s; the limit leaves room for a machine that does much else.
+    // The goal is 0.3 s; the limit leaves room for a busy machine.
     assert!(waited < Duration::from_secs(3), "{waited:?}");
 }
 

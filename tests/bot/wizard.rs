@@ -1,4 +1,4 @@
-//! The questions, the answers, and what happens in between.
+//! The wizard's questions, the answers, and everything that can happen in between.
 
 use aisha::simulators::telegram::MessageFilter;
 
@@ -122,7 +122,7 @@ async fn a_restart_between_any_two_steps_loses_nothing() {
     restart(&mut stage).await;
     ann.presses("Woman").await;
     ann.hears("call the avatar").await;
-    // What is said while no bot runs waits at Telegram.
+    // Messages that are sent while no bot runs wait at Telegram.
     stage.bot.kill();
     ann.says("Lisa");
     stage.bot = stage.another_bot();
@@ -206,7 +206,7 @@ async fn a_name_is_corrected_by_editing_the_message_that_gave_it() {
     let photos = ann.hears("📸 Lsia · portrait · woman").await;
     stage.forge_edit(&ann, too_long, "Lisa").await;
     ann.sees(&photos, "📸 Lisa · portrait · woman").await;
-    // Another message is no name, however it is edited.
+    // An edit of any other message does not change the name.
     stage.forge_edit(&ann, too_long - 1, "Max").await;
     stage.forge_edit(&ann, too_long, &"y".repeat(65)).await;
     ann.hears_what(

@@ -1,4 +1,4 @@
-//! D1-D6: the incumbent's webhooks never arrived, were lost, not understood or believed from anybody.
+//! D1-D6: the incumbent's webhooks never arrived, were lost or misunderstood, or were believed from anybody.
 
 use aisha::simulators::fal::{
     faults::{Effect, Fault, Operation},
@@ -23,7 +23,7 @@ async fn d01_fal_is_given_a_webhook_address_that_the_web_role_serves() {
         &world,
         &[
             ("FAL_WEBHOOK_URL", &web.url("")),
-            // Polling would hide a webhook that never comes.
+            // Polling would hide that the webhook never comes.
             ("AISHA__FAL__POLL_FIRST_AFTER", "1h"),
         ],
     );
@@ -56,7 +56,7 @@ async fn d02_a_burst_of_deliveries_from_one_address_is_taken_whole() {
     let variables = [
         ("FAL_JWKS_URL", signer.jwks_url()),
         ("FAL_WEBHOOK_USER_ID", FAL_USER),
-        // A machine that does other things as well may be slow, which is not what this is about.
+        // The machine may be slow because of other work; the test is not about that.
         ("AISHA__DATABASE__ACQUIRE_TIMEOUT", "25s"),
         ("AISHA__WEB__REQUEST_TIMEOUT", "28s"),
     ];
@@ -79,7 +79,7 @@ async fn d02_a_burst_of_deliveries_from_one_address_is_taken_whole() {
     assert_eq!(stored, 150);
 }
 
-/// The incumbent answered 200 and did the work in a task of the same process, which died with it.
+/// The incumbent answered 200 and did the work in a task of the same process, which died with the process.
 #[tokio::test]
 async fn d03_an_acknowledged_delivery_survives_the_death_of_every_process() {
     let (mut line, request) = Line::to_a_submitted_training().await;
@@ -130,7 +130,7 @@ async fn d04_fals_own_words_are_understood() {
     assert_eq!(code.as_deref(), Some("rejected_by_provider"));
 }
 
-/// Anybody could post the incumbent a result, and read the list of those that it had.
+/// Anybody could post a result to the incumbent, and list the results that it had.
 #[tokio::test]
 async fn d05_nothing_is_believed_without_a_signature_and_nothing_can_be_listed() {
     let (line, request) = Line::to_a_submitted_training().await;

@@ -1,4 +1,4 @@
-//! D18: messages that came twice, or not at all because a name had an underscore.
+//! D18: messages that were sent twice, or never because a name had an underscore.
 
 use jobs::{
     NotifyUser,
@@ -11,7 +11,7 @@ use aisha::simulators::telegram::MessageFilter;
 
 use crate::support::Core;
 
-/// The incumbent sent Markdown with names as they were; Telegram refused it, and nobody was told.
+/// The incumbent sent names unescaped as Markdown; Telegram refused the message, and the failure went unnoticed.
 #[tokio::test]
 async fn d18_a_name_full_of_markup_arrives_as_it_was_written() {
     let core = Core::new().await;
@@ -40,7 +40,7 @@ async fn d18_a_name_full_of_markup_arrives_as_it_was_written() {
     }
 }
 
-/// The incumbent remembered for 30 seconds that it had told somebody; ours is a row.
+/// The incumbent remembered a sent message for 30 seconds, in memory; ours has a row.
 #[tokio::test]
 async fn d18_a_message_is_not_sent_again_however_late_its_job_comes_back() {
     let core = Core::new().await;

@@ -1,4 +1,4 @@
-//! D7-D15: trainings that were forgotten, made up, billed twice, wrongly asked for or fed with half the photos.
+//! D7-D15: trainings that were forgotten, made up, billed twice, requested wrongly or fed with half the photos.
 
 use aisha::simulators::fal::{
     faults::{Effect, Fault, Operation},
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The incumbent watched in an in-process task that gave up after an hour; a restart revived only trainings younger
-/// than a day, and two watchers could watch one.
+/// than a day, and one training could get two watchers.
 #[tokio::test]
 async fn d07_a_training_is_watched_for_more_than_a_day_and_by_one_watcher() {
     let world = World::archived().await;
@@ -54,7 +54,7 @@ async fn d07_a_training_is_watched_for_more_than_a_day_and_by_one_watcher() {
     assert_eq!(world.count(finals).await, 1);
 }
 
-/// The incumbent wrote addresses of models that did not exist ("fallback-lora") and called the avatar ready.
+/// The incumbent stored addresses of models that did not exist ("fallback-lora") and called the avatar ready.
 #[tokio::test]
 async fn d08_no_model_is_ever_made_up() {
     for effect in [
@@ -71,7 +71,7 @@ async fn d08_no_model_is_ever_made_up() {
             .unwrap();
         let world = world.submit().await;
         world.fal_is_done().await;
-        // A result that is not there is believed after six looks.
+        // After six looks a missing result is believed to be missing.
         for _ in 0..6 {
             if world.status().await == "submitted" {
                 world.poll().await;
@@ -106,7 +106,7 @@ async fn d09_a_worker_without_a_key_refuses_to_start() {
     assert!(output.contains("FAL_KEY"), "{output}");
 }
 
-/// What FAL accepted, in the order in which it came.
+/// The inputs that FAL accepted, in order.
 fn inputs(world: &World) -> Vec<(String, Value)> {
     let ledger = world.fal.ledger();
     let submitted = ledger.iter().filter_map(|entry| match &entry.event {
@@ -116,8 +116,8 @@ fn inputs(world: &World) -> Vec<(String, Value)> {
     submitted.collect()
 }
 
-/// The incumbent asked for a style with words outside FAL's schema, a text for a truth value, and no learning rate.
-/// The simulator refuses what FAL's published schemas refuse.
+/// The incumbent requested a style with words outside FAL's schema, a text instead of a boolean, and no learning
+/// rate. The simulator refuses everything that FAL's published schemas refuse.
 #[tokio::test]
 async fn d13_every_trainer_is_asked_in_words_of_its_schema() {
     for (trainer, kind) in [
@@ -128,7 +128,7 @@ async fn d13_every_trainer_is_asked_in_words_of_its_schema() {
     ] {
         for preset in ["fast", "balanced", "quality"] {
             let world = World::requested().await;
-            // As many as the most demanding of them wants.
+            // As many photos as the most demanding trainer needs.
             for _ in 4..10 {
                 world.store_photo(PHOTO).await;
             }
@@ -145,7 +145,7 @@ async fn d13_every_trainer_is_asked_in_words_of_its_schema() {
             let inputs = inputs(&world);
             assert_eq!(inputs.len(), 1);
             assert!(inputs[0].0.ends_with(trainer), "{inputs:?}");
-            // FAL takes any input in, and looks at it when it runs.
+            // FAL accepts any input, and checks it only when it runs.
             world.fal_is_done().await;
             let ended = world
                 .fal
@@ -160,7 +160,7 @@ async fn d13_every_trainer_is_asked_in_words_of_its_schema() {
     }
 }
 
-/// The incumbent forgot the phrase that the model was trained with, so pictures did not look like the user.
+/// The incumbent forgot the trigger phrase that the model was trained with, so pictures did not look like the user.
 #[tokio::test]
 async fn d14_the_trigger_phrase_that_was_trained_is_kept_with_the_avatar() {
     let world = World::submitted().await;
@@ -173,7 +173,7 @@ async fn d14_the_trigger_phrase_that_was_trained_is_kept_with_the_avatar() {
     assert_eq!(world.text(kept).await.as_deref(), Some(trained));
 }
 
-/// The incumbent trained on whatever part of the photos it could fetch: 5 of 20.
+/// The incumbent trained on whichever photos it could fetch, e.g. 5 of 20.
 #[tokio::test]
 async fn d15_a_training_with_a_photo_that_cannot_be_read_is_not_submitted() {
     let world = World::requested().await;
@@ -194,7 +194,7 @@ async fn d15_a_training_with_a_photo_that_cannot_be_read_is_not_submitted() {
         0
     );
 
-    // FAL has less than was sent to it.
+    // FAL's copy of the archive is missing.
     let world = World::archived().await;
     let gone = "update trainings set archive_url = archive_url || '.gone'";
     sqlx::query(gone).execute(world.pool()).await.unwrap();

@@ -1,4 +1,4 @@
-//! Bodies: read only when the head is plausible, and never more of them than there is room for.
+//! Bodies are read only after a plausible head, and never more of them than the memory limit allows.
 
 use reqwest::StatusCode;
 use serde_json::json;
@@ -89,7 +89,7 @@ async fn slow_bodies_that_fill_the_memory_for_bodies_do_not_keep_a_delivery_out(
         let half = plausible_head(&address, 100_000) + &"x".repeat(50_000);
         slow.push(knock(&address, half.as_bytes()).await);
     }
-    // By now most of them had to make room for one another.
+    // By now most bodies had to make room for others.
     eventually("somebody had to go", async || {
         let closed = super::metric(&address, "aisha_connections_closed_total").await;
         (closed > 0).then_some(())
@@ -104,7 +104,7 @@ async fn slow_bodies_that_fill_the_memory_for_bodies_do_not_keep_a_delivery_out(
     drop(slow);
 }
 
-/// What the process held at most, in megabytes.
+/// The process's peak memory, in megabytes.
 #[cfg(target_os = "linux")]
 fn peak_memory(web: &Web) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", web.process.pid())).expect("its status");
@@ -135,7 +135,7 @@ async fn a_thousand_bodies_of_a_megabyte_do_not_fill_the_memory() {
                     }
                 }
             };
-            // A server that does not read lets its senders wait.
+            // If the server does not read, its senders wait.
             let _ = tokio::time::timeout(std::time::Duration::from_secs(3), sent).await;
             stream
         });

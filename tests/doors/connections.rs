@@ -1,9 +1,9 @@
-//! Connections that ask nothing, or not in time.
+//! Connections that send no request, or not in time.
 
 use super::{ENDLESS_GRACE, allow_many_files, closed, knock, metric, plausible_head, time_of_a_probe, web};
 use crate::support::{Aisha, BOT_TOKEN, Db, FalSigner, Telegram, eventually, procfile_line};
 
-/// More than `ulimit -n` allows. On a machine at rest a probe then takes a few milliseconds.
+/// More than `ulimit -n` allows. On an idle machine a probe then takes a few milliseconds.
 const CROWD: usize = 1_100;
 
 /// A role that may open no more than 1,024 files, whatever the machine allows.

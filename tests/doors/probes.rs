@@ -1,4 +1,4 @@
-//! `/readyz` is public: asking it often must not cost us much.
+//! `/readyz` is public, so frequent requests must be cheap for us.
 
 use super::{metric, web};
 use crate::support::{Db, FalSigner, eventually};

@@ -1,4 +1,4 @@
-//! Refusals: counted one by one, said together.
+//! Refusals are counted one by one and logged together.
 
 use reqwest::StatusCode;
 

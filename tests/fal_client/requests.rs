@@ -1,4 +1,4 @@
-//! What became of a request: status, result, cancel, and the list.
+//! The life of a request: status, result, cancel, and the list.
 
 use aisha::simulators::fal::{
     faults::{Effect, Fault, Operation},
@@ -292,7 +292,7 @@ async fn the_key_is_never_sent_to_a_foreign_host() {
     let request = accepted(&fal, PICTURES, &prompt("a cat")).await;
     assert_eq!(request, real, "foreign URLs are replaced");
 
-    // Stored by a process that was configured otherwise: moved to where the key belongs.
+    // Stored by a process with another configuration: the URL is moved to the host that the key belongs to.
     let stored = jobs::fal::Request {
         status_url: url("/status"),
         response_url: url(""),
@@ -327,7 +327,7 @@ async fn a_redirect_is_not_followed_with_the_key() {
     assert!(evil.heard().is_empty());
 }
 
-/// Without a word about it a server may compress what it answers (RFC 9110, 12.5.3), and nothing here unpacks it.
+/// If the header is missing, a server may compress its answer (RFC 9110, 12.5.3), which our client cannot unpack.
 #[tokio::test]
 async fn every_call_asks_for_an_answer_that_is_not_compressed() {
     let wire = Wire::answering("200 OK", "Content-Type: application/json\r\n", "{}").await;
@@ -342,7 +342,7 @@ async fn every_call_asks_for_an_answer_that_is_not_compressed() {
     };
     let file = tempfile::tempfile().unwrap();
     let week = std::time::Duration::from_hours(168);
-    // What the answers make of these is not the question.
+    // The outcome of these calls does not matter here.
     let _ = fal.submit(PICTURES, &prompt("a cat"), None, || true).await;
     let _ = fal.status(&request).await;
     let _ = fal.result(&request).await;

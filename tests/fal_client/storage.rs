@@ -1,4 +1,4 @@
-//! Archives go up, models come down.
+//! Uploads of archives and downloads of models.
 
 use std::{
     fs::File,
@@ -38,7 +38,7 @@ fn noise(length: usize) -> Vec<u8> {
         .collect()
 }
 
-/// A client that uploads in parts of 1000 bytes whatever has more than 2500.
+/// A client that uploads files over 2500 bytes in parts of 1000 bytes.
 fn in_parts(simulator: &Running) -> FalClient {
     let mut settings = fal_settings(&simulator.url());
     settings.multipart = Multipart {
@@ -228,7 +228,8 @@ async fn a_download_is_whole_and_within_its_limit_or_an_error() {
     ));
 }
 
-/// FAL's storage stands at one address, something else at another; nobody but the operator says which one is FAL's.
+/// FAL's storage is at one address, another server at a second one; only the
+/// operator's settings say which one is FAL's.
 #[tokio::test]
 async fn nothing_is_sent_to_a_host_that_only_an_answer_names() {
     let inside = Wire::answering("200 OK", "Content-Type: text/plain\r\n", "internal-secret").await;
@@ -292,7 +293,7 @@ async fn what_a_server_of_files_says_stands_in_no_error_and_no_referer_is_sent()
     assert!(!heard.contains("referer") && !heard.contains("s3cret"), "{heard}");
 }
 
-/// The whole road: what the trainer table writes, the simulator's portrait trainer takes.
+/// From end to end: the simulator's portrait trainer accepts the input that the trainer table makes.
 #[tokio::test]
 async fn a_training_of_uploaded_photos_leaves_a_model_that_can_be_fetched() {
     let (_simulator, fal) = simulator().await;

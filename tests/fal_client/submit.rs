@@ -1,4 +1,4 @@
-//! The one call that costs money: each outcome on the wire, told apart (fal.md 6.2).
+//! The one call that costs money: every outcome on the wire is told apart (fal.md 6.2).
 
 use std::{
     net::TcpListener,
@@ -36,7 +36,7 @@ async fn submit(base: &str) -> SubmitOutcome {
         .await
 }
 
-/// The outcome against a server with this manner, which must have been asked once and only once.
+/// The outcome against a server that behaves like this; checks that it was called exactly once.
 async fn outcome(manner: Manner) -> SubmitOutcome {
     let wire = Wire::start([manner.clone()]).await;
     let outcome = submit(&wire.base()).await;
@@ -119,7 +119,7 @@ async fn an_accepted_submit_has_its_urls_from_the_answer_or_built() {
 
 #[tokio::test]
 async fn what_never_left_is_not_sent() {
-    // A port that nobody listens on.
+    // A port on which nothing listens.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let asked = Arc::new(AtomicU32::new(0));
     let counting = Arc::clone(&asked);
@@ -300,7 +300,8 @@ async fn a_withheld_submit_puts_no_byte_on_the_wire() {
     assert_eq!(heard[0].text, "");
 }
 
-/// The deadline strikes while the check is still being made: what was then reported as not sent must stay unsent.
+/// The deadline comes while the permission is still being checked: a submit that is then
+/// reported as not sent must stay unsent.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_submit_reported_as_not_sent_is_not_sent_afterwards() {
     let wire = Wire::start([Manner::Silence]).await;

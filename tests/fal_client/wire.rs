@@ -1,4 +1,4 @@
-//! A TCP server that answers each connection with prepared bytes, and keeps what it was sent.
+//! A TCP server that answers each connection with prepared bytes, and records what it received.
 
 use std::{
     net::SocketAddr,
@@ -13,7 +13,7 @@ use tokio::{
 
 use crate::support::eventually;
 
-/// What happens to a connection.
+/// How the server treats a connection.
 #[derive(Debug, Clone)]
 pub enum Manner {
     /// Read the whole request, answer these bytes, close.
@@ -26,16 +26,16 @@ pub enum Manner {
     Silence,
 }
 
-/// What one connection brought.
+/// The record of one connection.
 #[derive(Debug, Clone, Default)]
 pub struct Heard {
-    /// All bytes.
+    /// All bytes that were received.
     pub text: String,
-    /// The other side has closed, or we have.
+    /// Whether either side has closed it.
     pub ended: bool,
 }
 
-/// The server; ends with the test.
+/// The server; it ends with the test.
 pub struct Wire {
     address: SocketAddr,
     heard: Arc<Mutex<Vec<Heard>>>,
@@ -43,7 +43,7 @@ pub struct Wire {
 }
 
 impl Wire {
-    /// Each connection gets the next manner, the last one for ever.
+    /// Each connection is treated in the next manner; the last one is used for all further connections.
     pub async fn start(manners: impl Into<Vec<Manner>>) -> Self {
         let manners: Vec<Manner> = manners.into();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -65,7 +65,7 @@ impl Wire {
         Self { address, heard, stop }
     }
 
-    /// One manner for all.
+    /// Treats all connections in one manner.
     pub async fn answering(status: &str, headers: &str, body: &str) -> Self {
         Self::start([Manner::Answer(answer(status, headers, body))]).await
     }
@@ -74,7 +74,7 @@ impl Wire {
         format!("http://{}", self.address)
     }
 
-    /// What came so far, a connection each.
+    /// The records so far, one per connection.
     pub fn heard(&self) -> Vec<Heard> {
         self.heard.lock().unwrap().clone()
     }
@@ -95,7 +95,7 @@ impl Drop for Wire {
     }
 }
 
-/// A whole HTTP answer. `status` is e.g. `200 OK`, `headers` ends each line with CRLF.
+/// A complete HTTP answer. `status` is e.g. `200 OK`; each line of `headers` ends with CRLF.
 pub fn answer(status: &str, headers: &str, body: &str) -> String {
     format!(
         "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n{headers}\r\n{body}",
@@ -122,7 +122,7 @@ async fn serve(mut stream: TcpStream, manner: Manner, all: Arc<Mutex<Vec<Heard>>
         }
     }
     if let Manner::Answer(answer) = manner {
-        // The other side may have gone already; what it then thinks is what the test is about.
+        // The other side may have gone already; its reaction is the subject of the test.
         let _ = stream.write_all(answer.as_bytes()).await;
         let _ = stream.shutdown().await;
     }

@@ -1,4 +1,4 @@
-//! Who may call, and under which addresses.
+//! Which callers are accepted, and at which addresses.
 
 use super::*;
 

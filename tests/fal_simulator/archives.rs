@@ -1,11 +1,11 @@
-//! What a trainer makes of the archives that it is given.
+//! How a trainer checks the archives that it is given.
 
 use aisha::simulators::fal::Facts;
 use sha2::{Digest, Sha256};
 
 use super::*;
 
-/// `type` of the problem that the portrait trainer has with this archive.
+/// The `type` of the portrait trainer's problem with this archive.
 async fn refused(fal: &Fal, bytes: Vec<u8>) -> String {
     let url = fal.upload("photos.zip", "application/zip", bytes).await;
     let problems = fal.problems(PORTRAIT, &json!({ "images_data_url": url })).await;

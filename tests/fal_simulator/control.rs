@@ -1,4 +1,4 @@
-//! The control API over HTTP, and the simulator's own end.
+//! The control API over HTTP, and how the simulator stops.
 
 use super::*;
 

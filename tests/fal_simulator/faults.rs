@@ -1,4 +1,4 @@
-//! Scripted faults and holds. The control API that scripts them over HTTP: `control.rs`.
+//! Scripted faults and holds. `control.rs` tests scripting over HTTP.
 
 use aisha::simulators::fal::faults::When;
 
@@ -103,7 +103,7 @@ async fn a_caller_that_hangs_up_leaves_nothing_held() {
         _ = call => panic!("it was to be withheld"),
         held = fal.sim.held(1) => assert_eq!(held.unwrap().len(), 1),
     }
-    // The call's connection went with it; the simulator notices when the socket says so.
+    // The caller's connection is gone; the simulator notices when its socket reports that.
     let gone = async {
         while fal.sim.holds_an_answer() {
             tokio::task::yield_now().await;

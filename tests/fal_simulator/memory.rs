@@ -1,4 +1,4 @@
-//! What a simulator with a directory still knows when it is started again.
+//! What a simulator with a directory still knows after a restart.
 
 use std::path::Path;
 use std::time::Duration;
@@ -27,7 +27,7 @@ async fn requests_results_files_keys_and_ledger_outlive_the_process() {
     let result = fal.result_of(&done).await;
     let keys: Value = fal.get("rest/.well-known/jwks.json").await.json().await.unwrap();
     let address = fal.sim.address();
-    // One that takes longer than this life.
+    // This request takes longer than the first process lives.
     fal.settings(&serde_json::json!({ "request_duration_ms": 3_600_000 }))
         .await;
     let cut = fal.submit(PICTURE, &prompt()).await;
@@ -55,7 +55,7 @@ async fn requests_results_files_keys_and_ledger_outlive_the_process() {
         .await
         .unwrap();
     assert_eq!(served, keys);
-    // It was paid for: it is finished, not forgotten, and not submitted twice.
+    // The request was paid for: it is finished, neither forgotten nor submitted twice.
     again.ended(&cut).await;
     assert_eq!(again.result_of(&cut).await.0, 200);
     let submits = again.events(|event| matches!(event, Event::Submitted { .. }).then_some(()));

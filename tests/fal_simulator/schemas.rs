@@ -1,10 +1,10 @@
-//! What the models say about inputs: every trainer knows its own fields and ranges, and no others.
+//! How the models check inputs: every trainer knows its own fields and ranges, and no others.
 
 use super::*;
 
 const URL: &str = "http://127.0.0.1:1/photos.zip";
 
-/// `expected`: field and type of each problem, `, ` between them, in alphabetical order.
+/// `expected`: field and type of each problem, separated by `, `, in alphabetical order.
 async fn refuses(fal: &Fal, endpoint: &str, input: Value, expected: &str) {
     let found = fal.problems(endpoint, &input).await;
     let mut found: Vec<_> = found

@@ -1,4 +1,4 @@
-//! Uploads, both ways and in parts, and the files that come of them.
+//! Uploads, both ways and in parts, and the files that they make.
 
 use super::*;
 

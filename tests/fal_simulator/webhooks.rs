@@ -1,4 +1,4 @@
-//! Webhooks: what is sent, how it is signed, how often, and everything that can be wrong with it.
+//! Webhooks: their content, their signature, how often they are sent, and every way in which they can be wrong.
 
 use std::sync::{Arc, Mutex};
 
@@ -29,7 +29,7 @@ impl Delivery {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// By the documented recipe, with any key of the set.
+    /// Verifies the signature by the documented recipe, with any key of the set.
     async fn is_signed(&self, fal: &Fal) -> bool {
         let digest = hex::encode(Sha256::digest(&self.body));
         let parts = [
@@ -41,7 +41,7 @@ impl Delivery {
         let signature: [u8; 64] = hex::decode(self.header("signature")).unwrap().try_into().unwrap();
         let set: Value = fal.get("rest/.well-known/jwks.json").await.json().await.unwrap();
         set["keys"].as_array().unwrap().iter().any(|key| {
-            // Padded base64url: what FAL's Python sample can decode.
+            // Padded base64url, which FAL's Python sample can decode.
             let key: [u8; 32] = URL_SAFE
                 .decode(key["x"].as_str().unwrap())
                 .unwrap()
@@ -56,7 +56,7 @@ impl Delivery {
 
 type Answers = Arc<Mutex<Vec<u16>>>;
 
-/// Somebody who gets webhooks, answers them as told (then 200), and keeps them.
+/// Receives webhooks, records them, and answers as told, then with 200.
 struct Receiver {
     url: String,
     deliveries: mpsc::UnboundedReceiver<Delivery>,
@@ -110,7 +110,7 @@ impl Fal {
         call.send().await.unwrap().json().await.unwrap()
     }
 
-    /// Status codes of the attempts for this request, in order.
+    /// The status codes of the attempts for this request, in order.
     fn attempts(&self, submitted: &Value) -> Vec<Option<u16>> {
         self.events(|event| match event {
             Event::WebhookAttempted {

@@ -1,4 +1,4 @@
-//! A real worker, killed by SIGKILL between Telegram's effect and our record of it.
+//! A real worker, killed by SIGKILL between Telegram's effect and our record of the effect.
 
 use aisha::simulators::telegram::{Fault, FaultAction, HoldPoint, SimUser};
 use jobs::producer::Place;
@@ -16,12 +16,12 @@ fn worker(core: &Core) -> Aisha {
         .start()
 }
 
-/// Lets a worker get as far as the held call, and kills it there.
+/// Lets a worker run until its call is held, and kills it there.
 async fn killed_in_a_call(core: &Core) {
     let mut victim = worker(core);
     let held = core.telegram.control().wait_held(1, PATIENCE).await;
     held.expect("the call is on its way");
-    // Held before its effect, the call has none once its caller is gone.
+    // A call that is held before its effect has none once its caller is gone.
     victim.kill();
 }
 
@@ -39,7 +39,7 @@ fn hold(method: &str, when: HoldPoint) -> Fault {
     Fault::on(method, FaultAction::Hold { when })
 }
 
-/// The value of a counter that has no labels but the role's.
+/// The value of a counter whose only label is the role.
 async fn counted(worker: &Aisha, counter: &str) -> Option<String> {
     let line = worker.line("Health is served on ").await;
     let address = line
@@ -87,7 +87,7 @@ async fn a_worker_killed_before_telegrams_effect_loses_nothing() {
     drop(successor);
 }
 
-/// The photo counter of this person, sent; its message id at Telegram.
+/// Sends this person's photo counter. Returns its message id at Telegram.
 async fn counter(core: &Core, ann: &SimUser) -> i64 {
     core.draft_of(ann).await;
     let mut turn = core.turn_of(ann).await;

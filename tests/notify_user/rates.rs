@@ -1,4 +1,4 @@
-//! Q14 at Telegram: what one chat is told to wait for, no other waits for; and when all are told so, all wait.
+//! Q14 with Telegram: a 429 in one chat delays that chat only; 429s in several chats at once delay all.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::{attempts, heard, say};
 use crate::support::{Core, eventually};
 
-/// 429, once, in a chat.
+/// A 429 in this chat, once.
 fn too_many(chat: i64, retry_after: u32) -> Fault {
     let error = FaultAction::Error {
         code: 429,
@@ -22,7 +22,7 @@ fn too_many(chat: i64, retry_after: u32) -> Fault {
     Fault::on("sendMessage", error).in_chat(chat)
 }
 
-/// A worker for messages as `aisha worker` starts it; it ends with the test.
+/// A worker for messages with the options of `aisha worker`; it ends with the test.
 fn start(core: &Core) -> CancellationToken {
     let options = WorkerOptions {
         slots: vec![(queues::NOTIFY, 4)],
@@ -90,7 +90,7 @@ async fn q14_a_chat_is_served_as_soon_as_its_silence_is_over() {
     say(&core, &ann, "1").await;
     say(&core, &ann, "2").await;
     let stop = start(&core);
-    // No poll comes to help.
+    // Polling is too rare to help here.
     eventually("both messages", async || {
         (heard(&core, &ann).len() == 2).then_some(())
     })
@@ -98,7 +98,7 @@ async fn q14_a_chat_is_served_as_soon_as_its_silence_is_over() {
     stop.cancel();
 }
 
-/// What a claim of the queue would get now: how many jobs, or after how many seconds.
+/// What a claim of the queue would return now: the number of jobs, or the seconds to wait.
 async fn would_claim(core: &Core) -> (i32, f64) {
     let mut tx = core.pool().begin().await.unwrap();
     let claim = sqlx::query_as(
@@ -112,7 +112,7 @@ async fn would_claim(core: &Core) -> (i32, f64) {
     claim
 }
 
-/// Ends the present silence of all as time would.
+/// Ends the current silence of the whole queue, as time would.
 async fn pass_silence(core: &Core) {
     sqlx::raw_sql("update queue_buckets set quiet_until = now() where key = ''; select queue_wake('notify')")
         .execute(core.pool())
@@ -131,7 +131,8 @@ async fn told_to_wait(core: &Core, chats: i64) {
     .await;
 }
 
-/// The wait of the third was everybody's once: ten hours, of which nothing told and which nothing ended.
+/// Guards against a bug: the third chat's wait was once taken for all, so that nothing was sent for ten hours,
+/// without a sign of it and with no way to end it.
 #[tokio::test(flavor = "multi_thread")]
 async fn q14_when_several_chats_are_told_to_wait_all_wait_for_the_shortest() {
     let core = Core::new().await;
@@ -144,7 +145,7 @@ async fn q14_when_several_chats_are_told_to_wait_all_wait_for_the_shortest() {
     told_to_wait(&core, 3).await;
     let innocent = core.person();
     say(&core, &innocent, "1").await;
-    // No poll comes to help.
+    // Polling is too rare to help here.
     for person in [&innocent, &people[0], &people[1]] {
         eventually("their message", async || {
             (heard(&core, person).len() == 1).then_some(())
@@ -179,7 +180,7 @@ async fn q14_a_silence_of_all_lasts_a_minute_at_most_and_ends_with_one_that_trie
         say(&core, person, "1").await;
     }
 
-    // The first that tries is told to wait as well: nobody else has tried, and all wait for another minute at most.
+    // The first job that probes gets a 429 too: no other job has been tried, and all wait for at most another minute.
     let error = FaultAction::Error {
         code: 429,
         description: "Too Many Requests: retry after 36000".to_owned(),
@@ -199,7 +200,7 @@ async fn q14_a_silence_of_all_lasts_a_minute_at_most_and_ends_with_one_that_trie
         "{claimed} {next_in}"
     );
 
-    // The next one is heard: all go on at once.
+    // The next probe succeeds: all jobs go on at once.
     pass_silence(&core).await;
     eventually("all others to be served", async || {
         let served = others.iter().filter(|person| heard(&core, person).len() == 1);
@@ -220,7 +221,7 @@ async fn q14_a_silence_of_all_lasts_a_minute_at_most_and_ends_with_one_that_trie
     stop.cancel();
 }
 
-/// Its worker died, or it had nothing to send: the silence does not last for want of an answer.
+/// The probe's worker died, or the probe had nothing to send: the silence must not last for want of its answer.
 #[tokio::test]
 async fn q14_a_probe_that_is_never_answered_is_followed_by_another() {
     let core = Core::new().await;
@@ -251,8 +252,8 @@ async fn q14_a_probe_that_is_never_answered_is_followed_by_another() {
     }
 }
 
-/// A 429 that came while the database's clock ran a month ahead. What is left of it is not believed, also when a 429 of
-/// the right clock has come since.
+/// A 429 that came while the database's clock ran a month ahead. The rest of that silence is not believed, even if a
+/// 429 of the correct clock has come since.
 #[tokio::test]
 async fn q28_a_chats_silence_of_the_future_is_not_believed() {
     let core = Core::new().await;
@@ -278,7 +279,7 @@ async fn q28_a_chats_silence_of_the_future_is_not_believed() {
         let seconds: f64 = core.look(silence).await;
         assert!((5.0..=7.0).contains(&seconds), "{seconds} s by {silence}");
     }
-    // Written by another version, which noted no moment.
+    // As another version writes it, without the moment of the 429.
     sqlx::raw_sql("update users set quiet_until = now() + interval '30 days', quiet_asked_at = null")
         .execute(core.pool())
         .await

@@ -1,4 +1,4 @@
-//! What Telegram's refusals mean for a message, for its chat and for its job.
+//! The consequences of Telegram's refusals for a message, its chat and its job.
 
 use aisha::simulators::telegram::{Fault, FaultAction, Known, SimUser};
 use jobs::NotifyUser;
@@ -33,7 +33,7 @@ async fn a_429_silences_the_chat_for_as_long_as_telegram_says_and_costs_no_attem
     assert_eq!(attempt, 0);
     assert!((5.0..=7.5).contains(&seconds), "it runs again in {seconds} s");
 
-    // Nothing else is tried in that chat meanwhile, and other chats do not wait.
+    // Nothing else is sent to that chat meanwhile, and other chats do not wait.
     say(&core, &ann, "two").await;
     say(&core, &bob, "three").await;
     worker.drain().await;
@@ -75,7 +75,7 @@ async fn a_user_who_blocked_the_bot_is_not_written_to_until_they_write_again() {
             .await
     );
 
-    // A message of somebody else's making, such as the end of a training: not tried.
+    // A message that another part of the system wants to send, such as the end of a training: it is not tried.
     sqlx::query("update notifications set closed_at = null, outcome = null")
         .execute(core.pool())
         .await
@@ -210,7 +210,7 @@ async fn an_ending_that_could_not_reach_a_user_is_told_when_they_are_back() {
     );
 }
 
-/// One character that Postgres cannot store, in a proxy's error, held the slot of its job for ever.
+/// Guards against a bug: one character that Postgres cannot store, in a proxy's error, kept a slot occupied for ever.
 #[tokio::test]
 async fn q23_an_answer_with_a_nul_character_ends_one_attempt() {
     let core = Core::new().await;
@@ -249,7 +249,7 @@ async fn q23_a_wait_longer_than_any_calendar_is_a_long_silence_of_that_chat() {
     let silence: f64 = core
         .look("select extract(epoch from quiet_until - now())::float8 from users")
         .await;
-    // A week: no wait of Telegram's own comes near it.
+    // One week, far longer than any wait that Telegram asks for.
     assert!((600_000.0..=604_800.0).contains(&silence), "{silence}");
     assert_ne!(
         core.look::<String>("select state::text from jobs").await,
@@ -257,7 +257,7 @@ async fn q23_a_wait_longer_than_any_calendar_is_a_long_silence_of_that_chat() {
     );
 }
 
-/// The news that a training ended, and what became of it after one look at Telegram.
+/// Sends the message that a training ended, once. Returns the person and what became of the message.
 async fn final_that_meets(core: &Core, name: &str, status: u16, description: &str) -> (SimUser, String) {
     let person = core.person();
     let job = say(core, &person, name).await;

@@ -1,4 +1,5 @@
-//! Two versions of the bot side by side: who can say what, and what becomes of what this worker cannot.
+//! Two versions of the bot side by side: which of them can write a message, and what becomes of
+//! messages that this worker cannot write.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use jobs::{
 use super::{heard, say};
 use crate::support::Core;
 
-/// What the next version may have put into the outbox.
+/// Messages that the next version may have put into the outbox.
 const FROM_THE_FUTURE: [&str; 4] = [
     r#"{"text":[{"say":"from-the-future","name":"Lisa"}]}"#,
     r#"{"text":[{"say":"draft-waits","avatar":{"say":"from-the-future"}}]}"#,
@@ -20,7 +21,7 @@ const FROM_THE_FUTURE: [&str; 4] = [
     r#"{"text":[{"say":"status-completed","called":"Lisa"}]}"#,
 ];
 
-/// The newest message says this.
+/// Gives the newest message this content.
 async fn becomes(core: &Core, message: &str) {
     sqlx::query(
         "update notifications set message = $1::jsonb where seq = (select max(seq) from notifications)",
@@ -71,7 +72,7 @@ async fn a_phrase_that_this_worker_does_not_know_is_left_for_a_newer_one() {
         .await
         .unwrap();
         assert_eq!((attempt, is_open), (0, true), "{message}");
-        // To a newer one it is a message like any other.
+        // To a worker that knows it, it is a message like any other.
         becomes(&core, r#"{"text":[{"say":"status-completed","name":"Lisa"}]}"#).await;
         assert_eq!(worker.run(job).await.state, JobState::Done, "{message}");
         assert_eq!(heard(&core, &ann), ["✅ Lisa: the avatar is ready."], "{message}");
@@ -84,7 +85,7 @@ async fn what_only_a_newer_worker_can_say_holds_up_nothing_else() {
     let worker = core.worker();
     let ann = core.person();
     let first = say(&core, &ann, "Lisa").await;
-    // It gives way to the first one, whatever that says.
+    // It gives way to the first message, whatever that says.
     let second = say(&core, &ann, "Max").await;
     assert_eq!(worker.run(second).await.state, JobState::Done);
     assert!(heard(&core, &ann).is_empty());
@@ -102,7 +103,7 @@ async fn what_only_a_newer_worker_can_say_holds_up_nothing_else() {
     worker.drain().await;
     assert_eq!(heard(&core, &ann).len(), 2);
 
-    // For minutes a newer worker is looked for often, afterwards now and then.
+    // For some minutes a newer worker is looked for often, and later more rarely.
     let pause = "select extract(epoch from run_at - now())::bigint from jobs where state = 'scheduled'";
     assert!(core.look::<i64>(pause).await <= 20);
     sqlx::query("update notifications set created_at = created_at - interval '11 minutes'")

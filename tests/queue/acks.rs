@@ -1,5 +1,5 @@
-//! Q10: an outcome is durable before its slot is free; outcomes are written in groups; an effect and its end can be
-//! one commit.
+//! Q10: an outcome is durable before its slot is free, outcomes are written in groups, and an effect and
+//! the end of its job can be one commit.
 
 use jobs::{
     enqueue::{enqueue, enqueue_many},
@@ -48,7 +48,7 @@ async fn q10_what_ends_together_is_written_together() {
     let gate = Gate::closed();
     let worker = Running::start(&db.pool, gated(&db.pool, &gate), options(100));
     gate.holds(100).await;
-    // The first statement takes what has ended by then; the others wait for it and go together.
+    // The first statement takes the jobs that have ended by then; the others wait for it and go together.
     gate.stay_open();
     all_ended(&db.pool).await;
     let transactions: i64 =
@@ -92,7 +92,7 @@ async fn q10_an_effect_and_the_end_of_its_job_are_one_commit() {
     assert_eq!(outcomes(&look(&db.pool, job).await), ["failed", "done"]);
 }
 
-/// However many connections the jobs take, the engine's own are not among them.
+/// The jobs may use up their pool: the engine has connections of its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn q18_jobs_that_use_up_the_pool_hold_up_no_claim_and_no_ack() {
     let db = Db::new().await;

@@ -1,4 +1,4 @@
-//! Bulk enqueues: the same keys from many callers at once (Q27), and what each job of a batch may have of its own (Q1).
+//! Bulk enqueues: the same keys from many callers at once (Q27), and options of each job in a batch (Q1).
 
 use std::time::Duration;
 

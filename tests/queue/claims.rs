@@ -1,4 +1,5 @@
-//! Q3 and K4: exactly the free slots, in order, at a cost that does not grow with the table; only what is known.
+//! Q3 and K4: claims take exactly the free slots, in order, at a cost that does not grow
+//! with the table, and only known kinds.
 
 use std::sync::{Arc, Mutex};
 
@@ -32,7 +33,7 @@ async fn q03_a_worker_claims_exactly_its_free_slots() {
     gate.holds(3).await;
     assert_eq!(running().await, 3);
     gate.open(1);
-    // One was let go: its slot, and only that, is filled again.
+    // One handler passed: its slot, and no other, is filled again.
     crate::support::eventually("one to be done", async || {
         let done: i64 = sqlx::query_scalar("select count(*) from jobs where state = 'done'")
             .fetch_one(&db.pool)
@@ -112,7 +113,7 @@ async fn q03_two_workers_never_run_one_job() {
     assert_eq!(runs, jobs.into_iter().map(|job| job.says).collect::<Vec<_>>());
 }
 
-/// The engine's own statement, under the engine's own plan settings, between rows that it must not look at.
+/// The engine's own statement, with its own plan settings, among rows that it must not read.
 #[tokio::test]
 async fn q03_a_claim_touches_few_pages_of_a_large_table() {
     const ROWS: u32 = 100_000;
@@ -129,7 +130,7 @@ async fn q03_a_claim_touches_few_pages_of_a_large_table() {
         .unwrap();
     let statement = include_str!("../../jobs/queue/src/sql/exchange.sql");
     let types = "bigint[], uuid[], uuid, text, float8, text, text[], smallint[], bigint, boolean";
-    // Prepared while the table is empty, as a worker does that starts before the burst (Q22).
+    // Prepared while the table is empty, as by a worker that starts before the burst (Q22).
     sqlx::raw_sql(AssertSqlSafe(format!(
         "analyze jobs; prepare exchange ({types}) as {statement}"
     )))
@@ -161,7 +162,8 @@ async fn q03_a_claim_touches_few_pages_of_a_large_table() {
         .await
         .unwrap();
 
-    // The first claims, the others also ack what the one before claimed: more pages, and as few whatever is there.
+    // The first statement only claims; the others also ack the jobs of the one before. That takes more pages, but
+    // equally few for any size of the table.
     let mut acks = Vec::new();
     for (ahead, most) in [(false, 200), (false, 400), (true, 400)] {
         let explain = format!(
@@ -186,7 +188,7 @@ async fn q03_a_claim_touches_few_pages_of_a_large_table() {
     }
 }
 
-/// A worker that has planned its statements on an empty table, which statistics still say it is.
+/// The worker has planned its statements on an empty table, and statistics still say that it is empty.
 #[tokio::test(flavor = "multi_thread")]
 async fn q22_a_burst_into_an_empty_analysed_queue_is_never_scanned() {
     const JOBS: u64 = 20_000;
@@ -195,7 +197,7 @@ async fn q22_a_burst_into_an_empty_analysed_queue_is_never_scanned() {
         .execute(&db.pool)
         .await
         .unwrap();
-    // Counted here and not in the table: whoever looks at it scans, and would be counted with it.
+    // Counted here and not in the table: a query for the count would scan the table and be counted with it.
     let ran = Arc::new(Semaphore::new(0));
     let probes = answering(&db.pool, {
         let ran = ran.clone();
@@ -222,7 +224,7 @@ async fn q22_a_burst_into_an_empty_analysed_queue_is_never_scanned() {
     let permits = timeout(PATIENCE, ran.acquire_many(all)).await;
     drop(permits.expect("all ran").unwrap());
     worker.stop().await;
-    // Sessions report what they did when they end.
+    // Sessions report their statistics when they end.
     let (read, updated) = crate::support::eventually("the server's counters", async || {
         let (read, updated): (i64, i64) =
             sqlx::query_as("select seq_tup_read, n_tup_upd from pg_stat_user_tables where relname = 'jobs'")

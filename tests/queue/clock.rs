@@ -1,5 +1,5 @@
 //! Q28: a database clock that ran ahead is believed for no longer than an interval. The rows here are as such a clock
-//! leaves them: whatever was counted from a moment, and the moment, a month ahead.
+//! leaves them: everything that was counted from a moment, and the moment itself, lies a month ahead.
 
 use std::time::Duration;
 
@@ -121,7 +121,7 @@ async fn q28_a_rate_used_up_and_a_silence_asked_for_in_the_future_are_mended() {
     };
     let paced = WorkerOptions {
         rates: vec![(queues::UPKEEP, rates)],
-        // Nobody is told that a bucket was mended: the next look finds it.
+        // No wake-up tells of a repaired bucket: the next poll finds it.
         poll: Duration::from_millis(100),
         ..options(2)
     };
@@ -136,8 +136,8 @@ async fn q28_a_rate_used_up_and_a_silence_asked_for_in_the_future_are_mended() {
     worker.stop().await;
 }
 
-/// A message that was taken while the clock ran ahead has ended the silence of all, a month from now: nothing beside it
-/// says so, but no silence of all is longer than a minute.
+/// A message that was sent while the clock ran ahead has ended the silence of the whole queue, a month from now.
+/// Nothing beside it tells that, but no such silence lasts longer than a minute.
 #[tokio::test(flavor = "multi_thread")]
 async fn q28_a_silence_of_all_is_never_believed_for_more_than_a_minute() {
     let db = Db::new().await;
@@ -194,7 +194,7 @@ async fn q28_a_tick_of_the_future_is_waited_for_no_longer_than_an_interval() {
     worker.stop().await;
 }
 
-/// Its row would keep enqueuers sending notifications for as long.
+/// Until then, its row would make enqueues send notifications.
 #[tokio::test(flavor = "multi_thread")]
 async fn q28_a_sleeper_of_the_future_is_forgotten() {
     let db = Db::new().await;

@@ -1,4 +1,4 @@
-//! Q15: dead letters, as the core offers them and as an operator meets them.
+//! Q15: dead letters, through the core and through an operator's verbs.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use sqlx::PgPool;
 use super::{add, answering, done_at_once, look, outcomes, probe};
 use crate::support::{Db, aisha};
 
-/// Probes that fail as they are told, `give_up:CODE` or `fail`, in two attempts.
+/// Probes with two attempts, which fail as their payload says: `give_up:CODE` or `fail`.
 fn failing(pool: &PgPool) -> TestWorker {
     let registry = answering(pool, |run| match run.probe.says.as_str() {
         "fail" => Err(JobError::retry("no luck")),
@@ -73,7 +73,8 @@ async fn q15_a_retried_dead_letter_has_fresh_attempts_and_its_history() {
     assert_eq!(again.payload["says"], "fail");
 }
 
-/// `snoozed_too_long` is measured from the enqueue: a retry that did not move it would be dead at its next snooze.
+/// `snoozed_too_long` is measured from the enqueue: unless a retry moves that
+/// moment, the job is dead at its next snooze.
 #[tokio::test]
 async fn q15_a_retried_dead_letter_may_snooze_again() {
     let db = Db::new().await;
@@ -136,7 +137,8 @@ async fn q15_a_dead_letter_whose_key_is_taken_stays_dead_and_says_so() {
     }
 }
 
-/// Two dead letters of one key: one is retried, the other is told that its work is done by it.
+/// Two dead letters have one key: one is retried, and for the other the retry
+/// reports that the first one does its work.
 #[tokio::test]
 async fn q15_of_two_dead_letters_of_a_key_one_is_retried() {
     let db = Db::new().await;
@@ -205,7 +207,7 @@ async fn q15_many_are_retried_or_dropped_by_reason_kind_and_age_and_nothing_else
     assert_eq!(look(&db.pool, live).await.job.state, JobState::Ready);
 }
 
-/// More than one page of them, and a worker that sleeps is woken.
+/// They fill more than one page, and a sleeping worker is woken.
 #[tokio::test(flavor = "multi_thread")]
 async fn q15_a_thousand_dead_letters_are_retried_and_run() {
     let db = Db::new().await;
@@ -232,7 +234,7 @@ async fn q15_a_thousand_dead_letters_are_retried_and_run() {
     worker.stop().await;
 }
 
-/// Runs a verb; its exit code, its JSON if it wrote some, and all that it wrote.
+/// Runs a verb. Returns its exit code, its JSON if it printed some, and its whole output.
 async fn verb(db: &Db, arguments: &[&str]) -> (Option<i32>, Value, String) {
     let (code, output) = aisha(arguments)
         .env("AISHA_ENV", "test")
@@ -259,7 +261,7 @@ async fn q15_an_operator_lists_shows_retries_and_drops_dead_letters() {
         .map(|group| &group["reason"])
         .collect();
     assert_eq!(reasons, ["attempts_exhausted", "too_large"]);
-    // The product's workers know no probes, and an operator is told so (K4).
+    // The product's workers know no probes, and operators are told so (K4).
     assert_eq!(listed["jobs"][0]["understanding"], "unknown_kind");
     let (_, _, text) = verb(&db, &["dlq", "list", "--reason", "too_large"]).await;
     assert!(

@@ -1,4 +1,4 @@
-//! Q2 and K6: a job with a key is unique while live; what comes while a coalescing one runs makes another run.
+//! Q2 and K6: a job with a key is unique while live; an enqueue during a coalescing job's run causes one more run.
 
 use std::{
     sync::{Arc, Mutex},
@@ -149,7 +149,7 @@ async fn q02_news_that_comes_while_a_coalescing_job_runs_makes_one_more_run_afte
         Enqueued::AlreadyLive,
         "one waits for all further news"
     );
-    // The worker has looked again, and has free slots, when it has run what came later.
+    // The worker has run a job that was enqueued later, so it has claimed again, and had free slots.
     let other = probe(&db.pool, "other").await;
     gate.holds(2).await;
     reaches(&db.pool, other, JobState::Running).await;
@@ -168,8 +168,8 @@ async fn q02_news_that_comes_while_a_coalescing_job_runs_makes_one_more_run_afte
     worker.stop().await;
 }
 
-/// Without the lock that `AlreadyLive` takes, the worker would start the waiting job at once, read the old state and
-/// be done, and the transaction's news would never be read by anybody.
+/// Without the lock that `AlreadyLive` takes, the worker would start the waiting job at once and read the old state,
+/// and no job would ever read what the transaction wrote.
 #[tokio::test(flavor = "multi_thread")]
 async fn q02_a_job_that_stands_for_news_starts_after_the_news_is_committed() {
     let db = Db::new().await;
@@ -206,7 +206,7 @@ async fn q02_a_job_that_stands_for_news_starts_after_the_news_is_committed() {
         JobState::Ready,
         "its news is not committed yet"
     );
-    // Nothing but this commit's own wake-up can start it: the next poll is an hour away.
+    // Only this commit's own wake-up can start it: the next poll is an hour away.
     tx.commit().await.unwrap();
     reaches(&db.pool, waiting, JobState::Done).await;
     let read = read.lock().unwrap().clone();
@@ -219,7 +219,7 @@ async fn q02_when_a_run_cannot_finish_the_newer_job_of_its_key_goes_on_in_its_pl
     let db = Db::new().await;
     let policy = Policy::attempts(5).backoff(Duration::from_secs(100), Duration::from_secs(100));
     let pool = db.pool.clone();
-    // News arrives in the middle of each run, as it does from another process.
+    // A newer job is enqueued in the middle of each run, as another process would do.
     let registry = Probes::new(&db.pool, move |run| {
         let pool = pool.clone();
         async move {
@@ -277,7 +277,7 @@ async fn q02_when_a_run_cannot_finish_the_newer_job_of_its_key_goes_on_in_its_pl
     assert_eq!(jobs.run(successor.id).await.state, JobState::Done);
 }
 
-/// The newer job of the key is committed between the look for one and the write that puts the old one back.
+/// The newer job of the key is committed between the check for one and the write that puts the old job back.
 #[tokio::test(flavor = "multi_thread")]
 async fn q02_a_retry_and_news_that_commit_at_the_same_time_leave_one_waiting_job() {
     let db = Db::new().await;
@@ -306,7 +306,7 @@ async fn q02_a_retry_and_news_that_commit_at_the_same_time_leave_one_waiting_job
         panic!("the failing one runs")
     };
     gate.open(1);
-    // Its retry waits for our transaction: both want to be the one that waits.
+    // The retry waits for our transaction: both want to be the key's waiting job.
     crate::support::eventually("the retry to wait for the news", async || {
         let waiting: i64 = sqlx::query_scalar(
             "select count(*) from pg_locks where not granted and locktype = 'transactionid'",

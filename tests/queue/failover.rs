@@ -1,6 +1,6 @@
-//! Q24: after a failover nothing of a worker, nor of any role, stays with a server that cannot be written to. The standby
-//! is a real one, and the old primary stays up: only new connections lead to the new primary, as behind a balancer that
-//! does not cut sessions.
+//! Q24: after a failover no part of a worker or of any role stays with a server that cannot be written to. The
+//! standby is a real one, and the old primary stays up: only new connections lead to the new primary, as behind a
+//! balancer that does not cut sessions.
 
 use std::{
     fs,
@@ -29,7 +29,7 @@ use tempfile::TempDir;
 use super::{Gate, Running, options, probe, reaches};
 use crate::support::{Proxy, aisha, eventually};
 
-/// A primary, migrated, and a standby that streams from it.
+/// A migrated primary, and a standby that streams from it.
 struct Pair {
     primary: PrivateCluster,
     standby: PrivateCluster,
@@ -50,7 +50,7 @@ impl Pair {
         let (socket, log) = (primary.socket_dir().to_owned(), primary.log());
         let (standby, directory) = blocking(move || {
             let data = log.parent().unwrap().join("data");
-            // Whoever runs the primary runs the standby; not we, if we are root.
+            // The user that runs the primary runs the standby too; not this process's user, if that is root.
             let owner = fs::metadata(&data).unwrap();
             let directory = tempfile::Builder::new()
                 .prefix("standby")
@@ -100,7 +100,7 @@ impl Pair {
         }
     }
 
-    /// The old primary is closed for writers and stays up; the standby takes over with all that was written.
+    /// Closes the old primary for writers but leaves it up; the standby takes over with everything that was written.
     async fn fail_over(&self) {
         let old = PgPool::connect(&self.primary.url("postgres")).await.unwrap();
         for statement in [
@@ -151,8 +151,8 @@ async fn through(proxy: &Proxy) -> Database {
     Database::connect(&options).await.unwrap()
 }
 
-/// A probe writes down what it says, in a transaction of the jobs' pool; its end is written on the engine's. "long" waits
-/// at the gate first. A tick comes every second.
+/// A probe stores its text in a transaction of the jobs' pool; its end is written on the engine's. The probe "long"
+/// waits at the gate first. A tick comes every second.
 fn writes_what_it_says(database: &Database, gate: &Gate) -> Registry {
     let at_gate = gate.clone();
     let registry = Probes::new(database.pool(), move |run| {
@@ -216,7 +216,7 @@ async fn q24_after_a_failover_claims_acks_promotion_ticks_and_web_are_all_at_the
     gate.holds(1).await;
 
     pair.fail_over().await;
-    // Nothing can be written anywhere yet as far as the roles can reach, and who asks is told so.
+    // No server that the roles can reach can be written to yet, and `/readyz` says so.
     eventually("web to be unready", async || {
         let (status, body) = readiness(&web_address).await;
         (status == StatusCode::SERVICE_UNAVAILABLE && body.contains("cannot be written to")).then_some(())
@@ -281,7 +281,7 @@ async fn q24_no_role_starts_on_a_standby_or_where_it_may_only_read() {
         }
     };
     refuses(pair.standby.url("postgres"), "is a standby").await;
-    // Who only looks may look there.
+    // Verbs that only read may use a standby.
     let list = aisha(["jobs", "list"]).env("AISHA_ENV", "test");
     let (code, output) = list
         .env("DATABASE_URL", pair.standby.url("postgres"))
@@ -297,7 +297,8 @@ async fn q24_no_role_starts_on_a_standby_or_where_it_may_only_read() {
     refuses(pair.primary.url("postgres"), "default_transaction_read_only").await;
 }
 
-/// A role may have any isolation level as its default: the looks for who sleeps and for who holds a key need the one.
+/// A role may have any isolation level as its default, but the checks for sleepers and for
+/// the holder of a key need READ COMMITTED.
 #[tokio::test(flavor = "multi_thread")]
 async fn q24_a_role_with_another_isolation_level_works_as_any() {
     for level in ["serializable", "repeatable read"] {

@@ -1,4 +1,4 @@
-//! Q7, Q8, Q9: retries are persisted, snoozes cost nothing, and no end of a run touches a neighbour.
+//! Q7, Q8, Q9: retries are stored, snoozes cost nothing, and no ending of a run touches a neighbour.
 
 use std::{sync::Arc, time::Duration};
 
@@ -33,7 +33,7 @@ async fn q07_each_failure_moves_the_next_run_by_its_backoff_and_leaves_its_error
                 .fetch_one(&db.pool)
                 .await
                 .unwrap();
-        // ±20 %, less what the machine took since.
+        // ±20 %, less the time that the test took since.
         assert!(
             wait > backoff * 0.8 - 5.0 && wait <= backoff * 1.2,
             "attempt {attempt}: {wait} s for {backoff} s"
@@ -82,7 +82,7 @@ async fn q07_backoffs_are_spread() {
             .fetch_one(&db.pool)
             .await
             .unwrap();
-    // Twenty draws from 400 s that lie within 40 s: once in 10^17 runs.
+    // That twenty draws from 400 s lie within 40 s happens once in 10^17 runs.
     assert!(spread > 40.0, "{spread}");
 }
 
@@ -153,7 +153,7 @@ async fn q08_snoozing_ends_with_its_cap_in_time() {
         assert_eq!(jobs.run(job).await.state, JobState::Scheduled);
         advance(&mut db.pool.acquire().await.unwrap(), 600 * SECOND).await;
     }
-    // The sixth would end after an hour and a moment.
+    // The sixth snooze would end just after an hour.
     assert_eq!(jobs.run(job).await.state, JobState::Dead);
     let history = look(&db.pool, job).await;
     assert_eq!(history.job.error_code.as_deref(), Some("snoozed_too_long"));
@@ -210,7 +210,7 @@ async fn q09_a_job_that_gives_up_is_dead_at_once_together_with_what_depended_on_
     })
     .on_dead(|probe, tx, why| {
         async move {
-            // Its key is free already: a successor can be enqueued.
+            // Its key is free already, so a successor can be enqueued.
             let successor = Probe::new(format!("{} died of {}", probe.says, why.code)).until_done("k");
             enqueue(tx, &successor).await.unwrap();
             Ok(())

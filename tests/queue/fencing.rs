@@ -1,4 +1,4 @@
-//! Q4: a runner whose claim is lost changes nothing, and stops.
+//! Q4: a run whose claim is lost changes nothing, and is stopped.
 
 use std::{
     sync::{Arc, Mutex},
@@ -24,7 +24,7 @@ async fn effects(pool: &PgPool) -> Vec<String> {
         .unwrap()
 }
 
-/// A runner that is rescued in the middle of its run, and another that does the job meanwhile.
+/// Rescues a job in the middle of its run, and lets another worker do it meanwhile.
 async fn overtaken(pool: &PgPool, job: JobId) {
     let other = TestWorker::new(pool, done_at_once(pool));
     assert_eq!(other.rescue().await, 1);
@@ -85,7 +85,7 @@ async fn q04_a_stale_runner_can_neither_end_nor_retry_nor_bury_the_job() {
     }
 }
 
-/// The fence holds off the rescue until the transaction has ended: its effect and a second run cannot overlap.
+/// The fence delays the rescue until the transaction has ended, so that its effect and a second run cannot overlap.
 #[tokio::test]
 async fn q04_a_fenced_transaction_is_not_rescued_under_its_feet() {
     let db = Db::new().await;
@@ -120,7 +120,7 @@ async fn q04_a_runner_that_lost_its_job_is_stopped_and_its_slot_is_free() {
     let worker = Running::start(&db.pool, gated(&db.pool, &gate), options(1));
     let job = probe(&db.pool, "taken away").await;
     gate.holds(1).await;
-    // As a sweep does for a worker that was silent; this one is not, but cannot know.
+    // As a sweep does with a silent worker's job; this worker is not silent, but cannot know about the sweep.
     sqlx::query(
         "update jobs set state = 'scheduled', run_at = now() + interval '1 day', lease_until = null where id = $1",
     )
@@ -148,7 +148,7 @@ async fn q04_claim_tokens_are_never_used_twice() {
         let seen = Arc::clone(&tokens);
         super::answering(&db.pool, move |run| {
             seen.lock().unwrap().push((run.claim.job(), run.claim.id().0));
-            // Over and over, without a charge.
+            // The job runs over and over, without a charge.
             Err(JobError::snooze(std::time::Duration::from_millis(1), "again"))
         })
         .registry()
@@ -156,7 +156,7 @@ async fn q04_claim_tokens_are_never_used_twice() {
     for n in 0..5 {
         probe(&db.pool, &n.to_string()).await;
     }
-    // The same name each time, as after a restart.
+    // The worker has the same name each time, as after a restart.
     for _ in 0..3 {
         let before = tokens.lock().unwrap().len();
         let worker = Running::start(&db.pool, registry(), options(3));
@@ -189,7 +189,7 @@ async fn q04_a_worker_that_is_dropped_stops_its_runs() {
             Ok(Done::Applied)
         }
     });
-    // Of a lease that does not run out here: a run that its own timeout ends still holds it, one that was stopped does not.
+    // The lease must not end here: a run that its own timeout ends still holds it, a run that was stopped does not.
     let long = WorkerOptions {
         lease: Duration::from_hours(1),
         ..options(1)

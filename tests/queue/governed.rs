@@ -1,5 +1,5 @@
-//! Q14, pauses and limits: they hold on all workers at once, whoever races, and nobody sleeps on when they end. No
-//! worker here polls: a wake-up that is missing ends a test never.
+//! Q14, pauses and limits: they hold on all workers at once, whichever workers race, and no worker sleeps on when
+//! they end. No worker here polls: if a wake-up is missing, the test never ends.
 
 use std::{
     sync::{
@@ -63,7 +63,7 @@ async fn fill(pool: &PgPool, count: usize) {
     tx.commit().await.unwrap();
 }
 
-/// Workers that have looked and found nothing that they may take.
+/// Waits until this many workers have looked, found nothing that they may claim, and sleep.
 async fn sleepers(pool: &PgPool, count: i64) {
     eventually(&format!("{count} sleepers"), async || {
         let asleep: i64 = sqlx::query_scalar("select count(*) from queue_sleepers")
@@ -93,7 +93,7 @@ async fn q14_a_pause_stops_claims_on_all_workers_and_what_runs_goes_on() {
     pause(&db.pool).await;
     fill(&db.pool, 20).await;
     gate.stay_open();
-    // Both end what they had, look for more in the same breath, and go to sleep.
+    // Both workers finish their jobs, look for more, and go to sleep.
     eventually("what ran to end", async || {
         (count(&db.pool, JobState::Done).await == 2).then_some(())
     })
@@ -130,7 +130,7 @@ async fn q14_a_resumed_queue_is_looked_at_at_once() {
     worker.stop().await;
 }
 
-/// Whatever was claiming at that moment: nothing is claimed later than the pause was known.
+/// A pause counts for every claim that starts after it was committed, also for those that race it.
 #[tokio::test(flavor = "multi_thread")]
 async fn q14_no_claim_overtakes_a_pause() {
     let db = Db::new().await;
@@ -138,7 +138,7 @@ async fn q14_no_claim_overtakes_a_pause() {
     for round in 0..10 {
         fill(&db.pool, 200).await;
         if round == 5 {
-            // From here on the claims are governed ones also while the queue is not paused.
+            // From here on claims are governed even while the queue is not paused.
             let limits = Limits {
                 max_running: Some(7),
                 max_running_per_key: None,
@@ -168,7 +168,7 @@ async fn q14_no_claim_overtakes_a_pause() {
     }
 }
 
-/// Probes that look how many run while they do.
+/// Probes that count how many probes run while they do.
 fn counting(pool: &PgPool, most: &Arc<AtomicI64>) -> Registry {
     let most = Arc::clone(most);
     Probes::new(pool, move |run| {
@@ -240,7 +240,8 @@ async fn q14_a_raised_limit_is_used_at_once() {
     worker.stop().await;
 }
 
-/// The worker that gives the place free stops, so it does not take it itself; the other was refused and sleeps.
+/// The worker that frees the place is stopping, so it does not take it itself;
+/// the other worker was refused and sleeps.
 #[tokio::test(flavor = "multi_thread")]
 async fn q14_a_place_that_becomes_free_is_taken_by_another_worker() {
     for ends_well in [true, false] {
@@ -306,7 +307,7 @@ async fn q14_what_a_dead_worker_held_counts_until_it_is_rescued() {
     successor.stop().await;
 }
 
-/// The sweep buries the job: nobody's slot becomes free, yet a place does.
+/// The sweep makes the job dead: no worker's slot becomes free, but a place does.
 #[tokio::test(flavor = "multi_thread")]
 async fn q14_a_place_held_by_a_job_that_dies_with_its_worker_becomes_free() {
     let db = Db::new().await;

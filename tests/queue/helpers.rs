@@ -1,4 +1,4 @@
-//! Q21: what those who test jobs are given.
+//! Q21: the engine's helpers for tests of jobs.
 
 use std::time::Duration;
 
@@ -86,7 +86,7 @@ async fn q21_one_job_of_a_kind_is_run_and_only_that() {
     );
 }
 
-/// The stock test of every job: die at each await that touches the world, be rescued, run again, once each.
+/// The stock test of every job: die at each await that has to wait, be rescued, and run again.
 #[tokio::test]
 async fn q21_a_job_can_be_made_to_die_at_each_of_its_awaits() {
     let db = Db::new().await;
@@ -107,7 +107,7 @@ async fn q21_a_job_can_be_made_to_die_at_each_of_its_awaits() {
     for k in 0.. {
         let job = probe(&db.pool, &format!("run {k}")).await;
         let fate = jobs.die_at_await(job, k).await;
-        // The commit may have reached the server before the process died: then it has happened.
+        // If the commit reached the server before the death, it has happened.
         let rescued = jobs.rescue().await;
         if rescued > 0 {
             assert_eq!(outcomes(&look(&db.pool, job).await), ["lost"]);

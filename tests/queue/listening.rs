@@ -1,4 +1,5 @@
-//! Q25: a wake-up connection that went silent is replaced, a full NOTIFY queue fails nobody, and the queue goes without.
+//! Q25: a silent wake-up connection is replaced, a full NOTIFY queue fails no
+//! enqueue, and a queue works without NOTIFY.
 
 use std::time::Duration;
 
@@ -11,17 +12,17 @@ use sqlx::{
 use super::{Running, asleep, done_at_once, options, probe, reaches, short_lived};
 use crate::support::{Db, Proxy};
 
-/// The worker does not poll. The first job after the silence is found by the look that comes with the new listener, the
-/// others only because they are heard of.
+/// The worker does not poll. The new listener's first look finds the first job after the
+/// silence; only notifications find the others.
 #[tokio::test(flavor = "multi_thread")]
 async fn q25_a_listener_that_went_silent_is_replaced() {
     let db = Db::new().await;
     let proxy = Proxy::before(db.url()).await;
-    // As roles wait for a connection, idle ones that went silent included.
+    // As roles wait for a connection, including idle ones that went silent.
     let options = PgPoolOptions::new().acquire_timeout(Duration::from_secs(3));
     let pool = options.connect(&proxy.url()).await.unwrap();
     let worker = Running::start(&pool, done_at_once(&pool), short_lived(2));
-    // No sleep is announced before somebody listens.
+    // No sleep is announced before a connection listens.
     asleep(&db.pool).await;
     for round in 0..2 {
         proxy.silence();
@@ -64,11 +65,11 @@ async fn q25_a_queue_without_wake_ups_polls_and_nobody_is_notified_for_it() {
     worker.stop().await;
 }
 
-/// The server's queue of notifications holds 8 GB; the limit is lowered instead of filling it.
+/// The server's notification queue holds 8 GB, so the test lowers the limit instead of filling it.
 #[tokio::test(flavor = "multi_thread")]
 async fn q25_above_the_limit_of_the_notify_queue_enqueues_commit_and_polling_finds_the_jobs() {
     let db = Db::new().await;
-    // Whoever has listened and sits in a transaction holds the end of the queue.
+    // A session that has listened and stays in a transaction keeps the end of the queue in place.
     let mut sitting = PgConnection::connect(db.url()).await.unwrap();
     for statement in ["listen something", "begin; select 1"] {
         sqlx::raw_sql(statement).execute(&mut sitting).await.unwrap();
@@ -100,7 +101,7 @@ async fn q25_above_the_limit_of_the_notify_queue_enqueues_commit_and_polling_fin
         tx.commit().await.unwrap();
     };
     woken("0.000001").await;
-    // Without a word of it, as above half; then as it is by default.
+    // First with the limit lowered, as above half; then with the default limit.
     sqlx::query("select pg_notify('aisha_jobs', 'after the first')")
         .execute(&db.pool)
         .await

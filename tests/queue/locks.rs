@@ -1,5 +1,5 @@
-//! Q27: a row that somebody else has locked holds up nothing but itself. The locks here are as an operator's psql takes
-//! them; none is given back before everything else has gone on.
+//! Q27: a row that another session has locked holds up nothing but itself. The locks here are as an operator's psql
+//! takes them; none is released before everything else has gone on.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ async fn lock(db: &Db, jobs: &[JobId]) -> Transaction<'static, Postgres> {
     tx
 }
 
-/// Jobs "gated" wait at the gate; whatever else is done at once.
+/// Jobs "gated" wait at the gate; all others are done at once.
 fn some_gated(pool: &PgPool, gate: &Gate) -> Registry {
     let gate = gate.clone();
     Probes::new(pool, move |run| {
@@ -55,7 +55,7 @@ async fn goes_on_beside_a_locked_row(db: &Db, options: WorkerOptions) {
     gate.holds(2).await;
     let lock = lock(db, &[locked]).await;
     gate.stay_open();
-    // Its neighbour's ack goes in the same statement, or in one after it.
+    // Its neighbour's ack goes in the same statement, or in a later one.
     reaches(&db.pool, beside, JobState::Done).await;
     for n in 0..30 {
         let job = probe(&db.pool, &format!("job {n}")).await;
@@ -105,7 +105,7 @@ async fn q27_a_locked_row_holds_up_no_governed_queue() {
     goes_on_beside_a_locked_row(&db, options(2)).await;
 }
 
-/// What ends in another way than done is written by a connection each: more locked rows than there are of these.
+/// Every other ending than done takes a connection of its own: here more rows are locked than there are connections.
 #[tokio::test(flavor = "multi_thread")]
 async fn q27_endings_that_wait_for_locks_leave_connections_to_all_others() {
     let db = Db::new().await;
@@ -147,7 +147,8 @@ async fn q27_endings_that_wait_for_locks_leave_connections_to_all_others() {
     worker.stop().await;
 }
 
-/// A worker stops while one of its rows is locked: it waits for it as for a run, and not beyond its grace time.
+/// A worker stops while one of its rows is locked: it waits for the lock as for a
+/// run, but no longer than its grace time.
 #[tokio::test(flavor = "multi_thread")]
 async fn q27_a_worker_whose_row_is_locked_stops_when_its_grace_time_is_over() {
     let db = Db::new().await;
@@ -167,7 +168,8 @@ async fn q27_a_worker_whose_row_is_locked_stops_when_its_grace_time_is_over() {
     drop(lock);
 }
 
-/// Ready jobs, oldest first, of a fairness key or of none; those of `blocked` wait for a run of their own dedupe key.
+/// Ready jobs, oldest first, with or without a fairness key; those with `blocked`
+/// wait for a run of their own dedupe key.
 async fn in_line(pool: &PgPool, fair_key: Option<&str>, kind: &str, blocked: bool) -> Vec<JobId> {
     sqlx::query_scalar::<_, i64>(
         "with jobs_of as (
@@ -192,7 +194,7 @@ async fn in_line(pool: &PgPool, fair_key: Option<&str>, kind: &str, blocked: boo
     .collect()
 }
 
-/// Whatever cannot be claimed at the head of a key, or of the jobs without one, hides nothing that lies behind it.
+/// Jobs that cannot be claimed at the head of a key, or of the jobs without a key, hide no job behind them.
 #[tokio::test(flavor = "multi_thread")]
 async fn q27_jobs_behind_a_row_of_locked_or_waiting_ones_are_claimed() {
     let db = Db::new().await;
@@ -200,7 +202,7 @@ async fn q27_jobs_behind_a_row_of_locked_or_waiting_ones_are_claimed() {
     for key in [Some("locked"), None] {
         locked.extend(in_line(&db.pool, key, "probe", false).await);
     }
-    // Not known, and not to be parked either.
+    // Jobs of an unknown kind, which cannot be parked either since they are locked.
     locked.extend(in_line(&db.pool, Some("unknown"), "removed", false).await);
     in_line(&db.pool, Some("waiting"), "probe", true).await;
     let lock = lock(&db, &locked).await;

@@ -1,11 +1,11 @@
-//! Q19: what `/metrics` of a worker tells about the queue.
+//! Q19: what a worker's `/metrics` shows of the queue.
 
 use jobs::queue::JobState;
 
 use super::{probe, reaches};
 use crate::support::{Aisha, Db, aisha, eventually};
 
-/// A worker whose metrics can be read, and where.
+/// A worker that serves metrics, and the address of the page.
 async fn measured(db: &Db) -> (Aisha, String) {
     let worker = aisha([
         "internal",
@@ -26,7 +26,7 @@ async fn measured(db: &Db) -> (Aisha, String) {
     (worker, format!("http://{address}/metrics"))
 }
 
-/// Waits until one line of the page starts with `name`, has all `labels`, and a value that fits.
+/// Waits until a line of the page starts with `name`, has all `labels`, and a value that `fits`.
 async fn shows(page: &str, name: &str, labels: &[&str], fits: impl Fn(f64) -> bool) {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     eventually(&format!("{name} {labels:?}"), async || {
@@ -42,7 +42,7 @@ async fn shows(page: &str, name: &str, labels: &[&str], fits: impl Fn(f64) -> bo
     .await;
 }
 
-/// A count; counts are whole numbers.
+/// Matches this count; counts are whole numbers.
 fn exactly(count: f64) -> impl Fn(f64) -> bool {
     move |value| (value - count).abs() < 0.5
 }
@@ -55,7 +55,7 @@ async fn q19_the_depth_of_a_queue_is_shown_by_kind_and_state_with_its_oldest_job
         .execute(&db.pool)
         .await
         .unwrap();
-    // A kind that nobody claims here waits longest of all.
+    // A job of a kind that no worker here claims has waited longest.
     sqlx::query(
         "insert into jobs (run_at, state, version, priority, kind, queue, payload)
                  values (now() - interval '90 minutes', 'ready', 1, 0, 'from_the_future', 'upkeep', '{}')",
@@ -95,7 +95,7 @@ async fn q19_the_depth_of_a_queue_is_shown_by_kind_and_state_with_its_oldest_job
         exactly(1.0),
     )
     .await;
-    // What is gone is 0, and not what it was last.
+    // A gauge whose jobs are gone becomes 0, and does not keep its last value.
     sqlx::query("delete from jobs where state in ('dead', 'ready')")
         .execute(&db.pool)
         .await

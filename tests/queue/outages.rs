@@ -1,4 +1,4 @@
-//! Q18 and Q5: whatever happens to the database is survived, and what was done stays done.
+//! Q18 and Q5: the worker survives every database failure, and finished work stays finished.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::support::{Db, aisha, eventually};
 
-/// Every backend of the worker is ended, again and again, in whatever it is doing.
+/// Ends every backend of the worker, over and over, at any point of its work.
 #[tokio::test(flavor = "multi_thread")]
 async fn q18_terminated_backends_cost_neither_a_job_nor_an_attempt() {
     let db = Db::new().await;
@@ -60,7 +60,7 @@ async fn q18_terminated_backends_cost_neither_a_job_nor_an_attempt() {
     worker.stop().await;
 }
 
-/// The lease cannot be renewed: the run is stopped before it ends, on the worker's own clock.
+/// The lease cannot be renewed: the worker's own clock stops the run before the lease ends.
 #[tokio::test(flavor = "multi_thread")]
 async fn q05_a_worker_that_cannot_reach_the_database_stops_its_runs() {
     let db = Db::new().await;
@@ -88,7 +88,7 @@ async fn q05_a_worker_that_cannot_reach_the_database_stops_its_runs() {
     allow(&mut admin, false).await;
     let cut = "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1";
     sqlx::query(cut).bind(&name).execute(&mut admin).await.unwrap();
-    // Nobody but the worker's own clock can have told it.
+    // Only the worker's own clock can have stopped it.
     gate.holds(0).await;
     allow(&mut admin, true).await;
     gate.stay_open();
@@ -97,7 +97,7 @@ async fn q05_a_worker_that_cannot_reach_the_database_stops_its_runs() {
     worker.stop().await;
 }
 
-/// Shorter than a lease: what ran goes on, what ended meanwhile is written when the database is back.
+/// The outage is shorter than a lease: running jobs go on, and their ends are written when the database is back.
 #[tokio::test(flavor = "multi_thread")]
 async fn q05_an_outage_within_the_lease_costs_nothing() {
     let db = Db::new().await;
@@ -157,7 +157,7 @@ async fn q05_an_outage_within_the_lease_costs_nothing() {
     worker.stop().await;
 }
 
-/// What an operator reads of an outage: its beginning, now and then that it lasts, and its end.
+/// An outage in the log: its beginning, now and then that it lasts, and its end.
 #[tokio::test]
 async fn an_outage_is_told_when_it_begins_now_and_then_and_when_it_is_over() {
     let db = Db::new().await;

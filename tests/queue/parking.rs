@@ -1,5 +1,5 @@
-//! Q26: what a worker may not take costs its claims nothing: jobs of kinds and versions that it does not know, and keys that
-//! must wait. And who may take them, does, in their order.
+//! Q26: jobs that a worker may not take cost its claims nothing: jobs of unknown kinds and versions, and keys that
+//! must wait. A worker that may take them does so, in their order.
 
 use std::{
     sync::{Arc, Mutex},
@@ -19,12 +19,12 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
 use super::{Gate, Running, all_ended, done_at_once, gated, look, options, probe, probe_for, reaches};
 use crate::support::{Db, eventually};
 
-/// As the engine's connections plan.
+/// The plan settings of the engine's connections.
 const STEADY: &str =
     "set plan_cache_mode = force_generic_plan; set enable_seqscan = off; set enable_bitmapscan = off;
     set enable_hashjoin = off; set enable_mergejoin = off; set enable_sort = off; set jit = off";
 
-/// Ready jobs that are first in line: `count` a key, of so many keys (0: without one).
+/// Ready jobs that are first in line: `count` for each of `keys` keys (0: without a key).
 async fn first_in_line(pool: &PgPool, kind: &str, version: i16, keys: i32, count: i32) {
     sqlx::query(
         "insert into jobs (kind, version, queue, payload, priority, state, run_at, fair_key)
@@ -41,7 +41,7 @@ async fn first_in_line(pool: &PgPool, kind: &str, version: i16, keys: i32, count
     .unwrap();
 }
 
-/// The first so many keys of [`first_in_line`] must wait for an hour.
+/// Silences the first `keys` keys of [`first_in_line`] for an hour.
 async fn silence(pool: &PgPool, keys: i32) {
     sqlx::query(
         "insert into queue_buckets (queue, key, quiet_until)
@@ -86,7 +86,7 @@ async fn q26_jobs_that_nobody_knows_are_parked_and_claims_walk_past_none_of_them
     reaches(&db.pool, behind, JobState::Done).await;
     parked(&db.pool, UNKNOWN.into()).await;
     worker.stop().await;
-    // Nobody lost sight of them: they are ready, and none was touched.
+    // They are not lost: they are ready, and none was touched.
     let ready: i64 = sqlx::query_scalar("select count(*) from jobs where state = 'ready' and attempt = 0")
         .fetch_one(&db.pool)
         .await
@@ -125,7 +125,7 @@ async fn q26_parked_jobs_run_in_their_order_and_turns_on_a_worker_that_knows_the
     first_in_line(&db.pool, "probe", 2, 3, 9).await;
     let old = Running::start(&db.pool, done_at_once(&db.pool), options(2));
     parked(&db.pool, 29).await;
-    // Side by side: the older worker goes on parking what it meets, and nothing waits for it.
+    // Both workers run side by side: the older one goes on parking the jobs that it meets, and no job waits for it.
     let low = probe(&db.pool, "of the older version").await;
     reaches(&db.pool, low, JobState::Done).await;
     old.stop().await;
@@ -161,7 +161,7 @@ async fn q26_parked_jobs_run_in_their_order_and_turns_on_a_worker_that_knows_the
     assert_eq!(by_time, keyless, "in the order of the queue");
 }
 
-/// Both versions at once, and more of the newer than either can run in one breath.
+/// Both versions at once, with more newer jobs than either claims at a time.
 #[tokio::test(flavor = "multi_thread")]
 async fn q26_an_older_worker_beside_a_newer_one_holds_up_none_of_its_jobs() {
     let db = Db::new().await;
@@ -184,7 +184,7 @@ async fn q26_an_older_worker_beside_a_newer_one_holds_up_none_of_its_jobs() {
     new.stop().await;
 }
 
-/// A governed queue parks what its claims meet: also where one key has many.
+/// A governed queue parks the unknown jobs that its claims meet, also if one key has many.
 #[tokio::test(flavor = "multi_thread")]
 async fn q26_a_governed_queue_parks_what_lies_before_known_jobs() {
     let db = Db::new().await;
@@ -221,7 +221,7 @@ async fn q26_a_governed_queue_parks_what_lies_before_known_jobs() {
         .unwrap();
     let next = probe_for(&db.pool, "zoe", "next").await;
     let claim = "select * from queue_claim_step('upkeep', gen_random_uuid(), 'w', 60, '{probe}', '{1}', 5, false, null, null, null, null, 500, null, null, null)";
-    // Once for the plans of this session.
+    // A first run lets this session make its plans.
     sqlx::query(AssertSqlSafe(claim.replace("'upkeep'", "'media'")))
         .fetch_one(&mut *connection)
         .await
@@ -231,8 +231,8 @@ async fn q26_a_governed_queue_parks_what_lies_before_known_jobs() {
     assert_eq!(look(&db.pool, next).await.job.state, JobState::Running);
 }
 
-/// Ten thousand at five hundred a call in production; here the same in small. No worker here polls, so a walk that ended
-/// too soon would end the test never.
+/// In production ten thousand keys at five hundred a call; here the same on a smaller scale. No worker here polls: if
+/// a walk ended too soon, the test would never end.
 #[tokio::test(flavor = "multi_thread")]
 async fn q26_keys_that_must_wait_are_walked_in_bounded_steps() {
     const KEYS: i32 = 2_500;
@@ -265,8 +265,8 @@ async fn q26_keys_that_must_wait_are_walked_in_bounded_steps() {
     worker.stop().await;
 }
 
-/// Polls find nothing new most of the time. What keys that must wait cost an idle worker is a share of its time, however
-/// many they are, and a job that nobody tells it of waits in proportion.
+/// Most polls find nothing new. Keys that must wait cost an idle worker a fixed share of its time, however many they
+/// are, and a job without a wake-up waits in proportion.
 #[tokio::test(flavor = "multi_thread")]
 async fn q26_who_found_only_keys_that_must_wait_rests_many_times_as_long_as_it_looked() {
     const KEYS: i32 = 1_200;
@@ -304,7 +304,7 @@ async fn q26_who_found_only_keys_that_must_wait_rests_many_times_as_long_as_it_l
     assert!(share < 0.4, "{share:.2} of {all:?}, in {} calls", looked.0);
 }
 
-/// A walk whose last key takes its last step ends all the same: it went round and round, under the queue's lock.
+/// Guards against a bug: if its last key took its last step, the walk went round and round, under the queue's lock.
 #[tokio::test]
 async fn q26_a_walk_past_keys_that_must_wait_ends_whatever_their_number() {
     for keys in [499, 500, 501, 1000] {

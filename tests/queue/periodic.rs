@@ -1,4 +1,5 @@
-//! Q16: periodic jobs. A tick here is an hour: the tests move the database's clock, or what it remembers.
+//! Q16: periodic jobs. A tick here is an hour: the tests move the database's
+//! clock, or the tick that its row remembers.
 
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::support::{Db, eventually};
 
 const HOUR: Duration = Duration::from_hours(1);
 
-/// Probes that are done at once, and one enqueued every hour that says which tick it is for.
+/// Probes that are done at once, and one that is enqueued every hour and says which tick it is for.
 fn hourly(pool: &PgPool, catch_up: CatchUp) -> Registry {
     done_at_once(pool).with_periodic(Periodic::new("hourly", Schedule::Every(HOUR), catch_up, |tick| {
         Probe::new(tick.to_rfc3339())
@@ -26,7 +27,7 @@ fn start(pool: &PgPool, catch_up: CatchUp) -> Running {
     Running::start(pool, hourly(pool, catch_up), options(2))
 }
 
-/// Waits until the entry's first worker has seen it, which is when its ticks begin.
+/// Waits until the entry's first worker has added its row; its ticks begin then.
 async fn known(pool: &PgPool) {
     eventually("the entry to be known", async || {
         sqlx::query("select from periodic where entry = 'hourly'")
@@ -37,7 +38,7 @@ async fn known(pool: &PgPool) {
     .await;
 }
 
-/// As if the last tick had been `hours` ago: the row of an entry whose workers were all away since.
+/// Sets the last tick `hours` back, as if all the entry's workers had been away since.
 async fn last_ticked(pool: &PgPool, hours: i32) {
     sqlx::query(
         "insert into periodic (entry, last_tick) values ('hourly', date_trunc('hour', now(), 'UTC') - make_interval(hours => $1))
@@ -49,7 +50,7 @@ async fn last_ticked(pool: &PgPool, hours: i32) {
     .expect("set back");
 }
 
-/// Waits until all ticks up to now are enqueued; returns how many hours each job's tick is behind the present one.
+/// Waits until all ticks up to now are enqueued. Returns how many hours each job's tick is behind the current one.
 async fn ticks(pool: &PgPool) -> Vec<i32> {
     eventually("the ticks to be enqueued", async || {
         sqlx::query("select from periodic where entry = 'hourly' and last_tick > now() - interval '1 hour'")
@@ -67,7 +68,7 @@ async fn ticks(pool: &PgPool) -> Vec<i32> {
     .expect("ticks")
 }
 
-/// The wall clock may pass a full hour within a test; then everything is one more hour away.
+/// Corrects for a full hour that passes within a test: then every tick is one more hour away.
 fn since(ticks: &[i32]) -> Vec<i32> {
     let newest = ticks.iter().min().copied().unwrap_or_default();
     ticks.iter().map(|tick| tick - newest).collect()
@@ -88,7 +89,7 @@ async fn q16_three_workers_make_one_job_of_a_tick() {
         fresh, 0,
         "nothing is due before the first tick after the first sight"
     );
-    // Forty times all three find the same tick due.
+    // Forty times, all three workers find the same tick due.
     for round in 1..=40_i64 {
         last_ticked(&db.pool, 1).await;
         ticks(&db.pool).await;
@@ -116,7 +117,7 @@ async fn q16_ticks_missed_while_no_worker_ran_are_made_up_for() {
         let made = ticks(&db.pool).await;
         assert_eq!(since(&made), expected, "{catch_up:?}");
         worker.stop().await;
-        // And a restart with nothing missed makes nothing.
+        // A restart after which no tick was missed makes no job.
         let worker = start(&db.pool, catch_up);
         reaches(
             &db.pool,
@@ -129,7 +130,7 @@ async fn q16_ticks_missed_while_no_worker_ran_are_made_up_for() {
     }
 }
 
-/// The row is locked by somebody who will enqueue the tick or die: nobody does it twice, and nobody forgets it.
+/// The row is locked by a worker that will enqueue the tick or die: the tick is neither doubled nor forgotten.
 #[tokio::test(flavor = "multi_thread")]
 async fn q16_a_tick_whose_worker_dies_before_its_commit_is_another_ones() {
     let db = Db::new().await;
@@ -164,7 +165,7 @@ async fn q16_a_tick_whose_worker_dies_before_its_commit_is_another_ones() {
     worker.stop().await;
 }
 
-/// The database says that it is tomorrow; every process still believes that it is today. Ticks follow the database.
+/// The database's clock says tomorrow, and every process's clock says today. Ticks follow the database.
 #[tokio::test(flavor = "multi_thread")]
 async fn q16_only_the_clock_of_the_database_counts() {
     let db = Db::new().await;
@@ -193,7 +194,7 @@ async fn q16_only_the_clock_of_the_database_counts() {
     })
     .await;
     worker.stop().await;
-    // Back on time, the entry waits for the tick that it has had already, and makes none twice.
+    // With the clock correct again, the entry waits for the tick that it has already had, and makes none twice.
     sqlx::query("drop function skewed.now()")
         .execute(&db.pool)
         .await
@@ -255,7 +256,8 @@ async fn q16_a_worker_with_a_schedule_that_means_nothing_does_not_start() {
     );
 }
 
-/// Its key cannot be stored: an error of one entry ended every look at the table before the others had their turn.
+/// Guards against a bug: the job's key cannot be stored, and the error of this
+/// entry kept the others from their ticks.
 #[tokio::test(flavor = "multi_thread")]
 async fn q16_an_entry_whose_job_cannot_be_enqueued_keeps_no_other_from_its_ticks() {
     let db = Db::new().await;

@@ -1,5 +1,5 @@
-//! K9: workers behind PgBouncer in transaction mode, the version that Debian 12 ships. Three server connections for all,
-//! so that the statements of several clients share them.
+//! K9: workers behind PgBouncer in transaction mode, in the version of Debian 12. All clients share three server
+//! connections, so that their statements mix.
 
 use std::{
     fs,
@@ -14,14 +14,15 @@ use url::Url;
 use super::{look, outcomes, probe, reaches};
 use crate::support::{Aisha, Db, aisha, eventually, procfile_line};
 
-/// A pooler before a test's database. Dropped, it ends.
+/// A pooler before a test's database; it ends when dropped.
 struct Pooler {
     url: String,
     _process: Aisha,
     _directory: TempDir,
 }
 
-/// Where Debian and Homebrew put it. `None`, said aloud, where it is not installed; that is a failure under CI.
+/// Finds PgBouncer where Debian and Homebrew put it. `None` if it is not installed, which
+/// is printed, and under CI is a failure.
 fn binary() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path)
@@ -65,7 +66,7 @@ impl Pooler {
             ),
         )
         .unwrap();
-        // It refuses to be root, and the server's socket may be its user's alone.
+        // PgBouncer refuses to run as root, and the server's socket may be open to its own user only.
         let user = owner(Path::new(&host))
             .map(|user| format!("-u {user}"))
             .unwrap_or_default();
@@ -102,7 +103,7 @@ impl Pooler {
     }
 }
 
-/// The name of the user that a server's socket directory belongs to, if we are root and it is not ours.
+/// The user that owns a server's socket directory, if we are root and the directory is not ours.
 fn owner(directory: &Path) -> Option<String> {
     if !rustix::process::geteuid().is_root() {
         return None;
@@ -116,7 +117,7 @@ fn owner(directory: &Path) -> Option<String> {
     Some(name.unwrap_or_else(|| "nobody".to_owned()))
 }
 
-/// What a statement that relies on its session, or on its name, would bring about.
+/// Checks for errors that a statement relying on its session, or on its prepared name, would cause.
 fn assert_quiet(process: &Aisha) {
     let output = process.output();
     for trouble in [
@@ -174,7 +175,7 @@ async fn q18_behind_a_transaction_pooler_the_job_of_a_killed_worker_is_rescued()
     let mut victim = pooler.worker("victim").await;
     let job = probe(&db.pool, "first:hang; effect").await;
     reaches(&db.pool, job, JobState::Running).await;
-    // Longer than its lease: heartbeats keep it, through the pooler.
+    // Longer than its lease, so heartbeats must have renewed it through the pooler.
     let held: String = sqlx::query_scalar("select worker from jobs where id = $1")
         .bind(job.0)
         .fetch_one(&db.pool)

@@ -1,5 +1,5 @@
-//! K3: a queue that claims ahead of its slots. What it may hold is bounded, what it had not started costs nothing, and
-//! a job that kills its worker ends after its attempts without taking its neighbours along.
+//! K3: a queue that claims ahead of its slots. The number of its jobs is bounded, jobs that it had not started cost
+//! nothing, and a job that kills its worker ends after its attempts without its neighbours.
 
 use std::{
     collections::BTreeSet,
@@ -62,7 +62,7 @@ async fn how_many(pool: &PgPool, state: JobState) -> usize {
     usize::try_from(count).unwrap()
 }
 
-/// Statements that wait for a transaction.
+/// The number of statements that wait for a transaction.
 async fn blocked(pool: &PgPool) -> i64 {
     sqlx::query_scalar("select count(*) from pg_locks where not granted and locktype = 'transactionid'")
         .fetch_one(pool)
@@ -86,7 +86,7 @@ async fn q03_a_prefetching_queue_holds_its_slots_and_its_buffer_and_no_more() {
     for done in 0..4 {
         gate.holds(3).await;
         settles_at(&db.pool, JobState::Done, done).await;
-        // Whatever is refilled meanwhile, more than slots and buffer it never is.
+        // However often it refills, it never holds more than slots and buffer.
         settles_at(&db.pool, JobState::Running, 8).await;
         gate.open(1);
     }
@@ -102,7 +102,7 @@ async fn q03_a_prefetching_queue_holds_its_slots_and_its_buffer_and_no_more() {
     worker.stop().await;
 }
 
-/// Two statements overlap: the second one takes the places that its own acks free, and not those that the first one,
+/// Two statements overlap: the second takes the places that its own acks free, but not those that the first one,
 /// which waits here for another job of its key, is about to take.
 #[tokio::test(flavor = "multi_thread")]
 async fn q03_a_claim_under_way_counts_before_it_is_answered() {
@@ -203,7 +203,7 @@ async fn q03_every_job_of_prefetching_workers_runs_once() {
     assert_eq!(charged, 0);
 }
 
-/// Nothing can be acked: what has run and is not durable stops at the bound, and so does what starts.
+/// Nothing can be acked: finished jobs that are not durable stop at the bound, and so do the jobs that start.
 #[tokio::test(flavor = "multi_thread")]
 async fn q10_a_prefetching_queue_has_no_more_outcomes_in_memory_than_it_says() {
     let db = Db::new().await;
@@ -300,7 +300,7 @@ async fn q12_a_buffered_job_that_is_cancelled_never_starts() {
         .await
         .unwrap()
     };
-    // Some beats later the worker has heard of it.
+    // The worker learns of the cancellation within some beats.
     let before = beats().await;
     eventually("some more beats", async || {
         (beats().await >= before + 2).then_some(())
@@ -334,7 +334,8 @@ async fn q06_what_a_killed_worker_had_claimed_ahead_comes_back_uncharged() {
     assert!(successor.exit().await.success());
 }
 
-/// The first crash is charged to nobody; from then on each suspect runs alone, so each crash hits the pill only.
+/// The first crash is charged to no job. From then on each suspect runs alone, so that
+/// further crashes hit the poison pill only.
 #[tokio::test(flavor = "multi_thread")]
 async fn q06_a_poison_pill_among_prefetched_jobs_dies_alone_after_exactly_its_attempts() {
     let db = Db::new().await;
@@ -369,7 +370,7 @@ async fn q06_a_poison_pill_among_prefetched_jobs_dies_alone_after_exactly_its_at
     assert!(survivor.exit().await.success());
 }
 
-/// A suspect of a kind that nobody here knows must not keep the others waiting.
+/// A suspect of an unknown kind must not keep the other jobs waiting.
 #[tokio::test(flavor = "multi_thread")]
 async fn q09_a_suspect_that_cannot_be_run_here_holds_up_nobody() {
     let db = Db::new().await;

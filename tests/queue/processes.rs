@@ -27,7 +27,7 @@ pub(super) async fn claiming(db: &Db, more: &[&str]) -> Aisha {
     worker
 }
 
-/// A gate that handlers in other processes wait at: an advisory lock.
+/// A gate for handlers in other processes: an advisory lock.
 pub(super) struct SharedGate(PgConnection);
 
 impl SharedGate {
@@ -41,7 +41,7 @@ impl SharedGate {
         Self(connection)
     }
 
-    /// Waits until a handler waits at the gate: its worker knows of the claim then, and not the database alone.
+    /// Waits until a handler waits at the gate: by then its worker, and not only the database, knows of the claim.
     async fn has_somebody_waiting(&mut self) {
         eventually("a handler to wait at the gate", async || {
             sqlx::query_scalar::<_, bool>(
@@ -91,7 +91,7 @@ async fn q06_the_job_of_a_killed_worker_runs_again_on_another() {
     assert_eq!(history.job.attempt, 2);
     assert!(history.job.worker.unwrap().starts_with("successor-"));
     assert_eq!(effects(&db.pool).await, ["effect of attempt 2"]);
-    // 3 s of lease and 0.2 s of sweep; the rest is for a machine that does other things as well.
+    // 3 s of lease and 0.2 s of sweep; the rest allows for a busy machine.
     let lost_after = history.claims[0].ended_at - history.claims[0].started_at;
     assert!(
         lost_after.to_std().unwrap() < Duration::from_secs(20),
@@ -100,7 +100,8 @@ async fn q06_the_job_of_a_killed_worker_runs_again_on_another() {
     drop((gate, successor));
 }
 
-/// What the dead one held counts until it is rescued; then the place is free, for it and for what waited.
+/// The dead worker's jobs count against the limit until they are rescued; then the place
+/// is free, for them and for waiting jobs.
 #[tokio::test(flavor = "multi_thread")]
 async fn q14_a_limit_survives_a_kill_and_frees_the_place_at_the_rescue() {
     let db = Db::new().await;
@@ -127,7 +128,7 @@ async fn q14_a_limit_survives_a_kill_and_frees_the_place_at_the_rescue() {
     drop((gate, successor));
 }
 
-/// A restart under the same name: nothing about the old claim looks alive because of it.
+/// A restarted worker with the same name must not make the old claim look alive.
 #[tokio::test(flavor = "multi_thread")]
 async fn q06_a_killed_worker_that_is_back_under_its_name_gets_its_job_back() {
     let db = Db::new().await;
@@ -164,7 +165,7 @@ async fn q06_a_job_that_kills_its_worker_is_dead_after_exactly_its_attempts() {
     assert!(survivor.exit().await.success());
 }
 
-/// The server believes in the connection of a process that stands still, and keeps what its transaction has locked.
+/// The server believes in the connection of a frozen process, and keeps the locks of its transaction.
 #[tokio::test(flavor = "multi_thread")]
 async fn q06_a_worker_frozen_in_a_transaction_does_not_keep_its_job() {
     let db = Db::new().await;
@@ -184,7 +185,7 @@ async fn q06_a_worker_frozen_in_a_transaction_does_not_keep_its_job() {
     frozen.resume();
 }
 
-/// Stopped past its lease and continued: whatever it does then, it changes nothing, and it stops.
+/// A worker that was stopped past its lease and continued changes nothing with that job, and the run stops.
 #[tokio::test(flavor = "multi_thread")]
 async fn q04_a_worker_that_slept_past_its_lease_changes_nothing() {
     let db = Db::new().await;
@@ -199,8 +200,8 @@ async fn q04_a_worker_that_slept_past_its_lease_changes_nothing() {
         gate.open().await;
         sleeper.resume();
         sleeper.line(&format!("job {job}")).await;
-        // It goes on with others, so it has come to an end with this one. (A last claim of the killed worker may be
-        // on its way to the server still.)
+        // It goes on with other jobs, so it has finished with this one. (A last claim of the killed worker may still
+        // be on its way to the server.)
         drop(other);
         let next = probe(&db.pool, "hang").await;
         eventually("the sleeper to work again", async || {
@@ -263,7 +264,7 @@ async fn q11_a_second_signal_hands_running_jobs_back_uncharged() {
     }
 }
 
-/// A server of its own, with the schema; durable, since a crash must not take back what was committed.
+/// A server of its own, with the schema. Durable, since a crash must not undo committed work.
 async fn server() -> (PrivateCluster, PgPool) {
     let start = || PrivateCluster::start(Options::durable(env!("CARGO_BIN_EXE_aisha")));
     let cluster = tokio::task::spawn_blocking(start).await.unwrap().unwrap();
@@ -281,7 +282,7 @@ async fn server() -> (PrivateCluster, PgPool) {
     (cluster, pool)
 }
 
-/// Crashes the server and brings it back after `outage`.
+/// Crashes the server, and starts it again after `meanwhile`.
 async fn crash(mut cluster: PrivateCluster, meanwhile: impl Future<Output = ()>) -> PrivateCluster {
     let stopped = tokio::task::spawn_blocking(move || {
         cluster.stop_immediate();

@@ -1,8 +1,8 @@
-//! Any sequence of what can happen to jobs, held against a model of what must become of them.
+//! Random sequences of events, compared with a model of the expected states.
 //!
-//! The model ([`model`]) is a page of plain Rust that knows nothing of SQL; after each step every row must be what the
-//! model says. So what `docs/queue.md` promises is checked for paths that nobody thought of: outcomes of a claim that
-//! is lost, a cancellation of a job that is rescued, news for a key whose job dies.
+//! The model ([`model`]) is a page of plain Rust that knows no SQL. After each step every row must be as the model
+//! says. So the promises of `docs/queue.md` are checked on paths that nobody thought of: outcomes of a lost claim,
+//! cancellation of a rescued job, a new enqueue for a key whose job dies.
 
 mod model;
 
@@ -29,20 +29,20 @@ use uuid::Uuid;
 use self::model::{End, Fresh, Job, MAX_ATTEMPTS, Model};
 use crate::support::Db;
 
-/// One thing that happens. Numbers choose among what there is, modulo its count.
+/// One event. Its numbers choose among the existing jobs, modulo their count.
 #[derive(Debug, Clone)]
 enum Step {
-    /// Somebody enqueues, with one of few keys or none.
+    /// A caller enqueues, with one of a few keys or none.
     Enqueue(Option<(u8, bool)>),
     /// A worker claims a waiting job.
     Claim(usize),
-    /// A worker that holds a claim, or believes so, says how its run ended.
+    /// A worker that holds a claim, or believes it does, reports how its run ended.
     End(usize, End),
     /// A worker is killed.
     Crash(usize),
-    /// All leases run out and a sweep comes. Runs that are still going do not know.
+    /// All leases run out and a sweep comes. Runs that still go on do not know.
     Rescue,
-    /// An operator cancels a job, whatever it does.
+    /// An operator cancels a job in any state.
     Cancel(usize),
 }
 
@@ -70,7 +70,8 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// q02 keys, q04 fencing, q06 attempts of crashes, q07 retries, q08 snoozes, q11 releases, q12 cancels: together.
+/// Covers together: q02 keys, q04 fencing, q06 attempts after crashes, q07 retries, q08
+/// snoozes, q11 releases, q12 cancellations.
 #[test]
 fn q04_any_sequence_of_events_leaves_each_job_where_the_model_says() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
@@ -95,7 +96,7 @@ fn q04_any_sequence_of_events_leaves_each_job_where_the_model_says() {
         .unwrap_or_else(|failure| panic!("{failure}"));
 }
 
-/// A run that waits for the test to say how it ends.
+/// A run that waits until the test says how it ends.
 struct Held {
     job: JobId,
     claim: ClaimId,
@@ -219,7 +220,7 @@ impl World {
     }
 
     async fn end(&mut self, held: Held, end: End) {
-        // The heartbeat sees a cancellation only where somebody asked for one.
+        // The heartbeat sees a cancellation only if one was requested.
         let end = match end {
             End::SeeCancelled if !self.model.is_to_be_cancelled(held.job) => End::Release,
             end => end,
@@ -267,7 +268,7 @@ impl World {
     }
 }
 
-/// What a probe does when the test says so.
+/// Ends a probe's run as the test says.
 async fn act(run: ProbeRun, told: oneshot::Receiver<End>) -> Result<Done, JobError> {
     match told.await.expect("the test says how it ends") {
         End::Done => Ok(Done::Applied),

@@ -1,4 +1,4 @@
-//! Q17: what has ended is forgotten when it is old enough, and nothing else is.
+//! Q17: ended jobs that are old enough are deleted, and nothing else is.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ const KEEP: Keep = Keep {
     dead: Duration::from_hours(3),
 };
 
-/// `count` jobs in a state; ended ones that long ago.
+/// Adds `count` jobs in a state; ended ones ended this long ago.
 async fn jobs(pool: &PgPool, state: JobState, minutes_ago: i32, count: i32) {
     sqlx::query(
         "insert into jobs (run_at, created_at, finished_at, claimed_at, lease_until, claim_id, worker, state, version, priority, kind, queue, error_code, payload)
@@ -109,7 +109,8 @@ async fn q17_a_stretch_deletes_no_more_than_its_bound() {
     );
 }
 
-/// A transaction that has deleted and not committed is what a prune looks like to a claim, and the other way round.
+/// To a claim, a prune looks like a transaction that has deleted and not committed; to a
+/// prune, a claim is one that has updated.
 #[tokio::test(flavor = "multi_thread")]
 async fn q17_pruning_waits_for_no_claim_and_no_claim_waits_for_it() {
     let db = Db::new().await;
@@ -127,7 +128,7 @@ async fn q17_pruning_waits_for_no_claim_and_no_claim_waits_for_it() {
     all_ended(&db.pool).await;
     pruning.rollback().await.unwrap();
 
-    // A claim that is not committed yet: its rows are looked at, not waited for.
+    // A claim that is not committed yet: its rows are read, not waited for.
     let mut claiming = db.pool.begin().await.unwrap();
     jobs(&db.pool, JobState::Scheduled, 90, 1).await;
     sqlx::query("select from jobs where state = 'scheduled' for update")
@@ -139,7 +140,7 @@ async fn q17_pruning_waits_for_no_claim_and_no_claim_waits_for_it() {
     worker.stop().await;
 }
 
-/// Of each table one row that is to be forgotten, and those that are not.
+/// For each table, one row that must be pruned, and others that must stay.
 async fn old_and_new(pool: &PgPool) {
     jobs(pool, JobState::Done, 60 * 24 * 8, 1).await;
     jobs(pool, JobState::Dead, 60 * 24 * 8, 1).await;
@@ -153,7 +154,7 @@ async fn old_and_new(pool: &PgPool) {
     sqlx::raw_sql(rows).execute(pool).await.unwrap();
 }
 
-/// Of [`old_and_new`], only the old is gone.
+/// Checks that of [`old_and_new`] only the old rows are gone.
 async fn assert_forgotten(pool: &PgPool, when: &str) {
     let updates: Vec<i64> = sqlx::query_scalar("select update_id from telegram_updates order by 1")
         .fetch_all(pool)
@@ -172,7 +173,7 @@ async fn assert_forgotten(pool: &PgPool, when: &str) {
     assert_eq!(probes, ["dead"], "{when}");
 }
 
-/// The job itself, over all its tables, and enqueued by the clock of the shipped registry.
+/// The job itself, on all its tables, enqueued by the clock of the shipped registry.
 #[tokio::test]
 async fn q17_the_job_forgets_old_jobs_updates_and_deliveries_and_keeps_what_had_no_effect_yet() {
     let core = Core::new().await;
@@ -230,7 +231,7 @@ fn q17_a_stored_prune_of_version_1_decodes() {
     assert_eq!(serde_json::to_value(stored).unwrap(), serde_json::json!({}));
 }
 
-/// The shipped worker enqueues it without being told.
+/// The shipped worker enqueues it by itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn q17_the_clock_enqueues_it() {
     let core = Core::new().await;
@@ -250,7 +251,7 @@ async fn q17_the_clock_enqueues_it() {
     worker.stop().await;
 }
 
-/// The server's own autovacuum is off for the table, so it cannot be the one.
+/// The server's autovacuum is turned off for the table, so only the worker can have vacuumed it.
 #[tokio::test(flavor = "multi_thread")]
 async fn q17_a_worker_vacuums_when_many_rows_are_dead_instead_of_waiting_for_the_server() {
     let db = Db::new().await;
@@ -277,7 +278,8 @@ async fn q17_a_worker_vacuums_when_many_rows_are_dead_instead_of_waiting_for_the
     worker.stop().await;
 }
 
-/// Ids no longer rise with age then: whoever stopped at a stretch of young jobs pruned nothing behind it for days.
+/// After that, ids no longer rise with age: a prune that stopped at a stretch of young
+/// jobs left everything behind it for days.
 #[tokio::test]
 async fn q17_a_mass_retry_of_dead_letters_stops_no_pruning() {
     let db = Db::new().await;
@@ -301,7 +303,7 @@ async fn q17_a_mass_retry_of_dead_letters_stops_no_pruning() {
         .await
         .unwrap();
     assert_eq!(retried.len(), 250);
-    // Also when they have died once more.
+    // The same after they have died once more.
     for again in [false, true] {
         if again {
             worker.drain().await;

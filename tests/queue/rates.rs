@@ -1,5 +1,5 @@
-//! Q14, rates: no more start than a rate allows, over all workers; who must wait is not claimed, delays nobody else,
-//! and starts when its time has come. No worker here polls.
+//! Q14, rates: no more jobs start than a rate allows, over all workers. A job that must wait is not claimed, delays
+//! no other, and starts when its time has come. No worker here polls.
 
 use std::time::Duration;
 
@@ -20,13 +20,13 @@ fn paced(slots: usize, rates: Rates) -> WorkerOptions {
     }
 }
 
-/// That of any `burst + n` starts in a row the last is at least n times the rate's interval after the first.
+/// Checks that of any `burst + n` consecutive starts the last is at least n intervals of the rate after the first.
 fn keeps(starts: &[DateTime<Utc>], rate: Rate) {
     let burst = usize::from(rate.burst);
     for (first, start) in starts.iter().enumerate() {
         for (n, later) in (0_u32..).zip(starts.iter().skip(first + burst)) {
             let least = Duration::from_secs_f64(f64::from(n + 1) / rate.per_second);
-            // A microsecond a start is lost to rounding.
+            // Rounding loses up to a microsecond per start.
             let least = TimeDelta::from_std(least).unwrap() - TimeDelta::microseconds(i64::from(n) + 2);
             assert!(
                 *later - start >= least,

@@ -1,4 +1,4 @@
-//! The engine's README: its example is a program, and the program does what the README says.
+//! The engine's README: its example is a complete program that does what the README says.
 
 use crate::support::Db;
 

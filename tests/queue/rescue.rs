@@ -1,4 +1,4 @@
-//! Q5 and Q6: leases live as long as their worker does, and no longer.
+//! Q5 and Q6: leases live exactly as long as their worker does.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::support::{Db, eventually};
 
-/// Handlers that block every thread of their runtime, for longer than a lease: the heartbeat has its own.
+/// Handlers block every thread of their runtime for longer than a lease; the heartbeat has a thread of its own.
 #[test]
 fn q05_leases_are_kept_alive_while_every_thread_is_busy() {
     let blocked = tokio::runtime::Builder::new_multi_thread()
@@ -34,7 +34,7 @@ fn q05_leases_are_kept_alive_while_every_thread_is_busy() {
         let registry = Probes::new(&pool, move |_| {
             let wait = std::sync::Arc::clone(&wait);
             async move {
-                // Blocks the thread, as a decoder would that is not kept off it. The mutex blocks the second one.
+                // Blocks this thread, as a decoder on the wrong thread would. The mutex blocks the second thread.
                 let _ = wait.lock().unwrap().recv();
                 Ok(Done::Applied)
             }
@@ -47,7 +47,7 @@ fn q05_leases_are_kept_alive_while_every_thread_is_busy() {
             reaches(&db.pool, job, JobState::Running).await;
         }
         let other = Running::start(&db.pool, done_at_once(&db.pool), options(2));
-        // Twice as long as the leases that were claimed: only heartbeats can have kept them.
+        // Twice as long as the leases that were claimed, so heartbeats must have renewed them.
         two_leases_pass(&db.pool).await;
         for job in jobs {
             let job = look(&db.pool, job).await.job;
@@ -66,7 +66,7 @@ fn q05_leases_are_kept_alive_while_every_thread_is_busy() {
     free.block_on(async { drop(db) });
 }
 
-/// Since the claims of all that runs.
+/// Waits until two leases have passed since all running jobs were claimed.
 pub(super) async fn two_leases_pass(pool: &PgPool) {
     eventually("two leases of time to pass", async || {
         let passed: bool =
@@ -80,7 +80,7 @@ pub(super) async fn two_leases_pass(pool: &PgPool) {
     .await;
 }
 
-/// The fence's lock is one that the heartbeat passes.
+/// The heartbeat's update passes the fence's lock.
 #[tokio::test(flavor = "multi_thread")]
 async fn q05_a_long_fenced_transaction_keeps_its_lease() {
     let db = Db::new().await;
@@ -132,8 +132,8 @@ async fn q05_leases_are_kept_alive_while_the_worker_drains() {
     other.stop().await;
 }
 
-/// A lease is a matter of the database's clock: a worker whose wall clock is a day off changes nothing, since no
-/// statement takes a time from it.
+/// Leases are counted by the database's clock. A worker whose clock is a day wrong changes nothing,
+/// since no statement takes a time from it.
 #[tokio::test]
 async fn q05_no_statement_of_the_engine_takes_a_moment_from_its_worker() {
     let sql = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -143,7 +143,7 @@ async fn q05_no_statement_of_the_engine_takes_a_moment_from_its_worker() {
         .unwrap();
     for file in std::fs::read_dir(sql).unwrap() {
         let file = file.unwrap().path();
-        // An enqueuer may name the moment of a job's start; that is its business, not a lease's.
+        // A caller may choose the start of a job, which has nothing to do with leases.
         if ["enqueue", "enqueue_many"]
             .map(Some)
             .contains(&file.file_stem().unwrap().to_str())
@@ -163,7 +163,7 @@ async fn q06_the_job_of_a_dead_worker_is_rescued_and_charged() {
     dead.die_at_await(job, 0).await;
     let worker = Running::start(&db.pool, done_at_once(&db.pool), options(2));
     super::asleep(&db.pool).await;
-    // The lease that a test's worker takes is long; this one ends now. Nothing but the sweep's own wake-up starts it.
+    // The lease of a test's worker is long, but this one ends now. Only the sweep's own wake-up can start the job.
     sqlx::query("update jobs set lease_until = now() where id = $1")
         .bind(job.0)
         .execute(&db.pool)

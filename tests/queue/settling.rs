@@ -1,5 +1,5 @@
-//! Q23: every outcome can be settled. What the database would refuse of it is mended, reworded or left; no slot, no
-//! neighbour and no sweep waits for what waiting does not mend.
+//! Q23: every outcome can be written. A text that the database would refuse is mended, replaced or left out. No slot,
+//! no neighbour and no sweep waits for an error that waiting cannot mend.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use sqlx::PgPool;
 use super::{Running, add, answering, look, options, outcomes, probe, reaches, short_lived};
 use crate::support::Db;
 
-/// As large as an answer of another system may be.
+/// As large as an answer of another system can be.
 const HUGE: usize = 20_000_000;
 
 fn dirty(says: &str) -> Result<Done, JobError> {
@@ -83,8 +83,8 @@ async fn q23_whatever_a_run_ends_with_is_written_and_its_slot_is_free() {
     worker.stop().await;
 }
 
-/// The database refuses, as it would a character that its encoding lacks, whatever `condition` says of a write to a
-/// job.
+/// Makes the database refuse writes to jobs that match `condition`, as it would
+/// refuse a character that its encoding lacks.
 async fn refuse(pool: &PgPool, condition: &str) {
     let trigger = format!(
         "create function refuse() returns trigger language plpgsql as
@@ -186,7 +186,7 @@ async fn q23_a_sweep_goes_past_a_job_that_cannot_be_buried_and_puts_it_back() {
     );
 }
 
-/// A payload that is whatever JSON it is given.
+/// A payload that can be any JSON.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 struct Raw(Box<RawValue>);
@@ -201,7 +201,7 @@ impl Job for Raw {
     }
 }
 
-/// What is refused, and the words that the error must have.
+/// Enqueues `job`, which must be refused with an error that contains `words`.
 async fn refused(db: &Db, job: &Probe, options: Options, words: &[&str]) -> EnqueueError {
     let mut tx = db.pool.begin().await.unwrap();
     let error = enqueue_with(&mut tx, job, options).await.unwrap_err();
@@ -209,7 +209,7 @@ async fn refused(db: &Db, job: &Probe, options: Options, words: &[&str]) -> Enqu
     for word in words {
         assert!(error.to_string().contains(word), "{error}: {word}");
     }
-    // The caller's transaction lives on.
+    // The caller's transaction can go on.
     enqueue(&mut tx, &Probe::new("goes on")).await.unwrap();
     tx.commit().await.unwrap();
     error
@@ -265,7 +265,7 @@ async fn q23_what_cannot_be_stored_is_refused_before_any_sql_and_says_what_to_do
     add(&db.pool, &Probe::new("as far as it goes").until_done("k")).await;
 }
 
-/// A key that only the dedupe key holds: the payload does not have it.
+/// A job whose bad key is in its dedupe key only, not in its payload.
 #[derive(Debug, Serialize, Deserialize)]
 struct Keyed {}
 

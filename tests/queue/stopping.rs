@@ -1,4 +1,4 @@
-//! Q11: a stop claims nothing more, lets what runs end, and charges nobody.
+//! Q11: a stopping worker claims nothing more, lets running jobs end, and charges no attempt.
 
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ async fn q11_after_the_grace_time_running_jobs_are_handed_back_uncharged_to_a_sl
     let other = Running::start(&db.pool, gated(&db.pool, &other_gate), options(3));
     super::asleep(&db.pool).await;
     worker.stop().await;
-    // It sleeps, and its next poll is an hour away: the release woke it.
+    // The other worker sleeps, and its next poll is an hour away: only the release can have woken it.
     other_gate.holds(3).await;
     other_gate.stay_open();
     for job in held {
@@ -83,7 +83,7 @@ async fn q11_a_hard_stop_hands_back_at_once() {
     assert_eq!((job.state, job.attempt), (JobState::Ready, 0));
 }
 
-/// What a handler answers because it is being stopped says nothing about its job.
+/// An error of a handler that is being stopped says nothing about its job.
 #[tokio::test(flavor = "multi_thread")]
 async fn q11_an_error_that_the_stop_provoked_is_not_charged() {
     let db = Db::new().await;

@@ -1,4 +1,4 @@
-//! Q19: one trace id from what began it, through every job that follows, to the log lines of each process.
+//! Q19: one trace id from the first cause through every job that follows to the log lines of each process.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -16,7 +16,7 @@ use sqlx::PgPool;
 use super::{Running, all_ended, options, probe, reaches};
 use crate::support::{Db, Fal, FalSigner, S3, Telegram, Web, aisha, eventually};
 
-/// What the rows of jobs carry, oldest first.
+/// The trace contexts in the jobs' rows, oldest first.
 async fn carried(pool: &PgPool) -> Vec<Option<TraceContext>> {
     let rows: Vec<Option<String>> = sqlx::query_scalar("select traceparent from jobs order by id")
         .fetch_all(pool)
@@ -27,7 +27,7 @@ async fn carried(pool: &PgPool) -> Vec<Option<TraceContext>> {
         .collect()
 }
 
-/// Each job enqueues the next, the last one dies, and what its death enqueues is still part of it.
+/// Each job enqueues the next; the last one dies, and the job that its `on_dead` enqueues belongs to the trace too.
 #[tokio::test(flavor = "multi_thread")]
 async fn q19_a_chain_of_jobs_is_one_trace_to_the_death_of_the_last() {
     let db = Db::new().await;
@@ -104,7 +104,7 @@ async fn q19_a_job_that_nobody_traced_begins_a_trace() {
     assert_eq!(children.len(), 1);
 }
 
-/// A row that somebody else wrote: the job runs all the same.
+/// Another program wrote the row: the job runs all the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn q19_a_traceparent_that_is_none_hurts_no_job() {
     let db = Db::new().await;
@@ -131,7 +131,7 @@ async fn submitted_training(pool: &PgPool, request: &str) {
     sqlx::query(query).bind(request).execute(pool).await.unwrap();
 }
 
-/// From a proxy's header before `aisha web`, through two jobs of two kinds, to the log of `aisha worker`.
+/// From a proxy's header through `aisha web` and two kinds of jobs to the log of `aisha worker`.
 #[tokio::test(flavor = "multi_thread")]
 async fn q19_one_trace_leads_from_a_webhook_through_its_jobs_to_the_logs() {
     let (db, s3, fal, telegram, signer) = (

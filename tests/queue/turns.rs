@@ -1,4 +1,4 @@
-//! Q14 and K7, fairness: keys take turns, order holds within one, and a key that must wait delays no other.
+//! Q14 and K7, fairness: keys take turns, the order holds within one key, and a key that must wait delays no other.
 
 use std::sync::{Arc, Mutex};
 
@@ -15,7 +15,7 @@ use sqlx::{AssertSqlSafe, PgPool};
 use super::{Gate, Running, all_ended, answering, gated, look, options, probe, probe_for, reaches};
 use crate::support::Db;
 
-/// Runs everything with one slot; says in which order.
+/// Runs all jobs with one slot. Returns their order.
 async fn order_of(pool: &PgPool) -> Vec<String> {
     let order = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&order);
@@ -60,7 +60,7 @@ async fn q14_a_hundred_jobs_of_one_user_delay_anothers_first_by_one_slot() {
     gate.holds(1).await;
     let first = probe_for(&db.pool, "bob", "first").await;
     gate.open(1);
-    // The very next.
+    // It is the very next job.
     reaches(&db.pool, first, JobState::Running).await;
     let claimed: i64 = sqlx::query_scalar("select count(*) from jobs where attempt > 0")
         .fetch_one(&db.pool)
@@ -98,7 +98,7 @@ async fn q14_a_key_at_its_limit_leaves_its_slots_to_others() {
     for worker in workers {
         worker.stop().await;
     }
-    // Never more than two of hers at once: counted from when each began and ended.
+    // Never more than two of her jobs run at once, by the times at which each began and ended.
     let most: i64 = sqlx::query_scalar(
         "select max((select count(*) from jobs o where o.fair_key = 'ann'
                         and o.claimed_at <= j.claimed_at and o.finished_at > j.claimed_at))
@@ -110,7 +110,7 @@ async fn q14_a_key_at_its_limit_leaves_its_slots_to_others() {
     assert_eq!(most, 2);
 }
 
-/// The claim itself, under the engine's plan settings (which the function brings along).
+/// The claim statement itself, with the plan settings that its function sets.
 #[tokio::test]
 async fn q14_a_key_at_its_limit_is_skipped_without_walking_its_jobs() {
     let db = Db::new().await;

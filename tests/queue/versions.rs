@@ -1,4 +1,4 @@
-//! Q20: two versions of the binary side by side, as every rolling deploy has them, and back again.
+//! Q20: two versions of the binary side by side, as in every rolling deploy, and a downgrade.
 
 use jobs::{queue::JobId, queue::JobState};
 use reqwest::StatusCode;
@@ -25,7 +25,7 @@ async fn worker(db: &Db, version: &str) -> Aisha {
     worker
 }
 
-/// A probe as the newer binary writes it.
+/// A probe as the newer binary enqueues it.
 async fn newer_probe(db: &Db, says: &str) -> JobId {
     let id = sqlx::query_scalar(
         "insert into jobs (run_at, state, version, priority, kind, queue, payload)
@@ -47,7 +47,7 @@ async fn runs_on(db: &Db, job: JobId, version: &str) {
     assert_eq!(job.attempt, 1);
 }
 
-/// The newer job is first in line; nothing but its version keeps the older worker from it.
+/// The newer job is first in line; only its version keeps the older worker from it.
 #[tokio::test(flavor = "multi_thread")]
 async fn q20_an_older_worker_leaves_a_newer_payload_to_a_newer_worker_and_a_downgrade_goes_on() {
     let db = Db::new().await;
@@ -61,13 +61,13 @@ async fn q20_an_older_worker_leaves_a_newer_payload_to_a_newer_worker_and_a_down
         (waits.state, waits.attempt, waits.error),
         (JobState::Ready, 0, None)
     );
-    // The deploy: a newer worker joins, takes what the older one left, and then also what both can run.
+    // The deploy: a newer worker joins, takes the job that the older one left, and then also jobs that both can run.
     let mut new = worker(&db, "2").await;
     runs_on(&db, newer, "2").await;
     old.terminate();
     assert!(old.exit().await.success());
     runs_on(&db, probe(&db.pool, "effect").await, "2").await;
-    // And back: what only the newer version can read waits for the next deploy, everything else runs.
+    // The downgrade: jobs that only the newer version can read wait for the next deploy, all others run.
     new.terminate();
     assert!(new.exit().await.success());
     let stranded = newer_probe(&db, "effect").await;
@@ -79,7 +79,7 @@ async fn q20_an_older_worker_leaves_a_newer_payload_to_a_newer_worker_and_a_down
     assert!(!old.output().contains("ERROR") && !new.output().contains("ERROR"));
 }
 
-/// Sweeps are everybody's: the older worker puts back the job of a newer one that was killed, and leaves it at that.
+/// Every worker sweeps for all: the older worker rescues the job of a killed newer one, but does not run it.
 #[tokio::test(flavor = "multi_thread")]
 async fn q20_an_older_worker_rescues_a_newer_job_and_does_not_run_it() {
     let db = Db::new().await;
@@ -98,7 +98,7 @@ async fn q20_an_older_worker_rescues_a_newer_job_and_does_not_run_it() {
     drop((old, again));
 }
 
-/// Expand, then contract: the previous binary goes on beside a schema that the next one has migrated already.
+/// Expand, then contract: the previous binary still works on a schema that the next one has migrated already.
 #[tokio::test]
 async fn q20_a_role_works_on_a_schema_that_a_newer_binary_has_migrated() {
     let db = Db::new().await;

@@ -1,4 +1,5 @@
-//! Q13: whoever sleeps is woken, nobody else costs anything. No worker here polls: a lost wake-up ends a test never.
+//! Q13: a sleeping worker is woken, and no other costs anything. No worker here polls:
+//! after a lost wake-up the test never ends.
 
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ async fn q13_a_sleeping_worker_is_woken_by_each_enqueue() {
     worker.stop().await;
 }
 
-/// The window: a transaction that looked for sleepers when there were none commits after the worker's last look.
+/// The race: a transaction that checked for sleepers when there were none commits after the worker's last look.
 #[tokio::test(flavor = "multi_thread")]
 async fn q13_a_job_whose_transaction_saw_nobody_asleep_is_not_missed() {
     let db = Db::new().await;
@@ -38,7 +39,8 @@ async fn q13_a_job_whose_transaction_saw_nobody_asleep_is_not_missed() {
     .unwrap();
     let worker = Running::start(&db.pool, done_at_once(&db.pool), options(2));
     asleep(&db.pool).await;
-    // It has announced itself and waits for us: no look after this commit, no run.
+    // The worker has announced itself and waits for our transaction: unless it looks after this commit, the job never
+    // runs.
     waits_at_the_barrier(&db.pool).await;
     tx.commit().await.unwrap();
     all_ended(&db.pool).await;
@@ -57,7 +59,7 @@ async fn waits_at_the_barrier(pool: &PgPool) {
     .await;
 }
 
-/// While one transaction keeps the worker waiting, others are not held up by it.
+/// While one transaction keeps the worker waiting, the jobs of others are not delayed.
 #[tokio::test(flavor = "multi_thread")]
 async fn q13_a_long_transaction_delays_no_other_job() {
     let db = Db::new().await;
@@ -74,7 +76,7 @@ async fn q13_a_long_transaction_delays_no_other_job() {
     worker.stop().await;
 }
 
-/// Enqueuers of all speeds against a worker that falls asleep, wakes, and is busy, over and over.
+/// Fast and slow enqueues against a worker that falls asleep, wakes and is busy, over and over.
 #[tokio::test(flavor = "multi_thread")]
 async fn q13_no_wake_up_is_lost_between_sleep_and_work() {
     let db = Db::new().await;
@@ -139,7 +141,7 @@ async fn q13_a_statement_notifies_once_however_many_jobs_it_enqueues() {
     assert_eq!(ears.recv().await.unwrap().payload(), "the end");
 }
 
-/// An older snapshot cannot see who fell asleep meanwhile: it notifies whether somebody did or not.
+/// An older snapshot cannot see workers that fell asleep later, so it notifies in any case.
 #[tokio::test(flavor = "multi_thread")]
 async fn q13_a_transaction_with_an_old_snapshot_wakes_too() {
     let db = Db::new().await;

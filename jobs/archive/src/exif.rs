@@ -9,7 +9,6 @@ use image::metadata::Orientation;
 
 /// The tag that holds the orientation.
 const ORIENTATION: u16 = 0x0112;
-/// The magic number of TIFF.
 const TIFF: u16 = 42;
 
 /// The orientation in an EXIF block, with or without the prefix of JPEG. `None`: the block holds none.

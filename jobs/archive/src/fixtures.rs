@@ -42,7 +42,6 @@ pub fn picture(width: u32, height: u32) -> RgbImage {
     })
 }
 
-/// How to encode a JPEG.
 #[derive(Debug, Clone, Copy)]
 pub struct Make {
     pub sampling: SamplingFactor,

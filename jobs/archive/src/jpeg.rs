@@ -144,7 +144,7 @@ pub(super) enum Colour {
     Grey,
     YCbCr,
     Rgb,
-    /// CMYK or YCCK.
+    /// Four components: CMYK or YCCK.
     FourInks,
 }
 

@@ -56,7 +56,7 @@ use crew::{Crew, WorkSize};
 use prepare::{Plan, PlanOutcome, Prepared};
 use zip::{Finished, ZipFile};
 
-/// Which photos are accepted (K20).
+/// Which photos are accepted, and how many (K20).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PhotoLimits {
     /// Fewest usable photos that an archive needs, and most photos that it may be given.
@@ -113,7 +113,7 @@ impl Archive {
     }
 }
 
-/// A photo that is in the archive.
+/// A photo that is in the archive, and in what form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AcceptedPhoto {
     /// Its number in the caller's order.
@@ -134,17 +134,17 @@ pub enum BuildError<E> {
     /// More photos than [`PhotoLimits::photos`]. Permanent.
     #[error("{given} photos were given, {limit} are allowed")]
     TooMany {
-        /// Number of photos given.
+        /// How many photos the caller has.
         given: usize,
-        /// Most photos allowed.
+        /// Most photos that [`Limits::photos`] allows.
         limit: usize,
     },
     /// Too few photos are usable. Permanent; the user is told each one's problem.
     #[error("{accepted} photos are usable, at least {needed} are needed")]
     TooFew {
-        /// Number of usable photos.
+        /// How many photos are usable.
         accepted: usize,
-        /// Fewest photos needed.
+        /// Fewest photos that [`Limits::photos`] asks for.
         needed: usize,
         /// The other photos, by number and problem, in the order given.
         rejected: Vec<(usize, PhotoProblem)>,
@@ -154,7 +154,7 @@ pub enum BuildError<E> {
     Fetch {
         /// Its number in the caller's order.
         photo: usize,
-        /// The error of `fetch`.
+        /// The error that `fetch` returned.
         source: E,
     },
     /// The temporary file could not be written. Transient: free space in the temporary directory.

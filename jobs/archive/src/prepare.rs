@@ -20,7 +20,6 @@ pub(super) struct Plan {
     odd: bool,
 }
 
-/// The result of running a plan.
 pub(super) enum PlanOutcome {
     Done(Prepared),
     /// The work takes more memory than was planned. Run this plan instead.

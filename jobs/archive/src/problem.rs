@@ -23,7 +23,7 @@ pub enum PhotoProblem {
     /// A JPEG of a kind that hardly any program reads (lossless, arithmetic-coded, 12 bits…).
     #[error("a JPEG {0} cannot be read here: send it as a photo, not as a file")]
     RareJpeg(&'static str),
-    /// The file is larger than [`Limits::bytes`](super::Limits::bytes).
+    /// The file is larger than [`PhotoLimits::bytes`](super::PhotoLimits::bytes).
     #[error("the file has {bytes} bytes, more than the {limit} allowed")]
     TooLarge {
         /// Size of the file in bytes.
@@ -31,7 +31,7 @@ pub enum PhotoProblem {
         /// The limit in bytes.
         limit: usize,
     },
-    /// The picture is larger than [`Limits::side`](super::Limits::side) or [`Limits::pixels`](super::Limits::pixels).
+    /// The picture is larger than [`PhotoLimits::side`](super::PhotoLimits::side) or [`PhotoLimits::pixels`](super::PhotoLimits::pixels).
     #[error(
         "the picture has {width}×{height} pixels, more than the {limit} allowed: send it as a photo, not as a file"
     )]

@@ -69,7 +69,6 @@ pub(super) fn jpeg(header: &Header, file: Vec<u8>, samples: &mut Vec<u8>) -> Res
     )
 }
 
-/// Re-encodes a PNG or WebP.
 pub(super) fn raster(file: Bytes, info: PhotoInfo, samples: &mut Vec<u8>) -> Result<Prepared, PhotoProblem> {
     let size = (info.width, info.height);
     let decoded = if info.format == PhotoFormat::Png {

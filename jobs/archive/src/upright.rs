@@ -16,7 +16,7 @@ pub(super) struct Pixels<'a> {
     pub layout: Layout,
 }
 
-/// The bytes of one pixel.
+/// The meaning of a pixel's bytes, and so their number.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Layout {
     YCbCr,
@@ -28,7 +28,7 @@ pub(super) enum Layout {
 
 /// Side of the squares in which a picture is turned: two blocks, which 4:2:0 merges into one.
 const TILE: usize = 16;
-/// Rows of pairs of samples.
+/// Rows of pairs of samples; see [`ChromaTile`].
 type LumaTile = [[[u8; 2]; TILE / 2]; TILE];
 /// One row for two of the picture, each mean stored twice: the encoder picks one,
 /// which is cheaper than its own averaging.

@@ -8,7 +8,6 @@ use bytes::Bytes;
 
 use super::PhotoProblem;
 
-/// The flags of `VP8X`.
 mod flag {
     pub const ANIMATION: u8 = 0x02;
     pub const XMP: u8 = 0x04;

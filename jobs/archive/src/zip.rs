@@ -22,7 +22,6 @@ pub(super) fn probe() -> io::Result<()> {
     tempfile::tempfile()?.write_all(&vec![0; PROBE])
 }
 
-/// A ZIP that is being written.
 pub(super) struct ZipFile {
     writer: ZipWriter<Spool>,
     fault: Fault,
@@ -82,7 +81,7 @@ impl Seek for Spool {
     }
 }
 
-/// A finished ZIP, rewound.
+/// The ZIP, rewound to its start.
 pub(super) struct Finished {
     pub file: File,
     pub length: u64,

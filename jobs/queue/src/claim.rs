@@ -90,7 +90,7 @@ impl Claim {
         }))
     }
 
-    /// The id of the claimed job.
+    /// The id of the claimed job, as operators see it.
     pub fn job(&self) -> JobId {
         self.0.job
     }

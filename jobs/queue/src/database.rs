@@ -35,10 +35,10 @@ use tokio::time::timeout;
 pub use words::words;
 pub use words::words_of;
 
-/// How to reach the database.
+/// Where the database is, and how this process connects to it.
 #[derive(Debug, Clone)]
 pub struct DatabaseOptions {
-    /// A Postgres URL, with its password.
+    /// A Postgres URL, with its password. Never printed.
     pub url: SecretString,
     /// Most connections that this process opens in its pool.
     pub max_connections: u32,
@@ -59,7 +59,7 @@ pub struct Database {
 /// Why the database cannot be used. Never holds the URL.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
-    /// The URL cannot be parsed.
+    /// The URL cannot be parsed. The text says which part.
     #[error("the database URL cannot be used: {0}")]
     Url(#[source] sqlx::Error),
     /// No connection could be opened, or the server did not answer.
@@ -108,7 +108,7 @@ impl Database {
         Ok(Self { pool })
     }
 
-    /// Asks the server one trivial query.
+    /// Asks the server one trivial query, for `/readyz` and the like.
     pub async fn ping(&self) -> Result<(), DatabaseError> {
         let ping = async {
             let mut db = single(&self.pool).await?;

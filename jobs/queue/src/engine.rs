@@ -122,7 +122,6 @@ impl Engine {
         EngineConnection::new(self.options.clone(), self.timing.lease, begin)
     }
 
-    /// A new fencing token.
     pub(crate) fn next_claim(&self) -> ClaimId {
         ClaimId(Uuid::from_u64_pair(
             self.boot,
@@ -130,7 +129,6 @@ impl Engine {
         ))
     }
 
-    /// The wake-up state of `queue`.
     pub(crate) fn signals(&self, queue: Queue) -> &Signals {
         self.signals.get(&queue).unwrap_or(&self.unheard)
     }

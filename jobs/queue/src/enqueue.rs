@@ -31,10 +31,10 @@ pub use crate::storable::{MAX_DELAY, Unstorable};
 pub use bulk::{enqueue_many, enqueue_many_with};
 pub use check::{EnqueueError, MAX_KEY_BYTES, MAX_PAYLOAD_BYTES};
 
-/// The result of an enqueue.
+/// Whether an enqueue added a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Enqueued {
-    /// A new job was inserted.
+    /// A new job was inserted; its id.
     New(JobId),
     /// Nothing was inserted: a live job with the same key already covers this work.
     AlreadyLive,

@@ -117,11 +117,11 @@ impl Policy {
 pub struct DedupeKey {
     /// The key, unique among the live jobs of the kind.
     pub key: String,
-    /// When the key is free again.
+    /// Until when the key is taken.
     pub scope: DedupeScope,
 }
 
-/// When a dedupe key is free again.
+/// Until when a dedupe key is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, sqlx::Type)]
 #[serde(rename_all = "snake_case")]
 #[sqlx(type_name = "dedupe_scope", rename_all = "snake_case")]
@@ -190,7 +190,7 @@ pub enum JobError {
     /// It cannot run now, and that is no failure: it runs again after `after`, without a charged attempt.
     #[error("snoozed for {after:?}: {why}")]
     Snooze {
-        /// The delay, from now on.
+        /// The delay, counted from the end of the run.
         after: Duration,
         /// The reason, kept in the job's history.
         why: String,
@@ -245,13 +245,13 @@ impl From<sqlx::Error> for JobError {
     }
 }
 
-/// Why a job is dead.
+/// Why a job is dead, as its row and `aisha dlq` show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadReason {
     /// Stable: dead letters are grouped by it. The engine's own codes: `attempts_exhausted`,
     /// `worker_lost`, `undecodable`, `snoozed_too_long`.
     pub code: std::borrow::Cow<'static, str>,
-    /// What happened, for operators.
+    /// What happened, in words for operators.
     pub message: String,
 }
 

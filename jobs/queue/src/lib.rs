@@ -95,7 +95,7 @@ pub enum JobState {
     Scheduled,
     /// Any worker may claim it.
     Ready,
-    /// Claimed by one worker.
+    /// Claimed by one worker, which holds a lease on it.
     Running,
     /// Had its effect, or there was nothing to do.
     Done,
@@ -128,7 +128,7 @@ impl JobState {
         }
     }
 
-    /// Whether the job has ended.
+    /// Whether the job has ended: it will not run again by itself.
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Done | Self::Dead | Self::Cancelled)
     }

@@ -63,7 +63,7 @@ impl fmt::Display for Lasted {
 }
 
 impl Outage {
-    /// No failure so far.
+    /// The initial state: no failure so far.
     pub const fn none() -> Self {
         Self { under_way: None }
     }

@@ -67,7 +67,7 @@ type Enqueue = dyn for<'a> Fn(&'a mut PgConnection, DateTime<Utc>) -> BoxFuture<
 pub struct Periodic {
     /// The entry's name, in `periodic.entry`.
     pub name: &'static str,
-    /// When the job is enqueued.
+    /// At which moments the job is enqueued.
     pub schedule: Schedule,
     /// What to do about ticks that passed while no worker ran.
     pub catch_up: CatchUp,
@@ -98,7 +98,7 @@ impl Periodic {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("the periodic entry {entry} cannot work: {problem}")]
 pub struct BadPeriodic {
-    /// Name of the entry.
+    /// Name of the entry that is wrong.
     pub entry: &'static str,
     /// What is wrong with it, and how to fix it.
     pub problem: String,
@@ -110,7 +110,6 @@ struct Entry {
     ticks: Ticks,
 }
 
-/// A parsed schedule.
 enum Ticks {
     Every(Duration),
     Cron(Box<Cron>),
@@ -186,7 +185,6 @@ fn signed(span: Duration) -> Option<chrono::TimeDelta> {
     chrono::TimeDelta::from_std(span).ok()
 }
 
-/// The entries of one worker.
 #[derive(Default)]
 pub(crate) struct Timetable(Vec<Entry>);
 

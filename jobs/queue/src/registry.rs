@@ -114,7 +114,7 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Adds a periodic entry.
+    /// Adds a periodic entry. Names must be unique.
     #[must_use]
     pub fn with_periodic(mut self, entry: Periodic) -> Self {
         self.periodic.push(entry);
@@ -129,7 +129,7 @@ impl Registry {
         self.kinds.iter().find(|kind| kind.name == name)
     }
 
-    /// The queue of each kind.
+    /// The queue of each kind, with repetitions.
     pub(crate) fn queues(&self) -> impl Iterator<Item = Queue> {
         self.kinds.iter().map(|kind| kind.queue)
     }

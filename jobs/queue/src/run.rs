@@ -41,7 +41,6 @@ impl Verdict {
     }
 }
 
-/// How the handler's future ended.
 enum RunEnd {
     Returned(Result<Done, JobError>),
     Panicked(String),

@@ -33,7 +33,7 @@ pub(crate) mod refusal;
 #[serde(rename_all = "snake_case")]
 #[sqlx(type_name = "claim_outcome", rename_all = "snake_case")]
 pub enum ClaimOutcome {
-    /// The job is done.
+    /// The job is done: its run had its effect, or nothing to do.
     Done,
     /// The run returned a transient failure.
     Failed,
@@ -75,18 +75,18 @@ const REWORDED: &str = "how it ended cannot be stored; the worker's log has it";
 pub(crate) enum Ending {
     /// Runs later; the attempt is not charged.
     Snoozed {
-        /// The delay, from now on.
+        /// The delay, counted from when this is written.
         after: Duration,
-        /// The reason, for operators.
+        /// The reason, kept for operators.
         why: String,
     },
     /// Runs later; the attempt is charged.
     Failed {
-        /// The backoff, from now.
+        /// The backoff, counted from when this is written.
         after: Duration,
         /// Failed, timed out or panicked.
         how: ClaimOutcome,
-        /// The reason, for operators.
+        /// The reason, kept for operators.
         why: String,
     },
     /// Ready at once, not charged: the worker stops.
@@ -101,7 +101,7 @@ pub(crate) enum Ending {
     Dead {
         /// The reason, stored with the dead letter.
         reason: DeadReason,
-        /// How the last claim ended.
+        /// How the last claim ended, for `job_attempts`.
         how: ClaimOutcome,
         /// The job was claimed only to be made dead.
         uncharged: bool,
@@ -194,7 +194,7 @@ pub(crate) async fn requeue(
 pub(crate) struct Settler<'a> {
     pub pool: &'a PgPool,
     pub dead_hook: &'a dyn DeadHook,
-    /// Limit of one try: a lease.
+    /// Limit of one try; the worker gives a lease.
     pub limit: Duration,
 }
 

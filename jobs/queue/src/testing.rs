@@ -55,7 +55,7 @@ pub struct TestWorker {
     registry: Registry,
 }
 
-/// A run that has ended.
+/// A run that has ended, and where its job is now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ran {
     /// The job that ran.

@@ -1,4 +1,4 @@
-//! What must become of jobs, without a database.
+//! The expected states of jobs, computed without a database.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -7,7 +7,7 @@ use jobs::{
     queue::{ClaimId, JobId, JobState},
 };
 
-/// Of each probe.
+/// Attempts of each probe.
 pub const MAX_ATTEMPTS: u16 = 3;
 
 /// How a run ends.
@@ -21,23 +21,23 @@ pub enum End {
     SeeCancelled,
 }
 
-/// What the queue answered to an enqueue.
+/// The queue's answer to an enqueue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fresh {
     New(JobId),
     Refused,
 }
 
-/// A job as it must be.
+/// The expected state of one job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
     pub key: Option<(String, DedupeScope)>,
     pub state: JobState,
     pub attempt: i32,
     pub cancel_requested: bool,
-    /// Whose outcome counts. `None` unless it runs.
+    /// The claim whose outcome counts. `None` unless it runs.
     pub claim: Option<ClaimId>,
-    /// The job that went on in its place.
+    /// The newer job of its key that replaced it.
     pub successor: Option<JobId>,
 }
 
@@ -74,7 +74,7 @@ impl Model {
         self.jobs.get(&id).and_then(|job| job.key.clone())
     }
 
-    /// Waiting, and no other run of a coalescing key is going.
+    /// Jobs that wait and whose coalescing key has no running job.
     pub fn claimable(&self) -> Vec<JobId> {
         let runs = |key| {
             self.jobs
@@ -113,7 +113,7 @@ impl Model {
         }
     }
 
-    /// `false`: this claim id was seen before.
+    /// `false`: this claim id was used before.
     pub fn claim(&mut self, id: JobId, claim: ClaimId) -> bool {
         let job = self.job(id);
         (job.state, job.claim) = (JobState::Running, Some(claim));
@@ -144,7 +144,7 @@ impl Model {
         }
     }
 
-    /// Back to waiting, unless it was to be cancelled or a newer job of its key takes over.
+    /// Back to waiting, unless its cancellation was requested or a newer job of its key takes over.
     fn put_back(&mut self, id: JobId, state: JobState, failed: bool) {
         let job = self.job(id);
         if job.cancel_requested {
@@ -181,7 +181,7 @@ impl Model {
         }
     }
 
-    /// In which way it was cancelled: at once, or asked to stop; `None`: not live.
+    /// The state in which it was cancelled: waiting (at once) or running (a request). `None`: it was not live.
     pub fn cancel(&mut self, id: JobId) -> Option<JobState> {
         let job = self.job(id);
         if job.waits() {

@@ -17,7 +17,7 @@ const BAD_TABLE: Flaw = "a Huffman table makes no sense";
 pub(super) struct Bits<'a> {
     bytes: &'a [u8],
     at: usize,
-    /// The topmost bit is the next one.
+    /// The next bits; the topmost one comes first.
     buffer: u64,
     /// How many bits of `buffer` are valid.
     held: u32,

@@ -28,7 +28,6 @@ pub(super) mod marker {
     pub const TEM: u8 = 0x01;
 }
 
-/// One marker segment.
 #[derive(Debug, Clone)]
 pub(super) struct Segment<'a> {
     pub marker: u8,

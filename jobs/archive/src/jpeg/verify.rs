@@ -173,7 +173,6 @@ pub(super) struct Part {
     pub ac_table: u8,
 }
 
-/// A scan header (SOS).
 pub(super) struct Scan {
     pub parts: Vec<Part>,
     /// First and last coefficient, in zigzag order.

@@ -3,7 +3,7 @@
 /// How many jobs of one queue a worker may hold.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Capacity {
-    /// Jobs that run at once.
+    /// Most jobs that run at once.
     pub slots: usize,
     /// Jobs claimed beyond the slots, waiting in the buffer. 0: strict.
     pub prefetch: usize,

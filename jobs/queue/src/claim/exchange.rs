@@ -15,7 +15,6 @@ use crate::{
     trace::TraceContext,
 };
 
-/// A kind that this worker can run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct KnownKind {
     pub name: &'static str,
@@ -103,7 +102,6 @@ pub(crate) struct Exchange<'a> {
     pub wanted: Wanted,
 }
 
-/// What that statement returned.
 #[derive(Default)]
 pub(crate) struct Exchanged {
     /// How many acks changed a row. The other claims were lost before.

@@ -35,7 +35,6 @@ pub(crate) struct ExchangeRequest {
     /// One of the acks may free a key that another job waits for.
     pub coalesced: bool,
     pub wanted: Wanted,
-    /// Limits and rates of the queue.
     pub rules: ClaimRules,
     /// The pump's wake-up count when it sent this.
     pub heard: u64,

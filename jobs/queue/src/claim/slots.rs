@@ -38,7 +38,6 @@ struct State {
     source: Option<Waker>,
 }
 
-/// A job that has left its slot.
 pub(crate) struct Returned {
     pub claim: Claim,
     /// Its dedupe key is `until_started`, so its end may free a waiting job.

@@ -34,7 +34,7 @@ pub enum EnqueueError {
     Unserializable {
         /// The kind, [`Job::NAME`].
         kind: &'static str,
-        /// What serde says about the payload.
+        /// The error of serde, which names the field.
         source: serde_json::Error,
     },
     /// The key is empty, which would make all jobs of the kind the same.
@@ -66,7 +66,7 @@ pub enum EnqueueError {
         kind: &'static str,
         /// `payload`, `dedupe key` or `fairness key`.
         field: &'static str,
-        /// Why it cannot be stored.
+        /// The reason why it cannot be stored or read back.
         problem: Unstorable,
     },
     /// The delay is longer than [`MAX_DELAY`].

@@ -19,7 +19,6 @@ const CLOCK: ClockId = ClockId::Monotonic;
 pub(crate) struct BootInstant(Duration);
 
 impl BootInstant {
-    /// The present one.
     pub(crate) fn now() -> Self {
         let now = clock_gettime(CLOCK);
         let (seconds, nanos) = (u64::try_from(now.tv_sec), u32::try_from(now.tv_nsec));

@@ -37,7 +37,6 @@ pub(crate) struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// Starts the thread.
     pub(crate) fn start(engine: Arc<Engine>) -> io::Result<Self> {
         let stop = CancellationToken::new();
         let (end, ended) = oneshot::channel();

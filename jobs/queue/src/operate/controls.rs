@@ -18,7 +18,7 @@ pub struct Controls {
     pool: PgPool,
 }
 
-/// A queue as an operator sees it.
+/// The state of one queue, as `aisha queues` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct QueueControl {
     /// Name of the queue.
@@ -33,9 +33,9 @@ pub struct QueueControl {
     pub max_running: Option<i32>,
     /// Most jobs of one fairness key at once. `None`: no limit.
     pub max_running_per_key: Option<i32>,
-    /// Jobs that may be claimed now.
+    /// Number of jobs that may be claimed now.
     pub ready: i64,
-    /// Jobs that wait for their time.
+    /// Number of jobs that wait for their `run_at`.
     pub scheduled: i64,
     /// Jobs that run now, over all workers.
     pub running: i64,

@@ -25,7 +25,7 @@ const TRIES: usize = 3;
 pub struct DeadReasonCount {
     /// The code of their [`DeadReason`](crate::job::DeadReason).
     pub reason: String,
-    /// Their kind.
+    /// Their kind, as in `jobs.kind`.
     pub kind: String,
     /// Number of dead letters with this reason and kind.
     pub jobs: i64,
@@ -50,10 +50,10 @@ pub enum Retry {
 /// One dead letter and what a retry did to it.
 #[derive(Debug, Clone, Serialize)]
 pub struct Retried {
-    /// The job as it was before.
+    /// The job as it was before the retry.
     #[serde(flatten)]
     pub job: JobRow,
-    /// The result of the retry.
+    /// What the retry did with the job.
     pub retry: Retry,
 }
 

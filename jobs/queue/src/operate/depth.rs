@@ -29,7 +29,6 @@ const LONGEST: Duration = Duration::from_mins(5);
 /// The pause is at least this many times as long as the sample took.
 const AT_LEAST: u32 = 20;
 
-/// Sets the depth gauges for ever.
 pub(crate) async fn sample_forever(engine: Arc<Engine>) {
     let mut shown = SetGauges::default();
     let mut pause = PAUSE;

@@ -8,7 +8,7 @@ use sqlx::PgPool;
 
 use crate::{ClaimOutcome, JobId, JobState, storable};
 
-/// Reads jobs, and cancels them.
+/// Reads jobs for operators, and cancels live ones.
 #[derive(Debug, Clone)]
 pub struct Operator {
     pub(crate) pool: PgPool,
@@ -53,21 +53,21 @@ pub struct QueueCount {
 pub struct JobRow {
     /// The id, as `jobs list` shows it.
     pub id: JobId,
-    /// The kind.
+    /// The kind, which this binary need not know.
     pub kind: String,
-    /// Version of the payload's shape.
+    /// Version of the payload's shape that the enqueuer wrote.
     pub version: i16,
     /// Name of the queue.
     pub queue: String,
     /// The state it is in.
     pub state: JobState,
-    /// Runs charged so far.
+    /// Number of attempts charged so far.
     pub attempt: i32,
     /// How often it was put off without a charged attempt.
     pub snoozes: i32,
     /// Earliest start, by the database's clock.
     pub run_at: DateTime<Utc>,
-    /// When it was enqueued.
+    /// When it was enqueued, by the database's clock.
     pub created_at: DateTime<Utc>,
     /// When it was last claimed. `None` before the first claim.
     pub claimed_at: Option<DateTime<Utc>>,
@@ -88,7 +88,7 @@ pub struct JobRow {
 /// One ended claim of a job. A success in the first attempt leaves none: the job's own row says everything.
 #[derive(Debug, Clone, Serialize)]
 pub struct PastClaim {
-    /// Which attempt it was charged as.
+    /// Which attempt the claim was charged as, from 1.
     pub attempt: i32,
     /// Name of the worker that claimed it.
     pub worker: String,
@@ -104,7 +104,7 @@ pub struct PastClaim {
     pub error: Option<String>,
 }
 
-/// A job with all its past claims.
+/// A job with its payload and all its past claims.
 #[derive(Debug, Clone, Serialize)]
 pub struct JobHistory {
     /// The row as it is now.
@@ -115,7 +115,7 @@ pub struct JobHistory {
     pub claims: Vec<PastClaim>,
 }
 
-/// The result of a cancellation.
+/// What a cancellation did to the job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cancelled {

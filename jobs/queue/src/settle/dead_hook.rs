@@ -24,7 +24,6 @@ pub(crate) trait DeadHook: Send + Sync {
     ) -> BoxFuture<'a, Result<(), MakeDeadError>>;
 }
 
-/// Why a job could not be made dead.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum MakeDeadError {
     /// The kind's `on_dead` failed.
@@ -33,7 +32,6 @@ pub(crate) enum MakeDeadError {
     /// No `on_dead` can be called: the kind is unknown here, or the payload does not decode.
     #[error("{0}")]
     Nobody(String),
-    /// The engine's own statement failed.
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
 }

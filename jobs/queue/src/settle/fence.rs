@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 
 use crate::{Claim, job::JobError};
 
-/// Why a transaction may not go on.
+/// Why a transaction must be rolled back.
 #[derive(Debug, thiserror::Error)]
 pub enum FenceError {
     /// The lease ran out and the job was taken away. Roll back, and leave the job to the worker that has it now.

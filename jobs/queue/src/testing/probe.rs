@@ -23,7 +23,7 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// A probe without a dedupe key.
+    /// A probe without a dedupe key; `says` is for the closure.
     pub fn new(says: impl Into<String>) -> Self {
         Self {
             says: says.into(),
@@ -56,7 +56,7 @@ impl Job for Probe {
     }
 }
 
-/// One run of a [`Probe`].
+/// One run of a [`Probe`], as its closure sees it.
 #[derive(Clone)]
 pub struct ProbeRun {
     /// The payload of the job that runs.

@@ -34,7 +34,6 @@ use crate::{
 /// The channel of `queue_wake`. The payload is the name of the queue.
 const CHANNEL: &str = "aisha_jobs";
 
-/// Why a listener has become useless.
 #[derive(Debug, thiserror::Error)]
 enum Deaf {
     /// Its connection does not answer.
@@ -43,10 +42,8 @@ enum Deaf {
     /// Its connection leads to a server that a failover has left behind.
     #[error("its server can no longer be written to")]
     LeftBehind,
-    /// Its connection was lost.
     #[error("its connection was lost")]
     Lost,
-    /// The database refused a statement.
     #[error("{}", words_of(.0))]
     Database(#[from] sqlx::Error),
 }
