@@ -1,9 +1,10 @@
-//! What FAL's answers say of our account, whichever call of whichever worker they were to.
+//! The state of our account at FAL, learnt from the answers to any call of any worker.
 //!
-//! A locked account (key, balance, access) is nobody's training's fault: whoever meets the refusal parks what would cost
-//! or upload something, and nobody's training fails for it before `saga.submit_deadline`. FAL refuses uploads first, then
-//! submits; its requests can mostly still be read (<https://github.com/fal-ai/fal/issues/1147>). So archives and submits
-//! each find out for themselves whether they are taken again, archives by preparing an upload, which costs nothing.
+//! A locked account (key, balance, access) is no training's fault. The job that meets the refusal parks everything
+//! that would cost money or upload a file, and no training fails for it before `saga.submit_deadline`. FAL refuses
+//! uploads first and then submits; mostly it still answers questions about requests
+//! (<https://github.com/fal-ai/fal/issues/1147>). So archives and submits find out separately when they are accepted
+//! again; an archive does so by preparing an upload, which costs nothing.
 //!
 //! # Must stay true
 //! * a refused account parks archives before they are built — `a_locked_account_holds_back_archives_before_they_are_built`
@@ -25,10 +26,10 @@ use crate::{
     store::fal_account::{self, Admission, GuardedCall},
 };
 
-/// Parked jobs come back within so long after the probe: they find its answer, and not all come at once.
+/// Parked jobs come back this long after the probe: they find its result, and do not all come at once.
 const SPREAD_MS: std::ops::Range<u64> = 500..3_000;
 
-/// Passes if a submit may be sent: the account is in order, or it is this submit's turn to find out.
+/// Passes if a submit may be sent: the account is in order, or this submit is the probe.
 ///
 /// # Errors
 /// A snooze while FAL refuses us.
@@ -39,7 +40,8 @@ pub(crate) async fn admit_submit(cx: &Context) -> Result<(), JobError> {
     Ok(())
 }
 
-/// Passes if an archive may be uploaded. If it is this one's turn to find out, it does so here, before it is built.
+/// Passes if an archive may be uploaded. If this archive is the probe, it
+/// prepares an upload here, before it is built.
 ///
 /// # Errors
 /// A snooze while FAL refuses us.
@@ -65,10 +67,10 @@ async fn admission(cx: &Context, call: GuardedCall) -> Result<Admission, JobErro
     Ok(admission)
 }
 
-/// Takes note of a refusal of our account, and hands on every other answer.
+/// Records a refusal of our account, and returns every other answer unchanged.
 ///
 /// # Errors
-/// A snooze, when FAL refused us.
+/// A snooze if FAL refused us.
 pub(crate) async fn heard<T>(cx: &Context, answer: fal::Result<T>) -> Result<fal::Result<T>, JobError> {
     let (call, why) = match &answer {
         Err(Error::Account { call, status, detail }) => (*call, format!("{status}: {detail}")),
@@ -88,7 +90,7 @@ pub(crate) async fn heard<T>(cx: &Context, answer: fal::Result<T>) -> Result<fal
     ))
 }
 
-/// FAL refused key or account, or is not where we ask: nobody uploads or submits until that is seen to have passed.
+/// FAL refused our key or account, or is not where we call it: parks uploads and submits until that has passed.
 pub(crate) async fn refused(
     tx: &mut PgConnection,
     cx: &Context,
@@ -106,7 +108,7 @@ pub(crate) async fn refused(
     Ok(())
 }
 
-/// FAL answered this call as it does to an account in order.
+/// FAL answered this call normally, so the account is in order for it.
 pub(crate) async fn answered(tx: &mut PgConnection, call: Call) -> Result<(), JobError> {
     if fal_account::passed(tx, call.as_str()).await? {
         info!("FAL takes our calls again: a {call} passed");

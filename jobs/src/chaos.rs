@@ -1,44 +1,43 @@
-//! Where a fault-injection build can be struck from outside: failpoints and a skewed clock.
+//! Places where a fault-injection build can be struck from outside: failpoints and a skewed clock.
 //!
-//! In a build without the feature `chaos`, which every shipped one is, all of this is empty functions that the
-//! compiler removes: no name, no variable and no file is ever looked at. `aisha chaos run` (`src/chaos/` of the root
-//! crate) builds on it.
+//! Without the feature `chaos`, as in every shipped build, all of this is empty functions that the compiler removes:
+//! no name, variable or file is ever read. `aisha chaos run` (`src/chaos/` of the root crate) builds on it.
 //!
-//! A *failpoint* stands between a call to the world and the commit that remembers it. The harness puts
-//! an order for one into a directory of the process; the first run that comes by takes it (renames the file, so that it
-//! is taken once) and kills or stops its own process there. The *skewed clock* is this process's alone: jobs and the verifier
-//! of deliveries see it.
+//! A *failpoint* stands between a call to the outside world and the commit that records the call. The harness puts an
+//! order for a failpoint into a directory of the process. The first run that reaches the failpoint takes the order
+//! (it renames the file, so that the order is taken once) and kills or stops its own process. The *skewed clock*
+//! belongs to this process alone: jobs and the verifier of deliveries read it.
 
-/// A moment at which a process can be made to die or to stand still.
+/// A place at which a process can be made to die or to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Point {
-    /// A photo is in the bucket, its row does not say so yet.
+    /// A photo is in the bucket, but its row does not say so yet.
     PhotoStored,
-    /// FAL has the archive, the training does not know it yet.
+    /// FAL has the archive, but the training's row does not say so yet.
     ArchiveUploaded,
-    /// The attempt to submit is not committed yet.
+    /// The submit attempt is not committed yet.
     SubmitBeforeAttempt,
-    /// The attempt is committed, the first byte of the POST is not on the wire.
+    /// The attempt is committed, but no byte of the POST is on the wire.
     SubmitBeforeFirstByte,
-    /// FAL answered the submit, the answer is not committed.
+    /// FAL has answered the submit, but the answer is not committed.
     SubmitAnswered,
-    /// A poll read the result, which is not committed.
+    /// A poll has read the result, but has not committed it.
     PollAnswered,
-    /// A delivery's effect is written and not committed.
+    /// A delivery's effect is written, but not committed.
     DeliveryBeforeCommit,
-    /// The web role has not committed a delivery.
+    /// The web role has not committed a delivery yet.
     WebhookBeforeCommit,
-    /// The web role committed a delivery and has not answered.
+    /// The web role has committed a delivery, but not answered it.
     WebhookBeforeAnswer,
-    /// The model is in our bucket, the avatar is not completed.
+    /// The model is in our bucket, but the avatar is not completed.
     ModelStored,
-    /// A message is about to go out.
+    /// A message is about to be sent to Telegram.
     NotifyBeforeSend,
-    /// Telegram took a message, which is not recorded.
+    /// Telegram has accepted a message, but that is not recorded.
     NotifySent,
-    /// Updates of Telegram's are committed and not confirmed to it.
+    /// Telegram's updates are committed, but not acknowledged to Telegram.
     UpdatesStored,
-    /// An update's effects are written and not committed.
+    /// An update's effects are written, but not committed.
     TurnBeforeCommit,
 }
 

@@ -1,5 +1,5 @@
-//! The outside world: concrete clients with an injected base URL and timeouts, whose errors say permanent or
-//! transient by their type; what that means for a job is said once, in the error's `From<…> for JobError`.
+//! Clients for the outside world, with injected base URLs and timeouts. The type of an error says whether it is
+//! permanent or transient; the error's `From<…> for JobError` decides once what that means for a job.
 
 mod cause;
 pub mod fal;

@@ -1,7 +1,7 @@
-//! What a running job is given: the store, the clients, the clock, chance, and its own claim.
+//! The services of a running job: the store, the clients, the clock, chance, and its own claim.
 //!
-//! Built once per worker ([`Services`]); each run gets a [`Context`] with its claim added. Time, randomness
-//! and HTTP come from here only, so that a test can set them.
+//! [`Services`] are built once per worker; each run gets them in a [`Context`], with its claim. Time, randomness and
+//! HTTP come from here only, so that tests can control them.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -21,108 +21,108 @@ use crate::{
     texts::Texts,
 };
 
-/// Everything that outlives a single run.
+/// Everything that outlives a single run. Clones share it.
 #[derive(Clone)]
 pub struct Services {
-    /// The one database.
+    /// The database, through one pool of the process.
     pub pool: PgPool,
-    /// Now, as the wall clock of this process says (never used for leases).
+    /// The wall clock of this process. Never used for leases.
     pub clock: Clock,
-    /// Where unguessable values come from.
+    /// The source of tokens and other unguessable values.
     pub chance: Chance,
-    /// FAL.
+    /// The client for FAL, with our key.
     pub fal: FalClient,
-    /// The bucket of photos and models.
+    /// The client for our bucket of photos and models.
     pub objects: ObjectStore,
-    /// Telegram's Bot API.
+    /// The client for Telegram's Bot API, with the bot's token.
     pub telegram: TelegramClient,
-    /// What the bot says.
+    /// The bot's texts, in each language.
     pub texts: Texts,
-    /// Which trainer a training uses, and what it wants to be sent.
+    /// The trainer table: which trainer a training uses, and what input it takes.
     pub trainers: Arc<Trainers>,
-    /// What the process may spend on decoding photos.
+    /// The memory and threads that the process may spend on decoding photos.
     pub workbench: Workbench,
-    /// The saga's numbers.
+    /// The settings of trainings: deadlines, pauses and addresses.
     pub saga: Arc<SagaSettings>,
-    /// How long what has ended is kept.
+    /// How long ended rows are kept.
     pub retention: Retention,
 }
 
-/// The saga's numbers and addresses; `config/default.toml` says what each means to an operator.
+/// The settings of trainings; `config/default.toml` says what each means to an operator.
 #[derive(Debug, Clone)]
 pub struct SagaSettings {
-    /// What a photo may be, and how many a training takes.
+    /// Limits of photos, and how many a training takes.
     pub photos: PhotoLimits,
-    /// How FAL gets at an archive.
+    /// How FAL gets an archive.
     pub archive_delivery: ArchiveDelivery,
-    /// Where FAL delivers. `None`: polling alone carries trainings.
+    /// The URL to which FAL delivers. `None`: trainings advance by polling alone.
     pub webhook: Option<WebhookBase>,
-    /// From the commit of an attempt to the first status call.
+    /// Pause from the commit of an attempt to the first status call.
     pub first_poll: Duration,
-    /// Between status calls.
+    /// Pause between status calls.
     pub poll_every: Duration,
-    /// What a webhook is given between a poll that saw COMPLETED and one that acts on it.
+    /// How long a poll that saw COMPLETED leaves the webhook to come first.
     pub webhook_grace: Duration,
-    /// Between looks into FAL's request list for an attempt without an answer.
+    /// Pause between searches of FAL's request list for an attempt without an answer.
     pub list_every: Duration,
-    /// Between tries whether FAL takes submissions again.
+    /// Pause between probes whether FAL accepts submissions again.
     pub probe_every: Duration,
-    /// A submit that stayed unknown is posted again, once, at the risk of paying twice (fal.md 6.3).
+    /// Whether a submit with unknown outcome is posted again, once, at the risk of paying twice (fal.md 6.3).
     pub resubmit_unknown: bool,
-    /// Trainings that may be submitted for all users together within 24 hours; the others wait. 0: no limit.
+    /// Most trainings submitted for all users together within 24 hours; further ones wait. 0: no limit.
     pub submits_a_day: u32,
-    /// How long each step may take.
+    /// How long each step of a training may take.
     pub patience: Patience,
-    /// Between two looks at all trainings.
+    /// Pause between two runs of `reconcile_trainings`.
     pub reconcile_every: Duration,
-    /// Between two sweeps of the bucket.
+    /// Pause between two sweeps of the bucket.
     pub sweep_every: Duration,
-    /// From this age on, an object that no row names is removed from the bucket.
+    /// Age from which an object that no row names is removed from the bucket.
     pub orphan_age: Duration,
 }
 
-/// How an archive of photos reaches FAL.
+/// How FAL gets an archive of photos.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ArchiveDelivery {
-    /// Uploaded to FAL's storage.
+    /// We upload it to FAL's storage.
     FalStorage,
-    /// Fetched by FAL from our store.
+    /// FAL fetches it from our store, by a presigned URL.
     Presigned,
 }
 
-/// How long everything that has ended is kept.
+/// Ages at which ended rows are deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
-    /// Jobs.
+    /// For jobs, by how they ended.
     pub jobs: Keep,
-    /// Telegram's updates, since they were handled.
+    /// For Telegram's updates, counted from when they were handled.
     pub updates: Duration,
-    /// FAL's deliveries, since they were applied.
+    /// For FAL's deliveries, counted from when they were applied.
     pub deliveries: Duration,
 }
 
-/// A source of unguessable values.
+/// A source of unguessable values. Clones share it.
 #[derive(Clone)]
 pub struct Chance(Arc<Mutex<StdRng>>);
 
 impl Chance {
-    /// Seeded by the operating system.
+    /// A source that the operating system seeds.
     pub fn system() -> Self {
         Self(Arc::new(Mutex::new(StdRng::from_os_rng())))
     }
 
-    /// The same values in every run, for tests.
+    /// A source with the same values in every run, for tests.
     pub fn from_seed(seed: u64) -> Self {
         Self(Arc::new(Mutex::new(StdRng::seed_from_u64(seed))))
     }
 
-    /// Whatever `draw` makes of the next random numbers.
+    /// Returns what `draw` makes of the next random numbers.
     pub fn draw<T>(&self, draw: impl FnOnce(&mut StdRng) -> T) -> T {
-        // A thread that panicked while it held the lock left no half-drawn number behind.
+        // A thread that panicked with the lock held left no half-drawn number behind.
         draw(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// 128 random bits as 32 hex digits: an attempt's token.
+    /// An attempt's token: 128 random bits as 32 hex digits.
     pub fn token(&self) -> String {
         let mut bytes = [0; 16];
         self.draw(|rng| rng.fill_bytes(&mut bytes));
@@ -130,7 +130,7 @@ impl Chance {
     }
 }
 
-/// A source of the present moment.
+/// A source of the present time. Clones share it.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>);
 
@@ -144,16 +144,16 @@ impl Clock {
         Self(Arc::new(|| Utc::now() + chaos::clock_offset()))
     }
 
-    /// A clock that the caller moves.
+    /// A clock that the caller controls.
     pub fn from_fn(now: impl Fn() -> DateTime<Utc> + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))
     }
 
-    /// The present moment.
+    /// The present time, by this clock.
     pub fn now(&self) -> DateTime<Utc> {
         (self.0)()
     }
 }
 
-/// One run's view of them: with the claim that it runs under.
+/// The services and the claim of one run.
 pub type Context = queue::Context<Services>;

@@ -1,4 +1,4 @@
-//! Values and rules without input or output: ids, states, what may follow what.
+//! Values and rules without input or output: ids, states, and which state may follow which.
 //!
 //! No async, no SQL, no clock (`tests/architecture.rs`). Everything here can be tested with plain values.
 

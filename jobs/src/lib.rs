@@ -1,9 +1,9 @@
 #![doc = include_str!("../README.md")]
-// The gate: what the shells see. If it is not here, bot and web cannot do it.
+// The gate for `src/`: code there can only do what is exported here.
 
 pub use archive;
 
-/// What the queue tells operators, and what they may do to it. Claiming, settling and running are a worker's: [`runtime`].
+/// What operators see of the queue and can change in it. Claiming, settling and running are a worker's: [`runtime`].
 pub mod queue {
     pub use ::queue::{
         Cancelled, Claim, ClaimId, ClaimOutcome, ControlChange, Controls, DeadReasonCount, FenceError,
@@ -12,7 +12,7 @@ pub mod queue {
     };
 }
 
-/// The database as shells hold it: they connect, ask whether it answers, and hand it on.
+/// The database, as code in `src/` sees it: it connects, asks whether the database answers, and hands it on.
 pub mod database {
     pub use ::queue::database::{Database, DatabaseError, DatabaseOptions, words};
 }
@@ -20,7 +20,7 @@ pub mod database {
 use ::queue::storable;
 #[cfg(feature = "testing")]
 pub use ::queue::testing;
-/// What a job is, how it is enqueued, and what its log lines and metrics hang on.
+/// Jobs, how they are enqueued, and their traces and outages in log lines.
 pub use ::queue::{enqueue, job, outage, trace};
 
 pub mod chaos;
@@ -31,7 +31,7 @@ pub mod reader;
 pub mod schema;
 pub mod texts;
 
-/// FAL: the verifier of its deliveries for the web role, the client for workers.
+/// FAL: the verifier of its deliveries for the web role, and the client for workers.
 pub mod fal {
     pub use crate::clients::fal::{
         CancelOutcome, Delivery, DeliveryReport, Download, Error, FailureClass, FalClient, FalSettings,
@@ -41,7 +41,7 @@ pub mod fal {
     };
 }
 
-/// Telegram's Bot API: for workers, and for the bot's own calls (updates in, taps answered).
+/// Telegram's Bot API: for workers, and for the bot's own calls (get updates, answer taps).
 pub mod telegram {
     pub use crate::clients::telegram::{Command, Intake, TelegramClient, TelegramError};
 }
@@ -55,29 +55,29 @@ pub mod objects {
 
 pub use context::{Clock, Retention};
 
-/// What a worker goes by: values, which the settings build. Running one takes [`runtime`].
+/// A worker's configuration, which the settings build. [`runtime`] runs the worker.
 pub mod worker {
     pub use crate::context::{ArchiveDelivery, SagaSettings};
     pub use crate::runtime::WorkerOptions;
 }
 
-// Payloads: shells and tests may enqueue them and look for them, but not run them (`Run` is private).
+// Payloads: code in `src/` and tests may enqueue them and look for them, but cannot run them (`Run` is private).
 pub use payloads::{
     ApplyFalDelivery, BuildArchive, CancelTraining, NotifyUser, PollStatus, Prune, ReconcileTrainings,
     StoreModel, StorePhoto, SubmitTraining, SweepOrphans,
 };
 
-// Which jobs in the queue this binary's workers would run: for operators, who run none.
+// Which jobs in the queue this binary's workers would run: for operators' verbs, which run none.
 pub use runtime::{Understanding, attempts_of, kinds};
 
-// What only `src/worker.rs` may use (tests/architecture.rs).
+// Only `src/worker.rs` may use this (tests/architecture.rs).
 pub mod runtime;
 
 mod account;
 mod payloads;
 mod work;
 
-// Underneath. Nothing here knows Telegram updates or HTTP routes.
+// Internal modules. None of them knows Telegram updates or HTTP routes.
 mod clients;
 mod context;
 mod notifications;

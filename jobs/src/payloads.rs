@@ -1,11 +1,12 @@
-//! Every kind of job: its payload, its name, its queue, how it is tried, and what makes two of them the same work.
+//! Every kind of job: its payload, name, queue, policy and dedupe key.
 //!
-//! Shells may enqueue these and look for them. What a kind does stands in the work file of its name (`work/`), which only
-//! workers run.
+//! Code in `src/` may enqueue these and look for them. The work of a kind is in the file of its
+//! name in `work/`; only workers run it.
 //!
 //! # Must stay true
-//! * A payload holds ids only; the work reads everything else anew, so nothing in it goes stale.
-//! * A stored payload decodes for ever: `tests/payloads/<name>.v<N>.json` is never edited, only joined.
+//! * A payload holds ids only. The work reads everything else anew, so no payload goes stale.
+//! * A stored payload decodes for ever: a file `tests/payloads/<name>.v<N>.json` is
+//!   never edited; new versions add files.
 
 use std::time::Duration;
 
@@ -33,7 +34,8 @@ impl StorePhoto {
 impl Job for StorePhoto {
     const NAME: &'static str = "store_photo";
     const QUEUE: Queue = queues::MEDIA;
-    // A user waits for the counter, so a hiccup is tried again soon; a quarter of an hour in all. Before archives.
+    // The user waits for the photo counter, so the first retries come soon; a quarter of an hour in all. It comes
+    // before archives.
     const POLICY: Policy = Policy::attempts(10)
         .backoff(Duration::from_secs(1), Duration::from_mins(2))
         .timeout(Duration::from_mins(2))
@@ -60,12 +62,12 @@ impl BuildArchive {
 impl Job for BuildArchive {
     const NAME: &'static str = "build_archive";
     const QUEUE: Queue = queues::MEDIA;
-    // About two hours of an outage of FAL's storage or of ours.
+    // Survives an outage of FAL's storage or ours of about two hours.
     const POLICY: Policy = Policy::attempts(20)
         .backoff(Duration::from_secs(3), Duration::from_mins(10))
         .timeout(Duration::from_mins(10))
-        // Longer than any deadline of the saga can be: photos on their way have `saga.prepare_deadline`, an account that FAL
-        // refuses has `saga.submit_deadline`, and those tell the user.
+        // Longer than any deadline of a training, so that the deadline ends it and tells the user:
+        // `saga.prepare_deadline` for photos on their way, `saga.submit_deadline` for an account that FAL refuses.
         .snooze_cap(Duration::from_hours(24 * 31));
 
     fn dedupe_key(&self) -> Option<DedupeKey> {
@@ -89,9 +91,9 @@ impl SubmitTraining {
 impl Job for SubmitTraining {
     const NAME: &'static str = "submit_training";
     const QUEUE: Queue = queues::FAL;
-    // About nine hours: nothing is lost while FAL cannot be reached, and `saga.submit_deadline` is longer still. The timeout
+    // About nine hours: a training survives an outage of FAL, and `saga.submit_deadline` is longer still. The timeout
     // exceeds the POST's own, so that a slow answer is classified and not cut off. The snooze cap is longer than
-    // `saga.submit_deadline` can be: that one ends it, and tells the user.
+    // `saga.submit_deadline` can be, so that the deadline ends the training and tells the user.
     const POLICY: Policy = Policy::attempts(60)
         .backoff(Duration::from_secs(3), Duration::from_mins(10))
         .timeout(Duration::from_mins(2))
@@ -118,14 +120,15 @@ impl PollStatus {
 impl Job for PollStatus {
     const NAME: &'static str = "poll_status";
     const QUEUE: Queue = queues::POLL;
-    // FAL being away is snoozed over, not failed; attempts are for faults of our own.
+    // An outage of FAL is snoozed over and charges nothing; attempts are for faults of our own.
     const POLICY: Policy = Policy::attempts(20)
         .backoff(Duration::from_secs(5), Duration::from_mins(5))
         .timeout(Duration::from_secs(90))
         .snooze_cap(Duration::from_hours(720));
 
     fn dedupe_key(&self) -> Option<DedupeKey> {
-        // Coalescing: a run that just read `archived` and ends must not swallow the one that the next submit enqueues.
+        // Coalescing: a run that has just read `archived` and is ending must not swallow the job that the next submit
+        // enqueues.
         Some(DedupeKey::until_started(self.training_id))
     }
 }
@@ -137,7 +140,7 @@ pub struct ApplyFalDelivery {
 }
 
 impl ApplyFalDelivery {
-    /// For a row of `fal_deliveries`.
+    /// For a delivery, by its row in `fal_deliveries`.
     pub const fn new(delivery_id: i64) -> Self {
         Self { delivery_id }
     }
@@ -162,7 +165,7 @@ pub struct CancelTraining {
 }
 
 impl CancelTraining {
-    /// For a training that is to end while FAL has it.
+    /// For a training that should end while FAL has its request.
     pub const fn new(training_id: TrainingId) -> Self {
         Self { training_id }
     }
@@ -196,12 +199,12 @@ impl StoreModel {
 impl Job for StoreModel {
     const NAME: &'static str = "store_model";
     const QUEUE: Queue = queues::MEDIA;
-    // About nine hours: an outage of FAL's storage or of ours must not cost a training that is paid for.
+    // About nine hours: an outage of FAL's storage or ours must not cost a paid training.
     const POLICY: Policy = Policy::attempts(60)
         .backoff(Duration::from_secs(3), Duration::from_mins(10))
         .timeout(Duration::from_mins(10))
-        // An account that FAL refuses, or a full disk of ours: `saga.store_deadline` tells the owner, and the model is still
-        // stored afterwards.
+        // For an account that FAL refuses, or a full disk of ours: `saga.store_deadline` tells the owner, and the
+        // model is still stored afterwards.
         .snooze_cap(Duration::from_hours(24 * 31));
 
     fn dedupe_key(&self) -> Option<DedupeKey> {
@@ -209,12 +212,12 @@ impl Job for StoreModel {
     }
 }
 
-/// Persisted as `{"notification_id":…}`; golden copies in `tests/payloads/notify_user.v*.json`. Versions differ in what they can
-/// say, not in shape.
+/// Persisted as `{"notification_id":…}`; golden copies in `tests/payloads/notify_user.v*.json`. Versions differ in
+/// the phrases that they can say, not in shape.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct NotifyUser {
     pub(crate) notification_id: NotificationId,
-    /// The row's `needs_version`; stands in `jobs.version`.
+    /// The row's `needs_version`; stored in `jobs.version`, not in the payload.
     #[serde(skip, default = "newest_vocabulary")]
     version: i16,
 }
@@ -224,7 +227,7 @@ const fn newest_vocabulary() -> i16 {
 }
 
 impl NotifyUser {
-    /// For a row that has just been raised, and the version that can say it.
+    /// For an outbox row that was just written or changed, and the lowest version that can say it.
     pub(crate) const fn new(notification_id: NotificationId, version: i16) -> Self {
         Self {
             notification_id,
@@ -237,7 +240,7 @@ impl Job for NotifyUser {
     const NAME: &'static str = "notify_user";
     const VERSION: i16 = texts::VERSION;
     const QUEUE: Queue = queues::NOTIFY;
-    // About six hours of tries: an outage of Telegram must not cost the news that an avatar is ready.
+    // Tries for about six hours: an outage of Telegram must not cost the news that an avatar is ready.
     const POLICY: Policy = Policy::attempts(45)
         .backoff(Duration::from_secs(1), Duration::from_mins(10))
         .timeout(Duration::from_secs(90))
@@ -275,8 +278,9 @@ pub struct ReconcileTrainings {}
 impl Job for ReconcileTrainings {
     const NAME: &'static str = "reconcile_trainings";
     const QUEUE: Queue = queues::UPKEEP;
-    // A worker that dies takes an attempt with it, and a crash of Postgres or a bad deployment kills several in a row: three
-    // were once not enough, and a dead letter of the one job that finds what is stuck wakes an operator for nothing.
+    // A worker that dies uses up an attempt, and a crash of Postgres or a bad deployment kills several workers in a
+    // row. Three attempts were once not enough: the one job that finds stuck trainings became a dead letter, and woke
+    // an operator for nothing.
     const POLICY: Policy = Policy::attempts(10).timeout(Duration::from_mins(10));
 
     fn dedupe_key(&self) -> Option<DedupeKey> {
@@ -287,7 +291,7 @@ impl Job for ReconcileTrainings {
 /// Persisted as `{"after":…}`; golden copy in `tests/payloads/sweep_orphans.v1.json`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct SweepOrphans {
-    /// The last key of the page before. Empty: the first page.
+    /// The last key of the page before. Empty: this is the first page.
     pub(crate) after: String,
 }
 
@@ -297,7 +301,7 @@ impl Job for SweepOrphans {
     const POLICY: Policy = Policy::attempts(10).timeout(Duration::from_mins(10));
 
     fn dedupe_key(&self) -> Option<DedupeKey> {
-        // One sweep at a time: a tick that comes while one is under way waits for nothing and adds nothing.
+        // One sweep at a time: a tick that comes during a sweep adds nothing.
         Some(DedupeKey::until_started("bucket"))
     }
 }

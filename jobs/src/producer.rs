@@ -1,8 +1,9 @@
-//! "The user wants …": what the shells may change, each change in one transaction with the jobs that follow.
+//! The changes that the bot, the web role and operators' verbs may make, each in one
+//! transaction with the jobs that follow.
 //!
-//! Telegram speaks to us in two steps (docs/adr/0004-inbox-before-acknowledgement.md). Whoever receives an update
-//! stores it ([`Producer::accept_telegram_update`]) before it is acknowledged; the bot takes stored updates one by
-//! one as a [`Turn`]: the update and the transaction of everything that it causes.
+//! Updates of Telegram's are handled in two steps (docs/adr/0004-inbox-before-acknowledgement.md). The role that
+//! receives an update stores it ([`Producer::accept_telegram_update`]) before it is acknowledged. The bot takes
+//! stored updates one by one, each as a [`Turn`]: the update, and the transaction of all its effects.
 //!
 //! # If we die …
 //! | …                        | then                                                                        |
@@ -12,8 +13,8 @@
 //! | in a turn                | all of it is rolled back, the answer to the user included; it is taken again |
 //! | after the turn's commit  | effect, answer (an outbox row) and `handled_at` are there, once             |
 //!
-//! Read next: `producer/turn.rs`, `producer/drafts.rs`, `producer/request_training.rs` (the intents), `src/bot/` (who
-//! has them).
+//! Read next: `producer/turn.rs`, then `producer/drafts.rs` and `producer/request_training.rs` (the user's
+//! requests), and `src/bot/` (which calls them).
 
 mod cancel;
 mod deliveries;
@@ -48,13 +49,13 @@ use crate::{
     saga::SagaError,
 };
 
-/// Writes what users and the outside world want. Clones share one pool.
+/// Writes changes for users, operators and the outside world. Clones share one pool.
 #[derive(Debug, Clone)]
 pub struct Producer {
     pool: PgPool,
 }
 
-/// What the wizard asks for, and what a new training is made with.
+/// The limits and defaults by which the wizard works and a new training is made.
 #[derive(Clone)]
 pub struct Rules {
     pub(crate) photos: PhotoLimits,
@@ -64,12 +65,12 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// From the settings, for everybody and without limits.
+    /// Without limits, and open to everybody.
     pub fn new(photos: PhotoLimits, trainers: Trainers) -> Arc<Self> {
         Self::with_quotas(photos, trainers, Quotas::default())
     }
 
-    /// From the settings.
+    /// With limits, and lists of who may use the bot.
     pub fn with_quotas(photos: PhotoLimits, trainers: Trainers, quotas: Quotas) -> Arc<Self> {
         Arc::new(Self {
             photos,
@@ -79,25 +80,25 @@ impl Rules {
         })
     }
 
-    /// What a photo may be, and how many a training takes.
+    /// Limits of photos, and how many a training takes.
     pub const fn photos(&self) -> &PhotoLimits {
         &self.photos
     }
 
-    /// What a user may cost.
+    /// Limits on what a user can cost, from the settings.
     pub const fn quotas(&self) -> &Quotas {
         &self.quotas
     }
 }
 
-/// Why something was not written.
+/// Why a change was not written. Nothing of it was.
 #[derive(Debug, thiserror::Error)]
 pub enum ProducerError {
-    /// It has no `update_id`, so it is no update of Telegram's.
+    /// The JSON has no `update_id`, so it is no update of Telegram's.
     #[error("this is no Telegram update: it has no update_id")]
     NotAnUpdate,
-    /// A delivery that may be anybody's, for a request that we do not know, while many others wait for theirs. It may be
-    /// taken later.
+    /// A delivery of an unknown request and perhaps of another customer of FAL's, while many others wait for their
+    /// requests. It may be accepted later.
     #[error("{0} deliveries wait for their trainings, and this one's is not known; set FAL_WEBHOOK_USER_ID")]
     TooManyUnknown(i64),
     /// [`Turn::sender`] was not called: a bug.
@@ -106,10 +107,10 @@ pub enum ProducerError {
     /// The database refused or did not answer; nothing was changed.
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
-    /// A job that cannot be enqueued: a bug, since payloads are ids.
+    /// A job cannot be enqueued: a bug, since payloads are ids.
     #[error(transparent)]
     Enqueue(EnqueueError),
-    /// A row was not in the state in which it had been locked: a bug; nothing was changed.
+    /// A row was not in the state in which it had been locked: a bug. Nothing was changed.
     #[error(transparent)]
     Store(StoreError),
 }
@@ -142,7 +143,7 @@ impl From<EnqueueError> for ProducerError {
 }
 
 impl Producer {
-    /// Over an open pool.
+    /// Writes through an open pool.
     pub const fn new(pool: PgPool) -> Self {
         Self { pool }
     }

@@ -28,7 +28,7 @@ queues! {
     UPKEEP = "upkeep";
 }
 
-/// The queue of this name, as an operator or a setting gives it.
+/// The queue of this name, as operators and settings write it.
 pub fn named(name: &str) -> Result<Queue, UnknownQueue> {
     ALL.iter()
         .find(|queue| queue.as_str() == name)
@@ -49,7 +49,7 @@ pub fn one_of() -> String {
     [names.join(", "), last.to_owned()].join(" or ")
 }
 
-/// A name that is none of [`ALL`].
+/// A name that is none of [`ALL`]; the text lists them.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("unknown queue {:?}: use {}", .0, one_of())]
 pub struct UnknownQueue(pub String);

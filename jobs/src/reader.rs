@@ -1,4 +1,4 @@
-//! "Show me …": read models for the operator's verbs and the bot. Nothing is changed here.
+//! Read models for operators' verbs and the bot. Nothing is changed here.
 
 mod deliveries;
 
@@ -17,93 +17,93 @@ use crate::{
 
 pub use deliveries::{DeliveryDetail, DeliveryFilter, DeliveryView};
 
-/// Reads for the shells. Clones share one pool.
+/// Reads for code in `src/`. Clones share one pool.
 #[derive(Debug, Clone)]
 pub struct Reader {
     pool: PgPool,
 }
 
-/// How a training is going, in the words of the incumbent's client (K18), which other programs know.
+/// The progress of a training, in the words of the incumbent's client (K18), which other programs know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TrainingView {
-    /// Where it is.
+    /// The state in the incumbent's words.
     pub status: ViewStatus,
-    /// 0-100.
+    /// In percent, 0 to 100.
     pub progress: u8,
-    /// One sentence in English.
+    /// The state in one English sentence.
     pub message: String,
-    /// When it was asked for; of an avatar without a training, when that was made.
+    /// When the training was requested; for an avatar without a training, when the avatar was made.
     pub created_at: DateTime<Utc>,
-    /// When it ended well. `None` before that, and if it did not.
+    /// When it completed. `None`: it has not, or it failed.
     pub completed_at: Option<DateTime<Utc>>,
 }
 
-/// The incumbent's four words.
+/// The incumbent's four words for a state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ViewStatus {
     /// From the user's "Start" to the verified model.
     InProgress,
-    /// The avatar can be used.
+    /// It has a verified model: the avatar can be used.
     Completed,
-    /// It failed, or was cancelled; the message says which.
+    /// It failed or was cancelled; the message says which.
     Error,
     /// There was no training yet.
     Unknown,
 }
 
-/// One avatar of a user.
+/// One avatar of a user, without its training.
 #[derive(Debug, Clone, Serialize)]
 pub struct AvatarView {
-    /// Its id.
+    /// The avatar's id.
     pub id: AvatarId,
-    /// `None` while the wizard has not asked.
+    /// The name. `None`: the wizard has not asked for it yet.
     pub name: Option<String>,
-    /// What was chosen first.
+    /// The user's first choice: portrait or style.
     pub training_type: TrainingType,
-    /// Where it is.
+    /// The avatar's status, in our own words.
     pub status: AvatarStatus,
     /// Whether generation uses it by default.
     pub is_main: bool,
-    /// Photos that were not refused.
+    /// Number of photos that were not refused.
     pub photos: i64,
-    /// When it was made.
+    /// When the avatar was made.
     pub created_at: DateTime<Utc>,
 }
 
-/// FAL refuses our key or account, and every upload and submission is parked.
+/// The refusal of our account by FAL. While it lasts, every upload and submission is parked.
 #[derive(Debug, Clone, Serialize)]
 pub struct FalParked {
-    /// First refusal.
+    /// When the first call was refused, by the database's clock.
     pub since: DateTime<Utc>,
-    /// Which call was refused last: submit, upload, status, result or cancel.
+    /// The call that was refused last: submit, upload, status, result or cancel.
     pub call: String,
-    /// What FAL said last.
+    /// FAL's reason, at the last refusal.
     pub reason: String,
-    /// When an upload or a submit tries again.
+    /// When the next upload or submit probes the account.
     pub next_probe_at: DateTime<Utc>,
-    /// How many have tried.
+    /// How many probes were made since then.
     pub probes: i32,
-    /// Trainings that wait for it.
+    /// Number of trainings with an archive and without a request.
     pub waiting: i64,
 }
 
-/// A training that has ended, of a job that would do something for it.
+/// A training that has ended while a job for it is left.
 #[derive(Debug, Clone, Serialize)]
 pub struct EndedTraining {
-    /// Its id.
+    /// The training's id.
     pub training_id: TrainingId,
-    /// `completed`, `failed` or `cancelled`.
+    /// Its status: `completed`, `failed` or `cancelled`.
     pub status: TrainingStatus,
 }
 
 impl Reader {
-    /// Over an open pool.
+    /// Reads through an open pool.
     pub const fn new(pool: PgPool) -> Self {
         Self { pool }
     }
 
-    /// How the newest training of an avatar is going; also takes a training's own id. `None`: there is neither.
+    /// The progress of an avatar's newest training; accepts a training's own id too. `None`: there is neither.
     pub async fn training_status(&self, id: Uuid) -> Result<Option<TrainingView>, sqlx::Error> {
         let mut db = self.pool.acquire().await?;
         if let Some(training) = views::training(&mut db, id).await? {
@@ -120,7 +120,7 @@ impl Reader {
             }))
     }
 
-    /// Of these jobs, those that will find nothing to do when they run: their training has ended.
+    /// The jobs among these whose training has ended: they will find nothing to do.
     pub async fn ended_trainings(&self, jobs: &[JobId]) -> Result<BTreeMap<i64, EndedTraining>, sqlx::Error> {
         let ids: Vec<i64> = jobs.iter().map(|job| job.0).collect();
         let mut db = self.pool.acquire().await?;
@@ -135,7 +135,7 @@ impl Reader {
         Ok(of_job.collect())
     }
 
-    /// Whether FAL takes submissions. `None`: as far as we know it does.
+    /// The refusal of our account by FAL. `None`: as far as we know, FAL accepts submissions.
     pub async fn fal_parked(&self) -> Result<Option<FalParked>, sqlx::Error> {
         let mut db = self.pool.acquire().await?;
         let Some(parked) = fal_account::parked(&mut db).await? else {
@@ -151,7 +151,7 @@ impl Reader {
         }))
     }
 
-    /// How long ago FAL last took a submission from us. `None`: it has taken none that is still in our books.
+    /// How long ago FAL last accepted a submission. `None`: it has accepted none of which a row is left.
     pub async fn last_accepted_submit(&self) -> Result<Option<TimeDelta>, sqlx::Error> {
         let mut db = self.pool.acquire().await?;
         let Some(at) = views::last_accepted_submit(&mut db).await? else {
@@ -160,7 +160,7 @@ impl Reader {
         Ok(Some(database::now(&mut db).await? - at))
     }
 
-    /// The avatars of the user with this Telegram id, what is at work first. `None`: nobody of that id.
+    /// The avatars of the user with this Telegram id, those in training first. `None`: there is no such user.
     pub async fn avatars_of(&self, telegram_id: i64) -> Result<Option<Vec<AvatarView>>, sqlx::Error> {
         let mut db = self.pool.acquire().await?;
         let Some(user) = views::user_by_telegram_id(&mut db, telegram_id).await? else {

@@ -1,7 +1,7 @@
-//! What a worker of ours is made of: the engine, every kind of job, and what runs by the clock.
+//! A worker of ours: the engine, every kind of job, and the periodic entries.
 //!
-//! Only `src/worker.rs`, the demo and the tests start one. How a job is run: `jobs/queue/src/run.rs`. Which there are:
-//! `runtime/registry.rs`.
+//! Only `src/worker.rs`, the demo and the tests start one. `jobs/queue/src/run.rs` runs a job;
+//! `runtime/registry.rs` lists the kinds.
 
 mod periodic;
 mod registry;

@@ -3,12 +3,13 @@
 //! # Must stay true
 //! * Several `aisha migrate` at once apply each migration once — `migrations_that_run_at_once_apply_once`
 //! * A newer schema than ours is no error: during a release the old binary runs on it (expand, then contract).
-//! * A migration that waits for a lock holds the queue up for [`LOCK_WAIT`] at a time —
-//!   `a_migration_that_waits_for_a_reader_lets_the_queue_go_on_and_names_it`. Whoever wants the table after it waits
-//!   behind it, claims and heartbeats too; so it gives up, lets them pass, and tries again.
+//! * A migration that waits for a lock delays the queue for at most [`LOCK_WAIT`] at a time —
+//!   `a_migration_that_waits_for_a_reader_lets_the_queue_go_on_and_names_it`.
+//! All statements that want the table after it wait behind it, claims and heartbeats too; so it
+//! gives up, lets them pass, and tries again.
 //!
 //! # If we die
-//! A migration and its row in `_sqlx_migrations` commit together; the session's lock goes with the session.
+//! A migration and its row in `_sqlx_migrations` commit together; the session's lock ends with the session.
 
 use std::{collections::HashMap, sync::LazyLock, time::Duration};
 
@@ -23,53 +24,53 @@ use queue::database::{Database, single, words_of};
 
 static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
     let mut migrator = sqlx::migrate!("../migrations");
-    // sqlx's own lock waits inside a statement, whose snapshot a `create index concurrently` of the process ahead
-    // waits for: a deadlock. Ours, below, asks again and again instead.
+    // sqlx's own lock waits inside a statement, and a `create index concurrently` of the process ahead waits for that
+    // statement's snapshot: a deadlock. Our lock, below, is asked for again and again instead.
     migrator.set_locking(false).set_ignore_missing(true);
     migrator
 });
 const TABLE: &str = "_sqlx_migrations";
-/// Any number that nobody else locks by: "aisha" in ASCII.
+/// A number that nothing else locks: "aisha" in ASCII.
 const LOCK: i64 = 0x0061_6973_6861;
 const LOCK_RETRY: Duration = Duration::from_millis(200);
-/// For so long a migration waits for a lock: far below `queue.lease`, so that no worker loses what it runs.
+/// How long a migration waits for a lock: far less than `queue.lease`, so that no worker loses its jobs.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
-/// Between two tries: longer than a try, so that the queue catches up.
+/// Pause between two tries: longer than a try, so that the queue catches up.
 const LOCK_PAUSE: Duration = Duration::from_secs(3);
-/// After so long a try looks for whom it waits; soon enough to find them before it gives up.
+/// When a waiting try looks for the session that blocks it: early enough to find it before the try gives up.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
 
 /// One file of `migrations/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Migration {
-    /// The file's leading number.
+    /// The number at the start of the file's name.
     pub version: i64,
-    /// The rest of its name.
+    /// The rest of the file's name.
     pub description: String,
 }
 
 /// Why the schema cannot be read or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
-    /// The server does not answer or refuses.
+    /// The server does not answer, or refuses.
     #[error("the database does not answer: {}", words_of(.0))]
     Database(#[from] sqlx::Error),
-    /// An applied migration is not the one that we have.
+    /// An applied migration differs from the file that we have.
     #[error("migration {0} was changed after it had been applied: restore its file")]
     Changed(i64),
-    /// A migration does not run.
+    /// A migration failed. The text names it.
     #[error("the schema cannot be migrated: {0}")]
     Failed(#[source] MigrateError),
 }
 
-/// What is still to be applied; empty when this binary may run.
+/// The migrations that are still to be applied. Empty: this binary may run.
 pub async fn pending(database: &Database) -> Result<Vec<Migration>, SchemaError> {
     let mut connection = single(database.pool()).await?;
     pending_on(&mut connection).await
 }
 
-/// Our tables of which row-level security hides every row from the role that we connect as: it is on, the role is not
-/// exempt, and no policy lets it see any. Nothing fails then; a worker has nothing to do for ever, and looks well.
+/// Tables of ours from which row-level security hides every row: it is on, our role is not exempt, and no policy lets
+/// it see any row. Nothing fails then: a worker finds no work for ever, and looks healthy.
 pub async fn hidden_tables(database: &Database) -> Result<Vec<String>, SchemaError> {
     let mut db = single(database.pool()).await?;
     let hidden = sqlx::query_scalar!(
@@ -86,15 +87,15 @@ pub async fn hidden_tables(database: &Database) -> Result<Vec<String>, SchemaErr
     Ok(hidden)
 }
 
-/// Applies what is pending and says what that was. Waits while another process does the same, and as long as somebody
-/// has a table locked that a migration changes; who that is, is logged.
+/// Applies the pending migrations, and returns them. Waits while another process does the same, and while a session
+/// has a table locked that a migration changes; that session is logged.
 ///
-/// Needs a session of its own for its lock: connect to the server directly, not through PgBouncer.
+/// Its lock needs a session of its own: connect to the server directly, not through PgBouncer.
 pub async fn migrate(database: &Database) -> Result<Vec<Migration>, SchemaError> {
     let mut connection = database.pool().acquire().await?.detach();
     lock(&mut connection).await?;
     let pending = pending_on(&mut connection).await?;
-    // A role's own limit is for people's queries, and would end a long migration each time.
+    // The role's own limit is meant for people's queries, and would end a long migration each time.
     sqlx::query!("select set_config('statement_timeout', '0', false)")
         .fetch_one(&mut connection)
         .await?;
@@ -107,14 +108,14 @@ pub async fn migrate(database: &Database) -> Result<Vec<Migration>, SchemaError>
             apply(database.pool(), &mut connection, file).await?;
         }
     }
-    // The lock goes with the session.
+    // The lock ends with the session.
     sqlx::Connection::close(connection).await?;
     Ok(pending)
 }
 
 /// Applies one migration, in as many tries as it takes to get its locks.
 async fn apply(pool: &PgPool, connection: &mut PgConnection, file: &File) -> Result<(), SchemaError> {
-    // One without a transaction makes an index beside all that goes on: it waits for others, and nobody for it.
+    // A migration without a transaction makes an index concurrently: it waits for others, and no one waits for it.
     let wait = if file.no_tx { 0 } else { LOCK_WAIT.as_millis() };
     let pid = sqlx::query_scalar!(
         r#"select pg_backend_pid() as "pid!" from set_config('lock_timeout', $1, false)"#,
@@ -131,7 +132,7 @@ async fn apply(pool: &PgPool, connection: &mut PgConnection, file: &File) -> Res
             tokio::pin!(apply);
             tokio::select! {
                 tried = &mut apply => tried,
-                // Side by side: a migration that got its locks meanwhile must not wait for the names.
+                // Side by side: if the migration gets its locks meanwhile, it must not wait for the names.
                 () = sleep(LOOK_AFTER) => tokio::join!(name_the_holders(pool, pid, file), &mut apply).1,
             }
         };
@@ -149,7 +150,7 @@ async fn apply(pool: &PgPool, connection: &mut PgConnection, file: &File) -> Res
     }
 }
 
-/// Says whom the migration in session `pid` waits for, so that somebody can end it.
+/// Logs the sessions for which the migration in session `pid` waits, so that an operator can end them.
 async fn name_the_holders(pool: &PgPool, pid: i32, file: &File) {
     let holders = sqlx::query!(
         r#"select a.pid as "pid!", coalesce(nullif(a.application_name, ''), a.usename::text, a.backend_type) as name,
@@ -161,7 +162,7 @@ async fn name_the_holders(pool: &PgPool, pid: i32, file: &File) {
     )
     .fetch_all(pool)
     .await;
-    // Not worth an error: the migration itself will tell if the database is away.
+    // No error: if the database is away, the migration itself will say so.
     for holder in holders.unwrap_or_default() {
         warn!(
             "Migration {} waits for the session with pid {} ({}; {} for {:.0} s; {}). `select pg_terminate_backend({})` ends it",
@@ -176,7 +177,8 @@ async fn name_the_holders(pool: &PgPool, pid: i32, file: &File) {
     }
 }
 
-/// An index that was being made beside the traffic when its migration died is in the way of the next try, and of no use.
+/// Drops indexes that were being made concurrently when their migration died:
+/// they are useless and block the next try.
 async fn drop_unfinished_indexes(connection: &mut PgConnection) -> Result<(), SchemaError> {
     let unfinished = sqlx::query_scalar!(
         r#"select format('drop index concurrently %s', indexrelid::regclass) as "drop!"
@@ -192,7 +194,8 @@ async fn drop_unfinished_indexes(connection: &mut PgConnection) -> Result<(), Sc
     Ok(())
 }
 
-/// `55P03 lock_not_available`; `40P01 deadlock_detected`, with a claim that holds the second table and wants the first.
+/// `55P03 lock_not_available`, or `40P01 deadlock_detected` with a claim that holds
+/// the second table and wants the first.
 fn is_contention(error: &MigrateError) -> bool {
     let (MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = error else {
         return false;

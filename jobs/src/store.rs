@@ -1,9 +1,9 @@
-//! Every SQL statement about people, avatars and trainings; one file a table group.
+//! Every SQL statement about people, avatars and trainings; one file per group of tables.
 //!
-//! Functions take `&mut PgConnection`, so that the caller owns the transaction. Nothing here decides; it
-//! compares and sets. A write that races with another answers whether it did (`bool`, `Option`), and its caller goes
-//! by that. A write of a row that its caller has locked, in a state that it has seen, can only change that row:
-//! if it does not, it answers [`StoreError::NotOneRow`], and the transaction is rolled back.
+//! Functions take `&mut PgConnection`, so that the caller owns the transaction. Nothing is decided here; the
+//! statements compare and set. A write that races with others returns whether it changed a row (`bool`, `Option`),
+//! and its caller acts on that. A write to a row that the caller has locked, in a state that the caller has read,
+//! must change exactly that row: otherwise it returns [`StoreError::NotOneRow`], and the transaction is rolled back.
 
 pub(crate) mod attempts;
 pub(crate) mod avatars;
@@ -25,28 +25,28 @@ use tracing::error;
 
 use crate::job::JobError;
 
-/// Why a write under its caller's lock was not made.
+/// Why a write under the caller's lock was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The database refused or did not answer.
+    /// The database refused the statement or did not answer.
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
-    /// A bug: the row was not in the state in which its caller had locked it. Permanent until a new version.
+    /// A bug: the row was not in the state in which the caller had locked it. Permanent until a new version.
     #[error(
         "the write {write:?} of {id} changed {rows} rows instead of one; everything with it was rolled back"
     )]
     NotOneRow {
-        /// What was to be written.
+        /// Name of the write, for logs and metrics.
         write: &'static str,
-        /// Of which row.
+        /// Id of the row that was to be written.
         id: String,
-        /// Changed by the statement.
+        /// How many rows the statement changed.
         rows: u64,
     },
 }
 
 impl StoreError {
-    /// A broken invariant, which operators see at once: whatever depends on the row stands still.
+    /// Reports a broken invariant to operators at once: everything that depends on the row stands still.
     fn not_one_row(write: &'static str, id: &dyn Display, rows: u64) -> Self {
         metrics::counter!("aisha_broken_invariants_total", "write" => write).increment(1);
         let error = Self::NotOneRow {
@@ -68,7 +68,7 @@ impl From<StoreError> for JobError {
     }
 }
 
-/// Holds a write to the one row that its caller has locked.
+/// Checks that a write changed exactly the row that its caller has locked.
 fn one_row(write: &'static str, id: impl Display, done: &PgQueryResult) -> Result<(), StoreError> {
     match done.rows_affected() {
         1 => Ok(()),

@@ -1,10 +1,10 @@
-//! Users' texts: Fluent files per locale, embedded, and one way to turn a [`Message`] into what Telegram is sent.
+//! The users' texts: an embedded Fluent file for each language, and the rendering of a [`Message`] for Telegram.
 //!
-//! A text that is missing or broken never costs a message: English stands in, then the phrase's name, and an
-//! error is logged. `texts::tests` holds every locale against every phrase, so that this stays theory.
+//! A missing or broken text never costs a message: English replaces it, then the phrase's name, and an error is
+//! logged. `texts::tests` checks every language against every phrase, so that this does not happen.
 //!
-//! Text is Telegram's HTML: the `.ftl` files may use `<b>` and `<i>`; every argument that comes from a person is
-//! escaped. Button labels are plain.
+//! A text is Telegram's HTML: the `.ftl` files may use `<b>` and `<i>`; every argument that comes from a person is
+//! escaped. Button labels are plain text.
 
 mod message;
 mod phrase;
@@ -20,20 +20,20 @@ pub use message::{Button, Message};
 pub use phrase::Phrase;
 pub(crate) use vocabulary::VERSION;
 
-/// A language that we speak.
+/// A language that the bot speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Locale {
     /// Russian.
     Ru,
-    /// English, also for everybody whose language we do not speak.
+    /// English, also for users whose language the bot does not have.
     En,
 }
 
 impl Locale {
-    /// All of them.
+    /// All languages of the bot.
     pub const ALL: [Self; 2] = [Self::Ru, Self::En];
 
-    /// From Telegram's `language_code` (IETF, e.g. `ru`, `ru-RU`, `pt-br`), or from `users.language`.
+    /// The language for Telegram's `language_code` (IETF, e.g. `ru`, `ru-RU`, `pt-br`), or for `users.language`.
     pub fn from_code(code: &str) -> Self {
         let language = code.split(['-', '_']).next().unwrap_or_default();
         if language.eq_ignore_ascii_case("ru") {
@@ -43,7 +43,7 @@ impl Locale {
         }
     }
 
-    /// As stored in `users.language` and used in Telegram's `language_code`.
+    /// The code in `users.language` and in Telegram's `language_code`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ru => "ru",
@@ -65,7 +65,7 @@ impl fmt::Display for Locale {
     }
 }
 
-/// An embedded locale file that cannot be read: a build that must not start.
+/// An embedded file that cannot be read: the process must not start.
 #[derive(Debug, thiserror::Error)]
 #[error("jobs/locales/{locale}.ftl: {problem}")]
 pub struct BrokenLocale {
@@ -73,23 +73,22 @@ pub struct BrokenLocale {
     problem: String,
 }
 
-/// A message in a language, ready for `sendMessage` with `parse_mode=HTML`.
+/// A message in one language, ready for `sendMessage` with `parse_mode=HTML`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rendered {
-    /// HTML.
+    /// The text, as Telegram's HTML.
     pub html: String,
-    /// Rows of label and `callback_data`.
+    /// Rows of buttons, each with its label and `callback_data`.
     pub buttons: Vec<Vec<(String, String)>>,
 }
 
-/// The loaded texts; cheap to clone.
+/// The loaded texts. Clones share them.
 #[derive(Clone)]
 pub struct Texts {
     ru: Arc<FluentBundle<FluentResource>>,
     en: Arc<FluentBundle<FluentResource>>,
 }
 
-/// What the rendered text may contain.
 #[derive(Clone, Copy)]
 enum Markup {
     Html,
@@ -105,7 +104,7 @@ impl Texts {
         })
     }
 
-    /// A whole message.
+    /// Renders a whole message.
     pub fn message(&self, locale: Locale, message: &Message) -> Rendered {
         let paragraphs: Vec<_> = message
             .text
@@ -123,7 +122,7 @@ impl Texts {
         }
     }
 
-    /// A text without markup, for buttons and command lists.
+    /// Renders a text without markup, for buttons and lists of commands.
     pub fn plain(&self, locale: Locale, phrase: &Phrase) -> String {
         self.phrase(locale, phrase, Markup::Plain)
     }
@@ -189,7 +188,7 @@ impl fmt::Debug for Texts {
     }
 }
 
-/// Only what Telegram's HTML mode asks for.
+/// Escapes only the characters that Telegram's HTML mode requires.
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
@@ -217,7 +216,7 @@ fn bundle(locale: Locale) -> Result<FluentBundle<FluentResource>, BrokenLocale> 
     let resource = FluentResource::try_new(locale.source().to_owned())
         .map_err(|(_, problems)| broken(format!("{problems:?}")))?;
     let mut bundle = FluentBundle::new_concurrent(vec![language]);
-    // Else invisible direction marks are put around every argument, also inside of tags.
+    // Otherwise invisible direction marks would surround every argument, even inside tags.
     bundle.set_use_isolating(false);
     bundle
         .add_resource(resource)

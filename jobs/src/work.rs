@@ -1,5 +1,6 @@
-//! What each kind of job does: one file a kind, named as [`Job::NAME`](crate::job::Job::NAME). Its payload stands in
-//! `payloads.rs`. Nothing outside of here names these files: the registry finds what a kind does by the type of its payload.
+//! The work of each kind of job: one file per kind, named as [`Job::NAME`](crate::job::Job::NAME).
+//! Its payload is in `payloads.rs`. No other module names these files: the registry finds the work
+//! of a kind by the type of its payload.
 
 // The pipeline; jobs/README.md draws it.
 mod apply_fal_delivery;
@@ -11,7 +12,7 @@ mod store_model;
 mod store_photo;
 mod submit_training;
 
-// By the clock.
+// The periodic jobs.
 mod prune;
 mod reconcile_trainings;
 mod sweep_orphans;

@@ -1,4 +1,4 @@
-//! The other half of [`super`]: what a fault-injection build does at its failpoints, and to its clock.
+//! The behaviour of a fault-injection build at its failpoints, and its clock; [`super`] is what others see.
 
 use std::{fs, path::PathBuf, sync::OnceLock};
 
@@ -7,19 +7,19 @@ use rustix::process::{Signal, getpid, kill_process};
 
 use super::Point;
 
-/// What a process was told at its start.
+/// The faults that a process is given at its start.
 #[derive(Debug, Clone, Default)]
 pub struct Arms {
-    /// A directory in which the harness puts orders while the process runs: a file named like a failpoint, with
-    /// `kill` or `stop` in it. Taken by renaming it to `<failpoint>.struck`.
+    /// The directory into which the harness puts orders while the process runs: a file named like a failpoint that
+    /// holds `kill` or `stop`. An order is taken by renaming it to `<failpoint>.struck`.
     pub control: Option<PathBuf>,
-    /// Added to the wall clock that jobs and the verifier see.
+    /// Added to the wall clock that jobs and the verifier read.
     pub clock_offset: TimeDelta,
 }
 
 static ARMS: OnceLock<Arms> = OnceLock::new();
 
-/// Says what this process is to suffer. Once, before anything else; a second call changes nothing.
+/// Sets this process's faults. Call it once, before anything else; a second call changes nothing.
 pub fn arm(arms: Arms) {
     let _ = ARMS.set(arms);
 }
@@ -28,7 +28,7 @@ pub(crate) fn clock_offset() -> TimeDelta {
     ARMS.get().map_or_else(TimeDelta::zero, |arms| arms.clock_offset)
 }
 
-/// Dies or stands still here, if the control directory holds an order for this point.
+/// Dies or stops here if the control directory holds an order for this point.
 pub(crate) fn reach(point: Point) {
     let Some(control) = ARMS.get().and_then(|arms| arms.control.as_ref()) else {
         return;
@@ -39,15 +39,15 @@ pub(crate) fn reach(point: Point) {
         Ok("stop") => Signal::STOP,
         _ => return,
     };
-    // Of several threads that come by at once, one renames it.
+    // If several threads get here at once, only one of them can rename the file.
     if fs::rename(&order, order.with_extension("struck")).is_ok() {
-        // It cannot fail: the process is ours.
+        // Cannot fail: it is our own process.
         let _ = kill_process(getpid(), signal);
     }
 }
 
 impl Point {
-    /// In the order in which a training meets them.
+    /// All points, in the order in which a training meets them.
     pub const ALL: [Self; 14] = [
         Self::UpdatesStored,
         Self::TurnBeforeCommit,
@@ -65,7 +65,7 @@ impl Point {
         Self::NotifySent,
     ];
 
-    /// The word in the control file.
+    /// The name of the control file for this point.
     pub const fn name(self) -> &'static str {
         match self {
             Self::PhotoStored => "store_photo:after_upload",
@@ -85,7 +85,7 @@ impl Point {
         }
     }
 
-    /// The role whose process meets it.
+    /// The role whose process reaches this point.
     pub const fn role(self) -> &'static str {
         match self {
             Self::WebhookBeforeCommit | Self::WebhookBeforeAnswer => "web",

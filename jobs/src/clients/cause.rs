@@ -1,9 +1,9 @@
-//! What an HTTP error says, for logs and rows.
+//! HTTP errors in words, for logs and rows.
 
 use std::error::Error;
 
-/// An error with everything beneath it. reqwest's own first line is replaced: it holds the URL, which may be signed,
-/// and hides the reason.
+/// An error with all its causes. reqwest's own first line is replaced: it holds the URL,
+/// which may be signed, and not the reason.
 pub(super) fn describe(error: &(dyn Error + 'static)) -> String {
     let mut text = match error.downcast_ref::<reqwest::Error>() {
         Some(error) if error.is_timeout() => "timed out".to_owned(),

@@ -3,14 +3,13 @@
 //! # Must stay true
 //! * the key goes to the configured queue, rest and api URLs and nowhere else: never to a CDN or upload URL,
 //!   and to a URL that FAL returned only after it was found to lie under the queue's   — `the_key_is_never_sent_to_a_foreign_host`
-//! * a submit is sent at most once, and only while its sender may send (K12)          — `submit.rs`
-//! * files are fetched from FAL's hosts and put to them, whatever a URL says             — `hosts.rs`
-//! * COMPLETED is no success: the result's HTTP status is                               — `requests.rs`
-//! * every call ends: each has a deadline, and each answer a largest size
+//! * a submit is sent at most once, and only while its sender still holds the lease (K12)    — `submit.rs`
+//! * files are fetched from and uploaded to FAL's hosts only, whatever a URL says    — `hosts.rs`
+//! * COMPLETED does not mean success: the HTTP status of the result decides          — `requests.rs`
+//! * every call ends: each has a deadline, and each answer a size limit
 //!
-//! What an answer means is decided in `fal/meaning.rs`, once for all calls; what an error means for a job, in
-//! `fal/error.rs`. Nothing here sleeps or tries again, but for
-//! parts of an upload: waiting is the queue's business.
+//! `fal/meaning.rs` decides what an answer means, once for all calls; `fal/error.rs` decides what an error means for
+//! a job. Nothing here sleeps or retries, except for parts of an upload: waiting is the queue's task.
 //!
 //! Read next: `fal/meaning.rs`, `fal/submit.rs`, `fal/requests.rs`, `fal/storage.rs`, `fal/verifier.rs`, `fal/delivery.rs`.
 
@@ -62,49 +61,49 @@ pub use storage::Download;
 pub use submit::SubmitOutcome;
 pub use verifier::{Rejection, VerifiedDelivery, VerifierSettings, VerifyError, WebhookVerifier};
 
-/// Where FAL is, with which key, and how patient we are.
+/// FAL's addresses, our key, and how long we wait.
 #[derive(Debug, Clone)]
 pub struct FalSettings {
-    /// Submit, status, result, cancel: `https://queue.fal.run`.
+    /// For submit, status, result and cancel: `https://queue.fal.run`.
     pub queue_url: Url,
-    /// Starts uploads: `https://rest.fal.ai`.
+    /// For the start of an upload: `https://rest.fal.ai`.
     pub rest_url: Url,
-    /// Files: `https://v3.fal.media`. Their URLs come from FAL; this one's host may have them also over plain http, or within
-    /// our network. It never gets the key.
+    /// FAL's file server: `https://v3.fal.media`. The URLs of files come from FAL; on this one's host they may also
+    /// use plain http, or lie within our network. It never gets the key.
     pub cdn_url: Url,
-    /// Hosts that may have FAL's files.
+    /// The other hosts that may have FAL's files.
     pub file_hosts: FileHosts,
-    /// The platform, for the request list: `https://api.fal.ai`.
+    /// The platform API, for the request list: `https://api.fal.ai`.
     pub api_url: Url,
-    /// `<key id>:<key secret>`.
+    /// Our key, as `<key id>:<key secret>`. Never printed.
     pub key: SecretString,
-    /// See [`FalTimeouts`].
+    /// How long each kind of call may take.
     pub timeouts: FalTimeouts,
-    /// See [`Multipart`].
+    /// When and how large files are uploaded in parts.
     pub multipart: Multipart,
 }
 
-/// Deadlines. Each covers a call from its start to the last byte of its answer, unless it says otherwise.
+/// Deadlines. Unless noted otherwise, each covers a call from its start to the last byte of its answer.
 #[derive(Debug, Clone, Copy)]
 pub struct FalTimeouts {
-    /// DNS, TCP and TLS, within each of the others.
+    /// DNS, TCP and TLS together, within each of the other deadlines.
     pub connect: Duration,
-    /// An ordinary call.
+    /// Any call that is not named below.
     pub call: Duration,
-    /// The submit. A late answer is better than none, which leaves the attempt ambiguous.
+    /// A submit. A late answer is better than none, since without one the attempt is ambiguous.
     pub submit: Duration,
-    /// An archive or a part of it, or a whole model.
+    /// The upload of an archive or one of its parts, or the download of a model.
     pub transfer: Duration,
-    /// Silence within a download.
+    /// Longest silence within a download.
     pub stall: Duration,
 }
 
-/// From which size on a file is uploaded in parts. The defaults are those of FAL's own client.
+/// When a file is uploaded in parts. The defaults are those of FAL's own client.
 #[derive(Debug, Clone, Copy)]
 pub struct Multipart {
-    /// Larger files go up in parts. Bytes.
+    /// Files larger than this go up in parts. In bytes.
     pub above: u64,
-    /// Size of each part but the last; one is held in memory at a time. Bytes.
+    /// Size in bytes of each part but the last. One part is held in memory at a time.
     pub part: u64,
     /// How often one part is sent at most.
     pub tries: u32,
@@ -120,17 +119,17 @@ impl Default for Multipart {
     }
 }
 
-/// FAL, as workers see it. Cheap to clone.
+/// The FAL client of workers. Clones share connections.
 #[derive(Debug, Clone)]
 pub struct FalClient {
-    /// Pooled; only [`FalClient::keyed`] makes requests with it.
+    /// With connection pool. Only [`FalClient::keyed`] makes requests with it.
     calls: Client,
-    /// One connection a submit; see `submit.rs`.
+    /// Opens a connection for each submit; see `submit.rs`.
     submits: Client,
-    /// Has no key: CDN and upload URLs, vetted by `file_rule`.
+    /// Without the key, for CDN and upload URLs that `file_rule` has checked.
     files: Client,
     file_rule: Arc<FileRule>,
-    /// Has no key: an archive's URL, which is FAL's, vetted when it was stored, or that of our own store.
+    /// Without the key, for an archive's URL: either FAL's, which was checked when it was stored, or our own store's.
     archives: Client,
     queue_url: Url,
     rest_url: Url,
@@ -141,7 +140,7 @@ pub struct FalClient {
 
 impl FalClient {
     /// # Errors
-    /// The key has characters that no HTTP header can carry, or TLS cannot be set up.
+    /// The key has characters that an HTTP header cannot carry, or TLS cannot be set up.
     pub fn new(settings: FalSettings) -> Result<Self> {
         let FalSettings {
             queue_url,
@@ -166,12 +165,12 @@ impl FalClient {
                 .user_agent(concat!("aisha/", env!("CARGO_PKG_VERSION")))
                 .default_headers(uncompressed())
                 .connect_timeout(timeouts.connect)
-                // A redirect would carry the key, or repeat a POST, where nobody said it should go.
+                // A redirect could carry the key to another host, or repeat a POST there.
                 .redirect(redirect::Policy::none())
-                // A signed URL is a key to what it names.
+                // A signed URL gives access to its file, so it must not be sent as a referer.
                 .referer(false)
-                // All calls share an HTTP/2 connection, and giving one up does not end it: once silent, it would take
-                // one call after the other with it.
+                // All calls share one HTTP/2 connection, and abandoning a call does not close it: a silent connection
+                // would take one call after the other with it.
                 .http2_keep_alive_interval(timeouts.connect)
                 .http2_keep_alive_timeout(timeouts.connect)
                 .http2_keep_alive_while_idle(true)
@@ -203,7 +202,7 @@ impl FalClient {
         })
     }
 
-    /// A request with the key. The caller has made `url` from a configured base, or checked it against one.
+    /// A request with the key. The caller has built `url` from a configured base, or checked it against one.
     fn keyed(&self, method: Method, url: Url) -> RequestBuilder {
         self.calls
             .request(method, url)
@@ -211,7 +210,7 @@ impl FalClient {
     }
 }
 
-/// Sends, and answers with a success; what else FAL may say is an error, by the one table (`meaning.rs`).
+/// Sends a request and returns a success. Any other answer becomes an error, by the table in `meaning.rs`.
 async fn send(call: Call, request: RequestBuilder) -> Result<Response> {
     let (answer, meaning) = match ask(call, request).await? {
         Ok(response) => return Ok(response),
@@ -220,7 +219,7 @@ async fn send(call: Call, request: RequestBuilder) -> Result<Response> {
     Err(answer.into_error(call, meaning))
 }
 
-/// For calls of which an error answer may be what they are for. The outer error: there is no answer.
+/// For calls that expect error answers. The outer error means that there was no answer.
 async fn ask(
     call: Call,
     request: RequestBuilder,
@@ -232,7 +231,7 @@ async fn ask(
     Ok(refused(call, response).await)
 }
 
-/// Reads an answer that is no success; its status and headers count even where its body cannot be read.
+/// Reads an answer that is not a success. Its status and headers count even if its body cannot be read.
 async fn refused(call: Call, response: Response) -> std::result::Result<Response, (ErrorAnswer, Meaning)> {
     const READ: usize = 64 << 10;
     if response.status().is_success() {
@@ -256,12 +255,12 @@ async fn refused(call: Call, response: Response) -> std::result::Result<Response
     Err((answer, meaning))
 }
 
-/// Asks for answers that are not compressed: who says nothing takes whatever comes.
+/// Asks for uncompressed answers: without this header a server may send any encoding.
 fn uncompressed() -> HeaderMap {
     HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static("identity"))])
 }
 
-/// How an answer is compressed. `None`: it is not.
+/// How an answer is compressed. `None`: not at all.
 fn encoding(headers: &HeaderMap) -> Option<String> {
     let named = headers
         .get_all(CONTENT_ENCODING)
@@ -273,7 +272,7 @@ fn encoding(headers: &HeaderMap) -> Option<String> {
         .map(|names| failure::clipped(&names))
 }
 
-/// Passes if the body is what it says that it is.
+/// Passes if the body is not compressed.
 fn plain(call: Call, response: &Response) -> Result<()> {
     match encoding(response.headers()) {
         Some(encoding) => Err(Error::Encoded { call, encoding }),
@@ -307,7 +306,7 @@ impl ErrorAnswer {
     }
 }
 
-/// The body of an answer, up to `limit` bytes.
+/// The body of an answer, if it has at most `limit` bytes.
 async fn body(call: Call, mut response: Response, limit: usize) -> Result<Vec<u8>> {
     plain(call, &response)?;
     let mut body = Vec::new();
@@ -327,7 +326,7 @@ async fn body(call: Call, mut response: Response, limit: usize) -> Result<Vec<u8
     Ok(body)
 }
 
-/// As much of a body as came, and at most so many bytes of it.
+/// As much of a body as arrived, and at most `limit` bytes.
 async fn start_of_body(mut response: Response, limit: usize) -> Vec<u8> {
     let mut body = Vec::new();
     while body.len() < limit {
@@ -340,7 +339,7 @@ async fn start_of_body(mut response: Response, limit: usize) -> Vec<u8> {
     body
 }
 
-/// A success's JSON, read leniently. What of it decides is for `wire.rs` to say.
+/// The JSON of a success, read leniently. `wire.rs` checks the fields that matter.
 async fn json(call: Call, response: Response, limit: usize) -> Result<Value> {
     let body = body(call, response, limit).await?;
     lenient::read(&body).map_err(|error| Error::Garbled {
@@ -349,8 +348,8 @@ async fn json(call: Call, response: Response, limit: usize) -> Result<Value> {
     })
 }
 
-/// `Retry-After` in seconds or as a date, within reason; FAL documents none, so half a minute when there is none. A date is
-/// compared with the answer's own, so that nobody's clock has to be right.
+/// The seconds of `Retry-After`, which may also be a date, within reasonable bounds. FAL documents none, so half a
+/// minute if it is missing. A date is compared with the answer's own `Date`, so that no clock has to be right.
 fn retry_after(headers: &HeaderMap) -> Duration {
     const UNSAID: u64 = 30;
     const LONGEST: u64 = 3600;
@@ -376,7 +375,6 @@ mod tests {
 
     const A_MOMENT: Duration = Duration::from_secs(1);
 
-    /// A client that is never connected.
     pub(super) fn client(queue_url: &str) -> FalClient {
         let url = |text: &str| Url::parse(text).expect("a URL");
         FalClient::new(FalSettings {

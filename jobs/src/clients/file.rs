@@ -1,7 +1,7 @@
 //! A file as a request's body.
 //!
-//! It is read by position and not by seeking: a stream that a broken connection left behind cannot move the one that
-//! tries again. Reads stay off the async threads.
+//! The file is read at positions, without seeking: a stream that a broken connection left behind cannot move the
+//! stream of the next try. Reads stay off the async threads.
 
 use std::{fs::File, io, os::unix::fs::FileExt, sync::Arc};
 
@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures::{Stream, stream};
 use tokio::task::spawn_blocking;
 
-/// What is in memory of a streamed file, twice at most.
+/// In bytes. At most two chunks of a streamed file are in memory.
 const CHUNK: u64 = 256 << 10;
 
 /// The first `bytes` bytes of a file, in chunks.
@@ -38,7 +38,7 @@ pub(super) async fn read_at(file: Arc<File>, at: u64, length: u64) -> io::Result
     .await
 }
 
-/// Work on a file, off the async threads.
+/// Runs file work off the async threads.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {

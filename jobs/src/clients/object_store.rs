@@ -1,11 +1,11 @@
 //! Our bucket on an S3-compatible store (MinIO, Garage, R2, AWS): photos, archives, models.
 //!
-//! Speaks through the `minio` crate, which has neither timeouts nor limits of its own (0.4.0, measured: a silent
-//! server held a call for good). So every call here has a deadline, every body a largest size, and every chunk of a
-//! body a deadline of its own.
+//! Uses the `minio` crate, which has no timeouts or limits of its own (0.4.0, measured: a silent
+//! server held a call for good). So every call here has a deadline, every body a size limit, and
+//! every chunk of a body a deadline of its own.
 //!
-//! A call that is cut off is tried once more at once, which mends a pooled connection that the store has closed; a
-//! store that is away or overloaded is the queue's to wait for. Writing the same key again is harmless.
+//! A call whose connection breaks is tried once more at once, which helps if the store has closed a pooled
+//! connection. If the store is away or overloaded, the queue waits for it. Writing the same key again is harmless.
 //!
 //! Read next: `object_store/error.rs`, `object_store/integrity.rs`.
 
@@ -38,30 +38,30 @@ use error::{MinioResult, Result, of_minio};
 /// Which store, and which bucket in it.
 #[derive(Debug, Clone)]
 pub struct ObjectStoreSettings {
-    /// Where we reach the store. Without a path.
+    /// The store's address for us. Without a path.
     pub endpoint: Url,
-    /// Where the internet reaches it, for presigned URLs. Without a path.
+    /// The store's address on the internet, for presigned URLs. Without a path.
     pub public_endpoint: Url,
-    /// As the store calls it, e.g. `us-east-1`, or `garage`.
+    /// The store's region, e.g. `us-east-1`, or `garage`.
     pub region: String,
-    /// Half of the credentials.
+    /// The public half of the credentials.
     pub access_key: SecretString,
-    /// The other half.
+    /// The secret half of the credentials. Never printed.
     pub secret_key: SecretString,
-    /// Must exist; it is not created.
+    /// The bucket's name. It must exist; it is not created.
     pub bucket: String,
-    /// See [`ObjectStoreTimeouts`].
+    /// How long calls to the store may take.
     pub timeouts: ObjectStoreTimeouts,
 }
 
-/// Deadlines.
+/// Deadlines of calls to the store. The crate has none.
 #[derive(Debug, Clone, Copy)]
 pub struct ObjectStoreTimeouts {
-    /// A call without a body, and the first answer of any other.
+    /// For a call without a body, and for the first answer of any other.
     pub call: Duration,
-    /// Silence within a body.
+    /// Longest silence within a body.
     pub stall: Duration,
-    /// The slowest upload that is waited for, beside `call`. Bytes a second.
+    /// Least speed of an upload, in bytes per second: its deadline is `call` plus the time at this speed.
     pub slowest: u64,
 }
 
@@ -75,7 +75,7 @@ impl Default for ObjectStoreTimeouts {
     }
 }
 
-/// The bucket. Cheap to clone.
+/// Our bucket. Clones share connections.
 #[derive(Debug, Clone)]
 pub struct ObjectStore {
     inner: Arc<Inner>,
@@ -84,36 +84,35 @@ pub struct ObjectStore {
 #[derive(Debug)]
 struct Inner {
     client: MinioClient,
-    /// Signs for the public host; makes no calls.
+    /// Signs URLs for the public host; makes no calls.
     presigner: MinioClient,
     bucket: BucketName,
     region: Region,
     timeouts: ObjectStoreTimeouts,
 }
 
-/// What the store knows of an object.
+/// The store's facts about an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectInfo {
-    /// Its name.
+    /// The object's name.
     pub key: String,
-    /// Its length.
+    /// Length in bytes.
     pub bytes: u64,
-    /// Of its content, in the store's own way. Empty where the store gave none.
+    /// The store's own checksum of the content. Empty if it gave none.
     pub etag: String,
 }
 
 /// An object in a listing of the whole bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedObject {
-    /// Its name.
+    /// The object's name.
     pub key: String,
-    /// When its bytes came, by the store's clock. `None` where the store does not say.
+    /// When it was written, by the store's clock. `None`: the store does not say.
     pub modified: Option<DateTime<Utc>>,
 }
 
-/// S3's smallest part is 5 MiB; one is held in memory.
+/// In bytes. S3's smallest part is 5 MiB; one part is held in memory.
 const PART: u64 = 8 << 20;
-/// S3's longest.
 const LONGEST_PRESIGN: Duration = Duration::from_hours(7 * 24);
 
 impl ObjectStore {
@@ -127,7 +126,7 @@ impl ObjectStore {
             BucketName::new(settings.bucket.clone()).map_err(|error| wrong("s3.bucket_avatars", &error))?;
         let client = |what: &str, endpoint: &Url| {
             let mut base: BaseUrl = endpoint.as_str().parse().map_err(|error| wrong(what, &error))?;
-            // Else the first call, and each presign, would ask the store for it.
+            // Without this, the first call and each presign would ask the store for its region.
             base.region = region.clone();
             let credentials = StaticProvider::new(
                 settings.access_key.expose_secret(),
@@ -151,7 +150,7 @@ impl ObjectStore {
         })
     }
 
-    /// Whether the bucket is there and the credentials may see it.
+    /// Whether the bucket exists and the credentials can see it.
     pub async fn bucket_exists(&self) -> Result<bool> {
         const CALL: &str = "bucket check";
         let inner = &self.inner;
@@ -163,7 +162,7 @@ impl ObjectStore {
         Ok(answer.exists())
     }
 
-    /// Writes a small object. Replaces what is there.
+    /// Writes a small object. Replaces an existing one.
     pub async fn put(&self, key: &str, content: Bytes, content_type: &str) -> Result<()> {
         const CALL: &str = "put";
         let inner = &self.inner;
@@ -177,11 +176,11 @@ impl ObjectStore {
         .map(drop)
     }
 
-    /// Writes `bytes` bytes of a file, read from its start; memory stays at one part of 8 MiB.
+    /// Writes the first `bytes` bytes of a file. At most one part of 8 MiB is in memory.
     pub async fn put_file(&self, key: &str, file: File, bytes: u64, content_type: &str) -> Result<()> {
         const CALL: &str = "put";
         let (inner, file) = (&self.inner, Arc::new(file));
-        // The crate counts no parts in a file that has none.
+        // The crate cannot count the parts of a file that is smaller than one.
         let part = if bytes > PART {
             Size::Known(PART)
         } else {
@@ -228,7 +227,7 @@ impl ObjectStore {
         if length > max_bytes as u64 {
             return Err(too_large());
         }
-        // The promise is not trusted with memory: the buffer grows with what comes.
+        // The announced length is not trusted with memory: the buffer grows with the bytes that arrive.
         let mut content = BytesMut::new();
         while let Some(chunk) = self
             .within(CALL, timeouts.stall, async { Ok(body.next().await) })
@@ -250,7 +249,7 @@ impl ObjectStore {
         Ok(content.freeze())
     }
 
-    /// What the store knows of an object.
+    /// The store's facts about an object.
     pub async fn stat(&self, key: &str) -> Result<ObjectInfo> {
         const CALL: &str = "stat";
         let inner = &self.inner;
@@ -272,7 +271,7 @@ impl ObjectStore {
         })
     }
 
-    /// Everything whose key begins with `prefix`, in key order; at most `max` of it.
+    /// The objects whose keys begin with `prefix`, in key order; at most `max` of them.
     pub async fn list_prefix(&self, prefix: &str, max: usize) -> Result<Vec<ObjectInfo>> {
         const CALL: &str = "list";
         let list = self
@@ -312,7 +311,7 @@ impl ObjectStore {
         Ok(found)
     }
 
-    /// One page of the whole bucket in key order: the objects after `after`, at most `max` of 1000.
+    /// One page of the whole bucket in key order: at most `max` objects after `after`; 1000 is the store's limit.
     pub async fn page(&self, after: &str, max: u16) -> Result<Vec<ListedObject>> {
         const CALL: &str = "list";
         let list = self
@@ -342,7 +341,7 @@ impl ObjectStore {
             .collect())
     }
 
-    /// Removes an object; one that is not there is removed already.
+    /// Removes an object. It is no error if it does not exist.
     pub async fn delete(&self, key: &str) -> Result<()> {
         const CALL: &str = "delete";
         let inner = &self.inner;
@@ -362,7 +361,7 @@ impl ObjectStore {
         }
     }
 
-    /// A URL by which anybody can read the object for so long, at most seven days. Asks nobody.
+    /// A URL with which anybody can read the object until it expires, at most seven days. Makes no call.
     pub async fn presign_get(&self, key: &str, expires_after: Duration) -> Result<String> {
         const CALL: &str = "presign";
         let seconds = u32::try_from(expires_after.min(LONGEST_PRESIGN).as_secs().max(1)).unwrap_or(1);
@@ -422,7 +421,7 @@ impl ObjectStore {
     }
 }
 
-/// Once more when the connection broke.
+/// Tries once more if the connection broke.
 async fn again<T, F: Future<Output = Result<T>>>(work: impl Fn() -> F) -> Result<T> {
     match work().await {
         Err(error) if error.is_cut_off() => work().await,

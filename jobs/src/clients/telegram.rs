@@ -1,8 +1,8 @@
 //! Telegram's Bot API: the worker's calls here (send, edit, download), the bot's in [`intake`].
 //!
-//! teloxide types what we send. Its Throttle adaptor is not used, because it makes a job wait inside an await where the
-//! queue cannot see it. Its transport is not used either, because it sleeps in a call and reads answers of any size
-//! ([`wire`] replaces it).
+//! teloxide types what we send. Its Throttle adaptor is not used, because it makes a job wait inside an await
+//! where the queue cannot see it. Its transport is not used either, because it sleeps in a call and reads
+//! answers of any size ([`wire`] replaces it).
 //!
 //! What each error means is decided once, in [`error`]. File URLs contain the bot's token: they never leave
 //! [`wire`], and errors are stripped of them.
@@ -30,13 +30,13 @@ pub use intake::{Command, Intake};
 use self::wire::Wire;
 use crate::texts::Rendered;
 
-/// One bot at one server.
+/// One bot at one server: the token is part of each call.
 #[derive(Debug, Clone)]
 pub struct TelegramClient {
     wire: Wire,
 }
 
-/// A message that Telegram has taken.
+/// A message that Telegram has accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Sent {
     /// `None`: the answer was cut off, so this message cannot be edited later.

@@ -1,8 +1,8 @@
-//! What a button does, and how that fits into Telegram's 64 bytes of `callback_data`.
+//! The actions of buttons, and their encoding in Telegram's 64 bytes of `callback_data`.
 //!
-//! Buttons live in chats for years: an action names the avatar or training that it is about, so that a tap on an
-//! old message never acts on a newer avatar, and a word that is no longer known decodes to an error, never to
-//! something else. Renaming a word makes the buttons that carry it stale, which users are told kindly.
+//! Buttons stay in chats for years. So an action names its avatar or training, and a tap on an old message never acts
+//! on a newer avatar. A word that is no longer known decodes to an error, never to another action. Renaming a word
+//! makes its old buttons stale, which users are told kindly.
 
 use std::{fmt, str::FromStr};
 
@@ -14,43 +14,43 @@ use super::{AvatarId, Gender, TrainingId, TrainingType};
 /// Telegram's limit for `callback_data`, in bytes.
 pub const MAX_CALLBACK_DATA: usize = 64;
 
-/// A question of the wizard that one can go back to.
+/// A question of the wizard to which the user can go back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WizardStep {
-    /// Portrait or style.
+    /// The training type: portrait or style.
     Type,
-    /// Male or female.
+    /// The gender: male or female.
     Gender,
-    /// What the avatar is called.
+    /// The avatar's name.
     Name,
 }
 
-/// What a tap means.
+/// The meaning of a tap on a button.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// Open the wizard, at the draft's next question if there is a draft.
+    /// Opens the wizard, at the next question of the draft if there is one.
     Create,
-    /// Answer the wizard's first question for a new draft.
+    /// Answers the wizard's first question, for a new draft.
     NewDraft(TrainingType),
-    /// Answer the first question of a draft again.
+    /// Answers the first question again, for a draft that exists.
     ChooseType(AvatarId, TrainingType),
-    /// Answer the second question.
+    /// Answers the second question of a draft.
     ChooseGender(AvatarId, Gender),
-    /// Take an answer back and ask that question again.
+    /// Takes an answer back, and asks that question again.
     Back(AvatarId, WizardStep),
-    /// Throw the draft away.
+    /// Throws the draft away, with its photos.
     Discard(AvatarId),
-    /// Start the training.
+    /// Starts the training of the draft.
     Start(AvatarId),
-    /// Reopen a failed or cancelled avatar.
+    /// Reopens a failed or cancelled avatar.
     Retry(AvatarId),
-    /// Call a training off while nothing of it is at the trainer.
+    /// Calls a training off; once FAL has it, asks FAL to stop it.
     Stop(TrainingId),
-    /// Show how the trainings are doing.
+    /// Shows the progress of all trainings.
     Status,
 }
 
-/// A button of another age, or one that we never made.
+/// A button of another version, or one that we never made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no button of ours says {0:?}")]
 pub struct UnknownAction(pub String);
@@ -98,7 +98,7 @@ fn decode(data: &str) -> Option<Action> {
     words.next().is_none().then_some(action)
 }
 
-/// 22 characters instead of 36.
+/// Encodes an id in 22 characters instead of 36.
 fn short(id: Uuid) -> String {
     URL_SAFE_NO_PAD.encode(id.as_bytes())
 }

@@ -1,18 +1,18 @@
-//! What an avatar is made of. The words are the ones in the database and in FAL's URLs.
+//! The states and properties of an avatar. The words are those of the database and of FAL's URLs.
 
-/// A word that is none of an enum's.
+/// A word that an enum does not have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown {what} {name:?}: use one of {known}")]
 pub struct UnknownName {
-    /// What was expected, e.g. `training type`.
+    /// The enum in words, e.g. `training type`.
     pub what: &'static str,
-    /// What was given.
+    /// The unknown word, as it was given.
     pub name: String,
-    /// The words that exist.
+    /// The words that exist, for the error message.
     pub known: String,
 }
 
-/// A Postgres enum with the same words in Rust, SQL, JSON and on the command line.
+/// Defines a Postgres enum with the same words in Rust, SQL, JSON and on the command line.
 macro_rules! named {
     ($(#[$doc:meta])* $name:ident, $what:literal, $pg:literal, { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
         $(#[$doc])*
@@ -22,7 +22,7 @@ macro_rules! named {
         pub enum $name { $($(#[$vdoc])* $variant),+ }
 
         impl $name {
-            /// Every one of them.
+            /// All variants, in the order of the declaration.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
             /// The word in the database and in JSON.
@@ -52,61 +52,61 @@ macro_rules! named {
 pub(super) use named;
 
 named!(
-    /// What kind of training the user chose first. There is no default: unknown is an error (M1).
+    /// The user's first choice. There is no default: an unknown type is an error (M1).
     TrainingType, "training type", "training_type", {
-        /// A person: LoRA on a portrait trainer.
+        /// A person: a LoRA from a portrait trainer.
         Portrait = "portrait",
-        /// A look: LoRA (or finetune) on a general trainer.
+        /// A look: a LoRA or finetune from a general trainer.
         Style = "style",
     }
 );
 
 named!(
-    /// What the avatar shows. The wizard makes `character`; the others come from imported rows.
+    /// The subject of the avatar. The wizard makes only `character`; the others come from imported rows.
     AvatarType, "avatar type", "avatar_type", {
-        /// A person.
+        /// A person; the wizard's only choice.
         Character = "character",
-        /// Imported only.
+        /// Comes from imported rows only.
         Custom = "custom",
-        /// Imported only.
+        /// Comes from imported rows only.
         Style = "style",
     }
 );
 
 named!(
-    /// As the user says in the wizard.
+    /// The person's gender, as the user chose it in the wizard.
     Gender, "gender", "gender", {
-        /// Male.
+        /// A man.
         Male = "male",
-        /// Female.
+        /// A woman.
         Female = "female",
     }
 );
 
 named!(
-    /// Where an avatar is: draft → training → completed | failed | cancelled.
+    /// The state of an avatar: draft → training → completed | failed | cancelled.
     AvatarStatus, "avatar status", "avatar_status", {
         /// The wizard is not finished.
         Draft = "draft",
-        /// A training is live.
+        /// A training of it is live.
         Training = "training",
-        /// Has a verified model.
+        /// It has a verified model.
         Completed = "completed",
-        /// The last training failed; may be started again.
+        /// The last training failed; the user may start another.
         Failed = "failed",
-        /// The user cancelled; may be started again.
+        /// The user cancelled the training, and may start another.
         Cancelled = "cancelled",
     }
 );
 
 named!(
-    /// Where a photo is.
+    /// The state of a photo.
     PhotoStatus, "photo status", "photo_status", {
-        /// Known by Telegram's file id; bytes not yet in our bucket.
+        /// Telegram has it, under its file id; our bucket does not have it yet.
         Pending = "pending",
-        /// In our bucket.
+        /// Our bucket has it, under `storage_key`.
         Stored = "stored",
-        /// Refused for a reason that the user is told.
+        /// It was refused, for a reason that the user was told.
         Rejected = "rejected",
     }
 );

@@ -1,25 +1,25 @@
-//! What became of a delivery of FAL's, in the words of the inbox and of `aisha webhooks`.
+//! The outcomes of FAL's deliveries, in the words of the inbox and of `aisha webhooks`.
 
 use std::{fmt, str::FromStr};
 
 use super::avatar::{UnknownName, named};
 
 named!(
-    /// Where a delivery ended. Stored in `fal_deliveries.disposition`; every delivery gets one.
+    /// The outcome of a delivery, as stored in `fal_deliveries.disposition`. Every delivery gets one.
     Disposition, "disposition", "text", {
-        /// It brought the terminal fact.
+        /// It brought the end of its training's request.
         Applied = "applied",
-        /// Somebody else had brought one before.
+        /// The end was known already, from a poll or another delivery.
         Late = "late",
-        /// Its training had ended by our own decision; the model that came all the same is kept.
+        /// Its training had ended by our own decision; its model is kept all the same.
         Kept = "kept",
-        /// It had nothing to say; the result is fetched instead.
+        /// Its content was unclear, so the result is fetched instead.
         LookedUp = "looked_up",
         /// Its training has another request: FAL was asked twice.
         SecondRequest = "second_request",
         /// No training has its request.
         UnknownRequest = "unknown_request",
-        /// Signed, but no delivery that we can read.
+        /// It is signed, but cannot be read as a delivery.
         Unreadable = "unreadable",
         /// Applying it failed until its job was dead.
         GivenUp = "given_up",
@@ -27,29 +27,29 @@ named!(
 );
 
 impl Disposition {
-    /// Whether a replay may still change it: it had no effect, for a reason that may pass. The others are settled
-    /// for good, so that a replay of them is harmless.
+    /// Whether a replay may still change the outcome: the delivery had no effect, for a reason that may pass. All
+    /// other outcomes are settled for good, so that a replay is harmless.
     pub const fn may_be_replayed(self) -> bool {
         matches!(self, Self::UnknownRequest | Self::Unreadable | Self::GivenUp)
     }
 
-    /// The words of those that a replay may change.
+    /// The words of the outcomes that a replay may change.
     pub(crate) fn replayable() -> Vec<String> {
         let all = Self::ALL.iter().filter(|one| one.may_be_replayed());
         all.map(|one| one.as_str().to_owned()).collect()
     }
 }
 
-/// A delivery as operators filter for it: still to be applied, or what became of it.
+/// A filter for operators: deliveries that wait, or those with an outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeliveryVerdict {
-    /// Stored, not applied yet.
+    /// Stored, but not applied yet: no disposition.
     Pending,
-    /// Applied, or given up.
+    /// Applied or given up, with this outcome.
     Became(Disposition),
 }
 
-/// The word for [`DeliveryVerdict::Pending`]; the database has NULL.
+/// The word for [`DeliveryVerdict::Pending`]; in the database it is NULL.
 pub(crate) const PENDING: &str = "pending";
 
 impl DeliveryVerdict {

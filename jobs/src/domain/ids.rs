@@ -1,11 +1,12 @@
-//! One type an id, so that an avatar's is never passed for its user's (the incumbent's int ≠ str bug, M18).
+//! One type for each kind of id, so that an avatar's id is never passed for a user's
+//! (the incumbent's int ≠ str bug, M18).
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// A text that is no id of ours.
+/// A text that is not an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an id looks like 0192f0c1-7e5a-7cc3-8f6e-1f1d5a0b9c11")]
 pub struct NoId;
@@ -41,22 +42,22 @@ macro_rules! id {
 }
 
 id!(
-    /// `users.id`.
+    /// The id of a user: `users.id`.
     UserId
 );
 id!(
-    /// `avatars.id`.
+    /// The id of an avatar: `avatars.id`.
     AvatarId
 );
 id!(
-    /// `avatar_photos.id`.
+    /// The id of a photo: `avatar_photos.id`.
     PhotoId
 );
 id!(
-    /// `trainings.id`.
+    /// The id of a training: `trainings.id`.
     TrainingId
 );
 id!(
-    /// `notifications.id`.
+    /// The id of a message in the outbox: `notifications.id`.
     NotificationId
 );

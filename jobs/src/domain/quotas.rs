@@ -1,38 +1,38 @@
-//! What a stranger may cost us. Trainings are paid for by whoever runs the bot, and anybody can find a bot.
+//! Limits on what a user can cost: the operator pays for trainings, and anybody can find a bot.
 
 use std::collections::BTreeSet;
 
-/// Limits of one user, and who is let in at all. `[quotas]` in `config/default.toml` says what each means to an operator.
-/// 0: no limit. A day is the 24 hours before now.
+/// Limits for each user, and the lists of who may use the bot. `[quotas]` in `config/default.toml` says what each
+/// means to an operator. 0: no limit. A day is the last 24 hours.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Quotas {
-    /// Trainings that may be live at once.
+    /// Most trainings of a user that are live at once.
     pub live_trainings: u32,
-    /// Trainings that may be started a day.
+    /// Most trainings that a user may start in a day.
     pub trainings_a_day: u32,
-    /// Drafts that may be begun a day.
+    /// Most drafts that a user may begin in a day.
     pub drafts_a_day: u32,
-    /// Photos that are taken a day.
+    /// Most photos that are accepted from a user in a day.
     pub photos_a_day: u32,
-    /// Telegram ids; if there is one, nobody else is let in.
+    /// Telegram ids. If the list is not empty, only these may use the bot.
     pub allowed: BTreeSet<i64>,
-    /// Telegram ids that are not let in.
+    /// Telegram ids that may not use the bot.
     pub blocked: BTreeSet<i64>,
 }
 
 /// Whether a Telegram user may use the bot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// They may.
+    /// The user may use the bot.
     Open,
-    /// The bot is for those on the list.
+    /// The bot is private, and the user is not on the list.
     Private,
-    /// An operator has shut them out.
+    /// An operator has blocked the user (`blocked`).
     Blocked,
 }
 
 impl Quotas {
-    /// For a Telegram id. Who is on both lists is shut out.
+    /// Decides for one Telegram id. An id on both lists is blocked.
     pub fn access(&self, telegram_id: i64) -> Access {
         if self.blocked.contains(&telegram_id) {
             Access::Blocked

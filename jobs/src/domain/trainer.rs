@@ -1,11 +1,11 @@
-//! The trainers at FAL: which exist, what each takes, what each gives back.
+//! The trainers at FAL: which exist, what input each takes, and what output it gives.
 //!
-//! The table is `config/trainers.toml`, read and checked once at start-up with the settings, by the reader that reads them
-//! (`src/settings/trainers.rs`, where the ranges stand). A training row stores the entry's name, so a change of the
-//! defaults leaves running trainings alone.
+//! The table is `config/trainers.toml`, read and checked once at start-up together with the settings, by the same
+//! reader (`src/settings/trainers.rs`, which has the ranges). A training's row stores the entry's name, so a change
+//! of the defaults does not affect running trainings.
 //!
 //! # Must stay true
-//! * one Rust struct a schema: `steps` cannot reach flux-pro, nor `iterations` the portrait trainer (M8)
+//! * each schema has its own Rust struct: `steps` cannot reach flux-pro, nor `iterations` the portrait trainer (M8)
 //! * a body holds no secret: it is stored in `training_attempts.input`
 //! * there is no default training type; a trainer serves the one that its entry names (M1)
 //!
@@ -27,18 +27,18 @@ pub use schema::{
 };
 
 named!(
-    /// How much the user wants to wait and pay for. Its numbers are the trainer's own.
+    /// The user's choice between speed and quality. Its numbers differ from trainer to trainer.
     Preset, "preset", "preset", {
-        /// Least steps.
+        /// Fewest steps: quick and cheap.
         Fast = "fast",
         /// The usual choice.
         Balanced = "balanced",
-        /// Most steps.
+        /// Most steps: slow and expensive.
         Quality = "quality",
     }
 );
 
-/// Every trainer, and which of them are the defaults.
+/// All trainers, and which of them are the defaults.
 #[derive(Debug, Clone)]
 pub struct Trainers {
     entries: Vec<Trainer>,
@@ -47,65 +47,66 @@ pub struct Trainers {
     preset: Preset,
 }
 
-/// One entry of the table.
+/// One entry of the trainer table.
 #[derive(Debug, Clone)]
 pub struct Trainer {
     /// Its key in the table and in `trainings.trainer`.
     pub name: String,
-    /// What it may be chosen for.
+    /// The training type that it serves.
     pub training_type: TrainingType,
     /// FAL's endpoint id, e.g. `fal-ai/flux-lora-portrait-trainer`.
     pub endpoint: String,
-    /// Where the model that it trains generates.
+    /// The endpoint that generates pictures with its models.
     pub inference_endpoint: String,
-    /// A usual run, without the wait in the queue.
+    /// Duration of a usual run, without the wait in FAL's queue.
     pub expected: Duration,
-    /// FAL no longer lists it.
+    /// Whether FAL no longer lists it. It can still be used.
     pub retired: bool,
-    /// What it takes.
+    /// The input schema, with its values.
     pub schema: Schema,
-    /// Where in FAL's result its model is.
+    /// Where its model is in FAL's result.
     pub output: OutputSpec,
 }
 
-/// What a submit is made of. The trainer knows which fields it has for it.
+/// The values of a submit. The trainer knows into which fields they go.
 #[derive(Debug, Clone, Copy)]
 pub struct TrainingOrder<'a> {
-    /// Where FAL finds the ZIP.
+    /// The URL from which FAL fetches the ZIP of photos.
     pub archive_url: &'a str,
-    /// See [`portrait_trigger`](super::portrait_trigger) and [`style_trigger`](super::style_trigger).
+    /// The trigger word: see [`portrait_trigger`](super::portrait_trigger) and
+    /// [`style_trigger`](super::style_trigger).
     pub trigger: &'a str,
-    /// Which numbers.
+    /// The preset, which selects the numbers.
     pub preset: Preset,
-    /// For trainers that have a comment field.
+    /// The comment, for trainers that have such a field.
     pub comment: FinetuneComment<'a>,
 }
 
-/// What a finetune is called in FAL's dashboard (M11), and found again by (K16).
+/// The name of a finetune in FAL's dashboard (M11), by which its request can also be found again (K16).
 #[derive(Debug, Clone, Copy)]
 pub struct FinetuneComment<'a> {
-    /// As the user typed it; `None` or blank when it is not known.
+    /// The avatar's name as the user typed it. `None` or blank: unknown.
     pub avatar_name: Option<&'a str>,
-    /// With or without `@`.
+    /// The user's Telegram name, with or without `@`. `None`: the user has none.
     pub telegram_username: Option<&'a str>,
-    /// Stands for the username of a user who has none.
+    /// Used instead of a missing username.
     pub user_id: UserId,
     /// The attempt's token.
     pub token: &'a str,
 }
 
-/// A name of a trainer that cannot be the default of a type.
+/// A trainer's name that cannot be the default of a type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{fault}: use one of {fitting}")]
 pub struct UnfitTrainer {
-    /// There is none, or it trains something else.
+    /// What is wrong: no such trainer, or it serves another type.
     fault: String,
-    /// Those that train the type, with commas.
+    /// The trainers that serve the type, separated by commas.
     fitting: String,
 }
 
 impl Trainers {
-    /// All `entries`, with what is taken where nobody chose: two of them, by type, and a preset.
+    /// All `entries`, and the defaults: a trainer for each of the two types, and a preset.
     pub const fn new(entries: Vec<Trainer>, portrait: Trainer, style: Trainer, preset: Preset) -> Self {
         Self {
             entries,
@@ -115,12 +116,12 @@ impl Trainers {
         }
     }
 
-    /// The entry with this name, as stored in `trainings.trainer`. `None` only when an operator removed an entry.
+    /// The entry with this name, as stored in `trainings.trainer`. `None` only if an operator has removed the entry.
     pub fn get(&self, name: &str) -> Option<&Trainer> {
         self.entries.iter().find(|trainer| trainer.name == name)
     }
 
-    /// The entry that a new training of this type takes.
+    /// The trainer of a new training of this type.
     pub const fn default_for(&self, training_type: TrainingType) -> &Trainer {
         match training_type {
             TrainingType::Portrait => &self.portrait,
@@ -133,14 +134,14 @@ impl Trainers {
         self.preset
     }
 
-    /// All of them, in the order of the file.
+    /// All entries, in the order of the file.
     pub fn iter(&self) -> impl Iterator<Item = &Trainer> {
         self.entries.iter()
     }
 }
 
 impl Trainer {
-    /// The entry with this name, if it trains `wanted`.
+    /// The entry with this name, if it serves the type `wanted`.
     pub fn among<'t>(
         entries: &'t [Self],
         name: &str,
@@ -159,20 +160,20 @@ impl Trainer {
         })
     }
 
-    /// What it leaves behind.
+    /// The kind of model that it makes: a file or an id.
     pub const fn output_kind(&self) -> OutputKind {
         self.output.kind()
     }
 
-    /// The body of the submit.
+    /// The JSON body of the submit.
     pub fn request(&self, order: &TrainingOrder<'_>) -> Value {
         self.schema.request(order)
     }
 
-    /// The model in a successful result.
+    /// Reads the model from a successful result.
     ///
     /// # Errors
-    /// FAL said OK but there is nothing that we could generate with.
+    /// FAL reports success, but the result has no usable model.
     pub fn output(&self, result: &Value) -> Result<TrainedModel, OutputProblem> {
         self.output.read(result)
     }
@@ -180,9 +181,9 @@ impl Trainer {
 
 impl fmt::Display for FinetuneComment<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        /// The incumbent's word for an avatar without a name; operators read it, users do not.
+        /// The incumbent's name for an avatar without one. Operators see it, users do not.
         const UNNAMED: &str = "Художественный аватар";
-        /// The name is cut, never the token.
+        /// In characters. The name is cut, never the token.
         const MAX_NAME: usize = 100;
         let name = self.avatar_name.unwrap_or_default().trim();
         let name: String = name

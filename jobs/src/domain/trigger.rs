@@ -1,17 +1,17 @@
-//! The word that calls an avatar up in a prompt. Stored on the training; the same word is in every caption.
+//! The word in a prompt that calls up the avatar. It is stored with the training, and is in every caption.
 
 use rand::{Rng, seq::IndexedRandom};
 
 use super::AvatarId;
 
-/// `TOK_` and the first eight hex digits of the avatar's id (M10), so that two avatars of a user differ.
+/// `TOK_` and the first eight hex digits of the avatar's id (M10), so that the avatars of a user differ.
 pub fn portrait_trigger(avatar: AvatarId) -> String {
     let id = avatar.0.simple().to_string();
     format!("TOK_{}", &id[..8])
 }
 
-/// A word that can be said but that no language has: four syllables that begin with rare consonants, about a
-/// million of them. A known word would drag its own meaning into the style.
+/// A word that can be pronounced but exists in no language: four syllables that begin with rare consonants, about a
+/// million of them. A real word would bring its own meaning into the style.
 pub fn style_trigger<R: Rng + ?Sized>(rng: &mut R) -> String {
     const RARE: [&str; 8] = ["z", "v", "x", "zh", "kv", "vr", "zl", "fj"];
     const PLAIN: [&str; 8] = ["n", "r", "l", "m", "t", "k", "d", "s"];

@@ -1,4 +1,4 @@
-//! Where FAL is told to deliver: `FAL_WEBHOOK_URL` with the training's type and the attempt's token (K15).
+//! The URL to which FAL delivers: `FAL_WEBHOOK_URL` with the training type and the attempt's token (K15).
 
 use std::str::FromStr;
 
@@ -6,14 +6,14 @@ use url::Url;
 
 use super::TrainingType;
 
-/// Where our web role takes deliveries, unless the setting has a path of its own.
+/// The path at which our web role takes deliveries, unless the setting has a path of its own.
 pub const WEBHOOK_PATH: &str = "/api/v1/avatar/status_update";
 
-/// The public base that deliveries go to. Without one no delivery is asked for and polling alone carries trainings.
+/// The public base of webhook URLs. Without it no delivery is requested, and trainings advance by polling alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebhookBase(Url);
 
-/// `FAL_WEBHOOK_URL` is no base.
+/// A value of `FAL_WEBHOOK_URL` that cannot be a base.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{text:?} is no webhook URL ({why}): write a public http(s) URL, e.g. https://bot.example.org, or leave it empty to poll only"
@@ -24,10 +24,10 @@ pub struct BadWebhookUrl {
 }
 
 impl WebhookBase {
-    /// Reads the setting. Empty means none.
+    /// Reads the setting. Empty means no webhook.
     ///
     /// # Errors
-    /// It is neither empty nor an absolute http(s) URL.
+    /// The text is neither empty nor an absolute http(s) URL.
     pub fn from_setting(text: &str) -> Result<Option<Self>, BadWebhookUrl> {
         let text = text.trim();
         if text.is_empty() {
@@ -37,7 +37,7 @@ impl WebhookBase {
         }
     }
 
-    /// The URL for one attempt. A base with a path is used as it is, with what it has in its query.
+    /// The webhook URL of one attempt. A base with a path keeps its path and its query.
     pub fn url_for(&self, training_type: TrainingType, token: &str) -> Url {
         let mut url = self.0.clone();
         url.query_pairs_mut()
@@ -63,7 +63,7 @@ impl FromStr for WebhookBase {
             url.set_path(WEBHOOK_PATH);
         }
         url.set_fragment(None);
-        // `?a=1&` would otherwise become `?a=1&&training_type=…`.
+        // Without this, `?a=1&` would become `?a=1&&training_type=…`.
         let query = url
             .query()
             .map(|query| query.trim_end_matches('&').to_owned())

@@ -1,4 +1,4 @@
-//! An operator ends a training. (A user does it by `Turn::stop`.)
+//! An operator cancels a training. (A user does it with `Turn::stop`.)
 
 use queue::database;
 use serde::Serialize;
@@ -11,32 +11,32 @@ use crate::{
     store::trainings,
 };
 
-/// What an operator's wish to end a training did, or would do.
+/// The result of an operator's cancellation, or of a dry run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Cancellation {
-    /// Which training.
+    /// The training that was cancelled or found.
     pub training_id: TrainingId,
-    /// Whose.
+    /// The avatar of that training.
     pub avatar_id: AvatarId,
-    /// Where it was.
+    /// Its status before the cancellation.
     pub was: TrainingStatus,
-    /// What became of the wish.
+    /// What the cancellation did, or would do.
     pub outcome: CancelledTraining,
 }
 
-/// What became of the wish.
+/// What a cancellation did, or would do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CancelledTraining {
-    /// Nothing of it was at FAL: it is cancelled.
+    /// FAL had no request of it: it is cancelled.
     Cancelled,
-    /// FAL is being asked to stop it; or will be, once the request of an ambiguous submit is known.
+    /// FAL is being asked to stop it, or will be once the request of an ambiguous submit is known.
     Stopping,
-    /// That was asked for before.
+    /// Its cancellation was requested before.
     AlreadyStopping,
-    /// It is trained, its model is being stored: nothing was changed.
+    /// It is trained, and its model is being stored: nothing was changed.
     TooLate,
-    /// It is over: nothing was changed.
+    /// It had ended: nothing was changed.
     Over,
 }
 
@@ -53,9 +53,9 @@ impl From<Asked> for CancelledTraining {
 }
 
 impl Producer {
-    /// Ends a training by its id, or the newest one of an avatar by the avatar's: at once while nothing of it is at FAL, else
-    /// FAL is asked to stop. Its owner is told. `dry_run` says what would happen, and changes nothing. `None`: there is no
-    /// training.
+    /// Cancels a training by its id, or by its avatar's id the newest training of an avatar: at once if FAL has no
+    /// request of it, otherwise FAL is asked to stop. Its owner is told. `dry_run` returns what would happen, and
+    /// changes nothing. `None`: there is no such training.
     pub async fn cancel_training(
         &self,
         id: Uuid,
@@ -71,7 +71,7 @@ impl Producer {
         };
         let (avatar_id, was) = (training.avatar_id, training.status);
         let asked = saga::asked_to_end(&mut tx, training, EndReason::Operator, Some(reason)).await?;
-        // The dry run is the same code, so that it cannot promise anything else.
+        // The dry run uses the same code, so that it cannot promise anything else.
         if dry_run {
             tx.rollback().await?;
         } else {

@@ -1,4 +1,4 @@
-//! FAL's deliveries on their way in: the inbox row and the job that applies it, in one transaction, before the 200.
+//! Accepts FAL's deliveries: the inbox row and the job that applies it, in one transaction, before the 200.
 
 use queue::database;
 use serde::Serialize;
@@ -20,54 +20,55 @@ use crate::{
     },
 };
 
-/// Longer values in a URL are not ours; what is kept of them is for operators.
+/// Longer values in a URL are not ours; they are kept, shortened, for operators.
 const MAX_PARAMETER_CHARS: usize = 200;
 
-/// Deliveries that wait for their effect, beyond which one that may be a stranger's has to name a training of ours.
+/// If more deliveries than this wait, a delivery that may be a stranger's must name a training of ours.
 const MOST_UNKNOWN: i64 = 200;
 
-/// The parameters of the URL that FAL was given, as they came back. Both are hints: the training's own row counts.
+/// The parameters of the webhook URL, as they came back. Both are only hints: the training's own row decides.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeliveryQuery {
-    /// `portrait` or `style`, if all is well.
+    /// The training type: `portrait` or `style` if the URL is intact.
     pub training_type: Option<String>,
-    /// The submit attempt's correlation token.
+    /// The submit attempt's token, if the URL still has it.
     pub token: Option<String>,
 }
 
-/// The delivery is stored; FAL may be told so.
+/// The delivery is stored, and FAL may be told so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Accepted {
-    /// It was stored before: a resend.
+    /// Whether it had been stored before: then FAL has sent it again.
     pub was_known: bool,
 }
 
-/// What a replay did with a delivery.
+/// What a replay did with a delivery, or would do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Replay {
-    /// It is applied again.
+    /// A job to apply it again was enqueued.
     Enqueued,
-    /// It would be, were this not a rehearsal.
+    /// It would be applied again; this was a dry run.
     WouldEnqueue,
-    /// A job is going to apply it anyhow.
+    /// A job is waiting to apply it anyway.
     Waiting,
-    /// It had its effect, or was found to have none: nothing is left to do.
+    /// It had its effect, or was found to have none: there is nothing to do.
     Settled,
 }
 
 /// A delivery, and what a replay did with it.
 #[derive(Debug, Clone, Serialize)]
 pub struct Replayed {
-    /// As it was before.
+    /// The delivery as it was before the replay.
     #[serde(flatten)]
     pub delivery: DeliveryView,
-    /// What was done.
+    /// What the replay did with it.
     pub replay: Replay,
 }
 
 impl Producer {
-    /// Stores a delivery with the job that applies it. Once this returns, both are committed, now or before.
+    /// Stores a delivery with the job that applies it. Once this returns both are
+    /// committed, now or by an earlier call.
     pub async fn accept_fal_delivery(
         &self,
         delivery: VerifiedDelivery,
@@ -90,10 +91,10 @@ impl Producer {
         };
         let inserted = deliveries::insert(&mut tx, &new).await?;
         if let Some(id) = inserted {
-            // One that overtakes our own commit is one of a few. What fills the inbox is somebody else's, and each of it
-            // would be looked at forty times before it is given up.
+            // Few deliveries overtake our own commit, so an inbox full of unknown ones comes from strangers. Each of
+            // them would be looked at forty times before it is given up.
             if !delivery.is_our_users
-                // Itself included.
+                // Counts this delivery too.
                 && deliveries::are_open(&mut tx, MOST_UNKNOWN + 1).await?
                 && !is_expected(&mut tx, &new).await?
             {
@@ -109,8 +110,8 @@ impl Producer {
         })
     }
 
-    /// Has the deliveries that fit applied again, newest first, unless they are settled. Harmless however often it is
-    /// done: a delivery has one effect. With `dry_run` nothing is changed.
+    /// Applies all deliveries that match again, newest first, unless they are settled. Repeating it is harmless: a
+    /// delivery has one effect. With `dry_run` nothing is changed.
     pub async fn replay_fal_deliveries(
         &self,
         filter: &DeliveryFilter,
@@ -119,7 +120,7 @@ impl Producer {
         let mut tx = database::begin(&self.pool).await?;
         let mut replayed = Vec::new();
         for listed in deliveries::list(&mut tx, filter).await? {
-            // Waits for a job that applies it right now, and sees what that made of it.
+            // Waits for a job that is applying it right now, and sees the outcome.
             let is_settled = if dry_run {
                 deliveries::is_settled(&listed.verdict)
             } else {
@@ -149,7 +150,7 @@ impl Producer {
     }
 }
 
-/// Whether a training of ours has the request, or an attempt the token.
+/// Whether a training of ours has the request, or an attempt has the token.
 async fn is_expected(tx: &mut PgConnection, new: &NewDelivery<'_>) -> Result<bool, sqlx::Error> {
     if trainings::find_by_request(tx, new.request_id).await?.is_some() {
         return Ok(true);
@@ -160,7 +161,7 @@ async fn is_expected(tx: &mut PgConnection, new: &NewDelivery<'_>) -> Result<boo
     }
 }
 
-/// What Postgres can store and an operator wants to read; a signed delivery is not refused for its URL.
+/// A text that Postgres can store and an operator can read: a signed delivery is not refused because of its URL.
 fn printable(text: &str) -> String {
     text.chars()
         .filter(|c| !c.is_control())
@@ -168,7 +169,7 @@ fn printable(text: &str) -> String {
         .collect()
 }
 
-/// What is odd about the URL alone. Whether it names another type than the training has, the job will say.
+/// The oddities of the URL alone. The job checks whether it names another type than the training has.
 fn flags(training_type: Option<&str>) -> Vec<String> {
     match training_type.map(str::parse::<TrainingType>) {
         None => vec!["training_type_missing".to_owned()],

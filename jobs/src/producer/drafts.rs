@@ -1,4 +1,4 @@
-//! The wizard's intents: the draft's answers, its photos, and a failed avatar that becomes a draft again.
+//! The wizard's changes: answers and photos of the draft, and a failed avatar that becomes a draft again.
 
 use std::time::Duration;
 
@@ -14,54 +14,54 @@ use crate::{
     },
 };
 
-/// The wizard's state: what is `None` is asked next.
-/// Only a turn makes one, for the draft's owner.
+/// The state of the wizard: the first field that is `None` is asked next. Only a
+/// turn can make one, for the draft's owner.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Draft {
-    /// Buttons name it.
+    /// The avatar's id, which the buttons carry.
     pub id: AvatarId,
-    /// First answer.
+    /// The first answer; a draft always has it.
     pub training_type: TrainingType,
-    /// Second answer.
+    /// The second answer. `None`: not given yet.
     pub gender: Option<Gender>,
-    /// Third answer.
+    /// The third answer. `None`: not given yet.
     pub name: Option<String>,
 }
 
-/// What became of a photo that the user sent.
+/// The result of sending a photo.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PhotoTaken {
-    /// Noted, and a job will fetch it.
+    /// It was added, and a job will fetch it.
     Yes,
-    /// The avatar has it already.
+    /// The avatar has this photo already.
     Known,
-    /// The avatar has refused it before, for this reason.
+    /// The avatar refused this photo before.
     Refused {
-        /// The code of the reason.
+        /// The code of the reason, for its text.
         reason: String,
-        /// What the reason's text names.
+        /// The value in the reason's text, if it has one.
         detail: Option<String>,
     },
-    /// The avatar has as many as it may.
+    /// The avatar has as many photos as it may.
     Full,
-    /// The user has sent as many as a day allows, those included that were refused or thrown away.
+    /// The user has sent as many photos as a day allows, including refused and deleted ones.
     TooManyToday {
-        /// So many.
+        /// Most photos that a day allows.
         most: u32,
-        /// Until the next is taken.
+        /// How long until the next photo is accepted.
         wait: Duration,
     },
 }
 
-/// What became of "Try again".
+/// The result of "Try again".
 #[derive(Debug, Clone)]
 pub enum RetryOutcome {
-    /// It is a draft again, at the photo step.
+    /// The avatar is a draft again, at the photo step.
     Reopened,
-    /// Another draft is in the way.
+    /// The user has another draft, which must be finished first.
     OtherDraft(Draft),
-    /// It is at work.
+    /// A training of the avatar is live.
     AlreadyTraining {
         /// The avatar's name.
         name: String,
@@ -71,21 +71,21 @@ pub enum RetryOutcome {
         /// The avatar's name.
         name: String,
     },
-    /// It is open already.
+    /// The avatar is the draft already.
     AlreadyOpen,
-    /// Not the user's, or gone.
+    /// The avatar is not the user's, or is gone.
     Stale,
 }
 
 impl Turn {
-    /// The user's draft.
+    /// The user's draft. `None`: there is none.
     pub async fn draft(&mut self) -> Result<Option<Draft>, ProducerError> {
         let user = self.user()?;
         Ok(avatars::draft_of(&mut self.tx, user).await?.map(Draft::from))
     }
 
-    /// Starts a draft; if there is one already it stays as it is. Answers the draft. [`Turn::draft_wait`] says whether the user
-    /// may.
+    /// Begins a draft; an existing draft stays as it is. Returns the draft. Ask [`Turn::draft_wait`]
+    /// first whether the user may begin one.
     pub async fn new_draft(&mut self, kind: TrainingType) -> Result<Option<Draft>, ProducerError> {
         let user = self.user()?;
         if avatars::create_draft(&mut self.tx, user, kind).await? {
@@ -94,7 +94,8 @@ impl Turn {
         self.draft().await
     }
 
-    /// How long until the user may begin another draft, and how many a day allows. `None`: now, or there is one to go on with.
+    /// Time until the user may begin another draft, and how many a day allows. `None`: they
+    /// may now, or there is a draft already.
     pub async fn draft_wait(&mut self) -> Result<Option<(u32, Duration)>, ProducerError> {
         if self.draft().await?.is_some() {
             return Ok(None);
@@ -109,7 +110,7 @@ impl Turn {
         Ok(wait.map(|wait| (most, wait)))
     }
 
-    /// Answers the first question again. `false`: there is no such draft (so below).
+    /// Answers the first question again. `false`: there is no such draft; the same holds for the methods below.
     pub async fn choose_type(&mut self, avatar: AvatarId, kind: TrainingType) -> Result<bool, ProducerError> {
         let user = self.user()?;
         Ok(avatars::set_type(&mut self.tx, user, avatar, kind).await?)
@@ -121,7 +122,7 @@ impl Turn {
         Ok(avatars::set_gender(&mut self.tx, user, avatar, Some(gender)).await?)
     }
 
-    /// Answers the third question, by the user's message of this number.
+    /// Answers the third question, with the user's message of this number.
     pub async fn name(
         &mut self,
         avatar: AvatarId,
@@ -132,20 +133,20 @@ impl Turn {
         Ok(avatars::set_name(&mut self.tx, user, avatar, Some(name), message).await?)
     }
 
-    /// Whether the draft has its name from the user's message of this number.
+    /// Whether the draft got its name from the user's message of this number.
     pub async fn is_named_by(&mut self, avatar: AvatarId, message: i64) -> Result<bool, ProducerError> {
         let user = self.user()?;
         Ok(avatars::is_named_by(&mut self.tx, user, avatar, message).await?)
     }
 
-    /// The draft's name was corrected: the photo step says the new one, where it stands.
+    /// Shows a corrected name in the message of the photo step.
     pub async fn show_new_name(&mut self, draft: &Draft) -> Result<(), ProducerError> {
         notifications::photos_changed(&mut self.tx, draft.id, &self.rules.photos).await?;
         Ok(())
     }
 
-    /// Takes an answer back. The type has no "open" in the database: it is asked again and keeps its answer until
-    /// there is another.
+    /// Takes an answer back. The database has no empty training type: that question is asked again, and the old
+    /// answer stays until there is a new one.
     pub async fn take_back(&mut self, avatar: AvatarId, step: WizardStep) -> Result<bool, ProducerError> {
         let user = self.user()?;
         let taken_back = match step {
@@ -156,19 +157,19 @@ impl Turn {
             WizardStep::Name => avatars::set_name(&mut self.tx, user, avatar, None, None).await?,
         };
         if taken_back {
-            // The photo counter must not come back over the question that takes its place.
+            // Otherwise the photo counter could replace the question that has taken its place.
             outbox::supersede(&mut self.tx, outbox::Kind::Photos, outbox::About::Avatar(avatar)).await?;
         }
         Ok(taken_back)
     }
 
-    /// Throws the draft away. `None`: there is no such draft; else its name, if it had one.
+    /// Throws the draft away. `None`: there is no such draft. Otherwise its name, if it had one.
     pub async fn discard(&mut self, avatar: AvatarId) -> Result<Option<Option<String>>, ProducerError> {
         let user = self.user()?;
         Ok(avatars::discard(&mut self.tx, user, avatar).await?)
     }
 
-    /// Takes a photo for the draft. One that Telegram failed to hand out before may come again.
+    /// Adds a photo to the draft. A photo that Telegram failed to hand out before may come again.
     pub async fn add_photo(
         &mut self,
         draft: &Draft,
@@ -203,18 +204,18 @@ impl Turn {
         Ok(PhotoTaken::Yes)
     }
 
-    /// Whether the draft has had this photo, whatever became of it.
+    /// Whether this photo was ever sent for the draft, whatever its outcome.
     pub async fn has_photo(&mut self, draft: &Draft, unique_id: &str) -> Result<bool, ProducerError> {
         Ok(photos::is_known(&mut self.tx, draft.id, unique_id).await?)
     }
 
-    /// Shows the photo step, which counts from now on.
+    /// Shows the photo step, whose message counts the photos from now on.
     pub async fn show_photos(&mut self, draft: &Draft, place: Place) -> Result<(), ProducerError> {
         notifications::show_photos(&mut self.tx, draft.id, &self.rules.photos, place).await?;
         Ok(())
     }
 
-    /// Reopens a failed or cancelled avatar as the draft, photos and answers as they were.
+    /// Makes a failed or cancelled avatar the draft again, with its photos and answers.
     pub async fn retry(&mut self, avatar: AvatarId) -> Result<RetryOutcome, ProducerError> {
         let user = self.user()?;
         let Some(owned) = avatars::owned(&mut self.tx, user, avatar).await? else {

@@ -1,11 +1,12 @@
-//! One turn under guard: whatever its handler does, the update is finished, or rolled back and noted.
+//! Runs one turn under guard: the update is either finished, or rolled back and its
+//! failure recorded, whatever the handler does.
 //!
-//! A turn holds its update's row locked. What failed is noted on another connection, about that very row, so the turn
-//! is rolled back before: otherwise the note waits for the lock until the server ends the idle transaction, 15 s for
-//! each attempt, and four such updates keep every lane of a bot from everybody else
+//! A turn holds the lock of its update's row. Its failure is recorded on another connection, in the same row, so the
+//! turn is rolled back first. Otherwise the record would wait for the lock until the server ends the idle
+//! transaction, 15 s for each attempt, and four such updates would block every lane of a bot
 //! (`a_turn_that_panics_or_fails_on_our_side_delays_nobody`).
 //!
-//! A turn whose connection went silent is no better: it waits for an answer that never comes. So each has a limit
+//! A turn whose connection went silent waits for an answer that never comes. So each turn has a time limit
 //! (`a_turn_whose_connection_falls_silent_is_taken_again`).
 
 use std::{panic::AssertUnwindSafe, time::Duration};
@@ -17,22 +18,22 @@ use tracing::warn;
 use super::{Producer, ProducerError, Turn};
 use queue::database::within;
 
-/// A turn takes milliseconds. It may have to wait for the locks of another process that froze in a transaction, which the
-/// server ends after 15 s.
+/// A turn takes milliseconds. It may have to wait for the locks of a process that froze in a transaction; the server
+/// ends such a transaction after 15 s.
 const LONGEST_TURN: Duration = Duration::from_secs(20);
 
-/// What a handler made of an update.
+/// The result of a handler that did not fail.
 #[derive(Debug)]
 pub struct Handled<T> {
-    /// What is left to do once everything is committed.
+    /// What the caller must do after the commit.
     pub after: T,
-    /// What of the update could not be understood; kept with it.
+    /// The part of the update that was not understood; stored with it. `None`: all was.
     pub not_understood: Option<String>,
 }
 
 impl Producer {
-    /// Lets `handler` handle the turn, and commits. `None`: it failed or panicked; that is undone and noted, and the
-    /// update is taken again after a while ([`Producer::turn_failed`]).
+    /// Runs `handler` on the turn, and commits. `None`: it failed or panicked; its changes are rolled back, the
+    /// failure is recorded, and the update is taken again after a while ([`Producer::turn_failed`]).
     pub async fn conclude<T>(
         &self,
         mut turn: Turn,

@@ -1,4 +1,4 @@
-//! Telegram's updates on their way in: stored once, in whatever way they come, and whose turn is next.
+//! Accepts Telegram's updates, each stored once however it comes, and hands them to turns.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,15 +19,15 @@ use crate::{
     texts::{Message, Phrase},
 };
 
-/// An update that fails so often is given up, so that its chat goes on.
+/// Attempts at an update before it is given up, so that its chat can go on.
 const MAX_ATTEMPTS: i32 = 5;
 
-/// What takes milliseconds and is not answered for so long never will be: the connection went silent, as one that a
-/// firewall forgot does. It is given up, and the next one is asked. Whoever waited for it would hear nobody any more.
+/// Statements here take milliseconds. One without an answer for this long never gets one: its connection went silent,
+/// as when a firewall forgets it. The connection is then given up, or its caller would wait for ever.
 const LONGEST_SILENCE: Duration = Duration::from_secs(5);
 
 impl Producer {
-    /// Stores one update; answers whether it is new. Once this returns, Telegram may be told that we have it.
+    /// Stores one update. Returns whether it is new. Once this returns, it may be acknowledged to Telegram.
     pub async fn accept_telegram_update(&self, update: Value) -> Result<bool, ProducerError> {
         let update = incoming(update).ok_or(ProducerError::NotAnUpdate)?;
         let mut tx = database::begin(&self.pool).await?;
@@ -36,7 +36,7 @@ impl Producer {
         Ok(new == 1)
     }
 
-    /// Stores a batch; answers the highest `update_id` in it. Once this returns, the offset may be moved beyond that.
+    /// Stores a batch. Returns its highest `update_id`. Once this returns, the offset may be moved beyond that.
     pub async fn accept_telegram_updates(&self, batch: Vec<Value>) -> Result<Option<i64>, ProducerError> {
         let count = batch.len();
         let batch: Vec<_> = batch.into_iter().filter_map(incoming).collect();
@@ -56,9 +56,10 @@ impl Producer {
         Ok(batch.iter().map(|update| update.update_id).max())
     }
 
-    /// The right to ask Telegram for updates, if nobody else has it: two who poll would only disturb each other.
+    /// The right to ask Telegram for updates. `None`: another process has it; two
+    /// that poll would only disturb each other.
     pub async fn lead_polling(&self) -> Result<Option<PollingLead>, ProducerError> {
-        // A connection of its own: the lock is the session's, and ends with it however we end.
+        // A connection of its own: the lock belongs to the session, and ends with it even if this process dies.
         let mut session = self.pool.acquire().await?.detach();
         let ask = sqlx::query_scalar!(
             r#"select pg_try_advisory_lock(hashtextextended('aisha telegram polling', 0)) as "got!""#
@@ -68,7 +69,7 @@ impl Producer {
         Ok(got.then_some(PollingLead { session }))
     }
 
-    /// Wakes when updates are stored.
+    /// A signal that wakes when updates are stored.
     pub async fn update_signal(&self) -> UpdateSignal {
         UpdateSignal {
             listener: listen(&self.pool).await,
@@ -76,9 +77,9 @@ impl Producer {
         }
     }
 
-    /// The next update of some chat. Different chats can be taken at the same time, by any number of processes; of
-    /// one chat only one update is out at a time. `after` is the chat that the caller had last: the others come
-    /// before it, so that no chat keeps a caller to itself.
+    /// The next update of some chat. Any number of processes can take updates of different chats at once, but only
+    /// one update of a chat is taken at a time. `after` is the chat that the caller had last: other chats come
+    /// first, so that no chat occupies a caller.
     pub async fn next_turn(
         &self,
         rules: &Arc<Rules>,
@@ -92,8 +93,8 @@ impl Producer {
         }
     }
 
-    /// Notes that a turn failed and was rolled back. It will be taken again; after [`MAX_ATTEMPTS`] it is given up
-    /// and its sender is told.
+    /// Records that a turn failed and was rolled back. The update is taken again; after [`MAX_ATTEMPTS`]
+    /// it is given up, and its sender is told.
     pub async fn turn_failed(&self, update_id: i64, why: &str) -> Result<(), ProducerError> {
         let why = storable::error_text(why);
         let mut tx = database::begin(&self.pool).await?;
@@ -121,18 +122,18 @@ impl Producer {
     }
 }
 
-/// An update as Telegram posts it. Half of a character in some text is no reason to refuse it: Telegram would bring it
-/// again and again, and nothing else meanwhile.
+/// Reads an update that Telegram posts. Half of a surrogate pair in a text is no reason to refuse it: Telegram would
+/// send the update again and again, and nothing else meanwhile.
 pub fn read_update(body: &[u8]) -> Result<Value, serde_json::Error> {
     storable::read_json(body)
 }
 
-/// What the inbox needs to know of an update. `None`: it has no `update_id`.
+/// The fields that the inbox needs. `None`: there is no `update_id`.
 fn incoming(mut body: Value) -> Option<NewUpdate> {
-    // One update that cannot be stored must not keep Telegram from handing out the others.
+    // One update that Postgres cannot store must not keep Telegram from sending the others.
     storable::mend_json(&mut body);
     let update_id = body.get("update_id")?.as_i64()?;
-    // An update has its id and one further field: a message, something with a message, or something with a sender,
+    // An update has its id and one other field: a message, something with a message, or something with a sender,
     // whose private chat has the sender's id.
     let chat_id = body.as_object()?.values().find_map(|content| {
         let paths = ["/chat/id", "/message/chat/id", "/from/id"];
@@ -145,28 +146,28 @@ fn incoming(mut body: Value) -> Option<NewUpdate> {
     })
 }
 
-/// The right to poll, for as long as the session behind it lives.
+/// The right to poll, for as long as its database session lives.
 #[derive(Debug)]
 pub struct PollingLead {
     session: PgConnection,
 }
 
 impl PollingLead {
-    /// Whether the session still lives, and so the right.
+    /// Whether the session, and so the right, still exists.
     pub async fn is_held(&mut self) -> bool {
         database::within(LONGEST_SILENCE, self.session.ping())
             .await
             .is_ok()
     }
 
-    /// Lets somebody else lead at once.
+    /// Lets another process poll at once.
     pub async fn release(self) {
-        // A session that does not close in order ends with its socket, only a little later.
+        // If the session does not close in order, it ends with its socket, only a little later.
         let _ = database::within(LONGEST_SILENCE, self.session.close()).await;
     }
 }
 
-/// A wait for stored updates. Behind a pooler that does not pass notifications on, it ends by its limit alone.
+/// Waits for stored updates. Behind a pooler that passes no notifications on, each wait lasts for its limit.
 #[derive(Debug)]
 pub struct UpdateSignal {
     listener: Option<PgListener>,
@@ -174,7 +175,7 @@ pub struct UpdateSignal {
 }
 
 impl UpdateSignal {
-    /// Until updates were stored, or `at_most` so long. May wake for nothing.
+    /// Waits until updates are stored, but at most `at_most`. May return without a new update.
     pub async fn wait(&mut self, at_most: Duration) {
         let Some(listener) = &mut self.listener else {
             let again = tokio::time::timeout(at_most, std::future::pending::<()>()).await;
@@ -183,7 +184,7 @@ impl UpdateSignal {
             return;
         };
         match tokio::time::timeout(at_most, listener.try_recv()).await {
-            // `None`: the connection was lost and is back; what was said meanwhile must be looked for.
+            // `None`: the connection was lost and is back. Notifications may have been missed, so look for updates.
             Ok(Ok(_)) | Err(_) => {}
             Ok(Err(problem)) => {
                 warn!("No wake-ups for Telegram updates until the database answers: {problem}");

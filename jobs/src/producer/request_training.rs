@@ -1,4 +1,4 @@
-//! The user presses "Start": the one place where a training begins, and where what a user may cost is held to its limit.
+//! The user presses "Start": the only place where a training begins and the user's limits are checked.
 
 use std::time::Duration;
 
@@ -23,30 +23,30 @@ use crate::{
 /// The result of pressing "Start".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Started {
-    /// The training exists, its first job is enqueued, its progress message is on its way.
+    /// The training exists, its first job is enqueued, and its progress message is about to be sent.
     Yes(TrainingId),
-    /// Too few photos are in our bucket; so many are, and so many are on their way.
+    /// Too few photos are in our bucket.
     NotEnoughPhotos {
-        /// In our bucket.
+        /// How many photos are in our bucket.
         stored: usize,
-        /// On their way.
+        /// How many photos are being fetched.
         pending: usize,
     },
-    /// More are in our bucket than allowed, since the limit was lowered.
+    /// The bucket has more photos than allowed: the limit was lowered.
     TooManyPhotos,
-    /// As many of the user's trainings are live as may be at once.
+    /// The user has as many live trainings as allowed.
     TooManyLive {
-        /// So many.
+        /// How many of the user's trainings are live.
         live: u32,
     },
-    /// The user has started as many as a day allows.
+    /// The user has started as many trainings as a day allows.
     TooManyToday {
-        /// So many.
+        /// Most trainings that a day allows.
         most: u32,
-        /// Until the next may start.
+        /// How long until the next one may start.
         wait: Duration,
     },
-    /// Somebody pressed before: a second tap, or another message's button.
+    /// A training was started before: by a second tap, or another message's button.
     AlreadyTraining {
         /// The avatar's name.
         name: String,
@@ -56,13 +56,13 @@ pub enum Started {
         /// The avatar's name.
         name: String,
     },
-    /// Not the user's, gone, or a draft with questions open.
+    /// The avatar is not the user's, is gone, or has open questions.
     Stale,
 }
 
 impl Turn {
-    /// Starts the training of a draft: avatar, training, first job and progress message together. Of two taps one
-    /// starts it. The progress message takes the place of the one whose button was pressed.
+    /// Starts the training of a draft: avatar, training, first job and progress message in one transaction. Of two
+    /// taps one starts it. The progress message replaces the one whose button was pressed.
     pub async fn request_training(
         &mut self,
         avatar: AvatarId,
@@ -134,8 +134,8 @@ impl Turn {
     }
 }
 
-/// Which limit a further training of this user would exceed. From here on, no other turn of theirs counts until this one
-/// has ended.
+/// The limit that a further training of this user would exceed. It locks the user, so that no other turn of
+/// theirs counts until this one has ended.
 async fn over_quota(
     tx: &mut PgConnection,
     user: UserId,
@@ -155,7 +155,7 @@ async fn over_quota(
     Ok(wait.map(|wait| Started::TooManyToday { most, wait }))
 }
 
-/// For operators: who is refused hears why, and may be an attacker.
+/// For operators: the refused user is told, but may be an attacker.
 pub(super) fn refused(limit: &'static str) {
     metrics::counter!("aisha_quota_refusals_total", "limit" => limit).increment(1);
 }

@@ -1,4 +1,4 @@
-//! What a user sees of their avatars, and calling a training off.
+//! Shows users their avatars, and calls trainings off.
 
 use super::{ProducerError, Turn};
 use crate::{
@@ -8,17 +8,17 @@ use crate::{
     texts::Phrase,
 };
 
-/// What became of "Stop the training".
+/// The result of "Stop the training".
 #[derive(Debug, Clone)]
 pub enum Stopped {
-    /// Nothing of it was at FAL, and it is cancelled. `progress` is the Telegram message that shows so, if there is one.
+    /// FAL had no request of it, and it is cancelled.
     Yes {
         /// The avatar's name.
         name: String,
-        /// Message id of the progress message.
+        /// Telegram's id of the progress message. `None`: there is none.
         progress: Option<i64>,
     },
-    /// FAL is being asked to stop; how it ended is told then.
+    /// FAL is being asked to stop; the user is told later how it ended.
     Asked {
         /// The avatar's name.
         name: String,
@@ -28,34 +28,34 @@ pub enum Stopped {
         /// The avatar's name.
         name: String,
     },
-    /// It is over, not the user's, or gone.
+    /// It has ended, is not the user's, or is gone.
     Stale,
 }
 
-/// A training that is not over.
+/// A training of the user that has not ended.
 #[derive(Debug, Clone)]
 pub struct LiveTraining {
-    /// Buttons name it.
+    /// The training's id, which the buttons carry.
     pub id: TrainingId,
     /// The avatar's name.
     pub name: String,
-    /// It is not trained yet, and nobody asked for its end.
+    /// Whether it is not trained yet, and nobody has requested its end.
     pub can_be_stopped: bool,
-    /// FAL is being asked to stop.
+    /// Whether FAL is being asked to stop.
     pub is_stopping: bool,
 }
 
 /// One avatar in the answer to /status.
 #[derive(Debug, Clone)]
 pub struct AvatarLine {
-    /// What to say about it.
+    /// The phrase that describes its state.
     pub phrase: Phrase,
-    /// Where it is.
+    /// The avatar's status.
     pub status: AvatarStatus,
 }
 
 impl Turn {
-    /// The user's trainings that are not over.
+    /// The user's trainings that have not ended.
     pub async fn live_trainings(&mut self) -> Result<Vec<LiveTraining>, ProducerError> {
         let user = self.user()?;
         let live = trainings::live_of(&mut self.tx, user).await?;
@@ -70,7 +70,7 @@ impl Turn {
             .collect())
     }
 
-    /// Calls a training off: at once while nothing of it is at FAL, else FAL is asked to stop.
+    /// Calls a training off: at once if FAL has no request of it, otherwise FAL is asked to stop.
     pub async fn stop(&mut self, training: TrainingId) -> Result<Stopped, ProducerError> {
         let user = self.user()?;
         let Some(seen) = trainings::owned(&mut self.tx, user, training).await? else {
@@ -91,7 +91,7 @@ impl Turn {
         )
     }
 
-    /// The user's avatars, what is at work first.
+    /// The user's avatars, those in training first.
     pub async fn avatars(&mut self) -> Result<Vec<AvatarLine>, ProducerError> {
         let user = self.user()?;
         let avatars = views::avatars_of(&mut self.tx, user).await?;

@@ -1,8 +1,8 @@
-//! One update being handled, and the transaction of all its effects.
+//! One update that is being handled, and the transaction of all its effects.
 //!
-//! The shell decides what an update means and calls the intents (`drafts.rs`, `request_training.rs`, `status.rs`);
-//! it never sees SQL. Nothing here talks to Telegram: answers are outbox rows, so that they are as durable as what
-//! they speak of. Dropping a turn undoes it.
+//! The bot decides what an update means and calls the methods of `drafts.rs`, `request_training.rs` and `status.rs`;
+//! it never sees SQL. Nothing here talks to Telegram: answers are outbox rows, so that they are as durable as the
+//! changes that they report. Dropping a turn undoes it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,7 +20,7 @@ use crate::{
     texts::{Locale, Message},
 };
 
-/// For the server to say that a turn is undone.
+/// How long the server may take to confirm a rollback.
 const ROLLBACK: Duration = Duration::from_secs(5);
 
 /// An update and the transaction of its effects.
@@ -35,16 +35,16 @@ pub struct Turn {
     replies: u32,
 }
 
-/// Who sent an update.
+/// The user who sent an update, as the update says.
 #[derive(Debug, Clone)]
 pub struct Sender {
-    /// Telegram's user id, which is the private chat's id as well.
+    /// Telegram's user id, which is also the id of the private chat.
     pub telegram_id: i64,
-    /// Without `@`.
+    /// The Telegram name, without `@`. `None`: the user has none.
     pub username: Option<String>,
-    /// As they call themselves.
+    /// The user's first name at Telegram.
     pub first_name: String,
-    /// `None` when the client did not say.
+    /// The language of the user's client. `None`: unknown.
     pub locale: Option<Locale>,
 }
 
@@ -71,7 +71,7 @@ impl Turn {
         self.update_id
     }
 
-    /// The chat in whose order it is; `None`: in nobody's.
+    /// The chat whose order it belongs to. `None`: none.
     pub const fn chat_id(&self) -> Option<i64> {
         self.chat_id
     }
@@ -81,13 +81,13 @@ impl Turn {
         serde_json::from_str(&self.body)
     }
 
-    /// What the wizard goes by.
+    /// The limits and defaults of the wizard.
     pub fn rules(&self) -> &Rules {
         &self.rules
     }
 
-    /// Notes who is speaking; every intent acts for them. Who could not be told how a training ended is told now.
-    /// Answers their language.
+    /// Records the sender; every later call acts for them. If final messages could not reach them before, those are
+    /// queued again. Returns their language.
     pub async fn sender(&mut self, sender: &Sender) -> Result<Locale, ProducerError> {
         let seen = users::SeenUser {
             telegram_id: sender.telegram_id,
@@ -102,7 +102,7 @@ impl Turn {
         Ok(Locale::from_code(&known.language))
     }
 
-    /// Whether the sender may use the bot at all.
+    /// Whether the sender may use the bot.
     pub fn access(&self) -> Result<Access, ProducerError> {
         let telegram_id = self.telegram_id.ok_or(ProducerError::NoSender)?;
         Ok(self.rules.quotas.access(telegram_id))
@@ -120,7 +120,7 @@ impl Turn {
         self.user.ok_or(ProducerError::NoSender)
     }
 
-    /// Answers the user. Several answers of one update come in the order of these calls.
+    /// Answers the user. The answers of one update are sent in the order of these calls.
     pub async fn reply(&mut self, message: &Message, place: Place) -> Result<(), ProducerError> {
         let key = match self.replies {
             0 => format!("update:{}", self.update_id),
@@ -130,13 +130,13 @@ impl Turn {
         self.reply_as(&key, message, place).await
     }
 
-    /// Answers several updates of one sort together: only the first with this `subject` is answered.
+    /// Answers several updates once: only the first with this `subject` gets an answer.
     pub async fn reply_once(&mut self, subject: &str, message: &Message) -> Result<(), ProducerError> {
         let key = format!("{subject}:{}", self.user()?);
         self.reply_as(&key, message, Place::New).await
     }
 
-    /// Answers whatever the user sends on one day together: only the first with this `subject` is answered.
+    /// Answers all updates of a day once: only the first with this `subject` gets an answer.
     pub async fn reply_once_a_day(&mut self, subject: &str, message: &Message) -> Result<(), ProducerError> {
         let today = database::now(&mut self.tx).await?.date_naive();
         let key = format!("{subject}:{}:{today}", self.user()?);
@@ -149,7 +149,7 @@ impl Turn {
         Ok(())
     }
 
-    /// Commits everything, and that the update is handled.
+    /// Commits all effects, and marks the update as handled.
     pub async fn finish(mut self) -> Result<(), ProducerError> {
         updates::handled(&mut self.tx, self.update_id, None).await?;
         reach(Point::TurnBeforeCommit);
@@ -157,7 +157,7 @@ impl Turn {
         Ok(())
     }
 
-    /// Commits everything, and what of the update was not understood.
+    /// Commits all effects, and stores which part of the update was not understood.
     pub async fn finish_noting(mut self, not_understood: &str) -> Result<(), ProducerError> {
         updates::handled(&mut self.tx, self.update_id, Some(not_understood)).await?;
         reach(Point::TurnBeforeCommit);
@@ -165,11 +165,11 @@ impl Turn {
         Ok(())
     }
 
-    /// Undoes everything, and returns when the locks of this turn are gone.
+    /// Rolls everything back, and returns when the locks of this turn are gone.
     pub async fn abandon(self) {
         let update_id = self.update_id;
         if let Err(problem) = database::within(ROLLBACK, self.tx.rollback()).await {
-            // The connection is broken or silent: its end is the rollback.
+            // The connection is broken or silent; when it closes, the server rolls back.
             warn!(
                 telegram.update_id = update_id,
                 "The turn of update {update_id} was not rolled back in order: {problem}"

@@ -1,4 +1,4 @@
-//! FAL's deliveries as operators see them: what came, what became of it.
+//! FAL's deliveries for operators: their content and their outcome.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -7,24 +7,24 @@ use super::Reader;
 use crate::store::deliveries;
 pub use crate::store::deliveries::{DeliveryFilter, DeliveryView};
 
-/// One delivery with its body.
+/// One delivery with its body, for `aisha webhooks show`.
 #[derive(Debug, Clone, Serialize)]
 pub struct DeliveryDetail {
-    /// The row.
+    /// Everything but the body.
     #[serde(flatten)]
     pub view: DeliveryView,
-    /// As JSON; as text if it is none.
+    /// The body as JSON, or as a text if it is no JSON.
     pub body: Value,
 }
 
 impl Reader {
-    /// The newest deliveries that fit, newest first.
+    /// The deliveries that match, newest first.
     pub async fn fal_deliveries(&self, filter: &DeliveryFilter) -> Result<Vec<DeliveryView>, sqlx::Error> {
         let mut db = self.pool.acquire().await?;
         deliveries::list(&mut db, filter).await
     }
 
-    /// One delivery with what it said. `None`: there is no such row.
+    /// One delivery with its body. `None`: there is no such row.
     pub async fn fal_delivery(&self, id: i64) -> Result<Option<DeliveryDetail>, sqlx::Error> {
         let filter = DeliveryFilter {
             ids: vec![id],

@@ -1,4 +1,4 @@
-//! What runs by the clock. How a tick becomes a job: `jobs/queue/src/periodic.rs`.
+//! Our periodic entries. `jobs/queue/src/periodic.rs` turns a tick into a job.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use queue::{CatchUp, Periodic, Schedule};
 use super::Services;
 use crate::payloads::{Prune, ReconcileTrainings, SweepOrphans};
 
-/// All of ours. An entry's job is enqueued by whichever worker is first, whatever queues that worker takes. Each looks at
-/// everything there is, so whatever was missed, once is enough.
+/// All periodic entries. The first worker at a tick enqueues the job, whichever queues that worker takes. Each of
+/// these jobs looks at everything, so after missed ticks one run is enough.
 pub(super) fn all(services: &Services) -> Vec<Periodic> {
     let saga = &services.saga;
     let once = CatchUp::Once;

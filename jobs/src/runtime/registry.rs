@@ -13,7 +13,8 @@ use crate::{
     },
 };
 
-/// All of ours, in pipeline order, then what runs by the clock. A job that does not stand here is enqueued and never run; a test sees to it.
+/// All kinds, in pipeline order, then the periodic ones. A job of an unlisted kind would be enqueued
+/// and never run; a test checks the list.
 const JOBS: &[RegisteredJob] = &[
     RegisteredJob::of::<StorePhoto>(),
     RegisteredJob::of::<BuildArchive>(),
@@ -28,20 +29,20 @@ const JOBS: &[RegisteredJob] = &[
     RegisteredJob::of::<SweepOrphans>(),
 ];
 
-/// What this binary can make of a job in the queue (K4).
+/// What this binary's workers do with a job (K4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Understanding {
-    /// Its workers run it.
+    /// They run it when its turn comes.
     Runs,
-    /// Its workers leave it alone: they know the kind, and a newer binary wrote the payload.
+    /// They leave it alone: they know the kind, but a newer binary wrote the payload.
     NewerVersion,
-    /// Its workers leave it alone: they do not know the kind.
+    /// They leave it alone: they do not know the kind.
     UnknownKind,
 }
 
 impl Understanding {
-    /// Of a job of `kind` whose payload has `version`.
+    /// For a job of `kind` whose payload has `version`.
     pub fn of(kind: &str, version: i16) -> Self {
         match JOBS.iter().find(|entry| entry.name == kind) {
             None => Self::UnknownKind,
@@ -56,7 +57,7 @@ pub fn kinds() -> impl Iterator<Item = &'static str> {
     JOBS.iter().map(|entry| entry.name)
 }
 
-/// How many attempts a job of this kind has; `None` for a kind that this binary does not know.
+/// The number of attempts for jobs of this kind. `None`: this binary does not know the kind.
 pub fn attempts_of(kind: &str) -> Option<u16> {
     let entry = JOBS.iter().find(|entry| entry.name == kind)?;
     Some(entry.attempts)
@@ -80,7 +81,7 @@ impl RegisteredJob {
     }
 }
 
-/// All of ours, and what runs by the clock.
+/// All kinds, and the periodic entries.
 pub fn registry(services: &Services) -> Registry {
     let given = Arc::new(services.clone());
     let kinds = JOBS.iter().map(|entry| (entry.bind)(&given, &services.pool));

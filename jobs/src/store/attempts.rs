@@ -1,9 +1,10 @@
-//! `training_attempts`: one row a POST, committed before it.
+//! `training_attempts`: one row for each POST, committed before the POST.
 //!
-//! A row without an outcome is AMBIGUOUS: FAL may have it (K12). It is settled by the POST's own answer, by a
-//! signed delivery with its token, or by FAL's request list, whichever comes first, and never by time alone: an
-//! operator may accept the risk of a second one (`abandoned`, fal.md 6.3). Proof comes late, but it counts: it beats
-//! what we made of an error, and an abandonment. The partial unique index `training_attempts_one_open` allows one attempt that FAL has or may have.
+//! A row without an outcome is AMBIGUOUS: FAL may have the request (K12). The POST's own answer settles it, a signed
+//! delivery with its token, or FAL's request list, whichever comes first; time alone never does. Only an operator can
+//! accept the risk of a second request (`abandoned`, fal.md 6.3). Proof may come late, but it counts: it overrides
+//! our classification of an error, and an abandonment. The partial unique index `training_attempts_one_open` allows
+//! one attempt that FAL has or may have.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -15,10 +16,10 @@ use crate::{
     storable::error_text,
 };
 
-/// An attempt about to be made.
+/// An attempt that is about to be made.
 #[derive(Debug)]
 pub(crate) struct NewAttempt<'a> {
-    /// 32 hex digits of chance.
+    /// 128 random bits as 32 hex digits.
     pub token: &'a str,
     pub endpoint: &'a str,
     pub input: &'a Value,
@@ -26,7 +27,6 @@ pub(crate) struct NewAttempt<'a> {
     pub webhook_url: Option<&'a str>,
 }
 
-/// An attempt that was made.
 #[derive(Debug, Clone)]
 pub(crate) struct Attempt {
     pub id: Uuid,
@@ -36,7 +36,7 @@ pub(crate) struct Attempt {
     pub created_at: DateTime<Utc>,
 }
 
-/// Writes the attempt that is going to be posted; its number is the next of its training.
+/// Writes the attempt that is about to be posted. It gets the training's next number.
 pub(crate) async fn insert(
     tx: &mut PgConnection,
     training: TrainingId,
@@ -59,7 +59,7 @@ pub(crate) async fn insert(
     .await
 }
 
-/// The attempt that FAL has or may have, if there is one.
+/// The attempt that FAL has or may have. `None`: there is none.
 pub(crate) async fn find_open(
     tx: &mut PgConnection,
     training: TrainingId,
@@ -95,8 +95,8 @@ pub(crate) async fn find_by_token(
     .await
 }
 
-/// → accepted, whatever we made of it before: proof beats a classification. `false`: it is known already, or another
-/// attempt of its training is open, which is then the one that counts. The caller has locked the training.
+/// → accepted, whatever its outcome was before: proof overrides a classification. `false`: it was accepted before, or
+/// another attempt of its training is open, which then counts. The caller has locked the training.
 pub(crate) async fn accepted(
     tx: &mut PgConnection,
     id: Uuid,
@@ -121,7 +121,8 @@ pub(crate) async fn accepted(
     Ok(changed.rows_affected() == 1)
 }
 
-/// unknown → `not_sent` | refused | abandoned. `false`: it was settled before, for instance by a delivery with its token.
+/// unknown → `not_sent` | refused | abandoned. `false`: it was settled before, for
+/// instance by a delivery with its token.
 pub(crate) async fn not_accepted(
     tx: &mut PgConnection,
     id: Uuid,
@@ -143,7 +144,7 @@ pub(crate) async fn not_accepted(
     Ok(changed.rows_affected() == 1)
 }
 
-/// Whether an attempt of this training was given up for another before.
+/// Whether an earlier attempt of this training was abandoned for another.
 pub(crate) async fn has_abandoned(tx: &mut PgConnection, training: TrainingId) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select exists (select from training_attempts where training_id = $1 and outcome = 'abandoned') as "exists!""#,
@@ -153,8 +154,8 @@ pub(crate) async fn has_abandoned(tx: &mut PgConnection, training: TrainingId) -
     .await
 }
 
-/// Notes why an attempt's fate is unknown, for operators; it stays open. `false`: it has become known, for instance by a
-/// delivery with its token.
+/// Stores for operators why an attempt's outcome is unknown; the attempt stays open. `false`: its outcome has become
+/// known, for instance from a delivery with its token.
 pub(crate) async fn unknown(tx: &mut PgConnection, id: Uuid, error: &str) -> Result<bool, sqlx::Error> {
     let noted = sqlx::query!(
         "update training_attempts set error = $2 where id = $1 and outcome is null",

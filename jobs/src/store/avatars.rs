@@ -1,13 +1,13 @@
-//! Avatars as the wizard sees them: `avatars`. What a training does to its avatar is in `trainings.rs`.
+//! `avatars`, as the wizard uses it. `trainings.rs` has a training's changes of its avatar.
 //!
-//! Every change names the owner and the status it expects; zero rows is a value: a stale button, a double tap, or
-//! somebody else's avatar, which all look the same from here.
+//! Every change names the owner and the status that it expects. Zero changed rows is a normal result: a stale button,
+//! a double tap or another user's avatar, which all look the same here.
 
 use sqlx::PgConnection;
 
 use crate::domain::{AvatarId, AvatarStatus, Gender, TrainingType, UserId};
 
-/// An avatar whose wizard is not finished. What is `None` is asked next.
+/// An avatar whose wizard is not finished. The first `None` is asked next.
 #[derive(Debug, Clone)]
 pub(crate) struct DraftRow {
     pub id: AvatarId,
@@ -34,8 +34,8 @@ pub(crate) async fn draft_of(tx: &mut PgConnection, user: UserId) -> Result<Opti
     .await
 }
 
-/// This avatar, if it is a draft, kept from changing until the transaction ends: photos of one album are stored
-/// by several workers at once, and each counts the others' only behind this lock.
+/// This avatar, if it is a draft, locked until the transaction ends: several workers store the photos of one album at
+/// once, and only this lock makes each count the others' photos.
 pub(crate) async fn lock_draft(tx: &mut PgConnection, id: AvatarId) -> Result<Option<DraftRow>, sqlx::Error> {
     sqlx::query_as!(
         DraftRow,
@@ -52,14 +52,13 @@ pub(crate) async fn lock_draft(tx: &mut PgConnection, id: AvatarId) -> Result<Op
     .await
 }
 
-/// A user's avatar in any status.
 #[derive(Debug, Clone)]
 pub(crate) struct Owned {
     pub name: Option<String>,
     pub status: AvatarStatus,
 }
 
-/// The avatar, if it is the user's.
+/// The avatar, if it belongs to the user.
 pub(crate) async fn owned(
     tx: &mut PgConnection,
     user: UserId,
@@ -75,7 +74,7 @@ pub(crate) async fn owned(
     .await
 }
 
-/// Starts a draft. `false`: the user has one already.
+/// Begins a draft. `false`: the user has one already.
 pub(crate) async fn create_draft(
     tx: &mut PgConnection,
     user: UserId,
@@ -113,7 +112,7 @@ pub(crate) async fn set_type(
     Ok(changed.rows_affected() == 1)
 }
 
-/// Answers the second question; `None` takes the answer back.
+/// Answers the second question. `None` takes the answer back.
 pub(crate) async fn set_gender(
     tx: &mut PgConnection,
     user: UserId,
@@ -131,7 +130,7 @@ pub(crate) async fn set_gender(
     Ok(changed.rows_affected() == 1)
 }
 
-/// Answers the third question, by a message of the user's; `None` takes the answer back.
+/// Answers the third question, with a message of the user. `None` takes the answer back.
 pub(crate) async fn set_name(
     tx: &mut PgConnection,
     user: UserId,
@@ -154,7 +153,7 @@ pub(crate) async fn set_name(
     Ok(changed.rows_affected() == 1)
 }
 
-/// Whether this message of the user's gave their draft its name.
+/// Whether this message of the user gave the draft its name.
 pub(crate) async fn is_named_by(
     tx: &mut PgConnection,
     user: UserId,
@@ -175,7 +174,7 @@ pub(crate) async fn is_named_by(
     .await
 }
 
-/// Throws a draft away, its photo rows with it. `None`: there was no such draft; else its name, if it had one.
+/// Deletes a draft with its photo rows. `None`: there was no such draft. Otherwise its name, if it had one.
 pub(crate) async fn discard(
     tx: &mut PgConnection,
     user: UserId,
@@ -190,8 +189,8 @@ pub(crate) async fn discard(
     .await
 }
 
-/// failed | cancelled → draft: the user tries again, perhaps with other photos. The caller has made sure that
-/// there is no other draft.
+/// failed | cancelled → draft: the user tries again, perhaps with other photos. The caller has
+/// checked that there is no other draft.
 pub(crate) async fn reopen(tx: &mut PgConnection, user: UserId, id: AvatarId) -> Result<bool, sqlx::Error> {
     let changed = sqlx::query!(
         r#"
@@ -206,7 +205,7 @@ pub(crate) async fn reopen(tx: &mut PgConnection, user: UserId, id: AvatarId) ->
     Ok(changed.rows_affected() == 1)
 }
 
-/// draft → training, for a draft whose questions are all answered. Of two taps one gets `true`.
+/// draft → training, if all questions are answered. Of two taps one gets `true`.
 pub(crate) async fn begin_training(
     tx: &mut PgConnection,
     user: UserId,

@@ -1,7 +1,8 @@
 //! `fal_deliveries`: the inbox of FAL's webhooks. A row is written before FAL gets its 200, and settled once by
-//! `apply_fal_delivery` in the transaction of its effect.
+//! `apply_fal_delivery`, in the transaction of its effect.
 //!
-//! The key is (request id, hash of the body): a resend is the same row, an ERROR after an OK is another (K15).
+//! The key is the request id and the hash of the body: a repeated delivery is the same row, an
+//! ERROR after an OK is another row (K15).
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -10,18 +11,18 @@ use sqlx::PgConnection;
 use super::StoreError;
 use crate::domain::{DeliveryVerdict, Disposition, TrainingId};
 
-/// A verified delivery, about to be stored.
+/// A verified delivery that is about to be stored.
 #[derive(Debug)]
 pub(crate) struct NewDelivery<'a> {
     pub request_id: &'a str,
     pub body_sha256: &'a str,
     pub body: &'a [u8],
-    /// The URL's parameters, as sent.
+    /// The URL's parameters, as FAL sent them.
     pub training_type: Option<&'a str>,
     pub token: Option<&'a str>,
     pub fal_user_id: &'a str,
     pub signed_at: DateTime<Utc>,
-    /// What is odd about it, for operators.
+    /// Oddities of the delivery, for operators.
     pub flags: &'a [String],
 }
 
@@ -34,18 +35,19 @@ pub(crate) struct StoredDelivery {
     pub training_type: Option<String>,
     pub token: Option<String>,
     pub received_at: DateTime<Utc>,
-    /// NULL: still to be applied.
+    /// NULL: not applied yet.
     pub disposition: Option<String>,
 }
 
 impl StoredDelivery {
-    /// Nothing more may come of it, however often it is applied.
+    /// Whether applying it again cannot change anything.
     pub(crate) fn is_settled(&self) -> bool {
         self.disposition.as_deref().is_some_and(is_settled)
     }
 }
 
-/// Whether a delivery of this verdict is beyond replaying. A word of a newer version's is: that knew what it did.
+/// Whether a delivery with this verdict cannot be replayed. True for the word of a
+/// newer version, which knew what it did.
 pub(crate) fn is_settled(verdict: &str) -> bool {
     match verdict.parse() {
         Ok(DeliveryVerdict::Pending) => false,
@@ -54,8 +56,8 @@ pub(crate) fn is_settled(verdict: &str) -> bool {
     }
 }
 
-/// Writes a delivery and answers its id; `None` when the same bytes are committed already. Of two that come at
-/// once, the second waits here for the first one's commit, and inserts after all if that is rolled back.
+/// Writes a delivery and returns its id. `None`: the same bytes are committed already. If the same delivery comes
+/// twice at once, the second waits here for the first one's commit, and is inserted after all if that is rolled back.
 pub(crate) async fn insert(tx: &mut PgConnection, new: &NewDelivery<'_>) -> Result<Option<i64>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"
@@ -77,7 +79,7 @@ pub(crate) async fn insert(tx: &mut PgConnection, new: &NewDelivery<'_>) -> Resu
     .await
 }
 
-/// Whether at least `many` deliveries wait for their effect.
+/// Whether at least `many` deliveries are not applied yet.
 pub(crate) async fn are_open(tx: &mut PgConnection, many: i64) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
         r#"
@@ -90,7 +92,7 @@ pub(crate) async fn are_open(tx: &mut PgConnection, many: i64) -> Result<bool, s
     .await
 }
 
-/// Reads a delivery and keeps others from settling it until the transaction ends.
+/// Reads a delivery, and locks it until the transaction ends, so that no other settles it.
 pub(crate) async fn lock(tx: &mut PgConnection, id: i64) -> Result<Option<StoredDelivery>, sqlx::Error> {
     sqlx::query_as!(
         StoredDelivery,
@@ -106,7 +108,7 @@ pub(crate) async fn lock(tx: &mut PgConnection, id: i64) -> Result<Option<Stored
     .await
 }
 
-/// As [`settle`], of a delivery that the caller has locked and found open.
+/// As [`settle`], for a delivery that the caller has locked and found open.
 pub(crate) async fn settle_locked(
     tx: &mut PgConnection,
     id: i64,
@@ -121,8 +123,8 @@ pub(crate) async fn settle_locked(
     }
 }
 
-/// Records what became of a delivery, once; what a replay may still change is changed. `flags` join those that it has.
-/// `false`: it was settled before, or is gone.
+/// Records the outcome of a delivery, once; an outcome that a replay may change is changed. `flags` are added to
+/// those that it has. `false`: it was settled before, or is gone.
 pub(crate) async fn settle(
     tx: &mut PgConnection,
     id: i64,
@@ -150,49 +152,49 @@ pub(crate) async fn settle(
     Ok(settled.rows_affected() == 1)
 }
 
-/// Which deliveries an operator means; all that is given must fit.
+/// Selects deliveries for an operator. All given fields must match.
 #[derive(Debug, Clone, Default)]
 pub struct DeliveryFilter {
-    /// These rows. Empty: any.
+    /// Only these rows. Empty: any.
     pub ids: Vec<i64>,
-    /// What became of them.
+    /// Only deliveries with this verdict.
     pub verdict: Option<DeliveryVerdict>,
-    /// FAL's queue id.
+    /// Only deliveries of the request with this id at FAL.
     pub request_id: Option<String>,
-    /// Deliveries of this training, also those that will turn out to be its.
+    /// Only deliveries of this training, including those that will turn out to be.
     pub training: Option<TrainingId>,
-    /// The newest so many.
+    /// Most deliveries; the newest come first.
     pub limit: u16,
 }
 
-/// A delivery as operators see it, without its body.
+/// A delivery without its body, as operators see it.
 #[derive(Debug, Clone, Serialize)]
 pub struct DeliveryView {
-    /// The inbox row.
+    /// Id of the inbox row, as `aisha webhooks` takes it.
     pub id: i64,
-    /// FAL's queue id.
+    /// The id of the request in FAL's queue.
     pub request_id: String,
-    /// `pending`, or what became of it ([`crate::domain::Disposition`]).
+    /// `pending`, or the outcome ([`crate::domain::Disposition`]).
     pub verdict: String,
-    /// By our clock.
+    /// When it arrived, by our clock.
     pub received_at: DateTime<Utc>,
-    /// By FAL's.
+    /// When FAL signed it, by FAL's clock.
     pub signed_at: DateTime<Utc>,
-    /// `None` while it is pending.
+    /// When it was applied. `None` while it is pending.
     pub applied_at: Option<DateTime<Utc>>,
-    /// Whose it is. `None`: no training has its request, so far.
+    /// Its training. `None`: no training has its request, so far.
     pub training_id: Option<TrainingId>,
-    /// What the URL said.
+    /// The training type in its URL. `None`: the URL had none.
     pub training_type: Option<String>,
-    /// What is odd about it.
+    /// Oddities of the delivery, e.g. a missing training type.
     pub flags: Vec<String>,
-    /// Of its body.
+    /// Size of its body in bytes.
     pub bytes: i32,
-    /// A job will apply it, or does at the moment.
+    /// Whether a job will apply it, or is applying it now.
     pub is_queued: bool,
 }
 
-/// The newest deliveries that fit, newest first.
+/// The newest deliveries that match, newest first.
 pub(crate) async fn list(
     tx: &mut PgConnection,
     filter: &DeliveryFilter,
@@ -210,8 +212,8 @@ pub(crate) async fn list(
     .await
 }
 
-/// Deliveries that were acknowledged and have had no effect for a while, at most `limit`. Usually none: each was stored
-/// with its job.
+/// At most `limit` deliveries that were acknowledged and have had no effect for a while. Usually
+/// none, since each was stored with its job.
 pub(crate) async fn unapplied(tx: &mut PgConnection, limit: i64) -> Result<Vec<i64>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"

@@ -1,38 +1,39 @@
-//! `fal_account`: whether FAL takes uploads and submissions from us at all. One row while it does not, for all workers.
+//! `fal_account`: whether FAL accepts uploads and submissions from us. While it does
+//! not, there is one row, for all workers.
 //!
-//! A locked account (balance, key, access) is nobody's training's fault: they are parked, not failed. Of those that are due,
-//! one tries again from time to time; an answer that is no refusal opens the way for all.
+//! A locked account (balance, key, access) is no training's fault: trainings are parked, not failed. From time to
+//! time one of the due ones tries again; an answer that is not a refusal opens the way for all.
 //!
-//! The calls differ in what they show. A submit that is answered shows that all is well. An upload shows it unless it was
-//! the submit that FAL refused. That a status can be read shows only that a refused status has passed.
+//! The calls prove different things. An answered submit proves that all is well. An answered upload does too, unless
+//! FAL had refused a submit. A status that can be read proves only that the refusal of a status has passed.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-/// A call that is made only while FAL takes it.
+/// A call that is made only while FAL accepts it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum GuardedCall {
-    /// An archive, to FAL's storage.
+    /// The upload of an archive to FAL's storage.
     Upload,
-    /// A submit.
+    /// A submit, which costs money.
     Submit,
 }
 
-/// Whether the call may be made.
+/// Whether a guarded call may be made now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Admission {
-    /// The account is in order as far as we know.
+    /// Yes: as far as we know, the account is in order.
     Open,
-    /// It was refused; this one finds out whether it still is.
+    /// Yes, as a probe: the account was refused, and this call finds out whether it still is.
     Probe,
-    /// It was refused, and the next probe is due in this time.
+    /// No: the account was refused, and the next probe is due after this time.
     Parked(Duration),
 }
 
-/// Asks. Of several that are due to probe at once, one may, and the others wait for another `probe_every`. A probe that is
-/// further off than that was put off by a database clock that ran ahead: it is due.
+/// Asks for admission. If several calls are due to probe at once, one may, and the others wait for another
+/// `probe_every`. A probe that is due later than that was put off by a database clock that ran ahead: it is due now.
 pub(crate) async fn admit(
     tx: &mut PgConnection,
     call: GuardedCall,
@@ -71,8 +72,8 @@ pub(crate) async fn admit(
     }))
 }
 
-/// FAL refused `call`. `true`: it refused none before. What only reads is no proof against a submit: then the next one may
-/// find out at once, and what an upload or a submit learnt stands.
+/// Records that FAL refused `call`. `true`: the account was in order before. A refused read proves nothing about
+/// submits: the next submit may probe at once, and the result of an earlier upload or submit stands.
 pub(crate) async fn park(
     tx: &mut PgConnection,
     call: &str,
@@ -89,7 +90,7 @@ pub(crate) async fn park(
     .await
 }
 
-/// FAL answered `call` as it should. `true`: that opens the way for all.
+/// Records that FAL answered `call` normally. `true`: that opens the way for all.
 pub(crate) async fn passed(tx: &mut PgConnection, call: &str) -> Result<bool, sqlx::Error> {
     let gone = sqlx::query!(
         "delete from fal_account where $1 in ('submit', call) or ($1 = 'upload' and call <> 'submit')",
@@ -105,7 +106,7 @@ pub(crate) async fn passed(tx: &mut PgConnection, call: &str) -> Result<bool, sq
     Ok(gone.rows_affected() > 0)
 }
 
-/// A refusal that lasts.
+/// A refusal of the account that still holds.
 #[derive(Debug, Clone)]
 pub(crate) struct Parked {
     pub since: DateTime<Utc>,
@@ -115,7 +116,7 @@ pub(crate) struct Parked {
     pub probes: i32,
 }
 
-/// The refusal that lasts, if one does.
+/// The refusal of the account. `None`: the account is in order.
 pub(crate) async fn parked(tx: &mut PgConnection) -> Result<Option<Parked>, sqlx::Error> {
     sqlx::query_as!(
         Parked,

@@ -1,4 +1,4 @@
-//! Forgetting what has arrived and had its effect. What still waits for it is never touched.
+//! Deletes inbox rows that have had their effect. Rows that still wait for it are never touched.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use sqlx::PgPool;
 
 use crate::storable;
 
-/// Deletes at most `most` updates that were handled at least `age` ago, oldest ids first. Telegram repeats an update
-/// for a day at most: until then the row is what makes a second arrival harmless.
+/// Deletes at most `most` updates that were handled at least `age` ago, lowest ids first. Telegram may repeat an
+/// update for a day; until then the row makes a second arrival harmless.
 pub(crate) async fn prune_updates(pool: &PgPool, age: Duration, most: u16) -> Result<u64, sqlx::Error> {
     let mut db = single(pool).await?;
     let pruned = sqlx::query!(
@@ -24,8 +24,8 @@ pub(crate) async fn prune_updates(pool: &PgPool, age: Duration, most: u16) -> Re
     Ok(pruned.rows_affected())
 }
 
-/// Deletes at most `most` deliveries that arrived and were applied at least `age` ago, oldest first. One that was
-/// never applied stays for ever: it is an operator's to look at.
+/// Deletes at most `most` deliveries that arrived and were applied at least `age` ago, oldest first. A delivery that
+/// was never applied stays for ever, so that an operator can look at it.
 pub(crate) async fn prune_deliveries(pool: &PgPool, age: Duration, most: u16) -> Result<u64, sqlx::Error> {
     let mut db = single(pool).await?;
     let pruned = sqlx::query!(

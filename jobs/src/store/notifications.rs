@@ -1,7 +1,7 @@
-//! The outbox: `notifications`. One row is one Telegram message, for as long as it may change.
+//! The outbox: `notifications`. One row is one Telegram message, for as long as the message may change.
 //!
-//! Writers raise `revision`; `notify_user` sends until `delivered_revision` has caught up. A row that is closed
-//! never changes again.
+//! A writer raises `revision`; `notify_user` sends until `delivered_revision` has caught
+//! up. A closed row never changes again.
 
 use sqlx::{PgConnection, types::Json};
 
@@ -10,16 +10,16 @@ use crate::{
     texts::Message,
 };
 
-/// What a message is for. Stored in `notifications.kind`.
+/// The purpose of a message, stored in `notifications.kind`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// The answer to one update.
+    /// An answer to one update.
     Reply,
-    /// The wizard's photo step, which counts photos.
+    /// The wizard's photo step, which counts the photos.
     Photos,
-    /// How a training is going.
+    /// The progress of a training, edited in place.
     Progress,
-    /// How a training ended.
+    /// The end of a training.
     Final,
 }
 
@@ -44,13 +44,14 @@ pub(crate) struct New<'a> {
     pub kind: Kind,
     pub dedupe_key: &'a str,
     pub message: &'a Message,
-    /// The message in the chat that this one takes the place of. `None`: it is sent anew.
+    /// The message in the chat that this one replaces. `None`: it is sent as a new one.
     pub takes_place_of: Option<i64>,
-    /// Nothing will follow it: closed once it is delivered.
+    /// Nothing follows it: the row is closed once it is delivered.
     pub is_last: bool,
 }
 
-/// Puts a message into the outbox. `None`: the key was used before, so it is there already or was even sent.
+/// Puts a message into the outbox. `None`: its key was used before, so the
+/// message is there already, or was even sent.
 pub(crate) async fn insert(
     tx: &mut PgConnection,
     new: &New<'_>,
@@ -76,7 +77,7 @@ pub(crate) async fn insert(
     .await
 }
 
-/// How many replies that say exactly this wait for their first send.
+/// How many replies with exactly this text wait for their first send.
 pub(crate) async fn replies_waiting(
     tx: &mut PgConnection,
     user: UserId,
@@ -95,7 +96,7 @@ pub(crate) async fn replies_waiting(
     .await
 }
 
-/// What an open message is about: `avatar_photos` counters are about an avatar, progress about a training.
+/// The subject of an open message: an avatar for the photo step, a training for its progress.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum About {
     Avatar(AvatarId),
@@ -111,18 +112,18 @@ impl About {
     }
 }
 
-/// What became of a change to an open message.
+/// The result of changing an open message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Raised {
-    /// It says something new; `notify_user` has to hear.
+    /// It has a new text, which `notify_user` must send.
     Changed(NotificationId),
-    /// It says that already.
+    /// It had this text already.
     Unchanged,
     /// There is no open message of the kind.
     NoneOpen,
 }
 
-/// Changes what the open message says.
+/// Changes the text of the open message.
 pub(crate) async fn raise(
     tx: &mut PgConnection,
     kind: Kind,
@@ -192,7 +193,7 @@ pub(crate) async fn message_of(
     Ok(row.flatten())
 }
 
-/// Ends the open messages of a kind where they stand: another message takes over.
+/// Closes the open messages of a kind as they are: another message takes over.
 pub(crate) async fn supersede(tx: &mut PgConnection, kind: Kind, about: About) -> Result<(), sqlx::Error> {
     let (avatar, training) = about.ids();
     sqlx::query!(
@@ -210,7 +211,7 @@ pub(crate) async fn supersede(tx: &mut PgConnection, kind: Kind, about: About) -
     Ok(())
 }
 
-/// A message that waits to be sent, and whom it goes to.
+/// A message that waits to be sent, with its recipient.
 #[derive(Debug)]
 pub(crate) struct DueMessage {
     pub id: NotificationId,
@@ -218,20 +219,20 @@ pub(crate) struct DueMessage {
     pub telegram_id: i64,
     pub language: String,
     pub unreachable: bool,
-    /// Telegram asked for silence in this chat for so many more seconds. `None`: it did not, or nothing says when.
+    /// For how many more seconds Telegram wants silence in this chat. `None`: it does not, or the end is unknown.
     pub quiet_seconds: Option<f64>,
     pub kind: String,
     pub seq: i64,
-    /// As stored: another version may have written it.
+    /// As stored; another version may have written it.
     pub message: serde_json::Value,
     pub revision: i32,
     pub delivered_revision: i32,
     pub message_id: Option<i64>,
-    /// How long ago it was put into the outbox.
+    /// Time since it was put into the outbox.
     pub age_seconds: f64,
 }
 
-/// One that was never delivered.
+/// A message that was never delivered.
 #[derive(Debug)]
 pub(crate) struct Waiting {
     pub id: NotificationId,
@@ -239,7 +240,7 @@ pub(crate) struct Waiting {
     pub needs_version: i16,
 }
 
-/// The message, if it says something that its reader has not seen.
+/// The message, if its recipient has not seen its current text.
 pub(crate) async fn due(
     tx: &mut PgConnection,
     id: NotificationId,
@@ -265,9 +266,9 @@ pub(crate) async fn due(
     .await
 }
 
-/// The chat's first message before `due` that was never delivered: it goes first, so that a chat reads in order. How a
-/// training ended waits for no edit here ([`gives_way`]): one may fail for hours, and changes nothing of the order. Nobody
-/// waits for what a worker of this version cannot say: it may never come.
+/// The chat's first message before `due` that was never delivered: it goes first, so that a chat reads in order. A
+/// final message waits for no edit here ([`gives_way`]): an edit may fail for hours, and does not change the order. A
+/// message for a newer version of the worker delays no other, since that version may never come.
 pub(crate) async fn before(
     tx: &mut PgConnection,
     due: &DueMessage,
@@ -292,16 +293,16 @@ pub(crate) async fn before(
     .await
 }
 
-/// Seconds after which a final message looks again whether the edits are through to which it gives way. `None`: it goes
-/// out now.
+/// Seconds until a final message checks again whether the edits to which it gives
+/// way are sent. `None`: it is sent now.
 pub(crate) async fn gives_way(tx: &mut PgConnection, id: NotificationId) -> Result<Option<f64>, sqlx::Error> {
     sqlx::query_file_scalar!("src/store/sql/final_gives_way.sql", id.0)
         .fetch_optional(tx)
         .await
 }
 
-/// The chat's messages that were never delivered and whose turn it is: the first one, and the first final one, if
-/// nothing is before it but edits.
+/// The chat's undelivered messages whose turn it is: the first one, and the first
+/// final one if only edits are before it.
 pub(crate) async fn next_waiting(
     tx: &mut PgConnection,
     user: UserId,
@@ -326,7 +327,7 @@ pub(crate) async fn next_waiting(
     .await
 }
 
-/// A worker of the version before `needs` cannot say it.
+/// Records that workers of versions below `needs` cannot say the message.
 pub(crate) async fn cannot_be_said(
     tx: &mut PgConnection,
     id: NotificationId,
@@ -342,8 +343,8 @@ pub(crate) async fn cannot_be_said(
     Ok(())
 }
 
-/// Marks that a first send is about to begin. `Some(true)`: an earlier one began and nobody knows whether it
-/// arrived, so this one may be a duplicate, which is counted. `None`: there is nothing to send any more.
+/// Records that a first send is about to begin. `Some(true)`: an earlier send began and its outcome is unknown, so
+/// this one may be a duplicate, which is counted. `None`: there is nothing to send any more.
 pub(crate) async fn begin_send(
     tx: &mut PgConnection,
     id: NotificationId,
@@ -364,7 +365,7 @@ pub(crate) async fn begin_send(
     .await
 }
 
-/// The send surely did not arrive: the next one is a first one again.
+/// The send certainly did not arrive, so that the next one is a first send again.
 pub(crate) async fn not_sent(tx: &mut PgConnection, id: NotificationId) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update notifications set sending_since = null where id = $1",
@@ -375,7 +376,7 @@ pub(crate) async fn not_sent(tx: &mut PgConnection, id: NotificationId) -> Resul
     Ok(())
 }
 
-/// The message that was to be edited is not there any more: the next send makes a new one.
+/// The message that was to be edited is gone: the next send makes a new one.
 pub(crate) async fn forget_message_id(tx: &mut PgConnection, id: NotificationId) -> Result<(), sqlx::Error> {
     sqlx::query!("update notifications set message_id = null where id = $1", id.0)
         .execute(tx)
@@ -383,7 +384,7 @@ pub(crate) async fn forget_message_id(tx: &mut PgConnection, id: NotificationId)
     Ok(())
 }
 
-/// `revision` was delivered as `message_id`. Closes the row when nothing will follow.
+/// Records that `revision` was delivered as `message_id`. Closes the row if nothing follows.
 pub(crate) async fn delivered(
     tx: &mut PgConnection,
     id: NotificationId,
@@ -408,7 +409,7 @@ pub(crate) async fn delivered(
     Ok(())
 }
 
-/// Nothing more will be sent for this row. Says whether it was open.
+/// Closes the row: nothing more is sent for it. Returns whether it was open.
 pub(crate) async fn close(
     tx: &mut PgConnection,
     id: NotificationId,
@@ -424,7 +425,7 @@ pub(crate) async fn close(
     Ok(closed.rows_affected() == 1)
 }
 
-/// Telegram will take nothing for this user: everything that waits is closed.
+/// Closes all waiting messages of this user: Telegram accepts nothing for them.
 pub(crate) async fn close_all(tx: &mut PgConnection, user: UserId) -> Result<(), sqlx::Error> {
     sqlx::query!(
         r#"
@@ -438,9 +439,9 @@ pub(crate) async fn close_all(tx: &mut PgConnection, user: UserId) -> Result<(),
     Ok(())
 }
 
-/// Opens the user's final messages again that never reached them; oldest first. What was lost because they were away
-/// comes as often as they return. What Telegram refused, or could not take for too long, comes once more: refused
-/// again, it would be refused at each of their messages.
+/// Reopens the final messages that never reached the user, oldest first. A message that was lost because the user was
+/// unreachable is reopened each time they return. A message that Telegram refused, or could not accept for too long,
+/// is reopened once: it would be refused again, at each message of the user.
 pub(crate) async fn reopen_finals(tx: &mut PgConnection, user: UserId) -> Result<Vec<Waiting>, sqlx::Error> {
     sqlx::query_as!(
         Waiting,
@@ -462,7 +463,7 @@ pub(crate) async fn reopen_finals(tx: &mut PgConnection, user: UserId) -> Result
     .await
 }
 
-/// Whose notification it is.
+/// The user to whom the message goes.
 pub(crate) async fn reader_of(
     tx: &mut PgConnection,
     id: NotificationId,

@@ -1,27 +1,25 @@
-//! The photos of an avatar: `avatar_photos`. pending → stored | rejected; a stored one can still be rejected when
-//! the archive is built and its last byte is read.
+//! `avatar_photos`: the photos of an avatar. pending → stored | rejected; a stored photo can still be rejected when
+//! the archive is built, which reads all of it.
 
 use sqlx::PgConnection;
 
 use crate::domain::{AvatarId, PhotoId, PhotoStatus, UserId};
 
-/// How many photos of an avatar are where.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
-    /// In our bucket.
+    /// Photos in our bucket.
     pub stored: u32,
-    /// On their way.
+    /// Photos that are being fetched.
     pub pending: u32,
 }
 
 impl Counts {
-    /// Those that count against the limit.
+    /// The photos that count against the limit.
     pub(crate) const fn taken(self) -> u32 {
         self.stored + self.pending
     }
 }
 
-/// Counts an avatar's photos.
 pub(crate) async fn counts(tx: &mut PgConnection, avatar: AvatarId) -> Result<Counts, sqlx::Error> {
     let row = sqlx::query!(
         r#"
@@ -41,14 +39,14 @@ pub(crate) async fn counts(tx: &mut PgConnection, avatar: AvatarId) -> Result<Co
     })
 }
 
-/// A refused photo, as the user is told.
+/// A refused photo, for the message to the user.
 #[derive(Debug)]
 pub(crate) struct RejectedPhoto {
-    /// 1-based, in the order of arrival.
+    /// Its number from 1, in the order of arrival.
     pub number: i64,
-    /// `PhotoProblem::code`.
+    /// The code: `PhotoProblem::code`.
     pub reason: String,
-    /// `PhotoProblem::detail`.
+    /// The value in the code's text: `PhotoProblem::detail`.
     pub detail: Option<String>,
 }
 
@@ -73,7 +71,7 @@ pub(crate) async fn rejected(
     .await
 }
 
-/// Whether the avatar knows this photo, whatever became of it.
+/// Whether the avatar has ever had this photo, whatever its outcome.
 pub(crate) async fn is_known(
     tx: &mut PgConnection,
     avatar: AvatarId,
@@ -90,7 +88,7 @@ pub(crate) async fn is_known(
     .await
 }
 
-/// Why the avatar refused this photo, with the reason's detail. `None`: it did not, or does not know it.
+/// Why the avatar refused this photo, with the reason's detail. `None`: it did not refuse it.
 pub(crate) async fn refusal(
     tx: &mut PgConnection,
     avatar: AvatarId,
@@ -106,14 +104,13 @@ pub(crate) async fn refusal(
     Ok(row.and_then(|row| Some((row.reason?, row.detail))))
 }
 
-/// A photo in our bucket.
 #[derive(Debug, Clone)]
 pub(crate) struct StoredPhoto {
     pub id: PhotoId,
     pub storage_key: String,
-    /// What was put. `None` in rows that are older than the column.
+    /// Length of the object when it was written. `None` in rows that are older than the column.
     pub bytes: Option<i64>,
-    /// In hex. `None` in rows that are older than the column.
+    /// Hash of the object in hex. `None` in rows that are older than the column.
     pub sha256: Option<String>,
 }
 
@@ -136,11 +133,10 @@ pub(crate) async fn stored_of(
     .await
 }
 
-/// Reason of a photo that Telegram would not hand out, however often it was asked: the one that a second sending
-/// can mend.
+/// Reason for a photo that Telegram never handed out: the only reason that sending the photo again can cure.
 pub(crate) const UNAVAILABLE: &str = "unavailable";
 
-/// Notes a photo that the user sent. `None`: the avatar knows it already.
+/// Adds a photo that the user sent. `None`: the avatar has it already.
 pub(crate) async fn insert(
     tx: &mut PgConnection,
     avatar: AvatarId,
@@ -165,7 +161,6 @@ pub(crate) async fn insert(
     .await
 }
 
-/// A photo with its avatar and owner.
 #[derive(Debug, Clone)]
 pub(crate) struct OwnedPhoto {
     pub id: PhotoId,
@@ -175,7 +170,6 @@ pub(crate) struct OwnedPhoto {
     pub status: PhotoStatus,
 }
 
-/// Reads one photo.
 pub(crate) async fn find(tx: &mut PgConnection, id: PhotoId) -> Result<Option<OwnedPhoto>, sqlx::Error> {
     sqlx::query_as!(
         OwnedPhoto,
@@ -218,8 +212,8 @@ pub(crate) async fn stored(
     Ok(changed.rows_affected() == 1)
 }
 
-/// pending | stored → rejected, with the reason that the user is told. An original stays in the bucket as long as its
-/// avatar: should the verdict turn out to be wrong, nothing is lost.
+/// pending | stored → rejected, with the reason for the user. The original stays in the bucket as long as its avatar,
+/// so that nothing is lost if the verdict turns out to be wrong.
 pub(crate) async fn reject(
     tx: &mut PgConnection,
     id: PhotoId,

@@ -1,5 +1,5 @@
-//! `quota_uses`: what users have used up within a day. Counted here and not where it was used, since a draft that is thrown
-//! away takes its photos, trainings and attempts with it.
+//! `quota_uses`: how much users have used up within a day. It has rows of its own, since a deleted draft takes its
+//! photos, trainings and attempts with it.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use uuid::Uuid;
 
 use crate::domain::UserId;
 
-/// What a user uses up. The word in the database.
+/// A thing that a user uses up, by its word in the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Use {
-    /// A draft was begun.
+    /// The user began a draft.
     Draft,
-    /// A photo was sent; also one that is refused afterwards.
+    /// The user sent a photo, even if it was refused later.
     Photo,
-    /// A training was started.
+    /// The user started a training.
     Training,
 }
 
@@ -30,8 +30,9 @@ impl Use {
     }
 }
 
-/// Makes another turn of this user wait until the transaction ends: two taps, taken by two bots, must not both find the
-/// last free place. A key's lock is not needed, and would wait for a worker that writes the user a message.
+/// Makes other turns of this user wait until the transaction ends, so that two taps, taken by two bots, do
+/// not both find the last free place. It does not lock the key: that is not needed, and would wait for a
+/// worker that writes the user a message.
 pub(crate) async fn lock(tx: &mut PgConnection, user: UserId) -> Result<(), sqlx::Error> {
     sqlx::query!("select id from users where id = $1 for no key update", user.0)
         .fetch_optional(tx)
@@ -39,7 +40,7 @@ pub(crate) async fn lock(tx: &mut PgConnection, user: UserId) -> Result<(), sqlx
     Ok(())
 }
 
-/// How long until the user may have another, if a day allows `most`. `None`: now. 0 is no limit.
+/// Time until the user may use another one, if a day allows `most`. `None`: now. A limit of 0 is none.
 pub(crate) async fn wait(
     tx: &mut PgConnection,
     user: UserId,
@@ -68,7 +69,7 @@ pub(crate) async fn wait(
     Ok(seconds.map(seconds_from))
 }
 
-/// The user has used up one more.
+/// Records one more use by the user.
 pub(crate) async fn note(tx: &mut PgConnection, user: UserId, what: Use) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "insert into quota_uses (user_id, what) values ($1, $2)",
@@ -80,7 +81,7 @@ pub(crate) async fn note(tx: &mut PgConnection, user: UserId, what: Use) -> Resu
     Ok(())
 }
 
-/// The user's trainings that are not over.
+/// The number of the user's trainings that have not ended.
 pub(crate) async fn live_trainings(tx: &mut PgConnection, user: UserId) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar!(
         r#"
@@ -93,7 +94,7 @@ pub(crate) async fn live_trainings(tx: &mut PgConnection, user: UserId) -> Resul
     .await
 }
 
-/// Submits count one after the other from here to the end of the transaction, whichever worker makes them.
+/// Lets workers count submits one after the other, until the transaction ends.
 pub(crate) async fn lock_submits(tx: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query!("select pg_advisory_xact_lock(hashtext('aisha: submits of a day'))")
         .execute(tx)
@@ -101,7 +102,7 @@ pub(crate) async fn lock_submits(tx: &mut PgConnection) -> Result<(), sqlx::Erro
     Ok(())
 }
 
-/// How long until the account may submit another training, if a day allows `most`. `None`: now. 0 is no limit.
+/// Time until the account may submit another training, if a day allows `most`. `None`: now. A limit of 0 is none.
 pub(crate) async fn submit_wait(tx: &mut PgConnection, most: u32) -> Result<Option<Duration>, sqlx::Error> {
     let Some(others) = most.checked_sub(1) else {
         return Ok(None);
@@ -122,7 +123,7 @@ pub(crate) async fn submit_wait(tx: &mut PgConnection, most: u32) -> Result<Opti
     Ok(seconds.map(seconds_from))
 }
 
-/// FAL has or may have this attempt. Noted once.
+/// Records once that FAL has or may have this attempt.
 pub(crate) async fn note_submit(
     tx: &mut PgConnection,
     user: UserId,
@@ -141,7 +142,7 @@ pub(crate) async fn note_submit(
     Ok(())
 }
 
-/// FAL surely does not have this attempt.
+/// Takes the use back: FAL certainly does not have this attempt.
 pub(crate) async fn give_back_submit(tx: &mut PgConnection, attempt: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query!("delete from quota_uses where attempt_id = $1", attempt)
         .execute(tx)
@@ -149,7 +150,7 @@ pub(crate) async fn give_back_submit(tx: &mut PgConnection, attempt: Uuid) -> Re
     Ok(())
 }
 
-/// Deletes at most `most` uses that count no more.
+/// Deletes at most `most` uses that no longer count.
 pub(crate) async fn prune(pool: &PgPool, most: u16) -> Result<u64, sqlx::Error> {
     let mut db = single(pool).await?;
     let pruned = sqlx::query!(
@@ -163,7 +164,7 @@ pub(crate) async fn prune(pool: &PgPool, most: u16) -> Result<u64, sqlx::Error> 
     Ok(pruned.rows_affected())
 }
 
-/// A moment at least: what is due now is asked for again.
+/// At least one second: a use that is due now is asked for again.
 fn seconds_from(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds.max(1.0)).unwrap_or(Duration::from_secs(1))
 }

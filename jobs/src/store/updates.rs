@@ -1,23 +1,23 @@
-//! The inbox of Telegram: `telegram_updates`. Stored before it is acknowledged, handled in order per chat.
+//! `telegram_updates`: the inbox of Telegram's updates. They are stored before they are
+//! acknowledged, and handled in order in each chat.
 
 use serde_json::Value;
 use sqlx::PgConnection;
 
 use super::{StoreError, one_row};
 
-/// Who drains the inbox listens here. Delivered when the storing transaction commits.
+/// The channel on which bots wait for updates. PostgreSQL delivers when the storing transaction commits.
 pub(crate) const CHANNEL: &str = "telegram_updates";
 
-/// An update that is not stored yet.
 #[derive(Debug)]
 pub(crate) struct NewUpdate {
     pub update_id: i64,
-    /// `None`: it belongs to no chat, so it is in nobody's order.
+    /// `None`: it belongs to no chat, so it has no order to keep.
     pub chat_id: Option<i64>,
     pub body: Value,
 }
 
-/// Stores what is not stored yet, wakes whoever drains, and says how many were new.
+/// Stores the updates that are new, wakes the bots, and returns how many were new.
 pub(crate) async fn store(tx: &mut PgConnection, updates: &[NewUpdate]) -> Result<u64, sqlx::Error> {
     let ids: Vec<i64> = updates.iter().map(|update| update.update_id).collect();
     let chats: Vec<Option<i64>> = updates.iter().map(|update| update.chat_id).collect();
@@ -49,19 +49,20 @@ pub(crate) struct Stored {
     pub update_id: i64,
     /// `None`: it belongs to no chat.
     pub chat_id: Option<i64>,
-    /// JSON, not read yet: what Postgres takes for JSON and we do not must not fail the look for others.
+    /// Unparsed JSON: a text that Postgres accepts as JSON and we do not must not fail the search for others.
     pub body: String,
 }
 
-/// Takes the first open update of a chat that nobody holds, and locks it until the transaction ends. Chats take
-/// turns: those after `chat` come first.
+/// Takes the first open update of a chat of which no update is taken, and locks it until the transaction ends. Chats
+/// take turns: those after `chat` come first.
 pub(crate) async fn take(tx: &mut PgConnection, chat: i64) -> Result<Option<Stored>, sqlx::Error> {
     sqlx::query_file_as!(Stored, "src/store/sql/take_update.sql", chat)
         .fetch_optional(tx)
         .await
 }
 
-/// The update has had its effect, in this transaction; or never will, for the reason in `error`. The caller has taken it.
+/// Marks the update as handled: its effects are in this transaction, or, for the reason in `error`,
+/// it has none. The caller has taken it.
 pub(crate) async fn handled(
     tx: &mut PgConnection,
     update_id: i64,
@@ -77,16 +78,16 @@ pub(crate) async fn handled(
     one_row("the end of an update", update_id, &handled)
 }
 
-/// What became of an update whose handling failed and was rolled back.
+/// The result of recording a failed update, whose turn was rolled back.
 #[derive(Debug)]
 pub(crate) struct Failed {
-    /// It was tried often enough: its chat goes on without it.
+    /// Whether it was tried often enough, so that its chat goes on without it.
     pub given_up: bool,
     pub chat_id: Option<i64>,
 }
 
-/// Notes a failure: it is tried again, 1 s, 2 s, 4 s … later, or given up after `max_attempts`. `None`: it was
-/// handled meanwhile.
+/// Records a failure: the update is tried again after 1 s, 2 s, 4 s …, or given up after
+/// `max_attempts`. `None`: it was handled meanwhile.
 pub(crate) async fn failed(
     tx: &mut PgConnection,
     update_id: i64,

@@ -1,16 +1,16 @@
-//! People: `users`, found by their Telegram id.
+//! `users`: people, found by their Telegram id.
 
 use sqlx::PgConnection;
 
 use crate::{domain::UserId, texts::Locale};
 
-/// What an update says about its sender.
+/// What an update tells about its sender.
 #[derive(Debug, Clone)]
 pub(crate) struct SeenUser<'a> {
     pub telegram_id: i64,
     pub username: Option<&'a str>,
     pub first_name: &'a str,
-    /// `None`: the client did not say; the language stays as it was.
+    /// `None`: the client did not say, and the language stays as it was.
     pub locale: Option<Locale>,
 }
 
@@ -18,13 +18,13 @@ pub(crate) struct SeenUser<'a> {
 #[derive(Debug)]
 pub(crate) struct KnownUser {
     pub id: UserId,
-    /// What they are spoken to in.
+    /// The language in which the bot talks to them.
     pub language: String,
 }
 
-/// Notes that somebody is there: made at the first contact, refreshed at each. Who writes to us can be reached.
+/// Records a user at each contact. A user who writes to us can be reached.
 ///
-/// The language is the first that Telegram tells of them: a person with two devices has two, and a wizard that
+/// The language is the first one that Telegram tells: a person with two devices may have two, and a wizard that
 /// changes its language between two questions is worse than one that keeps the wrong one.
 pub(crate) async fn seen(tx: &mut PgConnection, user: &SeenUser<'_>) -> Result<KnownUser, sqlx::Error> {
     sqlx::query_as!(
@@ -47,7 +47,7 @@ pub(crate) async fn seen(tx: &mut PgConnection, user: &SeenUser<'_>) -> Result<K
     .await
 }
 
-/// The user whose private chat it is. `None`: no chat, a group, or somebody we never saw.
+/// The user whose private chat it is. `None`: no chat, a group, or an unknown person.
 pub(crate) async fn find_by_chat(
     tx: &mut PgConnection,
     chat_id: Option<i64>,
@@ -60,7 +60,7 @@ pub(crate) async fn find_by_chat(
     .await
 }
 
-/// Telegram takes nothing for this user any more: the bot is blocked, or the account is gone.
+/// Records that Telegram accepts nothing for this user: they blocked the bot, or the account is gone.
 pub(crate) async fn unreachable(tx: &mut PgConnection, id: UserId) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update users set unreachable_at = coalesce(unreachable_at, now()), updated_at = now() where id = $1",
@@ -71,7 +71,7 @@ pub(crate) async fn unreachable(tx: &mut PgConnection, id: UserId) -> Result<(),
     Ok(())
 }
 
-/// The same, by Telegram's id. Says whether we know them.
+/// As [`unreachable`], by Telegram's id. Returns the user, if known.
 pub(crate) async fn left(tx: &mut PgConnection, telegram_id: i64) -> Result<Option<UserId>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"
@@ -85,8 +85,8 @@ pub(crate) async fn left(tx: &mut PgConnection, telegram_id: i64) -> Result<Opti
     .await
 }
 
-/// Telegram asked for silence in this user's chat. A longer one stays, unless it was asked for at a moment that has not come
-/// yet: the database's clock ran ahead then.
+/// Records that Telegram wants silence in this user's chat. A longer silence stays, unless it was recorded at a
+/// moment that is still to come: then the database's clock ran ahead.
 pub(crate) async fn keep_quiet(tx: &mut PgConnection, id: UserId, seconds: f64) -> Result<(), sqlx::Error> {
     sqlx::query!(
         r#"

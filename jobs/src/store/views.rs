@@ -1,4 +1,4 @@
-//! Read models: what `Reader` and /status show. No locks, nothing changes here.
+//! Read models for `Reader` and /status. No locks, and nothing is changed here.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -19,14 +19,14 @@ pub(crate) struct Avatar {
     pub training_status: Option<TrainingStatus>,
     pub queue_position: Option<i32>,
     pub progress: i16,
-    /// FAL is at work on it.
+    /// Whether FAL is training it.
     pub is_running: bool,
-    /// Its end was asked for.
+    /// Whether its end was requested.
     pub is_to_end: bool,
     pub failure_code: Option<String>,
 }
 
-/// An ended training, and the job that would still do something for it.
+/// An ended training, and a job that is left for it.
 #[derive(Debug, Clone)]
 pub(crate) struct TrainingOfJob {
     pub job: i64,
@@ -34,7 +34,7 @@ pub(crate) struct TrainingOfJob {
     pub status: TrainingStatus,
 }
 
-/// See the statement.
+/// The jobs among these whose training has ended.
 pub(crate) async fn ended_trainings(
     db: &mut PgConnection,
     jobs: &[i64],
@@ -44,7 +44,7 @@ pub(crate) async fn ended_trainings(
         .await
 }
 
-/// A user's newest avatars: drafts and live trainings first. At most 20, which is more than a message shows well.
+/// A user's newest avatars: drafts and live trainings first. At most 20, which is more than fits a message well.
 pub(crate) async fn avatars_of(tx: &mut PgConnection, user: UserId) -> Result<Vec<Avatar>, sqlx::Error> {
     sqlx::query_as!(
         Avatar,
@@ -68,7 +68,7 @@ pub(crate) async fn avatars_of(tx: &mut PgConnection, user: UserId) -> Result<Ve
     .await
 }
 
-/// A training as operators and /status see it.
+/// A training for operators and /status.
 #[derive(Debug, Clone)]
 pub(crate) struct TrainingOverview {
     pub status: TrainingStatus,
@@ -79,13 +79,13 @@ pub(crate) struct TrainingOverview {
     pub failure_detail: Option<String>,
     pub created_at: DateTime<Utc>,
     pub finished_at: Option<DateTime<Utc>>,
-    /// Its end was asked for.
+    /// Whether its end was requested.
     pub is_to_end: bool,
-    /// When its avatar took the model that came after the end.
+    /// When its avatar took the model that came after the end. `None`: it did not.
     pub late_completed_at: Option<DateTime<Utc>>,
 }
 
-/// The newest training of the avatar with this id, or the training with it.
+/// The newest training of the avatar with this id, or the training with this id.
 pub(crate) async fn training(
     tx: &mut PgConnection,
     id: Uuid,
@@ -107,7 +107,7 @@ pub(crate) async fn training(
     .await
 }
 
-/// When the avatar with this id was made; `None`: there is none.
+/// When the avatar with this id was made. `None`: there is none.
 pub(crate) async fn avatar_created_at(
     tx: &mut PgConnection,
     id: Uuid,
@@ -117,7 +117,6 @@ pub(crate) async fn avatar_created_at(
         .await
 }
 
-/// The user with this Telegram id.
 pub(crate) async fn user_by_telegram_id(
     tx: &mut PgConnection,
     telegram_id: i64,
@@ -130,7 +129,7 @@ pub(crate) async fn user_by_telegram_id(
     .await
 }
 
-/// Trainings whose archive is ready and that FAL has not taken.
+/// How many trainings have an archive but no request at FAL.
 pub(crate) async fn waiting_for_fal(tx: &mut PgConnection) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar!(
         r#"
@@ -143,7 +142,7 @@ pub(crate) async fn waiting_for_fal(tx: &mut PgConnection) -> Result<i64, sqlx::
     .await
 }
 
-/// When FAL last answered a submit with a request's id.
+/// When FAL last accepted a submit.
 pub(crate) async fn last_accepted_submit(
     tx: &mut PgConnection,
 ) -> Result<Option<DateTime<Utc>>, sqlx::Error> {

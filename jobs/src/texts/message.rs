@@ -5,23 +5,23 @@ use serde::{Deserialize, Serialize};
 use super::Phrase;
 use crate::domain::Action;
 
-/// What is stored in `notifications.message`.
+/// The message, as stored in `notifications.message`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
-    /// Paragraphs.
+    /// The paragraphs of the text.
     pub text: Vec<Phrase>,
     /// Rows of buttons under the text.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub buttons: Vec<Vec<Button>>,
 }
 
-/// One inline button.
+/// One button under the text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Button {
-    /// What it says.
+    /// The button's text, in plain words.
     pub label: Phrase,
-    /// Telegram's `callback_data`: an encoded [`Action`]. Kept as text, so that a row that was stored by another
-    /// version is still sent.
+    /// Telegram's `callback_data`: an encoded [`Action`]. Kept as text, so that a row
+    /// of another version can still be sent.
     pub data: String,
 }
 
@@ -41,7 +41,7 @@ impl Message {
         self
     }
 
-    /// Puts paragraphs before the others.
+    /// Puts paragraphs before the existing ones.
     #[must_use]
     pub fn after(mut self, first: impl IntoIterator<Item = Phrase>) -> Self {
         self.text.splice(0..0, first);

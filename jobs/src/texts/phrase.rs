@@ -1,11 +1,11 @@
-//! Everything the bot can say, as data: what is stored in `notifications.message` and rendered when it is sent.
+//! Everything that the bot can say, as data: stored in `notifications.message`, and rendered when it is sent.
 //!
-//! A phrase's JSON names its text (`say`) and carries the arguments; the texts are in `jobs/locales/*.ftl` under
-//! the same names. A field `code` picks one of a family: `training-failed` with code `timed_out` is the text
-//! `training-failed-timed_out`, or `training-failed-other` for a code that has none.
+//! A phrase's JSON names its text (`say`) and has the arguments; the texts are in `jobs/locales/*.ftl` under the same
+//! names. A field `code` selects one text of a family: `training-failed` with code `timed_out` is the text
+//! `training-failed-timed_out`, or `training-failed-other` if the code has no text.
 //!
-//! Stored rows outlive a deploy: a phrase that may wait in the outbox keeps its name and its fields, and a new one is noted
-//! in `vocabulary.rs`. A code is a word like any other: one that a newer version has sent is said in general terms.
+//! Stored rows outlive a deploy: a phrase that may wait in the outbox keeps its name and fields, and a new one is
+//! listed in `vocabulary.rs`. An unknown code, from a newer version, is said in general terms.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ macro_rules! phrases {
         #[expect(missing_docs, reason = "the fields are the arguments of the text, named as there")]
         pub enum Phrase { $($(#[$doc])* $variant { $($(#[$how])* $field: $type),* }),+ }
 
-        /// Each phrase's Rust name and its arguments, for the test that holds the locales against them.
+        /// Each phrase's Rust name and arguments, for the test that compares them with the texts.
         #[cfg(test)]
         pub(super) const ALL: &[(&str, &[&str])] = &[$((stringify!($variant), &[$(stringify!($field)),*])),+];
     };
@@ -30,52 +30,52 @@ macro_rules! phrases {
 phrases! {
     // Greetings and commands.
 
-    /// First words to somebody without avatars.
+    /// Greets a user without avatars.
     Welcome { first_name: String, min: u32, max: u32 },
-    /// The same to somebody without a name.
+    /// The same for a user without a name.
     WelcomeNameless { min: u32, max: u32 },
-    /// First words to somebody who has been here.
+    /// Greets a user who has been here before.
     WelcomeBack { first_name: String },
-    /// The same to somebody without a name.
+    /// The same for a user without a name.
     WelcomeBackNameless {},
-    /// There is something to go on with.
+    /// Says that a draft can be continued.
     DraftWaits { avatar: Box<Phrase> },
-    /// What the bot does and which commands it knows.
+    /// Explains the bot and lists its commands.
     Help { min: u32, max: u32, megabytes: u32 },
-    /// An avatar by its name.
+    /// An avatar's name, in bold type.
     AvatarNamed { name: String },
-    /// An avatar that was not named yet.
+    /// An avatar that has no name yet.
     AvatarUnnamed {},
 
     // The wizard's questions.
 
-    /// Portrait or style?
+    /// Asks for the type: portrait or style.
     AskType {},
-    /// Male or female?
+    /// Asks for the gender: male or female.
     AskGender {},
-    /// What is it called?
+    /// Asks for the avatar's name.
     AskName {},
-    /// Head of the photo step: what has been chosen.
+    /// Heads the photo step: the user's choices so far.
     PhotosTitle { name: String, kind: Box<Phrase>, gender: Box<Phrase> },
-    /// No photo yet.
+    /// Asks for the first photos.
     PhotosAsk { min: u32, max: u32 },
-    /// So many are in our bucket.
+    /// Says how many photos are in our bucket.
     PhotosCounted { stored: u32, min: u32, max: u32 },
-    /// So many are on their way.
+    /// Says how many photos are being fetched.
     PhotosLoading { pending: u32 },
-    /// So many more are needed.
+    /// Says how many more photos are needed.
     PhotosMissing { missing: u32 },
-    /// Training can start; more may be added.
+    /// Says that the training can start, and that more photos may be added.
     PhotosEnough { room: u32 },
-    /// Training can start; no more fit.
+    /// Says that the training can start, and that no more photos fit.
     PhotosFull { max: u32 },
-    /// Those that were refused.
+    /// Lists the refused photos.
     PhotosRejected { lines: Vec<Phrase> },
-    /// One of them, counted as the user sent it.
+    /// One refused photo, numbered as the user sent it.
     RejectedPhoto { number: u32, problem: Box<Phrase> },
-    /// And so many before those.
+    /// Says how many refused photos came before those.
     MoreRejected { count: u32 },
-    /// Why a photo was refused: `avatar_photos.reason` and `detail`, which is `none` where there is none.
+    /// Why a photo was refused: `avatar_photos.reason` and `detail`; `none` if it has no detail.
     PhotoProblem { code: String, #[serde(default = "none")] detail: String },
 
     // Words for what was chosen.
@@ -116,22 +116,22 @@ phrases! {
     NothingToCancel {},
     AskStop { name: String },
     TooLateToStop { name: String },
-    /// FAL is asked to stop; the end is told in a message of its own.
+    /// FAL is asked to stop; another message will tell the end.
     StopAsked { name: String },
 
     // Limits.
 
-    /// The bot is for those on the operator's list.
+    /// The bot is only for users on the operator's list.
     ClosedToStrangers {},
-    /// The operator has shut this account out.
+    /// The operator has blocked this user.
     ClosedToYou {},
     TooManyLive { live: u32 },
     TrainingsUsedUp { most: u32, wait: Box<Phrase> },
     DraftsUsedUp { most: u32, wait: Box<Phrase> },
     PhotosUsedUp { most: u32, wait: Box<Phrase> },
-    /// "in 3 hours"
+    /// A time such as "in 3 hours".
     InHours { hours: u32 },
-    /// "in 5 minutes"
+    /// A time such as "in 5 minutes".
     InMinutes { minutes: u32 },
 
     // /status.
@@ -148,7 +148,7 @@ phrases! {
     ProgressTitle { name: String, kind: Box<Phrase>, photos: u32 },
     StageRequested {},
     StageArchived {},
-    /// The account's trainings of the day are used up; it goes on by itself.
+    /// The account's trainings of the day are used up; this one goes on by itself.
     StageBooked { wait: Box<Phrase> },
     StageSubmitted {},
     StageQueued { position: u32 },
@@ -164,9 +164,9 @@ phrases! {
     TrainingCompleted { name: String },
     TrainingFailed { name: String, code: String },
     TrainingCancelled { name: String },
-    /// A model came after the end, and the avatar has it.
+    /// A model came after the end, and the avatar has it now.
     TrainingCameLate { name: String },
-    /// A model came after the end, and the owner had started another training by then.
+    /// A model came after the end, but the owner had started another training by then.
     TrainingCameTooLate { name: String },
     /// The same reasons without the name, as a part of other texts.
     FailureReason { code: String },
@@ -199,7 +199,7 @@ fn none() -> String {
 }
 
 impl Phrase {
-    /// Why a photo was refused.
+    /// The reason why a photo was refused.
     pub fn photo_problem(code: String, detail: Option<String>) -> Box<Self> {
         Box::new(Self::PhotoProblem {
             code,
@@ -207,7 +207,7 @@ impl Phrase {
         })
     }
 
-    /// What to call an avatar that may have no name yet.
+    /// An avatar's name, or words for an avatar without one.
     pub fn avatar(name: Option<&str>) -> Box<Self> {
         Box::new(match name {
             Some(name) => Self::AvatarNamed {
@@ -233,7 +233,7 @@ impl Phrase {
         })
     }
 
-    /// When something that is not possible now will be, in whole hours or minutes and never too early.
+    /// A waiting time in whole hours or minutes, never too short.
     pub fn in_time(wait: Duration) -> Box<Self> {
         let minutes = u32::try_from(wait.as_secs().div_ceil(60).max(1)).unwrap_or(u32::MAX);
         Box::new(if minutes < 60 {
@@ -263,7 +263,7 @@ impl Phrase {
         }
     }
 
-    /// `percent` with ten small squares.
+    /// `percent`, with a bar of ten small squares.
     fn running(percent: u8) -> Self {
         let full = usize::from(percent.min(100)) / 10;
         let bar = format!("{}{}", "▰".repeat(full), "▱".repeat(10 - full));

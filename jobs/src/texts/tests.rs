@@ -1,4 +1,4 @@
-//! Every locale against every phrase that the code can say.
+//! Every language against every phrase that the code can say.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::*;
 use crate::{archive::PhotoProblem, domain::FailureCode, store::photos::UNAVAILABLE};
 
-/// The keys of a family (see [`phrase`]): those that the code can produce, and the one for all others.
+/// The keys of a family (see [`phrase`]): one for each code, and one for all other codes.
 fn family(name: &str) -> Option<Vec<String>> {
     let codes: Vec<&str> = match name {
         "training-failed" | "failure-reason" => FailureCode::ALL.iter().map(|code| code.as_str()).collect(),
@@ -27,7 +27,7 @@ fn family(name: &str) -> Option<Vec<String>> {
     )
 }
 
-/// Every key with the arguments that the code passes.
+/// Every key, with the arguments that the code passes.
 fn keys() -> BTreeMap<String, &'static [&'static str]> {
     let mut keys = BTreeMap::new();
     for (variant, args) in phrase::ALL {
@@ -56,7 +56,7 @@ fn kebab(variant: &str) -> String {
     name
 }
 
-/// Names of the messages in a file: lines that start with one.
+/// The names of a file's messages: lines that begin with a lower-case letter.
 fn written(locale: Locale) -> BTreeSet<String> {
     let starts = |line: &&str| line.starts_with(|first: char| first.is_ascii_lowercase());
     locale
@@ -169,7 +169,7 @@ fn a_phrase_inside_a_phrase_is_said_in_the_same_language() {
     );
 }
 
-/// Telegram cuts the words over a chat at 200 characters.
+/// Telegram cuts the text shown over a chat at 200 characters.
 #[test]
 fn a_limit_says_how_many_and_when_it_goes_on_and_fits_over_the_chat() {
     let texts = Texts::load().unwrap();
@@ -239,7 +239,7 @@ fn a_language_that_we_do_not_speak_is_answered_in_english() {
     }
 }
 
-/// A worker of an older version reads what its version's phrases say, and nothing else.
+/// A worker of an older version can read only its own version's phrases.
 #[test]
 fn a_new_phrase_comes_with_a_new_version() {
     let mut listed: Vec<&str> = vocabulary::KNOWN.concat();
@@ -251,7 +251,7 @@ fn a_new_phrase_comes_with_a_new_version() {
             "{name}: a new phrase stands once in vocabulary.rs, in a list of a new version"
         );
     }
-    // What was read strictly by the first version is new with its code.
+    // The first version read these codes strictly, so a new code needs a version too.
     listed.retain(|known| !all.contains(*known));
     assert_eq!(listed, ["training-failed-archive_unreachable"]);
     assert_eq!(usize::try_from(VERSION), Ok(vocabulary::KNOWN.len()));
@@ -302,7 +302,7 @@ fn a_message_is_for_the_version_that_brought_the_newest_of_its_phrases() {
     }
 }
 
-/// A code of a newer version's: its owner hears of the end all the same.
+/// The code of a newer version: the owner still learns that the training ended.
 #[test]
 fn a_code_that_is_not_known_is_said_in_general_terms() {
     let stored = json!({"text": [{"say": "training-failed", "name": "Lisa", "code": "from_the_future"}]});

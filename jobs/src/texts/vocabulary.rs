@@ -1,8 +1,8 @@
-//! Which version of `notify_user` can say what.
+//! Which version of `notify_user` can say which phrase.
 //!
-//! In a rolling deploy the version before goes on beside the new one, and it may meet a message with a phrase that only the new
-//! one knows. So a message's job is for workers from the version on that brought the newest of its phrases; whoever knows less
-//! leaves it. A message of old phrases is everybody's, as before.
+//! In a rolling deploy the old version works beside the new one, and may meet a message with a phrase that only the
+//! new one knows. So a message's job requires the version that brought the newest of its phrases; older workers leave
+//! it alone. A message with old phrases only can be sent by all.
 //!
 //! # Must stay true
 //! * a new phrase comes with a version of its own — `a_new_phrase_comes_with_a_new_version`
@@ -12,11 +12,11 @@ use serde_json::{Map, Value};
 
 use super::Message;
 
-/// The highest version of [`KNOWN`].
+/// The newest version in [`KNOWN`].
 pub(crate) const VERSION: i16 = 2;
 
-/// The phrases by the version that brought them, the first one being 1; with a code where only that is new. A list whose
-/// version has been released is never changed, only followed by another.
+/// The phrases by the version that brought them, starting with 1; with a code if only the code is new. The list of a
+/// released version is never changed; new phrases go into a new list.
 pub(super) const KNOWN: [&[&str]; 2] = [
     &[
         "welcome",
@@ -133,7 +133,7 @@ impl Message {
     }
 }
 
-/// Of all phrases in it: paragraphs, their arguments, labels of buttons.
+/// The newest version of all phrases in it: paragraphs, their arguments, labels of buttons.
 fn newest(value: &Value) -> i16 {
     match value {
         Value::Array(values) => values.iter().map(newest).max().unwrap_or(1),
@@ -142,7 +142,7 @@ fn newest(value: &Value) -> i16 {
     }
 }
 
-/// Of the phrase itself, if it is one.
+/// The version of the phrase itself, if it is one.
 fn since(fields: &Map<String, Value>) -> i16 {
     let text = |field| fields.get(field).and_then(Value::as_str);
     let Some(name) = text("say") else {

@@ -1,18 +1,19 @@
-//! Apply one stored webhook delivery: the first terminal report wins, everything else is recorded.
+//! Applies one stored webhook delivery: the first report of an end wins, everything else is recorded.
 //!
 //! Enqueued in the transaction that stores the delivery, before FAL gets its 200. The delivery is matched by its
-//! request id, else by the token in its URL: so one that overtakes the submit's own commit, or whose submit's
-//! answer was lost, adopts the attempt (fal.md 6.3).
+//! request id, or else by the token in its URL: so a delivery that overtakes the submit's own commit, or whose
+//! submit's answer was lost, adopts the attempt (fal.md 6.3).
 //!
 //! # Must stay true
-//! * what comes after we ended a training ourselves is kept — `a_result_after_the_decision_is_adopted_and_told`
+//! * a model that comes after we ended a training ourselves is kept — `a_result_after_the_decision_is_adopted_and_told`
 //! * a delivery has one effect however often it comes   — `a_duplicate_delivery_changes_nothing`
 //! * ERROR after OK and OK after ERROR change nothing    — `the_first_terminal_fact_wins_and_the_rest_is_recorded`
-//! * a delivery that nobody knows is kept, and dead-lettered after 10 minutes — `w05_a_delivery_of_an_unknown_request_is_kept_and_dead_lettered_with_its_reason`
+//! * a delivery of an unknown request is kept, and becomes a dead letter after 10 minutes —
+//!   `w05_a_delivery_of_an_unknown_request_is_kept_and_dead_lettered_with_its_reason`
 //! * the training row's type counts, not the URL's (K15) — `a_delivery_with_a_foreign_training_type_is_applied_and_flagged`
 //!
 //! # If we die
-//! The effect and `applied_at` are one transaction: either both are there or the next run does it.
+//! The effect and `applied_at` are one transaction: either both exist, or the next run writes both.
 //!
 //! Read next: `saga.rs`, `clients/fal/delivery.rs`.
 
@@ -39,10 +40,11 @@ use crate::{
     },
 };
 
-/// A delivery without a token may overtake the commit of its request id; after this long it is nobody's.
+/// A delivery without a token may overtake the commit of its request id; after
+/// this time its request counts as unknown.
 const UNKNOWN_AFTER: TimeDelta = TimeDelta::minutes(10);
 const LOOK_AGAIN: Duration = Duration::from_secs(15);
-/// Dead reason of a delivery that is nobody's.
+/// Dead reason of a delivery whose request is unknown.
 const UNKNOWN_REQUEST: &str = "unknown_request";
 
 impl Run<Services> for ApplyFalDelivery {
@@ -72,7 +74,7 @@ impl Run<Services> for ApplyFalDelivery {
         Ok(Done::Committed)
     }
 
-    /// The training itself is safe: `poll_status` goes on. The delivery waits for `webhooks replay`.
+    /// The training itself is safe: `poll_status` goes on. The delivery can be applied with `aisha webhooks replay`.
     async fn on_dead(&self, tx: &mut PgConnection, why: &DeadReason) -> Result<(), JobError> {
         let disposition = if why.code == UNKNOWN_REQUEST {
             Disposition::UnknownRequest
@@ -126,7 +128,7 @@ async fn apply(cx: &Context, tx: &mut PgConnection, stored: &StoredDelivery) -> 
         return Err(JobError::give_up(UNKNOWN_REQUEST, why));
     };
     if training.request_id.as_deref() != Some(&stored.request_id) {
-        // Two requests for one attempt: somebody between us and FAL repeated the POST. The first one counts.
+        // One attempt has two requests: something between us and FAL repeated the POST. The first request counts.
         saga::report_double_cost(training.id, &stored.request_id);
         return Ok(Applied {
             disposition: Disposition::SecondRequest,
@@ -143,7 +145,7 @@ async fn apply(cx: &Context, tx: &mut PgConnection, stored: &StoredDelivery) -> 
     })
 }
 
-/// By request id, else by the token of the URL, which adopts an attempt that is still open.
+/// Finds the training by request id, or else by the URL's token, which adopts an attempt that is still open.
 async fn find_training(
     cx: &Context,
     tx: &mut PgConnection,
@@ -207,7 +209,7 @@ async fn take(
     })
 }
 
-/// What the URL says of the type is only compared (K15).
+/// The type in the URL is only compared with the row's (K15).
 fn type_flags(training: &Training, stored: &StoredDelivery) -> Vec<String> {
     match stored.training_type.as_deref() {
         None => vec!["training_type_missing".to_owned()],

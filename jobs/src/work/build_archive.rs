@@ -1,7 +1,7 @@
-//! Turn an avatar's photos into the archive that FAL trains on, and put it where FAL can fetch it.
+//! Turns an avatar's photos into the archive that FAL trains on, and puts it where FAL can fetch it.
 //!
-//! Needs a training in `requested`; leaves it `archived`, or `failed` with `too_few_photos`. What a photo must be,
-//! and what happens to it, is the crate `archive`; here it is fetched from the bucket, and its verdict is recorded.
+//! Needs a training in `requested`; leaves it `archived`, or `failed` with `too_few_photos`. The crate `archive`
+//! checks and converts the photos; this job fetches them from the bucket, and records the verdicts.
 //!
 //! # Must stay true
 //! * photos still on their way are waited for, not left out        — `an_archive_waits_for_photos_on_their_way`
@@ -13,8 +13,8 @@
 //! * the same photos make the same bytes                           — `a_rebuilt_archive_is_the_same_to_the_byte`
 //!
 //! # If we die
-//! The file is unlinked from the start. An upload nobody recorded expires with its lifecycle; the next run builds the
-//! same bytes and uploads them again, which costs nothing.
+//! The file has no name from the start. An upload that was not recorded expires by its lifecycle; the next run builds
+//! the same bytes and uploads them again, which costs nothing.
 //!
 //! Read next: `jobs/archive/src/lib.rs`, `submit_training.rs`.
 
@@ -41,11 +41,11 @@ use crate::{
     },
 };
 
-/// Between looks while photos are still being stored.
+/// Pause between checks while photos are still being stored.
 const PHOTOS_ON_THEIR_WAY: Duration = Duration::from_secs(1);
-/// What was found in its photos is not written down either: they may be in somebody's draft again.
+/// The photos' problems are not stored either: the photos may be in a draft again.
 const ENDED_MEANWHILE: &str = "the training ended while its archive was built";
-/// Until the disk of this worker is tried again.
+/// How long the job waits before it tries this worker's disk again.
 const OWN_DISK: Duration = Duration::from_secs(15);
 /// The content type that FAL and presigned URLs name.
 const ZIP: &str = "application/zip";
@@ -101,7 +101,7 @@ impl Run<Services> for BuildArchive {
                 info!(training.id = %training.id, photo.id = %photo, "Photo {photo} could not be fetched: {verdict}");
                 Err(verdict)
             }
-            // Another worker's disk may do, and this one's when somebody has made room.
+            // Another worker's disk may work, and so may this one's once someone has made room.
             Err(error @ BuildError::Io(_)) => Err(JobError::snooze(OWN_DISK, error)),
             Err(error @ BuildError::Cancelled) => Err(JobError::retry(error)),
         }
@@ -118,8 +118,8 @@ impl Run<Services> for BuildArchive {
     }
 }
 
-/// Fetches from the bucket and packs. A stored photo whose object is missing is our fault and not the photo's: the
-/// incumbent packed what a wrong bucket still had (D15), so nothing is packed then.
+/// Fetches the photos from the bucket and packs them. If a stored photo's object is missing, that is our fault and
+/// not the photo's, and nothing is packed: the incumbent packed whatever a wrong bucket still had (D15).
 async fn build(cx: &Context, stored: &[StoredPhoto]) -> Result<Archive, BuildError<ObjectError>> {
     let limits = &cx.saga.photos;
     let fetch = async |photo: usize| {
@@ -137,7 +137,8 @@ async fn build(cx: &Context, stored: &[StoredPhoto]) -> Result<Archive, BuildErr
 }
 
 impl BuildArchive {
-    /// Notes that the training waits for our account at FAL: it has the time of a submit then. Gives the verdict back.
+    /// Records that the training waits for our account at FAL, so that it gets the
+    /// time of a submit. Returns the verdict.
     async fn held_back(&self, cx: &Context, verdict: JobError) -> Result<JobError, JobError> {
         if matches!(verdict, JobError::Snooze { .. }) {
             let mut tx = cx.begin().await?;
@@ -147,7 +148,7 @@ impl BuildArchive {
         Ok(verdict)
     }
 
-    /// Uploads, then records archive and verdicts in one transaction.
+    /// Uploads the archive, then records it with the verdicts in one transaction.
     async fn keep(
         &self,
         cx: &Context,
@@ -224,10 +225,9 @@ impl BuildArchive {
     }
 }
 
-/// A photo that is left out, and why.
 type LeftOutPhoto<'a> = (PhotoId, &'a PhotoProblem);
 
-/// The archive knows photos by their number.
+/// Names photos by their ids; the archive knows them by number.
 fn named<'a>(stored: &[StoredPhoto], rejected: &'a [(usize, PhotoProblem)]) -> Vec<LeftOutPhoto<'a>> {
     let named = rejected.iter();
     named
@@ -237,7 +237,7 @@ fn named<'a>(stored: &[StoredPhoto], rejected: &'a [(usize, PhotoProblem)]) -> V
 
 async fn reject(tx: &mut PgConnection, rejected: &[LeftOutPhoto<'_>]) -> Result<(), JobError> {
     for (photo, problem) in rejected {
-        // A photo that is gone, or was refused by an earlier run, has its verdict.
+        // A deleted photo, or one that an earlier run refused, keeps its verdict.
         if photos::reject(tx, *photo, problem.code(), problem.detail().as_deref()).await? {
             info!(photo.id = %photo, problem = problem.code(), "Photo {photo} is left out: {problem}");
         }

@@ -1,7 +1,8 @@
-//! Tell FAL that a training is to stop: its user or an operator wishes it, or its time is up.
+//! Tells FAL to stop a training, because its user or an operator wishes it, or because its time is up.
 //!
-//! Enqueued in the transaction that records the wish, or, if FAL's request was not known then, in the one that learns it
-//! (`saga.rs`). What FAL answers decides, and not the wish: what runs at FAL costs money, and its result is the user's.
+//! Enqueued in the transaction that records the wish, or, if FAL's request was not known then, in
+//! the one that learns it (`saga.rs`). FAL's answer decides, not the wish: a running request costs
+//! money, and its result belongs to the user.
 //!
 //! | FAL says                       | then                                                                    |
 //! |--------------------------------|-------------------------------------------------------------------------|
@@ -11,13 +12,13 @@
 //! | 400, it has ended already      | `poll_status` fetches the result, which decides                         |
 //!
 //! # Must stay true
-//! * a result that comes in spite of it is kept and told   — `a_training_that_finishes_in_spite_of_the_cancel_is_completed`
+//! * a result that comes in spite of the cancel is kept and told   — `a_training_that_finishes_in_spite_of_the_cancel_is_completed`
 //! * a wish that came too early is acted on later          — `a_cancel_of_an_ambiguous_submit_is_resolved_once_the_request_is_known`
 //! * one 404 ends nothing, and none is asked about for ever — `a_cancel_that_fal_denies_is_believed_after_a_few_looks`
 //! * FAL being away loses no wish                          — `cancel_training_that_dies_anywhere_is_done_all_the_same`
 //!
 //! # If we die
-//! After the PUT, before the commit: the next run tells FAL once more, which changes nothing there.
+//! After the PUT and before the commit: the next run tells FAL once more, which changes nothing there.
 //!
 //! Read next: `saga/ending.rs`, `domain/saga.rs`.
 
@@ -67,7 +68,7 @@ impl Run<Services> for CancelTraining {
             CancelOutcome::Requested => {
                 saga::stop_signalled(&mut tx, training.id, cx.saga.poll_every).await?
             }
-            // The first terminal fact is at FAL already.
+            // FAL has its end already, so the poll fetches it.
             CancelOutcome::TooLate => {
                 enqueue(&mut tx, &PollStatus::new(training.id)).await?;
                 Effect::Happened
@@ -80,15 +81,16 @@ impl Run<Services> for CancelTraining {
         })
     }
 
-    /// The wish stands, and the poll goes on; when `saga.cancel_deadline` is over, the training ends without FAL's word.
+    /// The wish and the poll go on; when `saga.cancel_deadline` is over, the training ends without FAL's answer.
     async fn on_dead(&self, _: &mut PgConnection, why: &DeadReason) -> Result<(), JobError> {
         error!(training.id = %self.training_id, "FAL could not be told to stop training {}: {}", self.training_id, why.message);
         Ok(())
     }
 }
 
-/// FAL denies a request for a while that it has only just taken, and would go on with it at our cost: so it is told again. The
-/// same denials are counted as those that a poll meets, and a status that knows the request starts the count anew.
+/// For a while FAL may deny a request that it has only just accepted, and would still run it at our cost:
+/// so FAL is told again. These denials count together with those that a poll meets, and a status that
+/// knows the request restarts the count.
 async fn denied(cx: &Context, training: &Training) -> Result<Done, JobError> {
     const WHAT: &str = "FAL does not have what it is told to stop";
     if let Some(pause) = poll_status::next_look(cx, training, WHAT).await? {
@@ -102,7 +104,7 @@ async fn denied(cx: &Context, training: &Training) -> Result<Done, JobError> {
     poll_status::judge(cx, training).await
 }
 
-/// Somebody wishes its end; or it had ended as somebody wished, and its request became known afterwards.
+/// Its end was requested; or it had ended by such a request, and its request at FAL became known afterwards.
 fn is_to_stop(training: &Training) -> bool {
     match training.status {
         TrainingStatus::Submitted => training.end_asked.is_some(),

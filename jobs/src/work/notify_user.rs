@@ -1,14 +1,14 @@
-//! Bring one outbox row to its reader: send it, or edit the message that it has become.
+//! Delivers one outbox row to its user: sends it, or edits the message that it has become.
 //!
-//! Whoever raises a row enqueues this job in the same transaction. The dedupe key is free again as soon as a run
-//! has started, so a change that arrives while we send leads to another run, and one run of a row goes at a time.
+//! A writer that raises a row enqueues this job in the same transaction. The dedupe key is free again as soon as a
+//! run has started, so a change that arrives during a send causes another run; only one run of a row goes at a time.
 //!
 //! # Must stay true
 //! * a chat reads in order: a first delivery waits for all earlier ones of the chat
-//! * what Telegram took is not sent again, unless its answer was lost; then the repeat is counted
-//! * a message that cannot be delivered blocks nobody: it is closed, and the next one's turn comes
-//! * how a training ended is told after the last word of its progress message, unless that takes longer than ten seconds
-//! * one that only a newer worker can say waits for it — `a_phrase_that_this_worker_does_not_know_is_left_for_a_newer_one`
+//! * a message that Telegram accepted is not sent again, unless its answer was lost; then the repeat is counted
+//! * a message that cannot be delivered blocks no other: it is closed, and the next one's turn comes
+//! * a final message comes after the last edit of the progress message, unless that takes longer than ten seconds
+//! * a message that only a newer worker can say waits for it — `a_phrase_that_this_worker_does_not_know_is_left_for_a_newer_one`
 //!
 //! # If we die …
 //! | …                            | the next run finds        | and                                          |
@@ -18,7 +18,7 @@
 //! | in an edit                   | the same revision is open | edits again, which changes nothing           |
 //! | after the record             | nothing is due            | does nothing                                 |
 //!
-//! Read next: `notifications.rs` (what is said), `clients/telegram/error.rs` (what a failure means).
+//! Read next: `notifications.rs` (the messages), `clients/telegram/error.rs` (what a failure means).
 
 use std::time::Duration;
 
@@ -42,9 +42,9 @@ use crate::{
     texts::{Locale, Message, Rendered},
 };
 
-/// Until another worker has a look at a message that this one cannot say: a newer one is about to come.
+/// Pause until another worker looks at a message that this one cannot say: a newer worker is expected soon.
 const NEWER_LOOK: Duration = Duration::from_secs(15);
-/// … or did not come within this time, and the next look may wait for as long.
+/// If none came within this time, the pause grows with the message's age.
 const NEWER_EXPECTED: Duration = Duration::from_mins(10);
 const NOTHING_NEW: Done = Done::Skipped("there is nothing new to say");
 
@@ -68,7 +68,7 @@ impl Run<Services> for NotifyUser {
         if due.delivered_revision == 0
             && let Some(earlier) = notifications::before(&mut db, &due, NotifyUser::VERSION).await?
         {
-            // Whoever delivers it wakes us. Normally it has its job; one whose job was lost gets a new one here.
+            // The job that delivers it wakes this one. Normally it exists; if it was lost, it is enqueued here.
             wake(&mut db, due.user_id, &earlier).await?;
             db.commit().await?;
             return Ok(Done::Skipped(
@@ -121,8 +121,8 @@ impl NotifyUser {
     }
 }
 
-/// It has a phrase that this worker does not know, and a newer one will: in a rolling deploy in a moment, or never, if the
-/// release was taken back. So it stays for as long as a job may be put off, and the chat goes on without it.
+/// The message has a phrase that this worker does not know but a newer one will: in a rolling deploy soon, or never
+/// if the release was withdrawn. So the job is put off for as long as it may be, and the chat goes on without it.
 async fn leave(cx: &Context, due: &DueMessage) -> Result<Done, JobError> {
     let mut db = cx.single().await?;
     notifications::cannot_be_said(&mut db, due.id, NotifyUser::VERSION + 1).await?;
@@ -139,7 +139,7 @@ async fn leave(cx: &Context, due: &DueMessage) -> Result<Done, JobError> {
     ))
 }
 
-/// The first send of a message. Not repeatable at Telegram, so that it is going out is committed before.
+/// The first send of a message. Telegram would show a repeat, so the intention to send is committed first.
 async fn send(cx: &Context, due: &DueMessage, text: &Rendered) -> Result<Done, JobError> {
     let mut tx = cx.begin().await?;
     cx.fence(&mut tx).await?;
@@ -175,7 +175,7 @@ async fn send(cx: &Context, due: &DueMessage, text: &Rendered) -> Result<Done, J
     }
 }
 
-/// An edit can be repeated, so nothing is noted before it.
+/// An edit can be repeated, so nothing is recorded before it.
 async fn edit(cx: &Context, due: &DueMessage, message_id: i64, text: &Rendered) -> Result<Done, JobError> {
     match cx.telegram.edit(due.telegram_id, message_id, text).await {
         Ok(()) => delivered(cx, due, Some(message_id)).await,
@@ -190,7 +190,7 @@ async fn edit(cx: &Context, due: &DueMessage, message_id: i64, text: &Rendered) 
     }
 }
 
-/// Records the delivery, gives the chat's next message its turn, and ends the job: one transaction.
+/// Records the delivery, gives the chat's next message its turn, and ends the job, in one transaction.
 async fn delivered(cx: &Context, due: &DueMessage, message_id: Option<i64>) -> Result<Done, JobError> {
     let mut tx = cx.begin().await?;
     notifications::delivered(&mut tx, due.id, due.revision, message_id).await?;
@@ -199,7 +199,7 @@ async fn delivered(cx: &Context, due: &DueMessage, message_id: Option<i64>) -> R
     }
     cx.complete_in(&mut tx).await?;
     tx.commit().await?;
-    // Otherwise a minute's silence ends by itself.
+    // If this fails, the silence ends by itself within a minute.
     if let Err(error) = cx.let_speak(NotifyUser::QUEUE).await {
         warn!("A silence of the whole bot could not be ended: {error}");
     }
@@ -216,7 +216,7 @@ async fn failed(cx: &Context, due: &DueMessage, failure: TelegramError) -> Resul
             let mut db = cx.single().await?;
             users::keep_quiet(&mut db, due.user_id, wait.as_secs_f64()).await?;
             db.commit().await?;
-            // The row above stays with the user; this keeps what else waits for them from being claimed at all.
+            // The silence stored with the user stays; this one keeps the user's other jobs from being claimed at all.
             if let Some(all) = cx
                 .hold_back(NotifyUser::QUEUE, Some(&due.user_id.to_string()), wait)
                 .await?
@@ -238,7 +238,7 @@ async fn failed(cx: &Context, due: &DueMessage, failure: TelegramError) -> Resul
     }
 }
 
-/// The user is gone until they write again; nothing that waits for them is tried.
+/// The user cannot be reached until they write again; nothing that waits for them is tried.
 async fn unreachable(cx: &Context, due: &DueMessage, why: &str) -> Result<Done, JobError> {
     let mut tx = cx.begin().await?;
     users::unreachable(&mut tx, due.user_id).await?;

@@ -1,7 +1,7 @@
-//! Find out what FAL made of a training, as often as it takes; the road that needs no webhook.
+//! Asks FAL about a training until its end is known; works without any webhook.
 //!
-//! Enqueued in the transaction that commits a submit attempt, and again in the one that records its request id.
-//! It snoozes between looks, so waiting costs no attempt and holds no slot.
+//! Enqueued in the transaction that commits a submit attempt, and again in the one that records its request id. It
+//! snoozes between looks, so waiting costs no attempt and no slot.
 //!
 //! | the training is      | it                                                                        |
 //! |----------------------|---------------------------------------------------------------------------|
@@ -11,15 +11,15 @@
 //! | anything else        | is done: somebody was faster, or the next submit enqueues it anew          |
 //!
 //! # Must stay true
-//! * COMPLETED is no success: the result's HTTP status is — `a_completed_request_with_an_error_result_fails_the_training`
-//! * the poll that first sees COMPLETED leaves the webhook a grace — `a_poll_that_sees_completed_gives_the_webhook_a_moment`
-//! * one odd answer ends nothing, and none is looked at for ever — `an_answer_that_denies_a_request_is_believed_after_a_few_looks`
+//! * COMPLETED does not mean success; the HTTP status of the result decides — `a_completed_request_with_an_error_result_fails_the_training`
+//! * the poll that first sees COMPLETED leaves the webhook some time — `a_poll_that_sees_completed_gives_the_webhook_a_moment`
+//! * one odd answer ends nothing, but odd answers are not tolerated for ever — `an_answer_that_denies_a_request_is_believed_after_a_few_looks`
 //! * webhook and poll may race: one effect                  — `webhook_and_poll_together_have_one_effect`
 //! * no decision while FAL's list does not answer           — `a_submit_is_not_decided_while_the_list_is_away`
 //! * without any webhook the training completes             — `a_training_whose_webhooks_are_all_lost_completes_by_polling`
 //!
 //! # If we die
-//! Between any two calls: nothing is held in memory; the next run reads the row and asks again.
+//! At any point: nothing is held in memory; the next run reads the row and asks again.
 //!
 //! Read next: `saga.rs`, `clients/fal.rs`.
 
@@ -46,18 +46,19 @@ use crate::{
     },
 };
 
-/// How long after its last failed look a dead poll starts over: a training at FAL is never left alone.
+/// How long after its last failed look a dead poll starts over: a training at FAL is never left without a poll.
 const START_OVER_AFTER: Duration = Duration::from_mins(5);
-/// Answers in a row that deny the request, or doubt it, before they are believed: as many as a model's file gets. With the
-/// pauses between them that is a quarter of an hour at the usual pace.
+/// How many answers in a row must deny or doubt the request before they are believed: as many as for a model's file.
+/// With the pauses between them that takes a quarter of an hour at the usual pace.
 const LOOKS: i16 = 6;
-/// Between two of them, at the longest, unless the usual pace is slower still.
+/// Longest pause between two of them, unless the usual pace is slower still.
 const LONGEST_ODD_PAUSE: Duration = Duration::from_mins(10);
 /// FAL's last status word, for success and failure alike.
 const COMPLETED: &str = "COMPLETED";
-/// Nobody waits for a request that we gave up: it is looked at so many times less often.
+/// How many times less often a request is polled after we gave its training up: its user does not wait any more.
 const WATCH_SLOWER: u32 = 4;
-/// Between looks at a request that FAL has lost and whose training is over: until its archive is gone.
+/// Pause between looks at a request that FAL has lost and whose training has ended;
+/// they go on until its archive is gone.
 const WATCH_LOST: Duration = Duration::from_hours(24);
 
 impl Run<Services> for PollStatus {
@@ -91,7 +92,7 @@ impl Run<Services> for PollStatus {
         }
     }
 
-    /// A training that FAL has or may have is never left without a poll: the successor starts with fresh attempts.
+    /// A training that FAL has or may have is never left without a poll: the successor starts with all its attempts.
     async fn on_dead(&self, tx: &mut PgConnection, _: &DeadReason) -> Result<(), JobError> {
         let training = trainings::find(tx, self.training_id).await?;
         if training.is_some_and(|training| training.saga().carried_by() == Some(NextJob::Poll)) {
@@ -101,7 +102,7 @@ impl Run<Services> for PollStatus {
     }
 }
 
-/// Between looks at what is not news to anybody.
+/// The pause between polls; longer if the training has ended.
 fn pace(training: &Training, every: Duration) -> Duration {
     if training.status.is_final() {
         every * WATCH_SLOWER
@@ -110,8 +111,8 @@ fn pace(training: &Training, every: Duration) -> Duration {
     }
 }
 
-/// Looks for an attempt without an answer in FAL's request list. Its absence proves nothing (fal.md 6.3), so it is
-/// looked for again until it or a delivery with its token turns up, or the decision deadline is there.
+/// Searches FAL's request list for an attempt without an answer. If it is not there, that proves nothing (fal.md
+/// 6.3), so the search goes on until it or a delivery with its token turns up, or the decision deadline is reached.
 async fn adopt_from_list(
     cx: &Context,
     training: &Training,
@@ -157,7 +158,7 @@ async fn adopt_from_list(
     Ok(Done::Applied)
 }
 
-/// The list answers and has no match, and the time that proof was given is over: somebody has to decide (K13).
+/// The list answers without a match, and the time for a proof is over: the attempt is decided (K13).
 async fn decide(cx: &Context, attempt: &Attempt) -> Result<Done, JobError> {
     let mut tx = cx.begin().await?;
     let poll_in = cx.saga.list_every * WATCH_SLOWER;
@@ -178,7 +179,7 @@ async fn decide(cx: &Context, attempt: &Attempt) -> Result<Done, JobError> {
     Ok(Done::Applied)
 }
 
-/// The table's CHECK says that a submitted training has one.
+/// The request of a submitted training; the table's CHECK guarantees it.
 fn at_fal(training: &Training) -> Result<FalRequest, JobError> {
     training
         .request()
@@ -249,9 +250,9 @@ async fn look(cx: &Context, training: &Training) -> Result<Done, JobError> {
     ))
 }
 
-/// A poll that sees COMPLETED a moment before the webhook arrives would count every such training as one whose
-/// webhook was lost, and that count is what tells operators that webhooks are broken (D1). So the first sight of
-/// COMPLETED is only noted, and the next one judges.
+/// If a poll sees COMPLETED a moment before the webhook arrives, it would count the training as one whose webhook was
+/// lost, and that count tells operators that webhooks are broken (D1). So the first sight of COMPLETED is only
+/// recorded, and the next one acts on it.
 fn webhook_had_its_chance(cx: &Context, training: &Training) -> bool {
     cx.saga.webhook.is_none()
         || cx.saga.webhook_grace.is_zero()
@@ -265,9 +266,9 @@ async fn note(cx: &Context, training: &Training, seen: &Observation<'_>) -> Resu
     Ok(tx.commit().await?)
 }
 
-/// FAL denies the request, or says nothing of it that anybody understands: a moment of its own, or for ever. If it stays
-/// so, the result is asked all the same, and decides. Requests that had failed were told to run for ever
-/// (<https://github.com/fal-ai/fal/issues/1143>).
+/// FAL denies the request, or answers something about it that cannot be understood: for a moment, or for ever. If
+/// that goes on, the result is fetched all the same, and decides. FAL has reported failed requests as running for
+/// ever (<https://github.com/fal-ai/fal/issues/1143>).
 async fn odd_look(cx: &Context, training: &Training, what: &str) -> Result<Done, JobError> {
     match next_look(cx, training, what).await? {
         Some(pause) => Err(JobError::snooze(pause, what)),
@@ -275,14 +276,14 @@ async fn odd_look(cx: &Context, training: &Training, what: &str) -> Result<Done,
     }
 }
 
-/// What the result call says is the request's end, or a moment's trouble of FAL's: believed once it was said a few times.
-/// FAL did not say that it failed, so whatever comes later is kept.
+/// The result call reports either the request's end or a moment's trouble of FAL's: it is believed after several such
+/// answers. FAL did not say that the request failed, so a later result is kept.
 async fn doubted(cx: &Context, training: &Training, what: &str) -> Result<Done, JobError> {
     if let Some(pause) = next_look(cx, training, what).await? {
         return Err(JobError::snooze(pause, what));
     }
     if training.status.is_final() {
-        // Its end is told already. FAL may find the request again for as long as its model can come.
+        // The user was told of the end. As long as the model can come, FAL may find the request again.
         return Err(JobError::snooze(WATCH_LOST, what));
     }
     let mut tx = cx.begin().await?;
@@ -295,8 +296,8 @@ async fn doubted(cx: &Context, training: &Training, what: &str) -> Result<Done, 
     Ok(Done::Applied)
 }
 
-/// Counts an answer that denies the request, or tells nothing of it. When to look again; `None`: that was often enough to be
-/// believed.
+/// Counts an answer that denies the request or says nothing about it. Returns when to look again. `None`: there were
+/// enough such answers to believe them.
 pub(crate) async fn next_look(
     cx: &Context,
     training: &Training,
@@ -309,14 +310,14 @@ pub(crate) async fn next_look(
     Ok((seen < LOOKS).then(|| odd_pause(cx, training, seen)))
 }
 
-/// Twice as long after each.
+/// The pause doubles after each odd answer.
 fn odd_pause(cx: &Context, training: &Training, seen: i16) -> Duration {
     let usual = pace(training, cx.saga.poll_every);
     let doublings = u32::from(seen.clamp(0, LOOKS).unsigned_abs());
     (usual * 2_u32.pow(doublings)).min(LONGEST_ODD_PAUSE.max(usual))
 }
 
-/// COMPLETED is also what a failed request is called; the result's status code tells (fal.md 1.5).
+/// FAL calls a failed request COMPLETED too; the status code of the result tells them apart (fal.md 1.5).
 pub(crate) async fn judge(cx: &Context, training: &Training) -> Result<Done, JobError> {
     let outcome = match account::heard(cx, cx.fal.result(&at_fal(training)?).await).await? {
         Ok(ResultOutcome::Gone) => return doubted(cx, training, "FAL does not have the result").await,
@@ -346,7 +347,7 @@ pub(crate) async fn judge(cx: &Context, training: &Training) -> Result<Done, Job
             .await?
         }
     };
-    // Both were read on the way here.
+    // Both calls were answered on the way here.
     account::answered(&mut tx, Call::Status).await?;
     account::answered(&mut tx, Call::Result).await?;
     tx.commit().await?;

@@ -1,7 +1,8 @@
-//! Forget what has ended long ago, so that the queue's table and indexes stay small whatever went through them (Q17).
+//! Deletes rows that ended long ago, so that the queue's table and indexes stay small
+//! however many jobs pass through (Q17).
 //!
-//! Enqueued by the clock (`runtime/periodic.rs`). Small batches, each a transaction of its own, and never a row that is
-//! still wanted:
+//! Enqueued by the clock (`runtime/periodic.rs`). Small batches, each in its own transaction, which
+//! never delete a row that is still needed:
 //!
 //! | table                                 | goes                                       | stays                                    |
 //! |---------------------------------------|--------------------------------------------|------------------------------------------|
@@ -17,7 +18,7 @@
 //! * Claims go on meanwhile — `q17_pruning_waits_for_no_claim_and_no_claim_waits_for_it`
 //!
 //! # If we die
-//! What was deleted is deleted; the next tick goes on.
+//! Deleted rows stay deleted; the next tick goes on.
 
 use std::future::Future;
 
@@ -32,7 +33,7 @@ use crate::{
     store::{inbox_history, quotas},
 };
 
-/// Rows a transaction looks at, or deletes.
+/// Most rows that one transaction looks at or deletes.
 const BATCH: u16 = 1000;
 
 impl Run<Services> for Prune {
@@ -70,7 +71,7 @@ impl Run<Services> for Prune {
     }
 }
 
-/// Repeats a batch until it is not full.
+/// Repeats a batch until one is not full.
 async fn until_none<F>(table: &'static str, batch: impl Fn() -> F) -> Result<u64, sqlx::Error>
 where
     F: Future<Output = Result<u64, sqlx::Error>>,

@@ -1,8 +1,8 @@
-//! Compare every training that is not at rest with what must be true of it, and put it back on its rails.
+//! Compares every training that is not at rest with what must be true of it, and repairs the differences.
 //!
-//! Periodic, and takes no input: it looks at everything, so a run that is lost costs nothing but its interval. In a system
-//! without bugs and without operators it finds nothing but deadlines, since each step enqueues the next job in its own
-//! transaction. What it finds is counted (`aisha_reconcile_found_total`) and is something to be looked into.
+//! Periodic, and without input: it looks at everything, so a lost run costs nothing but its interval. Without bugs
+//! and operators it finds only deadlines, since each step enqueues the next job in its own transaction. Its findings
+//! are counted (`aisha_reconcile_found_total`) and should be looked into.
 //!
 //! | it finds                                                     | it                                             |
 //! |--------------------------------------------------------------|------------------------------------------------|
@@ -42,11 +42,11 @@ use crate::{
     },
 };
 
-/// Trainings looked at between two looks at the queue.
+/// Trainings that are examined between two queries for live jobs.
 const PAGE: i64 = 200;
-/// Deliveries put back in one run.
+/// Deliveries that are put back in one run.
 const DELIVERIES: i64 = 500;
-/// The kinds that carry a training on.
+/// The kinds of jobs that advance a training.
 const KINDS: [&str; 4] = [
     BuildArchive::NAME,
     SubmitTraining::NAME,
@@ -54,12 +54,12 @@ const KINDS: [&str; 4] = [
     StoreModel::NAME,
 ];
 
-/// What one run found, for its log line and the gauges.
+/// The findings of one run, for its log line and the gauges.
 #[derive(Debug, Default)]
 struct Findings {
     ambiguous: u32,
     long_in_queue: u32,
-    /// Past their deadline, and still live after this run.
+    /// Trainings past their deadline that are still live after this run.
     overdue: u32,
 }
 
@@ -75,7 +75,7 @@ impl Run<Services> for ReconcileTrainings {
             let live = queue::live_by_key(&mut db, &KINDS, &keys).await?;
             drop(db);
             for id in &page {
-                // One that fails must not keep the others from being looked at.
+                // A training that fails must not keep the others from being examined.
                 if let Err(error) = reconcile(cx, *id, now, &live, &mut seen).await {
                     error!(training.id = %id, "Training {id} cannot be reconciled: {error}");
                 }
@@ -116,7 +116,6 @@ impl Run<Services> for ReconcileTrainings {
     }
 }
 
-/// The job's kind.
 const fn kind(job: NextJob) -> &'static str {
     match job {
         NextJob::Build => BuildArchive::NAME,
@@ -149,7 +148,7 @@ async fn reconcile(
     if is_overdue(&training) {
         seen.overdue += 1;
         let mut tx = cx.begin().await?;
-        // Looked at again under its lock: it may have moved since.
+        // Checked again under its lock: it may have changed since.
         if let Some(still) = trainings::lock(&mut tx, id).await?.filter(is_overdue)
             && saga::overdue(&mut tx, still, cx.saga.poll_every)
                 .await?
@@ -168,7 +167,7 @@ async fn reconcile(
     Ok(())
 }
 
-/// Enqueues the job that is missing, unless that has been done, or is no longer necessary, since it was found missing.
+/// Enqueues the missing job, unless it has been enqueued or become unnecessary meanwhile.
 async fn put_back(cx: &Context, id: TrainingId) -> Result<(), JobError> {
     let mut tx = cx.begin().await?;
     let Some(training) = trainings::lock(&mut tx, id).await? else {

@@ -1,21 +1,22 @@
-//! Copy a trained model to our bucket, verify it, and complete the avatar.
+//! Copies a trained model to our bucket, verifies it, and completes the avatar.
 //!
-//! FAL's URLs are caches that expire. `completed` therefore means: a LoRA whose safetensors header fits its bytes,
-//! hashed, in our bucket; or a finetune id of the right shape. There is no fallback model.
+//! FAL's URLs are caches that expire. So `completed` means: a LoRA in our bucket, hashed, whose safetensors header
+//! fits its bytes; or a finetune id of the right shape. There is no fallback model.
 //!
-//! A file that is no model may be FAL's storage having a moment, or a URL that has expired: the result,
-//! which names the file anew, is fetched again from FAL, and the file is looked at a few times before it is believed.
-//! A storage that does not answer, FAL's or ours, is waited for through a night: the training is paid for. So is one that has no
-//! such file for us, or forbids it: an account's storage settings can hide its files (404, 403), and an operator can open them.
+//! A file that is no model may be a moment's trouble of FAL's storage, or an expired URL. So the result,
+//! which names the file again, is fetched anew from FAL, and the file is tried several times before it is
+//! believed to be no model. A storage that does not answer, FAL's or ours, is waited for through a night: the
+//! training is paid for. So is a storage that denies the file (404, 403): an account's storage settings can
+//! hide its files, and an operator can open them.
 //!
 //! # Must stay true
 //! * 404, an empty, truncated or foreign file never completes — `a_model_that_is_no_model_never_completes_an_avatar`
 //! * a model that FAL's storage hides is waited for            — `a_model_that_fals_storage_hides_is_waited_for_until_it_can_be_read`
 //! * an expired URL is replaced from FAL's result             — `a_model_whose_url_has_expired_is_found_through_a_fresh_result`
-//! * the avatar is completed and its owner told once           — `store_model_run_twice_completes_once`
+//! * the avatar is completed, and its owner told, once     — `store_model_run_twice_completes_once`
 //!
 //! # If we die
-//! Before the commit: the object is written again under the same key. After it: nothing is left to do.
+//! Before the commit: the object is written again under the same key. After it: there is nothing left to do.
 //!
 //! Read next: `store_model/safetensors.rs`, `saga.rs`, `notify_user.rs`.
 
@@ -39,13 +40,13 @@ use crate::{
     store::trainings::{self, Training, VerifiedModel},
 };
 
-/// A FLUX LoRA has 20–700 MB; anything above this is no model of ours.
+/// A FLUX LoRA has 20–700 MB; a larger file is no model of ours.
 const MAX_MODEL_BYTES: u64 = 2 * 1024 * 1024 * 1024;
-/// Runs, about a minute and a half of them, before a file that is no model is believed to be so.
+/// Runs before a file that is no model is believed to be none. They take about a minute and a half.
 const LOOKS: i16 = 6;
-/// Attempts after which operators hear of a model that stays hidden.
+/// Attempts after which operators are alerted of a hidden model.
 const HIDDEN_ALARM: u16 = 6;
-/// Dead reason of a file that was there and is no model.
+/// Dead reason of a file that exists and is no model.
 const INVALID: &str = "model_invalid";
 
 impl Run<Services> for StoreModel {
@@ -92,9 +93,9 @@ impl Run<Services> for StoreModel {
 enum ModelProblem {
     /// The result, or the file that it names, is no model.
     Model(String),
-    /// The file is not there for us. Whether it is gone or hidden, FAL's storage does not say.
+    /// We cannot read the file. FAL's storage does not say whether it is gone or hidden.
     Hidden(String),
-    /// Anything else, which says nothing about the model.
+    /// Any other error, which says nothing about the model.
     Job(JobError),
 }
 
@@ -104,7 +105,7 @@ impl From<JobError> for ModelProblem {
     }
 }
 
-/// The model that `result` names: copied, or in the case of a finetune named.
+/// Verifies the model that `result` names; a LoRA is copied first.
 async fn verified(
     cx: &Context,
     training: &Training,
@@ -116,7 +117,7 @@ async fn verified(
     }
 }
 
-/// What the stored result named was no model, or not there: FAL is asked for the result once more.
+/// The stored result named no readable model, so FAL is asked for the result once more.
 async fn verified_anew(
     cx: &Context,
     training: &Training,
@@ -132,7 +133,7 @@ async fn verified_anew(
     match problem {
         ModelProblem::Job(error) => Err(error),
         ModelProblem::Model(why) => {
-            // Attempts do not count: most of them may have met a storage that was away.
+            // Attempts are not the measure: most of them may have met a storage that was away.
             let mut tx = cx.begin().await?;
             let looks = trainings::odd_answer(&mut tx, training.id).await?;
             tx.commit().await?;
@@ -152,7 +153,7 @@ async fn verified_anew(
     }
 }
 
-/// FAL's result, if it has one that differs from ours. Only the address of the model is taken from it.
+/// FAL's result, if it differs from ours. Only the model's address is taken from it.
 async fn fresh_result(cx: &Context, training: &Training) -> Result<Option<Value>, JobError> {
     let Some(request) = training.request() else {
         return Ok(None);
@@ -168,7 +169,7 @@ async fn fresh_result(cx: &Context, training: &Training) -> Result<Option<Value>
     }
 }
 
-/// What the result holds, as the trainer's entry says where to look.
+/// Reads the model from the result, where the trainer's entry says.
 fn trained_model(
     cx: &Context,
     training: &Training,
@@ -210,7 +211,7 @@ async fn copy_lora(
             }
             other => ModelProblem::Job(other.into()),
         })?;
-    // The header below proves that the file is whole. What FAL says of its size proves nothing: it has said 0 of whole files.
+    // The header below proves that the file is whole. FAL's size proves nothing: FAL has reported 0 for whole files.
     if let Some(promised) = promised.filter(|promised| *promised != bytes) {
         warn!(training.id = %training.id, "The model of training {} has {bytes} bytes; FAL said {promised}", training.id);
     }
@@ -230,7 +231,7 @@ async fn copy_lora(
         .put_file(&key, file, bytes, "application/octet-stream")
         .await
         .map_err(JobError::from)?;
-    // What a store acknowledged is not what it has (proxies that cut an upload answer 200 all the same).
+    // An acknowledged upload may still be incomplete (proxies that cut an upload also answer 200).
     let stored = cx.objects.stat(&key).await.map_err(JobError::retry)?;
     if stored.bytes != bytes {
         return Err(

@@ -1,18 +1,18 @@
-//! Bring one photo from Telegram into our bucket, as it is, or tell the user why not.
+//! Brings one photo from Telegram into our bucket, unchanged, or tells the user why not.
 //!
 //! The original bytes are kept under `{user_id}/{avatar_id}/{photo_id}.jpg` with their true content type (K20);
-//! what becomes of them is `build_archive`'s. Only the header is looked at here, so that the user hears at once;
-//! damage further down is found when the archive is built.
+//! `build_archive` converts them. Only the header is checked here, so that the user hears at once; damage after
+//! it is found when the archive is built.
 //!
 //! # Must stay true
 //! * a photo is stored or refused, once, and the counter says so — `store_photo_run_twice_stores_once`
-//! * a store that keeps less than it was given is not believed  — `a_photo_that_the_store_cut_is_put_again`
+//! * a store that keeps less than it was given is found out  — `a_photo_that_the_store_cut_is_put_again`
 //! * a refusal names its reason to the user                     — `a_file_that_is_no_picture_is_refused_with_its_reason`
 //! * photo bytes pass through here and nowhere else (never through the bot)
 //!
 //! # If we die
-//! Before the commit: the object is written again under the same key. After it: nothing is left to do. An avatar
-//! that was thrown away meanwhile leaves nothing behind but perhaps that object.
+//! Before the commit: the object is written again under the same key. After it: there is nothing left to do. An
+//! avatar that was deleted meanwhile leaves at most that object behind.
 //!
 //! Read next: `build_archive.rs`, `notifications.rs`.
 
@@ -37,7 +37,8 @@ use crate::{
     },
 };
 
-/// [`PhotoProblem::TooLarge`](crate::archive::PhotoProblem::TooLarge)'s code, for a file that is not even downloaded.
+/// The code of [`PhotoProblem::TooLarge`](crate::archive::PhotoProblem::TooLarge),
+/// for a file that is not even downloaded.
 const TOO_LARGE: &str = "too_large";
 
 impl Run<Services> for StorePhoto {
@@ -57,7 +58,7 @@ impl Run<Services> for StorePhoto {
                 return refuse(cx, &photo, TOO_LARGE, Some(&megabytes(limits.bytes))).await;
             }
             Err(DownloadError::Incomplete(why)) => return Err(JobError::retry(why)),
-            // "wrong file_id or the file is temporarily unavailable": one text for gone and for not now.
+            // "wrong file_id or the file is temporarily unavailable": one text for both "gone" and "not now".
             Err(DownloadError::Failed(
                 failure @ (TelegramError::Rejected(_) | TelegramError::Unreachable(_)),
             )) => {
@@ -81,7 +82,7 @@ impl Run<Services> for StorePhoto {
         warn!(photo.id = %photo.id, "Photo {} could not be had ({}): {}", photo.id, why.code, why.message);
         avatars::lock_draft(tx, photo.avatar_id).await?;
         if photos::reject(tx, photo.id, photos::UNAVAILABLE, None).await? {
-            // It finds the photo settled and brings the counter up to date, for which it has the limits.
+            // That job finds the photo settled and updates the counter, for which it has the limits.
             enqueue_for(tx, photo.user_id, &Self::new(photo.id)).await?;
         }
         Ok(())
@@ -94,7 +95,7 @@ async fn store(cx: &Context, photo: &OwnedPhoto, bytes: Bytes, info: PhotoInfo) 
     let original = cx.objects.put_checked(&key, bytes, content_type).await?;
     reach(Point::PhotoStored);
     let mut tx = cx.begin().await?;
-    // First the avatar, then the photo: the order of everybody who takes both.
+    // First the avatar, then the photo: every transaction that locks both uses this order.
     avatars::lock_draft(&mut tx, photo.avatar_id).await?;
     if !photos::stored(
         &mut tx,
@@ -134,7 +135,7 @@ async fn refuse(
     Ok(Done::Committed)
 }
 
-/// The photo is settled: only the counter may be behind.
+/// The photo is settled: only the counter may be out of date.
 async fn recount(cx: &Context, photo: &OwnedPhoto) -> Result<Done, JobError> {
     let mut tx = cx.begin().await?;
     notifications::photos_changed(&mut tx, photo.avatar_id, &cx.saga.photos).await?;

@@ -1,15 +1,15 @@
-//! Ask FAL to train one avatar, once.
+//! Asks FAL to train one avatar, once.
 //!
-//! Needs a training in `archived`; leaves it `submitted`, or `submitting` with an open attempt when nobody can
-//! tell whether FAL took it. Nobody waits here: what happens next is learnt by `poll_status` (enqueued with the
-//! attempt) and by `apply_fal_delivery`.
+//! Needs a training in `archived`; leaves it `submitted`, or `submitting` with an open attempt if it is unknown
+//! whether FAL accepted it. The job does not wait: `poll_status` (enqueued with the attempt) and
+//! `apply_fal_delivery` learn what happens next.
 //!
 //! # Must stay true
 //! * at most one POST whose fate is unknown or accepted, ever — `a_submit_whose_answer_is_lost_is_adopted_and_never_repeated`
 //! * a worker that slept past its lease does not send          — `a_withheld_submit_puts_no_byte_on_the_wire`
 //! * an archive that FAL cannot fetch is not submitted, and not built for ever — `an_archive_that_fal_never_finds_fails_the_training_after_three`
 //! * a refused account parks all submits and fails none         — `a_locked_account_parks_every_submit_until_a_probe_succeeds`
-//! * a day has so many submits for all users, whatever their number of workers — `the_accounts_trainings_of_a_day_park_the_rest_and_fail_none`
+//! * a day has a limited number of submits for all users, whatever the number of workers — `the_accounts_trainings_of_a_day_park_the_rest_and_fail_none`
 //! * running out of attempts never fails an open attempt (K12) — `a_dead_submit_leaves_an_ambiguous_attempt_to_the_poll`
 //!
 //! # If we die …
@@ -74,8 +74,8 @@ impl Run<Services> for SubmitTraining {
         let Some(attempt) = posting.commit(cx).await? else {
             return Ok(Done::Skipped("somebody else took the training meanwhile"));
         };
-        // From here to the answer FAL may have it: nothing below may post again, and nothing may fail the training
-        // unless FAL said that it did not take it.
+        // From here to the answer FAL may have the request: no code below may post again, and the training fails only
+        // if FAL said that it did not accept it.
         let claim = cx.claim().clone();
         let outcome = cx
             .fal
@@ -113,12 +113,12 @@ impl Run<Services> for SubmitTraining {
     }
 }
 
-/// Proof beats what we make of an error.
+/// A proof overrides our classification of an error.
 const PROVEN: &str = "a delivery proved meanwhile that FAL has it";
-/// Dead reason of a submit that FAL refused for what is in it.
+/// Dead reason of a submit that FAL refused because of its content.
 const REFUSED: &str = "fal_refused";
 
-/// Why FAL could not train on the archive that a training has: a lost or expired one would cost a failed training (K21).
+/// Why FAL could not train on the training's archive: a lost or expired archive would cost a failed training (K21).
 async fn archive_loss(
     cx: &Context,
     training: &Training,
@@ -148,7 +148,7 @@ async fn archive_loss(
     }))
 }
 
-/// Has the archive built again, or gives the training up after too many of them.
+/// Has the archive built again, or gives the training up after too many lost archives.
 async fn archive_lost(cx: &Context, training: &Training, loss: &'static str) -> Result<Done, JobError> {
     let mut tx = cx.begin().await?;
     let outcome = saga::archive_lost(
@@ -160,7 +160,8 @@ async fn archive_lost(cx: &Context, training: &Training, loss: &'static str) -> 
     if outcome == ArchiveLost::TooLate {
         return Ok(Done::Skipped("somebody else took the training meanwhile"));
     }
-    // Ends here and not in an ack: the rebuilt archive enqueues this kind and key again, perhaps before that.
+    // The job ends here and not by an ack: the rebuilt archive enqueues this kind and key again, perhaps before an
+    // ack.
     cx.complete_in(&mut tx).await?;
     tx.commit().await?;
     metrics::counter!("aisha_archives_lost_total").increment(1);
@@ -224,7 +225,7 @@ impl Posting {
         })
     }
 
-    /// Commits the attempt under our claim's fence: a runner whose claim is lost must not open one.
+    /// Commits the attempt under our claim's fence: a run whose claim is lost must not open one.
     async fn commit(&self, cx: &Context) -> Result<Option<Uuid>, JobError> {
         let mut tx = cx.begin().await?;
         cx.fence(&mut tx).await?;
@@ -241,7 +242,7 @@ impl Posting {
         Ok(attempt)
     }
 
-    /// Records what the POST learnt. Not fenced: that FAL has (or has not) the request is a fact whoever reports it,
+    /// Records the outcome of the POST. Not fenced: whether FAL has the request is a fact, whichever run reports it,
     /// and the attempt's own compare-and-set keeps the first proof.
     async fn settle(&self, cx: &Context, attempt: Uuid, outcome: SubmitOutcome) -> Result<Done, JobError> {
         match outcome {
@@ -277,7 +278,7 @@ impl Posting {
         }
     }
 
-    /// Nobody knows what became of the attempt: it stays open, and `poll_status` looks for it.
+    /// The outcome of the attempt is unknown: it stays open, and `poll_status` searches for it.
     async fn leave_open(&self, cx: &Context, attempt: Uuid, why: &str) -> Result<Done, JobError> {
         let id = self.training;
         let mut db = cx.single().await?;
@@ -291,7 +292,7 @@ impl Posting {
         Ok(Done::Applied)
     }
 
-    /// FAL has it, under this id.
+    /// FAL has accepted the request, under this id.
     async fn accepted(&self, cx: &Context, attempt: Uuid, request: &FalRequest) -> Result<Done, JobError> {
         let id = self.training;
         let mut tx = cx.begin().await?;

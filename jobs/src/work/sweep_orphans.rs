@@ -1,16 +1,17 @@
-//! Remove objects from the bucket that no row names: what a discarded draft, a replaced archive or a crash between an
-//! upload and its commit left behind.
+//! Removes objects from the bucket that no row names: left behind by a discarded draft, a replaced archive, or a
+//! crash between an upload and its commit.
 //!
-//! One page of the bucket a run, in key order; a full page enqueues the next. Only our own shape of key is touched
-//! (`{user}/{avatar}/{name}.{jpg|zip|safetensors}`), only above `saga.orphan_age`, and only if no row names it or may come to
-//! name it (`store/sql/wanted_objects.sql`). Archives at FAL need no sweep: they expire by their lifecycle.
+//! Each run handles one page of the bucket, in key order; a full page enqueues the next. Only keys of our own shape
+//! are touched (`{user}/{avatar}/{name}.{jpg|zip|safetensors}`), only objects older than `saga.orphan_age`, and
+//! only if no row names them or may come to name them (`store/sql/wanted_objects.sql`). Archives at FAL need no
+//! sweep: they expire by their lifecycle.
 //!
 //! # Must stay true
 //! * nothing that a row names is removed, however old  — `the_sweep_removes_only_what_no_row_names`
 //! * nothing young is removed                          — the same
 //!
 //! # If we die
-//! What was removed is removed; the next tick begins at the first page again.
+//! Removed objects stay removed; the next tick begins at the first page again.
 //!
 //! Read next: `clients/object_store.rs`.
 
@@ -33,7 +34,6 @@ use crate::{
 /// S3's own largest page.
 const PAGE: u16 = 1000;
 
-/// An object of ours, by its key.
 #[derive(Debug, PartialEq, Eq)]
 struct Object {
     key: String,
@@ -42,7 +42,7 @@ struct Object {
 }
 
 impl Object {
-    /// `None`: the key is not of our shape, and none of our business.
+    /// `None`: the key does not have our shape, so the object is left alone.
     fn parse(key: &str) -> Option<Self> {
         let mut parts = key.split('/');
         let (user, avatar, file) = (parts.next()?, parts.next()?, parts.next()?);
@@ -63,7 +63,7 @@ impl Run<Services> for SweepOrphans {
     async fn run(&self, cx: &Context) -> Result<Done, JobError> {
         let page = cx.objects.page(&self.after, PAGE).await?;
         let age = TimeDelta::from_std(cx.saga.orphan_age).unwrap_or(TimeDelta::MAX);
-        // The store's clock and ours may differ by far less than the hour that the setting has at least.
+        // The difference of the store's clock and ours is far less than an hour, the setting's minimum.
         let young = cx.clock.now() - age;
         let old: Vec<Object> = page
             .iter()
@@ -85,7 +85,7 @@ impl Run<Services> for SweepOrphans {
         Ok(Done::Committed)
     }
 
-    /// The next tick begins anew.
+    /// The next tick begins again.
     async fn on_dead(&self, _: &mut PgConnection, why: &DeadReason) -> Result<(), JobError> {
         error!("The bucket could not be swept: {}", why.message);
         Ok(())

@@ -1,5 +1,5 @@
-//! What a delivery says, in FAL's shape or the incumbent's (M13). Read after verification, and leniently: whatever
-//! it does not clearly say, the result call does.
+//! Reads the content of a delivery, in FAL's shape or the incumbent's (M13). It is read after verification, and
+//! leniently: if it is not clear, the result call decides.
 //!
 //! | body                                                          | report                                   |
 //! |---------------------------------------------------------------|------------------------------------------|
@@ -13,39 +13,39 @@ use serde_json::Value;
 
 use super::{RequestFailure, failure, lenient, wire};
 
-/// One delivery's content.
+/// The content of one delivery, read leniently.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Delivery {
-    /// FAL's queue id.
+    /// The id of the request in FAL's queue.
     pub request_id: String,
-    /// How the request went, as far as the delivery says so.
+    /// The end of the request, as far as the delivery tells it.
     pub report: DeliveryReport,
 }
 
-/// How the request went, by the delivery alone.
+/// The end of a request, according to a delivery alone.
 #[derive(Debug, Clone, PartialEq)]
 pub enum DeliveryReport {
-    /// The model's output.
+    /// It succeeded, with this output of the model.
     Succeeded(Value),
-    /// No output, and why.
+    /// It ended without output, for this reason.
     Failed(RequestFailure),
-    /// Something happened; status and result tell what.
+    /// Unclear: the status and result calls decide.
     LookItUp,
 }
 
-/// The bytes are no delivery.
+/// Why the bytes are no delivery. It is kept all the same.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
-    /// No JSON object, or without the fields that make it a delivery.
+    /// Not a JSON object, or without the fields that make it a delivery.
     #[error("no delivery: {0}")]
     NotADelivery(String),
-    /// There is an id that FAL would not give.
+    /// The request id is not one that FAL would give.
     #[error("no delivery: its request_id is malformed")]
     BadRequestId,
 }
 
 impl Delivery {
-    /// Reads a delivery's bytes. Only the request's id has to be right.
+    /// Reads a delivery's bytes. Only the request id must be valid.
     pub fn parse(body: &[u8]) -> Result<Self, Unreadable> {
         let body = lenient::read(body)
             .map_err(|error| Unreadable::NotADelivery(failure::clipped(&error.to_string())))?;
@@ -62,7 +62,7 @@ impl Delivery {
     }
 }
 
-/// Both shapes in one: no field means different things in them. `result` is the incumbent's.
+/// Reads both shapes at once: no field means different things in them. `result` is the incumbent's.
 fn report(body: &Value) -> DeliveryReport {
     if !body["payload_error"].is_null() {
         return DeliveryReport::LookItUp;

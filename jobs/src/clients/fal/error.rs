@@ -1,4 +1,4 @@
-//! What can go wrong with a call to FAL, and what that means for the job that made it.
+//! Errors of calls to FAL, and what each means for the job that made the call.
 
 use std::{io, time::Duration};
 
@@ -7,142 +7,145 @@ use tracing::error;
 use super::{RequestFailure, describe, meaning::Call};
 use crate::job::JobError;
 
-/// The result of a call.
+/// The result of a call to FAL.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A call that did not do what it is for. The fate of a *request* at FAL is never an error: see
-/// [`ResultOutcome`](super::ResultOutcome) and [`SubmitOutcome`](super::SubmitOutcome).
+/// A call that failed. The fate of a *request* at FAL is never an error: see [`ResultOutcome`](super::ResultOutcome)
+/// and [`SubmitOutcome`](super::SubmitOutcome).
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Our own configuration. Found at start-up.
+    /// Our own configuration is wrong. Found at start-up.
     #[error("{0}")]
     Settings(String),
-    /// No answer, or not all of it. Transient.
+    /// No answer came, or only a part of it. Transient.
     #[error("FAL {call}: {why}")]
     Unreachable {
-        /// Which call.
+        /// The call that got no answer.
         call: Call,
         /// The cause, without the URL.
         why: String,
     },
-    /// 5xx, 408, 409. Transient.
+    /// The answer was 5xx, 408 or 409. Transient.
     #[error("FAL {call} answered {status}: {detail}")]
     Server {
-        /// Which call.
+        /// The call that FAL failed to answer properly.
         call: Call,
-        /// HTTP status.
+        /// HTTP status of the answer.
         status: u16,
-        /// What the body said.
+        /// Text of the answer's body, shortened.
         detail: String,
     },
-    /// 429. Transient, and nobody's fault.
+    /// The answer was 429. Transient, and no attempt is charged.
     #[error("FAL is busy (429)")]
     Busy {
-        /// How long FAL wants to be left alone.
+        /// How long FAL asks us to wait.
         retry_after: Duration,
     },
-    /// 401, 402, 403: key, balance or access. No call will do better until an operator mends it.
+    /// The answer was 401, 402 or 403: key, balance or access. No call will succeed until an operator acts.
     #[error(
         "FAL refuses our account ({status} to a {call}): {detail}; check FAL_KEY, balance and access in FAL's dashboard"
     )]
     Account {
-        /// Which call.
+        /// The call that was refused.
         call: Call,
-        /// HTTP status.
+        /// HTTP status of the answer.
         status: u16,
-        /// What the body said.
+        /// Text of the answer's body, shortened.
         detail: String,
     },
-    /// A redirect: what is configured is not FAL's place for this call. It is not followed, since it would carry the key.
+    /// A redirect: the configured address is not FAL's for this call. It is not
+    /// followed, since it would carry the key.
     #[error("FAL {call} answered {status} {detail}: check the fal.*_url settings, they are not FAL's own")]
     Moved {
-        /// Which call.
+        /// The call that was redirected.
         call: Call,
-        /// HTTP status.
+        /// HTTP status of the answer.
         status: u16,
-        /// Where to, and what the body said.
+        /// The redirect's target, and text of the answer's body.
         detail: String,
     },
-    /// An upload's URL was good for a while only. Transient: another one is given on request.
+    /// An upload URL has expired. Transient: a new one can be requested.
     #[error("FAL {call}: its URL is no longer good ({status}): {detail}")]
     Expired {
-        /// Which call.
+        /// The call that found the URL expired.
         call: Call,
-        /// HTTP status.
+        /// HTTP status of the answer.
         status: u16,
-        /// What the body said.
+        /// Text of the answer's body, shortened.
         detail: String,
     },
-    /// A result's 5xx that is the request's own end, or a moment's trouble of FAL's. Transient; who sees it again and again
-    /// believes it.
+    /// A 5xx of the result call: either the request's own end, or a moment's trouble at FAL. Transient; a caller
+    /// that sees it several times believes it.
     #[error("FAL may have failed the request: {0}")]
     Doubtful(RequestFailure),
-    /// 404, 410, and what else says of a request that it is not there. Permanent, unless it says so of a request that was there.
+    /// FAL does not have the request or the file (404, 410 and the like).
+    /// Permanent, unless the request was there before.
     #[error("FAL {call}: not there: {detail}")]
     Missing {
-        /// Which call.
+        /// The call that found nothing.
         call: Call,
-        /// What the body said.
+        /// Text of the answer's body, shortened.
         detail: String,
     },
-    /// Another 4xx. Permanent: the same bytes will fail again.
+    /// Any other 4xx. Permanent: the same bytes will fail again.
     #[error("FAL {call} refused with {status}: {detail}")]
     Refused {
-        /// Which call.
+        /// The call that was refused.
         call: Call,
-        /// HTTP status.
+        /// HTTP status of the answer.
         status: u16,
-        /// What the body said.
+        /// Text of the answer's body, shortened.
         detail: String,
     },
-    /// A success that is not what FAL documents. Transient: something between us may have answered.
+    /// A success that is not as FAL documents it. Transient: something between us and FAL may have answered.
     #[error("FAL {call} gave an answer that cannot be read: {why}")]
     Garbled {
-        /// Which call.
+        /// The call that got the answer.
         call: Call,
-        /// What is wrong with it.
+        /// The mistake in the answer, with the field if there is one.
         why: String,
     },
-    /// A compressed answer, though every call asks for one that is not. Transient: something between us and FAL did that.
+    /// A compressed answer, although every call asks for an uncompressed one. Transient:
+    /// something between us and FAL compressed it.
     #[error(
         "FAL {call} gave an answer that is encoded as {encoding}, which nobody asked for: look for a proxy that compresses"
     )]
     Encoded {
-        /// Which call.
+        /// The call that got the answer.
         call: Call,
-        /// `Content-Encoding`.
+        /// The value of `Content-Encoding`, e.g. `gzip`.
         encoding: String,
     },
-    /// More bytes than the caller takes. Permanent.
+    /// The answer has more bytes than the caller accepts. Permanent.
     #[error("FAL {call} gave more than {limit} bytes")]
     TooLarge {
-        /// Which call.
+        /// The call that got the answer.
         call: Call,
-        /// Bytes.
+        /// The caller's limit, in bytes.
         limit: u64,
     },
-    /// A stored URL lies under no configured one, and holds no request that could be looked for there. Permanent.
+    /// A stored URL is under no configured address, and names no request that could be looked up there. Permanent.
     #[error("the URL {0:?} is not FAL's as configured: the key is not sent there")]
     ForeignUrl(String),
-    /// An answer names a file where no file of FAL's may be. As good as permanent, but it is tried again: FAL may have moved
-    /// to a host that the setting does not have yet, and a training that is paid for waits for the operator to add it.
+    /// An answer names a file on a host that may not have FAL's files. In effect permanent, but retried: FAL may have
+    /// moved to a host that the setting lacks, and a paid training waits until the operator adds it.
     #[error(
         "FAL {call}: {origin} may have no files of FAL's: nothing was sent there. If it is FAL's, add it to fal.file_hosts"
     )]
     ForeignHost {
-        /// Which call.
+        /// The call that would have gone there.
         call: Call,
-        /// Scheme, host and port.
+        /// Scheme, host and port of the URL; not its path.
         origin: String,
     },
-    /// Our own disk: nobody's attempt is charged. Transient.
+    /// Our own disk failed. Transient, and no attempt is charged.
     #[error(
         "FAL {call}: the temporary file cannot be used: {source}; TMPDIR says where it is, and needs room"
     )]
     File {
-        /// Which call.
+        /// The call whose file it is.
         call: Call,
-        /// The cause.
+        /// The cause, in the operating system's words.
         source: io::Error,
     },
 }
@@ -156,9 +159,10 @@ impl Error {
     }
 }
 
-/// How long jobs stay away after FAL refused the key or the account, or is not where we ask. Users' jobs are kept, not failed.
+/// How long jobs wait after FAL refused the key or the account, or was not where we
+/// called it. The jobs are kept, not failed.
 const PARKED: Duration = Duration::from_mins(1);
-/// Until the disk of this worker is tried again.
+/// How long a job waits before it tries this worker's disk again.
 const OWN_DISK: Duration = Duration::from_secs(15);
 
 impl From<Error> for JobError {
@@ -179,7 +183,7 @@ impl From<Error> for JobError {
             | Error::Encoded { .. }
             | Error::Expired { .. }
             | Error::Doubtful(_) => Self::retry(error),
-            // Another worker's disk may do, and this one's when somebody has made room.
+            // Another worker's disk may work, and so may this one's once someone has made room.
             Error::File { .. } => Self::snooze(OWN_DISK, error),
             Error::Missing { .. } => Self::give_up("fal_missing", error),
             Error::Refused { .. } | Error::TooLarge { .. } => Self::give_up("fal_refused", error),

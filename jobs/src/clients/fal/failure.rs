@@ -1,6 +1,6 @@
-//! Why FAL could not do what a request asked for, from either of its two error shapes (fal.md 1.8).
+//! Why FAL could not do what a request asked for, read from either of its two error shapes (fal.md 1.8).
 //!
-//! Told by status, `error_type` and `detail[].type`; never by English text, which changes.
+//! Decided by status, `error_type` and `detail[].type`; never by English text, which changes.
 
 use std::fmt;
 
@@ -9,27 +9,27 @@ use serde_json::Value;
 use super::lenient;
 use crate::domain::FailureCode;
 
-/// Whose fault it is, and so what is worth doing.
+/// Who caused the failure, and so what is worth doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureClass {
-    /// The input: the same input fails again. The user can do something about it.
+    /// The input: the same input fails again. The user can change it.
     Input,
-    /// FAL's side: another request may succeed, and this one was not billed.
+    /// FAL: another request may succeed, and this one was not billed.
     Provider,
-    /// We asked FAL to stop.
+    /// We asked FAL to stop, and it did.
     Cancelled,
 }
 
 /// A request that ended without a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestFailure {
-    /// Whose fault it is.
+    /// Who caused the failure, and so whether a retry helps.
     pub class: FailureClass,
-    /// HTTP status of the result, where it was seen.
+    /// HTTP status of the result. `None`: only a delivery told of the failure.
     pub status: Option<u16>,
-    /// FAL's word for it, e.g. `file_download_error` or `runner_disconnected`.
+    /// FAL's word for the failure, e.g. `file_download_error` or `runner_disconnected`.
     pub error_type: Option<String>,
-    /// For operators.
+    /// The failure in words, for operators.
     pub detail: String,
 }
 
@@ -42,12 +42,13 @@ impl RequestFailure {
         }
     }
 
-    /// Whether another request with the same input may succeed. FAL does not bill a failure of its own.
+    /// Whether another request with the same input may succeed. FAL does not bill failures of its own.
     pub const fn may_be_tried_again(&self) -> bool {
         matches!(self.class, FailureClass::Provider)
     }
 
-    /// Reads an error answer, whatever its body is; and the words of that, by which its owner is told.
+    /// Reads an error answer with any body. Also returns the fields of the body,
+    /// from which `meaning.rs` tells its author.
     pub(super) fn of_answer(status: u16, error_type_header: Option<&str>, body: &[u8]) -> (Self, ErrorBody) {
         let json = lenient::read(body).unwrap_or_default();
         let mut words = ErrorBody::read(&json);
@@ -67,7 +68,8 @@ impl RequestFailure {
         (failure, words)
     }
 
-    /// Reads the payload of a delivery that says ERROR. `None`: it does not tell; the result does.
+    /// Reads the payload of a delivery with status ERROR. `None`: the payload is
+    /// unclear, and the result call decides.
     pub(super) fn from_payload(error: Option<&str>, payload: &Value) -> Option<Self> {
         let named = ErrorBody::read(payload);
         let class = match named.error_type.as_deref() {
@@ -105,13 +107,13 @@ impl fmt::Display for RequestFailure {
 pub(super) struct ErrorBody {
     /// Only models answer with a list.
     pub(super) is_list: bool,
-    /// The body's, the header's, or that of the first detail which has one.
+    /// The body's type, the header's, or that of the first detail that has one.
     pub(super) error_type: Option<String>,
 }
 
 impl ErrorBody {
     fn read(body: &Value) -> Self {
-        // An empty list says nothing of anybody's input.
+        // An empty list blames nothing in the input.
         let list = body["detail"].as_array().filter(|list| !list.is_empty());
         let of_list = list.and_then(|list| list.iter().find_map(|item| item["type"].as_str()));
         Self {
@@ -121,7 +123,8 @@ impl ErrorBody {
     }
 }
 
-/// FAL's types whose class is not that of their status. A type that is not here is the model's: the input's fault.
+/// Types of FAL's whose class differs from that of their status. All other types
+/// are the model's: the input is to blame.
 fn class_of_type(error_type: &str) -> Option<FailureClass> {
     match error_type {
         "client_cancelled" | "client_disconnected" => Some(FailureClass::Cancelled),
@@ -138,14 +141,15 @@ fn class_of_type(error_type: &str) -> Option<FailureClass> {
     }
 }
 
-/// A type in a column or a log line: FAL's are short and of letters, what a model sends may be anything.
+/// A type, fit for a column or a log line: FAL's are short and of letters, but a model may send anything.
 fn type_name(text: &str) -> String {
     const LONGEST: usize = 100;
     clean(text, LONGEST)
 }
 
-/// Whether a refusal is of our account and not of what was asked for. Where the status alone tells, nobody asks: the words
-/// may change. These stood in all reports (<https://github.com/fal-ai/fal/issues/1112>, 1147, 1162, 1168).
+/// Whether a refusal concerns our account and not the request itself. Not consulted where the status alone
+/// decides, since the words may change. All reports contained one of these
+/// (<https://github.com/fal-ai/fal/issues/1112>, 1147, 1162, 1168).
 pub(super) fn speaks_of_the_account(body: &[u8]) -> bool {
     const WORDS: [&str; 6] = [
         "is locked",
@@ -159,7 +163,7 @@ pub(super) fn speaks_of_the_account(body: &[u8]) -> bool {
     WORDS.iter().any(|words| text.contains(words))
 }
 
-/// A body in a few words, whatever it is.
+/// Any body, in a few words.
 pub(super) fn describe_body(body: &[u8]) -> String {
     match lenient::read(body) {
         Ok(json) => describe_json(&json),
@@ -190,7 +194,8 @@ fn describe_json(body: &Value) -> String {
     clipped(&text)
 }
 
-/// Fits a log line and a column; control characters would forge the one and are refused by the other.
+/// Shortens a text for a log line and a column. Control characters could forge a
+/// log line, and the column refuses them.
 pub(super) fn clipped(text: &str) -> String {
     const LONGEST: usize = 500;
     match text.trim() {
@@ -199,7 +204,7 @@ pub(super) fn clipped(text: &str) -> String {
     }
 }
 
-/// At most so many characters, none of them a control character.
+/// At most `longest` characters, with control characters replaced by spaces.
 pub(super) fn clean(text: &str, longest: usize) -> String {
     text.chars()
         .map(|char| if char.is_control() { ' ' } else { char })

@@ -1,13 +1,14 @@
-//! Where files may be: which of the URLs that an answer names are fetched or filled.
+//! Decides which URLs that an answer names may be downloaded from or uploaded to.
 //!
-//! A result names the model's URL, and initiating an upload the one that people's photos are put to. Whoever makes those
-//! up must not have our workers call the inside of our network, or send the photos elsewhere:
+//! A result names the model's URL, and the start of an upload names the URL to which people's photos are sent. An
+//! attacker who invents these must not make our workers call hosts inside our network, or send the photos elsewhere:
 //!
-//! * https alone, of the hosts in `fal.file_hosts`; a redirect leads to such a one or nowhere
+//! * only https, and only the hosts in `fal.file_hosts`; a redirect is followed to such a host only
 //!   — `a_file_of_another_host_is_neither_fetched_nor_filled`
-//! * such a host must have public addresses; checked where the connection is made, so a name that changes its mind between
-//!   check and use gains nothing — `a_name_of_fals_that_leads_inside_is_not_connected_to`
-//! * the origins of `fal.cdn_url` and `fal.rest_url` are the operator's own word: also http and loopback, for a simulator.
+//! * such a host must have public addresses; that is checked when the connection is made, so a name that resolves
+//!   differently between check and use gains nothing — `a_name_of_fals_that_leads_inside_is_not_connected_to`
+//! * the origins of `fal.cdn_url` and `fal.rest_url` are the operator's own choice: they may also be
+//!   http and loopback, for a simulator.
 
 use std::{
     io,
@@ -26,12 +27,12 @@ use super::{Call, Error, Result};
 
 const REDIRECTS: usize = 5;
 
-/// Names of hosts that have FAL's files: `v3.fal.media`, or `*.fal.media` for it and every name below `fal.media`.
+/// Names of hosts that have FAL's files: `v3.fal.media`, or `*.fal.media` for `fal.media` and every name below it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileHosts(Vec<String>);
 
 impl Default for FileHosts {
-    /// FAL's own, and the bucket that some of its trainers put their models into.
+    /// FAL's own hosts, and the bucket in which some of its trainers put their models.
     fn default() -> Self {
         Self(
             ["*.fal.media", "*.fal.ai", "*.fal.run", "storage.googleapis.com"]
@@ -56,7 +57,7 @@ impl FileHosts {
     }
 }
 
-/// What cannot be a pattern.
+/// A text that cannot be a pattern for hosts.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no name of a host, such as v3.fal.media or *.fal.media")]
 pub struct NotAHost(String);
@@ -67,7 +68,7 @@ impl FromStr for FileHosts {
     fn from_str(text: &str) -> Result<Self, NotAHost> {
         let patterns = text.split(',').map(str::trim).map(|pattern| {
             let name = pattern.strip_prefix("*.").unwrap_or(pattern);
-            // A name of one part would be a whole top-level domain, or a machine of one's own network.
+            // A name of one part would be a whole top-level domain, or a machine of our own network.
             let is_name = matches!(Host::parse(name), Ok(Host::Domain(parsed)) if parsed == name.to_ascii_lowercase())
                 && name.trim_matches('.').contains('.');
             let lower = pattern.to_ascii_lowercase();
@@ -77,11 +78,10 @@ impl FromStr for FileHosts {
     }
 }
 
-/// The rule of one client.
 #[derive(Debug, Clone)]
 pub(super) struct FileRule {
     hosts: FileHosts,
-    /// Of the URLs that the operator has set.
+    /// The origins of the URLs that the operator has set.
     own: Vec<Origin>,
 }
 
@@ -93,7 +93,7 @@ impl FileRule {
         })
     }
 
-    /// A URL of an answer's, if it may be called.
+    /// Parses a URL from an answer, if it may be called.
     pub(super) fn vetted(&self, call: Call, text: &str) -> Result<Url> {
         let url = Url::parse(text)
             .ok()
@@ -116,7 +116,7 @@ impl FileRule {
         is_clean && (is_fals || self.own.contains(&url.origin()))
     }
 
-    /// Follows a redirect only to where the first request could have gone; otherwise it is the answer.
+    /// Follows a redirect only to a URL that the first request could have had; otherwise the redirect is the answer.
     pub(super) fn redirects(self: &Arc<Self>) -> redirect::Policy {
         let rule = Arc::clone(self);
         redirect::Policy::custom(move |attempt| {
@@ -131,7 +131,7 @@ impl FileRule {
     }
 }
 
-/// For the operator, who may have to add it to the setting.
+/// The error for operators, who may have to add the host to the setting.
 pub(super) fn foreign(call: Call, url: Option<&Url>) -> Error {
     let origin = url.map_or_else(
         || "(nowhere)".to_owned(),
@@ -144,7 +144,7 @@ pub(super) fn foreign(call: Call, url: Option<&Url>) -> Error {
 }
 
 impl Resolve for FileRule {
-    /// A name that is none of FAL's here is the operator's own, or that of a proxy.
+    /// A name that the rule does not list is the operator's own, or that of a proxy.
     fn resolve(&self, name: Name) -> Resolving {
         let must_be_public = self.hosts.have(name.as_str());
         Box::pin(async move {
@@ -161,7 +161,7 @@ impl Resolve for FileRule {
     }
 }
 
-/// Whether an address is one of the internet's, and not of a machine, a network or a cloud's inside.
+/// Whether an address is a public one of the internet, not one of a machine, a private network or a cloud's inside.
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
@@ -171,7 +171,7 @@ fn is_public(address: IpAddr) -> bool {
 
 fn is_public_v4(address: Ipv4Addr) -> bool {
     let is_special = match address.octets() {
-        // This network; carriers' and protocols' own; benchmarks; multicast, reserved and broadcast.
+        // "This" network; carrier and protocol ranges; benchmarks; multicast, reserved and broadcast.
         [0 | 224.., ..] | [100, 64..=127, ..] | [192, 0, 0, _] | [198, 18 | 19, ..] => true,
         _ => false,
     };
@@ -188,13 +188,13 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         is_public_v4(Ipv4Addr::new(a, b, c, d))
     };
     match address.segments() {
-        // An address of version 4 in other clothes: mapped, translated (NAT64), 6to4.
+        // An IPv4 address inside an IPv6 one: mapped, translated (NAT64), 6to4.
         [0, 0, 0, 0, 0, 0xffff, high, low]
         | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
         | [0x2002, high, low, ..] => of_v4(high, low),
         // Documentation.
         [0x2001, 0xdb8, ..] => false,
-        // All that the internet has given out.
+        // The only range that the internet assigns.
         [first, ..] => first & 0xe000 == 0x2000,
     }
 }

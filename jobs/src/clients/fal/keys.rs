@@ -1,10 +1,10 @@
 //! FAL's public keys, fetched when they are needed.
 //!
 //! # Must stay true
-//! * a set is used for a day at most before it is fetched anew, and longer only while FAL's is out of reach
-//! * a signature by a key that we do not have fetches the set once more, so a rotation is survived; at most once a
-//!   minute, so that forgeries cannot make us hammer FAL
-//! * nobody who has a key waits for somebody else's fetch
+//! * a key set is used for at most a day before it is fetched again; longer only while FAL's is out of reach
+//! * a signature by an unknown key fetches the set once more, so that a rotation is survived; at most once a minute,
+//!   so that forgeries cannot make us flood FAL
+//! * a caller that has a key never waits for another caller's fetch
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -22,13 +22,13 @@ use super::{Call, Error, Result, describe, json, send, signature::read_keys, unc
 const LIFETIME: TimeDelta = TimeDelta::hours(24);
 const LIMIT: usize = 256 << 10;
 
-/// The cache. One a process.
+/// The cache of keys; one per process.
 #[derive(Debug)]
 pub(super) struct KeySet {
     url: Url,
     http: Client,
     held: Mutex<HeldKeys>,
-    /// One fetch at a time; those who need its keys wait for it.
+    /// Allows one fetch at a time; callers that need its keys wait for it.
     fetching: tokio::sync::Mutex<()>,
 }
 
@@ -44,7 +44,7 @@ impl HeldKeys {
         self.fetched_at.is_some_and(|at| now - at < LIFETIME)
     }
 
-    /// Without any key every delivery waits for one, so it is looked for more often.
+    /// Without any key every delivery has to wait, so fetches are allowed more often.
     fn may_fetch(&self, now: DateTime<Utc>) -> bool {
         let between = if self.keys.is_empty() {
             TimeDelta::seconds(5)
@@ -72,7 +72,7 @@ impl KeySet {
         })
     }
 
-    /// The keys to try first. Empty: none was ever seen.
+    /// The keys to try first. Empty: no fetch has ever succeeded.
     pub(super) async fn current(&self, now: DateTime<Utc>) -> Vec<VerifyingKey> {
         let held = self.held();
         let somebody_fetches = || self.fetching.try_lock().is_err();
@@ -82,7 +82,7 @@ impl KeySet {
         self.fetched(&held, now).await
     }
 
-    /// The keys to try when none of `tried` fitted. `None`: there are no newer ones to be had.
+    /// The keys to try if none of `tried` fits. `None`: no newer ones can be fetched.
     pub(super) async fn newer_than(
         &self,
         tried: &[VerifyingKey],
@@ -92,7 +92,8 @@ impl KeySet {
         (keys != tried).then_some(keys)
     }
 
-    /// Fetches, unless that was tried a moment ago or by somebody else while we waited; then what is held.
+    /// Fetches, unless that was tried a moment ago or another caller did it while
+    /// we waited. Returns the keys held then.
     async fn fetched(&self, seen: &HeldKeys, now: DateTime<Utc>) -> Vec<VerifyingKey> {
         if !seen.may_fetch(now) {
             return seen.keys.clone();
@@ -103,8 +104,8 @@ impl KeySet {
             return held.keys;
         }
         let fetched = self.fetch().await;
-        // Noted only now: whoever comes while the first keys are on their way must wait for them, and not be told
-        // that they were looked for a moment ago.
+        // Noted only now: a caller that comes while the first keys are on their way must wait for them, and not be
+        // told that they were tried a moment ago.
         self.note(|held| held.tried_at = Some(now));
         match fetched {
             Ok(keys) => self.note(|held| {

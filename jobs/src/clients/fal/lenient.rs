@@ -1,8 +1,8 @@
-//! FAL's JSON, read whatever a model or its runner wrote into it.
+//! Reads FAL's JSON, even if a model or its runner wrote invalid JSON into it.
 //!
-//! A model's output passes through FAL as it is, and Python writes what no reader of JSON takes: `NaN`, `1e400`, half of a
-//! surrogate pair (fastapi/fastapi#459). Postgres takes less still: no NUL in a text or in `jsonb`. None of that decides
-//! anything about a training, so it is mended before it is read, the same for an answer and for a delivery:
+//! A model's output passes through FAL unchanged, and Python writes things that JSON readers refuse: `NaN`, `1e400`,
+//! half of a surrogate pair (fastapi/fastapi#459). Postgres refuses even more: NUL in a text or in `jsonb`. None of
+//! that matters to a training, so it is repaired before it is read, in answers and in deliveries alike:
 //!
 //! | in the text                                             | is read as |
 //! |---------------------------------------------------------|------------|
@@ -12,20 +12,20 @@
 //! | a control character in a string                         | a space    |
 //! | lists and objects deeper than [`DEEPEST`]               | null       |
 //!
-//! What is cut off, or was never JSON (a gateway's page), stays unreadable: nothing is guessed about that.
+//! A text that is cut off, or was never JSON (a gateway's page), stays unreadable: nothing about it is guessed.
 
 use serde_json::{Number, Value};
 
-/// Deeper ones are cut off: `serde_json` gives up at 128, and so would whoever walks the value by recursion.
+/// Deeper containers are cut off: `serde_json` gives up at 128, and so would code that walks the value recursively.
 const DEEPEST: usize = 64;
 const REPLACEMENT: char = char::REPLACEMENT_CHARACTER;
 
-/// Reads one JSON text.
+/// Reads one JSON text, repaired where needed.
 pub(super) fn read(body: &[u8]) -> Result<Value, serde_json::Error> {
     serde_json::from_str(&mended(body))
 }
 
-/// The text with what no reader takes replaced. One pass, and no recursion: depth is the sender's choice.
+/// The text with unreadable parts replaced. One pass and no recursion, since the sender chooses the depth.
 fn mended(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     let mut rest = text.trim_start_matches('\u{feff}');
@@ -66,7 +66,7 @@ fn is_between_words(char: char) -> bool {
     )
 }
 
-/// Copies a literal or a number. What is neither is left for the reader to refuse: a page is no JSON.
+/// Copies a literal or a number. Anything else stays, so that the reader refuses it: a page is no JSON.
 fn word<'a>(rest: &'a str, out: &mut String) -> &'a str {
     let (word, after) = rest.split_at(rest.find(is_between_words).unwrap_or(rest.len()));
     let is_number = word.starts_with(|char: char| char.is_ascii_digit() || matches!(char, '-' | '+' | '.'));
@@ -78,8 +78,8 @@ fn word<'a>(rest: &'a str, out: &mut String) -> &'a str {
     after
 }
 
-/// Copies a string from behind its opening quote, and answers what is behind its closing one. Without that one the copy
-/// has none either, and cannot be read.
+/// Copies a string, from just after its opening quote, and returns the text after its closing quote. If that is
+/// missing, the copy lacks it too, and cannot be read.
 fn string<'a>(mut rest: &'a str, out: &mut String) -> &'a str {
     out.push('"');
     while let Some(first) = rest.chars().next() {
@@ -98,7 +98,7 @@ fn string<'a>(mut rest: &'a str, out: &mut String) -> &'a str {
     rest
 }
 
-/// Copies one escape from behind its backslash.
+/// Copies one escape, from just after its backslash.
 fn escape<'a>(rest: &'a str, out: &mut String) -> &'a str {
     let Some(kind) = rest.chars().next() else {
         return rest;
@@ -135,14 +135,13 @@ fn escape<'a>(rest: &'a str, out: &mut String) -> &'a str {
     }
 }
 
-/// Four hex digits.
 fn unit(text: &str) -> Option<u16> {
     let digits = text.get(..4)?;
     let is_hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     u16::from_str_radix(digits, 16).ok().filter(|_| is_hex)
 }
 
-/// What is behind the list or object that `rest` begins with; nothing, if it has no end.
+/// The text after the list or object with which `rest` begins. Empty if it has no end.
 fn behind_container(rest: &str) -> &str {
     let (mut depth, mut in_string, mut is_escaped) = (0_usize, false, false);
     for (at, byte) in rest.bytes().enumerate() {

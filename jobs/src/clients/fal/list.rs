@@ -1,6 +1,7 @@
-//! Looking for a request whose submit was never answered, in FAL's own list (fal.md 6.3).
+//! Searches FAL's own list for a request whose submit was never answered (fal.md 6.3).
 //!
-//! Whether the list shows queued requests, and how late, nobody documents. So a find is proof, an absence is none.
+//! Whether the list shows queued requests, and how late, is not documented. So finding the request
+//! is proof, but not finding it is none.
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use reqwest::Method;
@@ -9,36 +10,37 @@ use tracing::error;
 
 use super::{Call, Error, FalClient, Request, Result, json, send, wire};
 
-/// Which attempt is looked for.
+/// The submit attempt that is searched for.
 #[derive(Debug, Clone, Copy)]
 pub struct ListQuery<'a> {
-    /// Endpoint it was posted to.
+    /// The endpoint to which it was posted.
     pub endpoint: &'a str,
-    /// When its row was committed, by our clock.
+    /// When the attempt's row was committed, by our clock.
     pub since: DateTime<Utc>,
-    /// Stands in the comment, where the trainer has one.
+    /// The attempt's token, which is in the comment of trainers that have one.
     pub token: &'a str,
-    /// Stands in every body; no other training has it.
+    /// The archive's URL, which is in every body. No other training has it.
     pub archive_url: Option<&'a str>,
 }
 
-/// With payloads; a training's input is a few hundred bytes.
+/// In bytes, with the requests' payloads: a training's input is a few hundred bytes.
 const PAGE_LIMIT: usize = 8 << 20;
-/// Pages of 100. An endpoint of ours that saw more submits since the attempt is not searched to its end.
+/// Pages of 100 requests. If an endpoint had more submits since the attempt, the search ends with an error.
 const MAX_PAGES: usize = 50;
 
 impl FalClient {
     /// The request that the attempt became, if the list has it.
     ///
     /// # Errors
-    /// Also when the list is too long to be read to its end: then nothing is known.
+    /// Also if the list is too long to be read to its end: then the answer is unknown.
     pub async fn find_request(&self, query: &ListQuery<'_>) -> Result<Option<Request>> {
         let mut found: Vec<wire::ListedRequest> = Vec::new();
         let mut cursor = None;
         for _ in 0..MAX_PAGES {
             let page = self.list_page(query, cursor.as_deref()).await?;
             for item in page.items.into_iter().filter(|item| query.matches(item)) {
-                // Ours, but nobody could ask for it: then it must not be taken for one that FAL does not have.
+                // It is ours, but cannot be looked up by such an id. It must not be taken for a request that FAL does
+                // not have.
                 if !wire::is_request_id(&item.request_id) {
                     return Err(Error::Garbled {
                         call: Call::List,
@@ -66,7 +68,7 @@ impl FalClient {
 
     async fn list_page(&self, query: &ListQuery<'_>, cursor: Option<&str>) -> Result<wire::Page> {
         const CALL: Call = Call::List;
-        // Their clock and ours differ.
+        // FAL's clock and ours may differ.
         let start = (query.since - TimeDelta::minutes(5)).to_rfc3339_opts(SecondsFormat::Secs, true);
         let mut url = Self::at(&self.api_url, "v1/models/requests/by-endpoint");
         url.query_pairs_mut()
@@ -81,7 +83,7 @@ impl FalClient {
         wire::Page::read(&json(CALL, response, PAGE_LIMIT).await?)
     }
 
-    /// The earliest counts; a second one was paid for in vain.
+    /// The earliest request counts; a second one was paid for in vain.
     fn first_of(&self, query: &ListQuery<'_>, mut found: Vec<wire::ListedRequest>) -> Option<Request> {
         found.sort_by_key(|item| (item.sent_at.is_none(), item.sent_at));
         let mut found = found.into_iter();
@@ -98,14 +100,14 @@ impl FalClient {
 }
 
 impl ListQuery<'_> {
-    /// By any text of the input, so that no field name of any trainer is needed here.
+    /// Compares all texts of the input, so that no trainer's field names are needed here.
     fn matches(&self, item: &wire::ListedRequest) -> bool {
         let archive_url = self.archive_url.filter(|url| !url.is_empty());
         let is_ours =
             |text: &str| archive_url == Some(text) || (!self.token.is_empty() && text.contains(self.token));
         match &item.json_input {
             Value::Object(input) => input.values().filter_map(Value::as_str).any(is_ours),
-            // A payload that is told as the text that it was.
+            // The payload may be told as the text that was sent.
             Value::String(text) => is_ours(text) || archive_url.is_some_and(|url| text.contains(url)),
             _ => false,
         }

@@ -1,4 +1,4 @@
-//! What an answer of FAL's that is no success means, for every call. The one place that decides it.
+//! Decides what an answer of FAL's that is no success means, once for all calls.
 //!
 //! | status            | submit       | status  | result             | cancel   | list    | initiate | upload URL  | file    |
 //! |-------------------|--------------|---------|--------------------|----------|---------|----------|-------------|---------|
@@ -14,16 +14,19 @@
 //! | 500               | unknown      | moment  | ended ¹ or doubtful | moment  | moment  | moment   | moment      | moment  |
 //! | 501 to 599        | unknown      | moment  | ended ¹, doubtful ⁴ or moment | moment | moment | moment | moment  | moment  |
 //!
-//! 1. When the body is a request's own: a list of details or an `error_type`. The result call answers with the model's own
-//!    status and body (<https://fal.ai/docs/model-apis/errors>), so a 403 may be a `content_policy_violation`.
-//! 2. Unless it is 402, or the body speaks of the account: a signed URL that is too old is answered 403 by most storages.
-//! 3. 405, 413, 414 and 415 are refused; of the others nobody knows whether FAL took the request.
-//!    A body that is compressed is nobody's: then it is a moment, whatever the status, but for 422 and 499.
-//! 4. When the answer has the header `x-fal-request-id`, which gateways do not set (FAL's own clients tell by it).
+//! 1. If the body is the request's own: a list of details or an `error_type`. The result call
+//!    answers with the model's own status and body (<https://fal.ai/docs/model-apis/errors>), so a
+//!    403 may be a `content_policy_violation`.
+//! 2. Unless it is 402, or the body speaks of the account: most storages answer an expired signed URL with 403.
+//! 3. 405, 413, 414 and 415 are refused; after any other it is unknown whether FAL accepted the request.
+//! 4. If the answer has the header `x-fal-request-id`, which gateways do not set (FAL's own clients check it).
 //!
-//! Sources: FAL's documents on errors, the queue and its clients; a locked account is refused by uploads and submits
-//! while its requests can still be read (<https://github.com/fal-ai/fal/issues/1147>); FAL's command line told of requests
-//! that had failed that they may still be running (<https://github.com/fal-ai/fal/pull/1143>).
+//! A compressed body comes from something in between: then it is a moment,
+//! whatever the status, except for 422 and 499.
+//!
+//! Sources: FAL's documents on errors, the queue and its clients; with a locked account uploads and submits are
+//! refused while requests can still be read (<https://github.com/fal-ai/fal/issues/1147>); FAL's command line
+//! reported failed requests as possibly still running (<https://github.com/fal-ai/fal/pull/1143>).
 
 use std::fmt;
 
@@ -32,33 +35,33 @@ use url::Url;
 
 use super::{RequestFailure, encoding, failure};
 
-/// What FAL is asked for.
+/// The calls to FAL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Call {
-    /// POST to the queue.
+    /// Posts a request to the queue.
     Submit,
-    /// Where a request is.
+    /// Asks for the state of a request.
     Status,
-    /// What a request left.
+    /// Asks for the result of a request.
     Result,
-    /// To stop a request.
+    /// Asks FAL to stop a request.
     Cancel,
-    /// Which requests there are.
+    /// Asks for the list of requests.
     List,
-    /// To prepare an upload.
+    /// Asks for an upload URL.
     Initiate,
-    /// To take the bytes of an upload, at a URL that carries its own permission.
+    /// Sends the bytes of an upload, to a URL that carries its own permission.
     Put,
-    /// Whether a file is there; without the key.
+    /// Asks whether a file exists; without the key.
     FileCheck,
-    /// A file; without the key.
+    /// Fetches a file; without the key.
     Download,
-    /// FAL's public keys.
+    /// Fetches FAL's public keys.
     Keys,
 }
 
 impl Call {
-    /// For logs, rows and operators.
+    /// The name in logs, rows and operators' output.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Submit => "submit",
@@ -80,39 +83,37 @@ impl fmt::Display for Call {
     }
 }
 
-/// An answer that is no success, as much of it as is looked at.
+/// An answer that is no success, with the parts that are examined.
 #[derive(Debug)]
 pub(super) struct ErrorAnswer {
     pub(super) status: u16,
     pub(super) headers: HeaderMap,
-    /// Where a redirect leads.
     pub(super) location: Option<Url>,
-    /// Up to a limit; what was beyond it is not there.
+    /// The start of the body, up to a limit.
     pub(super) body: Vec<u8>,
 }
 
-/// What it means.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
-    /// Our key or account. Nothing is wrong with what was asked for.
+    /// Our key or account is refused. The request itself is in order.
     Account,
-    /// The URL is not FAL's place for this call: nobody has taken anything, and an operator has to mend a setting.
+    /// The URL is not FAL's for this call: nothing was accepted, and an operator has to correct a setting.
     Moved,
-    /// Too much at once.
+    /// Too many calls at once.
     Busy,
-    /// May pass by itself.
+    /// It may pass by itself.
     Moment,
-    /// What was asked for will not be done, however often it is.
+    /// It will never succeed, however often it is tried.
     Refused,
-    /// FAL may have taken it.
+    /// FAL may have accepted the request.
     Unknown,
-    /// FAL does not know it, or says something about it that no document explains.
+    /// FAL does not know the request, or answers something about it that no document explains.
     Denied,
-    /// The request has not ended.
+    /// The request has not ended yet.
     NotReady,
-    /// The request has ended.
+    /// The request has ended already.
     TooLate,
-    /// The upload URL is no longer good; a new one costs nothing.
+    /// The upload URL has expired; a new one costs nothing.
     Expired,
     /// The request ended without output.
     Ended(RequestFailure),
@@ -147,7 +148,7 @@ impl ErrorAnswer {
         }
     }
 
-    /// The model's own status and body, or FAL's about the call.
+    /// The status and body of a result are either the model's own, or FAL's about the call.
     fn meaning_of_result(&self) -> Meaning {
         use Meaning as M;
         let (failure, words) =
@@ -155,10 +156,10 @@ impl ErrorAnswer {
         let is_own = words.is_list || words.error_type.is_some();
         match self.status {
             422 | 499 => M::Ended(failure),
-            // The body decides, and nobody can read it.
+            // The body decides, but it cannot be read.
             _ if encoding(&self.headers).is_some() => M::Moment,
-            // A list of details is the model's. It may repeat what the user wrote; a lock of the account is told in a text, and
-            // FAL's own words for "no such request", which may carry a type, as well.
+            // A list of details is the model's; it may repeat what the user wrote. A locked account is reported as a
+            // text, and so is "no such request", even if it carries a type.
             401..=404 | 410 | 429 if words.is_list => M::Ended(failure),
             401..=403 if is_own && !failure::speaks_of_the_account(&self.body) => M::Ended(failure),
             401..=403 => M::Account,
@@ -177,7 +178,7 @@ impl ErrorAnswer {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// What it says, for operators.
+    /// The text of the body, for operators.
     pub(super) fn detail(&self) -> String {
         let text = match encoding(&self.headers) {
             Some(encoding) => format!("what it says is encoded as {encoding}, which nobody asked for"),
@@ -189,7 +190,7 @@ impl ErrorAnswer {
         }
     }
 
-    /// Without what it says, where that may be anybody's words.
+    /// The same answer without its text, which may be a stranger's.
     pub(super) fn in_silence(self) -> Self {
         Self {
             body: b"what it says is not kept".to_vec(),

@@ -1,19 +1,18 @@
-//! How far a training is, from what its runner logs.
+//! Reads a training's progress from its runner's logs.
 //!
-//! There is no progress in FAL's API, only log lines in whatever words the runner uses: `step 120/1000`,
+//! FAL's API has no progress, only log lines in the words of the runner: `step 120/1000`,
 //! ` 45%|████▌     | 450/1000 [05:10<06:19]`, `Training: 45.2 %`. Other things count up too (downloads, captions),
-//! so a line that speaks of steps is worth more than one that does not.
+//! so a line that speaks of steps is preferred.
 
-/// What the logs say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct LoggedProgress {
-    /// 0 to 99: only a result is 100.
+    /// In percent, 0 to 99: only a result means 100.
     pub(super) percent: u8,
     /// The line that says so, for operators and the progress message.
     pub(super) line: String,
 }
 
-/// The latest progress in the logs, oldest line first. `None`: nothing counts yet.
+/// The latest progress in the logs, oldest line first. `None`: no line tells any.
 pub(super) fn of<'a>(lines: impl Iterator<Item = &'a str>) -> Option<LoggedProgress> {
     let mut latest = None;
     let mut latest_step = None;
@@ -32,7 +31,7 @@ pub(super) fn of<'a>(lines: impl Iterator<Item = &'a str>) -> Option<LoggedProgr
     latest_step.or(latest)
 }
 
-/// The percentage in a line, or the fraction; the first that makes sense.
+/// The first plausible percentage or fraction in a line.
 fn percent(line: &str) -> Option<u8> {
     let numbers = numbers(line);
     let of_sign = numbers.iter().find(|number| {
@@ -46,7 +45,7 @@ fn percent(line: &str) -> Option<u8> {
     numbers.windows(2).enumerate().find_map(|(at, pair)| {
         let [done, total] = pair else { return None };
         let is_slash = line[done.end..total.start].trim() == "/";
-        // `2026/11/20` is a date and `/a/1/2` a path.
+        // `2026/11/20` is a date, and `/a/1/2` a path.
         let has_third = numbers
             .get(at + 2)
             .is_some_and(|next| line[total.end..next.start].trim() == "/");
@@ -78,7 +77,7 @@ impl Number {
     }
 }
 
-/// Unsigned decimals with their places. One that follows a letter (`v3`) is a name.
+/// Unsigned decimals with their positions. A number after a letter (`v3`) is a name, and left out.
 fn numbers(line: &str) -> Vec<Number> {
     let mut found = Vec::new();
     let mut rest = 0;

@@ -1,8 +1,8 @@
-//! What became of a request that FAL has.
+//! Asks for the fate of a request that FAL has.
 //!
-//! There is no "failed" at FAL: a failed request is COMPLETED, and only its result tells, by its HTTP status
-//! (fal.md 1.5, 1.6). The result call answers with the model's own status, so a 5xx there is mostly the request's
-//! end and not a moment's trouble; the two are told apart by the body.
+//! FAL has no status "failed": a failed request is COMPLETED, and only the HTTP status of its result tells (fal.md
+//! 1.5, 1.6). The result call answers with the model's own status, so a 5xx there usually means the request's end and
+//! not a moment's trouble; the body tells the two apart.
 
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
@@ -12,63 +12,63 @@ use super::{
     Call, Error, FalClient, Meaning, Request, RequestFailure, Result, ask, json, progress, send, wire,
 };
 
-/// FAL's word for where a request is.
+/// FAL's word for the state of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RequestStatus {
-    /// `IN_QUEUE`: waits for a runner, for as long as it takes.
+    /// `IN_QUEUE`: waits for a runner, with no time limit.
     Queued {
-        /// Requests before it.
+        /// How many requests are before it, if FAL says so.
         position: Option<i32>,
     },
-    /// `IN_PROGRESS`.
+    /// `IN_PROGRESS`: a runner works on it.
     Running {
-        /// 0 to 99, where the logs tell.
+        /// In percent, 0 to 99. `None`: the logs do not tell.
         progress: Option<u8>,
-        /// The log line that tells.
+        /// The log line that tells the progress.
         message: Option<String>,
     },
-    /// COMPLETED: ended, well or not. Ask for the result.
+    /// COMPLETED: it has ended, well or not. Ask for the result.
     Completed,
-    /// A word that is not documented, or none: keep polling, and ask for the result if it stays so.
+    /// An undocumented word, or none: go on polling, and ask for the result if it stays so.
     Unknown(String),
 }
 
-/// What the result call says.
+/// What the result call tells of a request.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ResultOutcome {
-    /// The model's output.
+    /// It succeeded, with this output of the model.
     Succeeded(Value),
-    /// The request ended without one.
+    /// It ended without output, for this reason.
     Failed(RequestFailure),
-    /// It has not ended.
+    /// It has not ended yet.
     NotReady,
-    /// FAL no longer has it, or never had, or has it again in a moment: believe it when it has said so a few times.
+    /// FAL does not have it: no longer, not ever, or only for a moment. Believe it after several such answers.
     Gone,
 }
 
-/// What became of a cancel.
+/// What FAL did with a cancel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CancelOutcome {
-    /// Taken out of the queue before it ran.
+    /// It took the request out of the queue before it ran.
     Dequeued,
-    /// Told to stop; it may complete all the same, and be billed.
+    /// It will tell the runner to stop; the request may still complete, and be billed.
     Requested,
-    /// It has ended already.
+    /// The request had ended already.
     TooLate,
-    /// FAL does not have it.
+    /// FAL does not have the request.
     Gone,
 }
 
-/// A long training logs a line a step.
+/// In bytes. A long training logs one line per step.
 const STATUS_LIMIT: usize = 4 << 20;
-/// A trainer's result is far below 10 KB.
+/// In bytes. A trainer's result is far below 10 KB.
 const RESULT_LIMIT: usize = 4 << 20;
 
 impl FalClient {
-    /// Where the request is, and how far.
+    /// The state of the request, and its progress.
     pub async fn status(&self, request: &Request) -> Result<RequestStatus> {
         match self.ask_status(request, true).await {
-            // The logs outgrew us, the status did not.
+            // The logs exceeded the limit; the status alone does not.
             Err(Error::TooLarge { .. }) => self.ask_status(request, false).await,
             answer => answer,
         }
@@ -79,7 +79,7 @@ impl FalClient {
         let mut url = self.on_our_queue(&request.status_url)?;
         url.query_pairs_mut()
             .append_pair("logs", if with_logs { "1" } else { "0" });
-        // 202 while it waits or runs, 200 afterwards; any success will do.
+        // 202 while it waits or runs, 200 afterwards; any success is accepted.
         let response = send(CALL, self.keyed(Method::GET, url)).await?;
         let answer = wire::Status::read(&json(CALL, response, STATUS_LIMIT).await?);
         Ok(match answer.word.as_str() {
@@ -96,10 +96,10 @@ impl FalClient {
         })
     }
 
-    /// What a completed request left behind.
+    /// The result of a completed request.
     ///
     /// # Errors
-    /// [`Error::Doubtful`] when FAL may have failed the request, or may only be in trouble.
+    /// [`Error::Doubtful`] if FAL may have failed the request, or may only be in trouble.
     pub async fn result(&self, request: &Request) -> Result<ResultOutcome> {
         const CALL: Call = Call::Result;
         let url = self.on_our_queue(&request.response_url)?;
@@ -124,7 +124,7 @@ impl FalClient {
         }
     }
 
-    /// Asks FAL to stop.
+    /// Asks FAL to stop the request.
     pub async fn cancel(&self, request: &Request) -> Result<CancelOutcome> {
         const CALL: Call = Call::Cancel;
         let url = self.on_our_queue(&request.cancel_url)?;

@@ -1,7 +1,8 @@
-//! Whether FAL signed a delivery. Pure: headers, bytes, keys and a time in, a verdict out (fal.md 2.3).
+//! Checks whether FAL signed a delivery. Pure: headers, bytes, keys and a time in, a verdict out (fal.md 2.3).
 //!
-//! Stricter than FAL's own samples where they have gaps: the timestamp is digits alone (JavaScript's `parseInt` lets
-//! NaN through the window), each header comes once, keys may be padded or not, small-order keys verify nothing.
+//! Stricter than FAL's own samples where those have gaps: the timestamp must be digits only
+//! (JavaScript's `parseInt` lets NaN through the window), each header must come once, keys may be
+//! padded or not, and small-order keys verify nothing.
 
 use base64::{
     Engine,
@@ -14,7 +15,7 @@ use reqwest::header::HeaderMap;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-/// Clocks may differ by this much, inclusive.
+/// Largest difference between the clocks, inclusive.
 const LEEWAY: TimeDelta = TimeDelta::seconds(300);
 
 const REQUEST_ID: &str = "x-fal-webhook-request-id";
@@ -29,27 +30,27 @@ const BASE64URL: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// Why nothing can be believed of a delivery.
+/// Why a delivery cannot be believed to be FAL's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotSigned {
-    /// Or empty, or there twice, or no text.
+    /// The header is missing, empty, there twice, or not a text.
     #[error("the header {0} is missing or unreadable")]
     Header(&'static str),
-    /// Not digits alone.
+    /// The timestamp is not digits only.
     #[error("the timestamp is no number of seconds")]
     Timestamp,
-    /// A replay, or clocks that differ.
+    /// The timestamp is too old or in the future: a replay, or clocks that differ.
     #[error("the timestamp is {0} s off, more than 300")]
     Stale(i64),
-    /// Not 64 bytes in hex.
+    /// The signature is not 64 bytes in hex.
     #[error("the signature is not 64 bytes in hex")]
     Form,
-    /// Forged, or changed on its way, or by a key that we do not have yet.
+    /// Forged, changed on its way, or signed by a key that we do not have yet.
     #[error("no key of FAL's made this signature")]
     Forged,
 }
 
-/// The four headers, in form and in time; the signature is still to be checked.
+/// The four headers, checked for form and time. The signature is still unchecked.
 #[derive(Debug)]
 pub struct SignedHeaders {
     pub(super) request_id: String,
@@ -60,7 +61,7 @@ pub struct SignedHeaders {
 }
 
 impl SignedHeaders {
-    /// Everything that needs no key, so that nothing is fetched for a request that cannot be genuine.
+    /// Checks everything that needs no key, so that nothing is fetched for a delivery that cannot be genuine.
     pub(super) fn read(headers: &HeaderMap, now: DateTime<Utc>) -> Result<Self, NotSigned> {
         let timestamp = single(headers, TIMESTAMP)?;
         let is_digits =
@@ -71,7 +72,7 @@ impl SignedHeaders {
             .filter(|_| is_digits)
             .ok_or(NotSigned::Timestamp)?;
         let signed_at = DateTime::from_timestamp(seconds, 0).ok_or(NotSigned::Timestamp)?;
-        // Whole seconds: ours has a fraction that FAL's does not.
+        // Compares whole seconds: our clock has a fraction that FAL's timestamp lacks.
         let off = now.timestamp() - seconds;
         if off.abs() > LEEWAY.num_seconds() {
             return Err(NotSigned::Stale(off));
@@ -89,7 +90,7 @@ impl SignedHeaders {
         })
     }
 
-    /// Whether one of the keys signed these headers with this body.
+    /// Checks that one of the keys signed these headers with this body.
     pub(super) fn check(&self, body: &[u8], keys: &[VerifyingKey]) -> Result<(), NotSigned> {
         let Self {
             request_id,
@@ -120,7 +121,7 @@ fn single(headers: &HeaderMap, name: &'static str) -> Result<String, NotSigned> 
     .ok_or(NotSigned::Header(name))
 }
 
-/// The usable keys of a set; what cannot be one is skipped, as FAL's samples do.
+/// The usable keys of a set. Entries that cannot be a key are skipped, as in FAL's samples.
 pub(super) fn read_keys(jwks: &[Value]) -> Vec<VerifyingKey> {
     jwks.iter()
         .filter_map(|jwk| {

@@ -1,8 +1,8 @@
-//! FAL's storage: archives go up, models come down. Nothing here carries the key but the call that starts an upload.
+//! FAL's storage: uploads archives and downloads models. Only the call that starts an upload carries the key.
 //!
-//! Up is two steps (fal.md 3.1): initiate gives a signed URL, PUT fills it. Initiating again is free, and a part may
-//! be sent again to its URL; so parts are tried again at once, which mends cut connections. A server that wants to
-//! be left alone is left to the queue's backoff.
+//! An upload takes two steps (fal.md 3.1): "initiate" returns a signed URL, and PUT sends the bytes there. Initiating
+//! again is free, and a part may be sent to its URL again; so parts are retried at once, which repairs cut
+//! connections. A server that asks us to wait is left to the queue's backoff.
 
 use std::{
     fs::File,
@@ -23,35 +23,35 @@ use url::Url;
 use super::{Call, Error, FalClient, Meaning, Result, ask, body, hosts::foreign, json, plain, send, wire};
 use crate::clients::file::{blocking, chunks, read_at};
 
-/// A file that was downloaded.
+/// A downloaded file, with its length and hash.
 #[derive(Debug)]
 pub struct Download {
-    /// Unlinked, at its end: rewind before reading.
+    /// A temporary file without a name, positioned at its end: rewind before reading.
     pub file: File,
-    /// Its length.
+    /// Length of the file in bytes.
     pub bytes: u64,
-    /// Of its bytes, in hex.
+    /// SHA-256 of the file, in hex.
     pub sha256: String,
 }
 
-/// Where one upload goes.
 struct UploadSlot {
-    /// Carries its own permission, for a while.
+    /// The URL for the PUT. It carries its own permission, for a limited time.
     upload_url: Url,
-    /// Where it is read from afterwards.
+    /// The URL from which the file is read afterwards.
     file_url: String,
 }
 
 const UPLOAD: Call = Call::Put;
 const ANSWER_LIMIT: usize = 64 << 10;
 const LONGEST_URL: usize = 2000;
-/// Upload URLs that are asked for in a row when they turn out to be too old: the worker may have been suspended between
-/// the two steps. If the second one is too old as well, clocks differ, and that lasts.
+/// How many upload URLs are requested in a row if they turn out to be expired: the worker may have been suspended
+/// between the two steps. If the second one has expired too, the clocks differ, and that will not pass.
 const INITIATES: u32 = 2;
 
 impl FalClient {
-    /// Uploads a file from its start and returns the URL that FAL's runners read it from. Anybody who has that URL can,
-    /// until `expires_after` is over. `name` becomes the URL's end, so its extension tells FAL the format.
+    /// Uploads a file from its start, and returns the URL from which FAL's runners read it. Until
+    /// `expires_after` is over, anybody who has that URL can read the file. `name` becomes the end of the URL,
+    /// so its extension tells FAL the format.
     pub async fn upload(
         &self,
         file: File,
@@ -80,7 +80,7 @@ impl FalClient {
         }
     }
 
-    /// Finds out whether FAL takes uploads from us, at no cost: prepares one, and leaves it.
+    /// Finds out at no cost whether FAL accepts uploads from us: starts one and abandons it.
     pub async fn may_upload(&self) -> Result<()> {
         let brief = Duration::from_mins(1);
         self.initiate("application/zip", "probe.zip", brief, false)
@@ -118,7 +118,7 @@ impl FalClient {
         let text = |name: &str| answer[name].as_str().unwrap_or_default();
         let file_url = text("file_url");
         self.file_rule.vetted(CALL, file_url)?;
-        // It becomes a column.
+        // The URL is stored in a column.
         if file_url.len() > LONGEST_URL {
             return Err(Error::Garbled {
                 call: CALL,
@@ -131,7 +131,7 @@ impl FalClient {
         })
     }
 
-    /// Streams the file; memory stays at a chunk or two.
+    /// Streams the file. At most two chunks are in memory.
     async fn put_whole(&self, file: &Arc<File>, bytes: u64, content_type: &str, target: Url) -> Result<()> {
         let mut tries = self.multipart.tries;
         loop {
@@ -191,15 +191,15 @@ impl FalClient {
         }
     }
 
-    /// Whether a file is there for FAL's runners: its first byte is asked for by the verb that they use. A HEAD would
-    /// prove nothing: the verb is part of what a presigned URL's signature covers, so stores answer 403 to it.
+    /// Whether FAL's runners can read a file: requests its first byte with the verb that they use. A HEAD would prove
+    /// nothing: a presigned URL's signature covers the verb, so stores answer 403 to it.
     pub async fn exists(&self, url: &str) -> Result<bool> {
         const CALL: Call = Call::FileCheck;
         let first_byte = self.archives.get(web_url(CALL, url)?).header(RANGE, "bytes=0-0");
         match keyless(CALL, first_byte).await {
-            // Of a server that knows no ranges, the rest of the body is never read.
+            // If the server does not know ranges, the rest of the body is never read.
             Ok(_) => Ok(true),
-            // 403 is also what storages answer for a signed URL that has expired, 416 for a file without a first byte.
+            // Storages also answer 403 for an expired signed URL, and 416 for an empty file.
             Err(
                 Error::Missing { .. }
                 | Error::Refused {
@@ -211,7 +211,7 @@ impl FalClient {
         }
     }
 
-    /// Downloads a file of at most `max_bytes` to an unlinked temporary one.
+    /// Downloads a file of at most `max_bytes` to a temporary file without a name.
     pub async fn download(&self, url: &str, max_bytes: u64) -> Result<Download> {
         const CALL: Call = Call::Download;
         let mut response = keyless(CALL, self.files.get(self.file_rule.vetted(CALL, url)?)).await?;
@@ -253,13 +253,14 @@ impl FalClient {
     }
 }
 
-/// The rule that FAL is given for our files: who has the URL, which nobody can guess, may read. Without it the account's own
-/// rule counts, and one that hides files (a new account's may) hides archives from the runners and models from us.
+/// The access rule that FAL gets for our files: anybody with the URL, which nobody can guess, may read.
+/// Without it the account's own rule applies, and one that hides files (a new account's may) hides
+/// archives from the runners and models from us.
 pub(super) fn readable() -> Value {
     json!({"default": "allow"})
 }
 
-/// Where a download goes. Disk and hash stay off the async threads.
+/// The destination of a download. Disk and hash work stays off the async threads.
 struct Sink {
     file: File,
     hash: Sha256,
@@ -276,12 +277,12 @@ impl Sink {
     }
 }
 
-/// A call without the key. What a server of files says in words is read by nobody: it may be a stranger's, and rows and
-/// logs are no place for it.
+/// A call without the key. The words of a file server's error are dropped: the server may be a stranger's, and its
+/// words do not belong into rows and logs.
 async fn keyless(call: Call, request: reqwest::RequestBuilder) -> Result<reqwest::Response> {
     match ask(call, request).await? {
         Ok(response) => Ok(response),
-        // One that leads to a host of FAL's was followed.
+        // Redirects to FAL's hosts were followed, so this one leads elsewhere.
         Err((answer, Meaning::Moved)) => Err(foreign(call, answer.location.as_ref())),
         Err((answer, meaning)) => Err(answer.in_silence().into_error(call, meaning)),
     }
@@ -291,7 +292,7 @@ fn is_worth_another(error: &Error) -> bool {
     matches!(error, Error::Unreachable { .. } | Error::Server { .. })
 }
 
-/// The part's receipt: in the body, or in the header.
+/// The part's receipt, from the body or from the header.
 async fn receipt(number: u64, response: reqwest::Response) -> Result<wire::UploadedPart> {
     let header = response
         .headers()
@@ -309,7 +310,7 @@ async fn receipt(number: u64, response: reqwest::Response) -> Result<wire::Uploa
     Ok(wire::UploadedPart { number, etag })
 }
 
-/// `{path}/{segment}{query}`: the signature is in the query.
+/// `{path}/{segment}{query}`; the signature is in the query.
 fn deeper(target: &Url, segment: &str) -> Url {
     let mut url = target.clone();
     if let Ok(mut path) = url.path_segments_mut() {

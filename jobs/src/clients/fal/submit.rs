@@ -1,20 +1,20 @@
 //! The one call that costs money.
 //!
-//! FAL has no idempotency key: two equal submits are two paid runs. So the POST is sent at most once, on a
-//! connection of its own (a stale pooled one looks like a reset after the write), and what became of it is told
-//! apart as finely as the wire allows (fal.md 6.2, K12): by the table in `meaning.rs` where there is an answer.
+//! FAL has no idempotency key: two equal submits are two paid runs. So the POST is sent at most once, on a connection
+//! of its own (a stale pooled connection looks like a reset after the write). Its outcomes are told apart as finely
+//! as the wire allows (fal.md 6.2, K12), by the table in `meaning.rs` if there is an answer.
 //!
 //! # The gate
-//! The caller's check (is the lease still ours?) runs at the last moment at which nothing was sent: as the first
-//! poll of the request's body. DNS, TCP and TLS are done by then. hyper (HTTP/1 only, see [`configure`]) has put
-//! the head into its buffer, asks for the body's first chunk, and writes both to the socket in the same poll of the
-//! same task; there is no await point, no timer and no other task between the check and the `write`. When the check
-//! says no, the body fails, hyper drops the connection with its buffer unwritten, and FAL has seen a connection that
-//! closed without a byte. What no program can close is the gap between the check's return and the system call.
+//! The caller's check (do we still hold the lease?) runs at the last moment at which nothing was sent: as the first
+//! poll of the request's body. DNS, TCP and TLS are done by then. hyper (HTTP/1 only, see [`configure`]) has put the
+//! head into its buffer, asks for the body's first chunk, and writes both to the socket in the same poll of the same
+//! task; between the check and the `write` there is no await point, no timer and no other task. If the check says no,
+//! the body fails, hyper drops the connection with its buffer unwritten, and FAL sees a connection that closed
+//! without a byte. Only the gap between the check's return and the system call remains, which no program can close.
 //! Proven by `a_withheld_submit_puts_no_byte_on_the_wire`.
 //!
-//! The gate also tells the outcomes apart: an error with the gate still shut is [`SubmitOutcome::NotSent`] whatever
-//! it was; with the gate open, anything but a clear answer is [`SubmitOutcome::Unknown`].
+//! The gate also tells the outcomes apart: any error while the gate is shut is [`SubmitOutcome::NotSent`]; once it is
+//! open, everything but a clear answer is [`SubmitOutcome::Unknown`].
 
 use std::{
     io,
@@ -37,34 +37,36 @@ use super::{
     Call, FalClient, Meaning, Request, describe, json, refused, retry_after, storage::readable, wire,
 };
 
-/// What became of a submit.
+/// The outcome of a submit, as far as the wire tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SubmitOutcome {
-    /// FAL has it.
+    /// FAL has the request.
     Accepted(Request),
-    /// Surely never reached FAL, with the reason: DNS, refused, TLS, or withheld by the gate. May be tried again.
+    /// The submit certainly never reached FAL; with the reason: DNS, refused, TLS, or
+    /// withheld by the gate. It may be tried again.
     NotSent(String),
-    /// FAL did not take it, and will not take the same bytes again.
+    /// FAL did not accept it, and will not accept the same bytes later.
     Refused {
-        /// HTTP status.
+        /// HTTP status of the answer.
         status: u16,
-        /// What FAL said.
+        /// Text of the answer's body, shortened.
         detail: String,
     },
-    /// 401, 402, 403: FAL takes nothing from this account until an operator mends it. Submissions are parked.
+    /// 401, 402 or 403: FAL accepts nothing from this account until an operator acts. Submissions are parked.
     Locked(String),
-    /// A redirect: `fal.queue_url` is not FAL's queue, and who redirects has taken nothing. Submissions are parked.
+    /// A redirect: `fal.queue_url` is not FAL's queue, and a redirecting server has
+    /// accepted nothing. Submissions are parked.
     Moved(String),
-    /// 429: not taken; try later.
+    /// 429: not accepted; try again later.
     Busy {
-        /// How long FAL wants to be left alone.
+        /// How long FAL asks us to wait.
         retry_after: Duration,
     },
-    /// FAL may have it, with the reason why nobody knows. Never repeat it blindly.
+    /// FAL may have the request; with the reason for the doubt. Never repeat it blindly.
     Unknown(String),
 }
 
-/// One connection a submit, never handed to another, and no retry below us.
+/// One connection per submit, never reused, and no retry inside the HTTP client.
 pub(super) fn configure(builder: ClientBuilder) -> ClientBuilder {
     builder
         .http1_only()
@@ -73,7 +75,8 @@ pub(super) fn configure(builder: ClientBuilder) -> ClientBuilder {
 }
 
 impl FalClient {
-    /// Posts `input` to `endpoint`, once. `may_send` is asked immediately before the first byte; `false` sends nothing.
+    /// Posts `input` to `endpoint`, once. Calls `may_send` immediately before the first byte;
+    /// if it returns `false`, nothing is sent.
     pub async fn submit(
         &self,
         endpoint: &str,
@@ -92,7 +95,7 @@ impl FalClient {
             .post(url)
             .header(AUTHORIZATION, self.authorization.clone())
             .header(CONTENT_TYPE, "application/json")
-            // Known to us, not to a streamed body; without it the POST would be chunked.
+            // We know the length, but a streamed body does not; without it the POST would be chunked.
             .header(CONTENT_LENGTH, input.len())
             .header(
                 "X-Fal-Object-Lifecycle-Preference",
@@ -145,8 +148,8 @@ const SHUT: u8 = 0;
 const OPEN: u8 = 1;
 const CLOSED: u8 = 2;
 
-/// Knows on which side of the first byte an error lies. It opens or closes once, for good: a deadline that strikes
-/// while the connection's task is about to ask must not report "not sent" of bytes that then leave.
+/// Knows on which side of the first byte an error lies. It opens or closes once, for good: if a deadline comes while
+/// the connection's task is about to ask, "not sent" must not be reported of bytes that are then sent.
 #[derive(Debug)]
 struct Gate(Arc<AtomicU8>);
 
@@ -155,7 +158,7 @@ impl Gate {
         Self(Arc::new(AtomicU8::new(SHUT)))
     }
 
-    /// A body whose first poll asks `may_send`.
+    /// A body whose first poll calls `may_send`.
     fn guard(&self, input: Bytes, may_send: impl FnOnce() -> bool + Send + 'static) -> Body {
         let gate = Arc::clone(&self.0);
         Body::wrap_stream(stream::once(async move {
@@ -171,7 +174,7 @@ impl Gate {
         }))
     }
 
-    /// Closes the gate. `true`: nothing was sent and nothing will be.
+    /// Closes the gate. `true`: nothing was sent, and nothing will be.
     fn close(&self) -> bool {
         self.0
             .compare_exchange(SHUT, CLOSED, Ordering::SeqCst, Ordering::SeqCst)
@@ -179,7 +182,7 @@ impl Gate {
     }
 }
 
-/// A run that is cancelled while connecting sends nothing afterwards.
+/// If a run is cancelled while it connects, nothing is sent afterwards.
 impl Drop for Gate {
     fn drop(&mut self) {
         self.close();

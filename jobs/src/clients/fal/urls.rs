@@ -1,7 +1,7 @@
-//! Which URLs may see the key.
+//! Decides which URLs may receive the key.
 //!
-//! FAL says to store and use the URLs of the submit's answer. They are kept as given when they lie under the
-//! configured queue URL; else they are built from the request's owner, app and id, as both official clients do.
+//! FAL asks its clients to store and use the URLs in the submit's answer. They are kept if they lie under the
+//! configured queue URL; otherwise they are built from the request's owner, app and id, as both official clients do.
 
 use url::Url;
 
@@ -9,11 +9,11 @@ use super::{Error, FalClient, Result};
 use crate::domain::FalRequest as Request;
 
 const REQUESTS: &str = "requests";
-/// Of a URL that is kept. FAL's have about a hundred characters.
+/// Longest URL that is kept. FAL's have about a hundred characters.
 const LONGEST: usize = 2000;
 
 impl FalClient {
-    /// The URLs of a request of which only the id is known: adopted by a delivery or from the list.
+    /// The URLs of a request of which only the id is known, adopted from a delivery or from the list.
     pub fn request_urls(&self, endpoint: &str, request_id: &str) -> Request {
         let url = |tail: Option<&str>| {
             let app = app_of(endpoint).chain([REQUESTS, request_id]).chain(tail);
@@ -27,13 +27,13 @@ impl FalClient {
         }
     }
 
-    /// Replaces each URL that is not ours to trust, or is about another request, by one that we build.
+    /// Replaces each URL that lies elsewhere, or belongs to another request, by one that we build.
     pub(super) fn vetted(&self, endpoint: &str, given: &Request) -> Request {
         let built = self.request_urls(endpoint, &given.request_id);
         let choose = |url: &str, built: String| {
             let is_ours =
                 is_under(&self.queue_url, url) && url.len() <= LONGEST && is_about(url, &given.request_id);
-            // As it was read, and not as it was written: what is no URL's character is escaped.
+            // The parsed form of the URL, in which invalid characters are escaped.
             let read = Url::parse(url).ok().filter(|_| is_ours);
             read.map_or(built, String::from)
         };
@@ -45,7 +45,7 @@ impl FalClient {
         }
     }
 
-    /// A stored URL, checked anew: what is configured may have changed since. One of another host is moved to the
+    /// A stored URL, checked again, since the configuration may have changed. The URL of another host is moved to the
     /// configured queue, where the key belongs.
     pub(super) fn on_our_queue(&self, stored: &str) -> Result<Url> {
         let foreign = || Error::ForeignUrl(stored.chars().take(200).collect());
@@ -67,13 +67,13 @@ impl FalClient {
         Ok(under(&self.queue_url, path[owner..].iter().copied()))
     }
 
-    /// A URL under a configured base.
     pub(super) fn at(base: &Url, path: &str) -> Url {
         under(base, path.split('/'))
     }
 }
 
-/// Everything after the submit names only `owner/app`, whatever follows it; for two namespaces, one segment more.
+/// All calls after the submit name only `owner/app`, not the rest of the
+/// endpoint; in two namespaces, one segment more.
 fn app_of(endpoint: &str) -> impl Iterator<Item = &str> {
     let segments = if endpoint.split('/').next().is_some_and(is_three_segmented) {
         3
@@ -87,19 +87,19 @@ fn is_three_segmented(namespace: &str) -> bool {
     matches!(namespace, "workflows" | "comfy")
 }
 
-/// `base` with more segments, each escaped: an id cannot climb out of its place.
+/// `base` with more segments, each escaped, so that an id cannot leave its place.
 fn under<'a>(base: &Url, path: impl Iterator<Item = &'a str>) -> Url {
     let mut url = base.clone();
     url.set_query(None);
     url.set_fragment(None);
-    // Only `data:` and its like have no path; settings take http(s) alone.
+    // Only URLs like `data:` have no path; the settings accept http(s) only.
     if let Ok(mut segments) = url.path_segments_mut() {
         segments.pop_if_empty().extend(path);
     }
     url
 }
 
-/// A URL of another request would have us take somebody else's model for this one's.
+/// Guards against the URL of another request, which would make us take that request's model for this one's.
 fn is_about(url: &str, request_id: &str) -> bool {
     Url::parse(url).is_ok_and(|url| {
         url.path_segments()
@@ -107,7 +107,7 @@ fn is_about(url: &str, request_id: &str) -> bool {
     })
 }
 
-/// Same scheme, host and port, and the base's path is a prefix by whole segments.
+/// Same scheme, host and port, and the base's path is a prefix in whole segments.
 fn is_under(base: &Url, url: &str) -> bool {
     let Ok(url) = Url::parse(url) else { return false };
     let clean = url.username().is_empty() && url.password().is_none();

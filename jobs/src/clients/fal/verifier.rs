@@ -1,4 +1,4 @@
-//! The gate for deliveries: what passes [`WebhookVerifier::verify`] was sent by FAL, to us, now, about this request.
+//! Verifies deliveries: one that passes [`WebhookVerifier::verify`] was sent by FAL, to us, now, about this request.
 
 use std::time::Duration;
 
@@ -14,19 +14,19 @@ use super::{
     signature::{NotSigned, SignedHeaders},
 };
 
-/// What verification needs. No key of ours: a web role has none.
+/// The settings of the verifier. It needs no key of ours: a web role has none.
 #[derive(Debug, Clone)]
 pub struct VerifierSettings {
-    /// FAL's public keys: `https://rest.fal.ai/.well-known/jwks.json`.
+    /// The URL of FAL's public keys: `https://rest.fal.ai/.well-known/jwks.json`.
     pub jwks_url: Url,
-    /// For fetching them.
+    /// The time limit for fetching them.
     pub timeout: Duration,
-    /// Ours at FAL. A signature only says that FAL sent it; any customer of FAL's can have a delivery sent here.
-    /// `None`: any user's is taken.
+    /// Our user id at FAL. A signature proves only that FAL sent the delivery; any customer of FAL's can have one
+    /// sent here. `None`: deliveries of any user are accepted.
     pub user_id: Option<String>,
 }
 
-/// Verifies deliveries; holds FAL's keys. One a process, shared.
+/// Verifies deliveries, and holds FAL's keys. One per process, shared.
 #[derive(Debug)]
 pub struct WebhookVerifier {
     keys: KeySet,
@@ -36,53 +36,54 @@ pub struct WebhookVerifier {
 /// A genuine delivery, ready to be stored.
 #[derive(Debug, Clone)]
 pub struct VerifiedDelivery {
-    /// The same in the header, which is signed, and in the body.
+    /// The request id, the same in the signed header and in the body.
     pub request_id: String,
-    /// FAL's user who made the request.
+    /// The FAL user who made the request.
     pub fal_user_id: String,
-    /// That user was compared with ours. False: nobody has said who we are, so any customer of FAL's may have sent it.
+    /// Whether that user was compared with ours. False: our user id is not configured, so
+    /// any customer of FAL's may have sent it.
     pub is_our_users: bool,
-    /// By FAL's clock.
+    /// When FAL signed it, by FAL's clock.
     pub signed_at: DateTime<Utc>,
-    /// As it came: the signature covers these bytes.
+    /// The unchanged bytes, which the signature covers.
     pub body: Bytes,
-    /// Of `body`, in hex.
+    /// SHA-256 of `body`, in hex.
     pub body_sha256: String,
 }
 
-/// Why a delivery is not believed.
+/// Why a delivery is not believed; [`VerifyError::rejection`] is the answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyError {
-    /// Not FAL's, not from now, or changed.
+    /// It is not FAL's, too old, or was changed.
     #[error(transparent)]
     NotSigned(#[from] NotSigned),
-    /// For another customer of FAL's, as its header says.
+    /// Its header names another customer of FAL's.
     #[error("the delivery is for FAL's user {0:?}, not for ours")]
     OtherUser(String),
-    /// The signed header speaks of one request, the body of another.
+    /// The signed header names another request than the body.
     #[error("the body is about another request than the signed header")]
     OtherRequest,
-    /// Signed, but no delivery.
+    /// It is signed, but no delivery.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
-    /// FAL's keys were never seen: nothing can be verified yet.
+    /// No keys of FAL's could be fetched so far, so nothing can be verified.
     #[error("no public key of FAL's is known yet")]
     NoKeys,
 }
 
-/// The status code that answers a delivery which cannot be taken.
+/// The status code with which a delivery is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rejection {
-    /// 401. FAL may send it again, signed anew.
+    /// 401. FAL may send it again, with a new signature.
     Unauthorized,
     /// 400. Sending it again will not help.
     BadRequest,
-    /// 503. FAL shall send it again.
+    /// 503. FAL should send it again.
     Unavailable,
 }
 
 impl VerifyError {
-    /// The answer to a delivery that failed in this way.
+    /// The status code for a delivery that failed in this way.
     pub const fn rejection(&self) -> Rejection {
         match self {
             Self::NotSigned(_) | Self::OtherUser(_) => Rejection::Unauthorized,
@@ -93,7 +94,7 @@ impl VerifyError {
 }
 
 impl WebhookVerifier {
-    /// Fetches nothing yet.
+    /// Fetches no keys yet.
     ///
     /// # Errors
     /// TLS cannot be set up.
@@ -104,7 +105,7 @@ impl WebhookVerifier {
         })
     }
 
-    /// Checks the raw bytes of a delivery. Its content is read only after the signature was found good.
+    /// Checks the raw bytes of a delivery. Its content is read only after its signature was verified.
     pub async fn verify(
         &self,
         headers: &HeaderMap,
@@ -115,7 +116,8 @@ impl WebhookVerifier {
             .await
     }
 
-    /// The half that needs no body: a stranger's need not be read. Whether FAL made the signature is still open.
+    /// The half of the check that needs no body, so that a stranger's body need not be
+    /// read. The signature is still unverified.
     pub fn check_headers(
         &self,
         headers: &HeaderMap,
@@ -128,7 +130,7 @@ impl WebhookVerifier {
         Ok(signed)
     }
 
-    /// The other half.
+    /// The other half: verifies the signature, and reads the body.
     pub async fn check_body(
         &self,
         signed: SignedHeaders,
@@ -162,7 +164,7 @@ impl WebhookVerifier {
         if signed.check(body, &keys).is_ok() {
             return Ok(());
         }
-        // FAL may have begun to sign with a key that it published after our last look.
+        // FAL may have begun to sign with a key that it published after our last fetch.
         let newer = self.keys.newer_than(&keys, now).await.unwrap_or_default();
         Ok(signed.check(body, &newer)?)
     }

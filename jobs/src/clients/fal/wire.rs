@@ -1,5 +1,6 @@
-//! FAL's JSON, as much of it as we read. Strict where it decides: a request's id, a status word, where a file is. All else
-//! may be missing, new, or anything: a field that nobody needs never stops a training. Lists are read item by item.
+//! The parts of FAL's JSON that we read. Strict about what matters: a request's id, a status word, the place of
+//! a file. Everything else may be missing, new or of any type: a field that we do not need never stops a
+//! training. Lists are read item by item.
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -7,7 +8,7 @@ use serde_json::Value;
 
 use super::{Call, Error, Request, Result, failure::clean};
 
-/// FAL's ids are UUIDs; the incumbent's test ones were not. What could not stand in a URL or a column is none.
+/// FAL's ids are UUIDs; the incumbent's test ids were not. An id must fit a URL and a column.
 pub(super) fn is_request_id(text: &str) -> bool {
     (1..=128).contains(&text.len())
         && text
@@ -15,7 +16,7 @@ pub(super) fn is_request_id(text: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }
 
-/// Answer of a submit. Without the URLs it is still an acceptance: they can be built.
+/// The answer to a submit. Without URLs it still counts as accepted: they can be built.
 pub(super) fn submitted(answer: &Value) -> std::result::Result<Request, String> {
     let request_id = answer["request_id"].as_str().ok_or("it has no request id")?;
     if !is_request_id(request_id) {
@@ -30,9 +31,8 @@ pub(super) fn submitted(answer: &Value) -> std::result::Result<Request, String> 
     })
 }
 
-/// Answer of a status call.
 pub(super) struct Status {
-    /// FAL's, or what stood in its place.
+    /// FAL's status word, or the text that stood in its place.
     pub(super) word: String,
     pub(super) queue_position: Option<i32>,
     pub(super) logs: Vec<String>,
@@ -57,7 +57,7 @@ impl Status {
     }
 }
 
-/// A place in a queue, in whatever form a number was written.
+/// A position in the queue, from a number in any notation.
 fn position(value: &Value) -> Option<i32> {
     let number = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())?;
     let is_place = (0.0..=f64::from(i32::MAX)).contains(&number);
@@ -69,24 +69,22 @@ fn whole(number: f64) -> i32 {
     number as i32
 }
 
-/// One page of the request list.
 pub(super) struct Page {
     pub(super) items: Vec<ListedRequest>,
     pub(super) next_cursor: Option<String>,
 }
 
-/// One request of the list.
 pub(super) struct ListedRequest {
-    /// Not checked yet; empty where there was none.
+    /// Not checked yet; empty if it is missing.
     pub(super) request_id: String,
-    /// When it was submitted, or else started. `None`: no time that can be read.
+    /// When it was submitted, or if that is missing, started. `None`: neither is readable.
     pub(super) sent_at: Option<DateTime<Utc>>,
     pub(super) json_input: Value,
 }
 
 impl Page {
     /// # Errors
-    /// There is no list: then nothing is known, and not that nothing is there.
+    /// The answer has no list: then the requests are unknown, which is not the same as an empty list.
     pub(super) fn read(answer: &Value) -> Result<Self> {
         let items = match answer.get("items") {
             Some(Value::Array(items)) => items.iter().map(ListedRequest::read).collect(),
@@ -117,7 +115,7 @@ impl ListedRequest {
     }
 }
 
-/// With an offset, or without one: Python writes such times of UTC.
+/// A time with or without offset: Python writes UTC times without one.
 fn time(value: &Value) -> Option<DateTime<Utc>> {
     let text = value.as_str()?.trim();
     let naive = || {
@@ -127,19 +125,19 @@ fn time(value: &Value) -> Option<DateTime<Utc>> {
     text.parse().ok().or_else(naive)
 }
 
-/// The items of a list that may be missing.
+/// The items of a list, which may be missing.
 pub(super) fn list<'a>(answer: &'a Value, name: &str) -> &'a [Value] {
     answer[name].as_array().map_or(&[], Vec::as_slice)
 }
 
-/// What starts an upload.
+/// The body that starts an upload.
 #[derive(Serialize)]
 pub(super) struct Initiate<'a> {
     pub(super) content_type: &'a str,
     pub(super) file_name: &'a str,
 }
 
-/// A part that arrived.
+/// The receipt of an uploaded part.
 #[derive(Serialize, Deserialize)]
 pub(super) struct UploadedPart {
     #[serde(rename = "partNumber")]
@@ -147,7 +145,7 @@ pub(super) struct UploadedPart {
     pub(super) etag: String,
 }
 
-/// What ends a multipart upload.
+/// The body that ends a multipart upload.
 #[derive(Serialize)]
 pub(super) struct Complete<'a> {
     pub(super) parts: &'a [UploadedPart],

@@ -1,4 +1,4 @@
-//! What can go wrong with the bucket, and what that means for the job that used it.
+//! Errors of calls to the bucket, and what each means for the job that made the call.
 
 use minio::s3::{
     error::{Error as MinioError, NetworkError, S3ServerError, ValidationErr},
@@ -7,66 +7,65 @@ use minio::s3::{
 
 use crate::{clients::cause::describe, job::JobError};
 
-/// The result of a call.
 pub(super) type Result<T, E = ObjectError> = std::result::Result<T, E>;
 
-/// The crate's.
+/// The result of a call of the `minio` crate.
 pub(super) type MinioResult<T> = std::result::Result<T, MinioError>;
 
-/// A call that did not do what it is for.
+/// A call to the bucket that failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ObjectError {
-    /// Our own configuration. Found at start-up.
+    /// Our own configuration is wrong. Found at start-up.
     #[error("object store: {0}")]
     Settings(String),
-    /// There is no such object. Permanent.
+    /// The object does not exist. Permanent.
     #[error("object store: there is no {key:?}")]
     NotFound {
-        /// Its name; empty when the call names none.
+        /// The object's name; empty if the call names none.
         key: String,
     },
-    /// There is no such bucket. An operator mends it, so it is tried again.
+    /// The bucket does not exist. Retried, since an operator can create it.
     #[error("object store: there is no bucket {0:?}; create it or correct S3_BUCKET_AVATARS")]
     NoBucket(String),
-    /// More bytes than the caller takes. Permanent.
+    /// The object has more bytes than the caller accepts. Permanent.
     #[error("object store: {key:?} has more than {limit} bytes")]
     TooLarge {
-        /// Its name.
+        /// The object's name.
         key: String,
-        /// Bytes.
+        /// The caller's limit in bytes.
         limit: u64,
     },
-    /// The store has, or answers with, other bytes than it was given. Transient: the object may be whole, and the
-    /// answer not.
+    /// The store has, or returned, other bytes than were written. Transient: the object may
+    /// be intact, and only the answer spoiled.
     #[error("object store: {key:?} is not what was put: {why}")]
     Altered {
-        /// Its name.
+        /// The object's name.
         key: String,
-        /// What differs.
+        /// How the bytes differ: length or hash.
         why: String,
     },
-    /// No answer, or not all of it. Transient.
+    /// No answer came, or only a part of it. Transient.
     #[error("object store, {call}: {why}")]
     Unreachable {
-        /// Which call.
+        /// The call that got no answer.
         call: &'static str,
-        /// The cause.
+        /// The cause, without credentials.
         why: String,
     },
-    /// The store answered that it will not. Transient: credentials and overload are both mended elsewhere.
+    /// The store refused the call. Transient: wrong credentials and overload are both repaired elsewhere.
     #[error("object store, {call}: refused with {code}: {message}")]
     Refused {
-        /// Which call.
+        /// The call that was refused.
         call: &'static str,
-        /// S3's word.
+        /// S3's word for the refusal, e.g. `AccessDenied`.
         code: String,
-        /// What the store said.
+        /// The store's explanation.
         message: String,
     },
 }
 
 impl ObjectError {
-    /// The same, where the store did not say of which object.
+    /// Adds the object's name, if the store did not give it.
     pub(super) fn of_key(self, key: &str) -> Self {
         match self {
             Self::NotFound { .. } => Self::NotFound { key: key.to_owned() },
@@ -74,7 +73,7 @@ impl ObjectError {
         }
     }
 
-    /// Whether the connection broke, so that another call at once may succeed.
+    /// Whether the connection broke, so that an immediate second call may succeed.
     pub(super) const fn is_cut_off(&self) -> bool {
         matches!(self, Self::Unreachable { .. })
     }
@@ -97,7 +96,7 @@ impl From<ObjectError> for JobError {
 pub(super) fn of_minio(call: &'static str, bucket: &str, error: &MinioError) -> ObjectError {
     match error {
         MinioError::S3Server(S3ServerError::S3Error(answer)) => match answer.code() {
-            // HEAD has no body to tell a key from a bucket; the client then says "resource".
+            // HEAD has no body that tells a missing key from a missing bucket; the crate then says "resource".
             MinioErrorCode::NoSuchKey | MinioErrorCode::ResourceNotFound => {
                 ObjectError::NotFound { key: String::new() }
             }
@@ -120,7 +119,7 @@ pub(super) fn of_minio(call: &'static str, bucket: &str, error: &MinioError) -> 
             code: status.to_string(),
             message: error.to_string(),
         },
-        // The crate calls what went wrong on the wire a validation error, with the cause hidden beneath.
+        // The crate reports failures on the wire as validation errors, with the cause inside.
         MinioError::Network(NetworkError::ReqwestError(cause))
         | MinioError::Validation(ValidationErr::HttpError(cause)) => ObjectError::Unreachable {
             call,

@@ -1,9 +1,9 @@
-//! What was put is what is there, and what is read is what was put.
+//! Checks that the store keeps and returns the bytes that were written.
 //!
-//! A store, or something before it, that answers with half an object, another one, or a flipped byte says 200 with a
-//! length that fits. A decoder then finds a damaged photo, and its sender would hear so. So an original's length and hash
-//! are noted when it is put, and held against whatever comes back: a difference is the store's fault, is tried again,
-//! and is told to operators.
+//! A broken store, or something in front of it, may answer with half an object, another object or a flipped byte,
+//! with status 200 and a length that fits. A decoder would then report a damaged photo, and the user would be blamed.
+//! So the length and hash of an original are recorded when it is written, and compared with everything that is read:
+//! a difference is the store's fault, is retried, and is reported to operators.
 
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
@@ -11,17 +11,16 @@ use tracing::error;
 
 use super::{ObjectError, ObjectStore, error::Result};
 
-/// What an object's content is known by.
+/// Length and hash of an object's content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Digest {
-    /// Its length.
+    /// Length in bytes.
     pub bytes: u64,
-    /// In hex.
+    /// SHA-256 in hex.
     pub sha256: String,
 }
 
 impl Digest {
-    /// Of this content.
     pub fn of(content: &[u8]) -> Self {
         Self {
             bytes: content.len() as u64,
@@ -31,7 +30,7 @@ impl Digest {
 }
 
 impl ObjectStore {
-    /// Writes a small object and asks the store how much of it there is.
+    /// Writes a small object, and asks the store for its length.
     pub(crate) async fn put_checked(&self, key: &str, content: Bytes, content_type: &str) -> Result<Digest> {
         let written = Digest::of(&content);
         self.put(key, content, content_type).await?;
@@ -44,7 +43,7 @@ impl ObjectStore {
         }
     }
 
-    /// Reads an object and holds it against what is known of it: its length, its hash in hex, or neither.
+    /// Reads an object and compares it with its recorded length and hash (hex), as far as they are known.
     pub(crate) async fn get_checked(
         &self,
         key: &str,

@@ -1,7 +1,7 @@
 //! What an answer of Telegram's means for its caller: the call's result, or a [`TelegramError`].
 //!
-//! The code decides where it can. Otherwise the text does, in lower case and by its parts: one 400 is a bad message,
-//! another one a user who has gone. The tests hold one answer of the real server for each row.
+//! The code decides where it can. Otherwise the text decides, compared in lower case and in parts: one 400 is a bad
+//! message, another one a user who has gone. The tests hold one answer of the real server for each row.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use crate::{job::JobError, storable};
 
-/// Why a call did not do what it should. A call that Telegram carried out is never an error, even if its answer was cut
-/// off: see [`result`].
+/// Why a call did not do what it should. A call that Telegram carried out is never an error, even if
+/// its answer was cut off: see [`result`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TelegramError {
     /// Nothing will ever reach this user until they come back: bot blocked, account gone, chat unknown.
@@ -40,9 +40,10 @@ pub enum TelegramError {
     Ambiguous(String),
 }
 
-/// Between two tries while the token is refused. They cost no attempt: the message is not to blame.
+/// Pause between two tries while the token is refused. They cost no attempt: the message is not to blame.
 const MISCONFIGURED_PAUSE: Duration = Duration::from_mins(1);
-/// In seconds. Telegram asks for seconds, or for minutes after a flood; a longer wait is a mistake and is not believed.
+/// In seconds. Telegram asks for seconds, or for minutes after a flood; a longer
+/// wait is a mistake and is not believed.
 const LONGEST_WAIT: u64 = 7 * 24 * 60 * 60;
 /// Characters of Telegram's text that are kept.
 const LONGEST_TEXT: usize = 300;
@@ -87,7 +88,7 @@ impl TelegramError {
     }
 }
 
-/// An answer as HTTP brought it.
+/// An HTTP answer, as far as it is read.
 #[derive(Debug)]
 pub(super) struct HttpAnswer {
     pub status: u16,
@@ -119,7 +120,7 @@ fn refusal(answer: &HttpAnswer, body: &Value) -> TelegramError {
         let said = seconds(&body["parameters"]["retry_after"])
             .or_else(|| wait_in(&lower))
             .or(answer.retry_after);
-        // One second where Telegram gives no number.
+        // One second if Telegram gives no number.
         return TelegramError::Busy(Duration::from_secs(said.unwrap_or(1).clamp(1, LONGEST_WAIT)));
     }
     match code {
@@ -181,7 +182,7 @@ fn unreadable(answer: &HttpAnswer) -> Result<Option<Value>, TelegramError> {
         clipped(text)
     );
     Err(match answer.status {
-        // Cut off, but behind the word that the call was carried out.
+        // Cut off, but after the word that the call was carried out.
         200 if text.starts_with(r#"{"ok":true"#) => return Ok(None),
         300..=399 => TelegramError::Misconfigured(format!("HTTP {}: the server redirects", answer.status)),
         413 => TelegramError::Rejected(what),

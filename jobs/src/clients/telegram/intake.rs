@@ -1,4 +1,4 @@
-//! The bot's side of the Bot API: how updates come in, and the little that is said outside of the outbox.
+//! The bot's side of the Bot API: receives updates, and sends the few answers that bypass the outbox.
 
 use std::time::Duration;
 
@@ -18,17 +18,17 @@ use url::Url;
 use super::{TelegramClient, TelegramError, error};
 use crate::{storable, texts::Locale};
 
-/// Characters kept of an update that cannot be read.
+/// Characters that are kept of an unreadable update.
 const LONGEST_TEXT: usize = 10_000;
-/// Beyond the time that Telegram was asked to wait.
+/// Added to the time that Telegram was asked to wait.
 const POLL_MARGIN: Duration = Duration::from_secs(10);
 
-/// How Telegram hands updates over. The two exclude one another.
+/// How Telegram hands updates over. Only one of the two can be active.
 #[derive(Debug, Clone)]
 pub enum Intake {
-    /// We ask.
+    /// We ask Telegram for updates, by long polls.
     Polling,
-    /// Telegram posts to `url` and sends `secret` along.
+    /// Telegram posts updates to `url`, with `secret` in a header.
     Webhook {
         /// Must be reachable from the internet, with TLS.
         url: Url,
@@ -40,13 +40,13 @@ pub enum Intake {
 /// An entry of the menu that Telegram shows.
 #[derive(Debug, Clone)]
 pub struct Command {
-    /// Without the slash.
+    /// The command without the slash.
     pub name: &'static str,
-    /// What it does, in the user's language.
+    /// What the command does, in the user's language.
     pub description: String,
 }
 
-/// getUpdates. teloxide's has an offset of 32 bits, which a bot's own server may leave behind.
+/// The method getUpdates. teloxide's has an offset of 32 bits, which a self-hosted server may exceed.
 #[derive(Debug, Clone, Serialize)]
 struct GetRawUpdates {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,8 +61,8 @@ impl Payload for GetRawUpdates {
 }
 
 impl TelegramClient {
-    /// Waits up to `wait` for updates from `offset` on; asking for an offset acknowledges everything before it. The
-    /// updates are as they came: the inbox keeps all of them, and all of their fields.
+    /// Waits up to `wait` for updates from `offset` on; asking for an offset acknowledges all updates before it.
+    /// Updates are returned unchanged: the inbox keeps all of them, with all fields.
     pub async fn updates(&self, offset: Option<i64>, wait: Duration) -> Result<Vec<Value>, TelegramError> {
         let payload = GetRawUpdates {
             offset,
@@ -81,7 +81,7 @@ impl TelegramClient {
         }
     }
 
-    /// Tells Telegram how updates are taken.
+    /// Tells Telegram how to hand updates over.
     pub async fn take_updates_by(&self, intake: &Intake) -> Result<(), TelegramError> {
         match intake {
             Intake::Polling => self.wire.call(&DeleteWebhook::new()).await?,
@@ -95,7 +95,7 @@ impl TelegramClient {
         Ok(())
     }
 
-    /// Ends the spinner on a pressed button, with a short text if there is something to say.
+    /// Ends the spinner on a pressed button, and shows a short text if there is one.
     pub async fn answer_tap(&self, query_id: &str, text: Option<String>) -> Result<(), TelegramError> {
         let mut answer = AnswerCallbackQuery::new(CallbackQueryId(query_id.to_owned()));
         if let Some(text) = text {
@@ -105,7 +105,7 @@ impl TelegramClient {
         Ok(())
     }
 
-    /// Sets the menu of commands: for one language, or for all that have none of their own.
+    /// Sets the menu of commands: for one language, or for all languages without their own.
     pub async fn set_menu(&self, locale: Option<Locale>, commands: &[Command]) -> Result<(), TelegramError> {
         let commands = commands
             .iter()
@@ -119,9 +119,9 @@ impl TelegramClient {
     }
 }
 
-/// A batch, each update by itself: one that is JSON to Telegram and not to us (a number beyond all numbers, half a
-/// surrogate pair) must not keep the others from being read, for ever. It is stored with its number and its text.
-/// `None`: the answer is no batch.
+/// Reads each update of a batch separately: an update that is JSON to Telegram but not to us (an enormous number,
+/// half a surrogate pair) must not keep the others from being read for ever. It is stored with its number and its
+/// text. `None`: the answer is no batch.
 fn batch(body: &[u8]) -> Option<Vec<Value>> {
     let answer: RawBatch<'_> = serde_json::from_slice(body)
         .ok()
@@ -151,7 +151,7 @@ struct Numbered {
     update_id: i64,
 }
 
-/// What the bot does something with. Telegram sends nothing else.
+/// The kinds of updates that the bot handles. Telegram sends no others.
 fn handled_updates() -> Vec<AllowedUpdate> {
     vec![
         AllowedUpdate::Message,

@@ -1,14 +1,14 @@
 //! One call to the Bot API: typed on its way out, read by hand on its way back.
 //!
-//! teloxide says what a method takes. What it answers is more than any typed client of last year knows, and of it
-//! we need a number, a path or nothing; so an answer is JSON of a limited size, and a refusal its code, text and
-//! parameters ([`super::error`]).
+//! teloxide types what a method takes. The answers contain more than last year's typed client knows, and we need
+//! only a number, a path or nothing of them; so an answer is JSON of limited size, and a refusal is its code,
+//! text and parameters ([`super::error`]).
 //!
-//! The token is part of every URL. No redirect is followed and no `Referer` is sent, so that nobody but the server
-//! of `telegram.api_url` is shown one; errors are stripped of their URLs.
+//! The token is part of every URL. No redirect is followed and no `Referer` is sent, so that only the server of
+//! `telegram.api_url` sees the token; errors are stripped of their URLs.
 //!
-//! No connection can be silent for long: a call has a limit on the whole, a download one on each silence, and an HTTP/2
-//! connection that does not answer its pings is replaced.
+//! No connection can stay silent for long: a call has a limit in total, a download has one for each silence, and an
+//! HTTP/2 connection that does not answer pings is replaced.
 
 use std::time::Duration;
 
@@ -27,20 +27,19 @@ use super::{
 };
 use crate::clients::cause::describe;
 
-/// For a connection to Telegram.
+/// Time limit for a connection to Telegram.
 const CONNECT: Duration = Duration::from_secs(5);
-/// Before the first piece of a file, and between two; less if a whole call may take less.
+/// Longest silence before the first piece of a file and between two pieces; less if a whole call may take less.
 const LONGEST_SILENCE: Duration = Duration::from_secs(30);
-/// Between two pings of an HTTP/2 connection, and for the answer to one.
+/// Pause between two pings of an HTTP/2 connection, and the time limit for the answer to one.
 const PING: Duration = Duration::from_secs(10);
-/// A hundred updates with all that Telegram allows in each come to a few megabytes.
+/// In bytes. A hundred updates with everything that Telegram allows in them come to a few megabytes.
 const LARGEST_ANSWER: usize = 32 << 20;
 
-/// One bot at one server.
 #[derive(Debug, Clone)]
 pub(super) struct Wire {
     calls: reqwest::Client,
-    /// Whose limit is on silences, since nobody knows how long a file takes.
+    /// Limits each silence, not the whole, since the duration of a download is unknown.
     files: reqwest::Client,
     api_url: Url,
     token: SecretString,
@@ -59,8 +58,8 @@ impl Wire {
                 .redirect(Policy::none())
                 .referer(false)
                 .tcp_nodelay(true)
-                // All calls share an HTTP/2 connection, and giving one up does not end it: once silent, it would take
-                // one call after the other with it.
+                // All calls share one HTTP/2 connection, and abandoning a call does not close it: a silent connection
+                // would take one call after the other with it.
                 .http2_keep_alive_interval(PING)
                 .http2_keep_alive_timeout(PING)
                 .http2_keep_alive_while_idle(true)
@@ -74,7 +73,7 @@ impl Wire {
         })
     }
 
-    /// Calls a method and returns its `result`. `None`: Telegram carried it out, and its answer was cut off.
+    /// Calls a method and returns its `result`. `None`: Telegram carried the call out, but its answer was cut off.
     pub(super) async fn call<P: Payload + Serialize>(
         &self,
         payload: &P,
@@ -102,7 +101,7 @@ impl Wire {
         })
     }
 
-    /// The bytes of a file, by the path that Telegram gave for it. A refusal is its HTTP status.
+    /// The bytes of a file, by the path that Telegram gave for it. A refusal is returned with its HTTP status.
     pub(super) async fn file(
         &self,
         path: &str,
@@ -116,8 +115,8 @@ impl Wire {
         Ok(Ok(chunks.map(|chunk| chunk.map_err(|error| describe(&error)))))
     }
 
-    /// `<api url>[/<before>]/bot<token>/<after>`. A path's slashes stay slashes: a server of one's own need not
-    /// take `%2F` for one. `.` and `..` are left out, so that no path leads out of the bot's own.
+    /// `<api url>[/<before>]/bot<token>/<after>`. A path's slashes stay slashes: a self-hosted server need not accept
+    /// `%2F` instead. `.` and `..` are left out, so that no path leaves the bot's own.
     fn url<'a>(&self, before: &[&str], after: impl IntoIterator<Item = &'a str>) -> Url {
         let mut url = self.api_url.clone();
         if let Ok(mut path) = url.path_segments_mut() {
@@ -130,7 +129,7 @@ impl Wire {
     }
 }
 
-/// A call whose answer did not come.
+/// The error for a call whose answer did not come.
 fn lost(error: reqwest::Error) -> TelegramError {
     let error = error.without_url();
     if error.is_connect() {
@@ -140,7 +139,7 @@ fn lost(error: reqwest::Error) -> TelegramError {
     }
 }
 
-/// The whole body, as long as it is no longer than `limit`.
+/// The whole body, if it is no longer than `limit`.
 async fn read(mut response: Response, limit: usize) -> Result<Bytes, TelegramError> {
     let mut body = BytesMut::new();
     while let Some(chunk) = response.chunk().await.map_err(lost)? {

@@ -1,4 +1,4 @@
-//! What a training leaves behind, checked before anything is believed about it (M15).
+//! Reads the model from a training's result, and checks it before it is believed (M15).
 
 use serde_json::Value;
 use url::Url;
@@ -6,9 +6,9 @@ use url::Url;
 use crate::domain::avatar::named;
 
 named!(
-    /// What kind of model a trainer makes.
+    /// The kinds of models that trainers make.
     OutputKind, "output kind", "output_kind", {
-        /// A weights file that we copy and keep.
+        /// A file with weights, which we copy and keep.
         Lora = "lora",
         /// An id; the model stays at FAL.
         Finetune = "finetune",
@@ -18,13 +18,13 @@ named!(
 /// A trained model, as FAL's result names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TrainedModel {
-    /// Weights at FAL's CDN; a cache, to be copied at once.
+    /// Weights on FAL's CDN, which is a cache: copy them at once.
     Lora {
-        /// http or https.
+        /// An http or https URL.
         url: String,
-        /// Bytes, where FAL said so.
+        /// Size in bytes. `None`: FAL did not say.
         file_size: Option<u64>,
-        /// The trainer's configuration file, where there is one.
+        /// The URL of the trainer's configuration file. `None`: there is none.
         config_url: Option<String>,
     },
     /// A model that stays at FAL.
@@ -34,36 +34,36 @@ pub enum TrainedModel {
     },
 }
 
-/// FAL said OK but the result is no model.
+/// Why a successful result has no usable model.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OutputProblem {
-    /// None of the pointers leads to a file.
+    /// No pointer leads to a file. Holds the pointers.
     #[error("the result has no weights file at {0}")]
     NoFile(String),
-    /// There is a file object, but it cannot be fetched.
+    /// There is a file, but its URL cannot be fetched.
     #[error("the result's weights file has no usable URL: {0:?}")]
     BadFileUrl(String),
-    /// None of the pointers leads to a text.
+    /// No pointer leads to a text. Holds the pointers.
     #[error("the result has no finetune id at {0}")]
     NoFinetuneId(String),
-    /// There is an id, but no endpoint would take it.
+    /// There is an id, but no endpoint would accept it.
     #[error("the result's finetune id is malformed: {0:?}")]
     BadFinetuneId(String),
 }
 
-/// Where an entry says that its output is. JSON pointers; the first that leads somewhere counts.
+/// Where a trainer's result has its output, as JSON pointers. The first one that leads somewhere counts.
 #[derive(Debug, Clone)]
 pub enum OutputSpec {
-    /// Weights to copy.
+    /// The output is weights to copy.
     Lora {
-        /// To FAL's file object.
+        /// Pointers to FAL's file object.
         file: Vec<String>,
-        /// To the URL of the configuration, of trainers that write one.
+        /// Pointer to the configuration's URL. `None`: the trainer writes none.
         config: Option<String>,
     },
-    /// A model that stays at FAL.
+    /// The output is a model that stays at FAL.
     Finetune {
-        /// To its id.
+        /// Pointers to the model's id.
         id: Vec<String>,
     },
 }

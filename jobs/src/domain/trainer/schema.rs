@@ -1,6 +1,6 @@
-//! One typed request a schema. What a struct here has no field for cannot be sent.
+//! A typed request for each of FAL's schemas: a field that a struct lacks cannot be sent.
 //!
-//! The inputs are called as FAL calls them; FAL's schema of each endpoint says what they do.
+//! The inputs have FAL's names; FAL's schema of each endpoint documents them.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -8,29 +8,29 @@ use serde_json::Value;
 use super::{Preset, TrainingOrder};
 use crate::domain::avatar::named;
 
-/// Which of FAL's input schemas an entry uses, with its inputs and presets.
+/// The input schema that a trainer uses, with its inputs and presets.
 #[derive(Debug, Clone)]
 pub enum Schema {
-    /// `fal-ai/flux-lora-portrait-trainer`
+    /// The schema of `fal-ai/flux-lora-portrait-trainer`.
     Portrait(Inputs<Portrait, PortraitPreset>),
-    /// `fal-ai/flux-lora-fast-training`
+    /// The schema of `fal-ai/flux-lora-fast-training`.
     Fast(Inputs<Fast, FastPreset>),
-    /// `fal-ai/flux-pro-trainer`
+    /// The schema of `fal-ai/flux-pro-trainer`.
     FluxPro(Inputs<FluxPro, FluxProPreset>),
-    /// `fal-ai/turbo-flux-trainer`
+    /// The schema of `fal-ai/turbo-flux-trainer`.
     Turbo(Inputs<Turbo, TurboPreset>),
 }
 
-/// What does not depend on the preset, and what does.
+/// The inputs of one trainer: the fixed ones, and those of each preset.
 #[derive(Debug, Clone)]
 pub struct Inputs<F, P> {
-    /// `inputs` in the table.
+    /// The values in `inputs` of the table.
     pub fixed: F,
-    /// `presets.fast`
+    /// The values in `presets.fast`.
     pub fast: P,
-    /// `presets.balanced`
+    /// The values in `presets.balanced`.
     pub balanced: P,
-    /// `presets.quality`
+    /// The values in `presets.quality`.
     pub quality: P,
 }
 
@@ -97,20 +97,20 @@ struct PortraitRequest<'a> {
 /// Inputs of the portrait trainer that no preset changes.
 #[derive(Debug, Clone, Serialize)]
 pub struct Portrait {
-    /// Train at several resolutions.
+    /// Whether it trains at several resolutions.
     pub multiresolution_training: bool,
-    /// Cut each photo to its subject.
+    /// Whether it crops each photo to its subject.
     pub subject_crop: bool,
-    /// Learn the subject alone, by masks.
+    /// Whether it masks the background, to learn the subject alone.
     pub create_masks: bool,
 }
 
-/// What a preset changes at the portrait trainer.
+/// Inputs of the portrait trainer that a preset changes.
 #[derive(Debug, Clone, Serialize)]
 pub struct PortraitPreset {
-    /// Number of steps that FAL trains for.
+    /// Number of training steps.
     pub steps: u32,
-    /// How much each step learns.
+    /// How much each step changes the model.
     pub learning_rate: f64,
 }
 
@@ -131,16 +131,16 @@ struct FastRequest<'a> {
 /// Inputs of the fast trainer that no preset changes.
 #[derive(Debug, Clone, Serialize)]
 pub struct Fast {
-    /// A look is learnt, so the trigger word is the caption and nothing is segmented.
+    /// Whether it learns a look: then the trigger word is the caption, and nothing is segmented.
     pub is_style: bool,
-    /// Learn the subject alone, by masks.
+    /// Whether it masks the background, to learn the subject alone.
     pub create_masks: bool,
 }
 
-/// What a preset changes at the fast trainer.
+/// Inputs of the fast trainer that a preset changes.
 #[derive(Debug, Clone, Serialize)]
 pub struct FastPreset {
-    /// Number of steps that FAL trains for.
+    /// Number of training steps.
     pub steps: u32,
 }
 
@@ -160,59 +160,59 @@ struct FluxProRequest<'a> {
 /// Inputs of flux-pro that no preset changes.
 #[derive(Debug, Clone, Serialize)]
 pub struct FluxPro {
-    /// FAL's word for what the model is to learn.
+    /// What the model should learn, e.g. a character.
     pub mode: FluxProMode,
-    /// How it is stored.
+    /// How the model is stored: all weights or a LoRA.
     pub finetune_type: FinetuneType,
     /// Size of a LoRA: 16 or 32.
     pub lora_rank: u32,
-    /// FAL writes captions for the photos.
+    /// Whether FAL writes captions for the photos.
     pub captioning: bool,
 }
 
-/// What a preset changes at flux-pro.
+/// Inputs of flux-pro that a preset changes.
 #[derive(Debug, Clone, Serialize)]
 pub struct FluxProPreset {
-    /// Training steps, as flux-pro calls them.
+    /// Number of training steps; flux-pro calls them iterations.
     pub iterations: u32,
-    /// How much each step learns.
+    /// How much each step changes the model.
     pub learning_rate: f64,
-    /// Quick or good.
+    /// Whether speed or quality counts more.
     pub priority: FluxProPriority,
 }
 
 named!(
-    /// What flux-pro learns.
+    /// What flux-pro learns from the photos.
     FluxProMode, "mode", "mode", {
         /// A person or a figure.
         Character = "character",
-        /// A thing.
+        /// A product or another thing.
         Product = "product",
-        /// A look.
+        /// A visual style.
         Style = "style",
-        /// Anything.
+        /// Anything else.
         General = "general",
     }
 );
 
 named!(
-    /// How flux-pro stores what it learnt.
+    /// How flux-pro stores the trained model.
     FinetuneType, "finetune type", "finetune_type", {
-        /// All weights.
+        /// All weights of the model.
         Full = "full",
-        /// Low rank.
+        /// A low-rank adaptation (LoRA).
         Lora = "lora",
     }
 );
 
 named!(
-    /// What flux-pro should favour.
+    /// What flux-pro favours in a training.
     FluxProPriority, "priority", "priority", {
-        /// Be quick.
+        /// A short training, at the cost of quality.
         Speed = "speed",
-        /// Be good.
+        /// A good model, at the cost of time.
         Quality = "quality",
-        /// Only high resolutions.
+        /// Trains at high resolutions only.
         HighResOnly = "high_res_only",
     }
 );
@@ -232,32 +232,32 @@ struct TurboRequest<'a> {
 /// Inputs of the turbo trainer that no preset changes.
 #[derive(Debug, Clone, Serialize)]
 pub struct Turbo {
-    /// FAL's word for what the model is to learn.
+    /// What the model should learn.
     pub training_style: TurboStyle,
-    /// Cut each photo to its face.
+    /// Whether it crops each photo to the face.
     pub face_crop: bool,
 }
 
-/// What a preset changes at the turbo trainer.
+/// Inputs of the turbo trainer that a preset changes.
 #[derive(Debug, Clone, Serialize)]
 pub struct TurboPreset {
-    /// Number of steps that FAL trains for.
+    /// Number of training steps.
     pub steps: u32,
-    /// How much each step learns.
+    /// How much each step changes the model.
     pub learning_rate: f64,
 }
 
 named!(
-    /// What turbo learns.
+    /// What the turbo trainer learns from the photos.
     TurboStyle, "training style", "training_style", {
         /// A person or a thing.
         Subject = "subject",
-        /// A look.
+        /// A visual style.
         Style = "style",
     }
 );
 
-/// FAL infers the format from the URL's end; a presigned URL ends in a signature.
+/// FAL infers the format from the URL's extension, but a presigned URL ends with its signature.
 fn data_archive_format(archive_url: &str) -> Option<&'static str> {
     let ends_in_zip = archive_url
         .rsplit_once('.')
@@ -265,7 +265,7 @@ fn data_archive_format(archive_url: &str) -> Option<&'static str> {
     (!ends_in_zip).then_some("zip")
 }
 
-/// The requests above are structs of texts, numbers and words, which always have a JSON form.
+/// Never fails: the requests above are structs of texts, numbers and words, which always have a JSON form.
 #[expect(clippy::expect_used, reason = "see above; tests/trainers.rs makes every body")]
 fn body(request: &impl Serialize) -> Value {
     serde_json::to_value(request).expect("a request is representable as JSON")

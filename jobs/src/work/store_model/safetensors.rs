@@ -1,7 +1,7 @@
-//! Whether a file is a whole safetensors file: what a LoRA is shipped as, here and at FAL.
+//! Checks that a file is a whole safetensors file, the format of LoRAs here and at FAL.
 //!
-//! 8 bytes of header length (little endian), a JSON object of tensors with their place in the data, then exactly that
-//! data. Source: the format's description (huggingface/safetensors). The data itself is not judged.
+//! Eight bytes of header length (little endian), a JSON object of tensors with their places in the data, then exactly
+//! that data. Source: the format's description (huggingface/safetensors). The data itself is not checked.
 
 use std::{
     borrow::Cow,
@@ -16,12 +16,12 @@ use serde::{
     de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
-/// Far above any LoRA's: six thousand tensors take 0.8 MB. (The format's own limit of 100 MB is one of memory for us.)
+/// Far above any LoRA's: six thousand tensors take 0.8 MB. (The format's own limit
+/// of 100 MB is too much memory for us.)
 const MAX_HEADER_BYTES: u64 = 10_000_000;
-/// No tensor has as many sides.
+/// No tensor has this many dimensions.
 const MAX_SIDES: usize = 64;
 
-/// Why a file is no safetensors file.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(super) enum NotSafetensors {
     #[error("the model file ends within its first 8 bytes")]
@@ -40,7 +40,7 @@ pub(super) enum NotSafetensors {
     Unreadable(String),
 }
 
-/// What is checked of a tensor. Read as it stands in the header; nothing else of it is kept.
+/// The parts of a tensor that are checked, as they stand in the header; nothing else is kept.
 #[derive(Deserialize)]
 struct Tensor<'a> {
     #[serde(borrow)]
@@ -50,7 +50,7 @@ struct Tensor<'a> {
 }
 
 impl Tensor<'_> {
-    /// `None`: of a type that is newer than this code, or larger than numbers are.
+    /// The tensor's size in bytes. `None`: its type is newer than this code, or the number is too large.
     fn bytes(&self) -> Option<u64> {
         let bits: u64 = match &*self.dtype {
             "F64" | "I64" | "U64" => 64,
@@ -63,7 +63,7 @@ impl Tensor<'_> {
     }
 }
 
-/// The number of elements: the product of the sides. `None`: larger than numbers are.
+/// The number of elements: the product of the dimensions. `None`: the number is too large.
 struct Shape(Option<u64>);
 
 impl<'de> Deserialize<'de> for Shape {
@@ -92,11 +92,11 @@ impl<'de> Deserialize<'de> for Shape {
     }
 }
 
-/// All of the header that is kept: where each tensor lies.
+/// The parts of the header that are kept: where each tensor lies.
 #[derive(Default)]
 struct Places {
     from_to: Vec<(u64, u64)>,
-    /// The first whose size is not that of its shape.
+    /// The first tensor whose size does not fit its shape.
     misshapen: Option<String>,
 }
 
@@ -126,7 +126,7 @@ impl<'de> Deserialize<'de> for Places {
                         places.misshapen = Some(name.chars().take(100).collect());
                     }
                     places.from_to.push((from, to));
-                    // Readers take the last of two, and leave the first one's bytes unused.
+                    // Readers use the last of two tensors with one name, and leave the first one's bytes unused.
                     if !names.insert(name) {
                         return Err(A::Error::custom("a tensor is there twice"));
                     }
@@ -138,7 +138,7 @@ impl<'de> Deserialize<'de> for Places {
     }
 }
 
-/// Checks a file of `bytes` bytes. Leaves it rewound.
+/// Checks a file of `bytes` bytes, and rewinds it.
 pub(super) fn check(file: &mut File, bytes: u64) -> Result<(), NotSafetensors> {
     let unreadable = |error: io::Error| NotSafetensors::Unreadable(error.to_string());
     file.rewind().map_err(unreadable)?;
@@ -148,7 +148,7 @@ pub(super) fn check(file: &mut File, bytes: u64) -> Result<(), NotSafetensors> {
     if length > MAX_HEADER_BYTES || length.saturating_add(8) > bytes {
         return Err(NotSafetensors::HeaderSize(length));
     }
-    // Read in one go, and taken apart without a tree of it: a header is a stranger's, and may be all brackets.
+    // Read at once, and parsed without building a tree: the header is a stranger's, and may be nothing but brackets.
     let mut header = vec![0; usize::try_from(length).map_err(|_| NotSafetensors::HeaderSize(length))?];
     file.read_exact(&mut header).map_err(unreadable)?;
     let places = serde_json::from_slice::<Places>(&header).map_err(|_| NotSafetensors::Header)?;
@@ -160,7 +160,7 @@ pub(super) fn check(file: &mut File, bytes: u64) -> Result<(), NotSafetensors> {
     file.rewind().map_err(unreadable)
 }
 
-/// Where the data ends: tensors lie side by side, from the data's first byte to its last.
+/// Where the data ends: the tensors must lie side by side, from the first byte of the data to the last.
 fn end_of_tensors(places: Places) -> Result<u64, NotSafetensors> {
     let Places {
         mut from_to,
@@ -245,8 +245,8 @@ mod tests {
         assert_eq!(checked(&model(&backwards, 8)), Err(NotSafetensors::Header));
     }
 
-    /// Ten megabytes each, the most that is read at all. Built without optimisation this is a second or two; with a tree of
-    /// it, read byte by byte, it was half a minute and a gigabyte.
+    /// Ten megabytes each, the most that is read at all. Built without optimisation this takes a second or two; with
+    /// a JSON tree, read byte by byte, it took half a minute and a gigabyte.
     #[test]
     fn a_header_of_nothing_but_brackets_is_refused_in_moments() {
         let most = usize::try_from(MAX_HEADER_BYTES).expect("a size");

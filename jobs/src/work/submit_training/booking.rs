@@ -1,4 +1,4 @@
-//! The account's trainings of a day (`quotas.account_trainings_a_day`): more of them wait, and fail nobody.
+//! The daily limit of the account's trainings (`quotas.account_trainings_a_day`): further ones wait, and none fails.
 
 use std::time::Duration;
 
@@ -8,15 +8,15 @@ use tracing::info;
 
 use crate::{context::Context, domain::TrainingId, job::JobError, saga, store::quotas};
 
-/// Looked at again at the latest after this, since an operator may have raised the limit.
+/// Longest pause before the limit is checked again, since an operator may have raised it.
 const LOOK_AGAIN: Duration = Duration::from_mins(15);
-/// So that those who wait do not all come back at once.
+/// Spreads the waiting jobs, so that they do not all come back at once.
 const SPREAD_MS: std::ops::Range<u64> = 500..5_000;
 
-/// Passes if there is room for another submit today. If not, the training's owner is told.
+/// Passes if another submit is allowed today. If not, the training's owner is told.
 ///
 /// # Errors
-/// A snooze while there is none.
+/// A snooze while there is no room.
 pub(super) async fn admit(cx: &Context, training: TrainingId) -> Result<(), JobError> {
     let mut tx = cx.begin().await?;
     let Some(wait) = quotas::submit_wait(&mut tx, cx.saga.submits_a_day).await? else {
@@ -28,7 +28,7 @@ pub(super) async fn admit(cx: &Context, training: TrainingId) -> Result<(), JobE
     Err(snooze(cx, wait))
 }
 
-/// The same, where it counts: no other worker takes the last place while `tx` is open.
+/// The same check at the deciding moment: no other worker takes the last place while `tx` is open.
 ///
 /// # Errors
 /// A snooze if the last place was taken since [`admit`].

@@ -1,4 +1,4 @@
-//! What the server answers, over a real connection and through teloxide, and the class that comes out.
+//! Answers of the server, over a real connection and through teloxide, and the error that each becomes.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{job::JobError, texts::Rendered};
 
-/// A server for one request, which gets `answer` as it is.
+/// A server that gives one request exactly `answer`.
 async fn telegram_that_answers(answer: String) -> TelegramClient {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap())
@@ -250,7 +250,7 @@ async fn a_file_whose_path_was_cut_off_is_asked_for_again() {
 #[tokio::test]
 async fn what_is_meant_for_a_person_follows_no_move_to_a_group() {
     let moved = r#"{"ok":false,"error_code":400,"description":"Bad Request: group chat was upgraded to a supergroup chat","parameters":{"migrate_to_chat_id":-1001}}"#;
-    // The server answers one call: a second one to the group would find nobody.
+    // The server answers one call, so a second one to the group would fail.
     let failure = sending(http(400, moved)).await;
     assert!(matches!(failure, TelegramError::Rejected(_)), "{failure:?}");
 }

@@ -1,4 +1,4 @@
-//! Files as a server of Telegram's, or one of somebody's own, hands them out.
+//! Files as Telegram's server, or a self-hosted one, hands them out.
 
 use std::{
     sync::{Arc, Mutex},
@@ -14,7 +14,7 @@ use tokio::{
 
 use super::super::{DownloadError, TelegramClient, TelegramError};
 
-/// A server that gives this for `getFile`, answers downloads so, and notes what was asked for.
+/// A server that answers `getFile` with `file` and downloads with `download`, and records the requests.
 async fn server(file: Value, download: String) -> (TelegramClient, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/api/", listener.local_addr().unwrap());
@@ -91,7 +91,7 @@ async fn a_download_that_is_redirected_shows_the_token_to_nobody() {
         matches!(&failure, DownloadError::Failed(TelegramError::Misconfigured(why)) if why.contains("302")),
         "{failure:?}"
     );
-    // Whoever had followed would be in the queue of the listener.
+    // A client that had followed the redirect would be in the listener's queue.
     let followed = tokio::time::timeout(Duration::ZERO, elsewhere.accept()).await;
     assert!(followed.is_err(), "somebody came: {followed:?}");
 }
@@ -115,7 +115,7 @@ async fn a_file_that_is_not_there_is_tried_again_and_one_of_a_local_server_is_th
     assert!(matches!(failure, DownloadError::Incomplete(_)), "{failure:?}");
 }
 
-/// A server whose connections stay open and fall silent after this much of a download.
+/// A server whose connections stay open, but fall silent after this part of a download.
 async fn silent_after(beginning: &'static str) -> TelegramClient {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
