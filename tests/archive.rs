@@ -176,7 +176,7 @@ async fn a_rotated_photo_is_turned_upright() {
 }
 
 #[tokio::test]
-async fn what_is_no_upright_colour_jpeg_becomes_one() {
+async fn every_other_picture_becomes_an_upright_colour_jpeg() {
     let mut png = std::io::Cursor::new(Vec::new());
     image::RgbaImage::from_pixel(40, 30, image::Rgba([20, 200, 40, 255]))
         .write_to(&mut png, image::ImageFormat::Png)

@@ -125,7 +125,7 @@ async fn dev_stopped_or_killed_and_started_again_answers_and_knows_the_chat_unti
 }
 
 #[tokio::test]
-async fn whoever_removed_dot_dev_begins_anew_wherever_the_rows_are() {
+async fn removing_dot_dev_starts_over_wherever_the_rows_are() {
     let directory = tempfile::tempdir().unwrap();
     let mut first = dev(directory.path(), &[]);
     let page = Page::of(&first).await;

@@ -32,7 +32,7 @@ async fn a_role_that_can_work_is_live_and_ready() {
 }
 
 #[tokio::test]
-async fn what_is_answered_is_counted_by_route_and_not_by_guess() {
+async fn responses_are_counted_by_their_route() {
     let (db, signer) = (Db::new().await, FalSigner::new().await);
     let web = Web::start(&db, &[("FAL_JWKS_URL", signer.jwks_url())]).await;
     for guess in ["/wp-login.php", "/.env", "/api/v2"] {

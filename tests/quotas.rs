@@ -109,7 +109,7 @@ async fn a_user_has_as_many_live_trainings_as_allowed_and_another_when_one_has_e
 }
 
 #[tokio::test]
-async fn what_was_cancelled_tried_again_and_thrown_away_counts_for_a_day() {
+async fn cancelled_repeated_and_discarded_trainings_count_for_a_day() {
     let core = core(Quotas {
         trainings_a_day: 2,
         ..Quotas::default()

@@ -233,7 +233,7 @@ async fn a_later_layer_wins_and_each_value_says_where_it_came_from() {
 }
 
 #[tokio::test]
-async fn what_is_shown_is_what_counts_and_a_file_that_says_the_same() {
+async fn the_shown_settings_are_in_force_and_work_as_a_file() {
     let real = run(&["config", "show"], &[]).await.1;
     assert!(real.contains("fal.queue_url = \"https://queue.fal.run\"  # the default\n"));
     let mut variables = worker();

@@ -41,7 +41,7 @@ async fn somebody_on_the_list_is_let_in_unless_they_are_shut_out() {
 }
 
 #[tokio::test]
-async fn who_has_used_up_a_limit_hears_which_and_when_it_goes_on() {
+async fn a_user_at_a_limit_hears_which_one_and_when_it_ends() {
     let limits = [
         ("AISHA__QUOTAS__LIVE_TRAININGS", "1"),
         ("AISHA__QUOTAS__PHOTOS_A_DAY", "12"),

@@ -98,7 +98,7 @@ async fn what_cannot_be_read_is_noted_and_the_chat_goes_on() {
 }
 
 #[tokio::test]
-async fn what_is_json_to_postgres_and_not_to_us_holds_nobody_up() {
+async fn an_update_that_only_postgres_can_read_holds_up_no_chat() {
     let stage = Stage::new().await;
     let ann = stage.person("Ann", "en");
     let deep = format!("{}{}", "[".repeat(300), "]".repeat(300));

@@ -135,7 +135,7 @@ async fn a_file_that_cannot_become_a_photo_is_refused_with_a_friendly_reason() {
 }
 
 #[tokio::test]
-async fn what_only_its_bytes_give_away_is_refused_in_the_counter() {
+async fn a_bad_file_that_only_its_bytes_reveal_is_refused_in_the_counter() {
     let stage = Stage::new().await;
     let lena = stage.person("Лена", "ru");
     lena.says("/start");

@@ -208,7 +208,7 @@ async fn chats_take_turns_however_much_one_of_them_says() {
 }
 
 #[tokio::test]
-async fn who_asks_a_hundred_times_before_the_answer_is_out_hears_it_a_few_times() {
+async fn a_question_asked_a_hundred_times_is_answered_a_few_times() {
     let core = Core::new().await;
     let ann = core.person();
     for _ in 0..100 {

@@ -100,7 +100,7 @@ async fn a_connection_that_is_kept_for_nothing_is_closed() {
 }
 
 #[tokio::test]
-async fn a_stop_does_not_wait_for_who_asks_nothing() {
+async fn a_stop_does_not_wait_for_silent_connections() {
     let (db, signer) = (Db::new().await, FalSigner::new().await);
     let mut web = web(
         &db,

@@ -262,7 +262,7 @@ async fn nothing_is_sent_to_a_host_that_only_an_answer_names() {
 }
 
 #[tokio::test]
-async fn what_a_server_of_files_says_stands_in_no_error_and_no_referer_is_sent() {
+async fn no_error_quotes_a_file_server_and_no_referer_is_sent() {
     for (status, headers) in [
         ("403 Forbidden", ""),
         ("404 Not Found", ""),

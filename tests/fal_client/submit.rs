@@ -118,7 +118,7 @@ async fn an_accepted_submit_has_its_urls_from_the_answer_or_built() {
 }
 
 #[tokio::test]
-async fn what_never_left_is_not_sent() {
+async fn a_submit_that_never_left_is_not_sent() {
     // A port on which nothing listens.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let asked = Arc::new(AtomicU32::new(0));

@@ -80,7 +80,7 @@ async fn a_phrase_that_this_worker_does_not_know_is_left_for_a_newer_one() {
 }
 
 #[tokio::test]
-async fn what_only_a_newer_worker_can_say_holds_up_nothing_else() {
+async fn a_message_for_newer_workers_holds_up_no_other() {
     let core = Core::new().await;
     let worker = core.worker();
     let ann = core.person();
@@ -115,7 +115,7 @@ async fn what_only_a_newer_worker_can_say_holds_up_nothing_else() {
 }
 
 #[tokio::test]
-async fn what_no_worker_can_say_for_two_days_is_given_up_and_seen() {
+async fn a_message_that_no_worker_can_say_for_two_days_is_given_up_and_seen() {
     let core = Core::new().await;
     let worker = core.worker();
     let ann = core.person();

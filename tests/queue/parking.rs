@@ -268,7 +268,7 @@ async fn q26_keys_that_must_wait_are_walked_in_bounded_steps() {
 /// Most polls find nothing new. Keys that must wait cost an idle worker a fixed share of its time, however many they
 /// are, and a job without a wake-up waits in proportion.
 #[tokio::test(flavor = "multi_thread")]
-async fn q26_who_found_only_keys_that_must_wait_rests_many_times_as_long_as_it_looked() {
+async fn q26_a_worker_rests_many_times_as_long_as_a_walk_in_vain_took() {
     const KEYS: i32 = 1_200;
     let db = Db::new().await;
     sqlx::raw_sql("do $$ begin execute format('alter database %I set track_functions = pl', current_database()); end $$")

@@ -40,7 +40,7 @@ fn dirty(says: &str) -> Result<Done, JobError> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn q23_whatever_a_run_ends_with_is_written_and_its_slot_is_free() {
+async fn q23_every_ending_of_a_run_is_written_and_its_slot_is_free() {
     let db = Db::new().await;
     let registry = Probes::new(&db.pool, |run| async move { dirty(&run.probe.says) });
     let policy = Policy::attempts(3).backoff(Duration::from_hours(1), Duration::from_hours(1));

@@ -162,7 +162,7 @@ async fn an_archive_that_fal_never_finds_fails_the_training_after_three() {
 }
 
 #[tokio::test]
-async fn what_is_repeated_before_the_submit_does_not_restart_the_deadline() {
+async fn repeated_steps_before_the_submit_do_not_restart_the_deadline() {
     let world = World::archived().await;
     world
         .change("update trainings set archived_at = now() - interval '167 hours', status_since = now() - interval '167 hours'")
@@ -285,7 +285,7 @@ async fn an_archive_that_our_own_store_does_not_hand_out_fails_the_training_afte
 
 /// Half an object, or one with a flipped bit, says nothing about the photo.
 #[tokio::test]
-async fn what_the_store_spoils_is_tried_again_and_no_photo_is_blamed() {
+async fn a_photo_that_the_store_spoiled_is_tried_again_and_not_blamed() {
     let (db, s3) = (Db::new().await, S3::new().await);
     let proxy = S3Proxy::before(&s3).await;
     let world = World::on(db, s3, |services| services.objects = proxy.bucket()).await;

@@ -70,7 +70,7 @@ async fn the_sweep_removes_only_what_no_row_names() {
 }
 
 #[tokio::test]
-async fn what_is_young_or_may_be_named_soon_stays() {
+async fn young_objects_and_those_that_a_row_may_name_soon_stay() {
     // As configured, everything in a test is young.
     let world = World::requested().await;
     let orphan = format!("{}/{}/{}.jpg", Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());

@@ -152,7 +152,7 @@ async fn limits_count_utf16_units() {
 }
 
 #[tokio::test]
-async fn who_cannot_be_written_to_is_said_in_the_real_words() {
+async fn a_chat_that_cannot_be_written_to_is_refused_in_telegrams_words() {
     let sim = Sim::start().await;
     let control = sim.control();
     control.user(1);

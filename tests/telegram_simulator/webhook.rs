@@ -101,7 +101,7 @@ async fn a_webhook_and_polling_exclude_one_another() {
 }
 
 #[tokio::test]
-async fn what_is_not_answered_2xx_comes_again_and_holds_up_only_its_own_chat() {
+async fn an_unacknowledged_update_comes_again_and_holds_up_only_its_own_chat() {
     let failures = [
         StatusCode::INTERNAL_SERVER_ERROR,
         StatusCode::SERVICE_UNAVAILABLE,

@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_tells_nothing() {
+    fn an_unreadable_orientation_is_none() {
         assert_eq!(orientation(&block(3, 1, [0, 0, 0, 0])), None, "there is no 0");
         assert_eq!(orientation(&block(3, 1, [0, 9, 0, 0])), None, "nor 9");
         assert_eq!(orientation(&block(4, 1, [0, 1, 0, 6])), None, "nor 65542");

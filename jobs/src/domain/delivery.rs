@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_had_an_effect_is_never_replayed() {
+    fn a_delivery_that_had_an_effect_is_never_replayed() {
         for settled in ["applied", "late", "looked_up", "second_request"] {
             assert!(
                 !Disposition::replayable().contains(&settled.to_owned()),

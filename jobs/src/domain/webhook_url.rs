@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_web_url_is_refused_with_the_fix() {
+    fn a_setting_that_is_no_web_url_is_refused_with_the_fix() {
         for text in ["bot.test", "ftp://bot.test", "/hook", "https://"] {
             let error = WebhookBase::from_setting(text).expect_err(text);
             assert!(error.to_string().contains("https://bot.example.org"), "{error}");

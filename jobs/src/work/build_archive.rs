@@ -7,7 +7,7 @@
 //! * photos still on their way are waited for, not left out        — `an_archive_waits_for_photos_on_their_way`
 //! * an unusable photo is recorded with its reason for the user    — `damaged_photos_are_left_out_and_the_user_is_told_why`
 //! * too few left is final at once, without using up the attempts  — `too_few_usable_photos_fail_the_training_at_once`
-//! * what our store spoils is tried again, no fault of the photo  — `what_the_store_spoils_is_tried_again_and_no_photo_is_blamed`
+//! * what our store spoils is tried again, no fault of the photo  — `a_photo_that_the_store_spoiled_is_tried_again_and_not_blamed`
 //! * our own full disk charges no attempt                          — `a_disk_that_cannot_be_written_costs_no_attempt`
 //! * FAL's refusal of our account is met before any work      — `a_locked_account_holds_back_archives_before_they_are_built`
 //! * the same photos make the same bytes                           — `a_rebuilt_archive_is_the_same_to_the_byte`

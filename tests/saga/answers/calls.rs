@@ -13,7 +13,7 @@ use super::{
 use crate::support::{Place, Recorded, fal_cases};
 
 #[tokio::test]
-async fn whatever_call_is_refused_nobodys_training_fails_for_it() {
+async fn a_refused_call_fails_no_training() {
     each(&REFUSALS, async |(case, place, call)| {
         let (world, front) = match place {
             Place::Initiate | Place::Put | Place::Submit => requested().await,

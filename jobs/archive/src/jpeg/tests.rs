@@ -152,7 +152,7 @@ fn a_file_that_lacks_a_table_is_refused() {
 }
 
 #[test]
-fn what_decides_the_colours_stays() {
+fn segments_that_decide_the_colours_stay() {
     let plain = jpeg(&picture(64, 48), Make::default());
     let profile = with_segment(&plain, marker::APP2, b"ICC_PROFILE\0\x01\x01profile");
     let adobe = with_segment(&profile, marker::APP14, b"Adobe\0\x64\0\0\0\0\x01");
@@ -161,7 +161,7 @@ fn what_decides_the_colours_stays() {
 }
 
 #[test]
-fn what_libjpeg_stumbles_over_is_put_right() {
+fn segments_that_libjpeg_warns_of_are_corrected() {
     let plain = jpeg(&picture(64, 48), Make::default());
     let bare = [&plain[..2], &plain[20..]].concat();
     let jfif = with_segment(
@@ -210,7 +210,7 @@ fn what_libjpeg_stumbles_over_is_put_right() {
 }
 
 #[test]
-fn what_the_camera_and_the_user_wrote_goes() {
+fn metadata_of_the_camera_and_the_user_is_dropped() {
     let plain = jpeg(
         &picture(64, 48),
         Make {

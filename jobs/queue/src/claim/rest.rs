@@ -7,7 +7,7 @@
 //! the worker looks sooner, at a larger share.
 //!
 //! # Must stay true
-//! * polls take a fixed share of the time — `q26_who_found_only_keys_that_must_wait_rests_many_times_as_long_as_it_looked`
+//! * polls take a fixed share of the time — `q26_a_worker_rests_many_times_as_long_as_a_walk_in_vain_took`
 //! * a change without a wake-up is found later, in proportion to the number of keys, and is never lost
 
 use std::time::{Duration, Instant};

@@ -27,7 +27,7 @@ fn what_postgres_cannot_store_is_named() {
 }
 
 #[test]
-fn what_only_looks_like_it_is_left_alone() {
+fn a_text_that_only_resembles_an_unstorable_one_is_accepted() {
     for raw in [
         r#"{"a":"\\u0000","b":"\\\\ud800","c":"\ud83d\ude00","d":[1,-2.5e300,0.0,null,true]}"#,
         r#""ends with \\""#,

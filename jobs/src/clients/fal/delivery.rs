@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_delivery_does_not_tell_is_looked_up() {
+    fn an_end_that_a_delivery_does_not_tell_is_looked_up() {
         for body in [
             json!({"request_id": "r", "status": "OK", "payload": null, "payload_error": "not serializable"}),
             json!({"request_id": "r", "status": "OK", "payload": null}),
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_model_wrote_never_hides_what_a_delivery_says() {
+    fn invalid_json_of_a_model_never_hides_a_deliverys_report() {
         let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
         for odd in [r#""a\u0000b""#, "NaN", "-Infinity", "1e400", r#""\ud800""#, &deep] {
             let body = format!(

@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_pass_is_tried_again_and_what_cannot_is_given_up() {
+    fn transient_errors_are_retried_and_permanent_ones_given_up() {
         for error in [
             Error::Unreachable {
                 call: Call::Status,

@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_reader_takes_is_read_as_nothing() {
+    fn invalid_json_values_are_replaced() {
         for (text, read) in [
             (
                 r#"{"loss": NaN, "a": -Infinity, "b": [Infinity, 1]}"#,

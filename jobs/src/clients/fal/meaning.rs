@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_the_gateways_is_doubted() {
+    fn an_error_that_a_gateway_may_have_sent_is_doubted() {
         let fastapi = r#"{"detail":"Internal Server Error"}"#;
         for body in [fastapi, "Internal Server Error", ""] {
             assert!(

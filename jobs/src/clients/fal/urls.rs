@@ -236,7 +236,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_was_stored_the_key_stays_under_the_queue(stored in ".{0,80}|https?://[a-z./@:?#]{1,40}/a/b/requests/.{0,20}") {
+        fn no_stored_url_leads_the_key_away_from_the_queue(stored in ".{0,80}|https?://[a-z./@:?#]{1,40}/a/b/requests/.{0,20}") {
             let queue = Url::parse("https://queue.fal.run/base").expect("a URL");
             if let Ok(url) = client(queue.as_str()).on_our_queue(&stored) {
                 prop_assert!(is_under(&queue, url.as_str()), "{}", url);

@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_does_not_decide_never_hides_the_word() {
+    fn odd_fields_beside_it_never_hide_the_status_word() {
         for odd in [
             json!({"logs": ["step 1/10"]}),
             json!({"logs": {}}),

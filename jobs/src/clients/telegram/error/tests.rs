@@ -66,7 +66,7 @@ async fn editing(answer: String) -> Result<(), TelegramError> {
 }
 
 #[tokio::test]
-async fn whoever_cannot_be_reached_is_unreachable_in_whatever_words_telegram_says_so() {
+async fn an_unreachable_user_is_recognised_in_each_of_telegrams_wordings() {
     for (status, text) in [
         (403, "Forbidden: bot was blocked by the user"),
         (403, "Forbidden: user is deactivated"),
@@ -109,7 +109,7 @@ async fn an_edit_that_changes_nothing_is_told_from_one_that_has_no_message() {
 }
 
 #[tokio::test]
-async fn what_is_refused_for_its_content_is_refused_for_good() {
+async fn a_message_refused_for_its_content_is_refused_for_good() {
     for (status, text) in [
         (400, "Bad Request: message is too long"),
         (400, "Bad Request: can't parse entities: Unsupported start tag"),
@@ -248,7 +248,7 @@ async fn a_file_whose_path_was_cut_off_is_asked_for_again() {
 }
 
 #[tokio::test]
-async fn what_is_meant_for_a_person_follows_no_move_to_a_group() {
+async fn a_message_for_a_person_never_follows_a_move_to_a_group() {
     let moved = r#"{"ok":false,"error_code":400,"description":"Bad Request: group chat was upgraded to a supergroup chat","parameters":{"migrate_to_chat_id":-1001}}"#;
     // The server answers one call, so a second one to the group would fail.
     let failure = sending(http(400, moved)).await;
