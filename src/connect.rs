@@ -1,6 +1,6 @@
-//! From settings to open connections, with start-up's refusals: what every role does before its own work.
+//! Opens the connections that every role needs, and refuses to start where the role could not do its work.
 //!
-//! A role writes. On a standby, or where it may only read, it would fail at each step and look ready to whoever asks.
+//! A role writes. On a standby, or with a user that may only read, it would look ready and fail at each step.
 
 use jobs::{
     database::{Database, DatabaseOptions},
@@ -9,15 +9,14 @@ use jobs::{
 
 use crate::{exit::Failure, settings::DatabaseSettings};
 
-/// Connects, and refuses a database that cannot be written to, whose migrations are not all applied, or whose rows this
-/// role is not shown.
+/// Connects. Refuses a database that cannot be written to, that lacks migrations, or that hides rows from this role.
 pub async fn database(settings: &DatabaseSettings, role: &str) -> Result<Database, Failure> {
     let database = database_of_any_age(settings, role).await?;
     database.writable().await?;
     migrated(database).await
 }
 
-/// As [`database`], for verbs that only look: a standby will do.
+/// Like [`database`], for commands that only read: a standby is accepted.
 pub async fn readable_database(settings: &DatabaseSettings, verb: &str) -> Result<Database, Failure> {
     migrated(database_of_any_age(settings, verb).await?).await
 }
@@ -37,7 +36,7 @@ async fn migrated(database: Database) -> Result<Database, Failure> {
     Ok(database)
 }
 
-/// What is wrong if row-level security keeps everything from this role.
+/// The problem with row-level security, if it hides every row of these tables from our user.
 pub fn hidden(tables: &[String]) -> Option<String> {
     (!tables.is_empty()).then(|| {
         format!(
@@ -48,7 +47,7 @@ pub fn hidden(tables: &[String]) -> Option<String> {
     })
 }
 
-/// Connects only: for the verb that applies migrations.
+/// Connects without any check, for the command that applies migrations.
 pub async fn database_of_any_age(settings: &DatabaseSettings, role: &str) -> Result<Database, Failure> {
     let options = DatabaseOptions {
         url: settings.url.clone(),

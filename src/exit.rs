@@ -1,4 +1,5 @@
-//! How the process ends: errors to stderr, and a code that scripts can rely on (sysexits.h where it has one).
+//! How the process ends: errors on stderr, and an exit code that scripts can rely on (from sysexits.h where
+//! it has one).
 
 use std::{fmt::Display, future::Future, process::ExitCode};
 
@@ -10,7 +11,7 @@ use tracing::error;
 
 use crate::settings::Problems;
 
-/// For `--help`.
+/// The exit codes and examples that `aisha --help` shows.
 pub const HELP: &str = "\
 Exit codes:
   0   done
@@ -27,30 +28,30 @@ Examples:
   aisha bot --health-listen 127.0.0.1:9000
   aisha config check";
 
-/// Why a role or verb ended badly.
+/// Why a role or command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// 78.
+    /// The settings are wrong. Exit code 78.
     #[error(transparent)]
     Settings(#[from] Problems),
-    /// 69.
+    /// A dependency is missing; the text names it and the fix. Exit code 69.
     #[error("{0}")]
     Unavailable(String),
-    /// 128 and the signal's number, as a shell reports a process that a signal ended.
+    /// A signal ended it. The exit code is 128 plus the signal's number, as a shell reports it.
     #[error("{words}")]
     Interrupted {
         /// The signal's number, the same on every Unix.
         number: u8,
-        /// Its name, and what became of what was begun.
+        /// The signal's name, and what became of the unfinished work.
         words: String,
     },
-    /// 1.
+    /// Any other error. Exit code 1.
     #[error("{}", in_words(.0))]
     Other(#[from] anyhow::Error),
 }
 
 impl Failure {
-    /// For a dependency that is not there; `what` names it and the fix.
+    /// The failure for a missing dependency; `what` names it and the fix.
     pub fn unavailable(what: impl Display) -> Self {
         Self::Unavailable(what.to_string())
     }
@@ -89,7 +90,7 @@ impl From<SchemaError> for Failure {
     }
 }
 
-/// The whole chain of causes; what the database said in its words, not in those of its driver.
+/// All causes in one line. Of a database error it shows the server's words, not those of the driver.
 fn in_words(error: &anyhow::Error) -> String {
     let mut words: Vec<String> = Vec::new();
     for cause in error.chain() {
@@ -98,7 +99,7 @@ fn in_words(error: &anyhow::Error) -> String {
             break;
         }
         let cause = cause.to_string();
-        // An error that repeats its source in its own text.
+        // Skip a cause whose text the error above it already repeats.
         if words.last().is_none_or(|said| !said.ends_with(&cause)) {
             words.push(cause);
         }
@@ -106,7 +107,7 @@ fn in_words(error: &anyhow::Error) -> String {
     words.join(": ")
 }
 
-/// Runs a role to its end. Its last word is a line of its log, once that has started.
+/// Runs a role to its end. A failure is logged if the log has started, else printed.
 pub fn role(main: impl Future<Output = Result<(), Failure>>) -> ExitCode {
     run(main, |failure| {
         if tracing::dispatcher::has_been_set() {
@@ -117,7 +118,7 @@ pub fn role(main: impl Future<Output = Result<(), Failure>>) -> ExitCode {
     })
 }
 
-/// Runs an operator's verb to its end: whatever the log looks like, a person reads why it failed.
+/// Runs an operator's command to its end. A failure is printed in plain words, whatever the log looks like.
 pub fn verb(main: impl Future<Output = Result<(), Failure>>) -> ExitCode {
     run(main, say)
 }

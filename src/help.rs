@@ -1,8 +1,8 @@
-//! `--help` for a terminal: it is made of doc comments, whose Markdown marks names by backticks.
+//! Adapts `--help` to a terminal: its texts are doc comments, whose Markdown puts names in backticks.
 
 use clap::{Command, builder::StyledStr};
 
-/// The same command, and all below it, with quotation marks in place of backticks.
+/// The same command and its subcommands, with quotation marks in place of backticks.
 pub fn plain(command: Command) -> Command {
     let about = command.get_about().map(quoted);
     let long_about = command.get_long_about().map(quoted);

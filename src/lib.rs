@@ -1,5 +1,5 @@
-//! The shells around the core: the bot, the web role, the worker, the operator's verbs, and what a laptop needs to
-//! run them all.
+//! The shells around the core: the bot, the web role, the worker, the operators' commands, and what runs the
+//! whole system on one machine.
 
 pub mod bot;
 pub mod exit;

@@ -1,8 +1,8 @@
-//! From the first signal to the end of the process.
+//! How a process stops, from the first signal to its end.
 //!
-//! SIGTERM or SIGINT: soft stop, nothing new is begun and `/readyz` answers 503. A second signal, or the end of the
-//! grace time: hard stop, what still runs is handed back. A platform that kills instead loses nothing either
-//! (leases, inboxes); this only spares the wait for it.
+//! SIGTERM or SIGINT begin the soft stop: the role begins nothing new, and `/readyz` answers 503. A second signal, or
+//! the end of the grace time, is the hard stop: the role hands back what still runs. If the platform kills the
+//! process instead, nothing is lost either (leases and inboxes see to that); a stop only saves the wait for them.
 
 use std::{io, time::Duration};
 
@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-/// What every role listens to. Clones share one state.
+/// The stop of this process, which every part of a role watches. Clones share one state.
 #[derive(Debug, Clone, Default)]
 pub struct Stop {
     soft: CancellationToken,
@@ -18,7 +18,7 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// Stops at this process's signals.
+    /// A stop that begins at this process's signals, with `grace` between soft and hard.
     pub fn at_signals(grace: Duration) -> io::Result<Self> {
         let stop = Self::default();
         let mut terminate = signal(SignalKind::terminate())?;
@@ -40,12 +40,12 @@ impl Stop {
         Ok(stop)
     }
 
-    /// Begin nothing new.
+    /// Cancelled at the soft stop: begin nothing new.
     pub const fn soft(&self) -> &CancellationToken {
         &self.soft
     }
 
-    /// End now.
+    /// Cancelled at the hard stop: end now.
     pub const fn hard(&self) -> &CancellationToken {
         &self.hard
     }

@@ -1,7 +1,7 @@
-//! `aisha`: one binary; the roles of the system and the operator's verbs are its subcommands.
+//! `aisha`: one binary, whose subcommands are the roles of the system and the operators' commands.
 //!
-//! Exit codes: 0 done · 1 failed · 2 wrong usage · 69 something it depends on is not there (database, bucket,
-//! migrations) · 78 wrong settings.
+//! Exit codes: 0 done · 1 failed · 2 wrong usage · 69 a dependency is missing (database, bucket, migrations)
+//! · 78 wrong settings.
 
 use std::{path::PathBuf, process::ExitCode};
 

@@ -1,4 +1,4 @@
-//! Everything the binary can be told: read once at start-up, checked as a whole, then passed on as values.
+//! All settings of the binary: read once at start-up, checked as a whole, then passed on as values.
 //!
 //! # How a setting is declared
 //! A setting is one line in its section (`settings/<section>.rs`), which calls the [`reader`]:
@@ -7,14 +7,15 @@
 //! linger: Duration = from.duration("web.linger", Duration::ZERO..=MINUTE),
 //! ```
 //!
-//! That line names the key, its type and its bounds, and gives the value to the field that uses it: of a struct declared on the
-//! spot (`section!`), or of the domain's own (`all!(Patience { … })`). Both macros read every field before they give up on one,
-//! and neither can leave one out. Nothing else lists settings: the [`catalogue`] runs the readers of all [`roles`] on
-//! `config/default.toml` and notes what they ask for; secrets, plain names of variables, `aisha config show` and
-//! `docs/settings.md` come from there. `trainers.toml` is read by the same reader.
+//! That line names the key, its type and its bounds, and assigns the value to the field that uses it, in a
+//! struct declared on the spot (`section!`) or in one of the domain's (`all!(Patience { … })`). Both macros
+//! read every field before they give up because of one, and neither can leave one out. There is no other list
+//! of settings: the [`catalogue`] runs the readers of all [`roles`] on `config/default.toml` and records the
+//! keys they ask for. Secrets, plain names of variables, `aisha config show` and `docs/settings.md` are made
+//! from that record. `trainers.toml` is read by the same reader.
 //!
-//! [`layers`] merges files, environment and command line into one flat list of keys ([`listing`] shows it). Their meaning, and
-//! their defaults, stand in `config/default.toml`.
+//! [`layers`] merges files, environment and command line into one flat list of keys, which [`listing`]
+//! prints. `config/default.toml` says what each key means, and has the defaults.
 //!
 //! # Must stay true
 //! * Only this module reads the environment (clippy bans `std::env::var` elsewhere).
@@ -22,7 +23,7 @@
 //! * A role reads its own secrets and no others, and no secret is ever part of a message
 //!   (proven by `d19_nothing_secret_is_printed`).
 //! * A secret in a file is an error, even the right one.
-//! * Every key of the reference is read by somebody
+//! * Some role reads every key of the reference
 //!   (proven by `each_key_of_the_reference_is_declared_and_each_declaration_is_in_the_reference`).
 
 mod catalogue;
@@ -62,30 +63,30 @@ pub use roles::{
 pub use telegram::{TelegramSettings, TelegramUpdates};
 pub use units::{parse_duration, show_duration};
 
-/// What one process was started with.
+/// The input of one process: its options and its environment.
 #[derive(Debug, Clone, Default)]
 pub struct Given {
-    /// `--config`.
+    /// The directory given by `--config`.
     pub config_dir: Option<PathBuf>,
-    /// The environment.
+    /// All environment variables that are UTF-8.
     pub environment: BTreeMap<String, String>,
-    /// Options of the command line that stand for a key.
+    /// Options of the command line that set a key.
     pub overrides: Vec<Override>,
 }
 
-/// A key that the command line sets.
+/// A key that an option of the command line sets.
 #[derive(Debug, Clone)]
 pub struct Override {
-    /// E.g. `web.listen`.
+    /// The key, such as `web.listen`.
     pub key: String,
-    /// E.g. `--listen`.
+    /// The option, such as `--listen`, for messages.
     pub option: &'static str,
-    /// As typed.
+    /// The value as it was typed.
     pub value: String,
 }
 
 impl Given {
-    /// This process's environment. Names and values that are not UTF-8 cannot be ours and are left out.
+    /// The options and environment of this process. Variables that are not UTF-8 cannot be ours and are left out.
     pub fn from_process(config_dir: Option<PathBuf>) -> Self {
         let environment = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
@@ -115,7 +116,7 @@ impl Given {
         self
     }
 
-    /// All keys with what counts for the roles.
+    /// All keys with the values that apply to the roles.
     pub fn layers(&self) -> Layers {
         let mut layers = Layers::merge(self, Catalogue::of_all_roles());
         fal::point_at_simulator(&mut layers);
@@ -124,7 +125,7 @@ impl Given {
         layers
     }
 
-    /// Reads and checks what `R` needs.
+    /// Reads and checks the settings of the role `R`.
     pub fn load<R: Role>(&self) -> Result<R, Problems> {
         let layers = self.layers();
         let mut reader = reader::Reader::new(&layers);

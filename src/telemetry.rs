@@ -12,12 +12,12 @@ use tracing_subscriber::EnvFilter;
 
 use crate::settings::{LogFormat, LogSettings};
 
-/// Bounds of every `…_seconds` histogram: from a database round trip to a long training.
+/// Bucket bounds of every `…_seconds` histogram, in seconds: from a database round trip to a long training.
 const SECONDS: [f64; 14] = [
     0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 600.0, 3600.0,
 ];
 
-/// Starts logging. Once a process.
+/// Starts logging. Call it once per process.
 pub fn start_logging(settings: &LogSettings) -> anyhow::Result<()> {
     let lines = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(&settings.filter))
@@ -36,18 +36,18 @@ pub fn start_logging(settings: &LogSettings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A panic ends one request or one job; it must not be the one line of a JSON log that is no JSON.
+/// A panic ends one request or one job. The hook logs it, so that a log in JSON has no line that is not JSON.
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let what = panic.payload_as_str().unwrap_or("no message");
-        // Captured where RUST_BACKTRACE asks for it.
+        // Captured only if RUST_BACKTRACE asks for it.
         let backtrace = Backtrace::capture();
         error!(panic.location = place, panic.backtrace = %backtrace, "Panicked at {place}: {what}");
     }));
 }
 
-/// Starts counting. Once a process.
+/// Starts the metrics. Call it once per process.
 pub fn start_metrics(role: &'static str) -> anyhow::Result<PrometheusHandle> {
     let metrics = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)

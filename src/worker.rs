@@ -1,11 +1,11 @@
 //! `aisha worker`: claims jobs and runs them until it is told to stop. Any number of workers may run at once.
 //!
-//! This file only builds what jobs are given, decides *how many* of each queue run here, and refuses to start on
-//! ground that would fail every job: migrations pending, bucket missing, trainer unknown. What a job does is in
-//! `jobs/src/work/<name>.rs`; how claiming, retries and rescue work, in `jobs/queue/`.
+//! This file builds the services that jobs use, decides *how many* jobs of each queue run here, and refuses
+//! to start where every job would fail: with pending migrations, a missing bucket, or an unknown trainer.
+//! `jobs/src/work/<name>.rs` says what a job does; `jobs/queue/` has claiming, retries and rescue.
 //!
 //! # If we die
-//! Leases run out and another worker takes the jobs over (`queue.lease` + `queue.sweep`).
+//! Its leases run out, and another worker takes over its jobs (after `queue.lease` + `queue.sweep`).
 
 use std::sync::Arc;
 
@@ -37,8 +37,8 @@ use crate::{
 
 /// Run jobs: store photos, build archives, submit trainings, poll, store models, notify.
 ///
-/// Scale by starting more of them. SIGTERM drains: nothing new is claimed, what runs may finish within
-/// queue.grace, the rest is handed back without a charged attempt.
+/// Start more workers to scale. SIGTERM drains a worker: it claims nothing new, running jobs may finish
+/// within queue.grace, and the rest is handed back without a charged attempt.
 #[derive(Debug, Parser)]
 #[command(after_long_help = "\
 Needs DATABASE_URL, S3_ENDPOINT, S3_ACCESS_KEY, S3_SECRET_KEY, TELEGRAM_BOT_TOKEN, and FAL_KEY unless
@@ -51,7 +51,7 @@ Examples:
 pub struct Args {
     #[arg(long, value_name = "NAMES", help = queues_help())]
     queues: Option<String>,
-    /// Jobs at once, for some or all queues. Default: worker.slots.
+    /// How many jobs run at once, for some or all queues. Default: worker.slots.
     #[arg(long, value_name = "QUEUE=N,…", value_delimiter = ',', value_parser = slots)]
     slots: Vec<(Queue, String)>,
     /// Serve /livez, /readyz and /metrics here. Default: the setting health.listen (off).
@@ -109,8 +109,8 @@ pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The store, after a look whether the bucket is there: with a wrong name every photo would be lost one by one
-/// (the incumbent read an empty bucket for weeks, M5).
+/// Opens the object store and checks that the bucket exists: with a wrong name every photo would be lost one
+/// by one (the incumbent read an empty bucket for weeks, M5).
 async fn open_bucket(settings: &ObjectStoreSettings) -> Result<ObjectStore, Failure> {
     let objects = ObjectStore::new(settings).context("the object store cannot be used")?;
     match objects.bucket_exists().await {
@@ -148,13 +148,14 @@ fn warn_of_retired(trainers: &Trainers) {
     }
 }
 
-/// What every run of a job is given. Public for the tests, whose jobs are to go by the very settings that a worker's do.
+/// Builds what every run of a job gets. It is public for tests, whose jobs should use the same settings as a
+/// worker's.
 pub fn services(
     settings: WorkerSettings,
     database: &Database,
     objects: ObjectStore,
 ) -> Result<Services, Failure> {
-    // Every field by its name: one that nobody uses shall not compile.
+    // Every field is named, so that a field that is not used does not compile.
     let WorkerSettings {
         log: _,
         database: _,

@@ -1,8 +1,8 @@
-//! What can be set, as the sections declare it, and who reads it.
+//! All settings, as the sections declare them, with the roles that read each.
 //!
-//! Nobody keeps this list: it is what the roles' readers ask for when they are run on the defaults. That every key of
-//! `config/default.toml` is asked for, and every key that is asked for stands there, is checked
-//! (proven by `each_key_of_the_reference_is_declared_and_each_declaration_is_in_the_reference`).
+//! This list is not written by hand: it is what the roles' readers ask for when they are run on the defaults.
+//! A test checks that they ask for exactly the keys of `config/default.toml` (proven by
+//! `each_key_of_the_reference_is_declared_and_each_declaration_is_in_the_reference`).
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -14,7 +14,7 @@ use super::{
 };
 
 impl Catalogue {
-    /// Asks all roles.
+    /// Runs the readers of all roles and collects what they ask for.
     pub(super) fn of_all_roles() -> Self {
         let reference = Layers::reference();
         let mut all = BTreeMap::new();
@@ -46,7 +46,7 @@ Written by `aisha config reference > docs/settings.md`; a test compares the two.
 |---|---|---|---|---|
 ";
 
-/// The variables that set something, beside all `AISHA__SECTION__KEY`.
+/// The variables that set a key, besides `AISHA__SECTION__KEY`, which exists for every key.
 pub fn plain_names() -> Vec<&'static str> {
     let catalogue = Catalogue::of_all_roles();
     catalogue.variables().map(|(name, _)| name).collect()
@@ -72,7 +72,8 @@ pub fn reference_page() -> String {
     table
 }
 
-/// Operators' verbs are no roles that anybody starts by their name here.
+/// The readers of a setting as the page names them: operators' commands are not started as roles, so they
+/// share a name.
 fn readers(roles: &[&str]) -> String {
     let mut named = Vec::new();
     for role in roles {

@@ -12,9 +12,9 @@ use super::{
 };
 
 section! {
-    /// The one database.
+    /// The database of all roles.
     pub struct DatabaseSettings(from) {
-        /// `postgres://…`
+        /// The URL, with user and password.
         url: SecretString = from.secret(
             ("database.url", &["DATABASE_URL"]),
             "postgres://aisha:PASSWORD@db.example.org/aisha",
@@ -27,17 +27,17 @@ section! {
                 }
             },
         ),
-        /// Of one process.
+        /// The most connections of one process.
         max_connections: u32 = from.number("database.max_connections", 2..=1000),
-        /// For a free or a new connection.
+        /// How long to wait for a free or a new connection.
         acquire_timeout: Duration = from.duration("database.acquire_timeout", 100 * MILLISECOND..=MINUTE),
-        /// The URL leads to a pooler in transaction mode.
+        /// Whether the URL leads to a pooler in transaction mode.
         pooled: bool = from.choice("database.pooler", &[("none", false), ("transaction", true)]),
     }
 }
 
 impl DatabaseSettings {
-    /// For what keeps something in a session: it needs the server itself.
+    /// For roles that keep state in a session (locks, LISTEN), which need a direct connection to the server.
     pub(super) fn read_direct(from: &mut Reader<'_>) -> Option<Self> {
         let settings = Self::read(from)?;
         if settings.pooled {
@@ -50,7 +50,8 @@ impl DatabaseSettings {
         Some(settings)
     }
 
-    /// For claims, outcomes, heartbeats and one job at a time; with fewer they wait for one another until leases run out.
+    /// For a worker, which needs connections for claims, outcomes, heartbeats and a job at the same time.
+    /// With fewer, they wait for one another until leases run out.
     pub(super) fn read_for_worker(from: &mut Reader<'_>) -> Option<Self> {
         const FEWEST: u32 = 4;
         let settings = Self::read(from)?;

@@ -1,17 +1,17 @@
-//! A setting as its section declares it, and all of them.
+//! One declared setting, and the catalogue of all.
 
 use std::collections::BTreeMap;
 
-/// One setting, as its section declares it.
+/// A setting as its section declares it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Declaration {
-    /// E.g. `s3.endpoint`.
+    /// The key, such as `s3.endpoint`.
     pub key: String,
-    /// The variables that set it beside `AISHA__SECTION__KEY`.
+    /// The variables that set it, besides `AISHA__SECTION__KEY`.
     pub variables: &'static [&'static str],
-    /// Which values it takes, in words; of a secret, its form.
+    /// The values it accepts, in words; for a secret, its form.
     pub takes: String,
-    /// Comes from the environment only and is never shown.
+    /// Whether it comes only from the environment and is never shown.
     pub is_secret: bool,
 }
 
@@ -20,7 +20,7 @@ pub struct Declaration {
 pub struct Catalogue(pub(super) BTreeMap<String, (Declaration, Vec<&'static str>)>);
 
 impl Catalogue {
-    /// In the order of their keys.
+    /// All declarations, in the order of their keys.
     pub fn declarations(&self) -> impl Iterator<Item = &Declaration> {
         self.0.values().map(|(declaration, _)| declaration)
     }
@@ -36,7 +36,7 @@ impl Catalogue {
             .is_some_and(|(declaration, _)| declaration.is_secret)
     }
 
-    /// The names that operators use beside `AISHA__SECTION__KEY`, each with the key that it sets.
+    /// The variables that set a key, besides `AISHA__SECTION__KEY`, each with its key.
     pub(super) fn variables(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.declarations().flat_map(|declaration| {
             let names = declaration.variables.iter();
@@ -44,7 +44,7 @@ impl Catalogue {
         })
     }
 
-    /// The variables that set a key, for messages.
+    /// Names of the variables that set the key, for messages.
     pub(super) fn names_of(&self, key: &str) -> String {
         match self.0.get(key) {
             Some((Declaration { variables, .. }, _)) if !variables.is_empty() => variables.join(" or "),

@@ -1,7 +1,7 @@
-//! `[fal]`: which FAL, with which key, and how patiently.
+//! `[fal]`: FAL's addresses, our key, and the time limits of calls.
 //!
-//! Test mode changes only where the URLs point by default. It refuses FAL's own hosts, so that the dummy key, or a
-//! real one that lies about in the environment, never meets them: a demo can never start a paid training (K26).
+//! Test mode changes only the default addresses. It refuses FAL's own hosts, so that the dummy key, or a real key
+//! that happens to be in the environment, is never sent to them: a demo can never start a paid training (K26).
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use super::{
     units::{HOUR, MILLISECOND, MINUTE, SECOND},
 };
 
-/// Where the simulator has each of FAL's hosts.
+/// The path at which the simulator serves each of FAL's hosts.
 const AT_SIMULATOR: [(&str, &str); 5] = [
     ("fal.queue_url", "/queue"),
     ("fal.rest_url", "/rest"),
@@ -29,8 +29,8 @@ const AT_SIMULATOR: [(&str, &str); 5] = [
     ("fal.jwks_url", "/rest/.well-known/jwks.json"),
 ];
 
-/// In test mode the defaults of FAL's hosts are the simulator's. Done before anything is read, so that whoever reads or shows
-/// them sees what counts.
+/// In test mode, replaces the default addresses of FAL's hosts by the simulator's. It runs before anything is
+/// read, so that every reader and listing has the values that apply.
 pub(super) fn point_at_simulator(layers: &mut Layers) {
     let is_on = layers
         .get("fal.test_mode")
@@ -51,7 +51,7 @@ pub(super) fn point_at_simulator(layers: &mut Layers) {
     }
 }
 
-/// How FAL's deliveries are verified: what the web role needs.
+/// Settings for verifying FAL's deliveries, which the web role needs.
 pub(super) fn verifier(from: &mut Reader<'_>) -> Option<VerifierSettings> {
     let hosts = Hosts::read(from);
     let user_id = from.optional::<String>(("fal.webhook_user_id", &["FAL_WEBHOOK_USER_ID"]), "github|1234");
@@ -65,7 +65,7 @@ pub(super) fn verifier(from: &mut Reader<'_>) -> Option<VerifierSettings> {
     })
 }
 
-/// What the client needs: the worker.
+/// Settings of FAL's client, which the worker needs.
 pub(super) fn client(from: &mut Reader<'_>) -> Option<FalSettings> {
     let hosts = Hosts::read(from);
     let file_hosts = from.parse("fal.file_hosts", "*.fal.media,storage.googleapis.com");
@@ -109,7 +109,7 @@ fn test_mode(from: &mut Reader<'_>) -> Option<bool> {
     from.truth(("fal.test_mode", &["AVATAR_TEST_MODE"]))
 }
 
-/// Any customer of FAL's can have a delivery sent to a URL that is known, with a genuine signature.
+/// Without it, any customer of FAL's who knows our URL could have a delivery sent there, with a genuine signature.
 fn refuse_open_door(from: &mut Reader<'_>) {
     if from.is_set("fal.webhook_url") && from.is_production() && test_mode(from) == Some(false) {
         from.refuse(
@@ -120,7 +120,7 @@ fn refuse_open_door(from: &mut Reader<'_>) {
     }
 }
 
-/// The dummy is only ever sent to a simulator: test mode refuses FAL's own hosts.
+/// The key. The dummy key is sent only to a simulator, since test mode refuses FAL's own hosts.
 fn key(from: &mut Reader<'_>) -> Option<SecretString> {
     const EXAMPLE: &str =
         "KEY_ID:KEY_SECRET (or set AVATAR_TEST_MODE=true to train at the simulator without a key)";
@@ -138,7 +138,7 @@ fn key(from: &mut Reader<'_>) -> Option<SecretString> {
     Some(key.unwrap_or_else(|| SecretString::from("test:test")))
 }
 
-/// FAL's four hosts and its key set.
+/// The addresses of FAL's four hosts and of its key set.
 struct Hosts {
     queue: Url,
     rest: Url,
@@ -228,7 +228,7 @@ fn is_fal(url: &Url) -> bool {
     })
 }
 
-/// Where FAL is told to deliver. `Some(None)`: nowhere, polling alone carries trainings.
+/// The URL that FAL delivers to. `Some(None)`: FAL does not deliver, and polling alone finishes trainings.
 #[expect(
     clippy::option_option,
     reason = "the outer one means refused, as in every reader"
@@ -245,7 +245,8 @@ pub(super) fn webhook(from: &mut Reader<'_>) -> Option<Option<WebhookBase>> {
     Some(webhook.and_then(|url| WebhookBase::from_setting(url.as_str()).ok().flatten()))
 }
 
-/// FAL drops deliveries to private addresses without a word; better to learn it now than from a silent webhook.
+/// FAL silently drops deliveries to private addresses; it is better to learn that at the start than from a
+/// missing webhook.
 fn refuse_unreachable_webhook(from: &mut Reader<'_>, hosts: &Hosts, webhook: &Url) {
     if !is_fal(&hosts.queue) {
         return;

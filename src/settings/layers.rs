@@ -1,7 +1,7 @@
-//! From files, environment and command line to one flat list of keys, each with the place it came from.
+//! Merges files, environment and command line into one flat list of keys, each with its origin.
 //!
-//! Nothing is interpreted here but names: a key that `config/default.toml` does not have is unknown, and a secret
-//! may only come from the environment. Values stay text until [`super::reader`] gives them a type.
+//! This module interprets only names: a key that `config/default.toml` does not have is unknown, and a secret
+//! may come only from the environment. Values stay text until [`super::reader`] gives them a type.
 
 use std::{collections::BTreeMap, fmt, fs, path::Path};
 
@@ -17,21 +17,21 @@ const ENVIRONMENTS: [(&str, &str); 3] = [
     ("test", include_str!("../../config/test.toml")),
 ];
 
-/// What stands before a trainer's keys, so that they are told from settings.
+/// The prefix of a trainer's keys, by which they differ from settings.
 pub(super) const TRAINERS_PREFIX: &str = "trainers.";
 
-/// Where a value came from.
+/// The origin of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// The compiled-in `config/default.toml`.
     Default,
-    /// Not the default, since `fal.test_mode` is on: a place at the simulator.
+    /// A default that `fal.test_mode` replaced by an address of the simulator.
     TestMode,
-    /// Another file.
+    /// Another file, with this path.
     File(String),
-    /// A variable of this name.
+    /// A variable with this name.
     Environment(String),
-    /// An option of this name.
+    /// An option with this name.
     CommandLine(&'static str),
 }
 
@@ -46,7 +46,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// A value as text.
+/// A value as text, with its origin.
 #[derive(Debug, Clone)]
 pub(super) struct Value {
     pub text: String,
@@ -54,7 +54,7 @@ pub(super) struct Value {
     pub kind: Kind,
 }
 
-/// How the reference writes a value.
+/// The type that the reference gives a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Text,
@@ -62,7 +62,7 @@ pub(super) enum Kind {
     Truth,
 }
 
-/// `trainers.toml`, flat as the settings are: `trainers.<entry>.presets.fast.steps`.
+/// `trainers.toml`, flattened like the settings: `trainers.<entry>.presets.fast.steps`.
 #[derive(Debug, Clone)]
 pub(super) struct TrainersFile {
     pub names: Vec<String>,
@@ -70,13 +70,13 @@ pub(super) struct TrainersFile {
     pub origin: Origin,
 }
 
-/// All keys after merging, and what was wrong with names on the way.
+/// All keys after merging, with the problems found on the way.
 #[derive(Debug)]
 pub struct Layers {
     pub(super) values: BTreeMap<String, Value>,
-    /// Names in the environment that look like ours and are none, each with what was meant.
+    /// Variables that look like settings but are none, each with the likely one.
     pub warnings: Vec<String>,
-    /// What is dangerous in production, a sentence each.
+    /// Settings that are dangerous in production, a sentence for each.
     pub risks: Vec<String>,
     pub(super) environment_name: String,
     pub(super) trainers: TrainersFile,
@@ -85,7 +85,7 @@ pub struct Layers {
 }
 
 impl Layers {
-    /// The first layer alone: `config/default.toml`, and the trainers beside it.
+    /// Only the first layer: `config/default.toml`, and the trainers beside it.
     pub(super) fn reference() -> Self {
         let mut reference = Self {
             values: BTreeMap::new(),
@@ -105,7 +105,7 @@ impl Layers {
         reference
     }
 
-    /// Merges the five layers; problems are collected, not returned, so that typed checks can add theirs.
+    /// Merges the five layers. Problems are collected, so that typed checks can add theirs.
     pub(super) fn merge(given: &Given, catalogue: Catalogue) -> Self {
         let environment_name = given.environment.get("AISHA_ENV").filter(|name| !name.is_empty());
         let mut layers = Self {
@@ -125,7 +125,7 @@ impl Layers {
         layers
     }
 
-    /// The value of a key that is not empty, also of a trainer's.
+    /// The value of a setting or of a trainer's key; `None` if it is missing or empty.
     pub(super) fn get(&self, key: &str) -> Option<&Value> {
         let value = self.values.get(key).or_else(|| self.trainers.values.get(key));
         value.filter(|value| !value.text.is_empty())
@@ -143,7 +143,8 @@ impl Layers {
         }
     }
 
-    /// `--config DIR`: each of its files is optional, but a directory with none of them is a slip.
+    /// Reads the directory of `--config`. Each of its files is optional, but a directory with none of them is
+    /// an error.
     fn add_directory(&mut self, dir: &Path) {
         let mut found = false;
         let names = [
@@ -186,7 +187,7 @@ impl Layers {
         }
     }
 
-    /// The line is named and not shown: it may hold a secret that does not belong there.
+    /// An error names the line without showing it, since it may contain a secret that does not belong there.
     fn parse(&mut self, text: &str, origin: &Origin) -> Option<toml::Table> {
         let parsed = text.parse::<toml::Table>();
         if let Err(error) = &parsed {
@@ -242,7 +243,8 @@ impl Layers {
         Some(Value { text, origin, kind })
     }
 
-    /// Takes `trainers.toml` in place of the one before, unless it cannot be read. A list of texts is one text with commas, as lists in settings are.
+    /// Replaces the trainers by those of this file, unless it cannot be read. A list of texts becomes one
+    /// text with commas, like lists in settings.
     fn set_trainers(&mut self, text: &str, origin: Origin) {
         let Some(table) = self.parse(text, &origin) else {
             return;
@@ -301,7 +303,7 @@ impl Layers {
         }
     }
 
-    /// The gate of every layer above the first: only keys that exist.
+    /// Sets a key in a layer above the first, where only existing keys are allowed.
     fn set(&mut self, key: &str, text: String, origin: Origin) {
         let text = if self.is_secret(key) {
             text
@@ -321,7 +323,7 @@ impl Layers {
             .push(Problem::new(key, format!("is no setting ({origin})."), fix));
     }
 
-    /// A URL of a setting that is no secret is printed, so it must hold none.
+    /// Refuses a URL with a user or password in a setting that is not a secret, since its value is printed.
     fn without_password(&mut self, key: &str, text: String, origin: &Origin) -> String {
         let Some(mut url) = text.parse::<Url>().ok().filter(holds_a_user) else {
             return text;
@@ -331,7 +333,7 @@ impl Layers {
             format!("holds a user name or a password ({origin})."),
             "Take out what stands before the @: no client here would send it.",
         ));
-        // Neither fails for a URL that had them.
+        // Neither call fails for a URL that had them.
         let _ = url.set_username("***");
         let _ = url.set_password(None);
         url.into()
@@ -341,12 +343,12 @@ impl Layers {
         self.catalogue.is_secret(key)
     }
 
-    /// The variables that set a key, for messages.
+    /// Names of the variables that set the key, for messages.
     pub(super) fn names_of(&self, key: &str) -> String {
         self.catalogue.names_of(key)
     }
 
-    /// All that there are, secret ones too.
+    /// All keys, secret ones too.
     pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
         let others = self.values.keys().map(String::as_str);
         others
@@ -359,14 +361,14 @@ impl Layers {
     }
 }
 
-/// The name that was meant, if one is like it.
+/// The most similar name, if one is similar enough to be meant.
 pub(super) fn nearest<'n>(names: impl Iterator<Item = &'n str>, wrong: &str) -> Option<&'n str> {
     let scored = names.map(|known| (strsim::jaro_winkler(known, wrong), known));
     let best = scored.max_by(|(one, _), (other, _)| one.total_cmp(other))?;
     (best.0 > 0.85).then_some(best.1)
 }
 
-/// The items of a list of texts.
+/// The items, if the value is a list of texts.
 fn texts(value: &toml::Value) -> Option<Vec<&str>> {
     value.as_array()?.iter().map(toml::Value::as_str).collect()
 }

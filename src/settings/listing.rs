@@ -1,11 +1,12 @@
-//! `aisha config show`: every key with what counts for the roles, as a file that `--config` takes, or as JSON.
+//! `aisha config show`: every key with the value that applies, as a file that `--config` accepts, or as JSON.
 
 use serde_json::{Map, json};
 
 use super::layers::{Kind, Layers, Value};
 
 impl Layers {
-    /// A TOML file that says the same, one key a line with its origin. Secrets are comments: in a file they are refused.
+    /// A TOML file with the same settings, one key per line with its origin. Secrets are comments, since
+    /// files may not set them.
     pub fn listing(&self) -> String {
         let secrets = self.catalogue.secrets().map(|key| {
             let line = match self.get(key) {
@@ -23,7 +24,7 @@ impl Layers {
         lines.into_iter().map(|(_, line)| line).collect()
     }
 
-    /// An object with an object a key: `value` and `origin`, or for a secret `is_set` and `origin`.
+    /// An object with one object per key: `value` and `origin`, or for a secret `is_set` and `origin`.
     pub fn json_listing(&self) -> serde_json::Value {
         let mut keys = Map::new();
         for key in self.catalogue.secrets() {
@@ -57,7 +58,8 @@ impl Layers {
 }
 
 impl Value {
-    /// As the reference writes this key. A text that is none of its type stays text, which `config check` complains about.
+    /// The value in the type that the reference gives this key. A text of the wrong type stays text; `config
+    /// check` reports it.
     pub(super) fn typed(&self) -> toml::Value {
         let text = || toml::Value::String(self.text.clone());
         match self.kind {

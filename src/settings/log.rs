@@ -5,22 +5,22 @@ use tracing_subscriber::EnvFilter;
 use super::section::section;
 
 section! {
-    /// How the process logs.
+    /// How a process logs.
     pub struct LogSettings(from) {
-        /// How a line looks.
+        /// The form of a line: text for people, JSON for collectors.
         format: LogFormat = from.choice("log.format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]),
-        /// `EnvFilter` directives; parsed here only to refuse bad ones, the subscriber parses them again.
+        /// `EnvFilter` directives. They are parsed here only to refuse bad ones; the subscriber parses them again.
         filter: String = from.parse::<EnvFilter>("log.filter", "info,sqlx=warn").map(|filter| filter.to_string()),
-        /// The first lines of the log: what may stay as it is and should not.
+        /// Warnings about settings, which become the first lines of the log.
         warnings: Vec<String> = Some(from.warnings()),
     }
 }
 
-/// How a log line looks.
+/// The form of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Text, for people.
     Text,
-    /// One object a line.
+    /// One JSON object per line.
     Json,
 }

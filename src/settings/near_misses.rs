@@ -1,21 +1,23 @@
-//! Variables that look like ours and are none: `S3_BUCKET`, `FAL_APIKEY`, `TELEGRAM_TOKEN`, `AISHA_LOG_FORMAT`.
+//! Finds variables that look like settings but are none: `S3_BUCKET`, `FAL_APIKEY`, `TELEGRAM_TOKEN`,
+//! `AISHA_LOG_FORMAT`.
 //!
-//! A warning, no error: the environment belongs to others too, and one of these may be theirs. Values are never looked at.
+//! They cause a warning and no error, since a variable may belong to another program. Values are never looked at.
 
 use std::collections::BTreeMap;
 
 use super::layers::Layers;
 
-/// A name that begins so is most likely meant for us.
+/// A variable with such a prefix is most likely meant for us.
 const FAMILIES: [&str; 4] = ["S3_", "FAL_", "TELEGRAM_", "AVATAR_"];
-/// How alike a name of no family must be to one of ours; `DATABASE_URI` is, `DATADOG_URL` is not.
+/// How similar a name without such a prefix must be to one of ours. `DATABASE_URI` is similar enough,
+/// `DATADOG_URL` is not.
 const ALIKE: f64 = 0.82;
-/// Within a family this is enough to name the nearest one.
+/// How similar a name with such a prefix must be for the nearest one to be named.
 const ALIKE_IN_FAMILY: f64 = 0.6;
-/// Ours, but no settings.
+/// Variables of ours that are not settings.
 const OTHERS: [&str; 2] = ["AISHA_ENV", "AISHA_CHAOS_"];
 
-/// One sentence for each, with the fix.
+/// A warning for each such variable, with the fix.
 pub(super) fn find(layers: &Layers, environment: &BTreeMap<String, String>) -> Vec<String> {
     let given = environment.iter().filter(|(_, value)| !value.is_empty());
     given
@@ -36,7 +38,7 @@ fn hint(layers: &Layers, name: &str) -> Option<String> {
         return Some(format!("Did you mean {upper}?"));
     }
     if let Some(path) = upper.strip_prefix("AISHA_") {
-        // One underscore where there should be two, or the other way round.
+        // One underscore where two are needed, or two where one is.
         let flat = |text: &str| {
             let words = text.split(['_', '.']).filter(|word| !word.is_empty());
             words.collect::<Vec<_>>().join("_").to_lowercase()
@@ -66,7 +68,8 @@ fn hint(layers: &Layers, name: &str) -> Option<String> {
     (likeness >= ALIKE).then(|| format!("Did you mean {nearest}?"))
 }
 
-/// Underscores do not count, and a name that holds all the words of another is like it (`S3_BUCKET`).
+/// The similarity of two names. Underscores do not count, and a name is similar to one that has all its words
+/// (`S3_BUCKET`).
 fn likeness(name: &str, known: &str) -> f64 {
     let words = |text: &str| text.split('_').map(str::to_owned).collect::<Vec<_>>();
     let (mine, its) = (words(name), words(known));

@@ -1,20 +1,20 @@
-//! What is wrong with the settings, in a form that tells the reader what to do next.
+//! The problems of the settings, each with what to do about it.
 
 use std::fmt;
 
-/// One thing that is wrong.
+/// One problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// The key, e.g. `s3.endpoint`.
     pub key: String,
-    /// What is wrong with it and where it came from. Never holds a secret's value.
+    /// The problem and the origin of the value. Never contains a secret's value.
     pub what: String,
-    /// What to do.
+    /// What the operator should do.
     pub fix: String,
 }
 
 impl Problem {
-    /// Joins the three.
+    /// Makes a problem of its three parts.
     pub fn new(key: impl Into<String>, what: impl Into<String>, fix: impl Into<String>) -> Self {
         Self {
             key: key.into(),
@@ -28,26 +28,26 @@ impl Problem {
     }
 }
 
-/// Everything that keeps a role from starting.
+/// All problems that keep a role from starting.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Problems {
-    /// Who cannot start, e.g. `worker`.
+    /// The roles that cannot start, such as `worker`.
     pub roles: Vec<&'static str>,
-    /// `AISHA_ENV`.
+    /// The environment's name (`AISHA_ENV`).
     pub environment: String,
-    /// At least one.
+    /// The problems; at least one.
     pub list: Vec<Problem>,
 }
 
 impl Problems {
-    /// Those of several roles as one, each named once. `None` when there are none.
+    /// The problems of several roles in one list, each problem once. `None` when there are none.
     pub fn joined(all: impl IntoIterator<Item = Self>) -> Option<Self> {
         all.into_iter().reduce(|mut joined, other| {
             joined.roles.extend(other.roles);
             let new = other
                 .list
                 .into_iter()
-                // Two roles may give different examples for one mistake.
+                // Two roles may give different examples for the same mistake.
                 .filter(|problem| !joined.list.iter().any(|known| known.is_same(problem)))
                 .collect::<Vec<_>>();
             joined.list.extend(new);

@@ -1,4 +1,5 @@
-//! `[queue]`, `[worker]`, `[inbox.keep]`, and how fast we may ask the outside: what a worker's engine goes by.
+//! `[queue]`, `[worker]`, `[inbox.keep]`, and the rates of calls to FAL and Telegram: the settings of a
+//! worker's engine.
 
 use std::{process, time::Duration};
 
@@ -16,7 +17,7 @@ use super::{
     units::{DAY, HOUR, MILLISECOND, MINUTE, SECOND, show_duration},
 };
 
-/// Longer than anything is kept.
+/// Longer than any row is kept.
 const YEARS: Duration = Duration::from_hours(24 * 3650);
 
 /// How a worker claims and runs jobs.
@@ -49,12 +50,12 @@ pub(super) fn worker(from: &mut Reader<'_>) -> Option<WorkerOptions> {
     })
 }
 
-/// What every role that stops gracefully needs.
+/// The grace time, which every role needs that stops gracefully.
 pub(super) fn grace(from: &mut Reader<'_>) -> Option<Duration> {
     from.duration("queue.grace", Duration::ZERO..=HOUR)
 }
 
-/// `worker.queues` with the slots of each.
+/// `worker.queues`, with the slots of each queue.
 fn slots(from: &mut Reader<'_>) -> Option<Vec<(Queue, usize)>> {
     let names = from.parse::<String>("worker.queues", "media,fal")?;
     let mut queues = Vec::new();
@@ -81,7 +82,8 @@ fn slots(from: &mut Reader<'_>) -> Option<Vec<(Queue, usize)>> {
     (slots.len() == known).then_some(slots)
 }
 
-/// `[queue.prefetch]`, of the queues that are taken from here; the others are checked too: a mistake is told before they are.
+/// `[queue.prefetch]` of the queues that run here. The others are checked too, so that a mistake shows before
+/// they are used.
 fn prefetch(from: &mut Reader<'_>, slots: &[(Queue, usize)]) -> Option<Vec<(Queue, usize)>> {
     let read = queues::ALL.iter().map(|queue| {
         let jobs = from.number(&format!("queue.prefetch.{queue}"), 0..=Queue::MOST_PREFETCHED);
@@ -94,7 +96,7 @@ fn prefetch(from: &mut Reader<'_>, slots: &[(Queue, usize)]) -> Option<Vec<(Queu
     Some(all)
 }
 
-/// How fast jobs that ask Telegram and FAL may start, over all workers: a queue's jobs together, and those of one user.
+/// How fast jobs that call Telegram or FAL may start, over all workers: all jobs of a queue, and those of one user.
 fn rates(from: &mut Reader<'_>) -> Option<Vec<(Queue, Rates)>> {
     let all = rate(from, "telegram.rate", "telegram.burst");
     let one_chat = rate(from, "telegram.chat_rate", "telegram.chat_burst");
@@ -125,11 +127,12 @@ fn rate(from: &mut Reader<'_>, rate: &str, burst: &str) -> Option<Rate> {
     })
 }
 
-/// How long what has ended stays.
+/// How long rows are kept after they have ended.
 pub(super) fn retention(from: &mut Reader<'_>) -> Option<Retention> {
     all!(Retention {
         jobs: keep(from),
-        // Telegram repeats an update for a day, FAL a delivery for hours: until then the row keeps a second one harmless.
+        // Telegram repeats an update for a day, FAL a delivery for hours. Until then the row makes a
+        // repetition harmless.
         updates: from.duration("inbox.keep.updates", 2 * DAY..=YEARS),
         deliveries: from.duration("inbox.keep.deliveries", 2 * DAY..=YEARS),
     })

@@ -1,4 +1,4 @@
-//! `[quotas]`: what a stranger may cost.
+//! `[quotas]`: how much one user may cost.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use jobs::domain::Quotas;
 
 use super::{reader::Reader, section::all};
 
-/// Of the bot, who refuses.
+/// The quotas of the bot, which refuses what exceeds them.
 pub(super) fn read(from: &mut Reader<'_>) -> Option<Quotas> {
     all!(Quotas {
         live_trainings: limit(from, "quotas.live_trainings"),
@@ -18,7 +18,7 @@ pub(super) fn read(from: &mut Reader<'_>) -> Option<Quotas> {
     })
 }
 
-/// So many, or 0: no limit.
+/// A limit, where 0 means no limit.
 pub(super) fn limit(from: &mut Reader<'_>, key: &str) -> Option<u32> {
     from.number(key, 0..=1_000_000)
 }

@@ -1,9 +1,9 @@
-//! From text to typed values. A value that does not fit becomes a [`Problem`] and `None`; the section goes on
-//! with its other keys, so that all problems are found in one go.
+//! Turns text into typed values. A value that does not fit becomes a [`Problem`] and `None`. The section
+//! continues with its other keys, so that all problems are found in one go.
 //!
-//! A call of the reader is the declaration of its setting: the reader notes each key that it is asked for, with the values
-//! that it takes ([`Declaration`]). From these notes come the list of secrets, the plain names of variables, the table in
-//! the documentation, and what nobody asked for in `trainers.toml`.
+//! A call of the reader also declares the setting: the reader records each key that it is asked for, with the values
+//! that the key accepts ([`Declaration`]). The list of secrets, the plain names of variables and the table in the
+//! documentation are made from this record. It also reveals keys of `trainers.toml` that no call asked for.
 
 use std::{fmt::Display, ops::RangeInclusive, str::FromStr, time::Duration};
 
@@ -17,7 +17,7 @@ use super::{
     units::{parse_duration, parse_rate, show_duration},
 };
 
-/// The name of a setting: its key, and the variables that set it beside `AISHA__SECTION__KEY`.
+/// The name of a setting: its key, and the variables that set it, besides `AISHA__SECTION__KEY`.
 #[derive(Debug, Clone, Copy)]
 pub struct Key<'k> {
     path: &'k str,
@@ -42,13 +42,13 @@ impl<'k, const N: usize> From<(&'k str, &'static [&'static str; N])> for Key<'k>
     }
 }
 
-/// Reads keys; remembers which, and what was wrong with them.
+/// Reads keys, and records which keys it read and what was wrong with them.
 #[derive(Debug)]
 pub struct Reader<'a> {
     layers: &'a Layers,
     problems: Vec<Problem>,
     asked: Vec<Declaration>,
-    /// Also what the other modes of the system need ([`Reader::when`]).
+    /// Whether keys of other modes are read too ([`Reader::when`]).
     reads_every_mode: bool,
 }
 
@@ -62,7 +62,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What `read` asks for, whatever the mode.
+    /// The declarations that `read` makes, in all modes.
     pub(super) fn declarations(layers: &'a Layers, read: fn(&mut Reader<'_>)) -> Vec<Declaration> {
         let mut reader = Self {
             reads_every_mode: true,
@@ -76,12 +76,12 @@ impl<'a> Reader<'a> {
         self.problems
     }
 
-    /// What may stay as it is and should not.
+    /// Settings that are accepted but should be changed.
     pub(super) fn warnings(&self) -> Vec<String> {
         [&self.layers.warnings[..], &self.layers.risks].concat()
     }
 
-    /// Whether people depend on what runs here.
+    /// Whether this is the production environment.
     pub(super) fn is_production(&self) -> bool {
         self.layers.environment_name == "production"
     }
@@ -91,23 +91,23 @@ impl<'a> Reader<'a> {
         &self.layers.trainers.names
     }
 
-    /// Adds a problem that only the section can see, such as two keys that contradict one another.
+    /// Adds a problem that only the section can see, such as two keys that contradict each other.
     pub(super) fn refuse(&mut self, key: &str, what: impl Into<String>, fix: impl Into<String>) {
         let problem = Problem::new(key, what, fix);
-        // Two sections may share a key.
+        // Two sections may share a key and report the same problem.
         if !self.problems.contains(&problem) {
             self.problems.push(problem);
         }
     }
 
-    /// Adds a problem with the value of a key.
+    /// Adds a problem with the value of the key.
     pub(super) fn reject(&mut self, key: &str, what: &str, fix: &str) {
         if let Some(value) = self.layers.get(key) {
             self.wrong(key, value, what, fix);
         }
     }
 
-    /// Refuses a setting that is above another one, which bounds it. `None`: refused before.
+    /// Refuses a setting that is above another one, its bound. `None`: that setting has already been refused.
     pub(super) fn at_most<T: PartialOrd + Display>(
         &mut self,
         (key, value): (&str, Option<T>),
@@ -125,8 +125,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Refuses what stands in `trainers.toml` below `prefix` and was not asked for: a misspelt key, or another schema's.
-    /// Says whether there was nothing of the kind.
+    /// Refuses keys of `trainers.toml` below `prefix` that were not asked for: a misspelt key, or one of
+    /// another schema. Returns whether there were none.
     pub(super) fn refuse_unasked(&mut self, prefix: &str, is_judged: impl Fn(&str) -> bool) -> bool {
         let before = self.problems.len();
         for (key, value) in &self.layers.trainers.values {
@@ -148,7 +148,7 @@ impl<'a> Reader<'a> {
         self.problems.len() == before
     }
 
-    /// Reads what counts only in one mode of the system: `Some(None)` in another.
+    /// Reads a value that is used only in one mode: `Some(None)` in other modes.
     #[expect(
         clippy::option_option,
         reason = "the outer one means refused, as in every reader"
@@ -170,7 +170,7 @@ impl<'a> Reader<'a> {
         self.layers.get(key).is_some()
     }
 
-    /// A text, or a value of a type that says itself what is wrong with one.
+    /// A text, or a value whose type can explain what is wrong with a text.
     pub(super) fn parse<'k, T: FromStr<Err: Display>>(
         &mut self,
         key: impl Into<Key<'k>>,
@@ -181,7 +181,7 @@ impl<'a> Reader<'a> {
         self.parsed(key, value, example)
     }
 
-    /// As [`Reader::parse`], for a value that may be missing: `Some(None)`.
+    /// Like [`Reader::parse`], for a value that may be missing: `Some(None)`.
     #[expect(
         clippy::option_option,
         reason = "the outer one means refused, as in every reader"
@@ -204,7 +204,7 @@ impl<'a> Reader<'a> {
         self.parsed(key, value, example).map(|HttpUrl(url)| url)
     }
 
-    /// As [`Reader::url`], for one that may be missing: `Some(None)`.
+    /// Like [`Reader::url`], for a URL that may be missing: `Some(None)`.
     #[expect(
         clippy::option_option,
         reason = "the outer one means refused, as in every reader"
@@ -226,7 +226,7 @@ impl<'a> Reader<'a> {
         parsed.ok()
     }
 
-    /// `true` or `false`, also `1` or `0`.
+    /// `true` or `false`; `1` and `0` are accepted too.
     pub(super) fn truth<'k>(&mut self, key: impl Into<Key<'k>>) -> Option<bool> {
         let key = key.into();
         let words = [("true", true), ("false", false), ("1", true), ("0", false)];
@@ -234,7 +234,7 @@ impl<'a> Reader<'a> {
         self.chosen(key, &words)
     }
 
-    /// One of some words.
+    /// One of several words.
     pub(super) fn choice<'k, T: Copy>(&mut self, key: impl Into<Key<'k>>, words: &[(&str, T)]) -> Option<T> {
         let key = key.into();
         self.note(key, format!("`{}`", known(words, "` or `")), false);
@@ -330,7 +330,7 @@ impl<'a> Reader<'a> {
         Some(duration)
     }
 
-    /// A rate, such as `25/s`, as so many a second.
+    /// A rate such as `25/s`, as a number per second.
     pub(super) fn per_second<'k>(&mut self, key: impl Into<Key<'k>>) -> Option<f64> {
         let key = key.into();
         let value = self.ask(key, "a rate such as `25/s`, `20/m` or `100/h`", "25/s")?;
@@ -346,7 +346,7 @@ impl<'a> Reader<'a> {
         rate
     }
 
-    /// A secret that must be there. `check` says what is wrong with its form, without repeating it.
+    /// A required secret. `check` explains what is wrong with its form, without repeating it.
     pub(super) fn secret<'k>(
         &mut self,
         key: impl Into<Key<'k>>,
@@ -365,7 +365,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Notes the declaration, and gives the value that must be there.
+    /// Records the declaration, and returns the required value.
     fn ask<'k>(
         &mut self,
         key: impl Into<Key<'k>>,
@@ -420,7 +420,7 @@ fn known<T>(words: &[(&str, T)], separator: &str) -> String {
         .join(separator)
 }
 
-/// A URL that our clients can call.
+/// A URL that our HTTP clients can call.
 struct HttpUrl(Url);
 
 impl FromStr for HttpUrl {

@@ -1,13 +1,13 @@
-//! What is allowed and dangerous in production: said at each start and by `aisha config check`, refused by nobody.
+//! Settings that are allowed but dangerous in production: each start and `aisha config check` warn of them.
 //!
-//! What nobody can want is refused where the key is read: an open door for deliveries (`fal.rs`), FAL's key in clear
-//! (`fal.rs`), a webhook secret that can be guessed (`telegram.rs`), a password in a URL (`layers.rs`).
+//! Settings that nobody can want are refused where the key is read: an unprotected webhook (`fal.rs`), FAL's key in
+//! clear (`fal.rs`), a webhook secret that can be guessed (`telegram.rs`), a password in a URL (`layers.rs`).
 
 use url::{Host, Url};
 
 use super::layers::Layers;
 
-/// One sentence for each, with the fix. None outside production.
+/// A warning for each, with the fix. There are none outside production.
 pub(super) fn find(layers: &Layers) -> Vec<String> {
     if layers.environment_name != "production" {
         return Vec::new();
@@ -50,7 +50,7 @@ pub(super) fn find(layers: &Layers) -> Vec<String> {
         .collect()
 }
 
-/// A machine of ours, namely this one.
+/// Whether the URL's host is this machine.
 pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
@@ -67,10 +67,10 @@ fn may_be_in_clear(url: &str) -> bool {
             .find(|(name, _)| name == wanted)
             .map(|(_, value)| value)
     };
-    // A path is a socket of this machine's.
+    // A path is a Unix socket of this machine.
     let is_near = match find("host") {
         Some(host) => host.starts_with('/') || matches!(&*host, "localhost" | "127.0.0.1" | "::1"),
-        // Of a scheme that the standard does not know, the host is not told apart.
+        // The URL parser does not know the scheme, so the host may be part of another field.
         None => url
             .host_str()
             .is_none_or(|host| matches!(host, "" | "localhost" | "127.0.0.1" | "[::1]")),

@@ -1,4 +1,4 @@
-//! Which role needs what. A role that does not list a section does not need its secrets.
+//! The settings of each role. A role that does not list a section does not need its secrets.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -25,12 +25,12 @@ use super::{
     units::{HOUR, MILLISECOND, MINUTE},
 };
 
-/// Settings of one role.
+/// A role, with its settings.
 pub trait Role: Sized {
-    /// As on the command line.
+    /// The name on the command line.
     const NAME: &'static str;
 
-    /// `None`: the reader holds the problems.
+    /// `None`: there are problems, which the reader holds.
     #[doc(hidden)]
     fn read(from: &mut Reader<'_>) -> Option<Self>;
 }
@@ -45,7 +45,7 @@ macro_rules! roles {
             }
         })*
 
-        /// Every role's name and reader.
+        /// The name and the reader of every role.
         pub(super) const ROLES: &[(&str, fn(&mut Reader<'_>))] = &[$(($name, |from| drop($Role::read(from)))),*];
     };
 }
@@ -61,57 +61,57 @@ roles! {
 }
 
 section! {
-    /// `aisha bot`
+    /// Settings of `aisha bot`.
     pub struct BotSettings(from) {
         /// How this role logs.
         log: LogSettings = LogSettings::read(from),
         /// The database that all roles share.
         database: DatabaseSettings = DatabaseSettings::read_direct(from),
-        /// Its token.
+        /// The bot's token and Telegram's address.
         telegram: TelegramSettings = TelegramSettings::read(from),
-        /// Who takes updates in.
+        /// How updates come in: by polling or by webhook.
         updates: TelegramUpdates = TelegramUpdates::read(from),
-        /// What a new training is made with.
+        /// The trainers, from which a new training takes its own.
         trainers: Trainers = trainers::read(from),
-        /// What the wizard asks for.
+        /// Limits for photos, which the wizard states and checks.
         photos: PhotoLimits = photos::limits(from),
-        /// What a user may cost, and who is let in.
+        /// How much a user may cost, and who is admitted.
         quotas: Quotas = quotas::read(from),
-        /// Where health is served. `None`: nowhere.
+        /// Address of /livez, /readyz and /metrics. `None`: they are not served.
         health_listen: Option<SocketAddr> = health_listen(from),
-        /// From the stop signal to the end.
+        /// Time from the stop signal to the hard stop.
         grace: Duration = queue::grace(from),
     }
 }
 
 section! {
-    /// `aisha web`
+    /// Settings of `aisha web`.
     pub struct WebSettings(from) {
         /// How this role logs.
         log: LogSettings = LogSettings::read(from),
         /// The database that all roles share.
         database: DatabaseSettings = DatabaseSettings::read(from),
-        /// How a delivery of FAL's is told from a forged one.
+        /// How FAL's deliveries are verified.
         fal: VerifierSettings = fal::verifier(from),
-        /// How an update of Telegram's is told from a forged one. `None`: the bot polls, and the route does not exist.
+        /// The secret in Telegram's updates. `None`: the bot polls, and the route does not exist.
         telegram_secret: Option<SecretString> = TelegramUpdates::read_secret(from),
-        /// Where it listens.
+        /// The address to listen on.
         listen: SocketAddr = from.parse("web.listen", "0.0.0.0:8000"),
-        /// Connections at a time, as far as the limit of open files allows.
+        /// The most connections at a time; the limit of open files may allow fewer.
         max_connections: usize = from.number("web.max_connections", 16..=100_000),
-        /// From a connection's beginning to the end of its first request's head.
+        /// Time from the start of a connection to the end of its first request's head.
         head_timeout: Duration = from.duration("web.head_timeout", 100 * MILLISECOND..=MINUTE),
-        /// From an answer to the end of the next request's head.
+        /// Time from an answer to the end of the next request's head.
         idle_timeout: Duration = from.duration("web.idle_timeout", 100 * MILLISECOND..=HOUR),
-        /// Larger bodies are refused. Bytes.
+        /// The largest body, in bytes; larger ones are refused.
         max_body_bytes: usize = from.number("web.max_body_bytes", 1_024..=104_857_600),
-        /// All bodies at a time together. Bytes.
+        /// The most memory for all bodies at a time, in bytes.
         body_memory_bytes: usize = from.number("web.body_memory_bytes", 1_024..=1_073_741_824),
-        /// Slower requests are cut off.
+        /// Requests that take longer are answered 503.
         request_timeout: Duration = from.duration("web.request_timeout", 100 * MILLISECOND..=MINUTE),
-        /// How long it still accepts after the stop signal.
+        /// How long it accepts connections after the stop signal.
         linger: Duration = from.duration("web.linger", Duration::ZERO..=MINUTE),
-        /// From the stop signal to the end.
+        /// Time from the stop signal to the hard stop.
         grace: Duration = queue::grace(from),
     }
     check {
@@ -124,35 +124,35 @@ section! {
 }
 
 section! {
-    /// `aisha worker`
+    /// Settings of `aisha worker`.
     pub struct WorkerSettings(from) {
         /// How this role logs.
         log: LogSettings = LogSettings::read(from),
         /// The database that all roles share.
         database: DatabaseSettings = DatabaseSettings::read_for_worker(from),
-        /// Photos and models.
+        /// The store of photos and models.
         objects: ObjectStoreSettings = s3::read(from),
-        /// Where the trainers are.
+        /// FAL's addresses and our key.
         fal: FalSettings = fal::client(from),
-        /// How long the saga's steps may take, and what they may do.
+        /// Deadlines and intervals of trainings, and the choices of their steps.
         saga: SagaSettings = saga::read(from),
-        /// For messages and photos.
+        /// The bot's token, for messages and photos.
         telegram: TelegramSettings = TelegramSettings::read(from),
-        /// Which trainers new trainings use; checked here too, since it is the worker that posts to them.
+        /// The trainers. They are checked here too, since the worker submits to them.
         trainers: Trainers = trainers::read(from),
-        /// What decoding photos may use at a time. Bytes.
+        /// The most memory for decoding photos at a time, in bytes.
         decode_memory_bytes: usize = from.number("photos.decode_memory_bytes", 16_777_216..=17_179_869_184),
-        /// How long what has ended is kept.
+        /// How long rows are kept after they have ended.
         retention: Retention = queue::retention(from),
-        /// Which jobs run here, and how they are claimed.
+        /// The queues and slots of this worker, and how it claims jobs.
         options: WorkerOptions = queue::worker(from),
-        /// Where health is served. `None`: nowhere.
+        /// Address of /livez, /readyz and /metrics. `None`: they are not served.
         health_listen: Option<SocketAddr> = health_listen(from),
     }
 }
 
 section! {
-    /// `aisha migrate`
+    /// Settings of `aisha migrate`.
     pub struct MigrateSettings(from) {
         /// How this role logs.
         log: LogSettings = LogSettings::read(from),
@@ -162,7 +162,7 @@ section! {
 }
 
 section! {
-    /// Verbs that only look at the database.
+    /// Settings of commands that use the database and do not log.
     pub struct OpsSettings(from) {
         /// The database that all roles share.
         database: DatabaseSettings = DatabaseSettings::read_direct(from),
@@ -170,7 +170,7 @@ section! {
 }
 
 section! {
-    /// Verbs that change the queue, and say so in the log.
+    /// Settings of commands that change the queue and log that.
     pub struct OperatorSettings(from) {
         /// How this role logs.
         log: LogSettings = LogSettings::read(from),
@@ -180,7 +180,7 @@ section! {
 }
 
 section! {
-    /// `aisha fal-simulator`, `aisha telegram-simulator`
+    /// Settings of `aisha fal-simulator` and `aisha telegram-simulator`.
     pub struct SimulatorSettings(from) {
         /// How this role logs.
         log: LogSettings = LogSettings::read(from),

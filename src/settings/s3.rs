@@ -4,7 +4,7 @@ use jobs::objects::{ObjectStoreSettings, ObjectStoreTimeouts};
 
 use super::{reader::Reader, section::all};
 
-/// The store of photos and models.
+/// The object store of photos and models.
 pub(super) fn read(from: &mut Reader<'_>) -> Option<ObjectStoreSettings> {
     let endpoint = from.url(
         ("s3.endpoint", &["S3_ENDPOINT"]),

@@ -1,4 +1,4 @@
-//! `[saga]`, and what of the other sections the saga's jobs go by.
+//! `[saga]`, and the keys of other sections that the saga's jobs use.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::{
     units::{DAY, HOUR, MILLISECOND, MINUTE, SECOND},
 };
 
-/// What the saga's jobs are given: the worker.
+/// Settings of the saga's jobs, which the worker needs.
 pub(super) fn read(from: &mut Reader<'_>) -> Option<SagaSettings> {
     let delivery = [
         ("fal_storage", ArchiveDelivery::FalStorage),
@@ -35,7 +35,7 @@ pub(super) fn read(from: &mut Reader<'_>) -> Option<SagaSettings> {
         patience: patience(from),
         reconcile_every: from.duration("saga.reconcile_interval", SECOND..=HOUR),
         sweep_every: from.duration("saga.sweep_interval", MINUTE..=30 * DAY),
-        // Younger ones may belong to a job that is about to name them.
+        // A younger object may belong to a job that is about to record it.
         orphan_age: from.duration("saga.orphan_age", HOUR..=365 * DAY),
     })
 }
@@ -50,7 +50,7 @@ fn patience(from: &mut Reader<'_>) -> Option<Patience> {
         run: from.duration("saga.run_deadline", deadline.clone()),
         cancel: from.duration("saga.cancel_deadline", deadline.clone()),
         store: from.duration("saga.store_deadline", deadline),
-        // Seven days are also the most that a presigned URL can last.
+        // A presigned URL can last seven days at most.
         archive_lifecycle: from.duration("fal.archive_lifecycle", MINUTE..=7 * DAY),
     })
 }

@@ -1,14 +1,14 @@
-//! The two macros that sections are written with.
+//! The two macros with which sections are written.
 //!
-//! Both read every field before they give up on one, so that each mistake is found in one go, and neither has a `..`: a field
-//! that nobody reads does not compile.
+//! Both read every field before they give up because of one, so that all mistakes are found in one go.
+//! Neither has a `..`: a field without a reader does not compile.
 
-/// Builds a struct of the domain from readers: `all!(Patience { run: from.duration(…), … })`. A field without a reader is a
-/// variable of the same name, read before. `None` if a field was refused.
+/// Builds a struct of the domain from readers: `all!(Patience { run: from.duration(…), … })`. A field without
+/// a reader is a variable of the same name, read before. `None` if a field was refused.
 macro_rules! all {
     ($Struct:ident { $($field:ident $(: $read:expr)?),* $(,)? }) => {{
         $($(let $field = $read;)?)*
-        // No `?`: what comes after in the caller may have more to refuse.
+        // No `?`: code after it in the caller may find more problems.
         if let ($(Some($field),)*) = ($($field,)*) {
             Some($Struct { $($field),* })
         } else {
@@ -17,8 +17,8 @@ macro_rules! all {
     }};
 }
 
-/// Declares a struct of settings together with its reader: each field is a declaration, `name: Type = reader`. A `check` sees
-/// all fields as `Option`s, once each was read, and may refuse what contradicts.
+/// Declares a struct of settings together with its reader. Each field is a declaration, `name: Type = reader`. A
+/// `check` runs after all fields were read, sees them as `Option`s, and may refuse values that contradict each other.
 macro_rules! section {
     (
         $(#[$doc:meta])*

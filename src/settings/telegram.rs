@@ -1,4 +1,4 @@
-//! `[telegram]`: the bot's token, and who takes its updates in.
+//! `[telegram]`: the bot's token, and how its updates come in.
 
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use super::{
 };
 
 section! {
-    /// Where Telegram is, and who we are there.
+    /// Telegram's address and our token.
     pub struct TelegramSettings(from) {
-        /// From `BotFather`.
+        /// The bot's token, from `BotFather`.
         bot_token: SecretString = from.secret(
             ("telegram.bot_token", &["TELEGRAM_BOT_TOKEN"]),
             "123456:ABC-DEF (from BotFather)",
@@ -23,26 +23,26 @@ section! {
                 _ => Err("it is not of the form 123456:ABC-DEF"),
             },
         ),
-        /// Telegram, or a simulator or server of one's own.
+        /// Base URL of the Bot API: Telegram's, a simulator's, or one's own server.
         api_url: Url = from.url(("telegram.api_url", &["TELEGRAM_API_URL"]), "https://api.telegram.org"),
-        /// For any call but a long poll.
+        /// Time limit of every call but a long poll.
         timeout: Duration = from.duration("telegram.timeout", SECOND..=5 * MINUTE),
     }
 }
 
-/// Who takes updates in.
+/// How updates come in.
 #[derive(Debug, Clone)]
 pub enum TelegramUpdates {
-    /// The bot asks.
+    /// The bot asks Telegram for them.
     Polling {
-        /// How long one question may wait for its answer.
+        /// How long one long poll may take.
         timeout: Duration,
     },
-    /// `aisha web` is told.
+    /// Telegram posts them to `aisha web`.
     Webhook {
-        /// The whole URL that Telegram posts to.
+        /// The full URL that Telegram posts to.
         url: Url,
-        /// Sent along by Telegram.
+        /// The secret that Telegram sends with each update.
         secret: SecretString,
     },
 }
@@ -64,7 +64,7 @@ impl TelegramUpdates {
         webhook?.or(polling?)
     }
 
-    /// How long Telegram may be silent when all is well: the length of a long poll.
+    /// How long Telegram may be silent when all is well: the length of a long poll, or zero.
     pub const fn longest_question(&self) -> Duration {
         match self {
             Self::Polling { timeout } => *timeout,
@@ -72,7 +72,7 @@ impl TelegramUpdates {
         }
     }
 
-    /// What the web role needs: the secret, when Telegram posts to it.
+    /// The secret that the web role needs if Telegram posts to it.
     #[expect(
         clippy::option_option,
         reason = "the outer one means refused, as in every reader"
@@ -91,7 +91,7 @@ fn webhook_secret(from: &mut Reader<'_>) -> Option<SecretString> {
     from.secret(
         ("telegram.webhook_secret", &["TELEGRAM_WEBHOOK_SECRET"]),
         "16 to 256 random letters, digits, _ or -",
-        // Whoever guesses it speaks for every user.
+        // A caller who guesses the secret can speak for every user.
         |secret| match secret.len() {
             ..16 => Err("it is shorter than 16 characters, so it could be guessed"),
             16..=256 if is_url_safe(secret) => Ok(()),

@@ -1,7 +1,7 @@
-//! `[training]`, and `trainers.toml`: the trainers that there are, and which of them a new training takes.
+//! `[training]` and `trainers.toml`: the available trainers, and which of them a new training uses.
 //!
-//! The ranges are those of FAL's schemas. An entry with a mistake is not judged as a default: what is wrong with it may be the
-//! very type that a default needs.
+//! The ranges are those of FAL's schemas. A default that names an entry with a mistake is not judged any
+//! further: the mistake may be in the very field that a default must match.
 
 use std::{fmt::Display, ops::RangeInclusive, time::Duration};
 
@@ -15,7 +15,7 @@ use jobs::domain::{
 
 use super::{layers::TRAINERS_PREFIX, reader::Reader, section::all};
 
-/// Of the bot, which chooses, and of the worker, which posts to them.
+/// The trainers, for the bot, which chooses one, and for the worker, which submits to it.
 pub(super) fn read(from: &mut Reader<'_>) -> Option<Trainers> {
     let mut entries = Vec::new();
     let mut broken = Vec::new();
@@ -54,7 +54,7 @@ pub(super) fn read(from: &mut Reader<'_>) -> Option<Trainers> {
     broken.is_empty().then_some(trainers)
 }
 
-/// One table of `trainers.toml`, being read.
+/// A table of `trainers.toml` that is being read.
 struct Entry<'r, 'a> {
     from: &'r mut Reader<'a>,
     name: &'r str,
@@ -110,7 +110,7 @@ impl<'r, 'a> Entry<'r, 'a> {
             output: self.output(),
             schema: schema.and_then(|schema| schema(self)),
         });
-        // Without a schema nobody knows which inputs and presets are right.
+        // Without a known schema, no input or preset can be judged.
         let is_judged = |key: &str| is_known || !(key.starts_with("inputs.") || key.starts_with("presets."));
         let is_clean = self.from.refuse_unasked(&self.key(""), is_judged);
         trainer.filter(|_| is_clean)
@@ -178,7 +178,7 @@ impl<'r, 'a> Entry<'r, 'a> {
         fits.then_some(pointers)
     }
 
-    /// What does not depend on the preset, and what does.
+    /// Reads the inputs that are the same in all presets, and those of each preset.
     fn inputs<F, P>(
         &mut self,
         fixed: fn(&mut Self) -> Option<F>,

@@ -1,4 +1,4 @@
-//! The units of values: durations (`15s`) and rates (`25/s`), from text and to text.
+//! The units of values: reads and prints durations (`15s`) and reads rates (`25/s`).
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ pub(super) const MINUTE: Duration = Duration::from_mins(1);
 pub(super) const HOUR: Duration = Duration::from_hours(1);
 pub(super) const DAY: Duration = Duration::from_hours(24);
 
-/// `15s` and the like. `None` for anything else, also for what does not fit a [`Duration`].
+/// Reads a duration such as `15s`. `None` for anything else, also for more than a [`Duration`] can hold.
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let unit_at = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = text.split_at(unit_at);
@@ -27,7 +27,8 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
         .map(Duration::from_millis)
 }
 
-/// As [`parse_duration`] reads it, in the largest unit that divides it; less than a millisecond is cut off.
+/// Prints a duration as [`parse_duration`] reads it, in the largest unit that divides it. Fractions of a
+/// millisecond are cut off.
 pub fn show_duration(duration: Duration) -> String {
     let milliseconds = duration.as_millis();
     let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
@@ -38,7 +39,7 @@ pub fn show_duration(duration: Duration) -> String {
     }
 }
 
-/// `25/s` and the like, as so many a second.
+/// Reads a rate such as `25/s`, as a number per second.
 pub(super) fn parse_rate(text: &str) -> Option<f64> {
     let (count, unit) = text.split_once('/')?;
     let seconds = match unit {
