@@ -61,14 +61,11 @@ pub mod worker {
     pub use crate::runtime::WorkerOptions;
 }
 
-// Payloads: code in `src/` and tests may enqueue them and look for them, but cannot run them (`Run` is private).
-pub use payloads::{
-    ApplyFalDelivery, BuildArchive, CancelTraining, NotifyUser, PollStatus, Prune, ReconcileTrainings,
-    StoreModel, StorePhoto, SubmitTraining, SweepOrphans,
-};
+// Payloads, all of them: code in `src/` and tests may enqueue them and look for them, but cannot run them (`Run` is private).
+pub use payloads::*;
 
 // Which jobs in the queue this binary's workers would run: for operators' verbs, which run none.
-pub use runtime::{Understanding, attempts_of, kinds};
+pub use work::{Understanding, attempts_of, kinds, kinds_by_the_clock};
 
 // Only `src/worker.rs` may use this (tests/architecture.rs).
 pub mod runtime;

@@ -1,15 +1,11 @@
 //! A worker of ours: the engine, every kind of job, and the periodic entries.
 //!
-//! Only `src/worker.rs`, the demo and the tests start one. `jobs/queue/src/run.rs` runs a job;
-//! `runtime/registry.rs` lists the kinds.
-
-mod periodic;
-mod registry;
+//! Only `src/worker.rs`, the demo and the tests start one. `jobs/queue/src/run.rs` runs a job; `work.rs` lists the kinds.
 
 pub use queue::{BadPeriodic, CatchUp, Periodic, Registry, Schedule, Worker, WorkerError, WorkerOptions};
 
 pub use crate::context::{ArchiveDelivery, Chance, Clock, SagaSettings, Services};
-pub use registry::{Understanding, attempts_of, kinds, registry};
+pub use crate::work::registry;
 
 /// A worker for all kinds of jobs.
 pub fn worker(services: &Services, options: WorkerOptions) -> Result<Worker, WorkerError> {

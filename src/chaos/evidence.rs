@@ -158,11 +158,17 @@ pub struct Evidence {
     pub objects: BTreeMap<String, (u64, String)>,
 }
 
-/// Jobs that may be left over: periodic ones, and polls of a training that we had to end and whose model may
-/// still come.
-const LEFT_OVER: &str = "kind not in ('reconcile_trainings', 'sweep_orphans', 'prune') \
-    and not (kind = 'poll_status' and exists (select from trainings t where t.id::text = payload ->> 'training_id' \
-             and t.status in ('failed', 'cancelled')))";
+/// The SQL condition of jobs that must have ended: all but periodic ones, and polls of a training that we had to end and whose
+/// model may still come.
+fn must_have_ended() -> String {
+    let periodic = jobs::kinds_by_the_clock().map(|kind| format!("'{kind}'"));
+    format!(
+        "kind not in ({}) \
+         and not (kind = 'poll_status' and exists (select from trainings t where t.id::text = payload ->> 'training_id' \
+                  and t.status in ('failed', 'cancelled')))",
+        periodic.collect::<Vec<_>>().join(", ")
+    )
+}
 
 impl Evidence {
     /// Reads what can be judged while the system runs, which excludes rows that are about to change.
@@ -176,7 +182,8 @@ impl Evidence {
             .await?;
         let jobs = "select id, kind, state::text as state, attempt, error_code, error from jobs where ";
         let live = sqlx::AssertSqlSafe(format!(
-            "{jobs} state in ('scheduled', 'ready', 'running') and {LEFT_OVER}"
+            "{jobs} state in ('scheduled', 'ready', 'running') and {}",
+            must_have_ended()
         ));
         let dead = sqlx::AssertSqlSafe(format!("{jobs} state = 'dead'"));
         let ended_twice = sqlx::query_as(
@@ -275,9 +282,10 @@ pub(super) fn ended_well(entry: &Entry) -> Option<String> {
 
 /// What is still under way; `None` when the system is at rest.
 pub(super) async fn unrest(site: &Site, db: &mut PgConnection) -> anyhow::Result<Option<String>> {
+    let must_have_ended = must_have_ended();
     let query = format!(
         "select coalesce(string_agg(what, ', '), '') from ( \
-         select count(*) || ' jobs of ' || kind as what from jobs where state in ('scheduled', 'ready', 'running') and {LEFT_OVER} group by kind \
+         select count(*) || ' jobs of ' || kind as what from jobs where state in ('scheduled', 'ready', 'running') and {must_have_ended} group by kind \
          union all select count(*) || ' trainings ' || status::text from trainings where status not in ('completed', 'failed', 'cancelled') group by status \
          union all select count(*) || ' updates not handled' from telegram_updates where handled_at is null having count(*) > 0 \
          union all select count(*) || ' deliveries not applied' from fal_deliveries where applied_at is null having count(*) > 0 \

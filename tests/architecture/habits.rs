@@ -151,6 +151,10 @@ fn each_kind_is_named_as_its_payload() {
             snake(payload),
             "renaming a kind is a migration: its NAME is stored in rows"
         );
+        assert!(
+            jobs::kinds().any(|kind| kind == name),
+            "jobs of kind {name} are run by nobody: add {payload} to JOBS in jobs/src/work.rs"
+        );
         kinds += 1;
     }
     assert!(kinds > 0, "payloads.rs holds no kind");

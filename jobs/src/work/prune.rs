@@ -1,8 +1,8 @@
 //! Deletes rows that ended long ago, so that the queue's table and indexes stay small
 //! however many jobs pass through (Q17).
 //!
-//! Enqueued by the clock (`runtime/periodic.rs`). Small batches, each in its own transaction, which
-//! never delete a row that is still needed:
+//! Enqueued by the clock (`work.rs`). Small batches, each in its own transaction, which never delete a row that is
+//! still needed:
 //!
 //! | table                                 | goes                                       | stays                                    |
 //! |---------------------------------------|--------------------------------------------|------------------------------------------|
