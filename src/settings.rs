@@ -42,10 +42,10 @@ mod reader;
 mod risks;
 mod roles;
 mod s3;
-mod saga;
 mod section;
 mod telegram;
 mod trainers;
+mod training;
 mod units;
 
 use std::{collections::BTreeMap, path::PathBuf};

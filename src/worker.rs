@@ -161,7 +161,7 @@ pub fn services(
         database: _,
         objects: _,
         fal,
-        saga,
+        training,
         telegram:
             TelegramSettings {
                 bot_token,
@@ -187,7 +187,7 @@ pub fn services(
         trainers: Arc::new(trainers),
         workbench: Workbench::new(decode_memory_bytes, cores)
             .context("the threads that decode photos cannot be started")?,
-        saga: Arc::new(saga),
+        settings: Arc::new(training),
         retention,
     })
 }

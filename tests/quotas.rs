@@ -14,7 +14,7 @@ use crate::support::Core;
 async fn core(quotas: Quotas) -> Core {
     let mut core = Core::new().await;
     core.rules = Rules::with_quotas(
-        core.services.saga.photos.clone(),
+        core.services.settings.photos.clone(),
         (*core.services.trainers).clone(),
         quotas,
     );

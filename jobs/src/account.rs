@@ -57,7 +57,7 @@ pub(crate) async fn admit_upload(cx: &Context) -> Result<(), JobError> {
 
 async fn admission(cx: &Context, call: GuardedCall) -> Result<Admission, JobError> {
     let mut tx = cx.begin().await?;
-    let admission = fal_account::admit(&mut tx, call, cx.saga.probe_every).await?;
+    let admission = fal_account::admit(&mut tx, call, cx.settings.probe_every).await?;
     tx.commit().await?;
     if let Admission::Parked(wait) = admission {
         let spread = Duration::from_millis(cx.chance.draw(|rng| rng.random_range(SPREAD_MS)));
@@ -85,7 +85,7 @@ pub(crate) async fn heard<T>(cx: &Context, answer: fal::Result<T>) -> Result<fal
     refused(&mut tx, cx, call, &why).await?;
     tx.commit().await?;
     Err(JobError::snooze(
-        cx.saga.probe_every,
+        cx.settings.probe_every,
         format_args!("FAL refuses our account at the {call}: {why}"),
     ))
 }
@@ -97,7 +97,7 @@ pub(crate) async fn refused(
     call: Call,
     why: &str,
 ) -> Result<(), JobError> {
-    let is_new = fal_account::park(tx, call.as_str(), why, cx.saga.probe_every).await?;
+    let is_new = fal_account::park(tx, call.as_str(), why, cx.settings.probe_every).await?;
     error!(
         is_new,
         "FAL refuses us at the {call} ({why}): uploads and submissions are parked and fail nobody's training; check key and \

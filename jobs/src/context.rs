@@ -42,15 +42,15 @@ pub struct Services {
     pub trainers: Arc<Trainers>,
     /// The memory and threads that the process may spend on decoding photos.
     pub workbench: Workbench,
-    /// The settings of trainings: deadlines, pauses and addresses.
-    pub saga: Arc<SagaSettings>,
+    /// Deadlines, pauses, limits and addresses of trainings.
+    pub settings: Arc<TrainingSettings>,
     /// How long ended rows are kept.
     pub retention: Retention,
 }
 
 /// The settings of trainings; `config/default.toml` says what each means to an operator.
 #[derive(Debug, Clone)]
-pub struct SagaSettings {
+pub struct TrainingSettings {
     /// Limits of photos, and how many a training takes.
     pub photos: PhotoLimits,
     /// How FAL gets an archive.

@@ -57,7 +57,7 @@ pub use context::{Clock, Retention};
 
 /// A worker's configuration, which the settings build. [`runtime`] runs the worker.
 pub mod worker {
-    pub use crate::context::{ArchiveDelivery, SagaSettings};
+    pub use crate::context::{ArchiveDelivery, TrainingSettings};
     pub use crate::runtime::WorkerOptions;
 }
 

@@ -24,7 +24,7 @@ use queue::{CatchUp, Kind, Periodic, Registry, Run, Schedule};
 use sqlx::PgPool;
 
 use crate::{
-    context::{SagaSettings, Services},
+    context::{Services, TrainingSettings},
     job::Job,
     payloads,
 };
@@ -96,7 +96,7 @@ struct RegisteredJob {
 }
 
 struct ByTheClock {
-    every: fn(&SagaSettings) -> Duration,
+    every: fn(&TrainingSettings) -> Duration,
     entry: fn(Duration) -> Periodic,
 }
 
@@ -113,7 +113,7 @@ impl RegisteredJob {
 
     /// A periodic kind. The first worker at a tick enqueues the job, whichever queues that worker takes
     /// (`jobs/queue/src/periodic.rs`).
-    const fn by_the_clock<J: Run<Services> + Default>(every: fn(&SagaSettings) -> Duration) -> Self {
+    const fn by_the_clock<J: Run<Services> + Default>(every: fn(&TrainingSettings) -> Duration) -> Self {
         Self {
             clock: Some(ByTheClock {
                 every,
@@ -134,7 +134,7 @@ pub fn registry(services: &Services) -> Registry {
     let given = Arc::new(services.clone());
     let kinds = JOBS.iter().map(|entry| (entry.bind)(&given, &services.pool));
     let clocks = JOBS.iter().filter_map(|entry| entry.clock.as_ref());
-    let periodic = clocks.map(|clock| (clock.entry)((clock.every)(&services.saga)));
+    let periodic = clocks.map(|clock| (clock.entry)((clock.every)(&services.settings)));
     periodic.fold(kinds.collect(), Registry::with_periodic)
 }
 

@@ -8,7 +8,7 @@ use jobs::{
     domain::{Quotas, Trainers},
     fal::{FalSettings, VerifierSettings},
     objects::ObjectStoreSettings,
-    worker::{SagaSettings, WorkerOptions},
+    worker::{TrainingSettings, WorkerOptions},
 };
 use secrecy::SecretString;
 
@@ -18,10 +18,10 @@ use super::{
     log::LogSettings,
     photos, queue, quotas,
     reader::Reader,
-    s3, saga,
+    s3,
     section::section,
     telegram::{TelegramSettings, TelegramUpdates},
-    trainers,
+    trainers, training,
     units::{HOUR, MILLISECOND, MINUTE},
 };
 
@@ -135,7 +135,7 @@ section! {
         /// FAL's addresses and our key.
         fal: FalSettings = fal::client(from),
         /// Deadlines and intervals of trainings, and the choices of their steps.
-        saga: SagaSettings = saga::read(from),
+        training: TrainingSettings = training::read(from),
         /// The bot's token, for messages and photos.
         telegram: TelegramSettings = TelegramSettings::read(from),
         /// The trainers. They are checked here too, since the worker submits to them.

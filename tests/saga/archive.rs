@@ -240,7 +240,7 @@ async fn an_account_whose_storage_hides_files_trains_all_the_same() {
 #[tokio::test]
 async fn an_archive_in_our_own_store_is_fetched_by_fal_through_its_presigned_url() {
     let world = World::with(|services| {
-        Arc::make_mut(&mut services.saga).archive_delivery = ArchiveDelivery::Presigned;
+        Arc::make_mut(&mut services.settings).archive_delivery = ArchiveDelivery::Presigned;
     })
     .await;
     world.jobs.drain_through_time().await;
@@ -266,7 +266,7 @@ async fn an_archive_in_our_own_store_is_fetched_by_fal_through_its_presigned_url
 #[tokio::test]
 async fn an_archive_that_our_own_store_does_not_hand_out_fails_the_training_after_three() {
     let world = World::with(|services| {
-        Arc::make_mut(&mut services.saga).archive_delivery = ArchiveDelivery::Presigned;
+        Arc::make_mut(&mut services.settings).archive_delivery = ArchiveDelivery::Presigned;
     })
     .await;
     for _ in 0..3 {

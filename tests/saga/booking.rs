@@ -11,7 +11,7 @@ use super::world::World;
 
 async fn world(submits_a_day: u32) -> World {
     World::with(|services| {
-        Arc::make_mut(&mut services.saga).submits_a_day = submits_a_day;
+        Arc::make_mut(&mut services.settings).submits_a_day = submits_a_day;
     })
     .await
     .archive()

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use aisha::simulators::fal::faults::{Effect, Fault, Operation, When};
-use jobs::{PollStatus, StoreModel, SubmitTraining, queue::JobState, runtime::SagaSettings};
+use jobs::{PollStatus, StoreModel, SubmitTraining, queue::JobState, runtime::TrainingSettings};
 use serde_json::json;
 
 use super::world::World;
@@ -203,9 +203,9 @@ async fn a_late_model_changes_nothing_for_an_avatar_that_went_on() {
 #[tokio::test]
 async fn an_unknown_submit_is_repeated_once_and_only_where_that_is_accepted() {
     let world = World::with(|services| {
-        services.saga = Arc::new(SagaSettings {
+        services.settings = Arc::new(TrainingSettings {
             resubmit_unknown: true,
-            ..(*services.saga).clone()
+            ..(*services.settings).clone()
         });
     })
     .await

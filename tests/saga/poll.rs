@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use aisha::simulators::fal::faults::{Effect, Fault, Operation};
-use jobs::{PollStatus, domain::WebhookBase, queue::JobState, runtime::SagaSettings};
+use jobs::{PollStatus, domain::WebhookBase, queue::JobState, runtime::TrainingSettings};
 use serde_json::json;
 
 use super::world::World;
@@ -106,10 +106,10 @@ async fn a_result_that_stays_expired_fails_the_training() {
 #[tokio::test]
 async fn a_poll_that_sees_completed_gives_the_webhook_a_moment() {
     let world = World::with(|services| {
-        services.saga = Arc::new(SagaSettings {
+        services.settings = Arc::new(TrainingSettings {
             webhook: WebhookBase::from_setting("http://127.0.0.1:9/").unwrap(),
             webhook_grace: Duration::from_secs(30),
-            ..(*services.saga).clone()
+            ..(*services.settings).clone()
         });
     })
     .await

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use jobs::{SweepOrphans, queue::JobState, runtime::SagaSettings, testing::Fate};
+use jobs::{SweepOrphans, queue::JobState, runtime::TrainingSettings, testing::Fate};
 use uuid::Uuid;
 
 use super::world::World;
@@ -10,9 +10,9 @@ use super::world::World;
 /// A training that is completed, in a world where everything in the bucket is old enough to be swept.
 async fn old_world() -> World {
     let world = World::with(|services| {
-        services.saga = Arc::new(SagaSettings {
+        services.settings = Arc::new(TrainingSettings {
             orphan_age: Duration::ZERO,
-            ..(*services.saga).clone()
+            ..(*services.settings).clone()
         });
     })
     .await
@@ -80,9 +80,9 @@ async fn young_objects_and_those_that_a_row_may_name_soon_stay() {
 
     // A photo that is on its way, and the archive of a training that is at work.
     let world = World::with(|services| {
-        services.saga = Arc::new(SagaSettings {
+        services.settings = Arc::new(TrainingSettings {
             orphan_age: Duration::ZERO,
-            ..(*services.saga).clone()
+            ..(*services.settings).clone()
         });
     })
     .await;
@@ -137,9 +137,9 @@ async fn a_last_sweep_that_fails_leaves_the_next_one_free() {
 #[tokio::test]
 async fn an_original_stays_as_long_as_its_avatar_also_when_it_was_refused() {
     let world = World::with(|services| {
-        services.saga = Arc::new(SagaSettings {
+        services.settings = Arc::new(TrainingSettings {
             orphan_age: Duration::ZERO,
-            ..(*services.saga).clone()
+            ..(*services.settings).clone()
         });
     })
     .await;

@@ -32,7 +32,7 @@ impl Core {
     pub async fn new() -> Self {
         let (db, telegram, s3) = (Db::new().await, Telegram::new().await, S3::new().await);
         let services = services(&db, &s3, telegram.env());
-        let rules = Rules::new(services.saga.photos.clone(), (*services.trainers).clone());
+        let rules = Rules::new(services.settings.photos.clone(), (*services.trainers).clone());
         let producer = Producer::new(db.pool.clone());
         Self {
             db,

@@ -167,7 +167,7 @@ async fn find_training(
         attempt.id,
         &request,
         AttemptEvidence::Webhook,
-        cx.saga.first_poll,
+        cx.settings.first_poll,
     )
     .await?;
     if adopted.happened() {

@@ -67,7 +67,7 @@ impl Run<Services> for BuildArchive {
         }
         let stored = photos::stored_of(&mut db, training.avatar_id).await?;
         drop(db);
-        if cx.saga.archive_delivery == ArchiveDelivery::FalStorage
+        if cx.settings.archive_delivery == ArchiveDelivery::FalStorage
             && let Err(verdict) = account::admit_upload(cx).await
         {
             return Err(self.held_back(cx, verdict).await?);
@@ -121,7 +121,7 @@ impl Run<Services> for BuildArchive {
 /// Fetches the photos from the bucket and packs them. If a stored photo's object is missing, that is our fault and
 /// not the photo's, and nothing is packed: the incumbent packed whatever a wrong bucket still had (D15).
 async fn build(cx: &Context, stored: &[StoredPhoto]) -> Result<Archive, BuildError<ObjectError>> {
-    let limits = &cx.saga.photos;
+    let limits = &cx.settings.photos;
     let fetch = async |photo: usize| {
         let photo = &stored[photo];
         let bytes = photo.bytes.and_then(|bytes| u64::try_from(bytes).ok());
@@ -159,15 +159,15 @@ impl BuildArchive {
         let (bytes, photos, name) = (archive.length, archive.accepted.len(), archive.file_name());
         let sha256 = hex::encode(archive.sha256);
         let expires_at = cx.clock.now()
-            + TimeDelta::from_std(cx.saga.patience.archive_lifecycle).unwrap_or(TimeDelta::MAX);
-        let url = match cx.saga.archive_delivery {
+            + TimeDelta::from_std(cx.settings.patience.archive_lifecycle).unwrap_or(TimeDelta::MAX);
+        let url = match cx.settings.archive_delivery {
             ArchiveDelivery::FalStorage => {
                 let upload = cx.fal.upload(
                     archive.file,
                     bytes,
                     ZIP,
                     &name,
-                    cx.saga.patience.archive_lifecycle,
+                    cx.settings.patience.archive_lifecycle,
                 );
                 match account::heard(cx, upload.await).await {
                     Ok(uploaded) => uploaded?,
@@ -178,7 +178,7 @@ impl BuildArchive {
                 let key = format!("{}/{}/{name}", training.user_id, training.avatar_id);
                 cx.objects.put_file(&key, archive.file, bytes, ZIP).await?;
                 cx.objects
-                    .presign_get(&key, cx.saga.patience.archive_lifecycle)
+                    .presign_get(&key, cx.settings.patience.archive_lifecycle)
                     .await?
             }
         };

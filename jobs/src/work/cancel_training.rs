@@ -66,7 +66,7 @@ impl Run<Services> for CancelTraining {
                 saga::stopped_at_fal(&mut tx, training.id, "FAL took it out of its queue").await?
             }
             CancelOutcome::Requested => {
-                saga::stop_signalled(&mut tx, training.id, cx.saga.poll_every).await?
+                saga::stop_signalled(&mut tx, training.id, cx.settings.poll_every).await?
             }
             // FAL has its end already, so the poll fetches it.
             CancelOutcome::TooLate => {

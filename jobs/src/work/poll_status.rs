@@ -74,7 +74,7 @@ impl Run<Services> for PollStatus {
         if saga.carried_by() != Some(NextJob::Poll) {
             return Ok(Done::Skipped("the training is not at FAL"));
         }
-        if saga.is_watch_over(&training.times(), now, &cx.saga.patience) {
+        if saga.is_watch_over(&training.times(), now, &cx.settings.patience) {
             let mut tx = cx.begin().await?;
             let effect = saga::watch_over(&mut tx, training.id).await?;
             tx.commit().await?;
@@ -132,12 +132,12 @@ async fn adopt_from_list(
     let Some(request) = found else {
         if training
             .saga()
-            .is_undecided(attempt.created_at, now, &cx.saga.patience)
+            .is_undecided(attempt.created_at, now, &cx.settings.patience)
         {
             return decide(cx, attempt).await;
         }
         return Err(JobError::snooze(
-            pace(training, cx.saga.list_every),
+            pace(training, cx.settings.list_every),
             "the attempt is not in FAL's request list yet",
         ));
     };
@@ -148,7 +148,7 @@ async fn adopt_from_list(
         attempt.id,
         &request,
         AttemptEvidence::RequestList,
-        cx.saga.first_poll,
+        cx.settings.first_poll,
     )
     .await?;
     tx.commit().await?;
@@ -161,8 +161,8 @@ async fn adopt_from_list(
 /// The list answers without a match, and the time for a proof is over: the attempt is decided (K13).
 async fn decide(cx: &Context, attempt: &Attempt) -> Result<Done, JobError> {
     let mut tx = cx.begin().await?;
-    let poll_in = cx.saga.list_every * WATCH_SLOWER;
-    let status = saga::submit_undecided(&mut tx, attempt, cx.saga.resubmit_unknown, poll_in).await?;
+    let poll_in = cx.settings.list_every * WATCH_SLOWER;
+    let status = saga::submit_undecided(&mut tx, attempt, cx.settings.resubmit_unknown, poll_in).await?;
     tx.commit().await?;
     let id = attempt.training_id;
     if let Some(status) = status {
@@ -174,7 +174,7 @@ async fn decide(cx: &Context, attempt: &Attempt) -> Result<Done, JobError> {
         metrics::counter!("aisha_submit_undecided_total", "decision" => decision).increment(1);
         error!(training.id = %id, attempt.id = %attempt.id,
             "Nobody could find out whether FAL took training {id} within {:?}: {decision}. Look for the token {} in FAL's dashboard",
-            cx.saga.patience.decide, attempt.token);
+            cx.settings.patience.decide, attempt.token);
     }
     Ok(Done::Applied)
 }
@@ -215,7 +215,7 @@ async fn look(cx: &Context, training: &Training) -> Result<Done, JobError> {
             )
             .await?;
             return Err(JobError::snooze(
-                cx.saga.webhook_grace,
+                cx.settings.webhook_grace,
                 "COMPLETED; its webhook is given a moment",
             ));
         }
@@ -245,7 +245,7 @@ async fn look(cx: &Context, training: &Training) -> Result<Done, JobError> {
     };
     note(cx, training, &seen).await?;
     Err(JobError::snooze(
-        pace(training, cx.saga.poll_every),
+        pace(training, cx.settings.poll_every),
         seen.fal_status,
     ))
 }
@@ -254,8 +254,8 @@ async fn look(cx: &Context, training: &Training) -> Result<Done, JobError> {
 /// lost, and that count tells operators that webhooks are broken (D1). So the first sight of COMPLETED is only
 /// recorded, and the next one acts on it.
 fn webhook_had_its_chance(cx: &Context, training: &Training) -> bool {
-    cx.saga.webhook.is_none()
-        || cx.saga.webhook_grace.is_zero()
+    cx.settings.webhook.is_none()
+        || cx.settings.webhook_grace.is_zero()
         || training.fal_status.as_deref() == Some(COMPLETED)
 }
 
@@ -287,7 +287,7 @@ async fn doubted(cx: &Context, training: &Training, what: &str) -> Result<Done, 
         return Err(JobError::snooze(WATCH_LOST, what));
     }
     let mut tx = cx.begin().await?;
-    let poll_in = cx.saga.poll_every * WATCH_SLOWER;
+    let poll_in = cx.settings.poll_every * WATCH_SLOWER;
     let taken = saga::lost_at_fal(&mut tx, training.id, what, poll_in).await?;
     tx.commit().await?;
     if taken == Taken::Applied {
@@ -312,7 +312,7 @@ pub(crate) async fn next_look(
 
 /// The pause doubles after each odd answer.
 fn odd_pause(cx: &Context, training: &Training, seen: i16) -> Duration {
-    let usual = pace(training, cx.saga.poll_every);
+    let usual = pace(training, cx.settings.poll_every);
     let doublings = u32::from(seen.clamp(0, LOOKS).unsigned_abs());
     (usual * 2_u32.pow(doublings)).min(LONGEST_ODD_PAUSE.max(usual))
 }
@@ -329,7 +329,7 @@ pub(crate) async fn judge(cx: &Context, training: &Training) -> Result<Done, Job
     let taken = match &outcome {
         ResultOutcome::NotReady | ResultOutcome::Gone => {
             return Err(JobError::snooze(
-                cx.saga.poll_every,
+                cx.settings.poll_every,
                 "the result is not ready yet",
             ));
         }
@@ -352,7 +352,7 @@ pub(crate) async fn judge(cx: &Context, training: &Training) -> Result<Done, Job
     account::answered(&mut tx, Call::Result).await?;
     tx.commit().await?;
     // A training that ended while its model was being copied had its result, and its webhook.
-    if taken != Taken::Late && training.result.is_none() && cx.saga.webhook.is_some() {
+    if taken != Taken::Late && training.result.is_none() && cx.settings.webhook.is_some() {
         metrics::counter!("aisha_reconcile_found_total", "what" => "webhook_lost").increment(1);
         info!(training.id = %training.id, "Polling learnt the end of training {} before any webhook", training.id);
     }

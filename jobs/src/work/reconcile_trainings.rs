@@ -88,12 +88,12 @@ impl Run<Services> for ReconcileTrainings {
         put_deliveries_back(cx).await?;
         let mut db = cx.single().await?;
         let parked = fal_account::parked(&mut db).await?;
-        let booked = quotas::submit_wait(&mut db, cx.saga.submits_a_day).await?;
+        let booked = quotas::submit_wait(&mut db, cx.settings.submits_a_day).await?;
         metrics::gauge!("aisha_submits_booked_seconds").set(booked.unwrap_or_default().as_secs_f64());
         if let Some(wait) = booked {
             warn!(
                 "{} trainings were submitted within a day: the others wait, the next for {wait:?} (quotas.account_trainings_a_day)",
-                cx.saga.submits_a_day
+                cx.settings.submits_a_day
             );
         }
         metrics::gauge!("aisha_avatars_overdue").set(seen.overdue);
@@ -103,7 +103,7 @@ impl Run<Services> for ReconcileTrainings {
         if seen.long_in_queue > 0 {
             warn!(
                 "{} trainings have waited in FAL's queue for longer than {:?}",
-                seen.long_in_queue, cx.saga.patience.queue_alarm
+                seen.long_in_queue, cx.settings.patience.queue_alarm
             );
         }
         Ok(Done::Applied)
@@ -140,17 +140,17 @@ async fn reconcile(
     drop(db);
     let (saga, times) = (training.saga(), training.times());
     let is_overdue = |training: &Training| {
-        let deadline = training.saga().deadline(&training.times(), &cx.saga.patience);
+        let deadline = training.saga().deadline(&training.times(), &cx.settings.patience);
         deadline.is_some_and(|deadline| deadline <= now)
     };
     seen.ambiguous += u32::from(saga.at_fal == AtFal::Perhaps);
-    seen.long_in_queue += u32::from(saga.is_long_in_queue(&times, now, &cx.saga.patience));
+    seen.long_in_queue += u32::from(saga.is_long_in_queue(&times, now, &cx.settings.patience));
     if is_overdue(&training) {
         seen.overdue += 1;
         let mut tx = cx.begin().await?;
         // Checked again under its lock: it may have changed since.
         if let Some(still) = trainings::lock(&mut tx, id).await?.filter(is_overdue)
-            && saga::overdue(&mut tx, still, cx.saga.poll_every)
+            && saga::overdue(&mut tx, still, cx.settings.poll_every)
                 .await?
                 .happened()
         {

@@ -51,7 +51,7 @@ impl Run<Services> for StorePhoto {
         if photo.status != PhotoStatus::Pending {
             return recount(cx, &photo).await;
         }
-        let limits = &cx.saga.photos;
+        let limits = &cx.settings.photos;
         let bytes = match cx.telegram.download(&photo.file_id, limits.bytes as u64).await {
             Ok(bytes) => bytes,
             Err(DownloadError::TooLarge) => {
@@ -111,7 +111,7 @@ async fn store(cx: &Context, photo: &OwnedPhoto, bytes: Bytes, info: PhotoInfo) 
             "the photo was thrown away, or settled by another run",
         ));
     }
-    notifications::photos_changed(&mut tx, photo.avatar_id, &cx.saga.photos).await?;
+    notifications::photos_changed(&mut tx, photo.avatar_id, &cx.settings.photos).await?;
     cx.complete_in(&mut tx).await?;
     tx.commit().await?;
     info!(photo.id = %photo.id, avatar.id = %photo.avatar_id, photo.bytes = original.bytes, "Stored photo {}", photo.id);
@@ -127,7 +127,7 @@ async fn refuse(
     let mut tx = cx.begin().await?;
     avatars::lock_draft(&mut tx, photo.avatar_id).await?;
     if photos::reject(&mut tx, photo.id, reason, detail).await? {
-        notifications::photos_changed(&mut tx, photo.avatar_id, &cx.saga.photos).await?;
+        notifications::photos_changed(&mut tx, photo.avatar_id, &cx.settings.photos).await?;
         metrics::counter!("aisha_photos_refused_total", "reason" => reason.to_owned()).increment(1);
     }
     cx.complete_in(&mut tx).await?;
@@ -138,7 +138,7 @@ async fn refuse(
 /// The photo is settled: only the counter may be out of date.
 async fn recount(cx: &Context, photo: &OwnedPhoto) -> Result<Done, JobError> {
     let mut tx = cx.begin().await?;
-    notifications::photos_changed(&mut tx, photo.avatar_id, &cx.saga.photos).await?;
+    notifications::photos_changed(&mut tx, photo.avatar_id, &cx.settings.photos).await?;
     cx.complete_in(&mut tx).await?;
     tx.commit().await?;
     Ok(Done::Committed)

@@ -129,7 +129,7 @@ async fn archive_loss(
     };
     if training
         .saga()
-        .is_archive_too_old(&training.times(), now, &cx.saga.patience)
+        .is_archive_too_old(&training.times(), now, &cx.settings.patience)
     {
         return Ok(Some(
             "it would be gone before FAL's queue has to be through with it",
@@ -138,7 +138,7 @@ async fn archive_loss(
     if cx.fal.exists(url).await? {
         return Ok(None);
     }
-    Ok(Some(match cx.saga.archive_delivery {
+    Ok(Some(match cx.settings.archive_delivery {
         ArchiveDelivery::FalStorage => {
             "FAL's storage hides our files: make uploads readable in the account's storage settings"
         }
@@ -211,7 +211,7 @@ impl Posting {
         });
         let body_sha256 = hex::encode(Sha256::digest(body.to_string()));
         let webhook_url = cx
-            .saga
+            .settings
             .webhook
             .as_ref()
             .map(|base| base.url_for(training.training_type, &token).into());
@@ -237,7 +237,7 @@ impl Posting {
             input_sha256: &self.body_sha256,
             webhook_url: self.webhook_url.as_deref(),
         };
-        let attempt = saga::begin_submit(&mut tx, self.training, &attempt, cx.saga.first_poll).await?;
+        let attempt = saga::begin_submit(&mut tx, self.training, &attempt, cx.settings.first_poll).await?;
         tx.commit().await?;
         Ok(attempt)
     }
@@ -263,7 +263,7 @@ impl Posting {
             SubmitOutcome::Locked(why) | SubmitOutcome::Moved(why) => {
                 let mut tx = cx.begin().await?;
                 account::refused(&mut tx, cx, Call::Submit, &why).await?;
-                let verdict = JobError::snooze(cx.saga.probe_every, &why);
+                let verdict = JobError::snooze(cx.settings.probe_every, &why);
                 self.not_taken(tx, attempt, AttemptOutcome::Refused, &why, verdict)
                     .await
             }
@@ -303,7 +303,7 @@ impl Posting {
             attempt,
             request,
             AttemptEvidence::Answer,
-            cx.saga.first_poll,
+            cx.settings.first_poll,
         )
         .await?;
         let known = trainings::find(&mut tx, id)

@@ -62,7 +62,7 @@ impl Object {
 impl Run<Services> for SweepOrphans {
     async fn run(&self, cx: &Context) -> Result<Done, JobError> {
         let page = cx.objects.page(&self.after, PAGE).await?;
-        let age = TimeDelta::from_std(cx.saga.orphan_age).unwrap_or(TimeDelta::MAX);
+        let age = TimeDelta::from_std(cx.settings.orphan_age).unwrap_or(TimeDelta::MAX);
         // The difference of the store's clock and ours is far less than an hour, the setting's minimum.
         let young = cx.clock.now() - age;
         let old: Vec<Object> = page

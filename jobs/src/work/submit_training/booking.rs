@@ -19,12 +19,12 @@ const SPREAD_MS: std::ops::Range<u64> = 500..5_000;
 /// A snooze while there is no room.
 pub(super) async fn admit(cx: &Context, training: TrainingId) -> Result<(), JobError> {
     let mut tx = cx.begin().await?;
-    let Some(wait) = quotas::submit_wait(&mut tx, cx.saga.submits_a_day).await? else {
+    let Some(wait) = quotas::submit_wait(&mut tx, cx.settings.submits_a_day).await? else {
         return Ok(());
     };
     saga::booked(&mut tx, training, wait).await?;
     tx.commit().await?;
-    info!(training.id = %training, "Training {training} waits: the {} trainings of the day are submitted", cx.saga.submits_a_day);
+    info!(training.id = %training, "Training {training} waits: the {} trainings of the day are submitted", cx.settings.submits_a_day);
     Err(snooze(cx, wait))
 }
 
@@ -33,11 +33,11 @@ pub(super) async fn admit(cx: &Context, training: TrainingId) -> Result<(), JobE
 /// # Errors
 /// A snooze if the last place was taken since [`admit`].
 pub(super) async fn take(cx: &Context, tx: &mut PgConnection) -> Result<(), JobError> {
-    if cx.saga.submits_a_day == 0 {
+    if cx.settings.submits_a_day == 0 {
         return Ok(());
     }
     quotas::lock_submits(tx).await?;
-    match quotas::submit_wait(tx, cx.saga.submits_a_day).await? {
+    match quotas::submit_wait(tx, cx.settings.submits_a_day).await? {
         None => Ok(()),
         Some(wait) => Err(snooze(cx, wait)),
     }
@@ -49,7 +49,7 @@ fn snooze(cx: &Context, wait: Duration) -> JobError {
         wait.min(LOOK_AGAIN) + spread,
         format_args!(
             "{} trainings were submitted within a day; more of them wait",
-            cx.saga.submits_a_day
+            cx.settings.submits_a_day
         ),
     )
 }

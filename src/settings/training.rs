@@ -1,10 +1,10 @@
-//! `[saga]`, and the keys of other sections that the saga's jobs use.
+//! `[saga]`, and the keys of other sections that the jobs of trainings and photos use.
 
 use std::time::Duration;
 
 use jobs::{
     domain::Patience,
-    worker::{ArchiveDelivery, SagaSettings},
+    worker::{ArchiveDelivery, TrainingSettings},
 };
 
 use super::{
@@ -15,13 +15,13 @@ use super::{
     units::{DAY, HOUR, MILLISECOND, MINUTE, SECOND},
 };
 
-/// Settings of the saga's jobs, which the worker needs.
-pub(super) fn read(from: &mut Reader<'_>) -> Option<SagaSettings> {
+/// Settings of trainings, which the worker needs.
+pub(super) fn read(from: &mut Reader<'_>) -> Option<TrainingSettings> {
     let delivery = [
         ("fal_storage", ArchiveDelivery::FalStorage),
         ("presigned", ArchiveDelivery::Presigned),
     ];
-    all!(SagaSettings {
+    all!(TrainingSettings {
         photos: photos::limits(from),
         archive_delivery: from.choice("fal.archive_delivery", &delivery),
         webhook: fal::webhook(from),
