@@ -19,7 +19,7 @@ pub use avatar::{AvatarStatus, AvatarType, Gender, PhotoStatus, TrainingType, Un
 pub use delivery::{DeliveryVerdict, Disposition};
 pub use ids::{AvatarId, NotificationId, PhotoId, TrainingId, UserId};
 pub use quotas::{Access, Quotas};
-pub use saga::{AtFal, Fact, NextJob, Patience, Saga, Step as SagaStep, Tell, Times};
+pub use saga::{AtFal, Fact, NextJob, Patience, Saga, Tell, Times, Transition};
 pub use stage::Stage;
 pub use trainer::{
     FinetuneComment, OutputKind, OutputProblem, Preset, TrainedModel, Trainer, Trainers, TrainingOrder,

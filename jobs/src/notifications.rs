@@ -115,7 +115,7 @@ pub(crate) async fn reply(
     send(tx, &new).await
 }
 
-/// Writes what a step of the saga has its owner told.
+/// Writes the owner's message that a transition causes.
 pub(crate) async fn tell(
     tx: &mut PgConnection,
     subject: Subject<'_>,

@@ -9,7 +9,7 @@
 //! # Must stay true
 //! * every live training at rest has a live job            — `nothing_is_ever_stuck`, and `reconcile_trainings` looks
 //! * nothing is told or enqueued of a write that changed nothing — `a_write_that_finds_another_row_than_was_locked_is_undone_with_all_that_was_told`
-//! * every final status has its final message               — `apply` tells what the step says, and nothing else writes a status
+//! * every final status has its final message               — `apply` tells what the transition says, and nothing else writes a status
 //! * no loop restarts its own deadline, and archives are lost a counted number of times — `an_archive_that_fal_never_finds_fails_the_training_after_three`
 //! * FAL is asked at most once per training without an answer — [`begin_submit`] refuses while an attempt is open
 //!
@@ -24,8 +24,8 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        AttemptEvidence, AttemptOutcome, Fact, FailureCode, FalRequest, NextJob, SagaStep, Stage, TrainingId,
-        TrainingSource, TrainingStatus,
+        AttemptEvidence, AttemptOutcome, Fact, FailureCode, FalRequest, NextJob, Stage, TrainingId,
+        TrainingSource, TrainingStatus, Transition,
     },
     enqueue::{EnqueueError, enqueue, enqueue_for, enqueue_in},
     job::JobError,
@@ -116,7 +116,7 @@ async fn apply<T>(
     id: TrainingId,
     fact: Fact,
     poll_in: Duration,
-    write: impl AsyncFnOnce(&mut PgConnection, &mut Training, &SagaStep) -> Result<Option<T>, SagaError>,
+    write: impl AsyncFnOnce(&mut PgConnection, &mut Training, &Transition) -> Result<Option<T>, SagaError>,
 ) -> Result<Option<T>, SagaError> {
     match trainings::lock(tx, id).await? {
         Some(training) => apply_locked(tx, training, fact, poll_in, write).await,
@@ -125,7 +125,7 @@ async fn apply<T>(
 }
 
 /// Applies a fact to a training that the caller has locked: asks what it causes, has `write` write that, enqueues what
-/// carries the training on and tells its owner. `poll_in`: when FAL is asked next, if the step has it asked.
+/// carries the training on and tells its owner. `poll_in`: when FAL is asked next, if the transition enqueues a poll.
 ///
 /// `None`: nothing was written, since the fact comes too late, or `write` found that something else was proven first.
 /// `write` keeps `training` true where the owner's message shows it.
@@ -134,20 +134,20 @@ async fn apply_locked<T>(
     mut training: Training,
     fact: Fact,
     poll_in: Duration,
-    write: impl AsyncFnOnce(&mut PgConnection, &mut Training, &SagaStep) -> Result<Option<T>, SagaError>,
+    write: impl AsyncFnOnce(&mut PgConnection, &mut Training, &Transition) -> Result<Option<T>, SagaError>,
 ) -> Result<Option<T>, SagaError> {
-    let Some(step) = training.saga().after(fact) else {
+    let Some(transition) = training.saga().after(fact) else {
         let (id, status) = (training.id, training.status);
         debug!(training.id = %id, "{fact:?} changes nothing about training {id}, which is {status}");
         return Ok(None);
     };
-    let Some(written) = write(tx, &mut training, &step).await? else {
+    let Some(written) = write(tx, &mut training, &transition).await? else {
         return Ok(None);
     };
-    for job in step.jobs {
+    for job in transition.jobs {
         carry_on(tx, &training, *job, poll_in).await?;
     }
-    if let Some(tell) = step.tell {
+    if let Some(tell) = transition.tell {
         notifications::tell(tx, (&training).into(), tell).await?;
     }
     Ok(Some(written))
@@ -192,7 +192,7 @@ pub(crate) async fn archived(
     id: TrainingId,
     archive: &StoredArchive,
 ) -> Result<Effect, SagaError> {
-    let write = async |tx: &mut PgConnection, training: &mut Training, _: &SagaStep| {
+    let write = async |tx: &mut PgConnection, training: &mut Training, _: &Transition| {
         trainings::archived(tx, id, archive).await?;
         training.photos = i64::try_from(archive.photos).unwrap_or(i64::MAX);
         Ok(Some(()))
@@ -232,12 +232,12 @@ pub(crate) async fn archive_lost(
     } else {
         Fact::ArchiveLost
     };
-    let write = async |tx: &mut PgConnection, training: &mut Training, step: &SagaStep| {
-        if step.saga.status == TrainingStatus::Requested {
+    let write = async |tx: &mut PgConnection, training: &mut Training, transition: &Transition| {
+        if transition.to.status == TrainingStatus::Requested {
             trainings::archive_lost(tx, id).await?;
             return Ok(Some(ArchiveLost::BuiltAgain));
         }
-        ending::write(tx, training, step, why, TrainingSource::Job).await?;
+        ending::write(tx, training, transition, why, TrainingSource::Job).await?;
         Ok(Some(ArchiveLost::GivenUp))
     };
     let lost = apply_locked(tx, training, fact, Duration::ZERO, write).await?;
@@ -253,7 +253,7 @@ pub(crate) async fn begin_submit(
     attempt: &NewAttempt<'_>,
     poll_in: Duration,
 ) -> Result<Option<Uuid>, SagaError> {
-    let write = async |tx: &mut PgConnection, training: &mut Training, _: &SagaStep| {
+    let write = async |tx: &mut PgConnection, training: &mut Training, _: &Transition| {
         trainings::submitting(tx, id).await?;
         let attempt = attempts::insert(tx, id, attempt).await?;
         quotas::note_submit(tx, training.user_id, attempt).await?;
@@ -273,7 +273,7 @@ pub(crate) async fn submit_accepted(
     evidence: AttemptEvidence,
     poll_in: Duration,
 ) -> Result<Effect, SagaError> {
-    let write = async |tx: &mut PgConnection, training: &mut Training, _: &SagaStep| {
+    let write = async |tx: &mut PgConnection, training: &mut Training, _: &Transition| {
         if !attempts::accepted(tx, attempt, &request.request_id, evidence).await? {
             return Ok(None);
         }
@@ -293,16 +293,16 @@ pub(crate) async fn submit_not_accepted(
     outcome: AttemptOutcome,
     error: &str,
 ) -> Result<Effect, SagaError> {
-    let write = async |tx: &mut PgConnection, training: &mut Training, step: &SagaStep| {
+    let write = async |tx: &mut PgConnection, training: &mut Training, transition: &Transition| {
         if !attempts::not_accepted(tx, attempt, outcome, error).await? {
             return Ok(None);
         }
         quotas::give_back_submit(tx, attempt).await?;
-        if step.saga.status == TrainingStatus::Archived {
+        if transition.to.status == TrainingStatus::Archived {
             trainings::not_submitted(tx, id).await?;
         } else {
             let detail = "stopped before FAL took it";
-            ending::write(tx, training, step, detail, TrainingSource::Job).await?;
+            ending::write(tx, training, transition, detail, TrainingSource::Job).await?;
         }
         Ok(Some(()))
     };
@@ -321,7 +321,7 @@ pub(crate) async fn submit_undecided(
     let id = attempt.training_id;
     // Twice at the most, whatever the operator accepts.
     let resubmit = may_resubmit && !attempts::has_abandoned(tx, id).await?;
-    let write = async |tx: &mut PgConnection, training: &mut Training, step: &SagaStep| {
+    let write = async |tx: &mut PgConnection, training: &mut Training, transition: &Transition| {
         // The attempt was read before the list was asked, which takes its time: meanwhile it may have been refused and another
         // begun, about which nothing is known yet.
         let open = attempts::find_open(tx, id).await?;
@@ -329,15 +329,15 @@ pub(crate) async fn submit_undecided(
             return Ok(None);
         }
         let why = "FAL's request list does not have it";
-        if step.saga.status == TrainingStatus::Archived {
+        if transition.to.status == TrainingStatus::Archived {
             if !attempts::not_accepted(tx, attempt.id, AttemptOutcome::Abandoned, why).await? {
                 return Ok(None);
             }
             trainings::not_submitted(tx, id).await?;
         } else {
-            ending::write(tx, training, step, why, TrainingSource::Job).await?;
+            ending::write(tx, training, transition, why, TrainingSource::Job).await?;
         }
-        Ok(Some(step.saga.status))
+        Ok(Some(transition.to.status))
     };
     apply(tx, id, Fact::Undecided { resubmit }, poll_in, write).await
 }
@@ -381,8 +381,8 @@ pub(crate) async fn succeeded(
     result: &serde_json::Value,
     source: TrainingSource,
 ) -> Result<Taken, SagaError> {
-    let write = async |tx: &mut PgConnection, _: &mut Training, step: &SagaStep| {
-        if step.saga.status == TrainingStatus::Trained {
+    let write = async |tx: &mut PgConnection, _: &mut Training, transition: &Transition| {
+        if transition.to.status == TrainingStatus::Trained {
             trainings::trained(tx, id, result, source).await?;
             return Ok(Some(Taken::Applied));
         }
@@ -424,8 +424,8 @@ async fn ended_at_fal(
     source: TrainingSource,
     poll_in: Duration,
 ) -> Result<Taken, SagaError> {
-    let write = async |tx: &mut PgConnection, training: &mut Training, step: &SagaStep| {
-        ending::write(tx, training, step, detail, source).await?;
+    let write = async |tx: &mut PgConnection, training: &mut Training, transition: &Transition| {
+        ending::write(tx, training, transition, detail, source).await?;
         Ok(Some(if training.status.is_final() {
             Taken::Late
         } else {
@@ -443,8 +443,8 @@ pub(crate) async fn model_verified(
     id: TrainingId,
     model: &VerifiedModel,
 ) -> Result<Effect, SagaError> {
-    let write = async |tx: &mut PgConnection, _: &mut Training, step: &SagaStep| {
-        if step.saga.status == TrainingStatus::Completed {
+    let write = async |tx: &mut PgConnection, _: &mut Training, transition: &Transition| {
+        if transition.to.status == TrainingStatus::Completed {
             trainings::completed(tx, id, model).await?;
         } else {
             trainings::complete_late(tx, id, model).await?;

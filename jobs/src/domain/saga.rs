@@ -1,6 +1,6 @@
 //! The training saga as values: where a training is, what may happen to it, and what follows.
 //!
-//! [`Saga::after`] is the whole rule. It takes one [`Fact`] and answers the [`Step`] that it causes, or `None`: then
+//! [`Saga::after`] is the whole rule. It takes one [`Fact`] and answers the [`Transition`] that it causes, or `None`: then
 //! the fact comes too late, or contradicts an earlier one, and is recorded and nothing else. `jobs/src/saga.rs` reads
 //! the row under its lock, asks here, and writes the answer with its jobs and messages in one transaction.
 //!
@@ -89,11 +89,11 @@ pub enum Fact {
     WatchOver,
 }
 
-/// What a fact causes: the new state, the jobs that carry it on, and what the owner hears.
+/// What a fact causes: the new state, the jobs that carry the training on, and the owner's message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Step {
+pub struct Transition {
     /// What the row says afterwards.
-    pub saga: Saga,
+    pub to: Saga,
     /// Enqueued in the same transaction.
     pub jobs: &'static [NextJob],
     /// The owner's message. `None`: nothing new for the owner.
@@ -115,7 +115,7 @@ pub enum NextJob {
     Store,
 }
 
-/// The message to the owner that a step causes.
+/// The message to the owner that a transition causes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tell {
     /// The progress message shows another stage.
@@ -141,7 +141,7 @@ impl Saga {
     };
 
     /// What `fact` causes; `None`: nothing, it is only recorded.
-    pub fn after(self, fact: Fact) -> Option<Step> {
+    pub fn after(self, fact: Fact) -> Option<Transition> {
         use TrainingStatus as S;
         match (self.status, fact) {
             (S::Requested, Fact::Archived) => self.on(
@@ -245,9 +245,9 @@ impl Saga {
         at_fal: AtFal,
         jobs: &'static [NextJob],
         tell: Option<Tell>,
-    ) -> Option<Step> {
-        Some(Step {
-            saga: Self {
+    ) -> Option<Transition> {
+        Some(Transition {
+            to: Self {
                 status,
                 at_fal,
                 ..self
@@ -257,11 +257,11 @@ impl Saga {
         })
     }
 
-    fn failed(self, code: FailureCode) -> Option<Step> {
+    fn failed(self, code: FailureCode) -> Option<Transition> {
         self.end(TrainingStatus::Failed, Some(code), Tell::Failed(code))
     }
 
-    fn ended_by(self, reason: EndReason) -> Option<Step> {
+    fn ended_by(self, reason: EndReason) -> Option<Transition> {
         match reason {
             EndReason::User | EndReason::Operator => {
                 self.end(TrainingStatus::Cancelled, None, Tell::Cancelled)
@@ -275,7 +275,7 @@ impl Saga {
         clippy::unnecessary_wraps,
         reason = "a whole arm of `after`, which answers an Option"
     )]
-    fn end(self, status: TrainingStatus, failure: Option<FailureCode>, tell: Tell) -> Option<Step> {
+    fn end(self, status: TrainingStatus, failure: Option<FailureCode>, tell: Tell) -> Option<Transition> {
         let ended = Self {
             status,
             failure,
@@ -286,41 +286,43 @@ impl Saga {
             (true, TrainingStatus::Trained, _) => (Some(LateModel::Kept), &[NextJob::Store]),
             (true, ..) => (Some(LateModel::Watched), &[NextJob::Poll]),
         };
-        Some(Step {
-            saga: Self { late, ..ended },
+        Some(Transition {
+            to: Self { late, ..ended },
             jobs,
             tell: Some(tell),
         })
     }
 
     /// FAL said nothing, and that for long.
-    fn lost(self) -> Option<Step> {
+    fn lost(self) -> Option<Transition> {
         match self.end_asked {
             Some(reason) => self.ended_by(reason),
-            None => self.failed(FailureCode::ProviderFailed).map(|step| Step {
-                saga: Self {
-                    late: Some(LateModel::Watched),
-                    ..step.saga
-                },
-                jobs: &[NextJob::Poll],
-                ..step
-            }),
+            None => self
+                .failed(FailureCode::ProviderFailed)
+                .map(|transition| Transition {
+                    to: Self {
+                        late: Some(LateModel::Watched),
+                        ..transition.to
+                    },
+                    jobs: &[NextJob::Poll],
+                    ..transition
+                }),
         }
     }
 
     /// FAL itself said that nothing will come.
-    fn unwatched(step: Option<Step>) -> Option<Step> {
-        step.map(|step| Step {
-            saga: Self {
+    fn unwatched(transition: Option<Transition>) -> Option<Transition> {
+        transition.map(|transition| Transition {
+            to: Self {
                 late: None,
-                ..step.saga
+                ..transition.to
             },
             jobs: &[],
-            ..step
+            ..transition
         })
     }
 
-    fn end_asked(self, reason: EndReason) -> Option<Step> {
+    fn end_asked(self, reason: EndReason) -> Option<Transition> {
         use TrainingStatus as S;
         let asked = Self {
             end_asked: Some(reason),
@@ -345,7 +347,7 @@ impl Saga {
         }
     }
 
-    fn overdue(self) -> Option<Step> {
+    fn overdue(self) -> Option<Transition> {
         use TrainingStatus as S;
         match (self.status, self.end_asked) {
             (S::Submitting | S::Submitted, Some(reason)) => self.ended_by(reason),
@@ -362,13 +364,13 @@ impl Saga {
     }
 
     /// What may still happen to a training that failed or was cancelled.
-    fn afterwards(self, fact: Fact) -> Option<Step> {
+    fn afterwards(self, fact: Fact) -> Option<Transition> {
         if !self.may_come_late() {
             return None;
         }
         let late = |late, jobs, tell| {
-            Some(Step {
-                saga: Self { late, ..self },
+            Some(Transition {
+                to: Self { late, ..self },
                 jobs,
                 tell,
             })
@@ -379,16 +381,12 @@ impl Saga {
                     TrainingStatus::Cancelled => &[NextJob::Poll, NextJob::Cancel],
                     _ => &[NextJob::Poll],
                 };
-                let saga = Self {
+                let to = Self {
                     at_fal: AtFal::Yes,
                     late: Some(LateModel::Watched),
                     ..self
                 };
-                Some(Step {
-                    saga,
-                    jobs,
-                    tell: None,
-                })
+                Some(Transition { to, jobs, tell: None })
             }
             (Fact::Succeeded, Some(LateModel::Watched) | None) if self.at_fal == AtFal::Yes => {
                 late(Some(LateModel::Kept), &[NextJob::Store], None)

@@ -7,7 +7,7 @@ use tracing::{info, warn};
 
 use super::{Effect, SagaError, apply, apply_locked};
 use crate::{
-    domain::{EndReason, Fact, FailureCode, SagaStep, TrainingId, TrainingSource, TrainingStatus},
+    domain::{EndReason, Fact, FailureCode, TrainingId, TrainingSource, TrainingStatus, Transition},
     job::Job,
     payloads::{BuildArchive, SubmitTraining},
     store::trainings::{self, Ending, Training},
@@ -28,15 +28,15 @@ pub(crate) enum Asked {
     Over,
 }
 
-/// Writes a step that brings no data of its own: an ending, or what is still expected of a training that has ended.
+/// Writes a transition that brings no data of its own: an ending, or what is still expected of a training that has ended.
 pub(super) async fn write(
     tx: &mut PgConnection,
     before: &Training,
-    step: &SagaStep,
+    transition: &Transition,
     detail: &str,
     source: TrainingSource,
 ) -> Result<(), SagaError> {
-    let (id, after) = (before.id, &step.saga);
+    let (id, after) = (before.id, &transition.to);
     if after.status.is_final() && !before.status.is_final() {
         let ending = Ending {
             failure: after.failure,
@@ -79,8 +79,8 @@ async fn end(
     poll_in: Duration,
     detail: &str,
 ) -> Result<Effect, SagaError> {
-    let write = async |tx: &mut PgConnection, training: &mut Training, step: &SagaStep| {
-        write(tx, training, step, detail, TrainingSource::Job).await?;
+    let write = async |tx: &mut PgConnection, training: &mut Training, transition: &Transition| {
+        write(tx, training, transition, detail, TrainingSource::Job).await?;
         Ok(Some(()))
     };
     Ok(apply(tx, id, fact, poll_in, write).await?.into())
@@ -133,10 +133,10 @@ pub(crate) async fn asked_to_end(
         status if status.is_final() => Asked::Over,
         _ => Asked::Already,
     };
-    let write = async |tx: &mut PgConnection, training: &mut Training, step: &SagaStep| {
+    let write = async |tx: &mut PgConnection, training: &mut Training, transition: &Transition| {
         let (id, status) = (training.id, training.status);
         info!(training.id = %id, "Training {id}, which is {status}, is to end: {reason} {}", by.unwrap_or_default());
-        if !step.saga.status.is_final() {
+        if !transition.to.status.is_final() {
             trainings::ask_to_end(tx, id, reason, by).await?;
             return Ok(Some(Asked::Stopping));
         }
@@ -145,7 +145,7 @@ pub(crate) async fn asked_to_end(
             EndReason::Operator => TrainingSource::Operator,
             EndReason::Deadline => TrainingSource::Job,
         };
-        write(tx, training, step, by.unwrap_or("asked for"), source).await?;
+        write(tx, training, transition, by.unwrap_or("asked for"), source).await?;
         Ok(Some(Asked::Ended))
     };
     let asked = apply_locked(tx, training, Fact::EndAsked(reason), Duration::ZERO, write).await?;
@@ -159,14 +159,14 @@ pub(crate) async fn overdue(
     training: Training,
     poll_in: Duration,
 ) -> Result<Effect, SagaError> {
-    let write = async |tx: &mut PgConnection, training: &mut Training, step: &SagaStep| {
+    let write = async |tx: &mut PgConnection, training: &mut Training, transition: &Transition| {
         let (id, status) = (training.id, training.status);
         warn!(training.id = %id, "Training {id} has been {status} for longer than allowed");
-        if let (Some(reason), None) = (step.saga.end_asked, training.end_asked) {
+        if let (Some(reason), None) = (transition.to.end_asked, training.end_asked) {
             trainings::ask_to_end(tx, id, reason, None).await?;
         } else {
             let detail = format!("{status} for longer than allowed");
-            write(tx, training, step, &detail, TrainingSource::Job).await?;
+            write(tx, training, transition, &detail, TrainingSource::Job).await?;
         }
         Ok(Some(()))
     };

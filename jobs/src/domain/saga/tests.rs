@@ -32,21 +32,21 @@ fn facts() -> Vec<Fact> {
     all
 }
 
-/// A life: each fact with the step it caused.
-fn live(facts: &[Fact]) -> Vec<(Saga, Fact, Option<Step>)> {
+/// A life: each fact with the transition it caused.
+fn live(facts: &[Fact]) -> Vec<(Saga, Fact, Option<Transition>)> {
     let mut saga = Saga::REQUESTED;
     let mut life = Vec::new();
     for fact in facts {
-        let step = saga.after(*fact);
-        life.push((saga, *fact, step));
-        saga = step.map_or(saga, |step| step.saga);
+        let transition = saga.after(*fact);
+        life.push((saga, *fact, transition));
+        saga = transition.map_or(saga, |transition| transition.to);
     }
     life
 }
 
-fn end_of(life: &[(Saga, Fact, Option<Step>)]) -> Saga {
-    life.last().map_or(Saga::REQUESTED, |(before, _, step)| {
-        step.map_or(*before, |step| step.saga)
+fn end_of(life: &[(Saga, Fact, Option<Transition>)]) -> Saga {
+    life.last().map_or(Saga::REQUESTED, |(before, _, transition)| {
+        transition.map_or(*before, |transition| transition.to)
     })
 }
 
@@ -95,14 +95,14 @@ fn times() -> Times {
 proptest! {
     #[test]
     fn a_final_status_is_never_left(facts in lives()) {
-        for (before, fact, step) in live(&facts) {
-            let Some(step) = step else { continue };
+        for (before, fact, transition) in live(&facts) {
+            let Some(transition) = transition else { continue };
             if before.status.is_final() {
-                prop_assert_eq!((before.status, before.failure), (step.saga.status, step.saga.failure), "{:?}", fact);
-            } else if before.status != step.saga.status {
-                prop_assert!(before.status.may_become(step.saga.status), "{:?} → {:?}", before.status, step.saga.status);
+                prop_assert_eq!((before.status, before.failure), (transition.to.status, transition.to.failure), "{:?}", fact);
+            } else if before.status != transition.to.status {
+                prop_assert!(before.status.may_become(transition.to.status), "{:?} → {:?}", before.status, transition.to.status);
             }
-            prop_assert_eq!(step.saga.status == TrainingStatus::Failed, step.saga.failure.is_some());
+            prop_assert_eq!(transition.to.status == TrainingStatus::Failed, transition.to.failure.is_some());
         }
     }
 
@@ -110,49 +110,49 @@ proptest! {
     fn a_training_ends_once_and_its_owner_is_told_once(facts in lives()) {
         let life = live(&facts);
         let told = |wanted: fn(Tell) -> bool| {
-            life.iter().filter_map(|(_, _, step)| step.and_then(|step| step.tell)).filter(|tell| wanted(*tell)).count()
+            life.iter().filter_map(|(_, _, transition)| transition.and_then(|transition| transition.tell)).filter(|tell| wanted(*tell)).count()
         };
         let end = end_of(&life);
         prop_assert_eq!(told(is_ending), usize::from(end.status.is_final()));
         prop_assert!(told(|tell| tell == Tell::CameLate) <= 1);
-        for (_, _, step) in &life {
-            if let Some(Step { tell: Some(tell), saga, .. }) = step {
-                prop_assert!(is_ending(*tell) <= saga.status.is_final());
+        for (_, _, transition) in &life {
+            if let Some(Transition { tell: Some(tell), to, .. }) = transition {
+                prop_assert!(is_ending(*tell) <= to.status.is_final());
             }
         }
     }
 
     #[test]
     fn nothing_is_ever_stuck(facts in lives()) {
-        for (before, fact, step) in live(&facts) {
-            let Some(step) = step else { continue };
-            let Step { saga, jobs, .. } = step;
+        for (before, fact, transition) in live(&facts) {
+            let Some(transition) = transition else { continue };
+            let Transition { to: saga, jobs, .. } = transition;
             if !saga.status.is_final() {
                 prop_assert!(saga.carried_by().is_some());
                 prop_assert!(saga.deadline(&times(), &PATIENCE).is_some());
                 // Whatever else happens, passing its deadline twice ends it: once asks FAL to stop, once gives that up.
-                let once = saga.after(Fact::Overdue).expect("a live training can be overdue").saga;
-                let end = once.after(Fact::Overdue).map_or(once, |step| step.saga);
+                let once = saga.after(Fact::Overdue).expect("a live training can be overdue").to;
+                let end = once.after(Fact::Overdue).map_or(once, |transition| transition.to);
                 prop_assert!(end.status.is_final(), "{:?}", saga);
             }
-            // The job that carries the new state on is enqueued by the step that makes it necessary.
+            // The job that carries the new state on is enqueued by the transition that makes it necessary.
             if let Some(job) = saga.carried_by().filter(|job| before.carried_by() != Some(*job)) {
                 prop_assert!(jobs.contains(&job), "{:?} by {:?} needs {:?}", saga, fact, job);
             }
             if saga.late == Some(LateModel::Watched) {
-                prop_assert!(saga.after(Fact::WatchOver).is_some_and(|step| step.saga.carried_by().is_none()));
+                prop_assert!(saga.after(Fact::WatchOver).is_some_and(|transition| transition.to.carried_by().is_none()));
             }
         }
     }
 
     #[test]
     fn no_attempt_begins_while_another_may_be_at_fal(facts in lives()) {
-        for (before, fact, step) in live(&facts) {
-            if fact == Fact::AttemptCommitted && step.is_some() {
+        for (before, fact, transition) in live(&facts) {
+            if fact == Fact::AttemptCommitted && transition.is_some() {
                 prop_assert_eq!(before.at_fal, AtFal::No);
             }
             // Only a proof, or the risk that an operator took, makes an attempt possible again.
-            if let Some(step) = step && before.at_fal != AtFal::No && step.saga.at_fal == AtFal::No {
+            if let Some(transition) = transition && before.at_fal != AtFal::No && transition.to.at_fal == AtFal::No {
                 prop_assert!(matches!(fact, Fact::NotTaken | Fact::Undecided { resubmit: true }), "{:?}", fact);
             }
         }
@@ -162,12 +162,12 @@ proptest! {
     fn a_model_that_comes_late_is_kept_once(facts in lives()) {
         let end = end_of(&live(&facts));
         if end.at_fal == AtFal::Yes && end.may_come_late() && matches!(end.late, None | Some(LateModel::Watched)) {
-            let kept = end.after(Fact::Succeeded).expect("it is kept").saga;
+            let kept = end.after(Fact::Succeeded).expect("it is kept").to;
             prop_assert_eq!(kept.status, end.status);
             prop_assert_eq!(kept.after(Fact::Succeeded), None);
             let settled = kept.after(Fact::ModelVerified).expect("it is verified");
             prop_assert_eq!(settled.tell, Some(Tell::CameLate));
-            prop_assert_eq!(settled.saga.after(Fact::ModelVerified), None);
+            prop_assert_eq!(settled.to.after(Fact::ModelVerified), None);
         }
         if end.status == TrainingStatus::Completed {
             for fact in super::tests::facts() {
@@ -179,8 +179,8 @@ proptest! {
 
 fn reached(facts: &[Fact]) -> Saga {
     let life = live(facts);
-    for (before, fact, step) in &life {
-        assert!(step.is_some(), "{fact:?} does nothing in {before:?}");
+    for (before, fact, transition) in &life {
+        assert!(transition.is_some(), "{fact:?} does nothing in {before:?}");
     }
     end_of(&life)
 }
@@ -214,7 +214,7 @@ fn a_request_that_fal_lost_fails_and_its_model_is_kept_if_it_comes_all_the_same(
             Some(LateModel::Watched)
         )
     );
-    let kept = lost.after(Fact::Succeeded).expect("it is kept").saga;
+    let kept = lost.after(Fact::Succeeded).expect("it is kept").to;
     assert_eq!(kept.late, Some(LateModel::Kept));
     assert!(
         lost.after(Fact::LostAtFal).is_none(),
@@ -245,13 +245,13 @@ fn a_wish_to_stop_is_kept_until_there_is_a_request_to_stop() {
     assert_eq!(wished.status, TrainingStatus::Submitting);
     let found = wished.after(Fact::Accepted).expect("it is adopted");
     assert!(found.jobs.contains(&NextJob::Cancel));
-    let stopped = found.saga.after(Fact::StoppedAtFal).expect("FAL says so");
+    let stopped = found.to.after(Fact::StoppedAtFal).expect("FAL says so");
     assert_eq!(
-        (stopped.saga.status, stopped.tell),
+        (stopped.to.status, stopped.tell),
         (TrainingStatus::Cancelled, Some(Tell::Cancelled))
     );
-    assert_eq!(stopped.saga.late, None, "FAL said that nothing will come");
-    let refused = wished.after(Fact::NotTaken).expect("no request").saga;
+    assert_eq!(stopped.to.late, None, "FAL said that nothing will come");
+    let refused = wished.after(Fact::NotTaken).expect("no request").to;
     assert_eq!(
         refused.status,
         TrainingStatus::Cancelled,
@@ -269,16 +269,18 @@ fn a_result_that_comes_in_spite_of_a_cancel_is_kept() {
         .concat(),
     );
     assert_eq!(
-        asked.after(Fact::Succeeded).map(|step| step.saga.status),
+        asked
+            .after(Fact::Succeeded)
+            .map(|transition| transition.to.status),
         Some(TrainingStatus::Trained)
     );
-    let given_up = asked.after(Fact::Overdue).expect("FAL does not stop").saga;
+    let given_up = asked.after(Fact::Overdue).expect("FAL does not stop").to;
     assert_eq!(
         (given_up.status, given_up.late),
         (TrainingStatus::Cancelled, Some(LateModel::Watched))
     );
     assert_eq!(
-        given_up.after(Fact::Succeeded).map(|step| step.jobs),
+        given_up.after(Fact::Succeeded).map(|transition| transition.jobs),
         Some(&[NextJob::Store][..])
     );
 }
@@ -333,7 +335,7 @@ fn an_unknown_submit_is_decided_after_its_time_and_not_before() {
         Some(Tell::Failed(FailureCode::SubmitOutcomeUnknown))
     );
     assert_eq!(
-        given_up.saga.late,
+        given_up.to.late,
         Some(LateModel::Watched),
         "a result that comes later is adopted"
     );
@@ -341,7 +343,7 @@ fn an_unknown_submit_is_decided_after_its_time_and_not_before() {
         .after(Fact::Undecided { resubmit: true })
         .expect("it is decided");
     assert_eq!(
-        (resubmitted.saga.status, resubmitted.jobs),
+        (resubmitted.to.status, resubmitted.jobs),
         (TrainingStatus::Archived, &[NextJob::Submit][..])
     );
 }
