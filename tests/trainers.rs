@@ -107,6 +107,45 @@ fn the_incumbents_numbers_are_the_presets() {
     );
 }
 
+/// As FAL's pages counted them in November 2026.
+#[test]
+fn each_preset_has_the_price_that_fal_publishes() {
+    let trainers = trainers();
+    let cost = |name: &str, preset| {
+        let cost = trainers.get(name).unwrap().cost(preset);
+        cost.map(|dollars| dollars.to_string())
+    };
+    let balanced = |name| cost(name, Preset::Balanced);
+    assert_eq!(
+        cost("flux-lora-portrait-trainer", Preset::Fast).as_deref(),
+        Some("$2.40")
+    );
+    assert_eq!(
+        cost("flux-lora-portrait-trainer", Preset::Quality).as_deref(),
+        Some("$6.00")
+    );
+    assert_eq!(balanced("flux-lora-fast-training").as_deref(), Some("$2.00"));
+    assert_eq!(balanced("flux-2-trainer").as_deref(), Some("$6.40"));
+    assert_eq!(balanced("z-image-turbo-trainer-v2").as_deref(), Some("$1.70"));
+    assert_eq!(balanced("qwen-image-2512-trainer-v2").as_deref(), Some("$1.90"));
+    assert_eq!(balanced("krea-2-trainer").as_deref(), Some("$2.80"));
+    assert_eq!(balanced("flux-pro-trainer"), None);
+}
+
+#[test]
+fn a_trainer_that_wants_a_caption_gets_the_trigger_inside_of_one() {
+    let trainers = trainers();
+    let caption = |name: &str, input: &str| {
+        let body = trainers.get(name).unwrap().request(&order(Preset::Fast));
+        body[input].as_str().unwrap().to_owned()
+    };
+    assert_eq!(
+        caption("flux-2-trainer", "default_caption"),
+        "a photo of TOK_0b5c2d9e"
+    );
+    assert_eq!(caption("krea-2-trainer", "trigger_phrase"), "TOK_0b5c2d9e");
+}
+
 #[test]
 fn an_archive_without_an_extension_has_its_format_named() {
     let trainers = trainers();
@@ -212,8 +251,8 @@ fn problems(table: &str, variables: &[(&str, &str)]) -> Vec<String> {
 fn every_mistake_is_told_at_once_with_entry_key_and_fix() {
     let table = TABLE
         .replace(
-            "training_type = \"style\"\nschema = \"fast\"",
-            "schema = \"fast\"",
+            "training_type = \"style\"\nendpoint = \"fal-ai/flux-lora-fast-training\"",
+            "endpoint = \"fal-ai/flux-lora-fast-training\"",
         )
         .replace(
             "fast = { steps = 500, learning_rate = 2e-4 }",
@@ -224,15 +263,32 @@ fn every_mistake_is_told_at_once_with_entry_key_and_fix() {
             "balanced = { iterations = 500, learning_rate = 2e-4 }",
         )
         .replace("lora_rank = 32", "lora_rank = 24")
-        .replace("mode = \"style\" ", "mode = \"artist\" ")
+        .replace("mode = \"style\"", "mode = \"artist\"")
         .replace(
             "endpoint = \"fal-ai/turbo-flux-trainer\"",
             "endpoint = \"https://queue.fal.run/turbo\"",
         )
         .replace("quality = { steps = 2000, learning_rate = 1.15e-3 }", "")
         .replace(
-            "expected_minutes = 5",
-            "expected_minutes = 5\nsteps_field = \"steps\"",
+            "expected_minutes = 5\n",
+            "expected_minutes = 5\nsteps_field = \"steps\"\n",
+        )
+        .replace(
+            "price = { per_step = 0.0064 }",
+            "price = { per_step = \"cheap\" }",
+        )
+        .replace(
+            "inputs = { output_lora_format = \"fal\" }",
+            "inputs = { output_lora_format = \"fal\", steps = 700 }",
+        )
+        .replace("steps = \"integer 10..40000\"", "steps = \"10 to 40000\"")
+        .replace(
+            "trigger = \"trigger_phrase\" }\nsteps = \"steps\"\ninputs = { auto",
+            "trigger = \"resolution\" }\nsteps = \"auto_captioning\"\ninputs = { auto",
+        )
+        .replace(
+            "trigger_text = \"a picture in the style of {trigger}\"",
+            "trigger_text = \"a picture in the style of TOK\"",
         );
     let expected = [
         "trainers.flux-lora-fast-training.training_type is missing. Write it (from ",
@@ -246,6 +302,14 @@ fn every_mistake_is_told_at_once_with_entry_key_and_fix() {
         "trainers.turbo-flux-trainer.presets.quality.steps is missing.",
         "trainers.turbo-flux-trainer.presets.quality.learning_rate is missing.",
         "trainers.turbo-flux-trainer.steps_field is not a key",
+        "trainers.flux-2-trainer.price.per_step is \"cheap\" (from ",
+        "trainers.flux-2-trainer.presets.fast.steps is \"500\" (from ",
+        "trainers.flux-2-trainer.presets.balanced.steps is \"1000\" (from ",
+        "trainers.flux-2-trainer.presets.quality.steps is \"2000\" (from ",
+        "trainers.qwen-image-2512-trainer-v2.schema.steps is \"10 to 40000\" (from ",
+        "trainers.qwen-image-2512-trainer-v2.trigger_text is \"a picture in the style of TOK\" (from ",
+        "trainers.krea-2-trainer.fills.trigger is \"resolution\" (from ",
+        "trainers.krea-2-trainer.steps is \"auto_captioning\" (from ",
     ];
     let fixes = [
         "/trainers.toml), for example portrait, style",
@@ -255,6 +319,10 @@ fn every_mistake_is_told_at_once_with_entry_key_and_fix() {
         "Use one of: character, product, style, general.",
         "it is no endpoint id. Write owner/app, such as fal-ai/flux-lora.",
         "Did you mean trainers.flux-lora-portrait-trainer.presets.balanced.",
+        "it is no kind of input; write boolean, text, `integer 1..10000`",
+        "it has no place for the trigger word. Write {trigger} where the trigger word belongs.",
+        "that input is set elsewhere as well. Give each input to one key: fills, or schema with inputs or presets.",
+        "that input counts nothing. Name an input that schema declares as integer.",
     ];
     let problems = problems(&table, &[]);
     for expected in expected.iter().chain(&fixes) {
@@ -276,8 +344,8 @@ fn defaults_that_name_nothing_or_the_wrong_type_are_refused_with_the_choice() {
     ];
     let problems = problems(TABLE, &wrong);
     let expected = [
-        "trains style: use one of flux-lora-portrait-trainer, turbo-flux-trainer",
-        "there is no trainer \"midjourney\": use one of flux-lora-fast-training, flux-pro-trainer",
+        "trains style: use one of flux-2-trainer, flux-lora-portrait-trainer, turbo-flux-trainer, z-image-turbo-trainer-v2",
+        "there is no trainer \"midjourney\": use one of flux-lora-fast-training, flux-pro-trainer, krea-2-trainer, qwen-image-2512-trainer-v2",
         "training.preset is \"ultra\" (from AISHA__TRAINING__PRESET): it is none of the words that are known. \
          Use one of: fast, balanced, quality.",
     ];
@@ -290,14 +358,13 @@ fn defaults_that_name_nothing_or_the_wrong_type_are_refused_with_the_choice() {
 /// What is wrong with an entry may be the very type that a default needs, so it is not said twice.
 #[test]
 fn an_entry_with_a_mistake_is_not_called_unfit_for_a_default_as_well() {
-    let table = TABLE.replace("schema = \"portrait\"", "schema = \"potrait\"");
+    let table = TABLE.replace(
+        "steps = \"integer 1..10000\"\nlearning_rate = \"number 1e-6..1e-3\"",
+        "steps = \"many\"",
+    );
     let problems = problems(&table, &[]);
     assert_eq!(problems.len(), 1, "{problems:#?}");
-    assert!(problems[0].contains("schema is \"potrait\""), "{problems:#?}");
-    assert!(
-        problems[0].contains("Use one of: portrait, fast, flux_pro, turbo."),
-        "{problems:#?}"
-    );
+    assert!(problems[0].contains("schema.steps is \"many\""), "{problems:#?}");
 }
 
 #[test]

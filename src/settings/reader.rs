@@ -91,6 +91,14 @@ impl<'a> Reader<'a> {
         &self.layers.trainers.names
     }
 
+    /// What follows `prefix` in the keys of `trainers.toml` that begin with it.
+    pub(super) fn trainer_keys_below(&self, prefix: &str) -> Vec<String> {
+        let keys = self.layers.trainers.values.keys();
+        keys.filter_map(|key| key.strip_prefix(prefix))
+            .map(str::to_owned)
+            .collect()
+    }
+
     /// Adds a problem that only the section can see, such as two keys that contradict each other.
     pub(super) fn refuse(&mut self, key: &str, what: impl Into<String>, fix: impl Into<String>) {
         let problem = Problem::new(key, what, fix);

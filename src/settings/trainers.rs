@@ -1,21 +1,20 @@
-//! `[training]` and `trainers.toml`: the available trainers, and which of them a new training uses.
+//! `[training]`, and `trainers.toml`: the trainers that there are, and which of them a new training takes.
 //!
-//! The ranges are those of FAL's schemas. A default that names an entry with a mistake is not judged any
-//! further: the mistake may be in the very field that a default must match.
+//! An entry declares the inputs that it sets, each with what it may be, and is held to that: a trainer of FAL's that nobody
+//! here has heard of is added by a table, and a slip in the table is found at start. An entry with a mistake is not judged as a
+//! default: what is wrong with it may be the very type that a default needs.
 
-use std::{fmt::Display, ops::RangeInclusive, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use jobs::domain::{
     OutputKind, Preset, Trainer, Trainers, TrainingType,
-    trainer::{
-        Fast, FastPreset, FinetuneType, FluxPro, FluxProMode, FluxProPreset, FluxProPriority, Inputs,
-        OutputSpec, Portrait, PortraitPreset, Schema, Turbo, TurboPreset, TurboStyle,
-    },
+    trainer::{Dollars, InputKind, OutputSpec, OwnInputs, Price, TRIGGER_PLACEHOLDER, TrainerInputs},
 };
+use serde_json::{Map, Value};
 
 use super::{layers::TRAINERS_PREFIX, reader::Reader, section::all};
 
-/// The trainers, for the bot, which chooses one, and for the worker, which submits to it.
+/// Of the bot, which chooses, and of the worker, which posts to them.
 pub(super) fn read(from: &mut Reader<'_>) -> Option<Trainers> {
     let mut entries = Vec::new();
     let mut broken = Vec::new();
@@ -54,14 +53,11 @@ pub(super) fn read(from: &mut Reader<'_>) -> Option<Trainers> {
     broken.is_empty().then_some(trainers)
 }
 
-/// A table of `trainers.toml` that is being read.
+/// One table of `trainers.toml`, being read.
 struct Entry<'r, 'a> {
     from: &'r mut Reader<'a>,
     name: &'r str,
 }
-
-/// Reads the inputs and presets of one schema.
-type ReadSchema<'r, 'a> = fn(&mut Entry<'r, 'a>) -> Option<Schema>;
 
 impl<'r, 'a> Entry<'r, 'a> {
     const fn new(from: &'r mut Reader<'a>, name: &'r str) -> Self {
@@ -79,27 +75,9 @@ impl<'r, 'a> Entry<'r, 'a> {
             self.from.reject(&table, "it is no trainer", &fix);
             return None;
         }
-        let schemas: [(&str, ReadSchema<'r, 'a>); 4] = [
-            ("portrait", |entry| {
-                entry
-                    .inputs(Self::portrait, Self::portrait_preset)
-                    .map(Schema::Portrait)
-            }),
-            ("fast", |entry| {
-                entry.inputs(Self::fast, Self::fast_preset).map(Schema::Fast)
-            }),
-            ("flux_pro", |entry| {
-                entry
-                    .inputs(Self::flux_pro, Self::flux_pro_preset)
-                    .map(Schema::FluxPro)
-            }),
-            ("turbo", |entry| {
-                entry.inputs(Self::turbo, Self::turbo_preset).map(Schema::Turbo)
-            }),
-        ];
-        let schema = self.from.choice(&self.key("schema"), &schemas);
-        let is_known = schema.is_some();
         let minutes = self.from.number(&self.key("expected_minutes"), 1..=24 * 60);
+        let schema = self.schema();
+        let is_known = schema.is_some();
         let trainer = all!(Trainer {
             name: Some(self.name.to_owned()),
             training_type: self.from.word(&self.key("training_type"), TrainingType::ALL),
@@ -107,10 +85,11 @@ impl<'r, 'a> Entry<'r, 'a> {
             inference_endpoint: self.endpoint("inference_endpoint"),
             expected: minutes.map(Duration::from_mins),
             retired: self.retired(),
+            price: self.price(),
             output: self.output(),
-            schema: schema.and_then(|schema| schema(self)),
+            inputs: self.inputs(schema),
         });
-        // Without a known schema, no input or preset can be judged.
+        // Without a schema nobody knows which inputs and presets are right.
         let is_judged = |key: &str| is_known || !(key.starts_with("inputs.") || key.starts_with("presets."));
         let is_clean = self.from.refuse_unasked(&self.key(""), is_judged);
         trainer.filter(|_| is_clean)
@@ -121,6 +100,35 @@ impl<'r, 'a> Entry<'r, 'a> {
         let is_set = self.from.is_set(&key);
         let retired = self.from.when(is_set, |from| from.truth(&key))?;
         Some(retired.unwrap_or(false))
+    }
+
+    #[expect(
+        clippy::option_option,
+        reason = "the outer one means refused, as in every reader"
+    )]
+    fn price(&mut self) -> Option<Option<Price>> {
+        const BOUNDS: std::ops::RangeInclusive<f64> = 1e-6..=1e3;
+        let [per_run, per_step, least] =
+            ["price.per_run", "price.per_step", "price.least_steps"].map(|path| self.key(path));
+        let [by_run, by_step, has_least] = [&per_run, &per_step, &least].map(|key| self.from.is_set(key));
+        let run = self.from.when(by_run, |from| from.fraction(&per_run, BOUNDS));
+        let step = self.from.when(by_step, |from| from.fraction(&per_step, BOUNDS));
+        let least = self
+            .from
+            .when(by_step && has_least, |from| from.number(&least, 1..=1_000_000));
+        match (run?, step?, least?) {
+            (Some(_), Some(_), _) => {
+                let fix = "Keep one of the two.";
+                self.from.reject(&per_run, "there is price.per_step as well", fix);
+                None
+            }
+            (None, None, _) => Some(None),
+            (Some(dollars), None, _) => Some(Some(Price::PerRun(Dollars(dollars)))),
+            (None, Some(dollars), least_steps) => Some(Some(Price::PerStep {
+                dollars: Dollars(dollars),
+                least_steps: least_steps.unwrap_or(1),
+            })),
+        }
     }
 
     fn endpoint(&mut self, key: &str) -> Option<String> {
@@ -178,102 +186,157 @@ impl<'r, 'a> Entry<'r, 'a> {
         fits.then_some(pointers)
     }
 
-    /// Reads the inputs that are the same in all presets, and those of each preset.
-    fn inputs<F, P>(
-        &mut self,
-        fixed: fn(&mut Self) -> Option<F>,
-        preset: fn(&mut Self, Preset) -> Option<P>,
-    ) -> Option<Inputs<F, P>> {
-        all!(Inputs {
-            fixed: fixed(self),
-            fast: preset(self, Preset::Fast),
-            balanced: preset(self, Preset::Balanced),
-            quality: preset(self, Preset::Quality),
+    /// The declared inputs. `None`: one is declared wrongly, or there is none.
+    fn schema(&mut self) -> Option<BTreeMap<String, InputKind>> {
+        let inputs = self.from.trainer_keys_below(&self.key("schema."));
+        if inputs.is_empty() {
+            let fix = "Write a table with each input that the entry sets, for example steps = \"integer 1..10000\".";
+            self.from.refuse(&self.key("schema"), "is missing.", fix);
+            return None;
+        }
+        let mut schema = BTreeMap::new();
+        let count = inputs.len();
+        for input in inputs {
+            let kind = self.key(&format!("schema.{input}"));
+            if let Some(kind) = self.from.parse(&kind, "integer 1..10000") {
+                schema.insert(input, kind);
+            }
+        }
+        (schema.len() == count).then_some(schema)
+    }
+
+    fn inputs(&mut self, schema: Option<BTreeMap<String, InputKind>>) -> Option<TrainerInputs> {
+        let own = self.own();
+        let schema = schema?;
+        let own = own.filter(|own| self.agrees(own, &schema));
+        let mut fixed = Map::new();
+        let mut presets = [Map::new(), Map::new(), Map::new()];
+        let mut is_whole = true;
+        for (input, kind) in &schema {
+            let path = format!("inputs.{input}");
+            if self.from.is_set(&self.key(&path)) {
+                is_whole &= self.set(&mut fixed, &path, input, kind);
+                is_whole &= self.is_in_no_preset(input);
+                continue;
+            }
+            for (preset, values) in Preset::ALL.iter().zip(&mut presets) {
+                is_whole &= self.set(values, &format!("presets.{preset}.{input}"), input, kind);
+            }
+        }
+        let [fast, balanced, quality] = presets;
+        let inputs = all!(TrainerInputs {
+            own,
+            schema: Some(schema),
+            fixed: Some(fixed),
+            fast: Some(fast),
+            balanced: Some(balanced),
+            quality: Some(quality),
+        });
+        inputs.filter(|_| is_whole)
+    }
+
+    /// Takes the value at `path` into `values`, and says whether it is there and fits.
+    fn set(&mut self, values: &mut Map<String, Value>, path: &str, input: &str, kind: &InputKind) -> bool {
+        let key = self.key(path);
+        let value = match kind {
+            InputKind::Boolean => self.from.truth(&key).map(Value::from),
+            InputKind::Text => self.from.parse::<String>(&key, "a text").map(Value::from),
+            InputKind::Integer(least, most) => self.from.number(&key, *least..=*most).map(Value::from),
+            InputKind::Number(least, most) => self.from.fraction(&key, *least..=*most).map(Value::from),
+            InputKind::IntegerOf(numbers) => self.from.word(&key, numbers).map(Value::from),
+            InputKind::WordOf(words) => {
+                let words: Vec<_> = words.iter().map(String::as_str).collect();
+                self.from.word(&key, &words).map(Value::from)
+            }
+        };
+        let is_set = value.is_some();
+        values.extend(value.map(|value| (input.to_owned(), value)));
+        is_set
+    }
+
+    fn is_in_no_preset(&mut self, input: &str) -> bool {
+        let mut is_alone = true;
+        for preset in Preset::ALL {
+            let key = self.key(&format!("presets.{preset}.{input}"));
+            if self.from.optional::<String>(&key, "nothing").flatten().is_some() {
+                let what = format!("inputs.{input} is set, for all presets");
+                self.from.reject(&key, &what, "Keep one of the two.");
+                is_alone = false;
+            }
+        }
+        is_alone
+    }
+
+    fn own(&mut self) -> Option<OwnInputs> {
+        all!(OwnInputs {
+            archive: self.input_name("fills.archive", "images_data_url"),
+            archive_format: self.optional_input_name("fills.archive_format"),
+            trigger: self.input_name("fills.trigger", "trigger_phrase"),
+            trigger_text: self.trigger_text(),
+            comment: self.optional_input_name("fills.comment"),
+            steps: self.input_name("steps", "steps"),
         })
     }
 
-    fn portrait(&mut self) -> Option<Portrait> {
-        all!(Portrait {
-            multiresolution_training: self.truth("multiresolution_training"),
-            subject_crop: self.truth("subject_crop"),
-            create_masks: self.truth("create_masks"),
-        })
+    fn input_name(&mut self, path: &str, example: &str) -> Option<String> {
+        self.from.parse::<String>(&self.key(path), example)
     }
 
-    fn portrait_preset(&mut self, preset: Preset) -> Option<PortraitPreset> {
-        all!(PortraitPreset {
-            steps: self.number(preset, "steps", 1..=10_000),
-            learning_rate: self.learning_rate(preset, 1e-3),
-        })
+    #[expect(
+        clippy::option_option,
+        reason = "the outer one means refused, as in every reader"
+    )]
+    fn optional_input_name(&mut self, path: &str) -> Option<Option<String>> {
+        let is_set = self.from.is_set(&self.key(path));
+        is_set
+            .then(|| self.input_name(path, "an input"))
+            .map_or(Some(None), |name| name.map(Some))
     }
 
-    fn fast(&mut self) -> Option<Fast> {
-        all!(Fast {
-            is_style: self.truth("is_style"),
-            create_masks: self.truth("create_masks"),
-        })
+    fn trigger_text(&mut self) -> Option<String> {
+        let key = self.key("trigger_text");
+        if !self.from.is_set(&key) {
+            return Some(TRIGGER_PLACEHOLDER.to_owned());
+        }
+        let text = self.from.parse::<String>(&key, "a photo of {trigger}")?;
+        let holds_it = text.contains(TRIGGER_PLACEHOLDER);
+        if !holds_it {
+            let fix = "Write {trigger} where the trigger word belongs.";
+            self.from
+                .reject(&key, "it has no place for the trigger word", fix);
+        }
+        holds_it.then_some(text)
     }
 
-    fn fast_preset(&mut self, preset: Preset) -> Option<FastPreset> {
-        all!(FastPreset {
-            steps: self.number(preset, "steps", 1..=10_000),
-        })
-    }
-
-    fn flux_pro(&mut self) -> Option<FluxPro> {
-        let rank = self.key("inputs.lora_rank");
-        all!(FluxPro {
-            mode: self.word("mode", FluxProMode::ALL),
-            finetune_type: self.word("finetune_type", FinetuneType::ALL),
-            lora_rank: self.from.choice(&rank, &[("16", 16), ("32", 32)]),
-            captioning: self.truth("captioning"),
-        })
-    }
-
-    fn flux_pro_preset(&mut self, preset: Preset) -> Option<FluxProPreset> {
-        let priority = Self::of_preset(preset, "priority");
-        all!(FluxProPreset {
-            iterations: self.number(preset, "iterations", 100..=1000),
-            learning_rate: self.learning_rate(preset, 1e-2),
-            priority: self.from.word(&self.key(&priority), FluxProPriority::ALL),
-        })
-    }
-
-    fn turbo(&mut self) -> Option<Turbo> {
-        all!(Turbo {
-            training_style: self.word("training_style", TurboStyle::ALL),
-            face_crop: self.truth("face_crop"),
-        })
-    }
-
-    fn turbo_preset(&mut self, preset: Preset) -> Option<TurboPreset> {
-        all!(TurboPreset {
-            steps: self.number(preset, "steps", 1..=10_000),
-            learning_rate: self.learning_rate(preset, 1e-2),
-        })
-    }
-
-    fn truth(&mut self, input: &str) -> Option<bool> {
-        let key = self.key(&format!("inputs.{input}"));
-        self.from.truth(&key)
-    }
-
-    fn word<T: Copy + Display>(&mut self, input: &str, all: &[T]) -> Option<T> {
-        let key = self.key(&format!("inputs.{input}"));
-        self.from.word(&key, all)
-    }
-
-    fn number(&mut self, preset: Preset, input: &str, range: RangeInclusive<u32>) -> Option<u32> {
-        let key = self.key(&Self::of_preset(preset, input));
-        self.from.number(&key, range)
-    }
-
-    fn learning_rate(&mut self, preset: Preset, most: f64) -> Option<f64> {
-        let key = self.key(&Self::of_preset(preset, "learning_rate"));
-        self.from.fraction(&key, 1e-6..=most)
-    }
-
-    fn of_preset(preset: Preset, input: &str) -> String {
-        format!("presets.{preset}.{input}")
+    /// Whether the inputs that we fill in stand beside the declared ones, and the steps are one of those.
+    fn agrees(&mut self, own: &OwnInputs, schema: &BTreeMap<String, InputKind>) -> bool {
+        let mut fits = true;
+        let filled = [
+            ("fills.archive", Some(&own.archive)),
+            ("fills.archive_format", own.archive_format.as_ref()),
+            ("fills.trigger", Some(&own.trigger)),
+            ("fills.comment", own.comment.as_ref()),
+        ];
+        let mut seen: Vec<&String> = Vec::new();
+        for (path, input) in filled {
+            let Some(input) = input else { continue };
+            if schema.contains_key(input) || seen.contains(&input) {
+                let fix = "Give each input to one key: fills, or schema with inputs or presets.";
+                self.from
+                    .reject(&self.key(path), "that input is set elsewhere as well", fix);
+                fits = false;
+            }
+            seen.push(input);
+        }
+        let is_counted = matches!(
+            schema.get(&own.steps),
+            Some(InputKind::Integer(..) | InputKind::IntegerOf(_))
+        );
+        if !is_counted {
+            let fix = "Name an input that schema declares as integer.";
+            self.from
+                .reject(&self.key("steps"), "that input counts nothing", fix);
+        }
+        fits && is_counted
     }
 }

@@ -1,15 +1,16 @@
 //! The trainers at FAL: which exist, what input each takes, and what output it gives.
 //!
 //! The table is `config/trainers.toml`, read and checked once at start-up together with the settings, by the same
-//! reader (`src/settings/trainers.rs`, which has the ranges). A training's row stores the entry's name, so a change
+//! reader (`src/settings/trainers.rs`). A training's row stores the entry's name, so a change
 //! of the defaults does not affect running trainings.
 //!
 //! # Must stay true
-//! * each schema has its own Rust struct: `steps` cannot reach flux-pro, nor `iterations` the portrait trainer (M8)
+//! * an input reaches FAL only where the entry's schema declares it: `steps` cannot reach flux-pro, nor `iterations` the
+//!   portrait trainer (M8)
 //! * a body holds no secret: it is stored in `training_attempts.input`
 //! * there is no default training type; a trainer serves the one that its entry names (M1)
 //!
-//! Read next: `trainer/schema.rs` (the requests), `trainer/output.rs`.
+//! Read next: `trainer/schema.rs` (the requests), `trainer/price.rs`, `trainer/output.rs`.
 
 use std::{fmt, time::Duration};
 
@@ -18,13 +19,12 @@ use serde_json::Value;
 use super::{TrainingType, UserId, avatar::named};
 
 mod output;
+mod price;
 mod schema;
 
 pub use output::{OutputKind, OutputProblem, OutputSpec, TrainedModel};
-pub use schema::{
-    Fast, FastPreset, FinetuneType, FluxPro, FluxProMode, FluxProPreset, FluxProPriority, Inputs, Portrait,
-    PortraitPreset, Schema, Turbo, TurboPreset, TurboStyle,
-};
+pub use price::{Dollars, Price};
+pub use schema::{InputKind, OwnInputs, TRIGGER_PLACEHOLDER, TrainerInputs, UnknownInputKind};
 
 named!(
     /// The user's choice between speed and quality. Its numbers differ from trainer to trainer.
@@ -62,9 +62,11 @@ pub struct Trainer {
     pub expected: Duration,
     /// Whether FAL no longer lists it. It can still be used.
     pub retired: bool,
-    /// The input schema, with its values.
-    pub schema: Schema,
-    /// Where its model is in FAL's result.
+    /// What FAL bills for a run. `None`: not published.
+    pub price: Option<Price>,
+    /// The inputs that it declares, with their values.
+    pub inputs: TrainerInputs,
+    /// Where in FAL's result its model is.
     pub output: OutputSpec,
 }
 
@@ -134,7 +136,7 @@ impl Trainers {
         self.preset
     }
 
-    /// All entries, in the order of the file.
+    /// All entries, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = &Trainer> {
         self.entries.iter()
     }
@@ -167,7 +169,12 @@ impl Trainer {
 
     /// The JSON body of the submit.
     pub fn request(&self, order: &TrainingOrder<'_>) -> Value {
-        self.schema.request(order)
+        self.inputs.request(order)
+    }
+
+    /// What a run with this preset costs, as far as FAL publishes it.
+    pub fn cost(&self, preset: Preset) -> Option<Dollars> {
+        Some(self.price?.of(self.inputs.steps(preset)?))
     }
 
     /// Reads the model from a successful result.

@@ -1,77 +1,137 @@
-//! A typed request for each of FAL's schemas: a field that a struct lacks cannot be sent.
+//! What FAL takes at one trainer, as data: which inputs there are, what each may be, and which of them we fill in.
 //!
-//! The inputs have FAL's names; FAL's schema of each endpoint documents them.
+//! FAL's schema of each endpoint says what the inputs do. An input that the entry does not declare cannot be sent: `steps`
+//! cannot reach a trainer that counts iterations (M8), because FAL would ignore it and train at its own default.
 
-use serde::Serialize;
-use serde_json::Value;
+use std::{collections::BTreeMap, str::FromStr};
+
+use serde_json::{Map, Value};
 
 use super::{Preset, TrainingOrder};
-use crate::domain::avatar::named;
 
-/// The input schema that a trainer uses, with its inputs and presets.
+/// Stands for the trigger word in [`OwnInputs::trigger_text`].
+pub const TRIGGER_PLACEHOLDER: &str = "{trigger}";
+
+/// All that an entry of `trainers.toml` says about the body of its submit.
 #[derive(Debug, Clone)]
-pub enum Schema {
-    /// The schema of `fal-ai/flux-lora-portrait-trainer`.
-    Portrait(Inputs<Portrait, PortraitPreset>),
-    /// The schema of `fal-ai/flux-lora-fast-training`.
-    Fast(Inputs<Fast, FastPreset>),
-    /// The schema of `fal-ai/flux-pro-trainer`.
-    FluxPro(Inputs<FluxPro, FluxProPreset>),
-    /// The schema of `fal-ai/turbo-flux-trainer`.
-    Turbo(Inputs<Turbo, TurboPreset>),
+pub struct TrainerInputs {
+    /// What each input that the entry sets may be.
+    pub schema: BTreeMap<String, InputKind>,
+    /// The inputs that each order fills in.
+    pub own: OwnInputs,
+    /// Inputs that no preset changes.
+    pub fixed: Map<String, Value>,
+    /// Inputs of `presets.fast`.
+    pub fast: Map<String, Value>,
+    /// Inputs of `presets.balanced`.
+    pub balanced: Map<String, Value>,
+    /// Inputs of `presets.quality`.
+    pub quality: Map<String, Value>,
 }
 
-/// The inputs of one trainer: the fixed ones, and those of each preset.
+/// FAL's names for what we know and the table does not.
 #[derive(Debug, Clone)]
-pub struct Inputs<F, P> {
-    /// The values in `inputs` of the table.
-    pub fixed: F,
-    /// The values in `presets.fast`.
-    pub fast: P,
-    /// The values in `presets.balanced`.
-    pub balanced: P,
-    /// The values in `presets.quality`.
-    pub quality: P,
+pub struct OwnInputs {
+    /// Takes the URL of the ZIP.
+    pub archive: String,
+    /// Takes `zip` where the URL does not end in it. `None`: the trainer looks into the file.
+    pub archive_format: Option<String>,
+    /// Takes the trigger word, or the caption that holds it.
+    pub trigger: String,
+    /// What is sent there; holds [`TRIGGER_PLACEHOLDER`].
+    pub trigger_text: String,
+    /// Takes a text that FAL's dashboard shows. `None`: the trainer has no such input.
+    pub comment: Option<String>,
+    /// Counts the steps that FAL trains and bills. It is one of the schema's whole numbers.
+    pub steps: String,
 }
 
-impl Schema {
-    pub(super) fn request(&self, order: &TrainingOrder<'_>) -> Value {
-        let archive = order.archive_url;
-        let format = data_archive_format(archive);
-        match self {
-            Self::Portrait(inputs) => body(&PortraitRequest {
-                images_data_url: archive,
-                trigger_phrase: order.trigger,
-                data_archive_format: format,
-                fixed: &inputs.fixed,
-                preset: inputs.preset(order.preset),
-            }),
-            Self::Fast(inputs) => body(&FastRequest {
-                images_data_url: archive,
-                trigger_word: order.trigger,
-                data_archive_format: format,
-                fixed: &inputs.fixed,
-                preset: inputs.preset(order.preset),
-            }),
-            Self::FluxPro(inputs) => body(&FluxProRequest {
-                data_url: archive,
-                trigger_word: order.trigger,
-                finetune_comment: order.comment.to_string(),
-                fixed: &inputs.fixed,
-                preset: inputs.preset(order.preset),
-            }),
-            Self::Turbo(inputs) => body(&TurboRequest {
-                images_data_url: archive,
-                trigger_phrase: order.trigger,
-                fixed: &inputs.fixed,
-                preset: inputs.preset(order.preset),
-            }),
-        }
+/// What one input may be.
+#[derive(Debug, Clone, PartialEq)]
+pub enum InputKind {
+    /// `boolean`
+    Boolean,
+    /// `text`
+    Text,
+    /// `integer 1..10000`: least and most.
+    Integer(u64, u64),
+    /// `integer 16 | 32`
+    IntegerOf(Vec<u64>),
+    /// `number 1e-6..1e-3`: least and most.
+    Number(f64, f64),
+    /// `word character | style`
+    WordOf(Vec<String>),
+}
+
+/// A text that declares no kind of input.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "it is no kind of input; write boolean, text, `integer 1..10000`, `integer 16 | 32`, `number 1e-6..1e-3` or `word one | other`"
+)]
+pub struct UnknownInputKind;
+
+impl FromStr for InputKind {
+    type Err = UnknownInputKind;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (kind, rest) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
+        let kind = match (kind, rest.trim()) {
+            ("boolean", "") => Some(Self::Boolean),
+            ("text", "") => Some(Self::Text),
+            ("integer", rest) => range(rest)
+                .map(|(least, most)| Self::Integer(least, most))
+                .or_else(|| Some(Self::IntegerOf(alternatives(rest)?))),
+            ("number", rest) => range(rest)
+                .filter(|(least, most): &(f64, f64)| least.is_finite() && most.is_finite())
+                .map(|(least, most)| Self::Number(least, most)),
+            ("word", rest) => alternatives(rest)
+                .filter(|words: &Vec<String>| words.iter().all(|word| !word.is_empty()))
+                .map(Self::WordOf),
+            _ => None,
+        };
+        kind.ok_or(UnknownInputKind)
     }
 }
 
-impl<F, P> Inputs<F, P> {
-    const fn preset(&self, which: Preset) -> &P {
+fn range<T: FromStr + PartialOrd>(text: &str) -> Option<(T, T)> {
+    let (least, most) = text.split_once("..")?;
+    let (least, most) = (least.trim().parse().ok()?, most.trim().parse().ok()?);
+    (least <= most).then_some((least, most))
+}
+
+fn alternatives<T: FromStr>(text: &str) -> Option<Vec<T>> {
+    text.split('|').map(|word| word.trim().parse().ok()).collect()
+}
+
+impl TrainerInputs {
+    pub(super) fn request(&self, order: &TrainingOrder<'_>) -> Value {
+        let own = &self.own;
+        let mut body = self.fixed.clone();
+        body.extend(self.preset(order.preset).clone());
+        let mut fill = |input: &str, text: String| body.insert(input.to_owned(), Value::String(text));
+        fill(&own.archive, order.archive_url.to_owned());
+        if let Some(format) = &own.archive_format
+            && !ends_in_zip(order.archive_url)
+        {
+            fill(format, "zip".to_owned());
+        }
+        fill(
+            &own.trigger,
+            own.trigger_text.replace(TRIGGER_PLACEHOLDER, order.trigger),
+        );
+        if let Some(comment) = &own.comment {
+            fill(comment, order.comment.to_string());
+        }
+        Value::Object(body)
+    }
+
+    /// How many steps FAL trains with this preset.
+    pub(super) fn steps(&self, preset: Preset) -> Option<u64> {
+        let steps = self.preset(preset).get(&self.own.steps);
+        steps.or_else(|| self.fixed.get(&self.own.steps))?.as_u64()
+    }
+
+    const fn preset(&self, which: Preset) -> &Map<String, Value> {
         match which {
             Preset::Fast => &self.fast,
             Preset::Balanced => &self.balanced,
@@ -80,193 +140,54 @@ impl<F, P> Inputs<F, P> {
     }
 }
 
-// fal-ai/flux-lora-portrait-trainer
-
-#[derive(Serialize)]
-struct PortraitRequest<'a> {
-    images_data_url: &'a str,
-    trigger_phrase: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data_archive_format: Option<&'static str>,
-    #[serde(flatten)]
-    fixed: &'a Portrait,
-    #[serde(flatten)]
-    preset: &'a PortraitPreset,
-}
-
-/// Inputs of the portrait trainer that no preset changes.
-#[derive(Debug, Clone, Serialize)]
-pub struct Portrait {
-    /// Whether it trains at several resolutions.
-    pub multiresolution_training: bool,
-    /// Whether it crops each photo to its subject.
-    pub subject_crop: bool,
-    /// Whether it masks the background, to learn the subject alone.
-    pub create_masks: bool,
-}
-
-/// Inputs of the portrait trainer that a preset changes.
-#[derive(Debug, Clone, Serialize)]
-pub struct PortraitPreset {
-    /// Number of training steps.
-    pub steps: u32,
-    /// How much each step changes the model.
-    pub learning_rate: f64,
-}
-
-// fal-ai/flux-lora-fast-training
-
-#[derive(Serialize)]
-struct FastRequest<'a> {
-    images_data_url: &'a str,
-    trigger_word: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data_archive_format: Option<&'static str>,
-    #[serde(flatten)]
-    fixed: &'a Fast,
-    #[serde(flatten)]
-    preset: &'a FastPreset,
-}
-
-/// Inputs of the fast trainer that no preset changes.
-#[derive(Debug, Clone, Serialize)]
-pub struct Fast {
-    /// Whether it learns a look: then the trigger word is the caption, and nothing is segmented.
-    pub is_style: bool,
-    /// Whether it masks the background, to learn the subject alone.
-    pub create_masks: bool,
-}
-
-/// Inputs of the fast trainer that a preset changes.
-#[derive(Debug, Clone, Serialize)]
-pub struct FastPreset {
-    /// Number of training steps.
-    pub steps: u32,
-}
-
-// fal-ai/flux-pro-trainer
-
-#[derive(Serialize)]
-struct FluxProRequest<'a> {
-    data_url: &'a str,
-    trigger_word: &'a str,
-    finetune_comment: String,
-    #[serde(flatten)]
-    fixed: &'a FluxPro,
-    #[serde(flatten)]
-    preset: &'a FluxProPreset,
-}
-
-/// Inputs of flux-pro that no preset changes.
-#[derive(Debug, Clone, Serialize)]
-pub struct FluxPro {
-    /// What the model should learn, e.g. a character.
-    pub mode: FluxProMode,
-    /// How the model is stored: all weights or a LoRA.
-    pub finetune_type: FinetuneType,
-    /// Size of a LoRA: 16 or 32.
-    pub lora_rank: u32,
-    /// Whether FAL writes captions for the photos.
-    pub captioning: bool,
-}
-
-/// Inputs of flux-pro that a preset changes.
-#[derive(Debug, Clone, Serialize)]
-pub struct FluxProPreset {
-    /// Number of training steps; flux-pro calls them iterations.
-    pub iterations: u32,
-    /// How much each step changes the model.
-    pub learning_rate: f64,
-    /// Whether speed or quality counts more.
-    pub priority: FluxProPriority,
-}
-
-named!(
-    /// What flux-pro learns from the photos.
-    FluxProMode, "mode", "mode", {
-        /// A person or a figure.
-        Character = "character",
-        /// A product or another thing.
-        Product = "product",
-        /// A visual style.
-        Style = "style",
-        /// Anything else.
-        General = "general",
-    }
-);
-
-named!(
-    /// How flux-pro stores the trained model.
-    FinetuneType, "finetune type", "finetune_type", {
-        /// All weights of the model.
-        Full = "full",
-        /// A low-rank adaptation (LoRA).
-        Lora = "lora",
-    }
-);
-
-named!(
-    /// What flux-pro favours in a training.
-    FluxProPriority, "priority", "priority", {
-        /// A short training, at the cost of quality.
-        Speed = "speed",
-        /// A good model, at the cost of time.
-        Quality = "quality",
-        /// Trains at high resolutions only.
-        HighResOnly = "high_res_only",
-    }
-);
-
-// fal-ai/turbo-flux-trainer
-
-#[derive(Serialize)]
-struct TurboRequest<'a> {
-    images_data_url: &'a str,
-    trigger_phrase: &'a str,
-    #[serde(flatten)]
-    fixed: &'a Turbo,
-    #[serde(flatten)]
-    preset: &'a TurboPreset,
-}
-
-/// Inputs of the turbo trainer that no preset changes.
-#[derive(Debug, Clone, Serialize)]
-pub struct Turbo {
-    /// What the model should learn.
-    pub training_style: TurboStyle,
-    /// Whether it crops each photo to the face.
-    pub face_crop: bool,
-}
-
-/// Inputs of the turbo trainer that a preset changes.
-#[derive(Debug, Clone, Serialize)]
-pub struct TurboPreset {
-    /// Number of training steps.
-    pub steps: u32,
-    /// How much each step changes the model.
-    pub learning_rate: f64,
-}
-
-named!(
-    /// What the turbo trainer learns from the photos.
-    TurboStyle, "training style", "training_style", {
-        /// A person or a thing.
-        Subject = "subject",
-        /// A visual style.
-        Style = "style",
-    }
-);
-
-/// FAL infers the format from the URL's extension, but a presigned URL ends with its signature.
-fn data_archive_format(archive_url: &str) -> Option<&'static str> {
-    let ends_in_zip = archive_url
+/// FAL infers the format from the URL's end; a presigned URL ends in a signature.
+fn ends_in_zip(archive_url: &str) -> bool {
+    archive_url
         .rsplit_once('.')
-        .is_some_and(|(_, end)| end.eq_ignore_ascii_case("zip"));
-    (!ends_in_zip).then_some("zip")
+        .is_some_and(|(_, end)| end.eq_ignore_ascii_case("zip"))
 }
 
-/// Never fails: the requests above are structs of texts, numbers and words, which always have a JSON form.
-#[expect(clippy::expect_used, reason = "see above; tests/trainers.rs makes every body")]
-fn body(request: &impl Serialize) -> Value {
-    serde_json::to_value(request).expect("a request is representable as JSON")
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_of_input_is_read_as_the_table_writes_it() {
+        let kinds = [
+            ("boolean", InputKind::Boolean),
+            (" text ", InputKind::Text),
+            ("integer 1..10000", InputKind::Integer(1, 10_000)),
+            ("integer 16 | 32", InputKind::IntegerOf(vec![16, 32])),
+            ("number 1e-6..1e-3", InputKind::Number(1e-6, 1e-3)),
+            (
+                "word Off | Object/Character",
+                InputKind::WordOf(vec!["Off".to_owned(), "Object/Character".to_owned()]),
+            ),
+        ];
+        for (text, kind) in kinds {
+            assert_eq!(text.parse(), Ok(kind), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_kind_of_input_is_refused() {
+        for text in [
+            "",
+            "bool",
+            "boolean true",
+            "integer",
+            "integer 9..1",
+            "integer 1.5..2",
+            "integer -1..2",
+            "integer 16 | many",
+            "number 1e-3",
+            "number nan..nan",
+            "number 0..inf",
+            "word",
+            "word a |",
+            "steps 1..2",
+        ] {
+            assert_eq!(text.parse::<InputKind>(), Err(UnknownInputKind), "{text:?}");
+        }
+    }
 }
