@@ -16,6 +16,7 @@ use zip::write::SimpleFileOptions;
 mod access;
 mod archives;
 mod control;
+mod entries;
 mod faults;
 mod memory;
 mod platform;

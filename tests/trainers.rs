@@ -9,10 +9,10 @@ use jobs::domain::{
 };
 use serde_json::{Value, json};
 
-const TABLE: &str = include_str!("../config/trainers.toml");
+pub const SHIPPED: &str = include_str!("../config/trainers.toml");
 
 /// What a bot reads that finds this `trainers.toml` in its directory, and has these variables.
-fn read(table: &str, variables: &[(&str, &str)]) -> Result<Trainers, Problems> {
+pub fn read(table: &str, variables: &[(&str, &str)]) -> Result<Trainers, Problems> {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("trainers.toml"), table).unwrap();
     let needed = [
@@ -32,7 +32,7 @@ fn read(table: &str, variables: &[(&str, &str)]) -> Result<Trainers, Problems> {
 
 /// The table that is shipped.
 pub fn trainers() -> Trainers {
-    read(TABLE, &[]).expect("the shipped table")
+    read(SHIPPED, &[]).expect("the shipped table")
 }
 
 const COMMENT: FinetuneComment<'_> = FinetuneComment {
@@ -209,7 +209,7 @@ fn the_defaults_are_chosen_by_type_and_the_retired_trainer_can_be_chosen() {
     );
     assert_eq!(trainers.default_preset(), Preset::Balanced);
     let chosen = ("AISHA__TRAINING__STYLE_TRAINER", "flux-pro-trainer");
-    let trainers = read(TABLE, &[chosen]).expect("flux-pro is a choice");
+    let trainers = read(SHIPPED, &[chosen]).expect("flux-pro is a choice");
     let flux_pro = trainers.default_for(TrainingType::Style);
     assert!(flux_pro.retired);
     assert_eq!(
@@ -249,7 +249,7 @@ fn problems(table: &str, variables: &[(&str, &str)]) -> Vec<String> {
 
 #[test]
 fn every_mistake_is_told_at_once_with_entry_key_and_fix() {
-    let table = TABLE
+    let table = SHIPPED
         .replace(
             "training_type = \"style\"\nendpoint = \"fal-ai/flux-lora-fast-training\"",
             "endpoint = \"fal-ai/flux-lora-fast-training\"",
@@ -342,7 +342,7 @@ fn defaults_that_name_nothing_or_the_wrong_type_are_refused_with_the_choice() {
         ("AISHA__TRAINING__STYLE_TRAINER", "midjourney"),
         ("AISHA__TRAINING__PRESET", "ultra"),
     ];
-    let problems = problems(TABLE, &wrong);
+    let problems = problems(SHIPPED, &wrong);
     let expected = [
         "trains style: use one of flux-2-trainer, flux-lora-portrait-trainer, turbo-flux-trainer, z-image-turbo-trainer-v2",
         "there is no trainer \"midjourney\": use one of flux-lora-fast-training, flux-pro-trainer, krea-2-trainer, qwen-image-2512-trainer-v2",
@@ -358,7 +358,7 @@ fn defaults_that_name_nothing_or_the_wrong_type_are_refused_with_the_choice() {
 /// What is wrong with an entry may be the very type that a default needs, so it is not said twice.
 #[test]
 fn an_entry_with_a_mistake_is_not_called_unfit_for_a_default_as_well() {
-    let table = TABLE.replace(
+    let table = SHIPPED.replace(
         "steps = \"integer 1..10000\"\nlearning_rate = \"number 1e-6..1e-3\"",
         "steps = \"many\"",
     );

@@ -3,13 +3,14 @@
 use std::{io, net::SocketAddr, time::Duration};
 
 use anyhow::Context;
+use jobs::domain::{Trainer, trainer::OutputSpec};
 
 use crate::{
     exit::Failure,
     lifecycle::Stop,
     settings::{Given, SimulatorSettings},
     simulators::{
-        fal::{self, FalSimulatorError},
+        fal::{self, DeclaredTrainer, FalSimulatorError},
         telegram::{self, StartError},
     },
     telemetry,
@@ -20,8 +21,10 @@ const GRACE: Duration = Duration::ZERO;
 
 /// Simulates FAL until a signal stops it.
 pub async fn fal(args: fal::Args, given: Given) -> Result<(), Failure> {
-    let stop = start(&given)?;
-    let ran = fal::run(args, stop.soft().cancelled()).await;
+    let settings = given.load::<SimulatorSettings>()?;
+    let stop = start(&settings)?;
+    let trainers = settings.trainers.iter().map(declared_trainer).collect();
+    let ran = fal::run(args, trainers, stop.soft().cancelled()).await;
     ran.map_err(|error| match error {
         FalSimulatorError::Listen { address, source } => taken(address, &source),
         error => Failure::Other(error.into()),
@@ -30,7 +33,7 @@ pub async fn fal(args: fal::Args, given: Given) -> Result<(), Failure> {
 
 /// Simulates Telegram until a signal stops it.
 pub async fn telegram(args: telegram::Args, given: Given) -> Result<(), Failure> {
-    let stop = start(&given)?;
+    let stop = start(&given.load::<SimulatorSettings>()?)?;
     let ran = telegram::run(args, stop.soft().cancelled()).await;
     ran.map_err(|error| match error {
         StartError::Listen(address, source) => taken(address, &source),
@@ -44,7 +47,28 @@ fn taken(address: SocketAddr, why: &io::Error) -> Failure {
     ))
 }
 
-fn start(given: &Given) -> Result<Stop, Failure> {
-    telemetry::start_logging(&given.load::<SimulatorSettings>()?.log)?;
+fn start(settings: &SimulatorSettings) -> Result<Stop, Failure> {
+    telemetry::start_logging(&settings.log)?;
     Ok(Stop::at_signals(GRACE).context("cannot listen for signals")?)
+}
+
+/// The entry as the simulator serves it, where it does not have the trainer from FAL's schemas.
+pub fn declared_trainer(trainer: &Trainer) -> DeclaredTrainer {
+    let own = &trainer.inputs.own;
+    let filled = [
+        Some(&own.trigger),
+        own.archive_format.as_ref(),
+        own.comment.as_ref(),
+    ];
+    let declared = trainer.inputs.schema.keys().filter(|input| **input != own.steps);
+    DeclaredTrainer {
+        endpoint: trainer.endpoint.clone(),
+        archive: own.archive.clone(),
+        steps: own.steps.clone(),
+        inputs: filled.into_iter().flatten().chain(declared).cloned().collect(),
+        weights: match &trainer.output {
+            OutputSpec::Lora { file, .. } => file.first().map(|pointer| pointer.trim_matches('/').to_owned()),
+            OutputSpec::Finetune { .. } => None,
+        },
+    }
 }

@@ -184,6 +184,8 @@ section! {
     pub struct SimulatorSettings(from) {
         /// How this role logs.
         log: LogSettings = LogSettings::read(from),
+        /// The trainers that FAL's simulator serves beside those that it knows itself.
+        trainers: Trainers = trainers::read(from),
     }
 }
 

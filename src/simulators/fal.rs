@@ -52,6 +52,7 @@ use tokio::task::JoinHandle;
 pub use archive::Facts;
 pub use cdn::Acl;
 pub use holds::Held;
+pub use trainers::DeclaredTrainer;
 
 use super::JournalError;
 use faults::Fault;
@@ -59,6 +60,7 @@ use holds::Release;
 use ledger::Entry;
 use listener::{CuttableListener, Switch};
 use simulation::Simulation;
+use trainers::Endpoints;
 
 /// How the simulator behaves. The defaults suit a person at a terminal; tests shorten the durations.
 #[derive(Clone, Debug)]
@@ -90,6 +92,8 @@ pub struct FalSimulatorConfig {
     pub initial_acl: Acl,
     /// Whether to refuse archives with fewer pictures than FAL advises, which FAL accepts.
     pub require_advised_pictures: bool,
+    /// Trainers beside those that the simulator has from FAL's schemas.
+    pub trainers: Vec<DeclaredTrainer>,
 }
 
 impl Default for FalSimulatorConfig {
@@ -107,6 +111,7 @@ impl Default for FalSimulatorConfig {
             state: None,
             initial_acl: Acl::Allow,
             require_advised_pictures: false,
+            trainers: Vec::new(),
         }
     }
 }
@@ -151,8 +156,9 @@ impl FalSimulator {
         let failed = |source| FalSimulatorError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let recalled = memory::recall(config.state.as_deref())?;
-        let sim = Arc::new(Simulation::new(config, address, recalled)?);
+        let endpoints = Endpoints::new(&config.trainers);
+        let recalled = memory::recall(config.state.as_deref(), &endpoints)?;
+        let sim = Arc::new(Simulation::new(config, address, endpoints, recalled)?);
         for request in sim.requests.all() {
             if !request.progress.borrow().delivered {
                 sim.spawn(runner::run(Arc::clone(&sim), request));
@@ -358,13 +364,22 @@ impl From<Args> for FalSimulatorConfig {
             state: args.state,
             initial_acl: args.initial_acl,
             require_advised_pictures: args.require_advised_pictures,
+            trainers: Vec::new(),
         }
     }
 }
 
-/// `aisha fal-simulator`: serves until `stop` is done.
-pub async fn run(args: Args, stop: impl Future<Output = ()>) -> Result<(), FalSimulatorError> {
-    let running = FalSimulator::start(args.into()).await?;
+/// `aisha fal-simulator`: serves, `trainers` too, until `stop` is done.
+pub async fn run(
+    args: Args,
+    trainers: Vec<DeclaredTrainer>,
+    stop: impl Future<Output = ()>,
+) -> Result<(), FalSimulatorError> {
+    let config = FalSimulatorConfig {
+        trainers,
+        ..args.into()
+    };
+    let running = FalSimulator::start(config).await?;
     stop.await;
     running.stop().await;
     Ok(())

@@ -15,6 +15,7 @@ use super::cdn::{Acl, Files};
 use super::ledger::{Entry, Ledger};
 use super::requests::{KeptOrder, Progress, Request, Requests};
 use super::signing::SigningKeys;
+use super::trainers::Endpoints;
 use crate::simulators::journal::{Journal, JournalError};
 
 /// One line of the journal.
@@ -96,7 +97,7 @@ pub(super) struct Recalled {
 }
 
 /// Reads the state that an earlier run left in the directory; without a directory it is empty.
-pub(super) fn recall(directory: Option<&Path>) -> Result<Recalled, JournalError> {
+pub(super) fn recall(directory: Option<&Path>, endpoints: &Endpoints) -> Result<Recalled, JournalError> {
     let Some(directory) = directory else {
         return Ok(Recalled::default());
     };
@@ -110,7 +111,7 @@ pub(super) fn recall(directory: Option<&Path>) -> Result<Recalled, JournalError>
     for record in known {
         match record {
             Record::Order(order) => {
-                if let Some(order) = order.again() {
+                if let Some(order) = order.again(endpoints) {
                     requests.add(Arc::new(Request::new(order, memory.clone())));
                 }
             }

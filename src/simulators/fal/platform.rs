@@ -15,7 +15,6 @@ use super::call::{Answer, Call, Refused, json_answer};
 use super::ledger::Event;
 use super::requests::Request;
 use super::simulation::{Simulation, now};
-use super::trainers::endpoints;
 
 /// `GET /v1/meta`.
 pub(super) fn meta() -> Response {
@@ -29,9 +28,10 @@ pub(super) fn meta() -> Response {
 pub(super) fn pricing(sim: &Simulation, call: &Call) -> Answer {
     authorize(sim, call)?;
     let asked = endpoint_ids(call)?;
-    let known = endpoints()
+    let known = sim
+        .endpoints
         .iter()
-        .filter(|endpoint| asked.iter().any(|id| id == endpoint.id));
+        .filter(|endpoint| asked.iter().any(|id| *id == endpoint.id));
     let prices: Vec<Value> = known
         .filter_map(|endpoint| {
             let (unit, price) = endpoint.price?;
@@ -175,7 +175,7 @@ impl Filter {
         });
         let instant = progress.ended_at.unwrap_or_else(now);
         started_at + delay <= now()
-            && (self.endpoints.is_empty() || self.endpoints.iter().any(|id| id == request.order.endpoint.id))
+            && (self.endpoints.is_empty() || self.endpoints.iter().any(|id| *id == request.order.endpoint.id))
             && self
                 .request_id
                 .as_ref()

@@ -21,7 +21,7 @@ use super::requests::{Order, Phase, Progress, Request};
 use super::runner;
 use super::simulation::{Simulation, now};
 use super::storage::lifecycle;
-use super::trainers::{Endpoint, endpoint};
+use super::trainers::Endpoint;
 
 /// `POST /{full endpoint id}`. A submit that gets here is accepted and billed, whatever the model makes of it
 /// later.
@@ -32,7 +32,7 @@ pub(super) fn submit(sim: &Arc<Simulation>, call: &Call, endpoint_id: &str) -> A
     body["status"] = json!(Phase::InQueue);
     body["request_id"] = json!(order.id);
     body["gateway_request_id"] = json!(order.gateway_id);
-    body["queue_position"] = json!(sim.requests.waiting(order.endpoint, Some(order.id)));
+    body["queue_position"] = json!(sim.requests.waiting(&order.endpoint, Some(order.id)));
     let mut response = json_answer(StatusCode::OK, &body);
     response.extensions_mut().insert(request);
     Ok(response)
@@ -88,14 +88,14 @@ fn accept(
     let id = Uuid::new_v4();
     let target = call.target();
     let target = Target {
-        endpoint: Some(endpoint.id),
+        endpoint: Some(&endpoint.id),
         request_id: None,
         text: &target,
     };
     let order = Order {
         id,
         gateway_id: Uuid::new_v4(),
-        endpoint,
+        endpoint: Arc::clone(&endpoint),
         input,
         webhook: call.param("fal_webhook").filter(|url| !url.is_empty() && !sync),
         origin: call.origin.clone(),
@@ -112,7 +112,7 @@ fn accept(
     };
     sim.ledger.record(Event::Submitted {
         request_id: id,
-        endpoint: endpoint.id.to_owned(),
+        endpoint: endpoint.id.clone(),
         input: order.input.clone(),
         webhook: order.webhook.clone(),
         key,
@@ -126,12 +126,8 @@ fn accept(
 }
 
 /// Checks that come before anything reads the input.
-fn admit(
-    sim: &Simulation,
-    call: &Call,
-    endpoint_id: &str,
-) -> Result<&'static Endpoint, (StatusCode, String)> {
-    let Some(endpoint) = endpoint(endpoint_id) else {
+fn admit(sim: &Simulation, call: &Call, endpoint_id: &str) -> Result<Arc<Endpoint>, (StatusCode, String)> {
+    let Some(endpoint) = sim.endpoints.get(endpoint_id) else {
         return Err((
             StatusCode::NOT_FOUND,
             format!("Application {endpoint_id:?} not found"),
@@ -140,7 +136,7 @@ fn admit(
     let limit = call
         .param("fal_max_queue_length")
         .and_then(|limit| limit.parse().ok());
-    if limit.is_some_and(|limit: usize| sim.requests.waiting(endpoint, None) > limit) {
+    if limit.is_some_and(|limit: usize| sim.requests.waiting(&endpoint, None) > limit) {
         return Err((
             StatusCode::TOO_MANY_REQUESTS,
             "The queue is longer than fal_max_queue_length".to_owned(),
@@ -255,7 +251,7 @@ fn status(
     if progress.phase == Phase::InQueue {
         body["queue_position"] = json!(
             sim.requests
-                .waiting(request.order.endpoint, Some(request.order.id))
+                .waiting(&request.order.endpoint, Some(request.order.id))
         );
         return body;
     }
@@ -350,7 +346,7 @@ fn outcome_of(request: &Request) -> Response {
         }
     };
     header("x-fal-request-id", &request.order.id.to_string());
-    header("x-fal-served-from", request.order.endpoint.id);
+    header("x-fal-served-from", &request.order.endpoint.id);
     if status.is_success() {
         header("x-fal-billable-units", "1");
     } else {

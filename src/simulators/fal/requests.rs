@@ -21,14 +21,14 @@ use super::faults::Effect;
 use super::memory::Memory;
 use super::origin::Origin;
 use super::simulation::{locked, now};
-use super::trainers::{self, Endpoint};
+use super::trainers::{Endpoint, Endpoints};
 
 /// The order as submitted; it never changes.
 pub(super) struct Order {
     pub id: Uuid,
     /// Differs from the id, as after a platform retry, so that code that confuses the two fails.
     pub gateway_id: Uuid,
-    pub endpoint: &'static Endpoint,
+    pub endpoint: Arc<Endpoint>,
     pub input: Value,
     pub webhook: Option<String>,
     /// How the submitter reached us, which decides the form of the URLs in answers.
@@ -65,7 +65,7 @@ impl Order {
         KeptOrder {
             id: self.id,
             gateway_id: self.gateway_id,
-            endpoint: self.endpoint.id.to_owned(),
+            endpoint: self.endpoint.id.clone(),
             input: self.input.clone(),
             webhook: self.webhook.clone(),
             origin: self.origin.clone(),
@@ -80,11 +80,11 @@ impl Order {
 
 impl KeptOrder {
     /// `None` if this version does not have the order's endpoint.
-    pub(super) fn again(self) -> Option<Order> {
+    pub(super) fn again(self, endpoints: &Endpoints) -> Option<Order> {
         Some(Order {
             id: self.id,
             gateway_id: self.gateway_id,
-            endpoint: trainers::endpoint(&self.endpoint)?,
+            endpoint: endpoints.get(&self.endpoint)?,
             input: self.input,
             webhook: self.webhook,
             origin: self.origin,

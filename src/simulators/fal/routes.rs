@@ -191,7 +191,7 @@ async fn answer_with_faults(sim: &Arc<Simulation>, call: &Call, route: &Route<'_
     };
     let endpoint = match route {
         Route::Submit { endpoint } | Route::Run { endpoint } => Some(endpoint.as_str()),
-        _ => request.as_ref().map(|request| request.order.endpoint.id),
+        _ => request.as_ref().map(|request| request.order.endpoint.id.as_str()),
     };
     let text = call.target();
     let target = Target {
@@ -217,7 +217,11 @@ async fn answer_with_faults(sim: &Arc<Simulation>, call: &Call, route: &Route<'_
         When::After => {
             let response = route.act(sim, call).await;
             // A submit returns the request it has just accepted.
-            let request = response.extensions().get::<Arc<Request>>().cloned().or(request);
+            let request = response
+                .extensions()
+                .get::<Arc<Request>>()
+                .cloned()
+                .or_else(|| request.clone());
             faulted
                 .apply(strike, request.as_deref(), Some(response))
                 .await

@@ -111,7 +111,7 @@ fn total_duration(sim: &Simulation) -> Duration {
 }
 
 async fn hold(sim: &Simulation, request: &Request) {
-    let endpoint = Some(request.order.endpoint.id.to_owned());
+    let endpoint = Some(request.order.endpoint.id.clone());
     sim.holds
         .hold(Operation::Execution, endpoint, Some(request.order.id))
         .await;
@@ -126,8 +126,8 @@ async fn work(sim: &Simulation, request: &Request) -> Result<Outcome, Outcome> {
     let product = match &order.endpoint.makes {
         Makes::Training(training) => {
             fetch_archive(sim, request, training).await?;
-            let (field, default) = training.steps;
-            proceed(sim, request, count(&order.input, field, default)).await?;
+            let steps = count(&order.input, &training.steps, training.default_steps);
+            proceed(sim, request, steps).await?;
             trained(sim, request, training)
         }
         Makes::Pictures => {
@@ -150,7 +150,7 @@ fn count(input: &Value, field: &str, default: u64) -> u64 {
 async fn fetch_archive(sim: &Simulation, request: &Request, training: &Training) -> Result<(), Outcome> {
     let input = &request.order.input;
     let url = input
-        .get(training.archive)
+        .get(&training.archive)
         .and_then(Value::as_str)
         .unwrap_or_default();
     let (fewest, most) = (*training.pictures.start(), *training.pictures.end());
@@ -170,7 +170,7 @@ async fn fetch_archive(sim: &Simulation, request: &Request, training: &Training)
         facts: checked.as_ref().ok().cloned(),
         refused,
     });
-    let facts = checked.map_err(|refusal| refusal.outcome(training.archive, url))?;
+    let facts = checked.map_err(|refusal| refusal.outcome(&training.archive, url))?;
     request.log(format!("Loaded {} images", facts.images));
     Ok(())
 }
@@ -242,10 +242,10 @@ fn scripted_failure(effect: &Effect) -> Option<Outcome> {
 
 fn trained(sim: &Simulation, request: &Request, training: &Training) -> Value {
     let input = &request.order.input;
-    let trigger = ["trigger_phrase", "trigger_word"]
+    let trigger = ["trigger_phrase", "trigger_word", "default_caption"]
         .iter()
         .find_map(|field| input.get(field)?.as_str());
-    match training.output {
+    match &training.output {
         Output::Finetune => json!({ "finetune_id": Uuid::new_v4() }),
         Output::Lora(key) => {
             let weights =

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 /// One field of an input.
 #[derive(Debug)]
 pub(super) struct Field {
-    name: &'static str,
+    name: String,
     required: bool,
     kind: Kind,
 }
@@ -27,25 +27,37 @@ pub(super) enum Kind {
     Loras,
     /// The name of a size, or `{width, height}`.
     ImageSize,
+    /// Any JSON: nobody wrote down what it may be.
+    Anything,
 }
 
-pub(super) const fn need(name: &'static str, kind: Kind) -> Field {
+pub(super) fn need(name: &'static str, kind: Kind) -> Field {
     Field {
-        name,
+        name: name.to_owned(),
         required: true,
         kind,
     }
 }
 
-pub(super) const fn may(name: &'static str, kind: Kind) -> Field {
+pub(super) fn may(name: &'static str, kind: Kind) -> Field {
     Field {
-        name,
+        name: name.to_owned(),
         required: false,
         kind,
     }
 }
 
-/// Named picture sizes, each with width and height.
+/// An input of a trainer that the simulator knows by its entry in `trainers.toml` alone.
+pub(super) fn declared(name: &str, required: bool) -> Field {
+    let kind = if required { Kind::Url } else { Kind::Anything };
+    Field {
+        name: name.to_owned(),
+        required,
+        kind,
+    }
+}
+
+/// Named picture sizes, width and height.
 pub(super) const IMAGE_SIZES: [(&str, [u32; 2]); 6] = [
     ("square_hd", [1024, 1024]),
     ("square", [512, 512]),
@@ -105,21 +117,23 @@ impl Problem {
 }
 
 /// All errors in an input, as the `detail` of the model's 422; empty when there are none.
-pub(super) fn problems(fields: &[&[Field]], input: &Value) -> Vec<Value> {
-    let fields = || fields.iter().copied().flatten();
-    let known = fields().filter_map(
-        |field| match input.get(field.name).filter(|value| !value.is_null()) {
-            None if field.required => Some(Problem::new("missing", "Field required").at(field.name, input)),
-            None => None,
-            Some(value) => Some(field.kind.problem(value)?.at(field.name, value)),
-        },
-    );
+pub(super) fn problems(fields: &[Field], input: &Value) -> Vec<Value> {
+    let known =
+        fields.iter().filter_map(
+            |field| match input.get(&field.name).filter(|value| !value.is_null()) {
+                None if field.required => {
+                    Some(Problem::new("missing", "Field required").at(&field.name, input))
+                }
+                None => None,
+                Some(value) => Some(field.kind.problem(value)?.at(&field.name, value)),
+            },
+        );
     let unknown = input
         .as_object()
         .into_iter()
         .flatten()
         .filter_map(|(name, value)| {
-            let extra = fields().all(|field| field.name != name);
+            let extra = fields.iter().all(|field| field.name != *name);
             extra.then(|| Problem::new("extra_forbidden", "Extra inputs are not permitted").at(name, value))
         });
     known.chain(unknown).collect()
@@ -129,6 +143,7 @@ impl Kind {
     fn problem(&self, value: &Value) -> Option<Problem> {
         let unless = |ok: bool, kind, message: &str| (!ok).then(|| Problem::new(kind, message));
         match self {
+            Self::Anything => None,
             Self::Text => unless(value.is_string(), "string_type", "Input should be a valid string"),
             Self::Bool => unless(value.is_boolean(), "bool_type", "Input should be a valid boolean"),
             Self::Url => unless(is_url(value), "url_parsing", "Input should be a valid URL"),

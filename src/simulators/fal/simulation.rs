@@ -22,6 +22,7 @@ use super::memory::{Memory, Recalled};
 use super::requests::Requests;
 use super::signing::SigningKeys;
 use super::storage::Uploads;
+use super::trainers::Endpoints;
 
 pub(super) struct Simulation {
     pub address: SocketAddr,
@@ -30,6 +31,7 @@ pub(super) struct Simulation {
     pub ledger: Ledger,
     pub faults: Faults,
     pub holds: Holds,
+    pub endpoints: Endpoints,
     pub requests: Requests,
     /// One permit per request in progress; `None`: no limit.
     pub runners: Option<Semaphore>,
@@ -68,6 +70,7 @@ impl Simulation {
     pub(super) fn new(
         config: FalSimulatorConfig,
         address: SocketAddr,
+        endpoints: Endpoints,
         recalled: Recalled,
     ) -> Result<Self, reqwest::Error> {
         let settings = Settings {
@@ -92,6 +95,7 @@ impl Simulation {
             ledger: recalled.ledger,
             faults: Faults::default(),
             holds: Holds::default(),
+            endpoints,
             requests: recalled.requests,
             files: recalled.files,
             uploads: Uploads::default(),

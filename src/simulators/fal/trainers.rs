@@ -1,24 +1,41 @@
 //! The endpoints that the simulator offers, and how their models judge an input.
 //!
-//! Taken from FAL's published schemas. It is stricter than FAL in one point: a field that the schema does not
-//! know is refused, where FAL may ignore it, because `steps` sent to the style trainer is a bug that would
-//! otherwise go unnoticed. As at FAL, the *model* refuses the input: the submit itself accepts anything.
+//! Written down from FAL's published schemas; a trainer that is not among them is served as its entry in `trainers.toml`
+//! declares it ([`DeclaredTrainer`]). Stricter than FAL in one point: a field that the schema does not know
+//! is refused, where FAL may ignore it, because `steps` sent to the style trainer is a bug that nobody would notice.
+//! As at FAL, it is the *model* that refuses: the submit itself accepts anything.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::schema::{Field, Kind, may, need, problems};
+use super::schema::{Field, Kind, declared, may, need, problems};
+
+/// A trainer that the simulator learns of by its entry in `trainers.toml`.
+#[derive(Clone, Debug)]
+pub struct DeclaredTrainer {
+    /// Full id.
+    pub endpoint: String,
+    /// The input that names the archive; the only one that is required.
+    pub archive: String,
+    /// The input that counts the steps.
+    pub steps: String,
+    /// All other inputs that the entry may send.
+    pub inputs: Vec<String>,
+    /// The key of the weights in the result. `None`: the result is a finetune's id.
+    pub weights: Option<String>,
+}
 
 /// An endpoint of FAL's.
 #[derive(Debug)]
 pub(super) struct Endpoint {
     /// The full endpoint id, such as `fal-ai/flux-lora`.
-    pub id: &'static str,
+    pub id: String,
     pub makes: Makes,
     /// The unit of billing and its approximate price in dollars, if published.
     pub price: Option<(&'static str, f64)>,
-    fields: &'static [&'static [Field]],
+    fields: Vec<Field>,
 }
 
 /// The product of a successful run.
@@ -30,10 +47,12 @@ pub(super) enum Makes {
 
 #[derive(Debug)]
 pub(super) struct Training {
-    /// Name of the input field with the archive's URL.
-    pub archive: &'static str,
-    /// Name of the input field with the number of steps, and its default.
-    pub steps: (&'static str, u64),
+    /// Field that names the archive.
+    pub archive: String,
+    /// Field that counts the steps.
+    pub steps: String,
+    /// Steps of a run whose input names none.
+    pub default_steps: u64,
     /// How many pictures the archive may hold.
     pub pictures: RangeInclusive<usize>,
     /// The number of pictures that FAL advises; it accepts fewer.
@@ -44,104 +63,229 @@ pub(super) struct Training {
 #[derive(Debug)]
 pub(super) enum Output {
     /// A LoRA file, in the result under this key, and a config file.
-    Lora(&'static str),
+    Lora(String),
     /// The id of a model that stays at FAL.
     Finetune,
 }
 
-const LORA: Output = Output::Lora("diffusers_lora_file");
+/// All endpoints of one simulator.
+#[derive(Debug)]
+pub(super) struct Endpoints(Vec<Arc<Endpoint>>);
+
+impl Endpoints {
+    /// Those that are written down here, and those of `declared` that are not.
+    pub(super) fn new(declared: &[DeclaredTrainer]) -> Self {
+        let mut endpoints: Vec<_> = published();
+        for trainer in declared {
+            if endpoints.iter().all(|known| known.id != trainer.endpoint) {
+                endpoints.push(Endpoint::of(trainer));
+            }
+        }
+        Self(endpoints.into_iter().map(Arc::new).collect())
+    }
+
+    /// The endpoint of this full id.
+    pub(super) fn get(&self, id: &str) -> Option<Arc<Endpoint>> {
+        self.iter().find(|endpoint| endpoint.id == id).cloned()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
+        self.0.iter()
+    }
+}
+
 const FORMATS: Kind = Kind::OneOf(&["jpeg", "png"]);
 const RATIOS: &[&str] = &["21:9", "16:9", "4:3", "3:2", "1:1", "2:3", "3:4", "9:16", "9:21"];
 
 /// Fields of all picture endpoints.
-static PICTURE: [Field; 5] = [
-    need("prompt", Kind::Text),
-    may("num_images", Kind::Int(1, 4)),
-    may("seed", Kind::Int(0, u64::MAX)),
-    may("output_format", FORMATS),
-    may("sync_mode", Kind::Bool),
-];
 /// Fields of the endpoints that draw with a finetune.
-static FINETUNED: [Field; 4] = [
-    need("finetune_id", Kind::Text),
-    need("finetune_strength", Kind::Float(0.0, 2.0)),
-    may("safety_tolerance", Kind::OneOf(&["1", "2", "3", "4", "5", "6"])),
-    may("enhance_prompt", Kind::Bool),
-];
+fn picture(own: impl IntoIterator<Item = Field>) -> Vec<Field> {
+    let all = [
+        need("prompt", Kind::Text),
+        may("num_images", Kind::Int(1, 4)),
+        may("seed", Kind::Int(0, u64::MAX)),
+        may("output_format", FORMATS),
+        may("sync_mode", Kind::Bool),
+    ];
+    all.into_iter().chain(own).collect()
+}
 
-static ENDPOINTS: [Endpoint; 7] = [
-    Endpoint {
-        id: "fal-ai/flux-lora-portrait-trainer",
-        makes: Makes::Training(Training {
+/// What the endpoints take that draw with a finetune.
+fn finetuned(own: impl IntoIterator<Item = Field>) -> Vec<Field> {
+    let all = [
+        need("finetune_id", Kind::Text),
+        need("finetune_strength", Kind::Float(0.0, 2.0)),
+        may("safety_tolerance", Kind::OneOf(&["1", "2", "3", "4", "5", "6"])),
+        may("enhance_prompt", Kind::Bool),
+    ];
+    picture(all.into_iter().chain(own))
+}
+
+/// A trainer that makes a LoRA.
+struct LoraTrainer {
+    id: &'static str,
+    archive: &'static str,
+    default_steps: u64,
+    advised: usize,
+    weights: &'static str,
+    dollars_a_step: f64,
+    fields: Vec<Field>,
+}
+
+impl LoraTrainer {
+    fn endpoint(self) -> Endpoint {
+        let mut fields = self.fields;
+        fields.push(need(self.archive, Kind::Url));
+        Endpoint {
+            id: self.id.into(),
+            makes: Makes::Training(Training {
+                archive: self.archive.into(),
+                steps: "steps".into(),
+                default_steps: self.default_steps,
+                pictures: 1..=usize::MAX,
+                advised: self.advised,
+                output: Output::Lora(self.weights.into()),
+            }),
+            price: Some(("steps", self.dollars_a_step)),
+            fields,
+        }
+    }
+}
+
+fn published() -> Vec<Endpoint> {
+    let mut endpoints: Vec<_> = lora_trainers().map(LoraTrainer::endpoint).into();
+    endpoints.push(flux_pro_trainer());
+    endpoints.extend(picture_endpoints());
+    endpoints
+}
+
+fn lora_trainers() -> [LoraTrainer; 7] {
+    let rate = |most| may("learning_rate", Kind::Float(0.000_001, most));
+    [
+        LoraTrainer {
+            id: "fal-ai/flux-lora-portrait-trainer",
             archive: "images_data_url",
-            steps: ("steps", 2500),
-            pictures: 1..=usize::MAX,
+            default_steps: 2500,
             advised: 10,
-            output: LORA,
-        }),
-        price: Some(("steps", 0.0024)),
-        fields: &[&[
-            need("images_data_url", Kind::Url),
-            may("trigger_phrase", Kind::Text),
-            may("learning_rate", Kind::Float(0.000_001, 0.001)),
-            may("steps", Kind::Int(1, 10_000)),
-            may("multiresolution_training", Kind::Bool),
-            may("subject_crop", Kind::Bool),
-            may("data_archive_format", Kind::Text),
-            may("resume_from_checkpoint", Kind::Text),
-            may("create_masks", Kind::Bool),
-        ]],
-    },
-    Endpoint {
-        id: "fal-ai/flux-lora-fast-training",
-        makes: Makes::Training(Training {
+            weights: "diffusers_lora_file",
+            dollars_a_step: 0.0024,
+            fields: vec![
+                may("trigger_phrase", Kind::Text),
+                rate(0.001),
+                may("steps", Kind::Int(1, 10_000)),
+                may("multiresolution_training", Kind::Bool),
+                may("subject_crop", Kind::Bool),
+                may("data_archive_format", Kind::Text),
+                may("resume_from_checkpoint", Kind::Text),
+                may("create_masks", Kind::Bool),
+            ],
+        },
+        LoraTrainer {
+            id: "fal-ai/flux-lora-fast-training",
             archive: "images_data_url",
-            steps: ("steps", 1000),
-            pictures: 1..=usize::MAX,
+            default_steps: 1000,
             advised: 4,
-            output: LORA,
-        }),
-        price: Some(("steps", 0.002)),
-        fields: &[&[
-            need("images_data_url", Kind::Url),
-            may("trigger_word", Kind::Text),
-            may("steps", Kind::Int(1, 10_000)),
-            may("create_masks", Kind::Bool),
-            may("is_style", Kind::Bool),
-            may("is_input_format_already_preprocessed", Kind::Bool),
-            may("data_archive_format", Kind::Text),
-        ]],
-    },
-    Endpoint {
-        id: "fal-ai/turbo-flux-trainer",
-        makes: Makes::Training(Training {
+            weights: "diffusers_lora_file",
+            dollars_a_step: 0.002,
+            fields: vec![
+                may("trigger_word", Kind::Text),
+                may("steps", Kind::Int(1, 10_000)),
+                may("create_masks", Kind::Bool),
+                may("is_style", Kind::Bool),
+                may("is_input_format_already_preprocessed", Kind::Bool),
+                may("data_archive_format", Kind::Text),
+            ],
+        },
+        LoraTrainer {
+            id: "fal-ai/turbo-flux-trainer",
             archive: "images_data_url",
-            steps: ("steps", 1000),
-            pictures: 1..=usize::MAX,
+            default_steps: 1000,
             advised: 10,
-            output: LORA,
-        }),
-        price: Some(("steps", 0.0024)),
-        fields: &[&[
-            need("images_data_url", Kind::Url),
-            may("trigger_phrase", Kind::Text),
-            may("steps", Kind::Int(1, 10_000)),
-            may("learning_rate", Kind::Float(0.000_001, 0.01)),
-            may("training_style", Kind::OneOf(&["subject", "style"])),
-            may("face_crop", Kind::Bool),
-        ]],
-    },
+            weights: "diffusers_lora_file",
+            dollars_a_step: 0.0024,
+            fields: vec![
+                may("trigger_phrase", Kind::Text),
+                may("steps", Kind::Int(1, 10_000)),
+                rate(0.01),
+                may("training_style", Kind::OneOf(&["subject", "style"])),
+                may("face_crop", Kind::Bool),
+            ],
+        },
+        LoraTrainer {
+            id: "fal-ai/flux-2-trainer",
+            archive: "image_data_url",
+            default_steps: 1000,
+            advised: 10,
+            weights: "diffusers_lora_file",
+            dollars_a_step: 0.0064,
+            fields: vec![
+                // Optional at FAL as well, where a photo without a caption fails the run then; our archives have none.
+                need("default_caption", Kind::Text),
+                may("steps", Kind::Int(100, 10_000)),
+                rate(0.01),
+                may("output_lora_format", Kind::OneOf(&["fal", "comfy"])),
+            ],
+        },
+        LoraTrainer {
+            id: "fal-ai/z-image-turbo-trainer-v2",
+            archive: "image_data_url",
+            default_steps: 2000,
+            advised: 10,
+            weights: "diffusers_lora_file",
+            dollars_a_step: 0.000_85,
+            fields: vec![
+                need("default_caption", Kind::Text),
+                may("steps", Kind::Int(100, 10_000)),
+                rate(0.01),
+            ],
+        },
+        LoraTrainer {
+            id: "fal-ai/qwen-image-2512-trainer-v2",
+            archive: "image_data_url",
+            default_steps: 2000,
+            advised: 10,
+            weights: "diffusers_lora_file",
+            dollars_a_step: 0.000_95,
+            fields: vec![
+                need("default_caption", Kind::Text),
+                may("steps", Kind::Int(10, 40_000)),
+                rate(0.01),
+            ],
+        },
+        LoraTrainer {
+            id: "fal-ai/krea-2-trainer",
+            archive: "images_data_url",
+            default_steps: 100,
+            advised: 10,
+            weights: "lora_file",
+            dollars_a_step: 0.0028,
+            fields: vec![
+                need("trigger_phrase", Kind::Text),
+                may("steps", Kind::Int(1, 10_000)),
+                rate(0.01),
+                may(
+                    "auto_captioning",
+                    Kind::OneOf(&["Off", "Object/Character", "Style", "Custom"]),
+                ),
+                may("resolution", Kind::IntOf(&[768, 1024])),
+            ],
+        },
+    ]
+}
+
+fn flux_pro_trainer() -> Endpoint {
     Endpoint {
-        id: "fal-ai/flux-pro-trainer",
+        id: "fal-ai/flux-pro-trainer".into(),
         makes: Makes::Training(Training {
-            archive: "data_url",
-            steps: ("iterations", 300),
+            archive: "data_url".into(),
+            steps: "iterations".into(),
+            default_steps: 300,
             pictures: 1..=20,
             advised: 5,
             output: Output::Finetune,
         }),
         price: None,
-        fields: &[&[
+        fields: vec![
             need("data_url", Kind::Url),
             need("finetune_comment", Kind::Text),
             may("mode", Kind::OneOf(&["character", "product", "style", "general"])),
@@ -152,64 +296,73 @@ static ENDPOINTS: [Endpoint; 7] = [
             may("trigger_word", Kind::Text),
             may("lora_rank", Kind::IntOf(&[16, 32])),
             may("finetune_type", Kind::OneOf(&["full", "lora"])),
-        ]],
-    },
-    Endpoint {
-        id: "fal-ai/flux-lora",
-        makes: Makes::Pictures,
-        price: Some(("megapixels", 0.035)),
-        fields: &[
-            &PICTURE,
-            &[
+        ],
+    }
+}
+
+fn picture_endpoints() -> [Endpoint; 3] {
+    [
+        Endpoint {
+            id: "fal-ai/flux-lora".into(),
+            makes: Makes::Pictures,
+            price: Some(("megapixels", 0.035)),
+            fields: picture([
                 may("loras", Kind::Loras),
                 may("image_size", Kind::ImageSize),
                 may("num_inference_steps", Kind::Int(1, 50)),
                 may("guidance_scale", Kind::Float(0.0, 35.0)),
                 may("enable_safety_checker", Kind::Bool),
                 may("acceleration", Kind::OneOf(&["none", "regular"])),
-            ],
-        ],
-    },
-    Endpoint {
-        id: "fal-ai/flux-pro/v1.1-ultra-finetuned",
-        makes: Makes::Pictures,
-        price: None,
-        fields: &[
-            &PICTURE,
-            &FINETUNED,
-            &[
+            ]),
+        },
+        Endpoint {
+            id: "fal-ai/flux-pro/v1.1-ultra-finetuned".into(),
+            makes: Makes::Pictures,
+            price: None,
+            fields: finetuned([
                 may("aspect_ratio", Kind::OneOf(RATIOS)),
                 may("raw", Kind::Bool),
                 may("image_url", Kind::Url),
                 may("image_prompt_strength", Kind::Float(0.0, 1.0)),
-            ],
-        ],
-    },
-    Endpoint {
-        id: "fal-ai/flux-pro/v1/fill-finetuned",
-        makes: Makes::Pictures,
-        price: None,
-        fields: &[
-            &PICTURE,
-            &FINETUNED,
-            &[need("image_url", Kind::Url), need("mask_url", Kind::Url)],
-        ],
-    },
-];
-
-/// The endpoint with this full id.
-pub(super) fn endpoint(id: &str) -> Option<&'static Endpoint> {
-    ENDPOINTS.iter().find(|endpoint| endpoint.id == id)
-}
-
-/// All endpoints on offer.
-pub(super) fn endpoints() -> &'static [Endpoint] {
-    &ENDPOINTS
+            ]),
+        },
+        Endpoint {
+            id: "fal-ai/flux-pro/v1/fill-finetuned".into(),
+            makes: Makes::Pictures,
+            price: None,
+            fields: finetuned([need("image_url", Kind::Url), need("mask_url", Kind::Url)]),
+        },
+    ]
 }
 
 impl Endpoint {
+    fn of(trainer: &DeclaredTrainer) -> Self {
+        let others = trainer.inputs.iter().chain([&trainer.steps]);
+        let mut fields: Vec<_> = others.map(|input| declared(input, false)).collect();
+        fields.push(declared(&trainer.archive, true));
+        let output = trainer
+            .weights
+            .clone()
+            .map_or(Output::Finetune, |key| Output::Lora(key.into()));
+        Self {
+            id: trainer.endpoint.clone().into(),
+            makes: Makes::Training(Training {
+                archive: trainer.archive.clone().into(),
+                steps: trainer.steps.clone().into(),
+                default_steps: 1000,
+                pictures: 1..=usize::MAX,
+                advised: 1,
+                output,
+            }),
+            price: None,
+            fields,
+        }
+    }
+
+/// The endpoint with this full id.
+/// All endpoints on offer.
     /// Owner and app: the beginning of status, result and cancel URLs.
-    pub(super) fn app(&self) -> &'static str {
+    pub(super) fn app(&self) -> &str {
         let slash = self
             .id
             .match_indices('/')
@@ -220,6 +373,6 @@ impl Endpoint {
 
     /// The model's errors about an input, as the `detail` of its 422.
     pub(super) fn problems(&self, input: &Value) -> Vec<Value> {
-        problems(self.fields, input)
+        problems(&self.fields, input)
     }
 }

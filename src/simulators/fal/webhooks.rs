@@ -203,7 +203,7 @@ fn word(outcome: &Outcome) -> &'static str {
 
 fn target<'a>(request: &'a Request, url: &'a str) -> Target<'a> {
     Target {
-        endpoint: Some(request.order.endpoint.id),
+        endpoint: Some(&request.order.endpoint.id),
         request_id: Some(request.order.id),
         text: url,
     }
