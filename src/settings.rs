@@ -57,8 +57,8 @@ pub use layers::{Layers, Origin};
 pub use log::{LogFormat, LogSettings};
 pub use problems::{Problem, Problems};
 pub use roles::{
-    BotSettings, MigrateSettings, OperatorSettings, OpsSettings, Role, SimulatorSettings, WebSettings,
-    WorkerSettings,
+    BotSettings, CatalogueSettings, MigrateSettings, OperatorSettings, OpsSettings, Role, SimulatorSettings,
+    TrainerListSettings, WebSettings, WorkerSettings,
 };
 pub use telegram::{TelegramSettings, TelegramUpdates};
 pub use units::{parse_duration, show_duration};

@@ -2,12 +2,17 @@
 
 use std::path::Path;
 
-use aisha::settings::{BotSettings, Given, Problems};
+use ::aisha::{
+    settings::{BotSettings, Given, Problems},
+    simulators::fal::{FalSimulator, FalSimulatorConfig},
+};
 use jobs::domain::{
     FinetuneComment, OutputKind, OutputProblem, Preset, TrainedModel, Trainers, TrainingOrder, TrainingType,
     UserId,
 };
 use serde_json::{Value, json};
+
+use crate::support::aisha;
 
 pub const SHIPPED: &str = include_str!("../config/trainers.toml");
 
@@ -391,5 +396,49 @@ fn a_table_that_is_none_is_refused_with_its_line() {
     says(
         "[flux]\noutput = { kind = \"lora\", file = [\"weights\"] }",
         "it is no JSON pointer",
+    );
+}
+
+#[tokio::test]
+async fn operators_see_each_trainer_with_its_price_and_whether_fal_still_has_it() {
+    let fal = FalSimulator::start(FalSimulatorConfig::default()).await.unwrap();
+    let listed = async |arguments: &[&str]| {
+        let arguments = ["fal", "trainers", "--json"].iter().chain(arguments).copied();
+        let (code, output) = aisha(arguments)
+            .env("FAL_KEY", "id:secret")
+            .env("AISHA__FAL__API_URL", format!("{}/api", fal.url()))
+            .start()
+            .finish()
+            .await;
+        assert_eq!(code, Some(0), "{output}");
+        serde_json::from_str::<Value>(&output).unwrap()
+    };
+    let online = listed(&["--online"]).await;
+    let of = |name: &str| {
+        let mut entries = online.as_array().unwrap().iter();
+        entries.find(|entry| entry["name"] == name).unwrap().clone()
+    };
+    let portrait = of("flux-lora-portrait-trainer");
+    assert_eq!(portrait["is_default"], true);
+    assert_eq!(
+        portrait["dollars"],
+        json!({"fast": 2.4, "balanced": 2.4, "quality": 6.0})
+    );
+    assert_eq!(portrait["at_fal"], "active");
+    let flux_pro = of("flux-pro-trainer");
+    assert_eq!(
+        (&flux_pro["retired"], &flux_pro["at_fal"]),
+        (&json!(true), &json!("unlisted"))
+    );
+    assert_eq!(flux_pro["dollars"]["fast"], Value::Null);
+    assert_eq!(online.as_array().unwrap().len(), trainers().iter().count());
+    // Without --online nobody is asked, so no key is needed.
+    let offline = listed(&[]).await;
+    assert!(
+        offline
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|entry| entry["at_fal"].is_null())
     );
 }

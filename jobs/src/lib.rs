@@ -35,7 +35,7 @@ pub mod texts;
 pub mod fal {
     pub use crate::clients::fal::{
         CancelOutcome, Delivery, DeliveryReport, Download, Error, FailureClass, FalClient, FalSettings,
-        FalTimeouts, FileHosts, ListQuery, Multipart, NotSigned, Rejection, Request, RequestFailure,
+        FalTimeouts, FileHosts, ListQuery, Listing, Multipart, NotSigned, Rejection, Request, RequestFailure,
         RequestStatus, Result, ResultOutcome, SignedHeaders, SubmitOutcome, Unreadable, VerifiedDelivery,
         VerifierSettings, VerifyError, WebhookVerifier,
     };

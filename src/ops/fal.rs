@@ -13,7 +13,9 @@ use crate::{
     settings::{Given, OpsSettings},
 };
 
-/// Look at the state of our account at FAL.
+mod trainers;
+
+/// Look at the state of our account at FAL, and at its trainers.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Show whether FAL has refused our account, in which call, and since when.
@@ -32,11 +34,36 @@ Examples:
         #[arg(long)]
         json: bool,
     },
+    /// List the trainers of trainers.toml: what each costs, which are the defaults, and whether FAL still has them.
+    #[command(after_long_help = "\
+Needs nothing; with --online FAL_KEY, and FAL is asked for each endpoint, which costs nothing. Prices are those that
+trainers.toml has from FAL's pages. With --json: an array of objects with name, training_type, endpoint,
+inference_endpoint, expected_minutes, is_default, retired, dollars (fast, balanced, quality; null: not published) and at_fal
+(FAL's word such as active or deprecated; unlisted; null: not asked).
+
+Examples:
+  aisha fal trainers
+  aisha fal trainers --online
+  aisha fal trainers --online --json | jq '.[] | select(.at_fal != \"active\") | .name'")]
+    Trainers {
+        /// Ask FAL whether it still lists each endpoint.
+        #[arg(long)]
+        online: bool,
+        /// A JSON array.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Runs the command.
 pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
-    let Verb::Account { json } = verb;
+    match verb {
+        Verb::Account { json } => account(json, &given).await,
+        Verb::Trainers { online, json } => trainers::list(&given, online, json).await,
+    }
+}
+
+async fn account(json: bool, given: &Given) -> Result<(), Failure> {
     let settings = given.load::<OpsSettings>()?;
     let database = connect::readable_database(&settings.database, "fal").await?;
     let reader = Reader::new(database.pool().clone());

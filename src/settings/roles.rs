@@ -57,6 +57,8 @@ roles! {
     MigrateSettings: "migrate",
     OpsSettings: "avatars",
     OperatorSettings: "operator",
+    TrainerListSettings: "operator",
+    CatalogueSettings: "operator",
     SimulatorSettings: "simulator",
 }
 
@@ -180,7 +182,23 @@ section! {
 }
 
 section! {
-    /// Settings of `aisha fal-simulator` and `aisha telegram-simulator`.
+    /// `aisha fal trainers`
+    pub struct TrainerListSettings(from) {
+        /// The entries, and which of them new trainings take.
+        trainers: Trainers = trainers::read(from),
+    }
+}
+
+section! {
+    /// `aisha fal trainers --online`
+    pub struct CatalogueSettings(from) {
+        /// FAL, which is asked for each entry.
+        fal: FalSettings = fal::client(from),
+    }
+}
+
+section! {
+    /// `aisha fal-simulator`, `aisha telegram-simulator`
     pub struct SimulatorSettings(from) {
         /// How this role logs.
         log: LogSettings = LogSettings::read(from),

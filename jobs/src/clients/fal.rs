@@ -30,6 +30,7 @@ use url::Url;
 use super::cause::describe;
 use hosts::FileRule;
 
+mod catalogue;
 mod delivery;
 mod error;
 mod failure;
@@ -48,6 +49,7 @@ mod verifier;
 mod wire;
 
 pub use crate::domain::FalRequest as Request;
+pub use catalogue::Listing;
 pub use delivery::{Delivery, DeliveryReport, Unreadable};
 pub use error::{Error, Result};
 pub use failure::{FailureClass, RequestFailure};

@@ -15,6 +15,7 @@ use super::call::{Answer, Call, Refused, json_answer};
 use super::ledger::Event;
 use super::requests::Request;
 use super::simulation::{Simulation, now};
+use super::trainers::Makes;
 
 /// `GET /v1/meta`.
 pub(super) fn meta() -> Response {
@@ -22,6 +23,33 @@ pub(super) fn meta() -> Response {
         StatusCode::OK,
         &json!({ "webhook_ip_ranges": ["127.0.0.1/32", "::1/128"] }),
     )
+}
+
+/// `GET /v1/models`: those that are asked for and known. FAL answers without a key as well.
+pub(super) fn models(sim: &Simulation, call: &Call) -> Answer {
+    let asked = endpoint_ids(call)?;
+    let known = sim
+        .endpoints
+        .iter()
+        // FAL took this one out of the list in December 2025; whether its queue still accepts it is unknown.
+        .filter(|endpoint| endpoint.id != "fal-ai/flux-pro-trainer")
+        .filter(|endpoint| asked.iter().any(|id| *id == endpoint.id));
+    let models: Vec<Value> = known
+        .map(|endpoint| {
+            let category = match endpoint.makes {
+                Makes::Training(_) => "training",
+                Makes::Pictures => "text-to-image",
+            };
+            json!({
+                "endpoint_id": endpoint.id,
+                "metadata": { "display_name": endpoint.id, "category": category, "status": "active" },
+            })
+        })
+        .collect();
+    Ok(json_answer(
+        StatusCode::OK,
+        &json!({ "models": models, "next_cursor": null, "has_more": false }),
+    ))
 }
 
 /// `GET /v1/models/pricing`.

@@ -41,6 +41,7 @@ enum Route<'a> {
     Complete { id: &'a str },
     Download,
     Meta,
+    Models,
     Pricing,
     List { search: bool },
 }
@@ -69,6 +70,7 @@ fn route<'a>(service: Service, method: &Method, segments: &[&'a str]) -> Option<
         (Service::Cdn, "GET" | "HEAD", ["files", ..]) => Route::Download,
 
         (Service::Api, "GET", ["v1", "meta"]) => Route::Meta,
+        (Service::Api, "GET", ["v1", "models"]) => Route::Models,
         (Service::Api, "GET", ["v1", "models", "pricing"]) => Route::Pricing,
         (Service::Api, "GET", ["v1", "models", "requests", "by-endpoint"]) => Route::List { search: false },
         (Service::Api, "GET", ["v1", "models", "requests", "search"]) => Route::List { search: true },
@@ -120,7 +122,7 @@ impl Route<'_> {
             | Self::PutPart { .. }
             | Self::Complete { .. } => Operation::Upload,
             Self::Download => Operation::Download,
-            Self::Meta | Self::Pricing => Operation::Meta,
+            Self::Meta | Self::Models | Self::Pricing => Operation::Meta,
             Self::List { .. } => Operation::List,
             Self::Jwks => Operation::Jwks,
         }
@@ -148,6 +150,7 @@ impl Route<'_> {
             Self::Complete { id } => storage::complete_by_token(sim, call, id),
             Self::Download => Ok(cdn::download(sim, call)),
             Self::Meta => Ok(platform::meta()),
+            Self::Models => platform::models(sim, call),
             Self::Pricing => platform::pricing(sim, call),
             Self::List { search } => platform::list(sim, call, *search),
             Self::Jwks => {

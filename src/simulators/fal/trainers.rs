@@ -359,8 +359,8 @@ impl Endpoint {
         }
     }
 
-/// The endpoint with this full id.
-/// All endpoints on offer.
+    /// The endpoint with this full id.
+    /// All endpoints on offer.
     /// Owner and app: the beginning of status, result and cancel URLs.
     pub(super) fn app(&self) -> &str {
         let slash = self

@@ -48,6 +48,8 @@ pub enum Call {
     Cancel,
     /// Asks for the list of requests.
     List,
+    /// Asks whether FAL lists a model.
+    Catalogue,
     /// Asks for an upload URL.
     Initiate,
     /// Sends the bytes of an upload, to a URL that carries its own permission.
@@ -69,6 +71,7 @@ impl Call {
             Self::Result => "result",
             Self::Cancel => "cancel",
             Self::List => "request list",
+            Self::Catalogue => "model list",
             Self::Initiate | Self::Put => "upload",
             Self::FileCheck => "file check",
             Self::Download => "download",
@@ -206,12 +209,13 @@ mod tests {
 
     use super::*;
 
-    const KEYED: [Call; 6] = [
+    const KEYED: [Call; 7] = [
         Call::Submit,
         Call::Status,
         Call::Result,
         Call::Cancel,
         Call::List,
+        Call::Catalogue,
         Call::Initiate,
     ];
     const LOCKED: &str =
