@@ -1,7 +1,7 @@
-//! What is said to a user, and when: composed from the database's state in the transaction that changes it.
+//! The messages to users: composed from the database's state, in the transaction that changes it.
 //!
-//! Each function writes the outbox row and enqueues [`NotifyUser`] in the caller's transaction, so that nothing
-//! becomes true without its owner hearing of it, and nothing is told that was rolled back.
+//! Each function writes the outbox row and enqueues [`NotifyUser`] in the caller's transaction. So a change commits with the
+//! message about it, and a change that is rolled back sends none.
 //!
 //! | row            | dedupe key                | lives                                                     |
 //! |----------------|---------------------------|-----------------------------------------------------------|
@@ -34,18 +34,17 @@ use crate::{
     texts::{Message, Phrase},
 };
 
-/// Changes of a message are gathered for so long before it is edited. Albums come as ten separate updates, and
-/// Telegram bears about one edit a second in a chat.
+/// How long changes of a message are gathered before it is edited. Albums come as ten separate updates, and Telegram
+/// accepts about one edit a second in a chat.
 const GATHER: Duration = Duration::from_millis(1500);
 
-/// Refused photos that a message names one by one.
+/// Most refused photos that a message names one by one; the others are counted.
 const MOST_REJECTED: usize = 12;
 
-/// The same reply, waiting to be sent to the same chat.
+/// Most equal replies that wait to be sent to one chat; further ones are dropped.
 const MOST_REPEATS: i64 = 3;
 
-/// The training that a message is about. Taken from the row that the caller has locked or just written, so that no message
-/// reads it again.
+/// The training that a message is about, from the row that the caller has locked or just written: no message reads it again.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Subject<'a> {
     pub training: TrainingId,
@@ -54,7 +53,7 @@ pub(crate) struct Subject<'a> {
     /// The avatar's name; empty if it has none.
     pub name: &'a str,
     pub training_type: TrainingType,
-    /// In the archive, or before there is one, in our bucket and on their way there.
+    /// Photos in the archive; before there is one, those in our bucket and on their way there.
     pub photos: u32,
 }
 
@@ -71,12 +70,12 @@ impl<'a> From<&'a Training> for Subject<'a> {
     }
 }
 
-/// Where a message appears.
+/// Where in the chat a message appears.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// At the end of the chat.
+    /// At the end of the chat, as a new message.
     New,
-    /// Instead of a message of ours, by Telegram's message id: the one whose button was pressed.
+    /// Instead of our message with this id of Telegram's: the one whose button was pressed.
     InsteadOf(i64),
 }
 
@@ -89,9 +88,9 @@ impl Place {
     }
 }
 
-/// Answers an update, once however often it is handled. `key` is the update's, or that of several updates which
-/// get one answer together (an album). Behind [`MOST_REPEATS`] that say exactly this and wait to be sent nothing is put:
-/// whoever asks ten thousand times is not written to once a second for hours.
+/// Answers an update, once even if it is handled twice. `key` names the update, or several updates that get one answer
+/// together (an album). If [`MOST_REPEATS`] equal replies wait to be sent, this one is dropped: a user who asks ten thousand
+/// times is not written to once a second for hours.
 pub(crate) async fn reply(
     tx: &mut PgConnection,
     user: UserId,
@@ -203,7 +202,7 @@ async fn completed(tx: &mut PgConnection, subject: Subject<'_>) -> Result<(), En
     ended(tx, subject, Phrase::StageCompleted {}, &message).await
 }
 
-/// The training failed; says why in the user's terms, which photos did not work, and offers another try.
+/// The final message of a failed training: why, in the user's terms, which photos did not work, and a button to try again.
 async fn failed(tx: &mut PgConnection, subject: Subject<'_>, code: FailureCode) -> Result<(), EnqueueError> {
     let mut message = Message::new(Phrase::TrainingFailed {
         name: subject.name.to_owned(),
@@ -214,7 +213,7 @@ async fn failed(tx: &mut PgConnection, subject: Subject<'_>, code: FailureCode) 
     ended(tx, subject, Phrase::StageFailed {}, &message).await
 }
 
-/// The training was called off, by its user or an operator.
+/// The final message of a training that its user or an operator called off.
 async fn cancelled(tx: &mut PgConnection, subject: Subject<'_>) -> Result<(), EnqueueError> {
     let name = subject.name.to_owned();
     let message = Message::new(Phrase::TrainingCancelled { name })
@@ -222,7 +221,7 @@ async fn cancelled(tx: &mut PgConnection, subject: Subject<'_>) -> Result<(), En
     ended(tx, subject, Phrase::StageCancelled {}, &message).await
 }
 
-/// A model came after the training had ended. Says whether the avatar took it, or had started another training by then.
+/// The message about a model that came after the end: whether the avatar has it, or has another training by now.
 async fn came_late(tx: &mut PgConnection, subject: Subject<'_>) -> Result<(), EnqueueError> {
     let name = subject.name.to_owned();
     let message = if trainings::was_completed_late(tx, subject.training).await? {
@@ -233,8 +232,8 @@ async fn came_late(tx: &mut PgConnection, subject: Subject<'_>) -> Result<(), En
     send_final(tx, subject, &format!("late:{}", subject.training), &message).await
 }
 
-/// The progress message says its last word, and the final message goes out. Two jobs of one chat, of which the second
-/// gives way to the first (`notify_user.rs`): the edit may still gather changes, and both may be claimed at once.
+/// Edits the progress message a last time, and sends the final message. These are two jobs of one chat, of which the second
+/// waits for the first (`notify_user.rs`): the edit may still gather changes, and both may be claimed at once.
 async fn ended(
     tx: &mut PgConnection,
     subject: Subject<'_>,
@@ -276,9 +275,8 @@ pub(crate) async fn resume_finals(tx: &mut PgConnection, user: UserId) -> Result
     Ok(())
 }
 
-/// A photo came in, was stored or refused: the counter changes. Nothing to do while the wizard asks something
-/// else, or when it is over. Counts never go back, since the draft
-/// stays locked until the transaction ends.
+/// Changes the photo counter after a photo came in, was stored or refused. Does nothing unless the draft is at the wizard's
+/// photo step. Counts never go back, since the draft stays locked until the transaction ends.
 pub(crate) async fn photos_changed(
     tx: &mut PgConnection,
     avatar: AvatarId,
@@ -379,8 +377,8 @@ async fn photos_message(
     Ok(Some((draft.user_id, message.row(row))))
 }
 
-/// The photos that were refused, each with its reason; of many the latest, since a message has its limits. `None`
-/// when there are none.
+/// The refused photos, each with its reason; of many only the latest, since a message has a largest size. `None`: there are
+/// none.
 async fn rejected(tx: &mut PgConnection, avatar: AvatarId) -> Result<Option<Phrase>, sqlx::Error> {
     let photos = photos::rejected(tx, avatar).await?;
     let unsaid = photos.len().saturating_sub(MOST_REJECTED);
@@ -396,7 +394,7 @@ async fn rejected(tx: &mut PgConnection, avatar: AvatarId) -> Result<Option<Phra
     Ok((!lines.is_empty()).then_some(Phrase::PhotosRejected { lines }))
 }
 
-/// Outbox row and job, unless the key was used before.
+/// Inserts the outbox row and enqueues its delivery, unless the key was used before.
 async fn send(tx: &mut PgConnection, new: &New<'_>) -> Result<(), EnqueueError> {
     if let Some(id) = notifications::insert(tx, new).await? {
         bring(tx, new.user_id, id, new.message.version(), Duration::ZERO).await?;
@@ -404,7 +402,8 @@ async fn send(tx: &mut PgConnection, new: &New<'_>) -> Result<(), EnqueueError> 
     Ok(())
 }
 
-/// Enqueues the delivery of an outbox row, by a worker that can say it. Readers take turns, and each chat has a rate of its own.
+/// Enqueues the delivery of an outbox row, for a worker that knows its phrases. The reader is the fairness key, and each chat
+/// has a rate of its own.
 async fn bring(
     tx: &mut PgConnection,
     reader: UserId,
@@ -417,7 +416,7 @@ async fn bring(
     Ok(())
 }
 
-/// A count in a text. None of ours comes near the limit.
+/// A count as texts have it. None of ours comes near the limit.
 fn small(count: impl TryInto<u32>) -> u32 {
     count.try_into().unwrap_or(u32::MAX)
 }

@@ -1,17 +1,17 @@
-//! The training saga: each fact with everything that must commit with it.
+//! The training saga: each fact about a training, with everything that must commit with it.
 //!
-//! What a fact causes is decided by the pure [`Saga::after`](crate::domain::Saga::after). Every fact goes through one
-//! function, [`apply`]: it locks the training, asks what the fact causes, has the row written, enqueues the next job and
-//! tells the owner, all in the caller's transaction. So there is no state in which a training has moved but nobody works
-//! on it, and none in which its owner was not told. The public functions below name the facts and say what is written.
-//! A fact that comes too late changes nothing, and the function's value says so.
+//! The pure function [`Saga::after`](crate::domain::Saga::after) decides what a fact causes. Every fact goes through one
+//! function, [`apply`]: it locks the training, asks what the fact causes, writes the row, enqueues the next job and tells
+//! the owner, all in the caller's transaction. So a training never moves without a job that carries it on, and never
+//! without its owner being told. The functions below it name one fact each, and say what is written for it.
+//! A fact that comes too late changes nothing, and the function's return value says so.
 //!
 //! # Must stay true
-//! * every live training at rest has a live job            — `nothing_is_ever_stuck`, and `reconcile_trainings` looks
-//! * nothing is told or enqueued of a write that changed nothing — `a_write_that_finds_another_row_than_was_locked_is_undone_with_all_that_was_told`
-//! * every final status has its final message               — `apply` tells what the transition says, and nothing else writes a status
-//! * no loop restarts its own deadline, and archives are lost a counted number of times — `an_archive_that_fal_never_finds_fails_the_training_after_three`
-//! * FAL is asked at most once per training without an answer — [`begin_submit`] refuses while an attempt is open
+//! * every live training has a live job                    — `nothing_is_ever_stuck`, and `reconcile_trainings` checks it
+//! * a write that changed nothing tells and enqueues nothing — `a_write_that_finds_another_row_than_was_locked_is_undone_with_all_that_was_told`
+//! * every final status has its final message               — `apply` sends the transition's message, and nothing else writes a status
+//! * no loop restarts its own deadline, and the third lost archive ends its training — `an_archive_that_fal_never_finds_fails_the_training_after_three`
+//! * a training has at most one POST without an answer      — [`begin_submit`] refuses while an attempt is open
 //!
 //! Read next: `domain/saga.rs`, then the jobs: `build_archive.rs`, `submit_training.rs`, `poll_status.rs`,
 //! `apply_fal_delivery.rs`, `cancel_training.rs`, `store_model.rs`, `reconcile_trainings.rs`.
@@ -73,9 +73,9 @@ impl From<SagaError> for JobError {
 #[must_use = "a fact that came too late changed nothing, and nothing may be said as if it had"]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effect {
-    /// The row is written, and what follows from it.
+    /// The row is written; the next job and the message are enqueued.
     Happened,
-    /// Another fact came before; nothing was written.
+    /// Another fact came before it; nothing was written.
     TooLate,
 }
 
@@ -91,7 +91,7 @@ impl Effect {
     }
 }
 
-/// What became of a fact that FAL told.
+/// What became of a fact that FAL reported.
 #[must_use = "a fact that came too late changed nothing, and nothing may be said as if it had"]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Taken {
@@ -124,11 +124,11 @@ async fn apply<T>(
     }
 }
 
-/// Applies a fact to a training that the caller has locked: asks what it causes, has `write` write that, enqueues what
-/// carries the training on and tells its owner. `poll_in`: when FAL is asked next, if the transition enqueues a poll.
+/// Applies a fact to a training that the caller has locked: asks what it causes, lets `write` write that, enqueues the
+/// next jobs and tells the owner. `poll_in`: pause before the poll, if the transition enqueues one.
 ///
 /// `None`: nothing was written, since the fact comes too late, or `write` found that something else was proven first.
-/// `write` keeps `training` true where the owner's message shows it.
+/// If `write` changes what the owner's message shows, it changes `training` too.
 async fn apply_locked<T>(
     tx: &mut PgConnection,
     mut training: Training,
@@ -153,8 +153,8 @@ async fn apply_locked<T>(
     Ok(Some(written))
 }
 
-/// Enqueues one job of the saga; a live one of the training stands for it. Work on a training's bytes waits for its
-/// owner's turn.
+/// Enqueues one job of the saga, unless the training has a live one of that kind. The jobs that move many bytes have the
+/// owner as their fairness key, so that no user's trainings hold up the others'.
 pub(crate) async fn carry_on(
     tx: &mut PgConnection,
     training: &Training,
@@ -200,15 +200,15 @@ pub(crate) async fn archived(
     Ok(apply(tx, id, Fact::Archived, Duration::ZERO, write).await?.into())
 }
 
-/// The lost archive with this number ends its training. An archive whose lifecycle ends is one a week; a storage that hides
-/// our uploads loses each one.
+/// The lost archive with this number ends its training. An archive that expires is lost after a week, but a storage that hides
+/// our uploads loses every one.
 const MOST_ARCHIVES_LOST: i16 = 3;
 
 /// What became of an archive that FAL could not have fetched.
 #[must_use = "a fact that came too late changed nothing, and nothing may be said as if it had"]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ArchiveLost {
-    /// `build_archive` is enqueued again.
+    /// The training is `requested`, and `build_archive` is enqueued.
     BuiltAgain,
     /// It was the third lost archive: the training has failed, its owner is told.
     GivenUp,
@@ -216,7 +216,7 @@ pub(crate) enum ArchiveLost {
     TooLate,
 }
 
-/// archived → requested: FAL could not fetch the archive, so it is built again; or failed, after so many of them.
+/// archived → requested: FAL could not fetch the archive, so it is built again. Or → failed, with the third lost archive.
 pub(crate) async fn archive_lost(
     tx: &mut PgConnection,
     id: TrainingId,
@@ -244,9 +244,9 @@ pub(crate) async fn archive_lost(
     Ok(lost.unwrap_or(ArchiveLost::TooLate))
 }
 
-/// archived → submitting, with the attempt that is going to be posted. From the commit on, the attempt may be at
-/// FAL for all we know; so the job that finds that out is enqueued here and not after the answer, which may
-/// never come. `poll_in` is when it runs. `None`: the training is not waiting to be submitted.
+/// archived → submitting, with the attempt that is posted next. After the commit FAL may have the attempt; so the job that
+/// finds that out is enqueued here and not after the answer, which may never come. `poll_in`: pause before it.
+/// `None`: the training is not waiting to be submitted.
 pub(crate) async fn begin_submit(
     tx: &mut PgConnection,
     id: TrainingId,
@@ -263,8 +263,8 @@ pub(crate) async fn begin_submit(
 }
 
 /// submitting → submitted: FAL has it. The POST's answer, a signed delivery and the request list all lead here, and the
-/// first of them counts. A training that ended meanwhile learns its request and is watched. Too late with
-/// a training that has another request means that FAL has two for one attempt; the caller reports the double cost.
+/// first of them counts. A training that ended meanwhile gets its request id and is watched. If this is too late and the
+/// training has another request id, FAL has two requests for one attempt; the caller reports the double cost.
 pub(crate) async fn submit_accepted(
     tx: &mut PgConnection,
     id: TrainingId,
@@ -284,8 +284,8 @@ pub(crate) async fn submit_accepted(
     Ok(apply(tx, id, Fact::Accepted, poll_in, write).await?.into())
 }
 
-/// submitting → archived: this attempt created no request, a later one may be posted; or the end, if that was asked for.
-/// Too late: a delivery or the list proved otherwise meanwhile, and proof beats our classification of an error.
+/// submitting → archived: this attempt created no request, and another may be posted. Or → the end, if that was asked for.
+/// Too late: a delivery or the request list proved otherwise meanwhile, and proof beats our classification of an error.
 pub(crate) async fn submit_not_accepted(
     tx: &mut PgConnection,
     id: TrainingId,
@@ -309,9 +309,9 @@ pub(crate) async fn submit_not_accepted(
     Ok(apply(tx, id, Fact::NotTaken, Duration::ZERO, write).await?.into())
 }
 
-/// The decision about a submit whose outcome stayed unknown (K13): failed, or posted again at the operator's risk; as it
-/// was wished, if it was to end anyway. `None`: it is decided already. `poll_in`: when a request that was given up is
-/// looked for again.
+/// The decision about a submit whose outcome stayed unknown (K13): the training fails, or is posted again at the operator's
+/// risk. If its end was asked for, it ends as asked. `None`: it is decided already. `poll_in`: pause before the next search
+/// for a request that was given up.
 pub(crate) async fn submit_undecided(
     tx: &mut PgConnection,
     attempt: &Attempt,
@@ -319,11 +319,11 @@ pub(crate) async fn submit_undecided(
     poll_in: Duration,
 ) -> Result<Option<TrainingStatus>, SagaError> {
     let id = attempt.training_id;
-    // Twice at the most, whatever the operator accepts.
+    // At most once, whatever the operator accepts.
     let resubmit = may_resubmit && !attempts::has_abandoned(tx, id).await?;
     let write = async |tx: &mut PgConnection, training: &mut Training, transition: &Transition| {
-        // The attempt was read before the list was asked, which takes its time: meanwhile it may have been refused and another
-        // begun, about which nothing is known yet.
+        // The attempt was read before FAL's list was asked. Meanwhile it may have been refused and another one begun, about
+        // which nothing is known yet.
         let open = attempts::find_open(tx, id).await?;
         if open.is_none_or(|open| open.id != attempt.id) {
             return Ok(None);
@@ -373,8 +373,8 @@ pub(crate) async fn observed(
     Ok(())
 }
 
-/// submitted → trained: the result is ours, the model is copied next. Also of a training that we had ended: then the
-/// model is kept.
+/// submitted → trained: FAL's result is stored, the model is copied next. If we had ended the training before, its status
+/// stands and the model is kept.
 pub(crate) async fn succeeded(
     tx: &mut PgConnection,
     id: TrainingId,
@@ -404,8 +404,8 @@ pub(crate) async fn failed_at_fal(
     ended_at_fal(tx, id, Fact::FailedAtFal(code), detail, source, Duration::ZERO).await
 }
 
-/// submitted → failed, or cancelled if that was asked for: FAL denies its request, or fails to answer for it, for so long
-/// that it is believed to be lost. It is watched, from `poll_in` on: what was paid for is kept if it comes.
+/// submitted → failed, or cancelled if that was asked for: FAL has denied the request, or not answered for it, for so long
+/// that we believe it lost. The training is watched, first in `poll_in`: a model that was paid for is kept if it comes.
 pub(crate) async fn lost_at_fal(
     tx: &mut PgConnection,
     id: TrainingId,
@@ -415,7 +415,7 @@ pub(crate) async fn lost_at_fal(
     ended_at_fal(tx, id, Fact::LostAtFal, detail, TrainingSource::Poll, poll_in).await
 }
 
-/// FAL's end of a request. Of a training that had ended before, it only says that no model will come.
+/// FAL's request ended without a model. If the training had ended before, only the watch for a late model ends.
 async fn ended_at_fal(
     tx: &mut PgConnection,
     id: TrainingId,
@@ -436,8 +436,8 @@ async fn ended_at_fal(
     Ok(taken.unwrap_or(Taken::Late))
 }
 
-/// trained → completed: the avatar can be used and its owner hears. Of a training that had ended, the model is kept, and
-/// taken by the avatar if that has not gone on.
+/// trained → completed: the avatar has its model, and its owner is told. If the training had ended before, the model is
+/// kept, and attached to the avatar unless its owner has started another training.
 pub(crate) async fn model_verified(
     tx: &mut PgConnection,
     id: TrainingId,

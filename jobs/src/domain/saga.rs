@@ -1,8 +1,8 @@
 //! The training saga as values: where a training is, what may happen to it, and what follows.
 //!
-//! [`Saga::after`] is the whole rule. It takes one [`Fact`] and answers the [`Transition`] that it causes, or `None`: then
-//! the fact comes too late, or contradicts an earlier one, and is recorded and nothing else. `jobs/src/saga.rs` reads
-//! the row under its lock, asks here, and writes the answer with its jobs and messages in one transaction.
+//! [`Saga::after`] is the whole rule. It takes one [`Fact`] and returns the [`Transition`] that it causes, or `None` if the
+//! fact comes too late or contradicts an earlier one; such a fact is recorded and changes nothing. `jobs/src/saga.rs` reads
+//! the row under its lock, calls it, and writes the transition with its jobs and messages in one transaction.
 //!
 //! ```text
 //! requested ⇄ archived ⇄ submitting ─▶ submitted ─▶ trained ─▶ completed
@@ -12,8 +12,8 @@
 //! # Must stay true
 //! * nothing follows a final status, the first one stands          — `a_final_status_is_never_left`
 //! * one ending, told once                                         — `a_training_ends_once_and_its_owner_is_told_once`
-//! * what is not final has a job that carries it on and a deadline — `nothing_is_ever_stuck`
-//! * no attempt is committed while FAL has or may have one         — `no_attempt_begins_while_another_may_be_at_fal`
+//! * a live training has a job that carries it on and a deadline — `nothing_is_ever_stuck`
+//! * no attempt is committed while FAL has or may have a request   — `no_attempt_begins_while_another_may_be_at_fal`
 //! * a model that was paid for is kept, whatever we decided before  — `a_model_that_comes_late_is_kept_once`
 
 use super::{EndReason, FailureCode, LateModel, Stage, TrainingStatus};
@@ -22,33 +22,33 @@ mod deadlines;
 
 pub use deadlines::{Patience, Times};
 
-/// Where one training is: what decisions are made from.
+/// The state of one training, from which [`Saga::after`] decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Saga {
-    /// The step that is finished.
+    /// The last finished step.
     pub status: TrainingStatus,
     /// Why it failed. `None` unless it did.
     pub failure: Option<FailureCode>,
-    /// Whether FAL has it.
+    /// Whether FAL has a request for it.
     pub at_fal: AtFal,
-    /// Somebody wants it to end, and FAL has to be told first. `None`: nobody does, or it ended at once.
+    /// Set when the end was asked for and FAL has to be told first. `None`: nobody asked, or it ended at once.
     pub end_asked: Option<EndReason>,
-    /// What is still expected of a training that we ended ourselves. `None`: nothing.
+    /// Set when a model may still come, or came, after we ended the training. `None`: none is expected.
     pub late: Option<LateModel>,
 }
 
 /// Whether FAL has a request for a training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AtFal {
-    /// Surely not: it was never posted, or FAL did not take it.
+    /// It was never posted, or FAL certainly did not take it.
     No,
     /// An attempt without a known outcome is open: AMBIGUOUS (K12).
     Perhaps,
-    /// Under a request id that we know.
+    /// FAL accepted it; its request id is known.
     Yes,
 }
 
-/// Something that happened to a training, whoever reports it.
+/// Something that happened to a training: reported by a job, FAL, its user or an operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fact {
     /// The archive lies where FAL can fetch it.
@@ -59,11 +59,11 @@ pub enum Fact {
     AttemptCommitted,
     /// FAL has the attempt: its answer, a signed delivery or the request list says so.
     Accepted,
-    /// The attempt surely created no request.
+    /// The attempt certainly created no request.
     NotTaken,
-    /// The decision deadline has passed with the request list answering and no match (K13).
+    /// The decision deadline has passed; FAL's request list answers, and has no match (K13).
     Undecided {
-        /// The operator accepts the risk of paying twice, and it was not taken yet (fal.md 6.3).
+        /// The operator accepts the risk of paying twice, and no attempt of this training has taken it yet (fal.md 6.3).
         resubmit: bool,
     },
     /// FAL's result names a model, by poll or by webhook.
@@ -74,33 +74,33 @@ pub enum Fact {
     StoppedAtFal,
     /// FAL will try to stop it; it may complete all the same.
     StopSignalled,
-    /// FAL has denied the request, or failed to answer for it, so often that it is believed to be lost. It was not told to
-    /// have failed, so its model may still come.
+    /// FAL has denied the request, or not answered for it, so often that we believe it lost. FAL did not say that it failed,
+    /// so its model may still come.
     LostAtFal,
     /// The model was copied, or named if it stays at FAL, and passed its checks.
     ModelVerified,
-    /// A job has spent its attempts, or met what no retry mends.
+    /// A job has spent its attempts, or failed in a way that no retry mends.
     GaveUp(FailureCode),
     /// The user or an operator wants it to end.
     EndAsked(EndReason),
-    /// Its deadline has passed.
+    /// The deadline of its status has passed.
     Overdue,
-    /// Nothing is expected any more of a request that we gave up.
+    /// A request that we gave up can no longer bring a model: its archive has expired.
     WatchOver,
 }
 
 /// What a fact causes: the new state, the jobs that carry the training on, and the owner's message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Transition {
-    /// What the row says afterwards.
+    /// The state that is written to the row.
     pub to: Saga,
-    /// Enqueued in the same transaction.
+    /// The jobs that are enqueued in the same transaction.
     pub jobs: &'static [NextJob],
     /// The owner's message. `None`: nothing new for the owner.
     pub tell: Option<Tell>,
 }
 
-/// The jobs of the saga.
+/// A job of the saga, by its kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum NextJob {
     /// `build_archive`
@@ -120,18 +120,18 @@ pub enum NextJob {
 pub enum Tell {
     /// The progress message shows another stage.
     Progress(Stage),
-    /// The end: the avatar has its model.
+    /// The final message: the avatar has its model.
     Completed,
-    /// The end, for this reason.
+    /// The final message: the training failed, for this reason.
     Failed(FailureCode),
-    /// The end that the user or an operator asked for.
+    /// The final message: the training was called off by its user or an operator.
     Cancelled,
-    /// After the end: the model came all the same.
+    /// A second final message: a model came after the end.
     CameLate,
 }
 
 impl Saga {
-    /// A training that was just requested.
+    /// The state of a training that was just requested.
     pub const REQUESTED: Self = Self {
         status: TrainingStatus::Requested,
         failure: None,
@@ -140,7 +140,7 @@ impl Saga {
         late: None,
     };
 
-    /// What `fact` causes; `None`: nothing, it is only recorded.
+    /// What `fact` causes. `None`: nothing; it is only recorded.
     pub fn after(self, fact: Fact) -> Option<Transition> {
         use TrainingStatus as S;
         match (self.status, fact) {
@@ -210,7 +210,7 @@ impl Saga {
         }
     }
 
-    /// The job that must be live for a training to go on. `None`: it is at rest.
+    /// The job that must be live for the training to advance. `None`: nothing is left to do.
     pub const fn carried_by(&self) -> Option<NextJob> {
         use TrainingStatus as S;
         match (self.status, self.late) {
@@ -224,8 +224,8 @@ impl Saga {
         }
     }
 
-    /// Ended by our own patience or the user's wish, or watched for another reason, and not by what FAL said: a model may
-    /// still come, and is kept.
+    /// Whether a model may still come after the end, and is then kept: the user, an operator, a deadline or an unknown submit
+    /// ended the training, or FAL lost its request. Not if FAL said that the request ended.
     pub const fn may_come_late(&self) -> bool {
         self.late.is_some()
             || matches!(
@@ -270,7 +270,7 @@ impl Saga {
         }
     }
 
-    /// Whatever FAL may still make of it is watched for; what it has made already is kept.
+    /// Ends the training. A model that FAL may still make is watched for; one that it has made already is kept.
     #[expect(
         clippy::unnecessary_wraps,
         reason = "a whole arm of `after`, which answers an Option"
@@ -293,7 +293,7 @@ impl Saga {
         })
     }
 
-    /// FAL said nothing, and that for long.
+    /// FAL lost the request.
     fn lost(self) -> Option<Transition> {
         match self.end_asked {
             Some(reason) => self.ended_by(reason),
@@ -310,7 +310,7 @@ impl Saga {
         }
     }
 
-    /// FAL itself said that nothing will come.
+    /// FAL itself said that no model will come: nothing is watched for.
     fn unwatched(transition: Option<Transition>) -> Option<Transition> {
         transition.map(|transition| Transition {
             to: Self {
@@ -336,7 +336,7 @@ impl Saga {
                 &[NextJob::Cancel],
                 Some(Tell::Progress(Stage::Stopping)),
             ),
-            // Told to FAL as soon as there is a request to stop; ended by the decision deadline otherwise.
+            // FAL is told as soon as there is a request to stop. Without one, the decision deadline ends the training.
             (S::Submitting, None) => asked.on(
                 S::Submitting,
                 AtFal::Perhaps,
@@ -363,7 +363,7 @@ impl Saga {
         }
     }
 
-    /// What may still happen to a training that failed or was cancelled.
+    /// What a fact causes for a training that has failed or was cancelled.
     fn afterwards(self, fact: Fact) -> Option<Transition> {
         if !self.may_come_late() {
             return None;

@@ -1,4 +1,4 @@
-//! How far a training has come, as the line of its progress message says it.
+//! How far a training has come, as its progress message shows it.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use std::time::Duration;
 pub enum Stage {
     /// The photos are being packed.
     Requested,
-    /// They are packed.
+    /// The photos are packed; the submit is next.
     Archived,
-    /// They are packed, and the account's trainings of the day are used up.
+    /// The photos are packed, but the account's trainings of the day are used up.
     Booked {
         /// Until the training goes on by itself.
         wait: Duration,
@@ -23,7 +23,7 @@ pub enum Stage {
     },
     /// FAL is training it.
     Running {
-        /// 0-100.
+        /// 0 to 100, from FAL's log lines.
         percent: u8,
     },
     /// The model is being copied and verified.

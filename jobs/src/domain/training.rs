@@ -1,11 +1,12 @@
-//! The training saga's words. A status names the step that is finished; what may follow what, and why, is `saga.rs`.
+//! The words of a training that the database stores. A status names the last finished step; `saga.rs` decides which
+//! status may follow which.
 
 use super::avatar::named;
 
 named!(
-    /// Where a training is.
+    /// The last finished step of a training.
     TrainingStatus, "training status", "training_status", {
-        /// The user asked; photos are stored and packed.
+        /// The user pressed "Start"; the photos are being stored and packed.
         Requested = "requested",
         /// The archive lies where FAL can fetch it.
         Archived = "archived",
@@ -15,33 +16,33 @@ named!(
         Submitted = "submitted",
         /// FAL says OK, the result is stored; the model is being copied and verified.
         Trained = "trained",
-        /// Its avatar has a verified model.
+        /// The avatar has a verified model.
         Completed = "completed",
-        /// Ended for a reason that the user was told.
+        /// Ended for a reason in `failure_code`, which the user was told.
         Failed = "failed",
-        /// The user ended it.
+        /// The user or an operator called it off.
         Cancelled = "cancelled",
     }
 );
 
 named!(
-    /// Who brought a terminal fact.
+    /// The origin of the fact that ended a training or stored its result.
     TrainingSource, "training source", "training_source", {
         /// FAL's signed delivery.
         Webhook = "webhook",
-        /// Our status call.
+        /// A status call of `poll_status`.
         Poll = "poll",
-        /// A job of ours that gave up.
+        /// A job that gave up, or found the deadline passed.
         Job = "job",
-        /// The user.
+        /// The user pressed "Stop", and FAL had no request.
         User = "user",
-        /// An operator.
+        /// `aisha avatars cancel`, and FAL had no request.
         Operator = "operator",
     }
 );
 
 named!(
-    /// Who wants a training to end before FAL is done with it.
+    /// Why a training is to end before FAL has finished its request.
     EndReason, "reason to end", "training_end_reason", {
         /// The user pressed "Stop".
         User = "user",
@@ -53,33 +54,33 @@ named!(
 );
 
 named!(
-    /// What is expected of a request that FAL may still finish after we ended its training.
+    /// What became of a model that FAL may still make after we ended its training. NULL: none is expected.
     LateModel, "late model", "training_late_model", {
-        /// `poll_status` goes on looking.
+        /// `poll_status` keeps asking FAL for it.
         Watched = "watched",
         /// FAL's output is here; `store_model` copies it.
         Kept = "kept",
-        /// It was copied, or turned out to be none.
+        /// It was copied, or FAL made none, or it was no usable model.
         Settled = "settled",
     }
 );
 
 named!(
-    /// What became of one POST. Unknown is no variant: a row without outcome is AMBIGUOUS (K12).
+    /// What became of one POST. An unknown outcome is no variant: the row's outcome is NULL, AMBIGUOUS (K12).
     AttemptOutcome, "attempt outcome", "attempt_outcome", {
-        /// Surely never reached FAL; may be tried again.
+        /// It certainly never reached FAL, and may be tried again.
         NotSent = "not_sent",
         /// FAL answered that it did not take it.
         Refused = "refused",
-        /// FAL has it.
+        /// FAL created a request for it.
         Accepted = "accepted",
-        /// Nobody knows, and another was posted at the risk of paying twice (`fal.resubmit_unknown`).
+        /// It stayed unknown, and another was posted at the risk of paying twice (`fal.resubmit_unknown`).
         Abandoned = "abandoned",
     }
 );
 
 named!(
-    /// What told us that FAL accepted an attempt.
+    /// How we learnt that FAL accepted an attempt.
     AttemptEvidence, "attempt evidence", "attempt_evidence", {
         /// The POST's own answer.
         Answer = "answer",
@@ -95,19 +96,19 @@ named!(
     FailureCode, "failure code", "failure_code", {
         /// Fewer usable photos than the minimum are left.
         TooFewPhotos = "too_few_photos",
-        /// FAL could not have read the archive, however often it was built: its storage, or our store, hides our files.
+        /// FAL could not have read any of the archives that we built: its storage, or our store, hides our files.
         ArchiveUnreachable = "archive_unreachable",
         /// FAL refused the input (422) or could not read the archive.
         RejectedByProvider = "rejected_by_provider",
         /// FAL failed on its side, more than once.
         ProviderFailed = "provider_failed",
-        /// The submit's fate could not be learnt in time (K13).
+        /// The outcome of the submit was not learnt in time (K13).
         SubmitOutcomeUnknown = "submit_outcome_unknown",
         /// FAL says OK but there is no usable model.
         ModelInvalid = "model_invalid",
-        /// It took longer than allowed.
+        /// A step took longer than its deadline.
         TimedOut = "timed_out",
-        /// Our own fault.
+        /// A job of ours failed for good.
         Internal = "internal",
     }
 );
@@ -117,23 +118,23 @@ named!(
 pub struct FalRequest {
     /// FAL's queue id (never the gateway's).
     pub request_id: String,
-    /// GET: queued, running, completed.
+    /// Answers a GET with queued, running or completed.
     pub status_url: String,
-    /// GET: what the model answered.
+    /// Answers a GET with the model's output, or its error.
     pub response_url: String,
-    /// PUT: cancel.
+    /// A PUT to it cancels the request.
     pub cancel_url: String,
 }
 
 impl TrainingStatus {
-    /// Nothing follows.
+    /// Whether no other status follows: completed, failed or cancelled.
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
     }
 
-    /// The order of the saga. `Submitting → Archived` is a POST that surely did not create a request; `Archived →
-    /// Requested` is an archive that was gone before its turn came; `Archived → Submitted` is a proof that such a POST
-    /// did create one. A delivery that overtakes the submit's answer is two steps: adopted (`Submitted`), then `Trained`.
+    /// The order of statuses. `Submitting → Archived`: the POST certainly created no request. `Archived → Requested`: the
+    /// archive was lost before it was submitted. `Archived → Submitted`: proof came that a POST did create a request. A delivery
+    /// that overtakes the submit's answer is two transitions: `Submitted` (adopted), then `Trained`.
     pub const fn may_become(self, next: Self) -> bool {
         use TrainingStatus::{
             Archived, Cancelled, Completed, Failed, Requested, Submitted, Submitting, Trained,

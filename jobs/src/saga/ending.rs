@@ -1,4 +1,4 @@
-//! How a training ends without FAL saying so: somebody asks for it, its deadline passes, or a job cannot go on.
+//! How a training ends without FAL saying so: its user or an operator asks for it, its deadline passes, or a job gives up.
 
 use std::time::Duration;
 
@@ -13,14 +13,14 @@ use crate::{
     store::trainings::{self, Ending, Training},
 };
 
-/// What became of the wish that a training ends.
+/// What became of a request by the user or an operator that a training ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Asked {
     /// FAL had no request for it: it is cancelled.
     Ended,
     /// `cancel_training` asks FAL to stop, as soon as its request is known.
     Stopping,
-    /// An earlier wish stands; nothing changed.
+    /// Its end was asked for before; nothing changed.
     Already,
     /// It is trained, and its model is being stored.
     TooLate,
@@ -52,8 +52,8 @@ pub(super) async fn write(
     Ok(())
 }
 
-/// Withdraws the jobs that wait to prepare or submit it. A running submit is left alone: it finds the training ended at its
-/// next step, and must not be cut off between its first byte and its answer.
+/// Withdraws the jobs that wait to prepare or submit a training. A running submit is left alone: it finds the training ended
+/// when it writes next, and must not be cut off between its first byte and its answer.
 async fn withdraw_jobs(
     tx: &mut PgConnection,
     training: &Training,
@@ -64,7 +64,7 @@ async fn withdraw_jobs(
         TrainingStatus::Requested | TrainingStatus::Archived
     ) {
         let key = training.id.to_string();
-        // Unless somebody wished it, the running build itself may be what ends it, and ends its job with that.
+        // If nobody asked for the end, the running build may be what ends the training; then it also ends its own job.
         queue::withdraw(tx, SubmitTraining::NAME, &key, false).await?;
         queue::withdraw(tx, BuildArchive::NAME, &key, is_wished).await?;
     }
@@ -86,7 +86,7 @@ async fn end(
     Ok(apply(tx, id, fact, poll_in, write).await?.into())
 }
 
-/// A job of ours cannot carry the training on. Too late: it is over, or FAL has or may have it (K12).
+/// A job cannot carry the training on. Too late: the training has ended, or FAL has or may have it (K12).
 pub(crate) async fn gave_up(
     tx: &mut PgConnection,
     id: TrainingId,
@@ -96,7 +96,7 @@ pub(crate) async fn gave_up(
     end(tx, id, Fact::GaveUp(code), Duration::ZERO, detail).await
 }
 
-/// FAL took it out of its queue at our wish. Too late: nobody wished that any more.
+/// FAL took the request out of its queue, as we asked. Too late: the training has ended, or its end was not asked for.
 pub(crate) async fn stopped_at_fal(
     tx: &mut PgConnection,
     id: TrainingId,
@@ -105,8 +105,8 @@ pub(crate) async fn stopped_at_fal(
     end(tx, id, Fact::StoppedAtFal, Duration::ZERO, detail).await
 }
 
-/// FAL will try to stop it. A training whose time was up ends now; one that somebody wished to end waits for FAL's word,
-/// which is asked for in `poll_in`.
+/// FAL will try to stop the request. A training past its deadline ends now. If the user or an operator asked for the end,
+/// the training waits for what FAL says, which is polled for in `poll_in`.
 pub(crate) async fn stop_signalled(
     tx: &mut PgConnection,
     id: TrainingId,
@@ -116,12 +116,12 @@ pub(crate) async fn stop_signalled(
     end(tx, id, Fact::StopSignalled, poll_in, detail).await
 }
 
-/// Nothing is expected any more of a request that we gave up.
+/// A request that we gave up can no longer bring a model; the watch for one ends.
 pub(crate) async fn watch_over(tx: &mut PgConnection, id: TrainingId) -> Result<Effect, SagaError> {
     end(tx, id, Fact::WatchOver, Duration::ZERO, "").await
 }
 
-/// The user or an operator wants it to end. `by`: the operator's reason. The caller has locked it.
+/// The user or an operator wants a training to end, which the caller has locked. `by`: the operator and their reason.
 pub(crate) async fn asked_to_end(
     tx: &mut PgConnection,
     training: Training,
@@ -152,8 +152,8 @@ pub(crate) async fn asked_to_end(
     Ok(asked.unwrap_or(unchanged))
 }
 
-/// The deadline of a training that the caller has locked has passed: it ends, or FAL is told first. Too late: it is over.
-/// `poll_in`: when FAL is asked next what became of it.
+/// The deadline has passed of a training that the caller has locked: it ends, or FAL is asked to stop first. Too late: it
+/// has ended. `poll_in`: pause before FAL is asked what became of the request.
 pub(crate) async fn overdue(
     tx: &mut PgConnection,
     training: Training,

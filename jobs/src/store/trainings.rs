@@ -1,11 +1,11 @@
 //! Every statement about the table `trainings`, and about the avatar that moves with its training.
 //!
-//! This file reads. `trainings/steps.rs` writes a step of a live training, `trainings/endings.rs` how one ends and what
-//! comes after the end, `trainings/requests.rs` is the user's side.
+//! This file reads and locks. `trainings/steps.rs` writes the steps of a live training, `trainings/endings.rs` its end and what comes
+//! after the end; `trainings/requests.rs` inserts a training and reads what its user sees.
 //!
-//! What may follow what is decided by [`Saga::after`] on the locked row (`jobs/src/saga.rs`). A write names the status it
-//! expects all the same: if it finds another, it is an error, which rolls back what was to be told or enqueued with it.
-//! A training and its avatar change in one statement, so that neither is ever seen without the other.
+//! [`Saga::after`] decides on the locked row which status may follow (`jobs/src/saga.rs`). Each write still names the status
+//! that it expects: another one is an error, which rolls back the jobs and messages of the same transaction.
+//! A training and its avatar change in one statement, so that nobody sees one without the other.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -62,9 +62,9 @@ pub(crate) struct Training {
     pub late_model: Option<LateModel>,
     /// The avatar's name, for messages; empty if it has none.
     pub avatar_name: String,
-    /// In the archive, or before there is one, in our bucket and on their way there.
+    /// Photos in the archive; before there is one, those in our bucket and on their way there.
     pub photos: i64,
-    /// Of the attempt without a known outcome, if there is one.
+    /// When the attempt without a known outcome was committed. `None`: there is none.
     pub attempted_at: Option<DateTime<Utc>>,
 }
 
@@ -106,15 +106,15 @@ impl Training {
     }
 }
 
-/// Reads one training, without a lock: it may change at once.
+/// Reads one training without a lock; it may have changed when this returns.
 pub(crate) async fn find(tx: &mut PgConnection, id: TrainingId) -> Result<Option<Training>, sqlx::Error> {
     sqlx::query_file_as!(Training, "src/store/sql/training.sql", id.0)
         .fetch_optional(tx)
         .await
 }
 
-/// Trainings that are not at rest, at most `limit`, by id from after `after` on: live ones, and those that ended while
-/// FAL may still finish them.
+/// Trainings that still need a job, at most `limit`, in order of id after `after`: live ones, and ended ones whose model
+/// may still come or is being copied.
 pub(crate) async fn restless(
     tx: &mut PgConnection,
     after: Option<TrainingId>,
@@ -142,7 +142,7 @@ pub(crate) async fn restless(
     .await
 }
 
-/// Which of these object keys' trainings or avatars may still need them; see `sweep_orphans`.
+/// The ones of these object keys that a training or an avatar may still need; see `sweep_orphans`.
 pub(crate) async fn wanted(
     tx: &mut PgConnection,
     keys: &[String],
@@ -154,7 +154,7 @@ pub(crate) async fn wanted(
         .await
 }
 
-/// Reads one training and keeps others from changing it until the transaction ends.
+/// Locks one training until the transaction ends, and reads it.
 pub(crate) async fn lock(tx: &mut PgConnection, id: TrainingId) -> Result<Option<Training>, sqlx::Error> {
     let found = sqlx::query_scalar!("select 1 from trainings where id = $1 for update", id.0)
         .fetch_optional(&mut *tx)
@@ -165,7 +165,7 @@ pub(crate) async fn lock(tx: &mut PgConnection, id: TrainingId) -> Result<Option
     }
 }
 
-/// Whose training it is, as the comment for FAL names them (M11).
+/// The owner of a training, as the comment that FAL stores with a finetune names them (M11).
 #[derive(Debug)]
 pub(crate) struct Owner {
     pub avatar_name: Option<String>,
@@ -188,7 +188,7 @@ pub(crate) async fn owner(tx: &mut PgConnection, id: TrainingId) -> Result<Owner
     .await
 }
 
-/// The training that FAL knows under `request_id`.
+/// The training with this request id of FAL's.
 pub(crate) async fn find_by_request(
     tx: &mut PgConnection,
     request_id: &str,

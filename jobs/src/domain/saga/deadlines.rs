@@ -1,7 +1,7 @@
-//! How long each step of a training may take, and what is too long.
+//! How long each step of a training may take.
 //!
-//! No clock in here: `now` and the times of the row are given. `reconcile_trainings` enforces the deadlines,
-//! `poll_status` the decision about a submit whose outcome is unknown, since that needs the request list.
+//! Nothing here reads a clock: the caller gives `now` and the times of the row. `reconcile_trainings` enforces the
+//! deadlines; `poll_status` makes the decision about a submit whose outcome is unknown, since that needs the request list.
 
 use std::time::Duration;
 
@@ -10,47 +10,47 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::Saga;
 use crate::domain::{LateModel, TrainingStatus};
 
-/// When the steps of one training began.
+/// The times in a training's row from which its deadlines count.
 #[derive(Debug, Clone, Copy)]
 pub struct Times {
-    /// Since when it is at this step, however often that was repeated; of an archive that has to be built again, since it was lost.
+    /// When the current step first began; a repeat does not change it. While a lost archive is built again: when it was lost.
     pub status_since: DateTime<Utc>,
-    /// When its first archive was ready. `None`: it never had one.
+    /// When its first archive was ready. `None`: there was none yet.
     pub archived_at: Option<DateTime<Utc>>,
-    /// When FAL was first seen at work on it.
+    /// When a poll first saw IN_PROGRESS. `None`: none has.
     pub started_at: Option<DateTime<Utc>>,
-    /// When the end was asked for.
+    /// When the end was asked for and FAL had to be told first. `None`: it was not.
     pub end_asked_at: Option<DateTime<Utc>>,
-    /// When the copy of the archive that FAL reads is deleted.
+    /// When the copy of the archive that FAL reads is deleted. `None`: no archive was ready yet.
     pub archive_expires_at: Option<DateTime<Utc>>,
-    /// It met FAL's refusal of our account before it was archived.
+    /// Whether it waited for our account at FAL before its first archive was ready.
     pub is_held_by_account: bool,
 }
 
-/// How long each step may take; `[saga]` and `[fal]` in `config/default.toml` say what each means to an operator.
+/// How long each step may take. The comments of `[saga]` and `[fal]` in `config/default.toml` explain each value.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
     /// Storing and packing the photos.
     pub prepare: Duration,
-    /// Waiting to be submitted: FAL is busy, the account is locked, or the archive has to be built again.
+    /// Waiting to be submitted while FAL is busy, the account is locked, or the archive is built again.
     pub submit: Duration,
-    /// A submit whose outcome is unknown (K13).
+    /// How long the outcome of a submit may stay unknown before it is decided (K13).
     pub decide: Duration,
-    /// In FAL's queue, until operators are alarmed.
+    /// Waiting in FAL's queue before operators are alarmed. Ends nothing.
     pub queue_alarm: Duration,
-    /// Running at FAL.
+    /// Running at FAL; afterwards FAL is asked to stop.
     pub run: Duration,
-    /// Between our wish that FAL stops and its end.
+    /// From the request for the end until the training ends whatever FAL says.
     pub cancel: Duration,
-    /// Copying and verifying the model.
+    /// Copying and verifying the model that FAL made.
     pub store: Duration,
-    /// How long FAL can read an archive.
+    /// How long FAL can read an archive after its upload.
     pub archive_lifecycle: Duration,
 }
 
 impl Patience {
-    /// FAL's queue has no end of its own (fal.md 1.9), the archive has: one day before it of seven, and in that
-    /// proportion of shorter ones.
+    /// When a request may no longer wait in FAL's queue. FAL sets no limit (fal.md 1.9), but the archive expires; the limit is
+    /// a seventh of its lifecycle before that: one day of seven.
     fn queue_end(&self, times: &Times) -> DateTime<Utc> {
         let lifecycle = span(self.archive_lifecycle);
         let end = times
@@ -61,16 +61,16 @@ impl Patience {
 }
 
 impl Saga {
-    /// When a training is overdue. `None`: it is final.
+    /// When the training is overdue. `None`: its status is final.
     pub fn deadline(&self, times: &Times, patience: &Patience) -> Option<DateTime<Utc>> {
         use TrainingStatus as S;
         let since = |start, patience| later(start, span(patience));
         let end_asked = times.end_asked_at.filter(|_| self.end_asked.is_some());
         match (self.status, end_asked, times.started_at) {
             (S::Requested, ..) => Some(match times.archived_at {
-                // Built again: the time to be submitted began with the first archive and goes on.
+                // Built again: the time to be submitted is counted from the first archive.
                 Some(first) => since(first, patience.submit),
-                // A locked account is nobody's fault, wherever the training meets it.
+                // A locked account is not the training's fault, whether the upload or the submit meets it.
                 None if times.is_held_by_account => since(times.status_since, patience.submit),
                 None => since(times.status_since, patience.prepare),
             }),
@@ -88,25 +88,27 @@ impl Saga {
         }
     }
 
-    /// Whether a submit whose outcome is unknown has had its time (K13). `attempted_at`: when its attempt was committed.
+    /// Whether the outcome of a submit has been unknown for so long that it is decided now (K13). `attempted_at`: when its
+    /// attempt was committed.
     pub fn is_undecided(&self, attempted_at: DateTime<Utc>, now: DateTime<Utc>, patience: &Patience) -> bool {
         self.status == TrainingStatus::Submitting && later(attempted_at, span(patience.decide)) <= now
     }
 
-    /// Whether its archive has waited for so long that FAL, submitted to now, would be asked to stop at once: what is left of
-    /// the archive's life is less than FAL's queue may take.
+    /// Whether its archive expires too soon to be submitted: the limit of FAL's queue has passed, so FAL would be asked to
+    /// stop at once.
     pub fn is_archive_too_old(&self, times: &Times, now: DateTime<Utc>, patience: &Patience) -> bool {
         self.status == TrainingStatus::Archived && patience.queue_end(times) <= now
     }
 
-    /// Whether it has waited in FAL's queue for so long that somebody should look.
+    /// Whether it has waited in FAL's queue for so long that operators are alarmed.
     pub fn is_long_in_queue(&self, times: &Times, now: DateTime<Utc>, patience: &Patience) -> bool {
         self.status == TrainingStatus::Submitted
             && times.started_at.is_none()
             && later(times.status_since, span(patience.queue_alarm)) <= now
     }
 
-    /// Whether a request that we gave up can no longer bring a model: its archive is gone, and a run's longest time with it.
+    /// Whether a request that we gave up can no longer bring a model: its archive expired, and the longest run has passed
+    /// since then.
     pub fn is_watch_over(&self, times: &Times, now: DateTime<Utc>, patience: &Patience) -> bool {
         let end = times.archive_expires_at.unwrap_or(times.status_since);
         self.late == Some(LateModel::Watched) && later(end, span(patience.run)) <= now

@@ -1,4 +1,4 @@
-//! How a training ends other than well, and what is made of a model that comes afterwards.
+//! How a training fails or is cancelled, and what happens to a model that comes afterwards.
 
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -15,11 +15,11 @@ use crate::{
 pub(crate) struct Ending<'a> {
     /// `None`: it was called off, and is `cancelled`.
     pub failure: Option<FailureCode>,
-    /// What happened, in English, for operators; no user sees it.
+    /// What happened, in English, for operators. Users do not see it.
     pub detail: &'a str,
-    /// Who brought the terminal fact.
+    /// The origin of the fact that ended it.
     pub source: TrainingSource,
-    /// `watched` while FAL may still finish it, `kept` if its result is here. `None`: nothing is expected.
+    /// `Watched` if FAL may still finish it, `Kept` if its result is here. `None`: no model is expected.
     pub late: Option<LateModel>,
 }
 
@@ -55,7 +55,7 @@ pub(crate) async fn end(
     one_row("an ending", id, &changed)
 }
 
-/// Notes that a training is to end, and FAL to be told. The first wish stands.
+/// Notes that the end was asked for and FAL has to be told. An earlier note stands: a second one is an error.
 pub(crate) async fn ask_to_end(
     tx: &mut PgConnection,
     id: TrainingId,
@@ -77,7 +77,7 @@ pub(crate) async fn ask_to_end(
     one_row("a wish to end", id, &changed)
 }
 
-/// Changes what is still expected of an ended training.
+/// Changes whether a model of an ended training is still expected.
 pub(crate) async fn expect_late(
     tx: &mut PgConnection,
     id: TrainingId,
@@ -93,8 +93,8 @@ pub(crate) async fn expect_late(
     one_row("what is still expected", id, &changed)
 }
 
-/// FAL's output of a training that had ended: it is kept. The row has a result already if the training ended while its
-/// model was being copied; the newer one names the file by an address that is not older.
+/// Keeps FAL's output of a training that had ended. The row has a result already if the training ended while its model was
+/// being copied; the newer one replaces it, since its address of the file is at least as fresh.
 pub(crate) async fn keep_late(
     tx: &mut PgConnection,
     id: TrainingId,
@@ -114,14 +114,14 @@ pub(crate) async fn keep_late(
     one_row("a late result", id, &changed)
 }
 
-/// The late model is verified. Its avatar takes it, unless the owner has started another training: then it is only kept.
+/// The late model is verified. It is attached to its avatar, or only kept if the owner has started another training.
 pub(crate) async fn complete_late(
     tx: &mut PgConnection,
     id: TrainingId,
     model: &VerifiedModel,
 ) -> Result<(), StoreError> {
     let (key, sha256, bytes, url, finetune) = model.columns();
-    // As for any completion: two avatars of one user must not both find "no main one yet".
+    // As in `completed`: two avatars of one user that complete at once must not both find "no main one yet".
     sqlx::query!(
         "select u.id from users u join trainings t on t.user_id = u.id where t.id = $1 for update of u",
         id.0

@@ -1,11 +1,11 @@
-//! The user's side of a training: asked for, called off, looked at.
+//! A training as its user asks for it, and as `/status` shows it.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::domain::{AvatarId, TrainingId, TrainingStatus, TrainingType, UserId};
 
-/// What a user asks for.
+/// A training that a user asks for, before it has an id.
 #[derive(Debug)]
 pub(crate) struct Request<'a> {
     pub user_id: UserId,
@@ -47,17 +47,17 @@ pub(crate) async fn newest(tx: &mut PgConnection, id: Uuid) -> Result<Option<Tra
     .await
 }
 
-/// A training as its user sees it.
+/// A training as its user sees it in the bot.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
     pub id: TrainingId,
     pub name: String,
     pub status: TrainingStatus,
-    /// Its end was asked for already.
+    /// Its end was asked for, and FAL is being told.
     pub is_to_end: bool,
 }
 
-/// The user's trainings that are not over, oldest first.
+/// The user's live trainings, oldest first.
 pub(crate) async fn live_of(tx: &mut PgConnection, user: UserId) -> Result<Vec<Seen>, sqlx::Error> {
     sqlx::query_as!(
         Seen,
@@ -75,7 +75,7 @@ pub(crate) async fn live_of(tx: &mut PgConnection, user: UserId) -> Result<Vec<S
     .await
 }
 
-/// A user's training, whatever has become of it.
+/// A user's training in any status. `None`: it is not theirs, or there is none.
 pub(crate) async fn owned(
     tx: &mut PgConnection,
     user: UserId,

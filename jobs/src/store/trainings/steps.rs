@@ -1,4 +1,4 @@
-//! The steps of a live training: each write from one status to the next, and what is noted on the way.
+//! The steps of a live training: each write from one status to the next, and the notes in between.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -9,7 +9,7 @@ use crate::{
     store::{StoreError, one_row},
 };
 
-/// Where the archive lies; written by `build_archive`.
+/// An archive that FAL can fetch, as `build_archive` notes it in the row.
 #[derive(Debug, Clone)]
 pub(crate) struct StoredArchive {
     pub url: String,
@@ -20,7 +20,7 @@ pub(crate) struct StoredArchive {
     pub expires_at: DateTime<Utc>,
 }
 
-/// What a status call learnt.
+/// FAL's answer to one status call.
 #[derive(Debug, Clone)]
 pub(crate) struct Observation<'a> {
     pub fal_status: &'a str,
@@ -29,7 +29,7 @@ pub(crate) struct Observation<'a> {
     pub message: Option<&'a str>,
 }
 
-/// A model that was verified; exactly one of the two shapes the database allows for a completed avatar.
+/// A verified model, in one of the two shapes that the database allows for a completed avatar.
 #[derive(Debug, Clone)]
 pub(crate) enum VerifiedModel {
     /// Our copy of the LoRA, and FAL's URL of it as a cache.
@@ -39,7 +39,7 @@ pub(crate) enum VerifiedModel {
         bytes: u64,
         url: String,
     },
-    /// A finetune that stays at FAL.
+    /// A finetune that stays at FAL, by its id there.
     Finetune { id: String },
 }
 
@@ -73,7 +73,7 @@ type ModelColumns<'a> = (
     Option<&'a str>,
 );
 
-/// requested → archived. An archive that takes the place of a lost one does not give the training more time.
+/// requested → archived. An archive that replaces a lost one does not give the training more time.
 pub(crate) async fn archived(
     tx: &mut PgConnection,
     id: TrainingId,
@@ -98,9 +98,10 @@ pub(crate) async fn archived(
     one_row("requested to archived", id, &changed)
 }
 
-/// archived → requested: the archive was gone from where FAL would fetch it, so it is built again, and counted. Its time to
-/// be submitted goes on: it is counted from `archived_at`. Versions that knew no rebuild counted any build from `status_since`,
-/// and a worker of one, side by side with ours in a deploy, ended a training whose archive had waited for longer than that.
+/// archived → requested: FAL could not fetch the archive, so it is built again, and the loss is counted. The time to be
+/// submitted is still counted from `archived_at`. Versions before the rebuild count the time of every build from
+/// `status_since`: without a new one, such a worker, beside ours during a deploy, would end a training whose archive had
+/// waited for longer than a build may take.
 pub(crate) async fn archive_lost(tx: &mut PgConnection, id: TrainingId) -> Result<(), StoreError> {
     let changed = sqlx::query!(
         r#"
@@ -125,8 +126,8 @@ pub(crate) async fn submitting(tx: &mut PgConnection, id: TrainingId) -> Result<
     one_row("archived to submitting", id, &changed)
 }
 
-/// submitting → archived: the attempt surely did not reach FAL, or FAL did not take it. It has waited since its archive was there,
-/// however often it was tried.
+/// submitting → archived: the attempt certainly did not reach FAL, or FAL did not take it. The time to be submitted is still
+/// counted from the archive; tries do not lengthen it.
 pub(crate) async fn not_submitted(tx: &mut PgConnection, id: TrainingId) -> Result<(), StoreError> {
     let changed = sqlx::query!(
         "update trainings set status = 'archived', status_since = archived_at where id = $1 and status = 'submitting'",
@@ -137,8 +138,8 @@ pub(crate) async fn not_submitted(tx: &mut PgConnection, id: TrainingId) -> Resu
     one_row("submitting to archived", id, &changed)
 }
 
-/// submitting | archived → submitted. A training that ended meanwhile keeps its status and still learns its request id, so
-/// that what FAL makes of it is recognised; it is watched from now on.
+/// submitting | archived → submitted. A training that ended meanwhile keeps its status, but its request id is noted, so that
+/// FAL's delivery for it is recognised; from now on it is watched.
 pub(crate) async fn submitted(
     tx: &mut PgConnection,
     id: TrainingId,
@@ -164,8 +165,8 @@ pub(crate) async fn submitted(
     one_row("a request of FAL", id, &changed)
 }
 
-/// Notes what a status call learnt while the training is at FAL. Progress never goes down. `false`: its end was learnt
-/// while FAL was being asked; nobody has locked the row.
+/// Notes FAL's answer to a status call. Progress never goes down. `false`: the training had left FAL when the answer came,
+/// since the row is not locked during the call.
 pub(crate) async fn observed(
     tx: &mut PgConnection,
     id: TrainingId,
@@ -191,7 +192,7 @@ pub(crate) async fn observed(
     Ok(changed.rows_affected() == 1)
 }
 
-/// Counts an answer by which FAL denied the request or said nothing of it, and says how many those were in a row.
+/// Counts an answer in which FAL denied the request or said nothing about it. Returns how many came in a row.
 pub(crate) async fn odd_answer(tx: &mut PgConnection, id: TrainingId) -> Result<i16, sqlx::Error> {
     sqlx::query_scalar!(
         "update trainings set odd_answers = least(odd_answers, 9999) + 1, polled_at = now() where id = $1 returning odd_answers",
@@ -201,7 +202,7 @@ pub(crate) async fn odd_answer(tx: &mut PgConnection, id: TrainingId) -> Result<
     .await
 }
 
-/// Notes that it waits for our account at FAL before it is archived. The first time counts.
+/// Notes that the training waits for our account at FAL before its archive is uploaded. Only the first time is noted.
 pub(crate) async fn held_by_account(tx: &mut PgConnection, id: TrainingId) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update trainings set held_by_account_at = now() where id = $1 and status = 'requested' and held_by_account_at is null",
@@ -212,7 +213,7 @@ pub(crate) async fn held_by_account(tx: &mut PgConnection, id: TrainingId) -> Re
     Ok(())
 }
 
-/// submitted → trained: the first terminal success wins.
+/// submitted → trained: FAL's result is stored.
 pub(crate) async fn trained(
     tx: &mut PgConnection,
     id: TrainingId,
@@ -235,7 +236,7 @@ pub(crate) async fn trained(
     one_row("submitted to trained", id, &changed)
 }
 
-/// trained → completed, and its avatar with it: the first completed avatar of a user becomes the main one.
+/// trained → completed, and its avatar with it. The first completed avatar of a user becomes their main one.
 pub(crate) async fn completed(
     tx: &mut PgConnection,
     id: TrainingId,
