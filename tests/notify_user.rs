@@ -80,7 +80,7 @@ async fn a_message_is_sent_once_however_often_its_job_runs() {
     let core = Core::new().await;
     let ann = core.person();
     let job = say(&core, &ann, "Lisa").await;
-    let worker = core.worker();
+    let worker = &core.jobs;
     assert_eq!(worker.run(job).await.state, JobState::Done);
     let payload: serde_json::Value = core.look("select payload from jobs").await;
     let again: NotifyUser = serde_json::from_value(payload).unwrap();
@@ -99,7 +99,7 @@ async fn a_message_is_sent_once_however_often_its_job_runs() {
 #[tokio::test]
 async fn a_message_survives_a_death_at_any_point_and_a_repeat_is_counted() {
     let core = Core::new().await;
-    let worker = core.worker();
+    let worker = &core.jobs;
     for k in 0.. {
         let ann = core.person();
         let before = effects(&core, "sendMessage");
@@ -136,7 +136,7 @@ async fn a_message_that_cannot_be_delivered_is_closed_and_the_next_one_has_its_t
     let core = Core::new().await;
     let ann = core.person();
     let first = say(&core, &ann, "Lisa").await;
-    let worker = core.worker();
+    let worker = &core.jobs;
     core.telegram.control().inject(Fault {
         times: None,
         ..Fault::on("sendMessage", FaultAction::Drop).containing("Lisa")
@@ -161,7 +161,7 @@ async fn a_chat_reads_in_order_whichever_job_runs_first() {
         say(&core, &ann, "two").await,
         say(&core, &ann, "three").await,
     ];
-    let worker = core.worker();
+    let worker = &core.jobs;
     for job in jobs.into_iter().rev() {
         worker.run(job).await;
     }
@@ -178,7 +178,7 @@ async fn a_message_that_comes_while_the_one_before_is_being_sent_is_not_forgotte
     let core = Core::new().await;
     let ann = core.person();
     let first = say(&core, &ann, "one").await;
-    let worker = core.worker();
+    let worker = &core.jobs;
     let control = core.telegram.control().clone();
     control.inject(Fault::on(
         "sendMessage",
@@ -210,7 +210,7 @@ async fn news_that_comes_while_a_message_is_edited_is_brought_as_well() {
     let draft = turn.draft().await.unwrap().unwrap();
     turn.show_photos(&draft, Place::New).await.unwrap();
     turn.finish().await.unwrap();
-    let worker = core.worker();
+    let worker = &core.jobs;
     worker.drain().await;
 
     let control = core.telegram.control().clone();
@@ -255,7 +255,7 @@ async fn changes_are_gathered_before_a_message_is_edited() {
     let draft = turn.draft().await.unwrap().unwrap();
     turn.show_photos(&draft, Place::New).await.unwrap();
     turn.finish().await.unwrap();
-    let worker = core.worker();
+    let worker = &core.jobs;
     worker.drain().await;
     for name in ["1", "2", "3", "4", "5"] {
         let mut turn = core.turn_of(&ann).await;

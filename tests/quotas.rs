@@ -259,7 +259,7 @@ async fn uses_that_count_no_more_are_pruned() {
         .await
         .unwrap();
     tx.commit().await.unwrap();
-    core.worker().run(core.newest("prune").await).await;
+    core.jobs.run(core.newest("prune").await).await;
     assert_eq!(
         core.look::<String>("select string_agg(what, ',') from quota_uses")
             .await,

@@ -19,7 +19,7 @@ async fn draft(core: &Core, person: &SimUser) -> AvatarId {
     let draft = turn.draft().await.unwrap().unwrap();
     turn.show_photos(&draft, Place::New).await.unwrap();
     turn.finish().await.unwrap();
-    core.worker().drain().await;
+    core.jobs.drain().await;
     avatar
 }
 
@@ -77,7 +77,7 @@ async fn store_photo_run_twice_stores_once() {
     let ann = core.person();
     draft(&core, &ann).await;
     let job = send(&core, &ann, &portrait(0)).await;
-    let worker = core.worker();
+    let worker = &core.jobs;
     assert_eq!(worker.run(job).await.state, JobState::Done);
     let row: (String, String, i64) =
         sqlx::query_as("select storage_key, content_type, bytes from avatar_photos")
@@ -110,7 +110,7 @@ async fn store_photo_run_twice_stores_once() {
 #[tokio::test]
 async fn a_photo_survives_a_death_at_any_point_of_its_storing() {
     let core = Core::new().await;
-    let worker = core.worker();
+    let worker = &core.jobs;
     for k in 0.. {
         let ann = core.person();
         draft(&core, &ann).await;
@@ -147,7 +147,7 @@ async fn a_photo_that_telegram_never_hands_out_is_refused_in_the_end_and_the_use
         },
     );
     core.telegram.control().inject(Fault { times: None, ..gone });
-    let worker = core.worker();
+    let worker = &core.jobs;
     assert_eq!(
         worker.run(job).await.state,
         JobState::Scheduled,
@@ -172,7 +172,7 @@ async fn a_refused_photo_is_told_again_and_one_that_was_unavailable_may_come_aga
     let ann = core.person();
     draft(&core, &ann).await;
     send(&core, &ann, b"I am not a picture").await;
-    let worker = core.worker();
+    let worker = &core.jobs;
     worker.drain_through_time().await;
     let refused = PhotoTaken::Refused {
         reason: "not_an_image".to_owned(),
@@ -205,7 +205,7 @@ async fn a_file_that_is_no_picture_is_refused_with_its_reason() {
     let ann = core.person();
     draft(&core, &ann).await;
     send(&core, &ann, b"I am not a picture").await;
-    core.worker().drain_through_time().await;
+    core.jobs.drain_through_time().await;
     assert_eq!(
         core.look::<String>("select reason from avatar_photos").await,
         "not_an_image"
@@ -234,7 +234,7 @@ async fn a_file_that_bots_may_not_fetch_is_refused_as_too_large() {
             error: Known::FileIsTooBig,
         },
     ));
-    core.worker().drain_through_time().await;
+    core.jobs.drain_through_time().await;
     assert_eq!(
         core.look::<String>("select reason from avatar_photos").await,
         "too_large"
@@ -247,15 +247,16 @@ async fn a_bucket_that_is_away_costs_time_and_no_photo() {
     let ann = core.person();
     draft(&core, &ann).await;
     let job = send(&core, &ann, &portrait(0)).await;
-    let there = std::mem::replace(&mut core.services.objects, bucket_out_of_reach());
-    assert_eq!(core.worker().run(job).await.state, JobState::Scheduled);
+    let there = core.services.objects.clone();
+    core.change_services(|services| services.objects = bucket_out_of_reach());
+    assert_eq!(core.jobs.run(job).await.state, JobState::Scheduled);
     assert_eq!(
         core.look::<String>("select status::text from avatar_photos")
             .await,
         "pending"
     );
-    core.services.objects = there;
-    core.worker().drain_through_time().await;
+    core.change_services(|services| services.objects = there);
+    core.jobs.drain_through_time().await;
     assert_eq!(
         core.look::<String>("select status::text from avatar_photos")
             .await,
@@ -272,8 +273,8 @@ async fn a_photo_of_a_draft_that_was_thrown_away_is_let_go() {
     let mut turn = core.turn_of(&ann).await;
     assert!(turn.discard(avatar).await.unwrap().is_some());
     turn.finish().await.unwrap();
-    assert_eq!(core.worker().run(job).await.state, JobState::Done);
-    core.worker().drain_through_time().await;
+    assert_eq!(core.jobs.run(job).await.state, JobState::Done);
+    core.jobs.drain_through_time().await;
     assert_eq!(
         core.look::<i64>("select count(*) from jobs where state <> 'done'")
             .await,
@@ -290,8 +291,8 @@ async fn a_photo_that_the_store_cut_is_put_again() {
     let job = send(&core, &ann, &portrait(0)).await;
     let proxy = S3Proxy::before(&core.s3).await;
     proxy.tamper(Tamper::CutPuts);
-    core.services.objects = proxy.bucket();
-    let worker = core.worker();
+    core.change_services(|services| services.objects = proxy.bucket());
+    let worker = &core.jobs;
     assert_eq!(worker.run(job).await.state, JobState::Scheduled);
     assert_eq!(
         core.look::<String>("select status::text from avatar_photos")
@@ -320,7 +321,7 @@ async fn a_refusal_names_the_format_or_the_limit_and_what_to_do() {
     send(&core, &ann, &jpeg_header(8192, 6300)).await;
     send(&core, &ann, &jpeg_header(12_001, 9)).await;
     send(&core, &ann, &vec![7; 20 * 1024 * 1024 + 1]).await;
-    core.worker().drain_through_time().await;
+    core.jobs.drain_through_time().await;
     let told = counter(&core, &ann);
     for said in [
         "photo 1 — GIF, which I can't read; send the picture as a photo",

@@ -18,6 +18,7 @@
 
 #![expect(unused_imports, reason = "the names that tests import are listed whole")]
 
+mod chat;
 mod core;
 mod db;
 mod fal;
@@ -33,6 +34,7 @@ mod web;
 
 use std::time::Duration;
 
+pub use chat::Chat;
 pub use core::{Core, bucket_out_of_reach};
 pub use db::Db;
 pub use fal::Fal;

@@ -229,7 +229,7 @@ async fn a_question_asked_a_hundred_times_is_answered_a_few_times() {
         assert!(ended.is_some());
     }
     assert_eq!(core.look::<i64>("select count(*) from notifications").await, 6);
-    core.worker().drain().await;
+    core.jobs.drain().await;
     let mut turn = core.turn_of(&ann).await;
     turn.reply(&Message::new(Phrase::UnknownCommand {}), Place::New)
         .await

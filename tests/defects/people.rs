@@ -15,7 +15,7 @@ use crate::support::Core;
 #[tokio::test]
 async fn d18_a_name_full_of_markup_arrives_as_it_was_written() {
     let core = Core::new().await;
-    let worker = core.worker();
+    let worker = &core.jobs;
     for name in [
         "_snake_*case*",
         "<b>bold</b> & \"quoted\"",
@@ -44,7 +44,7 @@ async fn d18_a_name_full_of_markup_arrives_as_it_was_written() {
 #[tokio::test]
 async fn d18_a_message_is_not_sent_again_however_late_its_job_comes_back() {
     let core = Core::new().await;
-    let worker = core.worker();
+    let worker = &core.jobs;
     let ann = core.person();
     let mut turn = core.turn_of(&ann).await;
     let message = Message::new(Phrase::StatusCompleted {

@@ -94,7 +94,7 @@ async fn counter(core: &Core, ann: &SimUser) -> i64 {
     let draft = turn.draft().await.unwrap().unwrap();
     turn.show_photos(&draft, Place::New).await.unwrap();
     turn.finish().await.unwrap();
-    core.worker().drain().await;
+    core.jobs.drain().await;
     core.look("select message_id from notifications").await
 }
 

@@ -259,7 +259,7 @@ async fn q28_a_chats_silence_of_the_future_is_not_believed() {
     let core = Core::new().await;
     let (ann, bob) = (core.person(), core.person());
     core.telegram.control().inject(too_many(ann.id(), 5));
-    let worker = core.worker();
+    let worker = &core.jobs;
     let first = say(&core, &ann, "1").await;
     worker.run(first).await;
     worker.run(say(&core, &bob, "1").await).await;

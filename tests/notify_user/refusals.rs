@@ -20,7 +20,7 @@ async fn a_429_silences_the_chat_for_as_long_as_telegram_says_and_costs_no_attem
             parameters: true,
         },
     ));
-    let worker = core.worker();
+    let worker = &core.jobs;
     let refused = say(&core, &ann, "one").await;
     assert_eq!(worker.run(refused).await.state, JobState::Scheduled);
     let (attempt, seconds): (i32, f64) = sqlx::query_as(
@@ -58,7 +58,7 @@ async fn a_user_who_blocked_the_bot_is_not_written_to_until_they_write_again() {
     let core = Core::new().await;
     let ann = core.person();
     ann.block().unwrap();
-    let worker = core.worker();
+    let worker = &core.jobs;
     say(&core, &ann, "one").await;
     sqlx::query("update users set unreachable_at = null")
         .execute(core.pool())
@@ -102,7 +102,7 @@ async fn an_answer_that_is_lost_leads_to_a_second_message_and_is_counted() {
         .control()
         .inject(Fault::on("sendMessage", FaultAction::LoseAnswer));
     say(&core, &ann, "Lisa").await;
-    core.worker().drain_through_time().await;
+    core.jobs.drain_through_time().await;
     assert_eq!(heard(&core, &ann).len(), 2, "at least once");
     assert_eq!(
         core.look::<i32>("select possible_duplicates from notifications")
@@ -115,7 +115,7 @@ async fn an_answer_that_is_lost_leads_to_a_second_message_and_is_counted() {
 async fn a_message_takes_the_place_of_another_and_is_sent_anew_when_that_is_gone() {
     let core = Core::new().await;
     let ann = core.person();
-    let worker = core.worker();
+    let worker = &core.jobs;
     say(&core, &ann, "question").await;
     worker.drain().await;
     let message_id: i64 = core.look("select message_id from notifications").await;
@@ -140,7 +140,7 @@ async fn a_message_takes_the_place_of_another_and_is_sent_anew_when_that_is_gone
 async fn an_edit_that_changes_nothing_is_a_success() {
     let core = Core::new().await;
     let ann = core.person();
-    let worker = core.worker();
+    let worker = &core.jobs;
     say(&core, &ann, "same").await;
     worker.drain().await;
     let message_id: i64 = core.look("select message_id from notifications").await;
@@ -163,7 +163,7 @@ async fn a_refused_token_burns_no_attempts_and_loses_no_message() {
         ..refuse("sendMessage", Known::Unauthorized)
     });
     let job = say(&core, &ann, "Lisa").await;
-    let worker = core.worker();
+    let worker = &core.jobs;
     assert_eq!(worker.run(job).await.state, JobState::Scheduled);
     assert_eq!(core.look::<i32>("select attempt::int from jobs").await, 0);
     worker.drain_through_time().await;
@@ -180,7 +180,7 @@ async fn a_row_of_another_version_blocks_nobody() {
         .await
         .unwrap();
     say(&core, &ann, "two").await;
-    core.worker().drain().await;
+    core.jobs.drain().await;
     assert_eq!(heard(&core, &ann), ["✅ two: the avatar is ready."]);
 }
 
@@ -188,7 +188,7 @@ async fn a_row_of_another_version_blocks_nobody() {
 async fn an_ending_that_could_not_reach_a_user_is_told_when_they_are_back() {
     let core = Core::new().await;
     let ann = core.person();
-    let worker = core.worker();
+    let worker = &core.jobs;
     say(&core, &ann, "Lisa").await;
     sqlx::query("update notifications set kind = 'final'")
         .execute(core.pool())
@@ -224,7 +224,7 @@ async fn q23_an_answer_with_a_nul_character_ends_one_attempt() {
         },
     ));
     let job = say(&core, &ann, "Lisa").await;
-    let worker = core.worker();
+    let worker = &core.jobs;
     assert_eq!(worker.run(job).await.state, JobState::Scheduled);
     let error: String = core.look("select error from jobs").await;
     assert!(error.ends_with("upstream said x\u{fffd}y"), "{error}");
@@ -245,7 +245,7 @@ async fn q23_a_wait_longer_than_any_calendar_is_a_long_silence_of_that_chat() {
         },
     ));
     let job = say(&core, &ann, "Lisa").await;
-    core.worker().run(job).await;
+    core.jobs.run(job).await;
     let silence: f64 = core
         .look("select extract(epoch from quiet_until - now())::float8 from users")
         .await;
@@ -273,7 +273,7 @@ async fn final_that_meets(core: &Core, name: &str, status: u16, description: &st
     core.telegram
         .control()
         .inject(Fault::on("sendMessage", action).in_chat(person.id()));
-    let worker = core.worker();
+    let worker = &core.jobs;
     worker.run_last_attempt(job).await;
     let outcome = core
         .look("select outcome from notifications where kind = 'final' order by seq desc limit 1")
@@ -296,14 +296,14 @@ async fn an_ending_that_never_arrived_is_told_when_its_reader_writes_whatever_ke
         assert_eq!(became, outcome, "{description}");
         assert_eq!(heard(&core, &ann).len(), 0, "{description}");
         core.turn_of(&ann).await.finish().await.unwrap();
-        core.worker().drain_through_time().await;
+        core.jobs.drain_through_time().await;
         assert_eq!(
             heard(&core, &ann),
             ["✅ Lisa: the avatar is ready."],
             "{description}"
         );
         core.turn_of(&ann).await.finish().await.unwrap();
-        core.worker().drain_through_time().await;
+        core.jobs.drain_through_time().await;
         assert_eq!(heard(&core, &ann).len(), 1, "told once: {description}");
     }
 }
@@ -324,7 +324,7 @@ async fn an_ending_that_is_refused_twice_is_not_brought_at_every_word() {
     });
     for _ in 0..3 {
         core.turn_of(&ann).await.finish().await.unwrap();
-        core.worker().drain_through_time().await;
+        core.jobs.drain_through_time().await;
     }
     assert_eq!(attempts(&core, "sendMessage"), 2);
 }

@@ -51,7 +51,7 @@ async fn version(core: &Core, job: JobId) -> i16 {
 #[tokio::test]
 async fn a_phrase_that_this_worker_does_not_know_is_left_for_a_newer_one() {
     let core = Core::new().await;
-    let worker = core.worker();
+    let worker = &core.jobs;
     for message in FROM_THE_FUTURE {
         let ann = core.person();
         let job = say(&core, &ann, "Lisa").await;
@@ -82,7 +82,7 @@ async fn a_phrase_that_this_worker_does_not_know_is_left_for_a_newer_one() {
 #[tokio::test]
 async fn a_message_for_newer_workers_holds_up_no_other() {
     let core = Core::new().await;
-    let worker = core.worker();
+    let worker = &core.jobs;
     let ann = core.person();
     let first = say(&core, &ann, "Lisa").await;
     // It gives way to the first message, whatever that says.
@@ -117,7 +117,7 @@ async fn a_message_for_newer_workers_holds_up_no_other() {
 #[tokio::test]
 async fn a_message_that_no_worker_can_say_for_two_days_is_given_up_and_seen() {
     let core = Core::new().await;
-    let worker = core.worker();
+    let worker = &core.jobs;
     let ann = core.person();
     let job = say(&core, &ann, "Lisa").await;
     becomes(&core, FROM_THE_FUTURE[0]).await;
@@ -147,7 +147,7 @@ async fn a_message_is_left_alone_by_workers_that_cannot_say_it() {
     };
     let newer = reply(&core, &ann, within).await;
     assert_eq!(version(&core, newer).await, 2);
-    let worker = core.worker();
+    let worker = &core.jobs;
     worker.drain().await;
     assert_eq!(heard(&core, &ann).len(), 3);
 }

@@ -180,10 +180,10 @@ async fn q17_the_job_forgets_old_jobs_updates_and_deliveries_and_keeps_what_had_
     let pool = core.pool();
     old_and_new(pool).await;
     let prune = add(pool, &Prune::default()).await;
-    assert_eq!(core.worker().run(prune).await.state, JobState::Done);
+    assert_eq!(core.jobs.run(prune).await.state, JobState::Done);
     assert_forgotten(pool, "after one run").await;
     let again = add(pool, &Prune::default()).await;
-    assert_eq!(core.worker().run(again).await.state, JobState::Done);
+    assert_eq!(core.jobs.run(again).await.state, JobState::Done);
     assert_forgotten(pool, "after a second run").await;
 }
 
@@ -191,7 +191,7 @@ async fn q17_the_job_forgets_old_jobs_updates_and_deliveries_and_keeps_what_had_
 async fn prune_that_dies_anywhere_is_done_all_the_same() {
     for k in 0..200 {
         let core = Core::new().await;
-        let (pool, worker) = (core.pool(), core.worker());
+        let (pool, worker) = (core.pool(), &core.jobs);
         old_and_new(pool).await;
         let prune = add(pool, &Prune::default()).await;
         let fate = worker.die_at_await(prune, k).await;
@@ -208,7 +208,7 @@ async fn prune_that_dies_anywhere_is_done_all_the_same() {
 #[tokio::test]
 async fn a_last_prune_that_fails_leaves_the_next_one_free() {
     let core = Core::new().await;
-    let (pool, worker) = (core.pool(), core.worker());
+    let (pool, worker) = (core.pool(), &core.jobs);
     old_and_new(pool).await;
     sqlx::raw_sql("alter table fal_deliveries rename to fal_deliveries_gone")
         .execute(pool)

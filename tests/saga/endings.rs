@@ -11,7 +11,7 @@ use jobs::{
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::world::{World, services};
+use super::world::World;
 use crate::support::{PATIENCE, eventually};
 
 /// The owner reads how the training goes, and it has just ended: an edit and a final message wait to be sent.
@@ -113,8 +113,7 @@ async fn an_ending_waits_for_an_edit_that_is_on_its_way() {
         poll: Duration::from_millis(100),
         ..WorkerOptions::default()
     };
-    let services = services(&world.db, &world.s3, &world.fal, &world.telegram);
-    let worker = jobs::runtime::worker(&services, options).unwrap();
+    let worker = jobs::runtime::worker(&world.services, options).unwrap();
     let stop = CancellationToken::new();
     tokio::spawn(worker.run(stop.clone(), stop.clone()));
     let held = world.telegram.control().wait_held(1, PATIENCE).await;

@@ -1,23 +1,20 @@
 //! One user, one avatar in training, and everything that its jobs talk to.
 
+use std::ops::Deref;
+
 use aisha::simulators::fal::{
     faults::{Effect, Fault, Operation, When},
     ledger::Event,
 };
 use jobs::{
-    ApplyFalDelivery, BuildArchive, PollStatus, StoreModel, SubmitTraining,
-    domain::TrainingId,
-    enqueue::enqueue,
-    producer::{CancelledTraining, Producer},
-    queue::JobId,
-    runtime::Services,
-    testing::TestWorker,
+    ApplyFalDelivery, BuildArchive, PollStatus, StoreModel, SubmitTraining, domain::TrainingId,
+    enqueue::enqueue, producer::CancelledTraining, queue::JobId, runtime::Services, testing::Ran,
 };
 use sha2::{Digest, Sha256};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::support::{Db, Fal, S3, Telegram};
+use crate::support::{Core, Db, S3};
 
 /// A photo that every check passes, small and quick to pack; the archive's own tests use large ones.
 pub const PHOTO: &[u8] = include_bytes!("../photos/portrait/18_rocket.jpg");
@@ -31,15 +28,20 @@ const DIFFERENT: [(&str, &str); 4] = [
     ("AISHA__QUOTAS__ACCOUNT_TRAININGS_A_DAY", "0"),
 ];
 
+/// A [`Core`] with one training in it.
 pub struct World {
-    pub db: Db,
-    pub s3: S3,
-    pub fal: Fal,
-    pub telegram: Telegram,
-    pub jobs: TestWorker,
+    core: Core,
     pub training: TrainingId,
     user: Uuid,
     avatar: Uuid,
+}
+
+impl Deref for World {
+    type Target = Core;
+
+    fn deref(&self) -> &Core {
+        &self.core
+    }
 }
 
 impl World {
@@ -55,18 +57,12 @@ impl World {
 
     /// The same, on a database and a store that the test has prepared.
     pub async fn on(db: Db, s3: S3, change: impl FnOnce(&mut Services)) -> Self {
-        let (fal, telegram) = (Fal::new().await, Telegram::new().await);
-        let mut services = services(&db, &s3, &fal, &telegram);
-        change(&mut services);
-        let jobs = TestWorker::new(&services.pool, jobs::runtime::registry(&services));
-        let person = telegram.control().create_user(Default::default());
-        let (user, avatar, training) = rows(&db.pool, person.id()).await;
+        let mut core = Core::on(db, s3, &DIFFERENT).await;
+        core.change_services(change);
+        let person = core.telegram.control().create_user(Default::default());
+        let (user, avatar, training) = rows(core.pool(), person.id()).await;
         let world = Self {
-            db,
-            s3,
-            fal,
-            telegram,
-            jobs,
+            core,
             training: TrainingId(training),
             user,
             avatar,
@@ -115,10 +111,40 @@ impl World {
         self.submit().await
     }
 
+    /// … whose run at FAL does this.
+    pub async fn at_fal(effect: Effect) -> Self {
+        let world = Self::archived().await;
+        world
+            .fal
+            .script(Fault::new(Operation::Execution, effect))
+            .unwrap();
+        world.submit().await
+    }
+
     /// The decision about an attempt without an answer is due.
     pub async fn decision_is_due(&self) {
         self.change("update training_attempts set created_at = created_at - interval '2 hours'")
             .await;
+    }
+
+    /// … and FAL can no longer have the archive: what it might still send is not waited for.
+    pub async fn archive_has_expired(&self) {
+        self.change("update trainings set archive_expires_at = now() - interval '13 hours'")
+            .await;
+    }
+
+    /// FAL was told to stop, and has had its time for it.
+    pub async fn cancel_deadline_is_over(&self) {
+        self.change("update trainings set end_asked_at = end_asked_at - interval '11 minutes'")
+            .await;
+    }
+
+    /// Runs all jobs until none is left; before that, FAL's run ends if it has one.
+    pub async fn ends(&self) {
+        if self.submits() > 0 {
+            self.fal_is_done().await;
+        }
+        self.jobs.drain_through_time().await;
     }
 
     /// … whose result is stored, its model not yet.
@@ -128,10 +154,6 @@ impl World {
         world.deliver_ok(world.request_id().await).await;
         assert_eq!(world.status().await, "trained");
         world
-    }
-
-    pub fn pool(&self) -> &PgPool {
-        &self.db.pool
     }
 
     /// A photo in the bucket, as `store_photo` leaves it.
@@ -166,46 +188,46 @@ impl World {
     }
 
     pub async fn enqueue_archive(&self) -> JobId {
-        let mut tx = self.pool().begin().await.unwrap();
-        enqueue(&mut tx, &BuildArchive::new(self.training)).await.unwrap();
-        tx.commit().await.unwrap();
+        self.enqueue(&BuildArchive::new(self.training)).await;
         self.job::<BuildArchive>().await
-    }
-
-    /// The one live job of a kind.
-    pub async fn job<J: jobs::job::Job>(&self) -> JobId {
-        let mut db = self.pool().acquire().await.unwrap();
-        jobs::testing::assert_enqueued::<J>(&mut db, |_| true).await
-    }
-
-    /// Changes rows behind the saga's back: time that has passed, jobs that are gone.
-    pub async fn change(&self, statement: &'static str) {
-        sqlx::query(statement).execute(self.pool()).await.unwrap();
-    }
-
-    /// Runs the one live job of a kind now.
-    pub async fn run<J: jobs::job::Job>(&self) -> jobs::testing::Ran {
-        let job = self.job::<J>().await;
-        self.jobs.run(job).await
-    }
-
-    pub async fn enqueue<J: jobs::job::Job>(&self, job: &J) {
-        let mut tx = self.pool().begin().await.unwrap();
-        enqueue(&mut tx, job).await.unwrap();
-        tx.commit().await.unwrap();
-    }
-
-    pub async fn is_live<J: jobs::job::Job>(&self) -> bool {
-        let mut db = self.pool().acquire().await.unwrap();
-        !jobs::testing::enqueued::<J>(&mut db).await.is_empty()
     }
 
     /// An operator's wish.
     pub async fn cancel(&self) -> CancelledTraining {
-        let done = Producer::new(self.pool().clone())
+        let done = self
+            .producer
             .cancel_training(self.training.0, "a test", false)
             .await;
         done.unwrap().expect("a training").outcome
+    }
+
+    /// FAL was paid once, the avatar has its model, and its owner was told once.
+    pub async fn assert_completed_once(&self, when: &str) {
+        assert_eq!(self.status().await, "completed", "{when}");
+        assert_eq!(self.avatar_status().await, "completed", "{when}");
+        assert_eq!(self.submits(), 1, "{when}");
+        assert_eq!(self.final_messages().await, 1, "{when}");
+    }
+
+    /// The training failed with this code, and its owner was told once.
+    pub async fn assert_failed_once(&self, code: &str) {
+        assert_eq!(self.failure().await.as_deref(), Some(code));
+        assert_eq!(self.status().await, "failed", "{code}");
+        assert_eq!(self.avatar_status().await, "failed", "{code}");
+        assert_eq!(self.final_messages().await, 1, "{code}");
+    }
+
+    /// The training is cancelled, its owner was told once, and the avatar may be tried again.
+    pub async fn assert_cancelled_once(&self, when: &str) {
+        assert_eq!(self.status().await, "cancelled", "{when}");
+        assert_eq!(self.avatar_status().await, "cancelled", "{when}");
+        assert_eq!(self.final_messages().await, 1, "{when}");
+    }
+
+    /// Final messages: how the training ended, and that a model came late.
+    pub async fn final_messages(&self) -> i64 {
+        self.count("select count(*) from notifications where kind = 'final'")
+            .await
     }
 
     /// Messages that tell an end.
@@ -230,14 +252,6 @@ impl World {
         self.text("select request_id from trainings")
             .await
             .expect("a request id")
-    }
-
-    pub async fn text(&self, query: &'static str) -> Option<String> {
-        sqlx::query_scalar(query).fetch_one(self.pool()).await.unwrap()
-    }
-
-    pub async fn count(&self, query: &'static str) -> i64 {
-        sqlx::query_scalar(query).fetch_one(self.pool()).await.unwrap()
     }
 
     /// What FAL accepted, and would bill.
@@ -291,12 +305,17 @@ impl World {
 
     /// One look of `poll_status`, whenever it is due.
     pub async fn poll(&self) {
-        let job = self.job::<PollStatus>().await;
-        self.jobs.run(job).await;
+        self.run::<PollStatus>().await;
     }
 
-    /// FAL's delivery of a success, stored and applied. Its payload is FAL's own result.
+    /// FAL's delivery of a success, stored and applied.
     pub async fn deliver_ok(&self, request_id: String) {
+        self.store_ok(request_id).await;
+        self.run::<ApplyFalDelivery>().await;
+    }
+
+    /// FAL's delivery of a success, stored. Its payload is FAL's own result.
+    pub async fn store_ok(&self, request_id: String) {
         let http = reqwest::Client::builder().build().unwrap();
         let url = self
             .text("select response_url from trainings")
@@ -310,7 +329,7 @@ impl World {
             .unwrap();
         let payload: serde_json::Value = answer.json().await.unwrap();
         let body = serde_json::json!({"request_id": request_id, "gateway_request_id": "g", "status": "OK", "payload": payload});
-        self.deliver(&request_id, &body, Some("style"), None).await;
+        self.store_delivery(&request_id, &body, Some("style"), None).await;
     }
 
     /// A verified delivery, stored as the web role does, and applied. Returns its disposition.
@@ -322,8 +341,7 @@ impl World {
         token: Option<&str>,
     ) -> Option<String> {
         let id = self.store_delivery(request_id, body, training_type, token).await;
-        let job = self.job::<ApplyFalDelivery>().await;
-        self.jobs.run(job).await;
+        self.run::<ApplyFalDelivery>().await;
         sqlx::query_scalar("select disposition from fal_deliveries where id = $1")
             .bind(id)
             .fetch_one(self.pool())
@@ -357,7 +375,7 @@ impl World {
         id
     }
 
-    pub async fn store_model(&self) -> jobs::testing::Ran {
+    pub async fn store_model(&self) -> Ran {
         self.jobs.run_one::<StoreModel>().await.expect("a model to store")
     }
 }
@@ -368,13 +386,6 @@ pub fn photo(number: u8) -> Vec<u8> {
     bytes.extend([0xff, 0xfe, 0, 3, number]);
     bytes.extend(&PHOTO[2..]);
     bytes
-}
-
-/// What the jobs of a world are given.
-pub fn services(db: &Db, s3: &S3, fal: &Fal, telegram: &Telegram) -> Services {
-    let different = DIFFERENT.map(|(name, value)| (name, value.to_owned()));
-    let variables = fal.env().into_iter().chain(telegram.env()).chain(different);
-    crate::support::services(db, s3, variables)
 }
 
 async fn rows(pool: &PgPool, telegram_id: i64) -> (Uuid, Uuid, Uuid) {

@@ -5,48 +5,63 @@ use std::sync::Arc;
 
 use aisha::simulators::telegram::{NewUser, SimUser};
 use jobs::domain::{AvatarId, Gender, TrainingType};
+use jobs::enqueue::enqueue;
+use jobs::job::Job;
 use jobs::objects::ObjectStore;
 use jobs::producer::{Producer, Rules, Sender, Turn};
 use jobs::queue::JobId;
 use jobs::runtime::Services;
-use jobs::testing::TestWorker;
+use jobs::testing::{Ran, TestWorker, assert_enqueued, enqueued};
 use jobs::texts::Locale;
 use serde_json::json;
 use sqlx::PgPool;
 
-use super::{Db, S3, Telegram, services, worker_settings};
+use super::{Db, Fal, S3, Telegram, services, worker_settings};
 
-/// The core of one test, and what is around it.
+/// The core of one test, and what is around it. [`World`](crate::saga::world::World) adds one training.
 pub struct Core {
     pub db: Db,
-    pub telegram: Telegram,
     pub s3: S3,
-    /// To be changed before [`Core::worker`] is called.
+    pub fal: Fal,
+    pub telegram: Telegram,
+    /// What `jobs` is given; [`Core::change_services`] changes both.
     pub services: Services,
+    /// Runs jobs when the test says so.
+    pub jobs: TestWorker,
     pub producer: Producer,
     pub rules: Arc<Rules>,
 }
 
 impl Core {
-    /// With FAL out of reach.
+    /// With the settings of `config/default.toml`.
     pub async fn new() -> Self {
-        let (db, telegram, s3) = (Db::new().await, Telegram::new().await, S3::new().await);
-        let services = services(&db, &s3, telegram.env());
+        Self::on(Db::new().await, S3::new().await, &[]).await
+    }
+
+    /// On a database and a store that the test has prepared, with these variables over the settings.
+    pub async fn on(db: Db, s3: S3, variables: &[(&'static str, &str)]) -> Self {
+        let (fal, telegram) = (Fal::new().await, Telegram::new().await);
+        let variables = variables.iter().map(|(name, value)| (*name, (*value).to_owned()));
+        let variables = fal.env().into_iter().chain(telegram.env()).chain(variables);
+        let services = services(&db, &s3, variables);
         let rules = Rules::new(services.settings.photos.clone(), (*services.trainers).clone());
         let producer = Producer::new(db.pool.clone());
         Self {
+            jobs: jobs_of(&services),
             db,
-            telegram,
             s3,
+            fal,
+            telegram,
             services,
             producer,
             rules,
         }
     }
 
-    /// Runs jobs when the test says so.
-    pub fn worker(&self) -> TestWorker {
-        TestWorker::new(&self.services.pool, jobs::runtime::registry(&self.services))
+    /// From now on jobs run with other services.
+    pub fn change_services(&mut self, change: impl FnOnce(&mut Services)) {
+        change(&mut self.services);
+        self.jobs = jobs_of(&self.services);
     }
 
     pub fn pool(&self) -> &PgPool {
@@ -110,6 +125,45 @@ impl Core {
         draft
     }
 
+    pub async fn enqueue<J: Job>(&self, job: &J) {
+        let mut tx = self.pool().begin().await.expect("begin");
+        enqueue(&mut tx, job).await.expect("enqueue");
+        tx.commit().await.expect("commit");
+    }
+
+    /// The one live job of a kind.
+    pub async fn job<J: Job>(&self) -> JobId {
+        let mut db = self.pool().acquire().await.expect("a connection");
+        assert_enqueued::<J>(&mut db, |_| true).await
+    }
+
+    /// Runs the one live job of a kind now.
+    pub async fn run<J: Job>(&self) -> Ran {
+        let job = self.job::<J>().await;
+        self.jobs.run(job).await
+    }
+
+    pub async fn is_live<J: Job>(&self) -> bool {
+        let mut db = self.pool().acquire().await.expect("a connection");
+        !enqueued::<J>(&mut db).await.is_empty()
+    }
+
+    /// Changes rows behind the product's back: time that has passed, jobs that are gone.
+    pub async fn change(&self, statement: &'static str) {
+        sqlx::query(statement)
+            .execute(self.pool())
+            .await
+            .expect(statement);
+    }
+
+    pub async fn text(&self, query: &'static str) -> Option<String> {
+        self.look(query).await
+    }
+
+    pub async fn count(&self, query: &'static str) -> i64 {
+        self.look(query).await
+    }
+
     /// The newest job of a kind.
     pub async fn newest(&self, kind: &str) -> JobId {
         let id = sqlx::query_scalar("select max(id) from jobs where kind = $1")
@@ -131,6 +185,10 @@ impl Core {
             .expect(query)
             .0
     }
+}
+
+fn jobs_of(services: &Services) -> TestWorker {
+    TestWorker::new(&services.pool, jobs::runtime::registry(services))
 }
 
 /// A bucket that cannot be reached.

@@ -3,7 +3,10 @@
 use std::ops::Deref;
 use std::time::Duration;
 
+use aisha::simulators::fal::faults::{Effect, Fault, Operation};
 use aisha::simulators::fal::{FalSimulator, FalSimulatorConfig, Running};
+
+use serde_json::Value;
 
 use super::settings::fal_at;
 
@@ -31,6 +34,20 @@ impl Fal {
         )
     }
 
+    /// The next call of this kind gets this answer instead of its own.
+    pub fn answers(&self, call: Operation, status: u16, body: Value) {
+        self.script(answer(call, status, body)).expect("a fault");
+    }
+
+    /// As [`Fal::answers`], for each call from now on.
+    pub fn always_answers(&self, call: Operation, status: u16, body: Value) {
+        let fault = Fault {
+            times: 0,
+            ..answer(call, status, body)
+        };
+        self.script(fault).expect("a fault");
+    }
+
     /// The variables that lead a process of ours to this simulator. Where webhooks go is the test's to add.
     pub fn env(&self) -> [(&'static str, String); 6] {
         fal_at(&self.url())
@@ -43,4 +60,13 @@ impl Deref for Fal {
     fn deref(&self) -> &Running {
         &self.0
     }
+}
+
+fn answer(call: Operation, status: u16, body: Value) -> Fault {
+    let effect = Effect::Answer {
+        status,
+        headers: Default::default(),
+        body,
+    };
+    Fault::new(call, effect)
 }
