@@ -4,7 +4,6 @@
 //! A rule is a function from a source to violations, so that each rule is itself tested on a text that breaks it: a
 //! rule that was never seen to refuse anything proves nothing.
 
-mod contract;
 mod habits;
 mod proofs;
 mod references;

@@ -16,6 +16,7 @@ mod archive;
 mod avatars;
 mod bot;
 mod cli;
+mod contract;
 mod defects;
 mod dev;
 mod doors;

@@ -6,10 +6,8 @@ use aisha::simulators::telegram::{
     Fault, FaultAction, HoldPoint, Known, LedgerFilter, MessageFilter, SimUser,
 };
 use jobs::NotifyUser;
-use jobs::enqueue::enqueue;
 use jobs::producer::Place;
-use jobs::queue::{JobId, JobState};
-use jobs::testing::Fate;
+use jobs::queue::JobId;
 use jobs::texts::{Message, Phrase};
 
 use crate::support::{Core, PATIENCE};
@@ -20,7 +18,7 @@ mod refusals;
 mod versions;
 
 /// Adds a reply to the outbox. Returns its job.
-async fn say(core: &Core, person: &SimUser, name: &str) -> JobId {
+pub async fn say(core: &Core, person: &SimUser, name: &str) -> JobId {
     say_instead_of(core, person, name, Place::New).await
 }
 
@@ -39,7 +37,7 @@ async fn say_instead_of(core: &Core, person: &SimUser, name: &str, place: Place)
 }
 
 /// The bot's messages in this chat, oldest first.
-fn heard(core: &Core, person: &SimUser) -> Vec<String> {
+pub fn heard(core: &Core, person: &SimUser) -> Vec<String> {
     let from_bot = MessageFilter {
         chat_id: Some(person.id()),
         ..MessageFilter::from_bot()
@@ -53,7 +51,7 @@ fn heard(core: &Core, person: &SimUser) -> Vec<String> {
 }
 
 /// How many calls of a method had an effect.
-fn effects(core: &Core, method: &str) -> usize {
+pub fn effects(core: &Core, method: &str) -> usize {
     let filter = LedgerFilter {
         method: Some(method.to_owned()),
         accepted: Some(true),
@@ -73,83 +71,6 @@ fn attempts(core: &Core, method: &str) -> usize {
 
 fn refuse(method: &str, error: Known) -> Fault {
     Fault::on(method, FaultAction::Refuse { error })
-}
-
-#[tokio::test]
-async fn a_message_is_sent_once_however_often_its_job_runs() {
-    let core = Core::new().await;
-    let ann = core.person();
-    let job = say(&core, &ann, "Lisa").await;
-    let worker = &core.jobs;
-    assert_eq!(worker.run(job).await.state, JobState::Done);
-    let payload: serde_json::Value = core.look("select payload from jobs").await;
-    let again: NotifyUser = serde_json::from_value(payload).unwrap();
-    enqueue(&mut core.pool().acquire().await.unwrap(), &again)
-        .await
-        .unwrap();
-    worker.drain().await;
-    assert_eq!(heard(&core, &ann), ["✅ Lisa: the avatar is ready."]);
-    assert_eq!(attempts(&core, "sendMessage"), 1);
-    assert_eq!(
-        core.look::<String>("select outcome from notifications").await,
-        "delivered"
-    );
-}
-
-#[tokio::test]
-async fn a_message_survives_a_death_at_any_point_and_a_repeat_is_counted() {
-    let core = Core::new().await;
-    let worker = &core.jobs;
-    for k in 0.. {
-        let ann = core.person();
-        let before = effects(&core, "sendMessage");
-        let job = say(&core, &ann, "Lisa").await;
-        let fate = worker.die_at_await(job, k).await;
-        worker.rescue().await;
-        worker.drain_through_time().await;
-        let counted: i32 = core
-            .look("select possible_duplicates from notifications order by seq desc limit 1")
-            .await;
-        let sent = effects(&core, "sendMessage") - before;
-        assert!(
-            (1..=2).contains(&sent),
-            "sent {sent} times after a death at await {k}"
-        );
-        assert!(
-            sent == 1 || counted == 1,
-            "a repeat after a death at await {k} is not counted"
-        );
-        assert_eq!(
-            core.look::<i64>("select count(*) from notifications where closed_at is null")
-                .await,
-            0
-        );
-        if matches!(fate, Fate::Ended(_)) {
-            assert!(k > 3, "the run has awaits to die at");
-            break;
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_message_that_cannot_be_delivered_is_closed_and_the_next_one_has_its_turn() {
-    let core = Core::new().await;
-    let ann = core.person();
-    let first = say(&core, &ann, "Lisa").await;
-    let worker = &core.jobs;
-    core.telegram.control().inject(Fault {
-        times: None,
-        ..Fault::on("sendMessage", FaultAction::Drop).containing("Lisa")
-    });
-    assert_eq!(worker.run_last_attempt(first).await.state, JobState::Dead);
-    say(&core, &ann, "Max").await;
-    worker.drain().await;
-    assert_eq!(heard(&core, &ann), ["✅ Max: the avatar is ready."]);
-    assert_eq!(
-        core.look::<String>("select outcome from notifications order by seq limit 1")
-            .await,
-        "undeliverable"
-    );
 }
 
 #[tokio::test]

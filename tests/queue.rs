@@ -27,7 +27,7 @@ mod pooler;
 mod prefetch;
 mod processes;
 mod property;
-mod prune;
+pub mod prune;
 mod rates;
 mod readme;
 mod rescue;

@@ -13,7 +13,6 @@ mod late;
 mod model;
 mod poll;
 mod reconcile;
-mod stock;
 mod submit;
 mod sweep;
 pub mod world;

@@ -1,19 +1,16 @@
 //! `store_photo`: a photo is in our bucket as it was sent, or its sender knows why not.
 
 use aisha::simulators::telegram::{Fault, FaultAction, Known, MessageFilter, SimUser};
-use jobs::StorePhoto;
 use jobs::domain::AvatarId;
-use jobs::enqueue::enqueue;
 use jobs::producer::{PhotoTaken, Place};
 use jobs::queue::{JobId, JobState};
-use jobs::testing::Fate;
 
 use sha2::{Digest as _, Sha256};
 
 use crate::support::{Core, S3Proxy, Tamper, bucket_out_of_reach};
 
 /// A draft at the photo step, whose counter is shown.
-async fn draft(core: &Core, person: &SimUser) -> AvatarId {
+pub async fn draft(core: &Core, person: &SimUser) -> AvatarId {
     let avatar = core.draft_of(person).await;
     let mut turn = core.turn_of(person).await;
     let draft = turn.draft().await.unwrap().unwrap();
@@ -24,7 +21,7 @@ async fn draft(core: &Core, person: &SimUser) -> AvatarId {
 }
 
 /// A photo that the person sends; the job that fetches it.
-async fn send(core: &Core, person: &SimUser, bytes: &[u8]) -> JobId {
+pub async fn send(core: &Core, person: &SimUser, bytes: &[u8]) -> JobId {
     assert_eq!(offer(core, person, bytes).await, PhotoTaken::Yes);
     core.newest("store_photo").await
 }
@@ -53,7 +50,7 @@ async fn offer(core: &Core, person: &SimUser, bytes: &[u8]) -> PhotoTaken {
     taken
 }
 
-fn counter(core: &Core, person: &SimUser) -> String {
+pub fn counter(core: &Core, person: &SimUser) -> String {
     let filter = MessageFilter {
         chat_id: Some(person.id()),
         ..MessageFilter::from_bot()
@@ -61,7 +58,7 @@ fn counter(core: &Core, person: &SimUser) -> String {
     core.telegram.control().messages(&filter).remove(0).text
 }
 
-fn portrait(number: usize) -> Vec<u8> {
+pub fn portrait(number: usize) -> Vec<u8> {
     let names = ["00_astronaut", "01_astronaut", "02_astronaut"];
     let file = format!(
         "{}/tests/photos/portrait/{}.jpg",
@@ -69,69 +66,6 @@ fn portrait(number: usize) -> Vec<u8> {
         names[number]
     );
     std::fs::read(file).unwrap()
-}
-
-#[tokio::test]
-async fn store_photo_run_twice_stores_once() {
-    let core = Core::new().await;
-    let ann = core.person();
-    draft(&core, &ann).await;
-    let job = send(&core, &ann, &portrait(0)).await;
-    let worker = &core.jobs;
-    assert_eq!(worker.run(job).await.state, JobState::Done);
-    let row: (String, String, i64) =
-        sqlx::query_as("select storage_key, content_type, bytes from avatar_photos")
-            .fetch_one(core.pool())
-            .await
-            .unwrap();
-    assert_eq!(core.s3.get(&row.0).unwrap(), portrait(0));
-    assert_eq!(
-        (row.1.as_str(), row.2),
-        ("image/jpeg", i64::try_from(portrait(0).len()).unwrap())
-    );
-
-    let photo = core
-        .look("select payload from jobs where kind = 'store_photo'")
-        .await;
-    let again: StorePhoto = serde_json::from_value(photo).unwrap();
-    enqueue(&mut core.pool().acquire().await.unwrap(), &again)
-        .await
-        .unwrap();
-    worker.drain_through_time().await;
-    let after: (String, String, i64) =
-        sqlx::query_as("select storage_key, content_type, bytes from avatar_photos")
-            .fetch_one(core.pool())
-            .await
-            .unwrap();
-    assert_eq!(after, row);
-    assert!(counter(&core, &ann).contains("1 photo loaded"));
-}
-
-#[tokio::test]
-async fn a_photo_survives_a_death_at_any_point_of_its_storing() {
-    let core = Core::new().await;
-    let worker = &core.jobs;
-    for k in 0.. {
-        let ann = core.person();
-        draft(&core, &ann).await;
-        let job = send(&core, &ann, &portrait(1)).await;
-        let fate = worker.die_at_await(job, k).await;
-        worker.rescue().await;
-        worker.drain_through_time().await;
-        let key: Option<String> = core
-            .look("select storage_key from avatar_photos order by position desc limit 1")
-            .await;
-        let key = key.unwrap_or_else(|| panic!("not stored after a death at await {k}"));
-        assert_eq!(core.s3.get(&key).unwrap(), portrait(1));
-        assert!(
-            counter(&core, &ann).contains("1 photo loaded"),
-            "the counter is behind after a death at await {k}"
-        );
-        if matches!(fate, Fate::Ended(_)) {
-            assert!(k > 3, "the run has awaits to die at");
-            break;
-        }
-    }
 }
 
 #[tokio::test]

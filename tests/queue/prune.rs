@@ -7,7 +7,7 @@ use jobs::{
     enqueue::enqueue_many,
     job::JobError,
     queue::{JobFilter, JobState, Keep, Operator, prune_stretch},
-    testing::{Fate, Probe, TestWorker},
+    testing::{Probe, TestWorker},
 };
 use sqlx::PgPool;
 
@@ -141,7 +141,7 @@ async fn q17_pruning_waits_for_no_claim_and_no_claim_waits_for_it() {
 }
 
 /// For each table, one row that must be pruned, and others that must stay.
-async fn old_and_new(pool: &PgPool) {
+pub async fn old_and_new(pool: &PgPool) {
     jobs(pool, JobState::Done, 60 * 24 * 8, 1).await;
     jobs(pool, JobState::Dead, 60 * 24 * 8, 1).await;
     let rows = "insert into telegram_updates (update_id, body, received_at, handled_at) values
@@ -155,7 +155,7 @@ async fn old_and_new(pool: &PgPool) {
 }
 
 /// Checks that of [`old_and_new`] only the old rows are gone.
-async fn assert_forgotten(pool: &PgPool, when: &str) {
+pub async fn assert_forgotten(pool: &PgPool, when: &str) {
     let updates: Vec<i64> = sqlx::query_scalar("select update_id from telegram_updates order by 1")
         .fetch_all(pool)
         .await
@@ -185,44 +185,6 @@ async fn q17_the_job_forgets_old_jobs_updates_and_deliveries_and_keeps_what_had_
     let again = add(pool, &Prune::default()).await;
     assert_eq!(core.jobs.run(again).await.state, JobState::Done);
     assert_forgotten(pool, "after a second run").await;
-}
-
-#[tokio::test]
-async fn prune_that_dies_anywhere_is_done_all_the_same() {
-    for k in 0..200 {
-        let core = Core::new().await;
-        let (pool, worker) = (core.pool(), &core.jobs);
-        old_and_new(pool).await;
-        let prune = add(pool, &Prune::default()).await;
-        let fate = worker.die_at_await(prune, k).await;
-        worker.rescue().await;
-        worker.drain().await;
-        assert_forgotten(pool, &format!("died at await {k}")).await;
-        if matches!(fate, Fate::Ended(_)) {
-            return;
-        }
-    }
-    panic!("prune has more than 200 awaits");
-}
-
-#[tokio::test]
-async fn a_last_prune_that_fails_leaves_the_next_one_free() {
-    let core = Core::new().await;
-    let (pool, worker) = (core.pool(), &core.jobs);
-    old_and_new(pool).await;
-    sqlx::raw_sql("alter table fal_deliveries rename to fal_deliveries_gone")
-        .execute(pool)
-        .await
-        .unwrap();
-    let prune = add(pool, &Prune::default()).await;
-    assert_eq!(worker.run_last_attempt(prune).await.state, JobState::Dead);
-    sqlx::raw_sql("alter table fal_deliveries_gone rename to fal_deliveries")
-        .execute(pool)
-        .await
-        .unwrap();
-    let next = add(pool, &Prune::default()).await;
-    assert_eq!(worker.run(next).await.state, JobState::Done);
-    assert_forgotten(pool, "by the next one").await;
 }
 
 #[test]

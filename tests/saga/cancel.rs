@@ -6,7 +6,7 @@ use aisha::simulators::fal::{
 };
 use jobs::{
     BuildArchive, CancelTraining, PollStatus, ReconcileTrainings, StoreModel, SubmitTraining,
-    producer::CancelledTraining, queue::JobState, testing::Fate,
+    producer::CancelledTraining, queue::JobState,
 };
 use serde_json::json;
 
@@ -316,55 +316,6 @@ async fn fal_that_does_not_stop_is_given_up_and_its_result_is_kept() {
             .await,
         1
     );
-}
-
-#[tokio::test]
-async fn cancel_training_that_dies_anywhere_is_done_all_the_same() {
-    for k in 0..200 {
-        let world = at_fal(Effect::StuckInQueue {}).await;
-        world.cancel().await;
-        let job = world.job::<CancelTraining>().await;
-        let fate = world.jobs.die_at_await(job, k).await;
-        world.jobs.rescue().await;
-        while world.is_live::<CancelTraining>().await {
-            world.run::<CancelTraining>().await;
-        }
-        // Told twice, FAL says the second time that it has ended already; then the poll learns how.
-        if world.status().await == "submitted" {
-            world.poll().await;
-        }
-        assert_eq!(world.status().await, "cancelled", "died at await {k}");
-        assert_eq!(world.endings_told().await, 1, "died at await {k}");
-        if matches!(fate, Fate::Ended(_)) {
-            return;
-        }
-    }
-    panic!("cancel_training has more than 200 awaits");
-}
-
-#[tokio::test]
-async fn cancel_training_run_twice_tells_once_and_a_last_attempt_that_fails_keeps_the_wish() {
-    let world = at_fal(Effect::StuckInQueue {}).await;
-    world.cancel().await;
-    world.run::<CancelTraining>().await;
-    world.enqueue(&CancelTraining::new(world.training)).await;
-    assert_eq!(world.run::<CancelTraining>().await.state, JobState::Done);
-    assert_eq!(world.cancels(), [200], "nothing is left to be stopped");
-    assert_cancelled(&world).await;
-
-    let world = at_fal(Effect::StuckInQueue {}).await;
-    world.fal.script(answers(500, "x")).unwrap();
-    world.cancel().await;
-    let job = world.job::<CancelTraining>().await;
-    assert_eq!(world.jobs.run_last_attempt(job).await.state, JobState::Dead);
-    assert_eq!(world.status().await, "submitted");
-    assert!(world.is_live::<PollStatus>().await, "the poll goes on");
-    world
-        .change("update trainings set end_asked_at = end_asked_at - interval '11 minutes'")
-        .await;
-    world.enqueue(&ReconcileTrainings::default()).await;
-    world.run::<ReconcileTrainings>().await;
-    assert_cancelled(&world).await;
 }
 
 #[tokio::test]

@@ -1,6 +1,5 @@
 //! `apply_fal_delivery`: the first terminal fact wins, everything is recorded.
 
-use jobs::ApplyFalDelivery;
 use serde_json::{Value, json};
 
 use super::world::World;
@@ -28,26 +27,6 @@ async fn a_duplicate_delivery_changes_nothing() {
             .await,
         1
     );
-}
-
-#[tokio::test]
-async fn apply_fal_delivery_run_twice_has_one_effect() {
-    let world = World::submitted().await;
-    let request = world.request_id().await;
-    world
-        .store_delivery(&request, &ok(&request), Some("style"), None)
-        .await;
-    for round in ["once", "twice"] {
-        world
-            .change("update jobs set state = 'ready', finished_at = null where kind = 'apply_fal_delivery'")
-            .await;
-        world.run::<ApplyFalDelivery>().await;
-        let disposition = world.text("select disposition from fal_deliveries").await;
-        assert_eq!(disposition.as_deref(), Some("applied"), "{round}");
-        assert_eq!(world.status().await, "trained", "{round}");
-        let stores = "select count(*) from jobs where kind = 'store_model'";
-        assert_eq!(world.count(stores).await, 1, "{round}");
-    }
 }
 
 #[tokio::test]

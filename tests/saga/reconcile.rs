@@ -3,7 +3,7 @@
 use aisha::simulators::fal::faults::{Effect, Fault, Operation, When};
 use jobs::{
     ApplyFalDelivery, BuildArchive, CancelTraining, PollStatus, ReconcileTrainings, StoreModel,
-    SubmitTraining, queue::JobState, testing::Fate,
+    SubmitTraining, queue::JobState,
 };
 use serde_json::json;
 
@@ -162,40 +162,4 @@ async fn an_acknowledged_delivery_without_a_job_is_applied() {
             .as_deref(),
         Some("looked_up")
     );
-}
-
-#[tokio::test]
-async fn reconcile_trainings_that_dies_anywhere_is_done_all_the_same() {
-    for k in 0..200 {
-        let world = World::archived().await;
-        world.change("delete from jobs").await;
-        world.enqueue(&ReconcileTrainings::default()).await;
-        let job = world.job::<ReconcileTrainings>().await;
-        let fate = world.jobs.die_at_await(job, k).await;
-        world.jobs.rescue().await;
-        while world.is_live::<ReconcileTrainings>().await {
-            world.run::<ReconcileTrainings>().await;
-        }
-        world.job::<SubmitTraining>().await;
-        assert_eq!(world.status().await, "archived", "died at await {k}");
-        if matches!(fate, Fate::Ended(_)) {
-            return;
-        }
-    }
-    panic!("reconcile_trainings has more than 200 awaits");
-}
-
-#[tokio::test]
-async fn a_last_reconciliation_that_fails_leaves_the_next_one_free() {
-    let world = World::archived().await;
-    world.enqueue(&ReconcileTrainings::default()).await;
-    world
-        .change("alter table fal_account rename to fal_account_gone")
-        .await;
-    let job = world.job::<ReconcileTrainings>().await;
-    assert_eq!(world.jobs.run_last_attempt(job).await.state, JobState::Dead);
-    world
-        .change("alter table fal_account_gone rename to fal_account")
-        .await;
-    reconcile(&world).await;
 }

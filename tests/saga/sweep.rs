@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use jobs::{SweepOrphans, queue::JobState, runtime::TrainingSettings, testing::Fate};
+use jobs::{SweepOrphans, queue::JobState, runtime::TrainingSettings};
 use uuid::Uuid;
 
 use super::world::World;
@@ -100,38 +100,6 @@ async fn young_objects_and_those_that_a_row_may_name_soon_stay() {
     for key in &soon {
         assert!(world.s3.get(key).is_some(), "{key} was removed");
     }
-}
-
-#[tokio::test]
-async fn sweep_orphans_that_dies_anywhere_is_done_all_the_same() {
-    let world = old_world().await;
-    for k in 0..200 {
-        let orphan = format!("{}/{}/{}.jpg", Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
-        world.s3.put(&orphan, b"bytes");
-        world.enqueue(&SweepOrphans::default()).await;
-        let job = world.job::<SweepOrphans>().await;
-        let fate = world.jobs.die_at_await(job, k).await;
-        world.jobs.rescue().await;
-        while world.is_live::<SweepOrphans>().await {
-            world.run::<SweepOrphans>().await;
-        }
-        assert!(world.s3.get(&orphan).is_none(), "died at await {k}");
-        if matches!(fate, Fate::Ended(_)) {
-            return;
-        }
-    }
-    panic!("sweep_orphans has more than 200 awaits");
-}
-
-#[tokio::test]
-async fn a_last_sweep_that_fails_leaves_the_next_one_free() {
-    let world = World::requested().await;
-    world.s3.remove_bucket();
-    world.enqueue(&SweepOrphans::default()).await;
-    let job = world.job::<SweepOrphans>().await;
-    assert_eq!(world.jobs.run_last_attempt(job).await.state, JobState::Dead);
-    world.enqueue(&SweepOrphans::default()).await;
-    world.job::<SweepOrphans>().await;
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@
 //! * a result that comes in spite of the cancel is kept and told   — `a_training_that_finishes_in_spite_of_the_cancel_is_completed`
 //! * a wish that came too early is acted on later          — `a_cancel_of_an_ambiguous_submit_is_resolved_once_the_request_is_known`
 //! * one 404 ends nothing, and none is asked about for ever — `a_cancel_that_fal_denies_is_believed_after_a_few_looks`
-//! * FAL being away loses no wish                          — `cancel_training_that_dies_anywhere_is_done_all_the_same`
+//! * FAL being away loses no wish                          — `a_last_attempt_that_fails_leaves_nothing_undone`
 //!
 //! # If we die
 //! After the PUT and before the commit: the next run tells FAL once more, which changes nothing there.

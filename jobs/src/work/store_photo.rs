@@ -5,7 +5,7 @@
 //! it is found when the archive is built.
 //!
 //! # Must stay true
-//! * a photo is stored or refused, once, and the counter says so — `store_photo_run_twice_stores_once`
+//! * a photo is stored or refused, once, and the counter says so — `run_twice_has_one_effect`
 //! * a store that keeps less than it was given is found out  — `a_photo_that_the_store_cut_is_put_again`
 //! * a refusal names its reason to the user                     — `a_file_that_is_no_picture_is_refused_with_its_reason`
 //! * photo bytes pass through here and nowhere else (never through the bot)
