@@ -5,7 +5,6 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jobs::runtime::TrainingSettings;
 use jobs::{Prune, ReconcileTrainings, SweepOrphans};
 
 use super::stock::{Contract, Lived};
@@ -84,12 +83,7 @@ impl Contract for SweepOrphans {
     /// All that is in the bucket is old enough to be swept.
     async fn arrange() -> Box<Core> {
         let mut core = Core::new().await;
-        core.change_services(|services| {
-            services.settings = Arc::new(TrainingSettings {
-                orphan_age: Duration::ZERO,
-                ..(*services.settings).clone()
-            });
-        });
+        core.change_services(|services| Arc::make_mut(&mut services.settings).orphan_age = Duration::ZERO);
         core.s3.put(ORPHAN, b"bytes");
         core.s3.put(FOREIGN, b"bytes");
         core.enqueue(&Self::default()).await;

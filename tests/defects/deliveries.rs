@@ -126,7 +126,7 @@ async fn d04_fals_own_words_are_understood() {
     assert_eq!(line.post(&request, &error(&request)).await, StatusCode::OK);
     line.world.jobs.drain().await;
     assert_eq!(line.world.status().await, "failed");
-    let code = line.world.text("select failure_code from trainings").await;
+    let code = line.world.failure().await;
     assert_eq!(code.as_deref(), Some("rejected_by_provider"));
 }
 

@@ -1,9 +1,6 @@
 //! D7-D15: trainings that were forgotten, made up, billed twice, requested wrongly or fed with half the photos.
 
-use aisha::simulators::fal::{
-    faults::{Effect, Fault, Operation},
-    ledger::Event,
-};
+use aisha::simulators::fal::{faults::Effect, ledger::Event};
 use jobs::{
     BuildArchive, PollStatus, StoreModel, SubmitTraining,
     enqueue::{Enqueued, enqueue},
@@ -20,12 +17,7 @@ use crate::{
 /// than a day, and one training could get two watchers.
 #[tokio::test]
 async fn d07_a_training_is_watched_for_more_than_a_day_and_by_one_watcher() {
-    let world = World::archived().await;
-    world
-        .fal
-        .script(Fault::new(Operation::Execution, Effect::StuckInProgress {}))
-        .unwrap();
-    let world = world.submit().await;
+    let world = World::at_fal(Effect::StuckInProgress {}).await;
     world.fal.held(1).await.unwrap();
     for age in [
         "update trainings set created_at = created_at - interval '26 hours', archived_at = archived_at - interval '26 hours',
@@ -64,12 +56,7 @@ async fn d08_no_model_is_ever_made_up() {
         },
         Effect::ExpiredResult {},
     ] {
-        let world = World::archived().await;
-        world
-            .fal
-            .script(Fault::new(Operation::Execution, effect.clone()))
-            .unwrap();
-        let world = world.submit().await;
+        let world = World::at_fal(effect.clone()).await;
         world.fal_is_done().await;
         // After six looks a missing result is believed to be missing.
         for _ in 0..6 {

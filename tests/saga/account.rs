@@ -205,18 +205,11 @@ async fn another_to_submit(world: &World) -> TrainingId {
 #[tokio::test]
 async fn a_status_that_is_refused_does_not_keep_a_submit_from_finding_out() {
     let world = World::submitted().await;
-    let refused = Effect::Answer {
-        status: 403,
-        headers: Default::default(),
-        body: json!({"detail": "Cannot access application"}),
-    };
-    world
-        .fal
-        .script(Fault {
-            times: 0,
-            ..Fault::new(Operation::Status, refused)
-        })
-        .unwrap();
+    world.fal.always_answers(
+        Operation::Status,
+        403,
+        json!({"detail": "Cannot access application"}),
+    );
     assert_eq!(world.run::<PollStatus>().await.state, JobState::Scheduled);
     let parked = Reader::new(world.pool().clone())
         .fal_parked()
@@ -243,12 +236,11 @@ async fn a_request_list_that_is_refused_parks_the_account_and_decides_nothing() 
     for status in [401, 402, 403] {
         let world = World::archived().await.submit_unanswered(When::Before).await;
         world.decision_is_due().await;
-        let refused = Effect::Answer {
+        world.fal.answers(
+            Operation::List,
             status,
-            headers: Default::default(),
-            body: json!({"detail": "User is locked. Reason: Exhausted balance."}),
-        };
-        world.fal.script(Fault::new(Operation::List, refused)).unwrap();
+            json!({"detail": "User is locked. Reason: Exhausted balance."}),
+        );
         assert_eq!(
             world.run::<PollStatus>().await.state,
             JobState::Scheduled,

@@ -78,21 +78,13 @@ async fn too_few_usable_photos_fail_the_training_at_once() {
         "a verdict about the photos is no failure of the job"
     );
     assert_eq!(world.status().await, "failed");
-    assert_eq!(
-        world.text("select failure_code from trainings").await.as_deref(),
-        Some("too_few_photos")
-    );
+    assert_eq!(world.failure().await.as_deref(), Some("too_few_photos"));
     assert_eq!(
         world.text("select status::text from avatars").await.as_deref(),
         Some("failed"),
         "and may be tried again"
     );
-    assert_eq!(
-        world
-            .count("select count(*) from notifications where kind = 'final'")
-            .await,
-        1
-    );
+    assert_eq!(world.final_messages().await, 1);
     assert_eq!(world.submits(), 0);
 }
 
@@ -168,12 +160,9 @@ async fn repeated_steps_before_the_submit_do_not_restart_the_deadline() {
         .change("update trainings set archived_at = now() - interval '167 hours', status_since = now() - interval '167 hours'")
         .await;
     let hours = "select round(extract(epoch from now() - status_since) / 3600)::bigint from trainings";
-    let busy = Effect::Answer {
-        status: 429,
-        headers: Default::default(),
-        body: json!({"detail": "busy"}),
-    };
-    world.fal.script(Fault::new(Operation::Submit, busy)).unwrap();
+    world
+        .fal
+        .answers(Operation::Submit, 429, json!({"detail": "busy"}));
     assert_eq!(world.run::<SubmitTraining>().await.state, JobState::Scheduled);
     assert_eq!(
         (world.status().await.as_str(), world.count(hours).await),

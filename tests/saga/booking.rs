@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aisha::simulators::fal::faults::{Effect, Fault, Operation};
+use aisha::simulators::fal::faults::Operation;
 use jobs::{NotifyUser, SubmitTraining, domain::TrainingId, enqueue::enqueue, queue::JobState};
 use serde_json::json;
 use uuid::Uuid;
@@ -88,12 +88,9 @@ async fn news_that_only_newer_workers_can_say_keeps_the_others_from_the_job_that
 #[tokio::test]
 async fn an_attempt_that_fal_did_not_take_gives_its_place_back() {
     let world = world(1).await;
-    let busy = Effect::Answer {
-        status: 429,
-        headers: Default::default(),
-        body: json!({"detail": "busy"}),
-    };
-    world.fal.script(Fault::new(Operation::Submit, busy)).unwrap();
+    world
+        .fal
+        .answers(Operation::Submit, 429, json!({"detail": "busy"}));
     let job = world.job::<SubmitTraining>().await;
     assert_eq!(world.jobs.run(job).await.state, JobState::Scheduled);
     assert_eq!(submits_counted(&world).await, 0);

@@ -13,16 +13,6 @@ use serde_json::json;
 use super::world::World;
 use crate::support::aisha;
 
-/// A training at FAL whose run does this.
-async fn at_fal(effect: Effect) -> World {
-    let world = World::archived().await;
-    world
-        .fal
-        .script(Fault::new(Operation::Execution, effect))
-        .unwrap();
-    world.submit().await
-}
-
 fn answers(status: u16, word: &str) -> Fault {
     answers_to(Operation::Cancel, status, word)
 }
@@ -95,7 +85,7 @@ async fn a_training_that_is_not_at_fal_is_cancelled_with_its_jobs() {
 
 #[tokio::test]
 async fn a_training_in_fals_queue_is_taken_out_of_it() {
-    let world = at_fal(Effect::StuckInQueue {}).await;
+    let world = World::at_fal(Effect::StuckInQueue {}).await;
     assert_eq!(world.cancel().await, CancelledTraining::Stopping);
     assert_eq!(world.cancel().await, CancelledTraining::AlreadyStopping);
     assert_eq!(world.status().await, "submitted", "FAL has to be told first");
@@ -112,7 +102,7 @@ async fn a_training_in_fals_queue_is_taken_out_of_it() {
 
 #[tokio::test]
 async fn a_training_that_runs_is_told_to_stop_and_the_poll_learns_that_it_did() {
-    let world = at_fal(Effect::StuckInProgress {}).await;
+    let world = World::at_fal(Effect::StuckInProgress {}).await;
     runs(&world).await;
     assert_eq!(world.cancel().await, CancelledTraining::Stopping);
     world.run::<CancelTraining>().await;
@@ -133,7 +123,7 @@ async fn a_training_that_runs_is_told_to_stop_and_the_poll_learns_that_it_did() 
 #[tokio::test]
 async fn a_training_that_finishes_in_spite_of_the_cancel_is_completed() {
     // FAL says that it will try, and the run completes.
-    let world = at_fal(Effect::IgnoreCancel {}).await;
+    let world = World::at_fal(Effect::IgnoreCancel {}).await;
     world.fal.script(answers(202, "CANCELLATION_REQUESTED")).unwrap();
     world.cancel().await;
     world.run::<CancelTraining>().await;
@@ -165,7 +155,7 @@ async fn a_training_that_finishes_in_spite_of_the_cancel_is_completed() {
 
 #[tokio::test]
 async fn a_cancel_that_fal_denies_for_a_moment_is_told_again() {
-    let world = at_fal(Effect::StuckInQueue {}).await;
+    let world = World::at_fal(Effect::StuckInQueue {}).await;
     world.fal.script(answers(404, "NOT_FOUND")).unwrap();
     world.cancel().await;
     assert_eq!(world.run::<CancelTraining>().await.state, JobState::Scheduled);
@@ -193,7 +183,7 @@ async fn a_cancel_that_fal_denies_for_a_moment_is_told_again() {
 
 #[tokio::test]
 async fn a_cancel_that_fal_denies_is_believed_after_a_few_looks() {
-    let world = at_fal(Effect::StuckInQueue {}).await;
+    let world = World::at_fal(Effect::StuckInQueue {}).await;
     for call in [Operation::Cancel, Operation::Status, Operation::Result] {
         denies(&world, call);
     }
@@ -222,7 +212,7 @@ async fn a_cancel_that_fal_denies_is_believed_after_a_few_looks() {
 
 #[tokio::test]
 async fn a_request_that_its_status_knows_is_told_to_stop_until_the_deadline() {
-    let world = at_fal(Effect::StuckInQueue {}).await;
+    let world = World::at_fal(Effect::StuckInQueue {}).await;
     denies(&world, Operation::Cancel);
     world.cancel().await;
     for look in 0..8 {
@@ -230,9 +220,7 @@ async fn a_request_that_its_status_knows_is_told_to_stop_until_the_deadline() {
         world.poll().await;
         assert_eq!(world.status().await, "submitted", "look {look}");
     }
-    world
-        .change("update trainings set end_asked_at = end_asked_at - interval '11 minutes'")
-        .await;
+    world.cancel_deadline_is_over().await;
     world.enqueue(&ReconcileTrainings::default()).await;
     world.run::<ReconcileTrainings>().await;
     assert_cancelled(&world).await;
@@ -289,14 +277,12 @@ async fn a_cancel_of_a_submit_that_is_never_found_ends_with_the_decision() {
 
 #[tokio::test]
 async fn fal_that_does_not_stop_is_given_up_and_its_result_is_kept() {
-    let world = at_fal(Effect::StuckInProgress {}).await;
+    let world = World::at_fal(Effect::StuckInProgress {}).await;
     world.fal.held(1).await.unwrap();
     world.fal.script(answers(202, "CANCELLATION_REQUESTED")).unwrap();
     world.cancel().await;
     world.run::<CancelTraining>().await;
-    world
-        .change("update trainings set end_asked_at = end_asked_at - interval '11 minutes'")
-        .await;
+    world.cancel_deadline_is_over().await;
     world.enqueue(&ReconcileTrainings::default()).await;
     assert_eq!(world.run::<ReconcileTrainings>().await.state, JobState::Done);
     assert_cancelled(&world).await;

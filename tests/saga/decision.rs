@@ -1,9 +1,7 @@
 //! K13: a submit whose outcome stays unknown is decided, and a result that comes later is adopted.
 
-use std::sync::Arc;
-
 use aisha::simulators::fal::faults::{Effect, Fault, Operation, When};
-use jobs::{PollStatus, StoreModel, SubmitTraining, queue::JobState, runtime::TrainingSettings};
+use jobs::{PollStatus, StoreModel, SubmitTraining, queue::JobState};
 use serde_json::json;
 
 use super::world::World;
@@ -30,9 +28,8 @@ const NOT_LISTED: fn() -> Fault = || list(200, json!({"items": [], "next_cursor"
 /// FAL took it, the answer was lost, the list did not have it in time, and we gave it up.
 async fn given_up() -> World {
     let world = World::archived().await;
-    world.fal.script(lost(When::After)).unwrap();
     world.fal.script(NOT_LISTED()).unwrap();
-    let world = world.submit().await;
+    let world = world.submit_unanswered(When::After).await;
     world.decision_is_due().await;
     world.poll().await;
     assert_eq!(world.failure().await.as_deref(), Some("submit_outcome_unknown"));
@@ -42,9 +39,7 @@ async fn given_up() -> World {
 
 #[tokio::test]
 async fn an_undecided_submit_fails_at_its_deadline_and_its_owner_is_told() {
-    let world = World::archived().await;
-    world.fal.script(lost(When::Before)).unwrap();
-    let world = world.submit().await;
+    let world = World::archived().await.submit_unanswered(When::Before).await;
     assert_eq!(world.status().await, "submitting", "nobody knows");
     assert_eq!(world.run::<PollStatus>().await.state, JobState::Scheduled);
     assert_eq!(world.status().await, "submitting", "its time is not up");
@@ -63,9 +58,7 @@ async fn an_undecided_submit_fails_at_its_deadline_and_its_owner_is_told() {
     assert!(world.is_live::<PollStatus>().await, "it is still looked for");
 
     // Until nothing can come of it any more.
-    world
-        .change("update trainings set archive_expires_at = now() - interval '13 hours'")
-        .await;
+    world.archive_has_expired().await;
     assert_eq!(world.run::<PollStatus>().await.state, JobState::Done);
     assert!(!world.is_live::<PollStatus>().await);
     assert_eq!(world.endings_told().await, 1);
@@ -74,21 +67,7 @@ async fn an_undecided_submit_fails_at_its_deadline_and_its_owner_is_told() {
 #[tokio::test]
 async fn an_attempt_that_died_before_its_first_byte_ends_by_the_same_rule() {
     let world = World::archived().await;
-    let withheld = Effect::Hold {
-        until_delivered: false,
-    };
-    world
-        .fal
-        .script(Fault {
-            when: Some(When::Before),
-            ..Fault::new(Operation::Submit, withheld)
-        })
-        .unwrap();
-    let job = world.job::<SubmitTraining>().await;
-    tokio::select! {
-        ran = world.jobs.run(job) => panic!("the answer was withheld, and yet: {ran:?}"),
-        held = world.fal.held(1) => drop(held.unwrap()),
-    }
+    world.submit_dies_unanswered(When::Before).await;
     world.fal.release_answers_by_closing();
     world.jobs.rescue().await;
     world.jobs.drain().await;
@@ -105,9 +84,8 @@ async fn an_attempt_that_died_before_its_first_byte_ends_by_the_same_rule() {
 #[tokio::test]
 async fn a_submit_is_not_decided_while_the_list_is_away() {
     let world = World::archived().await;
-    world.fal.script(lost(When::Before)).unwrap();
     world.fal.script(list(500, json!({"detail": "x"}))).unwrap();
-    let world = world.submit().await;
+    let world = world.submit_unanswered(When::Before).await;
     world.decision_is_due().await;
     assert_eq!(world.run::<PollStatus>().await.state, JobState::Scheduled);
     assert_eq!(world.status().await, "submitting");
@@ -202,11 +180,8 @@ async fn a_late_model_changes_nothing_for_an_avatar_that_went_on() {
 
 #[tokio::test]
 async fn an_unknown_submit_is_repeated_once_and_only_where_that_is_accepted() {
-    let world = World::with(|services| {
-        services.settings = Arc::new(TrainingSettings {
-            resubmit_unknown: true,
-            ..(*services.settings).clone()
-        });
+    let world = World::with_settings(|settings| {
+        settings.resubmit_unknown = true;
     })
     .await
     .archive()

@@ -28,12 +28,7 @@ async fn a_trained_model_lies_in_our_bucket_and_completes_the_avatar() {
         Some(stored.len() as i64),
         Some(world.count("select model_bytes from avatars").await)
     );
-    assert_eq!(
-        world
-            .count("select count(*) from notifications where kind = 'final'")
-            .await,
-        1
-    );
+    assert_eq!(world.final_messages().await, 1);
 }
 
 #[tokio::test]
@@ -65,18 +60,8 @@ async fn a_model_that_is_no_model_never_completes_an_avatar() {
         let ran = world.jobs.run_last_attempt(job).await;
         assert_eq!(ran.state, JobState::Dead, "{what}");
         assert_eq!(world.status().await, "failed", "{what}");
-        assert_eq!(
-            world.text("select failure_code from trainings").await.as_deref(),
-            Some("model_invalid"),
-            "{what}"
-        );
-        assert_eq!(
-            world
-                .count("select count(*) from notifications where kind = 'final'")
-                .await,
-            1,
-            "{what}"
-        );
+        assert_eq!(world.failure().await.as_deref(), Some("model_invalid"), "{what}");
+        assert_eq!(world.final_messages().await, 1, "{what}");
     }
 }
 
@@ -260,11 +245,6 @@ async fn store_model_run_twice_completes_once() {
         .unwrap();
     tx.commit().await.unwrap();
     assert_eq!(world.store_model().await.state, JobState::Done);
-    assert_eq!(
-        world
-            .count("select count(*) from notifications where kind = 'final'")
-            .await,
-        1
-    );
+    assert_eq!(world.final_messages().await, 1);
     assert_eq!(world.status().await, "completed");
 }

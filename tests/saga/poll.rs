@@ -1,9 +1,9 @@
 //! `poll_status`: the road without webhooks.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use aisha::simulators::fal::faults::{Effect, Fault, Operation};
-use jobs::{PollStatus, domain::WebhookBase, queue::JobState, runtime::TrainingSettings};
+use jobs::{PollStatus, domain::WebhookBase, queue::JobState};
 use serde_json::json;
 
 use super::world::World;
@@ -42,26 +42,13 @@ async fn a_completed_request_with_an_error_result_fails_the_training() {
     world.fal_is_done().await;
     world.poll().await;
     assert_eq!(world.status().await, "failed");
-    assert_eq!(
-        world.text("select failure_code from trainings").await.as_deref(),
-        Some("rejected_by_provider")
-    );
-    assert_eq!(
-        world
-            .count("select count(*) from notifications where kind = 'final'")
-            .await,
-        1
-    );
+    assert_eq!(world.failure().await.as_deref(), Some("rejected_by_provider"));
+    assert_eq!(world.final_messages().await, 1);
 }
 
 #[tokio::test]
 async fn a_request_that_runs_is_looked_at_again_at_no_charge() {
-    let world = World::archived().await;
-    world
-        .fal
-        .script(Fault::new(Operation::Execution, Effect::StuckInProgress {}))
-        .unwrap();
-    let world = world.submit().await;
+    let world = World::at_fal(Effect::StuckInProgress {}).await;
     world.fal.held(1).await.unwrap();
     for _ in 0..6 {
         let job = world.job::<PollStatus>().await;
@@ -85,32 +72,21 @@ async fn a_request_that_runs_is_looked_at_again_at_no_charge() {
 
 #[tokio::test]
 async fn a_result_that_stays_expired_fails_the_training() {
-    let world = World::archived().await;
-    world
-        .fal
-        .script(Fault::new(Operation::Execution, Effect::ExpiredResult {}))
-        .unwrap();
-    let world = world.submit().await;
+    let world = World::at_fal(Effect::ExpiredResult {}).await;
     world.fal_is_done().await;
     for _ in 0..5 {
         world.poll().await;
         assert_eq!(world.status().await, "submitted", "it may be FAL's moment");
     }
     world.poll().await;
-    assert_eq!(
-        world.text("select failure_code from trainings").await.as_deref(),
-        Some("provider_failed")
-    );
+    assert_eq!(world.failure().await.as_deref(), Some("provider_failed"));
 }
 
 #[tokio::test]
 async fn a_poll_that_sees_completed_gives_the_webhook_a_moment() {
-    let world = World::with(|services| {
-        services.settings = Arc::new(TrainingSettings {
-            webhook: WebhookBase::from_setting("http://127.0.0.1:9/").unwrap(),
-            webhook_grace: Duration::from_secs(30),
-            ..(*services.settings).clone()
-        });
+    let world = World::with_settings(|settings| {
+        settings.webhook = WebhookBase::from_setting("http://127.0.0.1:9/").unwrap();
+        settings.webhook_grace = Duration::from_secs(30);
     })
     .await
     .archive()
@@ -147,12 +123,7 @@ async fn webhook_and_poll_together_have_one_effect() {
             .await,
         1
     );
-    assert_eq!(
-        world
-            .count("select count(*) from notifications where kind = 'final'")
-            .await,
-        1
-    );
+    assert_eq!(world.final_messages().await, 1);
 }
 
 #[tokio::test]

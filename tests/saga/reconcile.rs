@@ -1,6 +1,6 @@
 //! `reconcile_trainings`: what must be true of every training, made true again.
 
-use aisha::simulators::fal::faults::{Effect, Fault, Operation, When};
+use aisha::simulators::fal::faults::{Effect, Operation, When};
 use jobs::{
     ApplyFalDelivery, BuildArchive, CancelTraining, PollStatus, ReconcileTrainings, StoreModel,
     SubmitTraining, queue::JobState,
@@ -15,22 +15,7 @@ async fn reconcile(world: &World) {
 }
 
 async fn submitting() -> World {
-    let world = World::archived().await;
-    let lost = Fault {
-        when: Some(When::Before),
-        ..Fault::new(Operation::Submit, Effect::Close {})
-    };
-    world.fal.script(lost).unwrap();
-    world.submit().await
-}
-
-async fn at_fal(effect: Effect) -> World {
-    let world = World::archived().await;
-    world
-        .fal
-        .script(Fault::new(Operation::Execution, effect))
-        .unwrap();
-    world.submit().await
+    World::archived().await.submit_unanswered(When::Before).await
 }
 
 #[tokio::test]
@@ -93,7 +78,7 @@ async fn every_status_has_a_deadline_that_ends_it() {
 
 #[tokio::test]
 async fn a_request_that_stays_in_fals_queue_is_cancelled_there_before_its_archive_is_gone() {
-    let world = at_fal(Effect::StuckInQueue {}).await;
+    let world = World::at_fal(Effect::StuckInQueue {}).await;
     world
         .change("update trainings set archive_expires_at = now() + interval '25 hours'")
         .await;
@@ -116,14 +101,13 @@ async fn a_request_that_stays_in_fals_queue_is_cancelled_there_before_its_archiv
 
 #[tokio::test]
 async fn a_run_that_takes_too_long_is_stopped_and_its_result_is_kept_if_it_comes() {
-    let world = at_fal(Effect::StuckInProgress {}).await;
+    let world = World::at_fal(Effect::StuckInProgress {}).await;
     world.fal.held(1).await.unwrap();
-    let cancel = Effect::Answer {
-        status: 202,
-        headers: Default::default(),
-        body: json!({"status": "CANCELLATION_REQUESTED"}),
-    };
-    world.fal.script(Fault::new(Operation::Cancel, cancel)).unwrap();
+    world.fal.answers(
+        Operation::Cancel,
+        202,
+        json!({"status": "CANCELLATION_REQUESTED"}),
+    );
     world.poll().await;
     world
         .change("update trainings set started_at = now() - interval '13 hours'")

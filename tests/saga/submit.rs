@@ -6,25 +6,9 @@ use serde_json::json;
 
 use super::world::World;
 
-fn answer(status: u16, body: serde_json::Value) -> Effect {
-    Effect::Answer {
-        status,
-        headers: Default::default(),
-        body,
-    }
-}
-
 #[tokio::test]
 async fn a_submit_whose_answer_is_lost_is_adopted_and_never_repeated() {
-    let world = World::archived().await;
-    world
-        .fal
-        .script(Fault {
-            when: Some(When::After),
-            ..Fault::new(Operation::Submit, Effect::Close {})
-        })
-        .unwrap();
-    let world = world.submit().await;
+    let world = World::archived().await.submit_unanswered(When::After).await;
     assert_eq!(world.status().await, "submitting", "nobody knows");
     assert_eq!(
         world
@@ -58,15 +42,7 @@ async fn a_submit_whose_answer_is_lost_is_adopted_and_never_repeated() {
 
 #[tokio::test]
 async fn w04_a_submit_whose_answer_is_lost_is_adopted_by_its_webhooks_token() {
-    let world = World::archived().await;
-    world
-        .fal
-        .script(Fault {
-            when: Some(When::After),
-            ..Fault::new(Operation::Submit, Effect::Close {})
-        })
-        .unwrap();
-    let world = world.submit().await;
+    let world = World::archived().await.submit_unanswered(When::After).await;
     let token = world.text("select token from training_attempts").await.unwrap();
     let body = json!({"request_id": "11111111-2222-4333-8444-555555555555", "status": "OK", "payload": null});
     let became = world
@@ -93,18 +69,6 @@ async fn w04_a_submit_whose_answer_is_lost_is_adopted_by_its_webhooks_token() {
 #[tokio::test]
 async fn a_dead_submit_leaves_an_ambiguous_attempt_to_the_poll() {
     let world = World::archived().await;
-    world
-        .fal
-        .script(Fault {
-            when: Some(When::After),
-            ..Fault::new(
-                Operation::Submit,
-                Effect::Hold {
-                    until_delivered: false,
-                },
-            )
-        })
-        .unwrap();
     let job = world.job::<SubmitTraining>().await;
     // Dies while FAL's answer is withheld, at the last attempt.
     sqlx::query("update jobs set attempt = 59 where id = $1")
@@ -112,10 +76,7 @@ async fn a_dead_submit_leaves_an_ambiguous_attempt_to_the_poll() {
         .execute(world.pool())
         .await
         .unwrap();
-    tokio::select! {
-        ran = world.jobs.run(job) => panic!("the answer was withheld, and yet: {ran:?}"),
-        held = world.fal.held(1) => drop(held.unwrap()),
-    }
+    world.submit_dies_unanswered(When::After).await;
     world.fal.release();
     world.jobs.rescue().await;
     let state = world
@@ -137,17 +98,10 @@ async fn a_refused_submit_fails_the_training_and_says_so() {
     let world = World::archived().await;
     world
         .fal
-        .script(Fault::new(
-            Operation::Submit,
-            answer(422, json!({"detail": "no such field"})),
-        ))
-        .unwrap();
+        .answers(Operation::Submit, 422, json!({"detail": "no such field"}));
     let world = world.submit().await;
     assert_eq!(world.status().await, "failed");
-    assert_eq!(
-        world.text("select failure_code from trainings").await.as_deref(),
-        Some("rejected_by_provider")
-    );
+    assert_eq!(world.failure().await.as_deref(), Some("rejected_by_provider"));
     assert_eq!(
         world
             .text("select outcome::text from training_attempts")
@@ -155,12 +109,7 @@ async fn a_refused_submit_fails_the_training_and_says_so() {
             .as_deref(),
         Some("refused")
     );
-    assert_eq!(
-        world
-            .count("select count(*) from notifications where kind = 'final'")
-            .await,
-        1
-    );
+    assert_eq!(world.final_messages().await, 1);
 }
 
 #[tokio::test]
@@ -187,23 +136,7 @@ async fn a_busy_fal_is_waited_for_as_long_as_it_says() {
 #[tokio::test]
 async fn the_poll_is_there_before_the_submit_is_answered() {
     let world = World::archived().await;
-    world
-        .fal
-        .script(Fault {
-            when: Some(When::Before),
-            ..Fault::new(
-                Operation::Submit,
-                Effect::Hold {
-                    until_delivered: false,
-                },
-            )
-        })
-        .unwrap();
-    let job = world.job::<SubmitTraining>().await;
-    tokio::select! {
-        ran = world.jobs.run(job) => panic!("the answer was withheld, and yet: {ran:?}"),
-        held = world.fal.held(1) => drop(held.unwrap()),
-    }
+    world.submit_dies_unanswered(When::Before).await;
     world.job::<PollStatus>().await;
 }
 

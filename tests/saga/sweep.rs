@@ -1,19 +1,16 @@
 //! `sweep_orphans`: what no row names leaves the bucket, and nothing else does.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use jobs::{SweepOrphans, queue::JobState, runtime::TrainingSettings};
+use jobs::{SweepOrphans, queue::JobState};
 use uuid::Uuid;
 
 use super::world::World;
 
 /// A training that is completed, in a world where everything in the bucket is old enough to be swept.
 async fn old_world() -> World {
-    let world = World::with(|services| {
-        services.settings = Arc::new(TrainingSettings {
-            orphan_age: Duration::ZERO,
-            ..(*services.settings).clone()
-        });
+    let world = World::with_settings(|settings| {
+        settings.orphan_age = Duration::ZERO;
     })
     .await
     .archive()
@@ -79,11 +76,8 @@ async fn young_objects_and_those_that_a_row_may_name_soon_stay() {
     assert!(world.s3.get(&orphan).is_some());
 
     // A photo that is on its way, and the archive of a training that is at work.
-    let world = World::with(|services| {
-        services.settings = Arc::new(TrainingSettings {
-            orphan_age: Duration::ZERO,
-            ..(*services.settings).clone()
-        });
+    let world = World::with_settings(|settings| {
+        settings.orphan_age = Duration::ZERO;
     })
     .await;
     let late = world.announce_photo().await;
@@ -104,11 +98,8 @@ async fn young_objects_and_those_that_a_row_may_name_soon_stay() {
 
 #[tokio::test]
 async fn an_original_stays_as_long_as_its_avatar_also_when_it_was_refused() {
-    let world = World::with(|services| {
-        services.settings = Arc::new(TrainingSettings {
-            orphan_age: Duration::ZERO,
-            ..(*services.settings).clone()
-        });
+    let world = World::with_settings(|settings| {
+        settings.orphan_age = Duration::ZERO;
     })
     .await;
     world.store_photo(b"no picture at all").await;

@@ -1,14 +1,19 @@
 //! One user, one avatar in training, and everything that its jobs talk to.
 
-use std::ops::Deref;
+use std::{ops::Deref, sync::Arc};
 
 use aisha::simulators::fal::{
     faults::{Effect, Fault, Operation, When},
     ledger::Event,
 };
 use jobs::{
-    ApplyFalDelivery, BuildArchive, PollStatus, StoreModel, SubmitTraining, domain::TrainingId,
-    enqueue::enqueue, producer::CancelledTraining, queue::JobId, runtime::Services, testing::Ran,
+    ApplyFalDelivery, BuildArchive, PollStatus, StoreModel, SubmitTraining,
+    domain::TrainingId,
+    enqueue::enqueue,
+    producer::CancelledTraining,
+    queue::JobId,
+    runtime::{Services, TrainingSettings},
+    testing::Ran,
 };
 use sha2::{Digest, Sha256};
 use sqlx::PgPool;
@@ -53,6 +58,11 @@ impl World {
     /// The same, where the saga's numbers or the clients differ.
     pub async fn with(change: impl FnOnce(&mut Services)) -> Self {
         Self::on(Db::new().await, S3::new().await, change).await
+    }
+
+    /// The same, with other settings of trainings.
+    pub async fn with_settings(change: impl FnOnce(&mut TrainingSettings)) -> Self {
+        Self::with(|services| change(Arc::make_mut(&mut services.settings))).await
     }
 
     /// The same, on a database and a store that the test has prepared.
@@ -119,6 +129,22 @@ impl World {
             .script(Fault::new(Operation::Execution, effect))
             .unwrap();
         world.submit().await
+    }
+
+    /// The process dies while FAL withholds its answer to the submit, before it has taken the training or after it.
+    pub async fn submit_dies_unanswered(&self, when: When) {
+        let withheld = Effect::Hold {
+            until_delivered: false,
+        };
+        let withheld = Fault {
+            when: Some(when),
+            ..Fault::new(Operation::Submit, withheld)
+        };
+        self.fal.script(withheld).unwrap();
+        tokio::select! {
+            ran = self.run::<SubmitTraining>() => panic!("the answer was withheld, and yet: {ran:?}"),
+            held = self.fal.held(1) => drop(held.unwrap()),
+        }
     }
 
     /// The decision about an attempt without an answer is due.

@@ -68,9 +68,7 @@ impl Line {
     }
 
     pub async fn finals(&self) -> i64 {
-        self.world
-            .count("select count(*) from notifications where kind = 'final'")
-            .await
+        self.world.final_messages().await
     }
 
     pub async fn models(&self) -> i64 {
