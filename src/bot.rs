@@ -18,7 +18,7 @@ use clap::Parser;
 use jobs::{
     producer::{Producer, Rules},
     telegram::{Command, Intake, TelegramClient},
-    texts::{Locale, Phrase, Texts},
+    texts::{Locale, Texts},
 };
 use tracing::{info, warn};
 
@@ -158,16 +158,11 @@ async fn announce(bot: &Bot, updates: &TelegramUpdates, stop: &Stop) {
 /// Sets the list of commands that Telegram shows, in each language, with English for all others.
 async fn menu(bot: &Bot) -> Result<(), jobs::telegram::TelegramError> {
     let commands = |locale| {
-        let entries = [
-            ("start", Phrase::CommandStart {}),
-            ("status", Phrase::CommandStatus {}),
-            ("cancel", Phrase::CommandCancel {}),
-            ("help", Phrase::CommandHelp {}),
-        ];
-        entries.map(|(name, phrase)| Command {
-            name,
-            description: bot.texts.plain(locale, &phrase),
-        })
+        let entries = commands::WORDS.iter().map(|word| Command {
+            name: word,
+            description: bot.texts.command(locale, word).unwrap_or_default(),
+        });
+        entries.collect::<Vec<_>>()
     };
     bot.telegram.set_menu(None, &commands(Locale::En)).await?;
     for locale in Locale::ALL {

@@ -21,9 +21,9 @@ help =
     2. Send { $min }–{ $max } photos: one by one, as an album or as files (JPEG, PNG, WebP, up to { $megabytes } MB).
     3. Press “Start training”. I show how it goes and write to you when it is done.
 
-    /start — create an avatar or continue
-    /status — how the training is going
-    /cancel — cancel
+    /start — { command-start }
+    /status — { command-status }
+    /cancel — { command-cancel }
 avatar-named = <b>{ $name }</b>
 avatar-unnamed = no name yet
 

@@ -21,9 +21,9 @@ help =
     2. Пришлите { $min }–{ $max } фотографий: по одной, альбомом или файлами (JPEG, PNG, WebP, до { $megabytes } МБ).
     3. Нажмите «Начать обучение». Я покажу ход работы и напишу, когда всё будет готово.
 
-    /start — создать аватар или продолжить
-    /status — как идёт обучение
-    /cancel — отменить
+    /start — { command-start }
+    /status — { command-status }
+    /cancel — { command-cancel }
 avatar-named = <b>{ $name }</b>
 avatar-unnamed = пока без имени
 

@@ -122,7 +122,16 @@ impl Texts {
         }
     }
 
-    /// Renders a text without markup, for buttons and lists of commands.
+    /// The text of the command `/word` in Telegram's menu. `None`: it has none. It is no [`Phrase`], because it is never stored.
+    pub fn command(&self, locale: Locale, word: &str) -> Option<String> {
+        format(
+            self.bundle(locale),
+            &format!("command-{word}"),
+            &FluentArgs::new(),
+        )
+    }
+
+    /// Renders a text without markup, for buttons and answers to taps.
     pub fn plain(&self, locale: Locale, phrase: &Phrase) -> String {
         self.phrase(locale, phrase, Markup::Plain)
     }

@@ -1,4 +1,4 @@
-//! The commands /start, /status, /cancel and /help, and the buttons that do the same.
+//! The commands, such as /start, and the buttons that do the same.
 
 use jobs::{
     domain::{Action, AvatarId, AvatarStatus, TrainingId},
@@ -8,15 +8,45 @@ use jobs::{
 
 use super::{photos::small, wizard};
 
-/// A command, which a user can give at any moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Command {
-    Start,
-    Status,
-    Cancel,
-    Help,
-    /// Text that begins with a slash and is no known command.
-    Unknown,
+macro_rules! commands {
+    (($turn:ident, $first_name:ident) $($Name:ident: $word:literal $(| $typed:literal)* => $run:expr,)*) => {
+        /// A command, which a user can give at any moment.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(super) enum Command {
+            $($Name,)*
+            /// Text that begins with a slash and is no known command.
+            Unknown,
+        }
+
+        /// The words of Telegram's menu.
+        pub(super) const WORDS: &[&str] = &[$($word),*];
+
+        impl Command {
+            fn of_word(word: &str) -> Option<Self> {
+                match word {
+                    $($word $(| $typed)* => Some(Self::$Name),)*
+                    _ => None,
+                }
+            }
+
+            /// Carries the command out.
+            pub(super) async fn run(self, $turn: &mut Turn, $first_name: &str) -> Result<(), ProducerError> {
+                match self {
+                    $(Self::$Name => $run.await,)*
+                    Self::Unknown => unknown($turn).await,
+                }
+            }
+        }
+    };
+}
+
+// In the order of the menu: the word there, what else people type, and what is done. The menu's text for a word is
+// `command-<word>` in jobs/locales/*.ftl.
+commands! { (turn, first_name)
+    Start: "start" | "старт" => start(turn, first_name),
+    Status: "status" | "статус" => status(turn, Place::New),
+    Cancel: "cancel" | "отмена" | "отменить" => cancel(turn),
+    Help: "help" | "помощь" | "справка" => help(turn),
 }
 
 impl Command {
@@ -28,24 +58,7 @@ impl Command {
             None => (text.trim(), false),
         };
         let word = word.split('@').next().unwrap_or(word).to_lowercase();
-        match word.as_str() {
-            "start" | "старт" => Some(Self::Start),
-            "status" | "статус" => Some(Self::Status),
-            "cancel" | "отмена" | "отменить" => Some(Self::Cancel),
-            "help" | "помощь" | "справка" => Some(Self::Help),
-            _ => is_marked.then_some(Self::Unknown),
-        }
-    }
-}
-
-/// Carries the command out.
-pub(super) async fn run(turn: &mut Turn, command: Command, first_name: &str) -> Result<(), ProducerError> {
-    match command {
-        Command::Start => start(turn, first_name).await,
-        Command::Status => status(turn, Place::New).await,
-        Command::Cancel => cancel(turn).await,
-        Command::Help => help(turn).await,
-        Command::Unknown => unknown(turn).await,
+        Self::of_word(&word).or_else(|| is_marked.then_some(Self::Unknown))
     }
 }
 
@@ -204,7 +217,39 @@ async fn unknown(turn: &mut Turn) -> Result<(), ProducerError> {
 
 #[cfg(test)]
 mod tests {
+    use jobs::texts::{Locale, Texts};
+
     use super::*;
+
+    #[test]
+    fn every_command_has_its_text_in_the_menu_and_is_named_in_the_answers() {
+        let texts = Texts::load().unwrap();
+        let help = Phrase::Help {
+            min: 10,
+            max: 20,
+            megabytes: 20,
+        };
+        for locale in Locale::ALL {
+            let file = format!("jobs/locales/{locale}.ftl");
+            let unknown = texts.plain(locale, &Phrase::UnknownCommand {});
+            let help = texts.plain(locale, &help);
+            for word in WORDS {
+                assert!(
+                    texts.command(locale, word).is_some(),
+                    "/{word} has no text in the menu: add command-{word} to {file}"
+                );
+                let command = format!("/{word}");
+                assert!(
+                    unknown.contains(&command),
+                    "{command}: name it in unknown-command of {file}"
+                );
+                assert!(
+                    *word == "help" || help.contains(&command),
+                    "{command}: name it in help of {file}"
+                );
+            }
+        }
+    }
 
     #[test]
     fn a_command_is_its_word_however_it_is_written_and_whatever_follows() {

@@ -1,7 +1,7 @@
 //! What each update does: the whole dialogue on one screen.
 //!
 //! ```text
-//! message ─┬─ /start /status /cancel /help ─▶ commands.rs
+//! message ─┬─ a command, such as /start ────▶ commands.rs
 //!          ├─ photo, image file ────────────▶ photos.rs
 //!          └─ text ─────────────────────────▶ wizard.rs: the name, else a hint
 //! edited ──── the name, a command ──────────▶ the same
@@ -94,7 +94,7 @@ async fn on_message(turn: &mut Turn, message: &Message) -> Result<Option<String>
         Content::Photo(photo) => photos::on_photo(turn, message, photo).await?,
         Content::File(file) => photos::on_file(turn, message, file).await?,
         Content::Text(text) => match Command::of(text) {
-            Some(command) => commands::run(turn, command, &message.sender.first_name).await?,
+            Some(command) => command.run(turn, &message.sender.first_name).await?,
             None => wizard::on_text(turn, text, message.id).await?,
         },
         Content::Unusable(kind) => {
@@ -123,9 +123,9 @@ async fn on_edit(turn: &mut Turn, message: &Message) -> Result<(), ProducerError
             // Not /cancel: the edited message may be older than the draft, so the user must confirm with a
             // button.
             Some(Command::Cancel) if turn.draft().await?.is_some() => {
-                commands::run(turn, Command::Start, &message.sender.first_name).await
+                Command::Start.run(turn, &message.sender.first_name).await
             }
-            Some(command) => commands::run(turn, command, &message.sender.first_name).await,
+            Some(command) => command.run(turn, &message.sender.first_name).await,
             None => wizard::on_edited_text(turn, text, message.id).await,
         },
         Content::Photo(photo) => photos::on_edited_photo(turn, message, photo).await,

@@ -185,13 +185,6 @@ phrases! {
     ButtonRetry {},
     ButtonStop {},
     ButtonStatus {},
-
-    // The list of commands that Telegram shows.
-
-    CommandStart {},
-    CommandStatus {},
-    CommandCancel {},
-    CommandHelp {},
 }
 
 fn none() -> String {
