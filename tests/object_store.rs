@@ -9,19 +9,10 @@ use jobs::{
 };
 use tokio::net::TcpListener;
 
-use crate::support::{BUCKET, S3};
+use crate::support::{S3, worker_settings};
 
 fn settings(s3: &S3) -> ObjectStoreSettings {
-    let endpoint = s3.server.endpoint.parse::<url::Url>().unwrap();
-    ObjectStoreSettings {
-        public_endpoint: endpoint.clone(),
-        endpoint,
-        region: s3.server.region.clone(),
-        access_key: s3.server.access_key.clone().into(),
-        secret_key: s3.server.secret_key.clone(),
-        bucket: BUCKET.to_owned(),
-        timeouts: ObjectStoreTimeouts::default(),
-    }
+    worker_settings(s3.env()).objects
 }
 
 fn store(s3: &S3) -> ObjectStore {

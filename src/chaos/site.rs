@@ -2,6 +2,7 @@
 //! environment.
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -9,8 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use jobs::objects::{ObjectStore, ObjectStoreSettings, ObjectStoreTimeouts};
-use secrecy::{ExposeSecret as _, SecretString};
+use jobs::objects::{ObjectStore, ObjectStoreSettings};
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::Instant;
 
@@ -98,7 +98,12 @@ impl Site {
         let cluster = started.context("starting Postgres was cut off")??;
         let socket: PathBuf = cluster.socket_dir().join(".s.PGSQL.5432");
         let postgres = Proxy::start(Target::Unix(socket)).await?;
-        let (own_s3, store) = bucket(home, given).await?;
+        let (own_s3, s3_variables) = bucket(home, given).await?;
+        let given_s3 = Given {
+            environment: s3_variables.clone(),
+            ..Given::default()
+        };
+        let store = given_s3.load::<ObjectStoreSettings>()?;
         let s3 = Proxy::start(Target::Tcp(address_of(&store.endpoint)?)).await?;
         let fal = FalSimulator::start(FalSimulatorConfig {
             request_duration: TRAINING,
@@ -112,14 +117,11 @@ impl Site {
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into();
         let database = format!("postgres://{USER}@{}/postgres?sslmode=disable", postgres.address);
+        environment.extend(s3_variables.into_iter().filter(|(name, _)| name != "S3_ENDPOINT"));
         environment.extend(
             [
                 ("DATABASE_URL", database),
                 ("S3_ENDPOINT", format!("http://{}", s3.address)),
-                ("S3_REGION", store.region.clone()),
-                ("S3_ACCESS_KEY", store.access_key.expose_secret().to_owned()),
-                ("S3_SECRET_KEY", store.secret_key.expose_secret().to_owned()),
-                ("S3_BUCKET_AVATARS", store.bucket.clone()),
                 ("AISHA__FAL__SIMULATOR_URL", fal.url()),
                 ("FAL_KEY", "simulated:key".to_owned()),
                 ("FAL_WEBHOOK_URL", format!("http://{web}")),
@@ -228,45 +230,18 @@ fn locked(cluster: &Mutex<PrivateCluster>) -> std::sync::MutexGuard<'_, PrivateC
     cluster.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The store that the environment names, or else an S3 server of our own.
-async fn bucket(home: &Path, given: &Given) -> anyhow::Result<(Option<S3Server>, ObjectStoreSettings)> {
-    let variable = |name: &str| {
-        given
-            .environment
-            .get(name)
-            .filter(|value| !value.is_empty())
-            .cloned()
-    };
-    let (own, endpoint, region, access_key, secret_key, bucket) = if let Some(endpoint) =
-        variable("S3_ENDPOINT")
-    {
-        (
-            None,
-            endpoint,
-            variable("S3_REGION").unwrap_or_else(|| "us-east-1".to_owned()),
-            variable("S3_ACCESS_KEY").context("S3_ENDPOINT is set: set S3_ACCESS_KEY as well")?,
-            variable("S3_SECRET_KEY")
-                .context("S3_ENDPOINT is set: set S3_SECRET_KEY as well")?
-                .into(),
-            variable("S3_BUCKET_AVATARS").unwrap_or_else(|| BUCKET.to_owned()),
-        )
-    } else {
-        let server = S3Server::start(&home.join("s3"), &[BUCKET]).await?;
-        let (endpoint, region) = (server.endpoint.clone(), server.region.clone());
-        let (access, secret): (String, SecretString) = (server.access_key.clone(), server.secret_key.clone());
-        (Some(server), endpoint, region, access, secret, BUCKET.to_owned())
-    };
-    let endpoint: url::Url = endpoint.parse().context("S3_ENDPOINT is no URL")?;
-    let settings = ObjectStoreSettings {
-        public_endpoint: endpoint.clone(),
-        endpoint,
-        region,
-        access_key: access_key.into(),
-        secret_key,
-        bucket,
-        timeouts: ObjectStoreTimeouts::default(),
-    };
-    Ok((own, settings))
+/// The variables of the store that the environment names, or else of an S3 server of our own.
+async fn bucket(home: &Path, given: &Given) -> anyhow::Result<(Option<S3Server>, BTreeMap<String, String>)> {
+    let is_given = |name: &str| given.environment.get(name).is_some_and(|value| !value.is_empty());
+    if is_given("S3_ENDPOINT") {
+        let mut variables = given.environment.clone();
+        variables.retain(|name, _| name.starts_with("S3_"));
+        return Ok((None, variables));
+    }
+    let server = S3Server::start(&home.join("s3"), &[BUCKET]).await?;
+    let variables = server.environment(BUCKET);
+    let variables = variables.map(|(name, value)| (name.to_owned(), value)).into();
+    Ok((Some(server), variables))
 }
 
 /// The proxy only passes bytes on: under TLS the certificate would have to match the proxy's name.

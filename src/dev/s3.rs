@@ -66,6 +66,17 @@ pub struct S3Server {
 }
 
 impl S3Server {
+    /// The variables that make a role use this bucket.
+    pub fn environment(&self, bucket: &str) -> [(&'static str, String); 5] {
+        [
+            ("S3_ENDPOINT", self.endpoint.clone()),
+            ("S3_REGION", self.region.clone()),
+            ("S3_ACCESS_KEY", self.access_key.clone()),
+            ("S3_SECRET_KEY", self.secret_key.expose_secret().to_owned()),
+            ("S3_BUCKET_AVATARS", bucket.to_owned()),
+        ]
+    }
+
     /// Serves `root`, created if missing, with these `buckets`, on a free port of 127.0.0.1.
     pub async fn start(root: &Path, buckets: &[&str]) -> Result<Self, S3ServerError> {
         for path in buckets

@@ -11,7 +11,6 @@ use std::{
 };
 
 use anyhow::Context as _;
-use secrecy::ExposeSecret as _;
 
 use super::{
     postgres::{Durability, Keep, Options, PostgresError, PrivateCluster},
@@ -254,22 +253,17 @@ fn environment(
     fal: &fal::Running,
     telegram: &telegram::Running,
 ) -> Vec<(String, String)> {
-    [
+    let others = [
         ("DATABASE_URL", cluster.url("postgres")),
-        ("S3_ENDPOINT", s3.endpoint.clone()),
-        ("S3_REGION", s3.region.clone()),
-        ("S3_ACCESS_KEY", s3.access_key.clone()),
-        ("S3_SECRET_KEY", s3.secret_key.expose_secret().to_owned()),
-        ("S3_BUCKET_AVATARS", BUCKET.to_owned()),
         ("AISHA__LOG__FORMAT", "text".to_owned()),
         ("AVATAR_TEST_MODE", "true".to_owned()),
         ("AISHA__FAL__SIMULATOR_URL", fal.url()),
         ("FAL_KEY", FAL_KEY.to_owned()),
         ("TELEGRAM_BOT_TOKEN", BOT_TOKEN.to_owned()),
         ("TELEGRAM_API_URL", telegram.url()),
-    ]
-    .map(|(key, value)| (key.to_owned(), value))
-    .into()
+    ];
+    let all = s3.environment(BUCKET).into_iter().chain(others);
+    all.map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
 /// Names of variables that are set in our environment, point at real services, and are not used here.

@@ -2,6 +2,8 @@
 
 use jobs::objects::{ObjectStoreSettings, ObjectStoreTimeouts};
 
+#[cfg(feature = "chaos")]
+use super::Role;
 use super::{reader::Reader, section::all};
 
 /// The object store of photos and models.
@@ -28,4 +30,14 @@ pub(super) fn read(from: &mut Reader<'_>) -> Option<ObjectStoreSettings> {
         bucket: from.parse(("s3.bucket_avatars", &["S3_BUCKET_AVATARS"]), "avatars"),
         timeouts: Some(ObjectStoreTimeouts::default()),
     })
+}
+
+/// For the fault suite, which uses the store past the proxy that its roles go through.
+#[cfg(feature = "chaos")]
+impl Role for ObjectStoreSettings {
+    const NAME: &'static str = "chaos";
+
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        read(from)
+    }
 }

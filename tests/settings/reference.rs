@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, fs};
 
+use jobs::worker::WorkerOptions;
+
 use super::{run, worker};
+use crate::support::worker_settings;
 
 /// The rows of `aisha config reference`, cell by cell.
 async fn declared() -> Vec<Vec<String>> {
@@ -85,6 +88,32 @@ async fn the_table_in_the_docs_is_what_is_declared() {
     assert!(
         page.trim_end() == on_file.trim_end(),
         "docs/settings.md is not what the settings are. Run: cargo run -- config reference > docs/settings.md"
+    );
+}
+
+/// The engine is a crate of its own, with times for those who have no settings.
+#[test]
+fn the_engines_own_times_are_those_of_the_reference() {
+    let (engine, ours) = (WorkerOptions::default(), worker_settings([]).options);
+    let times = |options: &WorkerOptions| {
+        let WorkerOptions {
+            lease,
+            beat,
+            sweep,
+            poll,
+            wake,
+            grace,
+            name: _,
+            slots: _,
+            prefetch: _,
+            rates: _,
+        } = options;
+        (*lease, *beat, *sweep, *poll, *wake, *grace)
+    };
+    assert_eq!(
+        times(&ours),
+        times(&engine),
+        "[queue] of config/default.toml, and WorkerOptions::default() in jobs/queue/src/worker.rs"
     );
 }
 

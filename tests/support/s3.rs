@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use aisha::dev::s3::S3Server;
-use secrecy::ExposeSecret as _;
 
 /// The bucket that every [`S3`] has, as production's `S3_BUCKET_AVATARS`.
 pub const BUCKET: &str = "avatars";
@@ -26,13 +25,7 @@ impl S3 {
 
     /// The variables that lead a process of ours to this server.
     pub fn env(&self) -> [(&'static str, String); 5] {
-        [
-            ("S3_ENDPOINT", self.server.endpoint.clone()),
-            ("S3_REGION", self.server.region.clone()),
-            ("S3_ACCESS_KEY", self.server.access_key.clone()),
-            ("S3_SECRET_KEY", self.server.secret_key.expose_secret().to_owned()),
-            ("S3_BUCKET_AVATARS", BUCKET.to_owned()),
-        ]
+        self.server.environment(BUCKET)
     }
 
     /// Puts an object as another system would, behind the product's back.

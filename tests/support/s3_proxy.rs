@@ -10,11 +10,10 @@ use axum::{
     http::{Method, StatusCode, header},
     response::Response,
 };
-use jobs::objects::{ObjectStore, ObjectStoreSettings, ObjectStoreTimeouts};
-use secrecy::SecretString;
+use jobs::objects::ObjectStore;
 use tokio::net::TcpListener;
 
-use super::{BUCKET, S3};
+use super::{S3, worker_settings};
 
 /// What is done to objects on their way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,17 +54,9 @@ impl S3Proxy {
         };
         let routes = Router::new().fallback(pass).with_state(way);
         tokio::spawn(async move { axum::serve(listener, routes).await });
-        let endpoint: url::Url = format!("http://{address}").parse().expect("a URL");
-        let bucket = ObjectStore::new(&ObjectStoreSettings {
-            public_endpoint: endpoint.clone(),
-            endpoint,
-            region: s3.server.region.clone(),
-            access_key: SecretString::from(s3.server.access_key.clone()),
-            secret_key: s3.server.secret_key.clone(),
-            bucket: BUCKET.to_owned(),
-            timeouts: ObjectStoreTimeouts::default(),
-        })
-        .expect("a bucket");
+        let through = ("S3_ENDPOINT", format!("http://{address}"));
+        let settings = worker_settings(s3.env().into_iter().chain([through]));
+        let bucket = ObjectStore::new(&settings.objects).expect("a bucket");
         Self { mode, bucket }
     }
 

@@ -383,7 +383,7 @@ mod tests {
             queue_url: url(queue_url),
             rest_url: url("https://rest.fal.ai"),
             cdn_url: url("https://v3.fal.media"),
-            file_hosts: FileHosts::default(),
+            file_hosts: "*.fal.media".parse().expect("a name of hosts"),
             api_url: url("https://api.fal.ai"),
             key: "id:secret".into(),
             timeouts: FalTimeouts {

@@ -31,17 +31,6 @@ const REDIRECTS: usize = 5;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileHosts(Vec<String>);
 
-impl Default for FileHosts {
-    /// FAL's own hosts, and the bucket in which some of its trainers put their models.
-    fn default() -> Self {
-        Self(
-            ["*.fal.media", "*.fal.ai", "*.fal.run", "storage.googleapis.com"]
-                .map(str::to_owned)
-                .into(),
-        )
-    }
-}
-
 impl FileHosts {
     fn have(&self, name: &str) -> bool {
         let name = name.trim_end_matches('.').to_ascii_lowercase();
@@ -207,9 +196,15 @@ mod tests {
         Url::parse(text).expect("a URL")
     }
 
+    fn hosts() -> FileHosts {
+        "*.fal.media,*.fal.ai,*.fal.run,storage.googleapis.com"
+            .parse()
+            .expect("names of hosts")
+    }
+
     fn rule() -> Arc<FileRule> {
         FileRule::new(
-            FileHosts::default(),
+            hosts(),
             &[&url("http://127.0.0.1:9700/cdn"), &url("https://rest.fal.ai")],
         )
     }
@@ -303,7 +298,7 @@ mod tests {
             let name = "localhost".parse().expect("a name");
             FileRule::new(hosts, &[]).resolve(name).await.map(drop)
         };
-        assert!(resolve(FileHosts::default()).await.is_ok(), "the operator's own");
+        assert!(resolve(hosts()).await.is_ok(), "the operator's own");
         let refused = resolve(FileHosts(vec!["localhost".to_owned()])).await;
         assert!(
             refused
