@@ -1,4 +1,4 @@
-//! What the verbs print when there is nothing to show, when they fail, and when a request cannot be met.
+//! What the verbs print when there is nothing to show, when they fail, and when they cannot do what was asked.
 
 use std::net::TcpListener;
 

@@ -1,4 +1,5 @@
-//! What a user may cost: how many trainings, drafts and photos, and who is let in. Texts are `tests/bot/closed.rs`.
+//! Limits per user: how many trainings, drafts and photos, and who may use the bot. `tests/bot/closed.rs` tests the
+//! texts.
 
 use aisha::simulators::telegram::SimUser;
 use jobs::{
@@ -21,7 +22,7 @@ async fn core(quotas: Quotas) -> Core {
     core
 }
 
-/// A draft that could be started: its questions are answered, its photos are in the bucket.
+/// A draft that is ready to start: its questions are answered and its photos are in the bucket.
 async fn ready(core: &Core, person: &SimUser) -> AvatarId {
     let draft = core.draft_of(person).await;
     sqlx::query(
@@ -132,7 +133,7 @@ async fn cancelled_repeated_and_discarded_trainings_count_for_a_day() {
         matches!(refused, Started::TooManyToday { most: 2, wait } if wait.as_secs() > 86_000),
         "{refused:?}"
     );
-    // The rows of its trainings go with the draft; what they cost does not.
+    // Discarding a draft deletes its training rows, but not what they counted.
     discard(&core, &person, avatar).await;
     assert_eq!(core.look::<i64>("select count(*) from trainings").await, 0);
     let another = ready(&core, &person).await;
@@ -154,7 +155,7 @@ async fn photos_of_drafts_that_were_thrown_away_count_for_a_day() {
     let draft = core.draft_of(&person).await;
     assert_eq!(send_photo(&core, &person, "a").await, PhotoTaken::Yes);
     assert_eq!(send_photo(&core, &person, "b").await, PhotoTaken::Yes);
-    // Refused ones as well: their bytes were fetched and looked at.
+    // Rejected photos count too: their bytes were downloaded and checked.
     sqlx::query("update avatar_photos set status = 'rejected', reason = 'damaged', settled_at = now()")
         .execute(core.pool())
         .await
@@ -210,7 +211,7 @@ async fn of_two_photos_that_two_bots_take_at_the_same_moment_one_gets_the_last_p
     .await;
     let person = core.person();
     core.draft_of(&person).await;
-    // One chat's updates are taken one after the other; of two chats they are not.
+    // Updates of one chat are handled one at a time; updates of two chats may run together.
     let from_chat = async |chat: i64, name: &str| {
         let update = json!({"update_id": 1_000_000 + chat, "message": {"chat": {"id": chat}}});
         core.producer.accept_telegram_update(update).await.unwrap();

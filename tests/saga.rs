@@ -1,5 +1,5 @@
-//! The saga, job by job: real Postgres, real S3 protocol, FAL and Telegram at the wire; the jobs run in the test's own
-//! task (`jobs::testing`), so that a test decides when each runs, dies, and is rescued.
+//! The saga, job by job: real Postgres, the real S3 protocol, FAL and Telegram simulated over HTTP. The jobs run in
+//! the test's own task (`jobs::testing`), so a test decides when each one runs, dies and is rescued.
 
 mod account;
 mod answers;

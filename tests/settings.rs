@@ -1,4 +1,4 @@
-//! The settings as an operator meets them: by starting the binary.
+//! The settings as an operator sees them: the tests start the binary.
 
 mod fal;
 mod production;
@@ -8,7 +8,7 @@ use std::fs;
 
 use crate::support::aisha;
 
-/// Runs to the end with these variables; the exit code and all output.
+/// Runs the binary with these variables; returns the exit code and all output.
 async fn run(arguments: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String) {
     aisha(arguments)
         .envs(variables.iter().copied())
@@ -26,7 +26,7 @@ const S3: [(&str, &str); 3] = [
 ];
 const FAL_KEY: (&str, &str) = ("FAL_KEY", "id:hunter2");
 
-/// All that a worker needs.
+/// The variables that a worker needs.
 fn worker() -> Vec<(&'static str, &'static str)> {
     [&S3[..], &[DATABASE, BOT_TOKEN, FAL_KEY]].concat()
 }
@@ -313,7 +313,7 @@ async fn a_variable_that_looks_like_ours_is_told_with_the_one_that_was_meant() {
         !output.contains("AWS_REGION") && !output.contains("hunter2"),
         "{output}"
     );
-    // A role says it in its log, whose lines are JSON.
+    // A role reports it in its log, whose lines are JSON.
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let (_, log) = run(&["fal-simulator", "--listen", &address], &variables).await;

@@ -1,4 +1,4 @@
-//! `store_photo`: a photo is in our bucket as it was sent, or its sender knows why not.
+//! `store_photo`: a photo is in our bucket as it was sent, or its sender learns why not.
 
 use aisha::simulators::telegram::{Fault, FaultAction, Known, MessageFilter, SimUser};
 use jobs::domain::AvatarId;
@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::support::{Core, S3Proxy, Tamper, bucket_out_of_reach};
 
-/// A draft at the photo step, whose counter is shown.
+/// A draft at the photo step, with a visible counter.
 pub async fn draft(core: &Core, person: &SimUser) -> AvatarId {
     let avatar = core.draft_of(person).await;
     let mut turn = core.turn_of(person).await;
@@ -20,7 +20,7 @@ pub async fn draft(core: &Core, person: &SimUser) -> AvatarId {
     avatar
 }
 
-/// A photo that the person sends; the job that fetches it.
+/// The person sends a photo; returns the job that downloads it.
 pub async fn send(core: &Core, person: &SimUser, bytes: &[u8]) -> JobId {
     assert_eq!(offer(core, person, bytes).await, PhotoTaken::Yes);
     core.newest("store_photo").await
@@ -216,7 +216,7 @@ async fn a_photo_of_a_draft_that_was_thrown_away_is_let_go() {
     );
 }
 
-/// A store that answers 200 and keeps half: what it has is asked for, and what it lacks is put again.
+/// A store that answers 200 and keeps half: we ask for what it has, and put the rest again.
 #[tokio::test]
 async fn a_photo_that_the_store_cut_is_put_again() {
     let mut core = Core::new().await;
@@ -267,7 +267,7 @@ async fn a_refusal_names_the_format_or_the_limit_and_what_to_do() {
     }
 }
 
-/// A JPEG of this size, as far as its header.
+/// A JPEG of this size, but only its header.
 fn jpeg_header(width: u16, height: u16) -> Vec<u8> {
     let ([w1, w0], [h1, h0]) = (width.to_be_bytes(), height.to_be_bytes());
     let frame = [

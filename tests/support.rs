@@ -1,20 +1,20 @@
-//! What the tests stand on. Each test makes what it needs and shares nothing, so any of them runs alone or beside all.
+//! The tools of all tests. A test creates what it needs and shares nothing, so it runs alone or with all others.
 //!
 //! ```ignore
 //! let db = Db::new().await;                        // a database of its own, migrated
 //! let s3 = S3::new().await;                        // an S3 server of its own, with the bucket `avatars`
-//! let fal = Fal::new().await;                      // FAL and Telegram of its own, at the wire
-//! let telegram = Telegram::new().await;
+//! let fal = Fal::new().await;                      // a FAL simulator of its own, over HTTP
+//! let telegram = Telegram::new().await;            // a Telegram simulator of its own
 //! let worker = aisha(["worker"])                   // the real binary, as a process
 //!     .env("DATABASE_URL", db.url())
 //!     .envs(s3.env())
 //!     .envs(fal.env())
 //!     .envs(telegram.env())
 //!     .start();
-//! worker.line("is claiming jobs").await;           // signals, never sleeps
+//! worker.line("is claiming jobs").await;           // waits for events, never sleeps
 //! ```
-//! Waiting is done by [`eventually`] and by what reads a process's log; a test that sleeps is refused by
-//! `architecture.rs`.
+//! To wait, use [`eventually`] or the functions that read a process's log; `architecture.rs` rejects a test that
+//! sleeps.
 
 #![expect(unused_imports, reason = "the names that tests import are listed whole")]
 
@@ -48,11 +48,11 @@ pub use settings::{fal_settings, services, worker_settings};
 pub use telegram::{BOT_TOKEN, Telegram};
 pub use web::Web;
 
-/// How long anything may take before a test gives up: far above what a loaded machine needs, since a test that passes
-/// never waits for it.
+/// How long anything may take before a test gives up. This is far more than a loaded machine needs; a test that
+/// passes never waits for it.
 pub const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Asks `probe` again and again until it gives a value; panics with `what` when [`PATIENCE`] is over.
+/// Calls `probe` repeatedly until it returns a value; panics with `what` after [`PATIENCE`].
 pub async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
     let mut ticks = tokio::time::interval(Duration::from_millis(20));
     let waiting = async {

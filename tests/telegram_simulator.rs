@@ -1,5 +1,5 @@
-//! The Telegram simulator, from outside: teloxide, which it must satisfy unmodified, raw HTTP where the wire matters,
-//! and the control API.
+//! The Telegram simulator from outside: with an unmodified teloxide, with raw HTTP where the bytes matter, and
+//! through the control API.
 
 use std::io::Cursor;
 use std::time::Duration;
@@ -24,10 +24,10 @@ mod webhook;
 
 const TOKEN: &str = "4200042:a-token-of-the-right-shape";
 const CHAT: ChatId = ChatId(77);
-/// Longer than anything here takes; a wait that needs it has failed.
+/// Longer than anything here takes; a wait that reaches it has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A simulator of its own, and Ann, who has written to the bot.
+/// A simulator, and Ann, who has written to the bot.
 struct Sim {
     running: Running,
     ann: SimUser,
@@ -63,7 +63,7 @@ impl Sim {
         format!("{}/bot{TOKEN}/{name}", self.running.url())
     }
 
-    /// Calls a method with JSON; the whole answer.
+    /// Calls a method with JSON; returns the whole answer.
     async fn call(&self, method: &str, params: Value) -> Value {
         self.http
             .post(self.method(method))
@@ -83,14 +83,14 @@ impl Sim {
         answer["result"].take()
     }
 
-    /// The description of a call that must be refused.
+    /// The error description of a call that must fail.
     async fn refusal(&self, method: &str, params: Value) -> String {
         let answer = self.call(method, params).await;
         assert_eq!(answer["ok"], false, "{method}: {answer}");
         answer["description"].as_str().unwrap().to_owned()
     }
 
-    /// Sends a text to Ann; the message's id.
+    /// Sends a text to Ann; returns the message's id.
     async fn say(&self, text: &str) -> i64 {
         self.ok("sendMessage", json!({ "chat_id": CHAT.0, "text": text }))
             .await["message_id"]
@@ -98,7 +98,7 @@ impl Sim {
             .unwrap()
     }
 
-    /// Asks for what there is, without waiting.
+    /// Fetches the present updates without waiting.
     async fn updates(&self, offset: i64) -> Vec<Value> {
         let result = self.ok("getUpdates", json!({ "offset": offset })).await;
         result.as_array().unwrap().clone()

@@ -1,4 +1,4 @@
-//! The trainer table: the bodies that it makes, to the letter, and the mistakes that it refuses.
+//! The trainer table: the exact request bodies it produces, and the mistakes it refuses.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use crate::support::aisha;
 
 pub const SHIPPED: &str = include_str!("../config/trainers.toml");
 
-/// What a bot reads that finds this `trainers.toml` in its directory, and has these variables.
+/// Reads this `trainers.toml` from the working directory, with these variables, as a bot does.
 pub fn read(table: &str, variables: &[(&str, &str)]) -> Result<Trainers, Problems> {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("trainers.toml"), table).unwrap();
@@ -35,7 +35,7 @@ pub fn read(table: &str, variables: &[(&str, &str)]) -> Result<Trainers, Problem
     given.load::<BotSettings>().map(|settings| settings.trainers)
 }
 
-/// The table that is shipped.
+/// The table that we ship.
 pub fn trainers() -> Trainers {
     read(SHIPPED, &[]).expect("the shipped table")
 }
@@ -243,7 +243,7 @@ fn a_model_of_the_wrong_kind_is_none() {
     ));
 }
 
-/// A line each: key, what is wrong, what to do.
+/// One line per problem: key, what is wrong, what to do.
 fn problems(table: &str, variables: &[(&str, &str)]) -> Vec<String> {
     let problems = read(table, variables).expect_err("mistakes").list;
     let said = problems
@@ -360,7 +360,7 @@ fn defaults_that_name_nothing_or_the_wrong_type_are_refused_with_the_choice() {
     }
 }
 
-/// What is wrong with an entry may be the very type that a default needs, so it is not said twice.
+/// A wrong entry may also break the type that a default needs; that is not reported twice.
 #[test]
 fn an_entry_with_a_mistake_is_not_called_unfit_for_a_default_as_well() {
     let table = SHIPPED.replace(

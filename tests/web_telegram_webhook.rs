@@ -1,4 +1,4 @@
-//! Telegram's updates at the web role's door, in webhook mode.
+//! Telegram's updates arriving at the web role, in webhook mode.
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};

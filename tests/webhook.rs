@@ -1,5 +1,5 @@
-//! FAL's deliveries, from the web role's door to their effect: the receiver's promises W1 to W14, each row's tests named
-//! after it (`cargo test w0`, `cargo test w1`). What the verifier alone promises is in `webhook_signature.rs`.
+//! FAL's deliveries, from the web role to their effect: the receiver's promises W1 to W14. Each promise's tests have
+//! its name (`cargo test w0`, `cargo test w1`). `webhook_signature.rs` tests the verifier alone.
 
 mod acknowledged;
 mod believed;
@@ -19,7 +19,7 @@ const PATH: &str = "/api/v1/avatar/status_update";
 const REQUEST: &str = "764cabcf-b745-4b3e-ae38-1200304cf45b";
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
-/// A web role that believes `signer`.
+/// A web role that accepts signatures of `signer`.
 async fn web_that_believes(signer: &FalSigner, db: &Db) -> Web {
     Web::start(
         db,
@@ -48,14 +48,14 @@ async fn stored(db: &PgPool) -> i64 {
         .unwrap()
 }
 
-/// Jobs that will apply a delivery, each with a delivery that exists.
+/// How many jobs will apply a delivery that exists.
 async fn jobs(db: &PgPool) -> i64 {
     let query = "select count(*) from jobs join fal_deliveries on fal_deliveries.id = (payload->>'delivery_id')::bigint \
                  where kind = 'apply_fal_delivery'";
     sqlx::query_scalar(query).fetch_one(db).await.unwrap()
 }
 
-/// What is kept of a delivery.
+/// The stored columns of a delivery.
 type Row = (
     String,
     Vec<u8>,

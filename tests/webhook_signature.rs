@@ -1,4 +1,4 @@
-//! What passes for a delivery of FAL's.
+//! Which deliveries the verifier accepts as FAL's.
 
 mod keys;
 mod simulator;
@@ -32,7 +32,7 @@ fn verifier(jwks_url: &str, user_id: Option<&str>) -> WebhookVerifier {
     WebhookVerifier::new(settings).unwrap()
 }
 
-/// Signed as FAL signs.
+/// The headers that FAL would sign this body with.
 fn signed(key: &SigningKey, request_id: &str, at: DateTime<Utc>, body: &[u8]) -> HeaderMap {
     let (user, timestamp) = ("github|1234567", at.timestamp().to_string());
     let message = format!(

@@ -9,7 +9,7 @@
 //! | …                        | then                                                                        |
 //! |--------------------------|-----------------------------------------------------------------------------|
 //! | before the update's commit | Telegram still has it and sends it again                                  |
-//! | after it                 | the row is there; somebody takes its turn                                   |
+//! | after it                 | the row is there, and a bot process handles it later                         |
 //! | in a turn                | all of it is rolled back, the answer to the user included; it is taken again |
 //! | after the turn's commit  | effect, answer (an outbox row) and `handled_at` are there, once             |
 //!

@@ -5,8 +5,8 @@
 //! * A newer schema than ours is no error: during a release the old binary runs on it (expand, then contract).
 //! * A migration that waits for a lock delays the queue for at most [`LOCK_WAIT`] at a time —
 //!   `a_migration_that_waits_for_a_reader_lets_the_queue_go_on_and_names_it`.
-//! All statements that want the table after it wait behind it, claims and heartbeats too; so it
-//! gives up, lets them pass, and tries again.
+//!   All statements that want the table after it wait behind it, claims and heartbeats too; so it
+//!   gives up, lets them pass, and tries again.
 //!
 //! # If we die
 //! A migration and its row in `_sqlx_migrations` commit together; the session's lock ends with the session.

@@ -1,7 +1,7 @@
 //! Random sequences of events, compared with a model of the expected states.
 //!
 //! The model ([`model`]) is a page of plain Rust that knows no SQL. After each step every row must be as the model
-//! says. So the promises of `docs/queue.md` are checked on paths that nobody thought of: outcomes of a lost claim,
+//! says. So the promises of `docs/queue.md` are checked on paths that no other test tries: outcomes of a lost claim,
 //! cancellation of a rescued job, a new enqueue for a key whose job dies.
 
 mod model;

@@ -104,7 +104,7 @@ async fn q19_a_job_that_nobody_traced_begins_a_trace() {
     assert_eq!(children.len(), 1);
 }
 
-/// Another program wrote the row: the job runs all the same.
+/// Another program wrote the row: the job runs anyway.
 #[tokio::test(flavor = "multi_thread")]
 async fn q19_a_traceparent_that_is_none_hurts_no_job() {
     let db = Db::new().await;

@@ -1,4 +1,4 @@
-//! FAL refuses our account: everything that would upload or submit is parked, nothing fails.
+//! FAL refuses our account: every job that would upload or submit is parked, and no training fails.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ async fn a_locked_account_parks_every_submit_until_a_probe_succeeds() {
     assert!(parked.reason.contains("Exhausted balance"), "{}", parked.reason);
     assert_eq!(parked.waiting, 1);
 
-    // Whoever comes before the probe is due does not ask FAL.
+    // A job that runs before the probe is due does not call FAL.
     let attempts = "select count(*) from training_attempts";
     assert_eq!(world.run::<SubmitTraining>().await.state, JobState::Scheduled);
     assert_eq!(world.count(attempts).await, 1);
@@ -74,7 +74,7 @@ async fn a_locked_account_parks_every_submit_until_a_probe_succeeds() {
     );
 }
 
-/// The account is locked at FAL, or no longer.
+/// Locks the account at FAL, or unlocks it.
 async fn lock(world: &World, reason: Option<&str>) {
     let url = format!("{}/__sim/settings", world.fal.url());
     let answer = reqwest::Client::builder()
@@ -116,7 +116,7 @@ async fn a_locked_account_holds_back_archives_before_they_are_built() {
     assert_eq!((parked.call.as_str(), parked.waiting), ("upload", 1));
     assert!(parked.reason.contains("Exhausted balance"), "{}", parked.reason);
 
-    // Whether it is built shows by the photos: they are gone.
+    // Without the bucket a build fails, so a build would be noticed.
     world.s3.remove_bucket();
     for turn in ["waiting", "probing"] {
         assert_eq!(
@@ -183,7 +183,7 @@ async fn archives_are_built_while_only_submits_are_refused() {
     );
 }
 
-/// Another training of the same kind, of an avatar of its own, that waits to be submitted.
+/// Another training of the same kind, with its own avatar, that waits to be submitted.
 async fn another_to_submit(world: &World) -> TrainingId {
     world
         .change(
@@ -230,7 +230,8 @@ async fn a_status_that_is_refused_does_not_keep_a_submit_from_finding_out() {
     );
 }
 
-/// The list is asked by whoever does not know whether a submit was taken; perhaps it is the first to meet the refusal.
+/// A job that does not know whether its submit was accepted asks FAL's request list, and may be the first to see the
+/// refusal.
 #[tokio::test]
 async fn a_request_list_that_is_refused_parks_the_account_and_decides_nothing() {
     for status in [401, 402, 403] {
@@ -313,7 +314,7 @@ async fn operators_are_told_where_and_since_when_our_account_is_refused() {
     assert!(taken.trim().ends_with("s ago"), "{taken}");
 }
 
-/// Refused while the database's clock ran a month ahead.
+/// The account was refused while the database's clock was a month ahead.
 #[tokio::test]
 async fn q28_a_probe_that_is_due_in_a_month_is_due_now() {
     let a_month_on = "update fal_account set probe_at = probe_at + interval '30 days', upload_probe_at = upload_probe_at + interval '30 days'";

@@ -1,8 +1,8 @@
-//! Every answer of FAL in `tests/cases/fal/`, served at the wire to the unchanged jobs.
+//! Plays every FAL answer in `tests/cases/fal/` to the unchanged jobs, over HTTP.
 //!
-//! `r_` a result, `f_` a result whose file has an odd size, `s_` a submit's, `t_` a status, `i_` of what starts an upload,
-//! `p_` of the PUT of its bytes, `c_` a cancel's; `list_` the request list. The first twenty were recorded where each had
-//! stopped a training for ever, or had failed one that was fine; the others are more of the same kinds.
+//! Prefixes: `r_` a result, `f_` a result whose file has an odd size, `s_` a submit, `t_` a status, `i_` the start of
+//! an upload, `p_` the PUT of its bytes, `c_` a cancel, `list_` the request list. The first twenty are recordings:
+//! each had stopped a training for ever, or had failed a training that was fine. The others are variations of these.
 
 mod calls;
 mod encoded;
@@ -16,12 +16,12 @@ use sha2::{Digest as _, Sha256};
 use super::world::World;
 use crate::support::{FalFront, Place, Recorded, fal_cases, fal_settings};
 
-/// For ever.
+/// An answer that never changes.
 const ALWAYS: usize = usize::MAX;
-/// Worlds at once: each has a database, a bucket and a FAL of its own.
+/// How many worlds run at once: each has its own database, bucket and FAL.
 const AT_ONCE: usize = 4;
 
-/// A result that names a model, whatever else is in it.
+/// Results that name a model, whatever else they contain.
 const MODELS: [&str; 12] = [
     "r_nul_char",
     "r_nan",
@@ -36,7 +36,7 @@ const MODELS: [&str; 12] = [
     "f_size_off_by_one",
     "f_size_odd",
 ];
-/// The request's own end, and what the training is called that ended so.
+/// Results that end the request, and the reason that the training then fails with.
 const ENDS: [(&str, &str); 7] = [
     ("r_403_own", "rejected_by_provider"),
     ("r_401_own", "rejected_by_provider"),
@@ -46,11 +46,11 @@ const ENDS: [(&str, &str); 7] = [
     ("r_detail_nul", "rejected_by_provider"),
     ("r_429_own", "provider_failed"),
 ];
-/// Perhaps an end.
+/// Answers that may mean an end.
 const DOUBTS: [&str; 4] = ["r_404_once", "r_500_fastapi", "r_500_text", "r_503_own_text"];
-/// A moment of a gateway's, however long it lasts.
+/// Errors of a gateway: they pass, however long they last.
 const MOMENTS: [&str; 1] = ["r_502_nginx"];
-/// Says COMPLETED beside something odd.
+/// Statuses that say COMPLETED next to something odd.
 const COMPLETED: [&str; 8] = [
     "t_logs_msgnum",
     "t_logs_strings",
@@ -61,7 +61,7 @@ const COMPLETED: [&str; 8] = [
     "t_qpos_text",
     "t_logs_nul",
 ];
-/// Denies the request, or says nothing of it.
+/// Statuses that deny the request, or do not mention it.
 const DENIALS: [&str; 9] = [
     "t_404",
     "t_410",
@@ -73,7 +73,7 @@ const DENIALS: [&str; 9] = [
     "t_empty_object",
     "t_number_word",
 ];
-/// Our account, or the place where we ask; the call that is refused.
+/// Answers that refuse our account or the URL that we call, with the name of the refused call.
 const REFUSALS: [(&str, Place, &str); 14] = [
     ("s_301", Place::Submit, "submit"),
     ("s_302", Place::Submit, "submit"),
@@ -90,11 +90,11 @@ const REFUSALS: [(&str, Place, &str); 14] = [
     ("c_402", Place::Cancel, "cancel"),
     ("t_307", Place::Status, ""),
 ];
-/// An upload URL that is no longer good.
+/// Upload URLs that have expired.
 const EXPIRED: [&str; 3] = ["p_403_expired", "p_404", "p_400_expired_token"];
-/// Each has a test of its own below.
+/// Cases that have their own test below.
 const SINGLE: [&str; 5] = ["p_429", "s_detail_nul", "s_garbled_nul", "c_404", "s_gzip"];
-/// Pages of the request list, before one that has ours.
+/// Pages of the request list that come before the page with our request.
 const PAGES: [&str; 3] = ["list_naive_date", "list_without_id", "list_odd_items"];
 
 #[test]
@@ -131,7 +131,7 @@ fn every_recorded_answer_is_played() {
     assert_eq!(names, played);
 }
 
-/// A world whose calls to FAL pass a front, with a training that was just requested.
+/// A world whose calls to FAL go through a front, with a training that was just requested.
 async fn requested() -> (World, FalFront) {
     let front = FalFront::start().await;
     let base = front.base();
@@ -143,7 +143,7 @@ async fn requested() -> (World, FalFront) {
     (world, front)
 }
 
-/// … which FAL has finished.
+/// As [`requested`], but FAL has finished the training.
 async fn finished() -> (World, FalFront) {
     let (world, front) = requested().await;
     let world = world.archive().await.submit().await;
@@ -151,7 +151,7 @@ async fn finished() -> (World, FalFront) {
     (world, front)
 }
 
-/// Plays each of them in a world of its own.
+/// Plays each case in a world of its own.
 async fn each<T: Copy>(cases: &[T], play: impl AsyncFn(T)) {
     stream::iter(cases)
         .for_each_concurrent(AT_ONCE, |case| play(*case))
@@ -196,7 +196,7 @@ async fn the_same_bytes_by_webhook_complete_it_as_well() {
     .await;
 }
 
-/// Bytes that no JSON library would write.
+/// Delivers bytes that no JSON library would write.
 async fn deliver(world: &World, request: &str, body: Vec<u8>) {
     let mut tx = world.pool().begin().await.unwrap();
     let id: i64 = sqlx::query_scalar(
@@ -236,7 +236,7 @@ async fn a_results_own_end_fails_the_training_at_the_first_look() {
 async fn an_answer_that_denies_a_request_is_believed_after_a_few_looks() {
     each(&DOUBTS, async |case| {
         let (world, front) = finished().await;
-        // Five times, and then the model is there.
+        // The answer comes five times; after that the model is available.
         front.exchange(Place::Result, &Recorded::read(case), 5);
         for look in 1..=5 {
             assert_eq!(
@@ -266,7 +266,7 @@ async fn a_request_that_stays_lost_fails_and_its_late_model_is_kept() {
             "{case}"
         );
         assert_eq!(world.endings_told().await, 1, "{case}");
-        // FAL finds it again.
+        // FAL knows the request again.
         world.jobs.drain_through_time().await;
         assert_eq!(world.avatar_status().await, "completed", "{case}");
     })
@@ -286,7 +286,7 @@ async fn a_request_that_is_lost_for_good_is_not_looked_at_for_ever() {
     assert_eq!(world.text(late).await.as_deref(), Some("watched"));
     let next = "select extract(epoch from run_at - now())::bigint from jobs where kind = 'poll_status' and state = 'scheduled'";
     assert!(world.count(next).await > 80_000, "once a day from now on");
-    // When its archive is gone, no model can come any more.
+    // Once its archive is gone, no model can come any more.
     world
         .change("update trainings set archive_expires_at = now() - interval '2 days'")
         .await;

@@ -1,4 +1,4 @@
-//! `build_archive`: what becomes of photos.
+//! `build_archive`: what happens to the photos.
 
 use std::sync::Arc;
 
@@ -115,7 +115,7 @@ async fn an_archive_that_is_gone_from_fal_is_built_again_before_the_submit() {
     assert_eq!((world.status().await.as_str(), world.submits()), ("submitted", 1));
 }
 
-/// FAL's storage answers this for every archive, whatever was said at its upload.
+/// FAL's storage answers this for every archive, whatever it said at the upload.
 fn no_archive(status: u16) -> Fault {
     let answer = Effect::Answer {
         status,
@@ -260,7 +260,7 @@ async fn an_archive_that_our_own_store_does_not_hand_out_fails_the_training_afte
     .await;
     for _ in 0..3 {
         world.run::<BuildArchive>().await;
-        // Signed for a time that is over.
+        // The signed URL has expired.
         world
             .change("update trainings set archive_url = regexp_replace(archive_url, 'X-Amz-Date=2', 'X-Amz-Date=1')")
             .await;
@@ -272,7 +272,7 @@ async fn an_archive_that_our_own_store_does_not_hand_out_fails_the_training_afte
     assert_eq!(world.submits(), 0);
 }
 
-/// Half an object, or one with a flipped bit, says nothing about the photo.
+/// Half an object, or one with a flipped bit, does not mean that the photo is bad.
 #[tokio::test]
 async fn a_photo_that_the_store_spoiled_is_tried_again_and_not_blamed() {
     let (db, s3) = (Db::new().await, S3::new().await);
@@ -297,7 +297,7 @@ async fn a_photo_that_the_store_spoiled_is_tried_again_and_not_blamed() {
     );
 }
 
-/// Rows that are older than the columns are read as ever.
+/// Rows that are older than these columns are read as before.
 #[tokio::test]
 async fn an_original_of_which_nothing_was_noted_is_taken_as_it_is() {
     let world = World::requested().await;
@@ -311,7 +311,8 @@ async fn an_original_of_which_nothing_was_noted_is_taken_as_it_is() {
     );
 }
 
-/// A worker whose temporary directory is gone, as one whose disk is full: it says so, and the job waits for it or another.
+/// A worker without a temporary directory behaves like one with a full disk: it reports the error, and the job waits
+/// for it or for another worker.
 #[tokio::test]
 async fn a_disk_that_cannot_be_written_costs_no_attempt() {
     let world = World::requested().await;

@@ -1,4 +1,4 @@
-//! The account's trainings of a day: more of them wait.
+//! The account's daily limit of trainings: further trainings wait.
 
 use std::sync::Arc;
 
@@ -60,8 +60,8 @@ async fn the_accounts_trainings_of_a_day_park_the_rest_and_fail_none() {
     assert_eq!(submits_counted(&world).await, 1);
 }
 
-/// Its job was enqueued for something that every version can say, and waits: a worker of the version before would not know
-/// what the message has become.
+/// The job was enqueued for a message that every version understands, and waits; a worker of the previous version
+/// would not understand what the message has become.
 #[tokio::test]
 async fn news_that_only_newer_workers_can_say_keeps_the_others_from_the_job_that_brings_it() {
     let world = world(1).await;

@@ -1,4 +1,5 @@
-//! Cancel for real: at FAL, in the queue, in the state; and what comes in spite of it.
+//! A cancel works everywhere: at FAL, in the queue and in the state. Also tests the results that arrive after a
+//! cancel.
 
 use aisha::simulators::fal::{
     faults::{Effect, Fault, Operation, When},
@@ -26,7 +27,7 @@ fn answers_to(operation: Operation, status: u16, word: &str) -> Fault {
     Fault::new(operation, effect)
 }
 
-/// To this call FAL says that there is no such request, as often as it is asked.
+/// FAL answers every call of this kind with "no such request".
 fn denies(world: &World, operation: Operation) {
     let denial = Fault {
         times: 0,
@@ -122,7 +123,7 @@ async fn a_training_that_runs_is_told_to_stop_and_the_poll_learns_that_it_did() 
 
 #[tokio::test]
 async fn a_training_that_finishes_in_spite_of_the_cancel_is_completed() {
-    // FAL says that it will try, and the run completes.
+    // FAL says that it will try to stop, but the run completes.
     let world = World::at_fal(Effect::IgnoreCancel {}).await;
     world.fal.script(answers(202, "CANCELLATION_REQUESTED")).unwrap();
     world.cancel().await;
@@ -140,7 +141,7 @@ async fn a_training_that_finishes_in_spite_of_the_cancel_is_completed() {
     );
     assert_eq!(world.endings_told().await, 1);
 
-    // FAL says that it has ended already.
+    // FAL says that the request has already ended.
     let world = World::submitted().await;
     world.fal_is_done().await;
     world.cancel().await;
@@ -224,7 +225,7 @@ async fn a_request_that_its_status_knows_is_told_to_stop_until_the_deadline() {
     world.enqueue(&ReconcileTrainings::default()).await;
     world.run::<ReconcileTrainings>().await;
     assert_cancelled(&world).await;
-    // What goes on at FAL's side of it costs money: a few more times it is told to stop.
+    // A request that still runs at FAL costs money: we tell FAL to stop a few more times.
     for _ in 0..6 {
         world.run::<CancelTraining>().await;
     }

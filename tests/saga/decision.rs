@@ -1,4 +1,4 @@
-//! K13: a submit whose outcome stays unknown is decided, and a result that comes later is adopted.
+//! K13: a submit whose outcome stays unknown is decided, and a result that comes later is still used.
 
 use aisha::simulators::fal::faults::{Effect, Fault, Operation, When};
 use jobs::{PollStatus, StoreModel, SubmitTraining, queue::JobState};
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::world::World;
 
-/// The submit's connection breaks, before or after FAL took it.
+/// The submit's connection breaks before or after FAL accepted it.
 fn lost(when: When) -> Fault {
     Fault {
         when: Some(when),
@@ -25,7 +25,7 @@ fn list(status: u16, body: serde_json::Value) -> Fault {
 
 const NOT_LISTED: fn() -> Fault = || list(200, json!({"items": [], "next_cursor": null, "has_more": false}));
 
-/// FAL took it, the answer was lost, the list did not have it in time, and we gave it up.
+/// FAL accepted the training, the answer was lost, its list did not show it in time, and we gave up.
 async fn given_up() -> World {
     let world = World::archived().await;
     world.fal.script(NOT_LISTED()).unwrap();
@@ -57,7 +57,7 @@ async fn an_undecided_submit_fails_at_its_deadline_and_its_owner_is_told() {
     );
     assert!(world.is_live::<PollStatus>().await, "it is still looked for");
 
-    // Until nothing can come of it any more.
+    // Time passes until no result can come any more.
     world.archive_has_expired().await;
     assert_eq!(world.run::<PollStatus>().await.state, JobState::Done);
     assert!(!world.is_live::<PollStatus>().await);
@@ -73,7 +73,7 @@ async fn an_attempt_that_died_before_its_first_byte_ends_by_the_same_rule() {
     world.jobs.drain().await;
     assert_eq!(world.status().await, "submitting");
     world.decision_is_due().await;
-    // Whether FAL got to it before the connection broke is the list's to say.
+    // Only FAL's list tells whether FAL accepted the request before the connection broke.
     let taken = world.submits();
     world.fal.script(NOT_LISTED()).unwrap();
     world.poll().await;
@@ -143,7 +143,7 @@ async fn a_delivery_after_the_decision_is_kept() {
     let again = json!({"request_id": request, "gateway_request_id": "h", "status": "OK", "payload": {"diffusers_lora_file": file}});
     let became = world.deliver(&request, &again, Some("style"), Some(&token)).await;
     assert_eq!(became.as_deref(), Some("late"));
-    // That model is none: the avatar stays where it was, and nobody is told twice.
+    // That model is useless: the avatar stays as it was, and the user gets no second message.
     let job = world.job::<StoreModel>().await;
     assert_eq!(world.jobs.run_last_attempt(job).await.state, JobState::Dead);
     assert_eq!(world.avatar_status().await, "failed");

@@ -1,4 +1,4 @@
-//! `apply_fal_delivery`: the first terminal fact wins, everything is recorded.
+//! `apply_fal_delivery`: the first fact that ends a training wins; everything is recorded.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,5 @@
-//! How an end is told: the progress message says its last word before the final message comes, unless it cannot.
+//! How the user learns of an end: the progress message shows its last text before the final message is sent, unless
+//! that is impossible.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::world::World;
 use crate::support::{PATIENCE, eventually};
 
-/// The owner reads how the training goes, and it has just ended: an edit and a final message wait to be sent.
+/// The owner sees the progress message and the training has just ended: an edit and a final message wait to be sent.
 async fn just_ended() -> World {
     let world = World::trained().await;
     owner(&world).await.send_text("hello").unwrap();
@@ -33,7 +34,7 @@ async fn owner(world: &World) -> SimUser {
     world.telegram.user(id)
 }
 
-/// The job that brings the message of this kind.
+/// The job that sends the message of this kind.
 async fn job(world: &World, kind: &str) -> JobId {
     let id = sqlx::query_scalar(
         "select jobs.id from jobs join notifications n on payload->>'notification_id' = n.id::text
@@ -49,7 +50,7 @@ async fn run(world: &World, kind: &str) -> JobState {
     world.jobs.run(job(world, kind).await).await.state
 }
 
-/// New messages that Telegram was asked to send.
+/// How many new messages Telegram was asked to send.
 fn sends(world: &World) -> usize {
     let sends = LedgerFilter {
         method: Some("sendMessage".to_owned()),
@@ -58,7 +59,7 @@ fn sends(world: &World) -> usize {
     world.telegram.control().ledger(&sends).len()
 }
 
-/// What the owner reads, oldest message first: the first line of each as it is now.
+/// The first line of each message in the owner's chat as it is now, oldest message first.
 async fn chat(world: &World) -> Vec<String> {
     let chat = owner(world).await.chat().unwrap();
     let of_bot = chat.messages.into_iter().filter(|message| message.from_bot);
@@ -69,7 +70,7 @@ fn is_told(chat: &[String]) -> bool {
     matches!(chat, [progress, ending] if progress.ends_with("✅ Done.") && ending.contains("is ready!"))
 }
 
-/// Lets so much of the time pass for which an ending waits.
+/// Makes a final message wait this many seconds less.
 async fn wait_on(world: &World, seconds: i32) {
     let pass = "update notifications set held_since = held_since - make_interval(secs => $1)";
     sqlx::query(pass)
@@ -93,7 +94,7 @@ async fn an_ending_comes_after_the_last_word_of_the_progress_message() {
     assert_eq!(charged, 1, "giving way costs no attempt");
 }
 
-/// Both are claimed in the same moment, and the edit takes its time.
+/// Both are claimed at the same moment, and the edit is slow.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ending_waits_for_an_edit_that_is_on_its_way() {
     let world = just_ended().await;
@@ -104,7 +105,7 @@ async fn an_ending_waits_for_an_edit_that_is_on_its_way() {
         .telegram
         .control()
         .inject(Fault::on("editMessageText", action));
-    // The edit was put off to gather changes.
+    // The edit was delayed to collect more changes.
     world
         .change("update jobs set run_at = now() where kind = 'notify_user' and state = 'scheduled'")
         .await;
@@ -156,7 +157,7 @@ async fn an_edit_that_fails_holds_an_ending_back_for_ten_seconds() {
     }
 }
 
-/// The first progress message takes the place of the photo counter, so it is an edit as well.
+/// The first progress message replaces the photo counter, so it is an edit too.
 #[tokio::test]
 async fn an_edit_that_never_worked_holds_an_ending_back_for_no_longer() {
     let world = World::trained().await;
@@ -177,7 +178,7 @@ async fn an_edit_that_never_worked_holds_an_ending_back_for_no_longer() {
     assert!(chat(&world).await[1].contains("is ready!"));
 }
 
-/// Telegram asks for silence when the edit comes: when it is over, the edit still goes first.
+/// Telegram asks us to stop sending when the edit is due: afterwards the edit is still sent first.
 #[tokio::test]
 async fn the_order_outlasts_a_silence_that_telegram_asks_for() {
     let world = just_ended().await;
@@ -198,7 +199,7 @@ async fn the_order_outlasts_a_silence_that_telegram_asks_for() {
     };
     silence().await;
     assert_eq!(run(&world, "final").await, JobState::Scheduled, "the edit is due");
-    // Were it refused for ever, the ending would go out a minute after its first turn.
+    // If Telegram refused for ever, the final message would be sent one minute after its first turn.
     silence().await;
     assert_eq!(run(&world, "final").await, JobState::Done);
     world.telegram.control().clear_faults(None);
@@ -206,7 +207,7 @@ async fn the_order_outlasts_a_silence_that_telegram_asks_for() {
     assert!(is_told(&chat(&world).await));
 }
 
-/// An ending that has passed a broken edit by is not the last that is told in this chat.
+/// After a final message was sent without waiting for a broken edit, later final messages in this chat still arrive.
 #[tokio::test]
 async fn an_edit_that_fails_holds_back_no_second_ending() {
     let world = just_ended().await;
@@ -226,7 +227,7 @@ async fn an_edit_that_fails_holds_back_no_second_ending() {
              select user_id, avatar_id, training_id, kind, 'late:1', message, true from notifications where kind = 'final'",
         )
         .await;
-    // Nobody has seen the edit's message either, so whoever looks for the chat's next message finds that one.
+    // The edit's message is marked as unseen too, so a search for the chat's next message finds that one.
     world
         .change("update notifications set delivered_revision = 0 where kind = 'progress'")
         .await;
@@ -234,7 +235,7 @@ async fn an_edit_that_fails_holds_back_no_second_ending() {
     wait_on(&world, 10).await;
     assert_eq!(run(&world, "final").await, JobState::Done);
     assert_eq!(sends(&world), 2);
-    // It was woken by the first.
+    // The first final message woke this one.
     assert_eq!(
         run(&world, "final").await,
         JobState::Scheduled,

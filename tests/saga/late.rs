@@ -1,5 +1,5 @@
-//! Writes of the saga that come late, or find another row than was expected: nothing paid for is lost, and nothing is told that
-//! did not happen.
+//! Writes of the saga that come late, or find a different row than expected: no paid result is lost, and the user is
+//! told nothing that did not happen.
 
 use std::{future::Future, pin::pin};
 
@@ -18,7 +18,7 @@ async fn reconcile(world: &World) {
     assert_eq!(world.run::<ReconcileTrainings>().await.state, JobState::Done);
 }
 
-/// Runs a job that FAL keeps waiting for an answer to `operation`; `meanwhile` happens before it gets one.
+/// Runs a job while FAL delays its answer to `operation`; `meanwhile` happens during the delay.
 async fn while_fal_thinks(
     world: &World,
     job: JobId,
@@ -54,7 +54,7 @@ async fn a_model_whose_copying_was_held_up_for_too_long_is_kept_and_told() {
     reconcile(&world).await;
     assert_eq!(world.failure().await.as_deref(), Some("timed_out"));
     assert_eq!(world.endings_told().await, 1);
-    // The poll from before the delivery finds nothing to do, and no other takes its place: FAL's result is here.
+    // The poll from before the delivery has nothing to do, and enqueues no other: FAL's result has arrived.
     world.poll().await;
     reconcile(&world).await;
     assert!(!world.is_live::<PollStatus>().await);
@@ -75,7 +75,7 @@ async fn a_model_whose_copying_was_held_up_for_too_long_is_kept_and_told() {
 async fn a_watched_training_that_has_its_result_keeps_its_model_at_the_first_look_and_is_at_rest() {
     let mut world = World::submitted().await;
     world.fal_is_done().await;
-    // The row of the case, with the request of a training that FAL really has.
+    // The row of the recorded case, with the request of a training that FAL really has.
     sqlx::raw_sql(include_str!("../cases/fal/late_model_lost.sql"))
         .execute(world.pool())
         .await
@@ -106,7 +106,7 @@ async fn a_watched_training_that_has_its_result_keeps_its_model_at_the_first_loo
 #[tokio::test]
 async fn a_write_that_finds_another_row_than_was_locked_is_undone_with_all_that_was_told() {
     let world = World::requested().await;
-    // A row that does not change although it was locked as it should be: no version of ours does that.
+    // A row that stays unchanged although it was locked correctly: no version of ours does this.
     world
         .change("create function keep() returns trigger language plpgsql as 'begin return null; end'")
         .await;

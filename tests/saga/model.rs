@@ -1,4 +1,4 @@
-//! `store_model`: completed means a model that is ours and whole.
+//! `store_model`: a training is completed only when the whole model is in our bucket.
 
 use aisha::simulators::fal::faults::{Effect, Fault, Operation};
 use jobs::queue::JobState;
@@ -104,7 +104,7 @@ async fn a_model_that_fals_storage_hides_is_waited_for_until_it_can_be_read() {
             );
         }
         assert_eq!(world.status().await, "trained", "it is paid for");
-        // An operator opens the storage.
+        // An operator makes the storage accessible.
         world.fal.clear_faults();
         assert_eq!(world.jobs.run(job).await.state, JobState::Done);
         assert_eq!(world.status().await, "completed");
@@ -136,7 +136,7 @@ async fn a_model_that_stays_a_web_page_is_believed_to_be_none_after_six_looks() 
     assert_eq!(world.status().await, "failed");
 }
 
-/// The URL in the stored result is dead; FAL's result names another.
+/// The URL in the stored result does not work; FAL's current result has another.
 #[tokio::test]
 async fn a_model_whose_url_has_expired_is_found_through_a_fresh_result() {
     let world = World::trained().await;
@@ -164,7 +164,7 @@ async fn a_model_whose_url_has_expired_is_found_through_a_fresh_result() {
     assert!(world.s3.get(&key).is_some(), "and it lies in our bucket");
 }
 
-/// A result that names the inside of our network: nobody calls it, nothing of it is stored, and the paid training waits.
+/// A result whose URL is inside our network: it is not called, nothing of it is stored, and the paid training waits.
 #[tokio::test]
 async fn a_model_at_a_foreign_host_is_not_fetched_and_its_training_waits() {
     let world = World::trained().await;

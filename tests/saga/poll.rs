@@ -1,4 +1,4 @@
-//! `poll_status`: the road without webhooks.
+//! `poll_status`: how a training ends without webhooks.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! `reconcile_trainings`: what must be true of every training, made true again.
+//! `reconcile_trainings`: repairs what must be true of every training.
 
 use aisha::simulators::fal::faults::{Effect, Operation, When};
 use jobs::{

@@ -17,7 +17,7 @@ async fn a_submit_whose_answer_is_lost_is_adopted_and_never_repeated() {
         1
     );
 
-    // Whoever enqueues another submit now does not get a second request.
+    // A second submit that is enqueued now does not send a second request.
     let mut tx = world.pool().begin().await.unwrap();
     jobs::enqueue::enqueue(&mut tx, &SubmitTraining::new(world.training))
         .await
@@ -70,7 +70,7 @@ async fn w04_a_submit_whose_answer_is_lost_is_adopted_by_its_webhooks_token() {
 async fn a_dead_submit_leaves_an_ambiguous_attempt_to_the_poll() {
     let world = World::archived().await;
     let job = world.job::<SubmitTraining>().await;
-    // Dies while FAL's answer is withheld, at the last attempt.
+    // Dies at the last attempt, while FAL's answer is delayed.
     sqlx::query("update jobs set attempt = 59 where id = $1")
         .bind(job.0)
         .execute(world.pool())
@@ -140,7 +140,7 @@ async fn the_poll_is_there_before_the_submit_is_answered() {
     world.job::<PollStatus>().await;
 }
 
-/// The stop comes after the attempt is committed and before FAL's answer, which says that it takes nothing.
+/// The stop comes after the attempt is committed and before FAL answers that it accepts nothing.
 #[tokio::test]
 async fn a_training_that_is_stopped_while_fal_refuses_its_submit_is_cancelled_and_told() {
     let world = World::archived().await;

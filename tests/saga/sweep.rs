@@ -1,4 +1,4 @@
-//! `sweep_orphans`: what no row names leaves the bucket, and nothing else does.
+//! `sweep_orphans`: deletes from the bucket what no row names, and nothing else.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::world::World;
 
-/// A training that is completed, in a world where everything in the bucket is old enough to be swept.
+/// A completed training, in a world where every object is old enough to be swept.
 async fn old_world() -> World {
     let world = World::with_settings(|settings| {
         settings.orphan_age = Duration::ZERO;
@@ -68,14 +68,14 @@ async fn the_sweep_removes_only_what_no_row_names() {
 
 #[tokio::test]
 async fn young_objects_and_those_that_a_row_may_name_soon_stay() {
-    // As configured, everything in a test is young.
+    // With the default configuration, every object of a test is too young.
     let world = World::requested().await;
     let orphan = format!("{}/{}/{}.jpg", Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
     world.s3.put(&orphan, b"bytes");
     sweep(&world).await;
     assert!(world.s3.get(&orphan).is_some());
 
-    // A photo that is on its way, and the archive of a training that is at work.
+    // A photo that is being stored, and the archive of a training that is running.
     let world = World::with_settings(|settings| {
         settings.orphan_age = Duration::ZERO;
     })

@@ -21,11 +21,11 @@ use uuid::Uuid;
 
 use crate::support::{Core, Db, S3};
 
-/// A photo that every check passes, small and quick to pack; the archive's own tests use large ones.
+/// A photo that passes every check, small and quick to pack; the archive's own tests use large ones.
 pub const PHOTO: &[u8] = include_bytes!("../photos/portrait/18_rocket.jpg");
 
-/// Where a world differs from `config/default.toml`: few photos make a training, nobody waits for a webhook that does not
-/// come, a lost answer is lost soon, and the account's day has no end.
+/// Where a world differs from `config/default.toml`: few photos are enough, nothing waits for a webhook that never
+/// comes, a lost answer is given up early, and the account has no daily limit.
 const DIFFERENT: [(&str, &str); 4] = [
     ("AISHA__PHOTOS__MIN", "4"),
     ("AISHA__FAL__WEBHOOK_GRACE", "0s"),
@@ -50,22 +50,23 @@ impl Deref for World {
 }
 
 impl World {
-    /// A training that was just requested, with four stored photos: a style, whose trainer needs no more.
+    /// A training that was just requested, with four stored photos: the kind is a style, whose trainer needs only
+    /// four.
     pub async fn requested() -> Self {
         Self::with(|_| {}).await
     }
 
-    /// The same, where the saga's numbers or the clients differ.
+    /// As [`World::requested`], with changed settings or clients.
     pub async fn with(change: impl FnOnce(&mut Services)) -> Self {
         Self::on(Db::new().await, S3::new().await, change).await
     }
 
-    /// The same, with other settings of trainings.
+    /// As [`World::requested`], with other settings of trainings.
     pub async fn with_settings(change: impl FnOnce(&mut TrainingSettings)) -> Self {
         Self::with(|services| change(Arc::make_mut(&mut services.settings))).await
     }
 
-    /// The same, on a database and a store that the test has prepared.
+    /// As [`World::requested`], on a database and a store that the test has prepared.
     pub async fn on(db: Db, s3: S3, change: impl FnOnce(&mut Services)) -> Self {
         let mut core = Core::on(db, s3, &DIFFERENT).await;
         core.change_services(change);
@@ -84,12 +85,12 @@ impl World {
         world
     }
 
-    /// … whose archive is at FAL.
+    /// As [`World::requested`], and the archive is at FAL.
     pub async fn archived() -> Self {
         Self::requested().await.archive().await
     }
 
-    /// … and which FAL has accepted.
+    /// As [`World::archived`], and FAL has accepted the training.
     pub async fn submitted() -> Self {
         Self::archived().await.submit().await
     }
@@ -111,7 +112,7 @@ impl World {
         self
     }
 
-    /// As [`World::submit`], but the answer is lost, before FAL has taken the training or after it.
+    /// As [`World::submit`], but the answer is lost, before or after FAL has accepted the training.
     pub async fn submit_unanswered(self, when: When) -> Self {
         let lost = Fault {
             when: Some(when),
@@ -121,7 +122,7 @@ impl World {
         self.submit().await
     }
 
-    /// … whose run at FAL does this.
+    /// As [`World::submitted`], with a run at FAL that has this effect.
     pub async fn at_fal(effect: Effect) -> Self {
         let world = Self::archived().await;
         world
@@ -131,7 +132,7 @@ impl World {
         world.submit().await
     }
 
-    /// The process dies while FAL withholds its answer to the submit, before it has taken the training or after it.
+    /// The process dies while FAL delays its answer to the submit, before or after FAL has accepted the training.
     pub async fn submit_dies_unanswered(&self, when: When) {
         let withheld = Effect::Hold {
             until_delivered: false,
@@ -147,25 +148,25 @@ impl World {
         }
     }
 
-    /// The decision about an attempt without an answer is due.
+    /// Makes the decision about an unanswered attempt due.
     pub async fn decision_is_due(&self) {
         self.change("update training_attempts set created_at = created_at - interval '2 hours'")
             .await;
     }
 
-    /// … and FAL can no longer have the archive: what it might still send is not waited for.
+    /// The archive expires: we no longer wait for a result from FAL.
     pub async fn archive_has_expired(&self) {
         self.change("update trainings set archive_expires_at = now() - interval '13 hours'")
             .await;
     }
 
-    /// FAL was told to stop, and has had its time for it.
+    /// The deadline passes for FAL to stop the training.
     pub async fn cancel_deadline_is_over(&self) {
         self.change("update trainings set end_asked_at = end_asked_at - interval '11 minutes'")
             .await;
     }
 
-    /// Runs all jobs until none is left; before that, FAL's run ends if it has one.
+    /// Waits for FAL's run to end, if there is one, then runs all jobs until none is left.
     pub async fn ends(&self) {
         if self.submits() > 0 {
             self.fal_is_done().await;
@@ -173,7 +174,7 @@ impl World {
         self.jobs.drain_through_time().await;
     }
 
-    /// … whose result is stored, its model not yet.
+    /// As [`World::submitted`], with a stored result and no model yet.
     pub async fn trained() -> Self {
         let world = Self::submitted().await;
         world.fal_is_done().await;
@@ -182,7 +183,7 @@ impl World {
         world
     }
 
-    /// A photo in the bucket, as `store_photo` leaves it.
+    /// Puts a photo into the bucket, as `store_photo` does.
     pub async fn store_photo(&self, bytes: &[u8]) -> Uuid {
         let id = Uuid::now_v7();
         let key = format!("{}/{}/{id}.jpg", self.user, self.avatar);
@@ -202,7 +203,7 @@ impl World {
         id
     }
 
-    /// A photo that Telegram has and the bucket has not.
+    /// A photo that is at Telegram and not yet in the bucket.
     pub async fn announce_photo(&self) -> Uuid {
         sqlx::query_scalar(
             "insert into avatar_photos (avatar_id, file_id, file_unique_id, status) values ($1, 'later', 'later', 'pending') returning id",
@@ -218,7 +219,7 @@ impl World {
         self.job::<BuildArchive>().await
     }
 
-    /// An operator's wish.
+    /// Cancels the training as an operator.
     pub async fn cancel(&self) -> CancelledTraining {
         let done = self
             .producer
@@ -227,7 +228,7 @@ impl World {
         done.unwrap().expect("a training").outcome
     }
 
-    /// FAL was paid once, the avatar has its model, and its owner was told once.
+    /// FAL accepted one training, the avatar has its model, and its owner was told once.
     pub async fn assert_completed_once(&self, when: &str) {
         assert_eq!(self.status().await, "completed", "{when}");
         assert_eq!(self.avatar_status().await, "completed", "{when}");
@@ -250,13 +251,13 @@ impl World {
         assert_eq!(self.final_messages().await, 1, "{when}");
     }
 
-    /// Final messages: how the training ended, and that a model came late.
+    /// How many final messages there are: how the training ended, and that a model came late.
     pub async fn final_messages(&self) -> i64 {
         self.count("select count(*) from notifications where kind = 'final'")
             .await
     }
 
-    /// Messages that tell an end.
+    /// How many messages about an end were written.
     pub async fn endings_told(&self) -> i64 {
         self.count("select count(*) from notifications where dedupe_key like 'final:%'")
             .await
@@ -280,7 +281,7 @@ impl World {
             .expect("a request id")
     }
 
-    /// What FAL accepted, and would bill.
+    /// How many trainings FAL accepted and would bill.
     pub fn submits(&self) -> usize {
         self.fal
             .ledger()
@@ -289,7 +290,7 @@ impl World {
             .count()
     }
 
-    /// FAL's ids of what it accepted.
+    /// FAL's ids of the requests that it accepted.
     pub fn accepted(&self) -> Vec<String> {
         let ids = self
             .fal
@@ -302,7 +303,7 @@ impl World {
         ids.collect()
     }
 
-    /// What FAL answered to cancels.
+    /// FAL's status codes to cancels.
     pub fn cancels(&self) -> Vec<u16> {
         let answers = self
             .fal
@@ -315,7 +316,7 @@ impl World {
         answers.collect()
     }
 
-    /// Until FAL's run has ended.
+    /// Waits until FAL's run has ended.
     pub async fn fal_is_done(&self) {
         let ended = |entries: &[aisha::simulators::fal::ledger::Entry]| {
             entries
@@ -329,18 +330,18 @@ impl World {
             .unwrap_or_else(|error| panic!("{error}"));
     }
 
-    /// One look of `poll_status`, whenever it is due.
+    /// Runs `poll_status` once, whether it is due or not.
     pub async fn poll(&self) {
         self.run::<PollStatus>().await;
     }
 
-    /// FAL's delivery of a success, stored and applied.
+    /// Stores and applies FAL's delivery of a success.
     pub async fn deliver_ok(&self, request_id: String) {
         self.store_ok(request_id).await;
         self.run::<ApplyFalDelivery>().await;
     }
 
-    /// FAL's delivery of a success, stored. Its payload is FAL's own result.
+    /// Stores FAL's delivery of a success, with FAL's own result as its payload.
     pub async fn store_ok(&self, request_id: String) {
         let http = reqwest::Client::builder().build().unwrap();
         let url = self
@@ -358,7 +359,7 @@ impl World {
         self.store_delivery(&request_id, &body, Some("style"), None).await;
     }
 
-    /// A verified delivery, stored as the web role does, and applied. Returns its disposition.
+    /// Stores and applies a verified delivery, as the web role does. Returns its disposition.
     pub async fn deliver(
         &self,
         request_id: &str,
@@ -406,7 +407,7 @@ impl World {
     }
 }
 
-/// A photo that no other is equal to: its comment differs.
+/// A photo that differs from all others by its comment.
 pub fn photo(number: u8) -> Vec<u8> {
     let mut bytes = PHOTO[..2].to_vec();
     bytes.extend([0xff, 0xfe, 0, 3, number]);

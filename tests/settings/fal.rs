@@ -1,4 +1,4 @@
-//! What leads to FAL: its key, its hosts, and the address that it calls back.
+//! The settings for FAL: its key, its hosts, and the URL that it calls back.
 
 use super::{FAL_KEY, run, worker};
 

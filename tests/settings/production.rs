@@ -1,8 +1,8 @@
-//! What production refuses, and what it only says.
+//! What production refuses, and what it only warns of.
 
 use super::{run, worker};
 
-/// What production refuses, each with what would do; none of it hinders a developer.
+/// What production refuses, with a value that it would accept; in development all of it is allowed.
 #[tokio::test]
 async fn production_refuses_what_opens_a_door_or_shows_a_key() {
     const PUBLIC: (&str, &str) = ("FAL_WEBHOOK_URL", "https://aisha.example.org");
@@ -43,7 +43,7 @@ async fn production_refuses_what_opens_a_door_or_shows_a_key() {
     }
 }
 
-/// What production may have and should not, said by the check and by a role's first lines.
+/// What production should not have but accepts: the check and a role's first log lines warn of it.
 #[tokio::test]
 async fn production_says_what_is_dangerous() {
     let cases = [

@@ -1,4 +1,4 @@
-//! The declarations beside the reference: `config/default.toml`, `docs/settings.md`, and what is refused.
+//! The declared settings match the reference (`config/default.toml`, `docs/settings.md`), and bad values are refused.
 
 use std::{collections::BTreeSet, fs};
 
@@ -91,7 +91,7 @@ async fn the_table_in_the_docs_is_what_is_declared() {
     );
 }
 
-/// The engine is a crate of its own, with times for those who have no settings.
+/// The engine is a separate crate, with default times for callers that have no settings.
 #[test]
 fn the_engines_own_times_are_those_of_the_reference() {
     let (engine, ours) = (WorkerOptions::default(), worker_settings([]).options);
@@ -117,7 +117,7 @@ fn the_engines_own_times_are_those_of_the_reference() {
     );
 }
 
-/// Each that has a form at all: what nobody reads is refused by nobody.
+/// Every setting whose value has a form: a value that is never parsed would never be refused.
 #[tokio::test]
 async fn each_setting_is_checked_when_a_role_starts() {
     let polling = worker();

@@ -18,27 +18,27 @@ use sqlx::PgPool;
 
 use super::{Db, Fal, S3, Telegram, services, worker_settings};
 
-/// The core of one test, and what is around it. [`World`](crate::saga::world::World) adds one training.
+/// The core of one test, and the servers that it uses. [`World`](crate::saga::world::World) adds one training.
 pub struct Core {
     pub db: Db,
     pub s3: S3,
     pub fal: Fal,
     pub telegram: Telegram,
-    /// What `jobs` is given; [`Core::change_services`] changes both.
+    /// What the jobs get; change it with [`Core::change_services`].
     pub services: Services,
-    /// Runs jobs when the test says so.
+    /// A worker that runs a job only when the test says so.
     pub jobs: TestWorker,
     pub producer: Producer,
     pub rules: Arc<Rules>,
 }
 
 impl Core {
-    /// With the settings of `config/default.toml`.
+    /// A core with the settings of `config/default.toml`.
     pub async fn new() -> Self {
         Self::on(Db::new().await, S3::new().await, &[]).await
     }
 
-    /// On a database and a store that the test has prepared, with these variables over the settings.
+    /// A core on a database and a store that the test has prepared, with these variables over the settings.
     pub async fn on(db: Db, s3: S3, variables: &[(&'static str, &str)]) -> Self {
         let (fal, telegram) = (Fal::new().await, Telegram::new().await);
         let variables = variables.iter().map(|(name, value)| (*name, (*value).to_owned()));
@@ -58,7 +58,7 @@ impl Core {
         }
     }
 
-    /// From now on jobs run with other services.
+    /// Changes the services of all jobs that run from now on.
     pub fn change_services(&mut self, change: impl FnOnce(&mut Services)) {
         change(&mut self.services);
         self.jobs = jobs_of(&self.services);
@@ -68,7 +68,7 @@ impl Core {
         &self.db.pool
     }
 
-    /// Somebody new, at the simulator, who has written to the bot: else it may not write to them.
+    /// A new person at the simulator who has already written to the bot: otherwise the bot may not write to them.
     pub fn person(&self) -> SimUser {
         let new = NewUser {
             first_name: Some("Ann".to_owned()),
@@ -79,7 +79,7 @@ impl Core {
         person
     }
 
-    /// An update of this person's that the test handles itself.
+    /// An update of this person that the test handles itself.
     pub async fn turn_of(&self, person: &SimUser) -> Turn {
         let next: i64 = sqlx::query_scalar("select coalesce(max(update_id), 0) + 1 from telegram_updates")
             .fetch_one(self.pool())
@@ -106,7 +106,7 @@ impl Core {
         turn
     }
 
-    /// A draft of this person's at the photo step, with its first message not sent yet.
+    /// A draft of this person at the photo step, whose first message is not sent yet.
     pub async fn draft_of(&self, person: &SimUser) -> AvatarId {
         let mut turn = self.turn_of(person).await;
         let draft = turn
@@ -131,13 +131,13 @@ impl Core {
         tx.commit().await.expect("commit");
     }
 
-    /// The one live job of a kind.
+    /// The only live job of a kind.
     pub async fn job<J: Job>(&self) -> JobId {
         let mut db = self.pool().acquire().await.expect("a connection");
         assert_enqueued::<J>(&mut db, |_| true).await
     }
 
-    /// Runs the one live job of a kind now.
+    /// Runs the only live job of a kind now.
     pub async fn run<J: Job>(&self) -> Ran {
         let job = self.job::<J>().await;
         self.jobs.run(job).await
@@ -148,7 +148,7 @@ impl Core {
         !enqueued::<J>(&mut db).await.is_empty()
     }
 
-    /// Changes rows behind the product's back: time that has passed, jobs that are gone.
+    /// Changes rows directly, as if time had passed or jobs had disappeared.
     pub async fn change(&self, statement: &'static str) {
         sqlx::query(statement)
             .execute(self.pool())
@@ -173,7 +173,7 @@ impl Core {
         JobId(id.unwrap_or_else(|error| panic!("no job of kind {kind}: {error}")))
     }
 
-    /// One value of the database.
+    /// Reads one value from the database.
     pub async fn look<T>(&self, query: &'static str) -> T
     where
         T: Send + Unpin,
@@ -191,7 +191,7 @@ fn jobs_of(services: &Services) -> TestWorker {
     TestWorker::new(&services.pool, jobs::runtime::registry(services))
 }
 
-/// A bucket that cannot be reached.
+/// A bucket that no request reaches.
 pub fn bucket_out_of_reach() -> ObjectStore {
     ObjectStore::new(&worker_settings([]).objects).expect("a bucket")
 }

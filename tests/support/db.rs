@@ -1,9 +1,10 @@
-//! One private Postgres cluster for the whole run, and a migrated database of its own for each test.
+//! One private Postgres cluster for the whole run, and a migrated database for each test.
 //!
-//! The first test that asks starts the cluster and migrates a template; the others copy the template, which takes a few
-//! milliseconds. The cluster is a child of this process and ends with it. A database is dropped when its test passes
-//! and kept when it fails; to look into it afterwards, run the tests with `TEST_DATABASE_URL` naming a server that
-//! stays (the user must be allowed to create databases): the failing test prints the database's URL.
+//! The first test that needs a database starts the cluster and migrates a template; each test copies the template,
+//! which takes a few milliseconds. The cluster is a child of this process and ends with it. A database is dropped
+//! when its test passes and kept when it fails. To look into it afterwards, run the tests with `TEST_DATABASE_URL`
+//! naming a permanent server (its user must be allowed to create databases): the failing test prints the database's
+//! URL.
 
 use std::path::Path;
 use std::str::FromStr as _;
@@ -19,17 +20,17 @@ use tokio::sync::OnceCell;
 
 /// A database of one test.
 pub struct Db {
-    /// For what the test looks up or prepares itself.
+    /// For the queries of the test itself.
     pub pool: PgPool,
     name: String,
     url: String,
 }
 
 struct Server {
-    /// With `{database}` to be filled in.
+    /// Contains the placeholder `{database}`.
     url: String,
     template: String,
-    /// Lives as long as this process; the kernel ends the server after us.
+    /// Lives as long as this process; the kernel stops the server after us.
     _cluster: Option<PrivateCluster>,
 }
 
@@ -42,7 +43,7 @@ impl Db {
         Self::create(Some(&template)).await
     }
 
-    /// A database without a table, for tests of the migrations themselves.
+    /// A database without tables, for tests of the migrations themselves.
     pub async fn empty() -> Self {
         Self::create(None).await
     }
@@ -66,7 +67,7 @@ impl Db {
         Self { pool, name, url }
     }
 
-    /// The database refuses everybody, and has thrown everybody out, until [`Outage::end`].
+    /// Closes all connections to the database and refuses new ones until [`Outage::end`].
     pub async fn outage(&self) -> Outage {
         let outage = Outage {
             database: self.name.clone(),
@@ -81,19 +82,19 @@ impl Db {
         outage
     }
 
-    /// What goes into `DATABASE_URL`.
+    /// The value for `DATABASE_URL`.
     pub fn url(&self) -> &str {
         &self.url
     }
 }
 
-/// A database that is away; see [`Db::outage`].
+/// A database that refuses connections; see [`Db::outage`].
 pub struct Outage {
     database: String,
 }
 
 impl Outage {
-    /// It is back.
+    /// Lets the database accept connections again.
     pub async fn end(self) {
         self.accept_connections(true).await;
     }
@@ -127,7 +128,7 @@ impl Drop for Db {
 
 impl Server {
     async fn start() -> Self {
-        // The harness is the settings of the tests: there is no other place that could read it.
+        // The test harness is itself the tests' settings, so it reads the variable here.
         let (url, cluster) = if let Some(url) = std::env::var_os("TEST_DATABASE_URL") {
             (url.into_string().expect("TEST_DATABASE_URL in UTF-8"), None)
         } else {
@@ -157,9 +158,10 @@ impl Server {
             .expect("connect to the tests' server")
     }
 
-    /// Named after the migrations' content, so that on a server that stays an edited migration gets a new template.
+    /// The template is named after the migrations' content, so an edited migration gets a new template on a permanent
+    /// server.
     async fn migrated_template(&self) -> String {
-        // Read at run time: the macro would not notice a file that was added.
+        // Read at run time: the macro would not notice a new file.
         let migrator = Migrator::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations")).await;
         let migrator = migrator.expect("read migrations/");
         let digest = migrator.iter().fold(Sha256::new(), |hash, migration| {
@@ -195,7 +197,8 @@ impl Server {
                 .expect("connect to the template");
             migrator.run(&mut connection).await.expect("apply migrations/");
             connection.close().await.expect("close the template");
-            // Only now, and with connections forbidden: a template that somebody looks into cannot be copied.
+            // Marked as a template only now, and without connections: a template with an open connection cannot be
+            // copied.
             let finish = format!(r#"alter database "{name}" with is_template true allow_connections false"#);
             sqlx::raw_sql(AssertSqlSafe(finish))
                 .execute(&mut admin)
@@ -207,7 +210,7 @@ impl Server {
     }
 }
 
-/// `t<pid>_<number>_<test>`: unique on a server that stays, and readable in a list of databases.
+/// `t<pid>_<number>_<test>`: unique on a permanent server, and readable in a list of databases.
 fn name_for_this_test() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -229,7 +232,7 @@ fn name_for_this_test() -> String {
     name
 }
 
-/// Drops a database from a thread of its own, since a destructor cannot wait for the runtime it runs on.
+/// Drops a database on a separate thread, because a destructor cannot wait for its own runtime.
 fn drop_database(name: &str) {
     type Request = (String, mpsc::Sender<()>);
     static JANITOR: OnceLock<mpsc::Sender<Request>> = OnceLock::new();
@@ -257,6 +260,6 @@ fn drop_database(name: &str) {
     });
     let (done, finished) = mpsc::channel();
     janitor.send((name.to_owned(), done)).expect("the janitor lives");
-    // Ends with an error, when the janitor drops its end: that is the signal.
+    // Returns an error when the janitor drops its end: that is the signal.
     let _ = finished.recv();
 }

@@ -1,4 +1,4 @@
-//! FAL of a test's own, in this process, at the wire.
+//! A FAL simulator for one test, in this process, over HTTP.
 
 use std::ops::Deref;
 use std::time::Duration;
@@ -10,16 +10,15 @@ use serde_json::Value;
 
 use super::settings::fal_at;
 
-/// A simulator whose requests take a moment and whose retries come a hundred times sooner. Ends with the test.
+/// A simulator whose requests take a moment and whose retries come a hundred times sooner. Stops with the test.
 pub struct Fal(Running);
 
 impl Fal {
-    /// Starts it.
     pub async fn new() -> Self {
         Self::with(|_| {}).await
     }
 
-    /// Starts it, behaving a little differently.
+    /// Starts the simulator with a changed configuration.
     pub async fn with(change: impl FnOnce(&mut FalSimulatorConfig)) -> Self {
         let mut config = FalSimulatorConfig {
             request_duration: Duration::from_millis(100),
@@ -34,12 +33,12 @@ impl Fal {
         )
     }
 
-    /// The next call of this kind gets this answer instead of its own.
+    /// Gives this answer to the next call of this kind.
     pub fn answers(&self, call: Operation, status: u16, body: Value) {
         self.script(answer(call, status, body)).expect("a fault");
     }
 
-    /// As [`Fal::answers`], for each call from now on.
+    /// As [`Fal::answers`], but for every call from now on.
     pub fn always_answers(&self, call: Operation, status: u16, body: Value) {
         let fault = Fault {
             times: 0,
@@ -48,7 +47,7 @@ impl Fal {
         self.script(fault).expect("a fault");
     }
 
-    /// The variables that lead a process of ours to this simulator. Where webhooks go is the test's to add.
+    /// The variables that point one of our processes to this simulator. The test adds the webhook URL itself.
     pub fn env(&self) -> [(&'static str, String); 6] {
         fal_at(&self.url())
     }

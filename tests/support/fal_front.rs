@@ -1,5 +1,5 @@
-//! FAL with one answer exchanged: an HTTP server before the simulator that answers one kind of call with prepared bytes,
-//! and passes on all others. What the client under test says and hears is what it would at the wire.
+//! An HTTP server in front of the FAL simulator: it answers one kind of call with prepared bytes and passes on all
+//! others. The client under test sends and receives what it would with FAL.
 
 use std::{
     collections::HashMap,
@@ -18,10 +18,10 @@ use axum::{
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 
-/// Where the recorded answers say that FAL is.
+/// The base URL of FAL in the recorded answers.
 const RECORDED_AT: &str = "http://127.0.0.1:9800";
 
-/// A kind of call.
+/// One kind of call to FAL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Place {
     Submit,
@@ -49,7 +49,7 @@ impl Place {
     }
 }
 
-/// An answer as it stands in a file: status line, headers, an empty line, the body.
+/// A recorded answer: status line, headers, an empty line, the body.
 #[derive(Debug, Clone)]
 pub struct Recorded {
     pub status: u16,
@@ -58,7 +58,7 @@ pub struct Recorded {
 }
 
 impl Recorded {
-    /// `tests/cases/fal/<name>.http`.
+    /// Reads `tests/cases/fal/<name>.http`.
     pub fn read(name: &str) -> Self {
         let path = folder().join(format!("{name}.http"));
         let bytes = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -83,11 +83,11 @@ impl Recorded {
         }
     }
 
-    /// As if it had been recorded at `base`.
+    /// The answer with `base` as FAL's URL.
     fn at(&self, base: &str) -> Self {
         let headers = self.headers.iter();
         let (mut body, mut rest) = (Vec::new(), self.body.as_slice());
-        // Byte by byte: some bodies are no UTF-8.
+        // Byte by byte: some bodies are not UTF-8.
         while let Some(first) = rest.first() {
             if let Some(behind) = rest.strip_prefix(RECORDED_AT.as_bytes()) {
                 body.extend(base.as_bytes());
@@ -107,7 +107,7 @@ impl Recorded {
     }
 }
 
-/// Where the recorded answers are.
+/// The folder of the recorded answers.
 pub fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/cases/fal")
 }
@@ -121,7 +121,7 @@ struct Inner {
     model: Mutex<Vec<u8>>,
 }
 
-/// The server; ends with the test.
+/// The server; stops with the test.
 pub struct FalFront {
     address: SocketAddr,
     inner: Arc<Inner>,
@@ -129,7 +129,7 @@ pub struct FalFront {
 }
 
 impl FalFront {
-    /// Before a simulator that is named later.
+    /// Starts in front of a simulator that is named later.
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -145,7 +145,7 @@ impl FalFront {
         }
     }
 
-    /// Where calls go that are not exchanged.
+    /// Passes all other calls on to this simulator.
     pub fn pass_on_to(&self, simulator: &str) {
         self.inner.simulator.set(simulator.to_owned()).expect("the first");
     }
@@ -154,7 +154,7 @@ impl FalFront {
         format!("http://{}", self.address)
     }
 
-    /// The next `times` calls of this kind are answered so.
+    /// Gives this answer to the next `times` calls of this kind.
     pub fn exchange(&self, place: Place, answer: &Recorded, times: usize) {
         let answer = answer.at(&self.base());
         self.inner
@@ -164,7 +164,7 @@ impl FalFront {
             .insert(place, (answer, times));
     }
 
-    /// How many calls of this kind came.
+    /// How many calls of this kind were made.
     pub fn asked(&self, place: Place) -> usize {
         self.inner
             .asked
@@ -175,7 +175,7 @@ impl FalFront {
             .unwrap_or_default()
     }
 
-    /// The bytes of the recorded answer's body, as they are served here.
+    /// The body of the recorded answer, as this server sends it.
     pub fn body_of(&self, answer: &Recorded) -> Vec<u8> {
         answer.at(&self.base()).body
     }
@@ -187,7 +187,7 @@ impl Drop for FalFront {
     }
 }
 
-/// A whole safetensors file of the 70 bytes that the recorded results promise.
+/// A complete safetensors file of 70 bytes, the size that the recorded results name.
 fn smallest_model() -> Vec<u8> {
     let header = format!(
         "{:<58}",
@@ -202,7 +202,8 @@ fn smallest_model() -> Vec<u8> {
 
 async fn answer(State(inner): State<Arc<Inner>>, request: Request) -> Response {
     let place = Place::of(request.method(), request.uri().path());
-    // Read whole before anything is answered: who is answered while it still sends may see a broken connection.
+    // Read the whole request before answering: a client that is answered while it still sends may see a broken
+    // connection.
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
     let request = Request::from_parts(parts, Body::from(body));
@@ -239,7 +240,7 @@ async fn pass_on(inner: &Inner, request: Request) -> Response {
     let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
     let simulator = inner.simulator.get().expect("a simulator");
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-    // With the Host that was asked for: the simulator names its URLs after it.
+    // Keep the Host of the request: the simulator builds its URLs from it.
     let passed = reqwest::Client::builder()
         .no_proxy()
         .build()

@@ -1,5 +1,5 @@
-//! FAL as a sender of webhooks: keys of a test's own, published on loopback, and signatures made by hand from FAL's
-//! documentation (fal.md 2.3); the product's verifier shares no code with this.
+//! FAL as the sender of webhooks: the test's own keys, published on loopback, and signatures computed by hand after
+//! FAL's documentation (fal.md 2.3). The product's verifier shares no code with this.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,7 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tokio::{net::TcpListener, task::JoinHandle};
 
-/// The FAL user that deliveries are signed for, unless a test says otherwise.
+/// The FAL user in signed deliveries, unless a test names another.
 pub const FAL_USER: &str = "github|4242";
 
 /// Signs deliveries; its public key is served at [`Self::jwks_url`] as long as it lives.
@@ -25,14 +25,14 @@ pub struct FalSigner {
 }
 
 impl FalSigner {
-    /// With its key published.
+    /// A signer whose key is published.
     pub async fn new() -> Self {
         let signer = Self::without_keys().await;
         signer.publish_keys();
         signer
     }
 
-    /// Whose key set cannot be had.
+    /// A signer whose key set cannot be fetched.
     pub async fn without_keys() -> Self {
         let key = SigningKey::from_bytes(&[7; 32]);
         let x = URL_SAFE.encode(key.verifying_key().as_bytes());
@@ -60,17 +60,17 @@ impl FalSigner {
         }
     }
 
-    /// From now on the key set can be had.
+    /// Makes the key set available.
     pub fn publish_keys(&self) {
         self.is_published.store(true, Ordering::SeqCst);
     }
 
-    /// From now on the key set's server fails.
+    /// Makes the server of the key set fail.
     pub fn withdraw_keys(&self) {
         self.is_published.store(false, Ordering::SeqCst);
     }
 
-    /// What goes into `FAL_JWKS_URL`.
+    /// The value for `FAL_JWKS_URL`.
     pub fn jwks_url(&self) -> &str {
         &self.jwks_url
     }
@@ -88,7 +88,7 @@ impl FalSigner {
         delivery
     }
 
-    /// As [`Self::sign`], so many seconds from now.
+    /// As [`Self::sign`], but signed this many seconds from now.
     pub fn sign_at(&self, seconds_from_now: i64, request_id: &str, body: impl Into<Vec<u8>>) -> Delivery {
         let mut delivery = self.sign(request_id, body);
         delivery.timestamp = (now() + seconds_from_now).to_string();
@@ -103,7 +103,7 @@ impl Drop for FalSigner {
     }
 }
 
-/// One POST of FAL's. A test may change what it likes before it is sent.
+/// One POST from FAL. A test may change it before it is sent.
 #[derive(Debug, Clone)]
 pub struct Delivery {
     pub request_id: String,
@@ -114,7 +114,7 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// Signs it anew.
+    /// Replaces the signature by one made with `key`.
     pub fn sign_with(&mut self, key: &SigningKey) {
         let Self {
             request_id,
@@ -130,7 +130,7 @@ impl Delivery {
         self.signature = hex::encode(key.sign(message.as_bytes()).to_bytes());
     }
 
-    /// Puts it on a request.
+    /// Adds the headers and the body to a request.
     pub fn on(&self, request: RequestBuilder) -> RequestBuilder {
         request
             .header("X-Fal-Webhook-Request-Id", &self.request_id)

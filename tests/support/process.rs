@@ -1,6 +1,6 @@
-//! The real `aisha` binary as a process: started with an environment of its own, read line by line, signalled.
+//! The real `aisha` binary as a process: started with its own environment, read line by line, sent signals.
 //!
-//! A process sees only the variables that the test gives it: a developer's own tokens never reach a test.
+//! A process gets only the variables that the test sets, so a developer's tokens never reach a test.
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read};
@@ -15,14 +15,15 @@ use tokio::sync::watch;
 
 use super::{PATIENCE, eventually};
 
-/// `aisha` with these arguments, not started yet.
+/// A launch of `aisha` with these arguments, not started yet.
 pub fn aisha<Argument: AsRef<OsStr>>(arguments: impl IntoIterator<Item = Argument>) -> Launch {
     let mut launch = launch(binary());
     launch.0.args(arguments);
     launch
 }
 
-/// A line of the Procfile as a process manager runs it: by a shell, which becomes the command, with `aisha` on the PATH.
+/// A line of the Procfile as a process manager runs it: by a shell that becomes the command, with `aisha` on the
+/// PATH.
 pub fn procfile_line(command: &str) -> Launch {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = binary()
@@ -37,7 +38,7 @@ pub fn procfile_line(command: &str) -> Launch {
 }
 
 fn launch(program: &Path) -> Launch {
-    // It follows the thread that starts it, which is the test's: not even a killed test run leaves a process behind.
+    // It dies with the thread that starts it, the test's: even a killed test run leaves no process behind.
     let mut command = parent::following(binary(), LastSignal::Kill, None, program);
     command
         .env_clear()
@@ -55,17 +56,17 @@ fn binary() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_aisha"))
 }
 
-/// What is still to be said before a process starts.
+/// A process that is not started yet.
 pub struct Launch(Command);
 
 impl Launch {
-    /// One variable.
+    /// Sets a variable.
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.0.env(name, value);
         self
     }
 
-    /// Several variables.
+    /// Sets several variables.
     pub fn envs<Name: AsRef<OsStr>, Value: AsRef<OsStr>>(
         mut self,
         variables: impl IntoIterator<Item = (Name, Value)>,
@@ -74,15 +75,15 @@ impl Launch {
         self
     }
 
-    /// In this directory, instead of the project's.
+    /// Runs in this directory instead of the project's.
     pub fn dir(mut self, directory: &Path) -> Self {
         self.0.current_dir(directory);
         self
     }
 
-    /// Starts it.
+    /// Starts the process.
     pub fn start(mut self) -> Aisha {
-        // What comes before belongs to `parent::following`.
+        // `parent::following` puts its own arguments before the program.
         let programs = [binary(), Path::new("/bin/sh")];
         let arguments = self
             .0
@@ -125,12 +126,12 @@ pub struct Aisha {
     child: Child,
     name: String,
     lines: Arc<Mutex<Vec<String>>>,
-    /// Closed when both streams ended.
+    /// Closed when both streams have ended.
     changes: watch::Receiver<usize>,
 }
 
 impl Aisha {
-    /// The first line, of either stream and since the start, that contains `part`; waits for it.
+    /// Waits for a line that contains `part` and returns it: the first one since the start, from either stream.
     /// Panics with all output when the process ends without it.
     pub async fn line(&self, part: &str) -> String {
         self.nth_line(part, 1).await
@@ -152,7 +153,8 @@ impl Aisha {
                 {
                     return Some(line.clone());
                 }
-                // An error: both streams ended. What was written last has been looked at only if nothing came since.
+                // The error means that both streams have ended. The last output has been searched only if nothing
+                // came since.
                 if changes.changed().await.is_err() {
                     let lines = self.lines.lock().expect("lines");
                     return lines
@@ -175,12 +177,12 @@ impl Aisha {
         })
     }
 
-    /// All that it wrote so far, both streams.
+    /// All output so far, of both streams.
     pub fn output(&self) -> String {
         self.lines.lock().expect("lines").join("\n")
     }
 
-    /// Waits for its end.
+    /// Waits until the process ends.
     pub async fn exit(&mut self) -> ExitStatus {
         let name = self.name.clone();
         eventually(&format!("the end of {name}"), async || {
@@ -189,26 +191,26 @@ impl Aisha {
         .await
     }
 
-    /// Waits for its end and for all that it wrote; answers the exit code (`None` after a signal) and the output.
+    /// Waits until the process ends and all its output is read; returns the exit code (`None` after a signal) and the
+    /// output.
     pub async fn finish(&mut self) -> (Option<i32>, String) {
         let status = self.exit().await;
-        // An error: both streams ended.
+        // The error means that both streams have ended.
         while self.changes.changed().await.is_ok() {}
         (status.code(), self.output())
     }
 
-    /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// SIGKILL, and waits until the kernel has taken it away.
+    /// SIGKILL; waits until the kernel has removed the process.
     pub fn kill(&mut self) {
         self.child.kill().expect("kill");
         self.child.wait().expect("wait");
     }
 
-    /// SIGTERM: asks it to drain and end.
+    /// SIGTERM: asks the process to drain and end.
     pub fn terminate(&mut self) {
         self.signal(Signal::TERM);
     }
@@ -218,7 +220,7 @@ impl Aisha {
         self.signal(Signal::INT);
     }
 
-    /// SIGHUP: its terminal was closed.
+    /// SIGHUP: the terminal was closed.
     pub fn hang_up(&mut self) {
         self.signal(Signal::HUP);
     }
@@ -228,12 +230,12 @@ impl Aisha {
         self.signal(Signal::QUIT);
     }
 
-    /// SIGSTOP: it holds what it holds and does nothing.
+    /// SIGSTOP: the process keeps its locks and connections, and does nothing.
     pub fn pause(&mut self) {
         self.signal(Signal::STOP);
     }
 
-    /// SIGCONT.
+    /// SIGCONT: the process continues.
     pub fn resume(&mut self) {
         self.signal(Signal::CONT);
     }
@@ -244,7 +246,7 @@ impl Aisha {
     }
 
     fn signal(&mut self, signal: Signal) {
-        // Only a child that is not reaped yet surely still owns its pid.
+        // A process certainly owns its pid only until it is reaped.
         assert!(
             self.child.try_wait().expect("wait").is_none(),
             "{} has ended:\n{}",
@@ -257,7 +259,7 @@ impl Aisha {
 
 impl Drop for Aisha {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The process may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {

@@ -1,4 +1,5 @@
-//! A TCP proxy before a test's Postgres, or an HTTP server: it can lead elsewhere, and its connections can fall silent.
+//! A TCP proxy in front of a test's Postgres or HTTP server. It can switch to another server, and its connections can
+//! go silent.
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
@@ -10,7 +11,7 @@ use tokio::{
 };
 use url::Url;
 
-/// A listening proxy. Dropped, it cuts everything.
+/// A listening proxy. Dropping it closes all connections.
 pub struct Proxy {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -18,14 +19,14 @@ pub struct Proxy {
 }
 
 struct Shared {
-    /// Where new connections lead: a database's URL.
+    /// The database URL that new connections go to.
     target: watch::Sender<Url>,
-    /// Connections of an earlier generation are silent: their bytes go nowhere, and they stay open.
+    /// Connections of an earlier generation are silent: they stay open, and their bytes are dropped.
     generation: watch::Sender<u32>,
 }
 
 impl Proxy {
-    /// Before the server of `url`.
+    /// Starts in front of the server of `url`.
     pub async fn before(url: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let shared = Arc::new(Shared {
@@ -39,25 +40,25 @@ impl Proxy {
         }
     }
 
-    /// The database of the URL that it stands before, through it.
+    /// The URL of the same database through the proxy.
     pub fn url(&self) -> String {
         let target = self.shared.target.borrow().clone();
         let user = target.username();
         format!("postgres://{user}@{}{}", self.address, target.path())
     }
 
-    /// Of an HTTP server that it stands before, through it.
+    /// The URL of the same HTTP server through the proxy.
     pub fn http_url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// New connections lead to the server of `url`; those that are open stay where they are.
+    /// Sends new connections to the server of `url`; open connections stay where they are.
     pub fn lead_to(&self, url: &str) {
         let url = Url::parse(url).expect("a database URL");
         self.shared.target.send_replace(url);
     }
 
-    /// Those that are open fall silent, as when a firewall forgets them. New ones work.
+    /// Makes all open connections silent, as when a firewall forgets them. New ones work.
     pub fn silence(&self) {
         self.shared.generation.send_modify(|generation| *generation += 1);
     }
@@ -100,7 +101,7 @@ async fn carry_both<Server: AsyncRead + AsyncWrite>(
     server: std::io::Result<Server>,
     generation: watch::Receiver<u32>,
 ) {
-    // A server that is away: the client finds its connection cut.
+    // The server is away: the client's connection is closed.
     let Ok(server) = server else { return };
     let (from_client, to_client) = split(client);
     let (from_server, to_server) = split(server);
@@ -110,7 +111,7 @@ async fn carry_both<Server: AsyncRead + AsyncWrite>(
     }
 }
 
-/// Until either side is gone.
+/// Copies bytes until either side is closed.
 async fn carry(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
@@ -121,7 +122,7 @@ async fn carry(
     loop {
         match from.read(&mut buffer).await {
             Ok(0) | Err(_) => return,
-            // Taken in and let go: the sender's system is content, and nobody answers.
+            // Read and dropped: the sender's system sees no error, and gets no answer.
             Ok(_) if *generation.borrow() != born => {}
             Ok(count) => {
                 if to.write_all(&buffer[..count]).await.is_err() {

@@ -1,5 +1,5 @@
-//! A reverse proxy before the S3 server that spoils what passes, with lengths and statuses that fit: what a broken store,
-//! cache or gateway does.
+//! A reverse proxy in front of the S3 server that damages objects but sends matching lengths and statuses, as a
+//! broken store, cache or gateway does.
 
 use std::sync::{Arc, Mutex};
 
@@ -15,15 +15,15 @@ use tokio::net::TcpListener;
 
 use super::{S3, worker_settings};
 
-/// What is done to objects on their way.
+/// How objects are damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tamper {
     Nothing,
-    /// A read answers with the first half, which it says is all.
+    /// A read returns the first half, with the length of that half.
     CutGets,
-    /// A read answers with one bit that differs.
+    /// A read returns the object with one bit flipped.
     FlipGets,
-    /// A write is acknowledged, and half of it is kept.
+    /// A write is acknowledged, and only half is stored.
     CutPuts,
 }
 
@@ -60,12 +60,12 @@ impl S3Proxy {
         Self { mode, bucket }
     }
 
-    /// From now on.
+    /// Damages all further objects in this way.
     pub fn tamper(&self, mode: Tamper) {
         *self.mode.lock().expect("the mode") = mode;
     }
 
-    /// The product's client, which talks to this proxy.
+    /// The product's client, connected to this proxy.
     pub fn bucket(&self) -> ObjectStore {
         self.bucket.clone()
     }
@@ -80,7 +80,7 @@ async fn pass(State(way): State<Way>, request: Request) -> Response {
     let sent = way
         .client
         .request(head.method.clone(), target)
-        // With its host, which is signed.
+        // With the original host, which is part of the signature.
         .headers(head.headers)
         .body(body)
         .send()

@@ -1,5 +1,5 @@
-//! The worker's settings, as an operator's worker reads them: `config/default.toml`, and variables over it. So that no test has
-//! a copy of the defaults.
+//! The settings of a worker as an operator's worker reads them: `config/default.toml`, then variables. So no test
+//! needs a copy of the defaults.
 
 use aisha::settings::{Given, WorkerSettings};
 use aisha::worker;
@@ -9,10 +9,10 @@ use jobs::runtime::{Chance, Services};
 
 use super::{Db, S3};
 
-/// Where nobody listens: for tests whose jobs do not get as far as FAL.
+/// A URL where nothing listens, for tests whose jobs never call FAL.
 pub const NOWHERE: &str = "http://127.0.0.1:9";
 
-/// The defaults, with these variables. What a worker needs and no variable names is nowhere.
+/// The defaults with these variables. A required address that no variable names is [`NOWHERE`].
 pub fn worker_settings(variables: impl IntoIterator<Item = (&'static str, String)>) -> WorkerSettings {
     let needed = [
         ("DATABASE_URL", "postgres://nobody@127.0.0.1:9/nothing"),
@@ -30,7 +30,7 @@ pub fn worker_settings(variables: impl IntoIterator<Item = (&'static str, String
     given.load().unwrap_or_else(|problems| panic!("{problems}"))
 }
 
-/// FAL's services below one base, as the simulator has them.
+/// FAL's services under one base URL, as the simulator serves them.
 pub fn fal_at(base: &str) -> [(&'static str, String); 6] {
     [
         ("FAL_KEY", "test-key:test-secret".to_owned()),
@@ -42,12 +42,13 @@ pub fn fal_at(base: &str) -> [(&'static str, String); 6] {
     ]
 }
 
-/// A client's settings, for FAL at `base`.
+/// The settings of a client for FAL at `base`.
 pub fn fal_settings(base: &str) -> FalSettings {
     worker_settings(fal_at(base)).fal
 }
 
-/// What a worker's jobs are given on this database and store; the rest as the variables say. Chance is the same in each run.
+/// The services of a worker's jobs on this database and store; the variables decide the rest. Random numbers are the
+/// same in each run.
 pub fn services(db: &Db, s3: &S3, variables: impl IntoIterator<Item = (&'static str, String)>) -> Services {
     let settings = worker_settings(s3.env().into_iter().chain(variables));
     let objects = ObjectStore::new(&settings.objects).expect("a bucket");

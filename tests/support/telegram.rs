@@ -1,22 +1,21 @@
-//! Telegram of a test's own, in this process, at the wire; the test plays the people.
+//! A Telegram simulator for one test, in this process, over HTTP; the test plays the people.
 
 use std::ops::Deref;
 
 use aisha::simulators::telegram::{Running, TelegramSimulator, TelegramSimulatorConfig};
 
-/// The only token that a [`Telegram`] lets in.
+/// The only token that a [`Telegram`] accepts.
 pub const BOT_TOKEN: &str = "4242:token-of-a-test";
 
-/// A simulator whose retries come a hundred times sooner. Ends with the test.
+/// A simulator whose retries come a hundred times sooner. Stops with the test.
 pub struct Telegram(Running);
 
 impl Telegram {
-    /// Starts it.
     pub async fn new() -> Self {
         Self::with(|_| {}).await
     }
 
-    /// Starts it, behaving a little differently.
+    /// Starts the simulator with a changed configuration.
     pub async fn with(change: impl FnOnce(&mut TelegramSimulatorConfig)) -> Self {
         let token = Some(BOT_TOKEN.to_owned());
         let mut config = TelegramSimulatorConfig {
@@ -32,7 +31,7 @@ impl Telegram {
         )
     }
 
-    /// The variables that lead a process of ours to this simulator.
+    /// The variables that point one of our processes to this simulator.
     pub fn env(&self) -> [(&'static str, String); 2] {
         [
             ("TELEGRAM_BOT_TOKEN", BOT_TOKEN.to_owned()),

@@ -1,4 +1,4 @@
-//! `aisha web` as a process of a test's own, and what is posted to it.
+//! `aisha web` as a process of one test, and requests to it.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use reqwest::{Client, Response};
 
 use super::{Aisha, Db, aisha};
 
-/// A web role that listens on a port of its own.
+/// A web role with its own port.
 pub struct Web {
     pub process: Aisha,
     pub client: Client,
@@ -14,7 +14,7 @@ pub struct Web {
 }
 
 impl Web {
-    /// Over `db`, with further variables; returns when it listens.
+    /// Starts on `db` with these further variables; returns when it listens.
     pub async fn start(db: &Db, variables: &[(&str, &str)]) -> Self {
         let launch = aisha(["web", "--listen", "127.0.0.1:0"])
             .env("AISHA_ENV", "test")
@@ -39,12 +39,11 @@ impl Web {
         }
     }
 
-    /// `path` with its leading slash.
+    /// The URL of `path`, which starts with a slash.
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
     }
 
-    /// GET.
     pub async fn get(&self, path: &str) -> Response {
         self.client.get(self.url(path)).send().await.expect("an answer")
     }

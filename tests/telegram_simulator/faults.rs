@@ -1,4 +1,4 @@
-//! Scripted trouble, and what teloxide makes of it.
+//! Scripted faults, and how teloxide reports them.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Photos, documents, albums and downloads: real bytes all the way.
+//! Photos, documents, albums and downloads, with real bytes.
 
 use std::time::Duration;
 

@@ -32,7 +32,7 @@ async fn html_becomes_text_and_entities() {
         .iter()
         .map(|entity| (entity.offset, entity.length))
         .collect();
-    // The emoji counts as two.
+    // The emoji has length two.
     assert_eq!(entities, [(3, 9), (8, 4), (19, 4), (24, 1)]);
     let MessageEntityKind::TextLink { url } = &sent.entities().unwrap()[2].kind else {
         panic!("no link")
@@ -100,7 +100,7 @@ async fn markdown_v2_wants_its_characters_escaped() {
             format!("Bad Request: can't parse entities: {reason}")
         );
     }
-    // Not ASCII after a backslash, and a cut one at the end: no panic, no loss.
+    // A non-ASCII character after a backslash, and a backslash at the end: no panic, nothing lost.
     assert_eq!(
         send(&sim, "\\ю я\\", "MarkdownV2").await["result"]["text"],
         "\\ю я\\"

@@ -1,4 +1,4 @@
-//! What a simulator with a directory still knows when it is started again, and what one without never repeats.
+//! What a simulator with a directory remembers after a restart, and which ids one without a directory never reuses.
 
 use std::path::Path;
 
@@ -45,7 +45,7 @@ async fn people_chats_files_and_unconfirmed_updates_outlive_the_process() {
     let chat = sim.get("/sim/chats/77").await;
     let waiting = sim.updates(0).await;
     sim.running.stop().await;
-    // Handles on the first simulator, and so on its directory.
+    // They keep the first simulator, and so its directory, in use.
     drop((sim.ann, bert));
 
     let running = TelegramSimulator::start(remembering(directory.path()))
@@ -72,7 +72,7 @@ async fn people_chats_files_and_unconfirmed_updates_outlive_the_process() {
     let url = format!("{}/file/bot{}/{path}", again.running.url(), TOKEN);
     let bytes = again.http.get(url).send().await.unwrap().bytes().await.unwrap();
     assert_eq!(bytes, photo);
-    // The old button still works, and what comes now has higher ids than anything before.
+    // The old button still works, and new ids are higher than all earlier ones.
     again.ann.press_data("go").unwrap();
     let said = again.say("more").await;
     assert!(said > card);
@@ -111,7 +111,7 @@ async fn without_a_directory_no_id_of_an_earlier_life_comes_again() {
         [person, update, message]
     };
     let before = life().await;
-    // Ids rise with whole seconds of the clock.
+    // Ids rise with each whole second of the clock.
     eventually("the clock to go on", async || {
         let after = life().await;
         after

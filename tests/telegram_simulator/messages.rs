@@ -1,4 +1,4 @@
-//! Sending, editing, deleting: what is kept and what is refused.
+//! Sending, editing, deleting: what is stored and what is refused.
 
 use aisha::simulators::telegram::NewUser;
 use serde_json::json;
@@ -133,7 +133,7 @@ async fn deleting_several_passes_over_those_that_are_gone() {
 async fn limits_count_utf16_units() {
     let sim = Sim::start().await;
     let bot = sim.bot();
-    // One emoji is two units, so 2048 of them fill a message.
+    // One emoji has length two, so 2048 of them fill a message.
     let full = "😀".repeat(2048);
     let sent = bot.send_message(CHAT, &full).await.unwrap();
     let over = format!("{full}.");

@@ -1,4 +1,4 @@
-//! The control API over HTTP, the waits, the page and the end.
+//! The control API over HTTP: its waits, the page, and the shutdown.
 
 use aisha::simulators::telegram::{MessageFilter, NewUser, TelegramSimulatorConfig};
 use reqwest::multipart::{Form, Part};

@@ -1,4 +1,4 @@
-//! `getUpdates`: what is confirmed, who may poll, what comes again.
+//! `getUpdates`: which updates are confirmed, who may poll, which updates come again.
 
 use aisha::simulators::telegram::{FaultAction, LedgerFilter};
 use serde_json::{Value, json};

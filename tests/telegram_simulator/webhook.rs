@@ -1,4 +1,4 @@
-//! Pushed updates: the secret, the order, the retries.
+//! Updates sent to a webhook: the secret, the order, the retries.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::{CHAT, PATIENCE, Sim};
 
-/// A bot's webhook: notes what comes, answers as scripted, then 200.
+/// A bot's webhook: records what it receives, gives the scripted answers, then 200.
 #[derive(Clone)]
 struct Receiver {
     url: String,

@@ -10,7 +10,7 @@ use crate::support::{Db, FAL_USER, FalSigner, Web, eventually};
 async fn a_signed_delivery_is_stored_byte_for_byte_with_its_job() {
     let (db, signer) = (Db::new().await, FalSigner::new().await);
     let web = web_that_believes(&signer, &db).await;
-    // Neither sorted nor compact: only the very bytes fit the signature.
+    // Neither sorted nor compact: only these exact bytes match the signature.
     let body = format!(
         "{{ \"status\":\"OK\" ,\"request_id\": \"{REQUEST}\", \"payload\": {{\"finetune_id\":\"ф-1\"}} }}\n"
     );
@@ -97,7 +97,7 @@ async fn w08_a_database_that_is_down_is_never_answered_200() {
     let delivery = signer.sign(REQUEST, succeeded());
     assert_eq!(post(&web, "", &delivery).await, StatusCode::SERVICE_UNAVAILABLE);
     outage.end().await;
-    // FAL sends again, and a web role that never restarted takes it.
+    // FAL sends it again, and the web role accepts it without a restart.
     eventually("the delivery to be stored", async || {
         let again = signer.sign(REQUEST, succeeded());
         (post(&web, "", &again).await == StatusCode::OK).then_some(())
@@ -131,7 +131,8 @@ async fn w08_a_database_that_hangs_is_answered_503_in_bounded_time() {
     assert_eq!((stored(&db.pool).await, jobs(&db.pool).await), (1, 1));
 }
 
-/// What is downstream of the inbox is locked, and nobody whom the work would call is there: the answer does not wait.
+/// All tables after the inbox are locked, and the servers that the job would call do not exist: the answer does not
+/// wait.
 #[tokio::test]
 async fn w13_a_delivery_is_answered_before_any_work_is_done() {
     let (db, signer) = (Db::new().await, FalSigner::new().await);
@@ -139,7 +140,7 @@ async fn w13_a_delivery_is_answered_before_any_work_is_done() {
     let mut tx = db.pool.begin().await.unwrap();
     let downstream = [
         "lock table users, avatars, avatar_photos, training_attempts, notifications in access exclusive mode",
-        // Weaker by what the inbox's foreign key takes even for a row without a training.
+        // A weaker lock, because the inbox's foreign key locks this table even for a row without a training.
         "lock table trainings in share row exclusive mode",
     ];
     for lock in downstream {

@@ -1,4 +1,4 @@
-//! What is believed: FAL's signature, now, for us (W1, W2, W10).
+//! Which deliveries are accepted: signed by FAL, recently, for our user (W1, W2, W10).
 
 use ed25519_dalek::SigningKey;
 use reqwest::StatusCode;

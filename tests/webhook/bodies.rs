@@ -1,4 +1,4 @@
-//! Which bodies and URLs are taken (W9, K15).
+//! Which bodies and URLs are accepted (W9, K15).
 
 use ed25519_dalek::SigningKey;
 use reqwest::StatusCode;
@@ -87,7 +87,7 @@ async fn a_missing_or_unknown_training_type_is_stored_and_flagged() {
             Some("protrait"),
             "training_type_unknown",
         ),
-        // What Postgres cannot store is left out, and the delivery is kept all the same.
+        // Characters that Postgres cannot store are removed, and the delivery is kept.
         (
             "?training_type=a%00b&training_type=style&token=%00&%ff=%ff",
             Some("ab"),

@@ -1,5 +1,5 @@
-//! What deliveries do to a training, however they come (W3-W7, W9, W12): posted to a real web role, applied by the
-//! product's jobs, which run when the test says so.
+//! What deliveries do to a training, in every order (W3-W7, W9, W12). They are posted to a real web role; the
+//! product's jobs apply them when the test says so.
 
 use futures::StreamExt as _;
 use jobs::{ApplyFalDelivery, queue::JobState};
@@ -34,7 +34,7 @@ async fn w03_a_delivery_that_comes_fifty_times_at_once_has_one_effect() {
     );
 }
 
-/// FAL delivers before our submit has heard its answer, and the URL has lost its token: nothing of ours knows the
+/// FAL delivers before our submit has received its answer, and the URL has lost its token: none of our rows knows the
 /// request yet.
 #[tokio::test]
 async fn w04_a_delivery_before_the_submits_commit_is_parked_and_applied_later() {
@@ -207,7 +207,7 @@ async fn w12_a_delivery_and_a_poll_that_race_have_one_effect() {
     }
 }
 
-/// Nobody has said which of FAL's users we are, so anybody's deliveries are genuine.
+/// Our FAL user is not configured, so deliveries for any user are accepted.
 #[tokio::test]
 async fn w05_strangers_deliveries_do_not_fill_the_inbox_and_ours_are_taken_all_the_same() {
     let world = World::submitted().await;
@@ -219,7 +219,7 @@ async fn w05_strangers_deliveries_do_not_fill_the_inbox_and_ours_are_taken_all_t
     let posts = (0..260).map(async |number| post(&open, "", &delivery(&format!("stranger-{number}"))).await);
     let answers: Vec<StatusCode> = futures::stream::iter(posts).buffered(8).collect().await;
     let taken = answers.iter().filter(|status| **status == StatusCode::OK).count();
-    // As many as were on their way at once may slip in.
+    // As many deliveries as are handled at once may pass the limit.
     assert!((200..=208).contains(&taken), "{taken} were taken");
     assert_eq!(answers[259], StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(stored(world.pool()).await, taken as i64);

@@ -22,7 +22,7 @@ impl Line {
         Self { world, web, signer }
     }
 
-    /// To a training that FAL is done with.
+    /// Starts with a submitted training whose run has ended at FAL.
     pub async fn to_a_submitted_training() -> (Self, String) {
         let world = World::submitted().await;
         world.fal_is_done().await;
@@ -30,7 +30,7 @@ impl Line {
         (Self::to(world).await, request)
     }
 
-    /// FAL posts this, signed now.
+    /// FAL posts this body, signed now.
     pub async fn post(&self, request_id: &str, body: &Value) -> StatusCode {
         self.post_to("?training_type=style", request_id, body).await
     }
@@ -39,7 +39,7 @@ impl Line {
         post(&self.web, query, &self.signer.sign(request_id, body.to_string())).await
     }
 
-    /// FAL's delivery of the result that it has.
+    /// FAL delivers its own result.
     pub async fn ok(&self, request_id: &str) -> Value {
         let url = self.world.text("select response_url from trainings").await;
         let get = self.web.client.get(url.expect("a response URL"));
@@ -51,7 +51,7 @@ impl Line {
         json!({"request_id": request_id, "gateway_request_id": "g", "status": "OK", "payload": payload})
     }
 
-    /// What became of the deliveries, oldest first.
+    /// The disposition of each delivery, oldest first.
     pub async fn verdicts(&self) -> Vec<String> {
         sqlx::query_scalar("select coalesce(disposition, 'pending') from fal_deliveries order by id")
             .fetch_all(self.world.pool())
@@ -59,7 +59,7 @@ impl Line {
             .unwrap()
     }
 
-    /// Long after the deliveries came.
+    /// Makes the deliveries ten minutes older.
     pub async fn ten_minutes_pass(&self) {
         sqlx::query("update fal_deliveries set received_at = received_at - interval '11 minutes'")
             .execute(self.world.pool())
@@ -84,12 +84,12 @@ pub fn error(request_id: &str) -> Value {
            "error": "Invalid status code: 422", "payload": {"detail": detail}})
 }
 
-/// The real worker on this world, for all queues.
+/// A real worker in this world, for all queues.
 pub fn worker(world: &World, variables: &[(&str, &str)]) -> Aisha {
     worker_with(world, &["worker"], variables)
 }
 
-/// The real worker on this world, for some queues.
+/// A real worker in this world, for some queues.
 pub fn worker_for(world: &World, queues: &str, variables: &[(&str, &str)]) -> Aisha {
     worker_with(world, &["worker", "--queues", queues], variables)
 }
@@ -108,7 +108,7 @@ fn worker_with(world: &World, arguments: &[&str], variables: &[(&str, &str)]) ->
         .start()
 }
 
-/// A web role that believes the simulator's FAL.
+/// A web role that accepts signatures of the FAL simulator.
 pub async fn web_for(world: &World) -> Web {
     let env = world.fal.env();
     let mut variables: Vec<(&str, &str)> = env.iter().map(|(name, value)| (*name, value.as_str())).collect();

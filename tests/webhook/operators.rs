@@ -1,4 +1,4 @@
-//! `aisha webhooks`: every delivery can be listed, shown and replayed (W14), and has a verdict in the end (I9).
+//! `aisha webhooks`: every delivery can be listed, shown and replayed (W14), and gets a verdict in the end (I9).
 
 use jobs::{ApplyFalDelivery, queue::JobState};
 use reqwest::StatusCode;
@@ -19,7 +19,7 @@ async fn webhooks(line: &Line, arguments: &[&str]) -> (Option<i32>, String) {
         .await
 }
 
-/// What a verb prints with `--json`.
+/// The output of a verb with `--json`.
 async fn json(line: &Line, arguments: &[&str]) -> Value {
     let arguments: Vec<&str> = arguments.iter().copied().chain(["--json"]).collect();
     let (code, output) = webhooks(line, &arguments).await;
@@ -33,7 +33,7 @@ fn each<'a>(rows: &'a Value, name: &str) -> Vec<&'a str> {
     rows.map(|row| row[name].as_str().unwrap_or("null")).collect()
 }
 
-/// One delivery that ended a training, one that came too late, one that nobody knows.
+/// One delivery that ended a training, one that came too late, one for an unknown request.
 async fn three_deliveries() -> (Line, String) {
     let (line, request) = Line::to_a_submitted_training().await;
     let ok = line.ok(&request).await;
@@ -163,7 +163,7 @@ async fn w14_a_delivery_that_was_nobodys_is_applied_by_a_replay_once_its_request
     );
 }
 
-/// Applying it fails until its job is dead; once the reason is gone a replay applies it.
+/// Applying it fails until its job is dead; after the cause is removed, a replay applies it.
 #[tokio::test]
 async fn w14_a_delivery_that_was_given_up_says_so_and_can_be_replayed() {
     let (line, request) = Line::to_a_submitted_training().await;

@@ -1,4 +1,4 @@
-//! The whole line as it is deployed: web and worker processes, FAL's own deliveries (W4, W9, W11).
+//! The whole path as deployed: web and worker processes, FAL's own deliveries (W4, W9, W11).
 
 use aisha::simulators::fal::{
     faults::{Effect, Fault, Operation},
@@ -17,7 +17,7 @@ async fn is_completed(world: &World) {
     .await;
 }
 
-/// Acknowledged deliveries of FAL's.
+/// How many deliveries of FAL were acknowledged.
 fn delivered(world: &World) -> usize {
     let ledger = world.fal.ledger();
     let delivered = |event: &Event| matches!(event, Event::WebhookAttempted { delivered: true, .. });
@@ -28,7 +28,7 @@ async fn source(world: &World) -> Option<String> {
     world.text("select result_source::text from trainings").await
 }
 
-/// FAL answers our submit only when its webhook was acknowledged.
+/// FAL answers our submit only after its webhook was acknowledged.
 #[tokio::test]
 async fn w04_a_delivery_that_overtakes_the_submits_answer_completes_the_training() {
     let world = World::archived().await;
@@ -40,7 +40,7 @@ async fn w04_a_delivery_that_overtakes_the_submits_answer_completes_the_training
     let worker = worker(&world, &[("FAL_WEBHOOK_URL", &web.url(""))]);
     is_completed(&world).await;
     assert_eq!((world.submits(), delivered(&world)), (1, 1));
-    // The poll may have been faster than the job; but whose it is was known from its token.
+    // The poll may have been faster than the job, but the token already showed which training it is for.
     let verdict = eventually("the delivery's verdict", async || {
         world.text("select max(disposition) from fal_deliveries").await
     })
@@ -72,8 +72,8 @@ async fn w09_fals_delivery_with_a_payload_error_completes_the_training() {
     drop(worker);
 }
 
-/// The bound: FAL's end is seen by the next status call (`fal.poll_interval`), believed by the one after
-/// `fal.webhook_grace`. Counted in calls, since a loaded machine has its own idea of time.
+/// The limit: the next status call (`fal.poll_interval`) sees the end at FAL, and the first call after
+/// `fal.webhook_grace` accepts it. Counted in calls, because time runs differently on a loaded machine.
 #[tokio::test]
 async fn w11_without_any_webhook_the_second_look_after_the_end_finishes_the_training() {
     let world = World::archived().await;

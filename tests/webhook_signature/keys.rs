@@ -1,4 +1,4 @@
-//! FAL's keys come over the network, rotate, and go away.
+//! FAL's keys are fetched over the network, rotate, and disappear.
 
 use std::sync::{
     Arc, Mutex,
@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 
 use super::{REQUEST_ID, Vector, signed, verifier};
 
-/// Serves whatever set it holds; counts how often it was asked.
+/// Serves a key set; counts how often it was fetched.
 pub struct Keys {
     pub url: String,
     held: Arc<Mutex<Option<Value>>>,

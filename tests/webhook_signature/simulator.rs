@@ -19,7 +19,7 @@ use tokio::{net::TcpListener, sync::mpsc};
 
 use super::verifier;
 
-/// Takes deliveries and tells what the verifier made of each.
+/// A server that verifies each delivery and reports the result.
 async fn receiver(
     verifier: WebhookVerifier,
 ) -> (
@@ -99,7 +99,7 @@ async fn the_simulators_deliveries_pass_and_its_forgeries_do_not() {
             .unwrap();
         let id = submit().await;
         verdicts.recv().await.unwrap().expect_err("a forgery");
-        // The next attempt is genuine again, and passes.
+        // The next attempt is genuine again, and is accepted.
         assert_eq!(
             verdicts.recv().await.unwrap().unwrap().request_id,
             id,

@@ -1,4 +1,4 @@
-//! `tests/payloads/fal_webhook_vector.json`, made with other programs than ours, and its must-fail cases.
+//! `tests/payloads/fal_webhook_vector.json`, made with other programs than ours, and its cases that must fail.
 
 use axum::{
     body::Bytes,
@@ -43,7 +43,7 @@ impl Vector {
         self.0["jwks"].clone()
     }
 
-    /// Only the key with this id.
+    /// The key set with only the key of this id.
     pub fn jwks_of(&self, kid: &str) -> Value {
         let keys = self.0["jwks"]["keys"].as_array().unwrap();
         json!({"keys": keys.iter().filter(|key| key["kid"] == kid).collect::<Vec<_>>()})
@@ -99,7 +99,7 @@ async fn padded_and_unpadded_keys_both_verify() {
     }
 }
 
-/// What goes into the verifier, and what must come out.
+/// The input of the verifier, and the expected result.
 struct Case {
     headers: HeaderMap,
     body: Bytes,
@@ -109,7 +109,7 @@ struct Case {
 }
 
 impl Vector {
-    /// The vector itself, expected to fail as it stands.
+    /// The vector unchanged, with the error that the caller expects after its change.
     fn case(&self, expected: impl Into<VerifyError>) -> Case {
         Case {
             headers: self.headers(),
@@ -132,7 +132,7 @@ impl Vector {
         case
     }
 
-    /// What the vector says in words.
+    /// The cases that the vector describes in words.
     fn must_fail(&self, words: &str) -> Vec<Case> {
         let late = |seconds| Case {
             seconds_later: seconds,

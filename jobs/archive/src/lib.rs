@@ -136,7 +136,7 @@ pub enum BuildError<E> {
     TooMany {
         /// How many photos the caller has.
         given: usize,
-        /// Most photos that [`Limits::photos`] allows.
+        /// Most photos that [`PhotoLimits::photos`] allows.
         limit: usize,
     },
     /// Too few photos are usable. Permanent; the user is told each one's problem.
@@ -144,7 +144,7 @@ pub enum BuildError<E> {
     TooFew {
         /// How many photos are usable.
         accepted: usize,
-        /// Fewest photos that [`Limits::photos`] asks for.
+        /// Fewest photos that [`PhotoLimits::photos`] asks for.
         needed: usize,
         /// The other photos, by number and problem, in the order given.
         rejected: Vec<(usize, PhotoProblem)>,

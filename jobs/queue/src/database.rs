@@ -289,7 +289,7 @@ pub(crate) fn renamed(options: PgConnectOptions, name: &str) -> PgConnectOptions
     options.application_name(&format!("{name}{end}"))
 }
 
-/// A connection for statements that need no transaction. Behind a pooler it is a transaction all the same, so writes
+/// A connection for statements that need no transaction. Behind a pooler it is still a transaction, so writes
 /// count only after [`Single::commit`].
 pub enum Single {
     /// Each statement is committed by itself.

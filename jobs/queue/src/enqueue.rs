@@ -188,7 +188,8 @@ async fn share(tx: &mut PgConnection, kind: &str, keys: &[String]) -> Result<Vec
         .await
 }
 
-/// Live jobs that stand for new ones as well are for workers that can do those. Every worker can do the first version.
+/// Raises the version of live jobs that now also stand for new ones, so that only workers that know the new version
+/// take them. Every worker knows the first version.
 async fn need(tx: &mut PgConnection, kind: &str, keys: &[String], version: i16) -> Result<(), sqlx::Error> {
     if version > 1 {
         sqlx::query!(
@@ -206,7 +207,7 @@ async fn need(tx: &mut PgConnection, kind: &str, keys: &[String], version: i16) 
     Ok(())
 }
 
-/// What the job is a part of, for its row.
+/// The trace that the job belongs to, as its row stores it.
 fn traceparent() -> Option<String> {
     trace::current().map(|context| context.to_string())
 }

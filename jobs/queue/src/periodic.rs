@@ -348,7 +348,7 @@ async fn tick_one(engine: &Engine, entry: &Entry) -> Result<bool, EnqueueError> 
     let Some(row) = row else { return Ok(false) };
     let due = entry.ticks.due(row.last_tick, row.now, entry.periodic.catch_up);
     let Some(&last) = due.ticks.last() else {
-        return Ok(true); // Somebody was faster.
+        return Ok(true); // Another worker was faster.
     };
     let mut last_job = None;
     for &tick in &due.ticks {

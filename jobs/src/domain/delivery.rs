@@ -11,7 +11,7 @@ named!(
         Applied = "applied",
         /// The end was known already, from a poll or another delivery.
         Late = "late",
-        /// Its training had ended by our own decision; its model is kept all the same.
+        /// Its training had ended by our own decision; its model is kept anyway.
         Kept = "kept",
         /// Its content was unclear, so the result is fetched instead.
         LookedUp = "looked_up",

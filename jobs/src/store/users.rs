@@ -71,7 +71,7 @@ pub(crate) async fn unreachable(tx: &mut PgConnection, id: UserId) -> Result<(),
     Ok(())
 }
 
-/// As [`unreachable`], by Telegram's id. Returns the user, if known.
+/// As [`unreachable()`], by Telegram's id. Returns the user, if known.
 pub(crate) async fn left(tx: &mut PgConnection, telegram_id: i64) -> Result<Option<UserId>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"

@@ -7,8 +7,8 @@
 //! | FAL says                       | then                                                                    |
 //! |--------------------------------|-------------------------------------------------------------------------|
 //! | 200, taken out of the queue    | the training is cancelled                                               |
-//! | 404, there is no such request  | it is told again, each time later; who has denied it often enough is asked for the result, which decides |
-//! | 202, told to stop              | `poll_status` learns the end: stopped, or finished all the same. After `saga.cancel_deadline` without either it is cancelled, and watched |
+//! | 404, there is no such request  | FAL is told again, each time later; after enough denials we ask for the result, which decides |
+//! | 202, told to stop              | `poll_status` learns the end: stopped, or finished anyway. After `saga.cancel_deadline` without either it is cancelled, and watched |
 //! | 400, it has ended already      | `poll_status` fetches the result, which decides                         |
 //!
 //! # Must stay true

@@ -6,9 +6,9 @@
 //! | the training is      | it                                                                        |
 //! |----------------------|---------------------------------------------------------------------------|
 //! | submitting (AMBIGUOUS) | looks for the attempt in FAL's request list and adopts it; never posts. Once its time is up, decides (K13) |
-//! | submitted            | reads status and logs; once COMPLETED, judges by the result's HTTP status. A status that denies the request, or that nobody understands, is looked at again a few times; then the result is asked all the same |
-//! | ended by us, watched | goes on with either, more slowly: a model that comes all the same is kept   |
-//! | anything else        | is done: somebody was faster, or the next submit enqueues it anew          |
+//! | submitted            | reads status and logs; once COMPLETED, judges by the result's HTTP status. A status that denies the request, or that we do not understand, is asked again a few times; then the result is asked for anyway |
+//! | ended by us, watched | goes on with either, more slowly: a model that comes anyway is kept           |
+//! | anything else        | is done: another job was faster, or the next submit enqueues this one again |
 //!
 //! # Must stay true
 //! * COMPLETED does not mean success; the HTTP status of the result decides — `a_completed_request_with_an_error_result_fails_the_training`
@@ -267,7 +267,7 @@ async fn note(cx: &Context, training: &Training, seen: &Observation<'_>) -> Resu
 }
 
 /// FAL denies the request, or answers something about it that cannot be understood: for a moment, or for ever. If
-/// that goes on, the result is fetched all the same, and decides. FAL has reported failed requests as running for
+/// that goes on, the result is fetched anyway, and decides. FAL has reported failed requests as running for
 /// ever (<https://github.com/fal-ai/fal/issues/1143>).
 async fn odd_look(cx: &Context, training: &Training, what: &str) -> Result<Done, JobError> {
     match next_look(cx, training, what).await? {

@@ -1,4 +1,4 @@
-//! Answers to the calls that bring a training to FAL, list it and end it; and what all calls have in common.
+//! Answers to the calls that submit a training, list it and cancel it; and what all calls have in common.
 
 use std::fs;
 
@@ -47,7 +47,7 @@ async fn a_refused_call_fails_no_training() {
             let outcome = world.text("select outcome::text from training_attempts").await;
             assert_eq!(outcome.as_deref(), Some("refused"), "{case}: it was not taken");
         }
-        // It passes, and everything goes on.
+        // The error passes, and the training continues.
         world
             .change("update fal_account set probe_at = now(), upload_probe_at = now()")
             .await;
@@ -143,7 +143,7 @@ async fn a_cancel_that_fal_denies_costs_nobody_a_model_that_is_there() {
     );
 }
 
-/// One page with the recorded items, and ours behind them.
+/// One page of the list: the recorded items, then ours.
 fn with_ours(case: &str, world: &World, archive_url: &str) -> Recorded {
     let text = fs::read_to_string(fal_cases().join(format!("{case}.json"))).expect("a page");
     let accepted = world.accepted();
@@ -166,7 +166,7 @@ async fn an_odd_item_of_the_request_list_hides_no_other() {
     each(&PAGES, async |case| {
         let (world, front) = requested().await;
         let world = world.archive().await;
-        // FAL takes it, and something between us answers in its place.
+        // FAL accepts the submit, but a proxy between us answers instead.
         world
             .fal
             .script(Fault::new(Operation::Submit, Effect::Close {}))

@@ -1,11 +1,12 @@
-//! Answers that are compressed though nobody asked for it: proxies do so, and what they hold decides nothing.
+//! Answers that are compressed although we did not ask for it. Proxies do this; the content of such an answer decides
+//! nothing.
 
 use jobs::{BuildArchive, PollStatus, SubmitTraining, queue::JobState, reader::Reader};
 
 use super::{each, finished, requested};
 use crate::support::{Place, Recorded};
 
-/// The call whose answer it is, and how the compression is called there.
+/// The case, the call that it answers, and the name of the compression.
 pub(super) const ENCODED: [(&str, Place, &str); 5] = [
     ("t_gzip", Place::Status, "gzip"),
     ("r_gzip", Place::Result, "gzip"),

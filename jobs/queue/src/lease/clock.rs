@@ -7,9 +7,9 @@
 //!
 //! # Must stay true
 //! * Values that a jump left behind are believed for no longer than one interval of their own kind — `q28_a_delay_counted_from_the_future_is_counted_from_now`,
-//! `q28_a_lease_that_ends_in_a_month_is_one_of_two_leases`,
-//! `q28_a_rate_used_up_and_a_silence_asked_for_in_the_future_are_mended`,
-//! `q28_a_silence_of_all_is_never_believed_for_more_than_a_minute`
+//!   `q28_a_lease_that_ends_in_a_month_is_one_of_two_leases`,
+//!   `q28_a_rate_used_up_and_a_silence_asked_for_in_the_future_are_mended`,
+//!   `q28_a_silence_of_all_is_never_believed_for_more_than_a_minute`
 //! * Just after a jump ahead every lease looks like a dead worker's. No lease is ended
 //!   before its worker had time to renew it.
 //!

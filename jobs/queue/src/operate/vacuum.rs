@@ -62,7 +62,7 @@ async fn vacuum_if_due(engine: &Engine) -> Result<bool, sqlx::Error> {
     sqlx::raw_sql("set statement_timeout = 0")
         .execute(&mut *db)
         .await?;
-    // No truncation: it needs a lock that excludes everybody.
+    // No truncation: it needs a lock that excludes all other use of the table.
     sqlx::raw_sql("vacuum (skip_locked, index_cleanup on, truncate off) jobs")
         .execute(&mut *db)
         .await?;

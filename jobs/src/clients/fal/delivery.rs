@@ -33,7 +33,7 @@ pub enum DeliveryReport {
     LookItUp,
 }
 
-/// Why the bytes are no delivery. It is kept all the same.
+/// Why the bytes are not a delivery. The delivery is stored anyway.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
     /// Not a JSON object, or without the fields that make it a delivery.

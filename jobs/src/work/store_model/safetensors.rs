@@ -1,4 +1,4 @@
-//! Checks that a file is a whole safetensors file, the format of LoRAs here and at FAL.
+//! Checks that a file is a whole safetensors file, the format of every `LoRA` here and at FAL.
 //!
 //! Eight bytes of header length (little endian), a JSON object of tensors with their places in the data, then exactly
 //! that data. Source: the format's description (huggingface/safetensors). The data itself is not checked.
