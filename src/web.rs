@@ -132,7 +132,7 @@ fn as_many_as_files(wanted: usize, open_files: u64, others: u64) -> usize {
     let connections = wanted.min(left.max(1));
     if connections < wanted {
         warn!(
-            "At most {connections} connections are taken instead of {wanted} (web.max_connections): {open_files} files may be open"
+            "At most {connections} connections are accepted instead of {wanted} (web.max_connections): {open_files} files may be open"
         );
     }
     connections

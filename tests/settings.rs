@@ -56,7 +56,7 @@ async fn all_problems_are_listed_at_once_with_their_fixes() {
         "AVATAR_TEST_MODE=true",
         "telegram.bot_token is missing",
         "queue.lease is \"soon\" (from AISHA__QUEUE__LEASE)",
-        "queue.beaat is no setting (from AISHA__QUEUE__BEAAT)",
+        "queue.beaat is not a setting (from AISHA__QUEUE__BEAAT)",
         "Did you mean queue.beat?",
         "photos.min is 15, more than photos.max (12)",
         "worker.slots.fal is \"0\"",
@@ -433,5 +433,5 @@ async fn quotas_are_on_unless_somebody_says_otherwise_and_a_name_is_no_telegram_
     let named = ("AISHA__QUOTAS__BLOCKED", "17, @eve");
     let (code, output) = run(&["config", "check", "bot"], &[DATABASE, BOT_TOKEN, named]).await;
     assert_eq!(code, Some(78), "{output}");
-    assert!(output.contains("\"@eve\" is no Telegram user id"), "{output}");
+    assert!(output.contains("\"@eve\" is not a Telegram user id"), "{output}");
 }

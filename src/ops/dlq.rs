@@ -64,7 +64,7 @@ that job does its work. What had depended on the job was settled when it died (a
 whose training has ended finds nothing to do, and is marked so; its user can start the training again in the bot. With
 --json: an array, with training_ended (training_id, status) or null in each.
 
-Exit code 1: the job named is no dead letter.
+Exit code 1: the job named is not a dead letter.
 
 Examples:
   aisha dlq retry 4711
@@ -80,7 +80,7 @@ Examples:
     #[command(after_long_help = "\
 Name one by its id, or many by filters; --all for each of them. With --json: an array.
 
-Exit code 1: the job named is no dead letter.
+Exit code 1: the job named is not a dead letter.
 
 Examples:
   aisha dlq drop 4711
@@ -156,7 +156,7 @@ impl Action {
             let found = operator.show(JobId(id)).await.context("the database failed")?;
             let state = found.with_context(|| format!("there is no job {id}"))?.job.state;
             if state != JobState::Dead {
-                return Err(anyhow!("job {id} is no dead letter: it is {state}").into());
+                return Err(anyhow!("job {id} is not a dead letter: it is {state}").into());
             }
         } else if self.which.is_anything() && !self.all {
             return Err(anyhow!("say which: an id, --reason, --kind, --older-than, or --all").into());
@@ -281,7 +281,7 @@ async fn retry(
     let ended = reader
         .ended_trainings(&ids)
         .await
-        .context("the jobs are retried; what became of their trainings cannot be said")?;
+        .context("the jobs are retried; whether their trainings have ended is unknown")?;
     let ready = retried.iter().filter(|one| one.retry == Retry::Ready).count();
     audit.log(ready, &format!("{filter:?}"));
     if as_json {
@@ -318,7 +318,7 @@ fn tell_retried(retried: &[Retried], ended: &BTreeMap<i64, EndedTraining>, ready
                 "{id}  {}  stays dead: job {holder} has its key and does its work",
                 one.job.kind
             ),
-            Retry::NotDead => println!("{id}  {}  is no dead letter any more", one.job.kind),
+            Retry::NotDead => println!("{id}  {}  is not a dead letter any more", one.job.kind),
         }
     }
     println!("{ready} of {} {would} ready", retried.len());

@@ -34,7 +34,7 @@ Examples:
         #[arg(long)]
         json: bool,
     },
-    /// List the trainers of trainers.toml: what each costs, which are the defaults, and whether FAL still has them.
+    /// List the trainers of trainers.toml: their costs, which are the defaults, and whether FAL still lists them.
     #[command(after_long_help = "\
 Needs nothing; with --online FAL_KEY, and FAL is asked for each endpoint, which costs nothing. Prices are those that
 trainers.toml has from FAL's pages. With --json: an array of objects with name, training_type, endpoint,
@@ -49,7 +49,7 @@ Examples:
         /// Ask FAL whether it still lists each endpoint.
         #[arg(long)]
         online: bool,
-        /// A JSON array.
+        /// Print a JSON array.
         #[arg(long)]
         json: bool,
     },

@@ -52,7 +52,7 @@ fn start(settings: &SimulatorSettings) -> Result<Stop, Failure> {
     Ok(Stop::at_signals(GRACE).context("cannot listen for signals")?)
 }
 
-/// The entry as the simulator serves it, where it does not have the trainer from FAL's schemas.
+/// The trainer as the simulator serves it if it does not know it from FAL's schemas.
 pub fn declared_trainer(trainer: &Trainer) -> DeclaredTrainer {
     let own = &trainer.inputs.own;
     let filled = [

@@ -23,7 +23,7 @@ section! {
                 if known && Url::parse(url).is_ok() {
                     Ok(())
                 } else {
-                    Err("it is no postgres:// URL")
+                    Err("it is not a postgres:// URL")
                 }
             },
         ),
@@ -43,8 +43,8 @@ impl DatabaseSettings {
         if settings.pooled {
             from.refuse(
                 "database.pooler",
-                "is transaction, and this keeps locks or listens in a session of its own.",
-                "Set AISHA__DATABASE__POOLER=none and a DATABASE_URL that leads to the server itself; worker and web may use the pooler.",
+                "is transaction, but this role or command keeps locks or listens in a session.",
+                "Set AISHA__DATABASE__POOLER=none and a DATABASE_URL that leads directly to the server; worker and web may use the pooler.",
             );
         }
         Some(settings)

@@ -114,7 +114,7 @@ fn refuse_open_door(from: &mut Reader<'_>) {
     if from.is_set("fal.webhook_url") && from.is_production() && test_mode(from) == Some(false) {
         from.refuse(
             "fal.webhook_user_id",
-            "is missing, so any customer of FAL's could have deliveries sent to fal.webhook_url that are taken for ours.",
+            "is missing, so any customer of FAL's could have deliveries sent to fal.webhook_url, and they would be accepted.",
             "Set FAL_WEBHOOK_USER_ID: our user id at FAL, the X-Fal-Webhook-User-Id of our own deliveries.",
         );
     }
@@ -198,7 +198,7 @@ fn host(
     if is_fal(&url) && url.scheme() != "https" {
         from.refuse(
             key,
-            format!("is {url}: FAL's key would go there in clear, and FAL only redirects."),
+            format!("is {url}: FAL's key would go there unencrypted, and FAL only redirects."),
             "Write https://.",
         );
     }
@@ -206,8 +206,8 @@ fn host(
     if is_clear && from.is_production() && !test_mode {
         from.refuse(
             key,
-            format!("is {url}: FAL's key, or what is believed of FAL, would go there in clear."),
-            "Write https://, or say by AISHA_ENV that this is no production.",
+            format!("is {url}: FAL's key, or answers that we trust, would go there unencrypted."),
+            "Write https://, or set AISHA_ENV if this is not production.",
         );
     }
     if test_mode && is_fal(&url) {
@@ -263,7 +263,7 @@ fn refuse_unreachable_webhook(from: &mut Reader<'_>, hosts: &Hosts, webhook: &Ur
         from.refuse(
             "fal.webhook_url",
             format!("is {webhook}, which FAL cannot reach."),
-            "Give the public https URL of `aisha web`, or leave it empty and let polling carry the trainings.",
+            "Give the public https URL of `aisha web`, or leave it empty, and polling alone finishes trainings.",
         );
     }
 }

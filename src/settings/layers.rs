@@ -137,7 +137,7 @@ impl Layers {
             Some((_, text)) => self.add_file(text, &Origin::File(format!("config/{name}.toml"))),
             None => self.problems.push(Problem::new(
                 "AISHA_ENV",
-                format!("is {name:?}, which is no environment."),
+                format!("is {name:?}, which is not an environment."),
                 "Use development, test or production.",
             )),
         }
@@ -320,7 +320,7 @@ impl Layers {
             None => "config/default.toml lists every key.".to_owned(),
         };
         self.problems
-            .push(Problem::new(key, format!("is no setting ({origin})."), fix));
+            .push(Problem::new(key, format!("is not a setting ({origin})."), fix));
     }
 
     /// Refuses a URL with a user or password in a setting that is not a secret, since its value is printed.
@@ -331,7 +331,7 @@ impl Layers {
         self.problems.push(Problem::new(
             key,
             format!("holds a user name or a password ({origin})."),
-            "Take out what stands before the @: no client here would send it.",
+            "Remove the part before the @: no client here would send it.",
         ));
         // Neither call fails for a URL that had them.
         let _ = url.set_username("***");

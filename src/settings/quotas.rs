@@ -36,8 +36,8 @@ fn telegram_ids(from: &mut Reader<'_>, key: &str) -> Option<BTreeSet<i64>> {
             _ => {
                 from.reject(
                     key,
-                    &format!("{word:?} is no Telegram user id"),
-                    "Give the numbers of people, separated by commas, e.g. 123456789,987654321; @names change hands.",
+                    &format!("{word:?} is not a Telegram user id"),
+                    "Give the user ids as numbers, separated by commas, e.g. 123456789,987654321; @names can change owners.",
                 );
                 return None;
             }

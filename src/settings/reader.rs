@@ -325,7 +325,7 @@ impl<'a> Reader<'a> {
             self.wrong(
                 key.path,
                 value,
-                "it is no duration",
+                "it is not a duration",
                 "Write a number and a unit, such as 500ms, 15s, 5m, 1h or 7d.",
             );
             return None;
@@ -347,7 +347,7 @@ impl<'a> Reader<'a> {
             self.wrong(
                 key.path,
                 value,
-                "it is no rate",
+                "it is not a rate",
                 "Write a whole number from 1 to 100000 and a unit, such as 25/s, 20/m or 100/h.",
             );
         }
@@ -439,7 +439,7 @@ impl FromStr for HttpUrl {
         if matches!(url.scheme(), "http" | "https") && url.has_host() {
             Ok(Self(url))
         } else {
-            Err("it is no http or https URL with a host".to_owned())
+            Err("it is not an http or https URL with a host".to_owned())
         }
     }
 }

@@ -15,13 +15,13 @@ pub(super) fn find(layers: &Layers) -> Vec<String> {
     let text = |key: &str| layers.get(key).map(|value| value.text.as_str());
     let is_test = text("fal.test_mode").is_some_and(|text| matches!(text, "true" | "1"));
     let test_mode = is_test.then(|| {
-        "fal.test_mode is on in production: nothing is trained, and whoever serves a key set at fal.simulator_url is believed. \
+        "fal.test_mode is on in production: nothing is trained, and deliveries signed by the keys at fal.simulator_url are accepted. \
          Unset AVATAR_TEST_MODE."
             .to_owned()
     });
     let is_open = !is_test && text("fal.webhook_user_id").is_none();
     let open_door = is_open.then(|| {
-        "fal.webhook_user_id is not set: `aisha web` takes deliveries that any customer of FAL's had sent to it. \
+        "fal.webhook_user_id is not set: `aisha web` accepts deliveries that any customer of FAL's has sent to it. \
          Set FAL_WEBHOOK_USER_ID to the X-Fal-Webhook-User-Id of our own deliveries."
             .to_owned()
     });
@@ -34,11 +34,11 @@ pub(super) fn find(layers: &Layers) -> Vec<String> {
         let url = text(key)?.parse::<Url>().ok()?;
         let can_be_read = url.scheme() == "http" && !is_loopback(&url);
         can_be_read.then(|| {
-            format!("{key} is plain http: {what} can be read on the way. Use https in {}, or keep the way private.", layers.names_of(key))
+            format!("{key} is plain http: {what} can be read in transit. Use https in {}, or use a private network.", layers.names_of(key))
         })
     });
     let database = text("database.url").filter(|url| may_be_in_clear(url)).map(|_| {
-        "database.url does not demand TLS (sslmode), so a server or somebody between may do without. \
+        "database.url does not demand TLS (sslmode), so the server, or an attacker in between, may leave the connection unencrypted. \
          Add sslmode=verify-full, or =require where its certificate cannot be checked."
             .to_owned()
     });

@@ -182,27 +182,27 @@ section! {
 }
 
 section! {
-    /// `aisha fal trainers`
+    /// Settings of `aisha fal trainers`.
     pub struct TrainerListSettings(from) {
-        /// The entries, and which of them new trainings take.
+        /// The trainers, and which of them new trainings use.
         trainers: Trainers = trainers::read(from),
     }
 }
 
 section! {
-    /// `aisha fal trainers --online`
+    /// Settings of `aisha fal trainers --online`.
     pub struct CatalogueSettings(from) {
-        /// FAL, which is asked for each entry.
+        /// FAL's addresses and our key.
         fal: FalSettings = fal::client(from),
     }
 }
 
 section! {
-    /// `aisha fal-simulator`, `aisha telegram-simulator`
+    /// Settings of `aisha fal-simulator` and `aisha telegram-simulator`.
     pub struct SimulatorSettings(from) {
         /// How this role logs.
         log: LogSettings = LogSettings::read(from),
-        /// The trainers that FAL's simulator serves beside those that it knows itself.
+        /// The trainers that the FAL simulator serves in addition to those it knows.
         trainers: Trainers = trainers::read(from),
     }
 }

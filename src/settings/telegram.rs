@@ -95,7 +95,7 @@ fn webhook_secret(from: &mut Reader<'_>) -> Option<SecretString> {
         |secret| match secret.len() {
             ..16 => Err("it is shorter than 16 characters, so it could be guessed"),
             16..=256 if is_url_safe(secret) => Ok(()),
-            _ => Err("it holds what Telegram does not allow"),
+            _ => Err("it has characters, or a length, that Telegram does not allow"),
         },
     )
 }

@@ -1,8 +1,9 @@
-//! `[training]`, and `trainers.toml`: the trainers that there are, and which of them a new training takes.
+//! `[training]` and `trainers.toml`: the available trainers, and which of them a new training uses.
 //!
-//! An entry declares the inputs that it sets, each with what it may be, and is held to that: a trainer of FAL's that nobody
-//! here has heard of is added by a table, and a slip in the table is found at start. An entry with a mistake is not judged as a
-//! default: what is wrong with it may be the very type that a default needs.
+//! An entry declares the inputs that it sets and their allowed values, and is checked against its own declarations.
+//! So a trainer that is new at FAL is added by a table alone, and a slip in the table is found at the start. A
+//! default that names an entry with a mistake is not judged any further: the mistake may be in the very type that a
+//! default must match.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -14,7 +15,7 @@ use serde_json::{Map, Value};
 
 use super::{layers::TRAINERS_PREFIX, reader::Reader, section::all};
 
-/// Of the bot, which chooses, and of the worker, which posts to them.
+/// The trainers, for the bot, which chooses one, and for the worker, which submits to it.
 pub(super) fn read(from: &mut Reader<'_>) -> Option<Trainers> {
     let mut entries = Vec::new();
     let mut broken = Vec::new();
@@ -53,7 +54,7 @@ pub(super) fn read(from: &mut Reader<'_>) -> Option<Trainers> {
     broken.is_empty().then_some(trainers)
 }
 
-/// One table of `trainers.toml`, being read.
+/// A table of `trainers.toml` that is being read.
 struct Entry<'r, 'a> {
     from: &'r mut Reader<'a>,
     name: &'r str,
@@ -89,7 +90,7 @@ impl<'r, 'a> Entry<'r, 'a> {
             output: self.output(),
             inputs: self.inputs(schema),
         });
-        // Without a schema nobody knows which inputs and presets are right.
+        // Without a known schema, no input or preset can be judged.
         let is_judged = |key: &str| is_known || !(key.starts_with("inputs.") || key.starts_with("presets."));
         let is_clean = self.from.refuse_unasked(&self.key(""), is_judged);
         trainer.filter(|_| is_clean)
@@ -186,7 +187,7 @@ impl<'r, 'a> Entry<'r, 'a> {
         fits.then_some(pointers)
     }
 
-    /// The declared inputs. `None`: one is declared wrongly, or there is none.
+    /// The declared inputs. `None`: there are none, or one is declared wrongly.
     fn schema(&mut self) -> Option<BTreeMap<String, InputKind>> {
         let inputs = self.from.trainer_keys_below(&self.key("schema."));
         if inputs.is_empty() {
@@ -235,7 +236,7 @@ impl<'r, 'a> Entry<'r, 'a> {
         inputs.filter(|_| is_whole)
     }
 
-    /// Takes the value at `path` into `values`, and says whether it is there and fits.
+    /// Adds the value at `path` to `values`; returns whether it exists and fits.
     fn set(&mut self, values: &mut Map<String, Value>, path: &str, input: &str, kind: &InputKind) -> bool {
         let key = self.key(path);
         let value = match kind {
@@ -308,7 +309,7 @@ impl<'r, 'a> Entry<'r, 'a> {
         holds_it.then_some(text)
     }
 
-    /// Whether the inputs that we fill in stand beside the declared ones, and the steps are one of those.
+    /// Checks that inputs that we fill in are not declared as well, and that the steps are a declared input.
     fn agrees(&mut self, own: &OwnInputs, schema: &BTreeMap<String, InputKind>) -> bool {
         let mut fits = true;
         let filled = [

@@ -92,7 +92,7 @@ pub struct FalSimulatorConfig {
     pub initial_acl: Acl,
     /// Whether to refuse archives with fewer pictures than FAL advises, which FAL accepts.
     pub require_advised_pictures: bool,
-    /// Trainers beside those that the simulator has from FAL's schemas.
+    /// Trainers in addition to those from FAL's published schemas.
     pub trainers: Vec<DeclaredTrainer>,
 }
 

@@ -52,7 +52,7 @@ pub enum NotReceived {
     #[error("its body is larger than web.max_body_bytes, {0}")]
     TooLarge(usize),
     /// Other bodies take all the memory for bodies.
-    #[error("there is no room for its body: web.body_memory_bytes is taken")]
+    #[error("there is no room for its body: web.body_memory_bytes is used up")]
     NoRoom,
     /// The caller disconnected, or sent invalid HTTP.
     #[error("its body ended too early")]

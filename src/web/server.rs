@@ -84,7 +84,7 @@ async fn converse(
 ) {
     // An answer is one small packet, which should not wait for more.
     if let Err(error) = stream.set_nodelay(true) {
-        debug!("A connection cannot be told not to wait: {error}");
+        debug!("Nagle's algorithm cannot be switched off on a connection: {error}");
     }
     let connection = &admitted.connection;
     let answering = TowerToHyperService::new(router);

@@ -94,11 +94,11 @@ fn is_same(sent: &[u8], secret: &SecretString) -> bool {
 enum Refusal {
     #[error("it came without a secret")]
     NoSecret,
-    #[error("its secret is not ours")]
+    #[error("its secret is wrong")]
     WrongSecret,
     #[error(transparent)]
     NotReceived(#[from] NotReceived),
-    #[error("it is no update: {0}")]
+    #[error("it is not an update: {0}")]
     Garbage(String),
     #[error(transparent)]
     NotStored(#[from] ProducerError),

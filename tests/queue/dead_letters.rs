@@ -297,7 +297,7 @@ async fn q15_an_operator_lists_shows_retries_and_drops_dead_letters() {
     let (code, _, text) = verb(&db, &["dlq", "retry", &id]).await;
     assert_eq!(code, Some(1), "{text}");
     assert!(
-        text.contains(&format!("job {id} is no dead letter: it is ready")),
+        text.contains(&format!("job {id} is not a dead letter: it is ready")),
         "{text}"
     );
     let (code, _, text) = verb(&db, &["dlq", "drop"]).await;

@@ -9,16 +9,20 @@ async fn production_refuses_what_opens_a_door_or_shows_a_key() {
     const WEBHOOK: (&str, &str) = ("AISHA__TELEGRAM__MODE", "webhook");
     let cases = [
         ("web", PUBLIC, "fal.webhook_user_id is missing"),
-        ("web", ("FAL_JWKS_URL", "http://keys.example.org/a"), "in clear"),
+        (
+            "web",
+            ("FAL_JWKS_URL", "http://keys.example.org/a"),
+            "unencrypted",
+        ),
         (
             "worker",
             ("FAL_QUEUE_URL", "http://10.0.0.7:9700/queue"),
-            "in clear",
+            "unencrypted",
         ),
         (
             "worker",
             ("FAL_REST_URL", "http://simulator:9700/rest"),
-            "in clear",
+            "unencrypted",
         ),
     ];
     for (role, variable, said) in cases {

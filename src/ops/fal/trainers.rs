@@ -1,4 +1,4 @@
-//! `aisha fal trainers`: what `trainers.toml` says of each trainer, beside what FAL's list of models says of it today.
+//! `aisha fal trainers`: lists the trainers of `trainers.toml`, and whether FAL still lists them.
 
 use anyhow::Context;
 use jobs::{
@@ -13,7 +13,7 @@ use crate::{
     settings::{CatalogueSettings, Given, TrainerListSettings},
 };
 
-/// One entry, as it is told. The field names are those of `--json`.
+/// A trainer in the form of `--json`, whose fields have these names.
 #[derive(Serialize)]
 struct ListedTrainer<'t> {
     name: &'t str,
@@ -21,15 +21,15 @@ struct ListedTrainer<'t> {
     endpoint: &'t str,
     inference_endpoint: &'t str,
     expected_minutes: u64,
-    /// Whether new trainings of its type take it.
+    /// Whether new trainings of its type use it.
     is_default: bool,
     retired: bool,
     dollars: Costs,
-    /// FAL's word, or `unlisted`. `None`: FAL was not asked.
+    /// FAL's status word, or `unlisted`. `None`: FAL was not asked.
     at_fal: Option<String>,
 }
 
-/// In dollars. `None`: FAL publishes no price.
+/// Costs of a training in dollars. `None`: FAL publishes no price.
 #[derive(Serialize)]
 struct Costs {
     fast: Option<f64>,
@@ -37,7 +37,7 @@ struct Costs {
     quality: Option<f64>,
 }
 
-/// Lists the entries; with `online`, FAL is asked for each.
+/// Lists the trainers. With `online`, asks FAL about each.
 pub(super) async fn list(given: &Given, online: bool, json: bool) -> Result<(), Failure> {
     let trainers = given.load::<TrainerListSettings>()?.trainers;
     let client = if online {

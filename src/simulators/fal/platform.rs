@@ -25,13 +25,13 @@ pub(super) fn meta() -> Response {
     )
 }
 
-/// `GET /v1/models`: those that are asked for and known. FAL answers without a key as well.
+/// `GET /v1/models`: the requested models that are listed. FAL answers without a key as well.
 pub(super) fn models(sim: &Simulation, call: &Call) -> Answer {
     let asked = endpoint_ids(call)?;
     let known = sim
         .endpoints
         .iter()
-        // FAL took this one out of the list in December 2025; whether its queue still accepts it is unknown.
+        // FAL removed this one from the list in December 2025; it is unknown whether its queue still accepts it.
         .filter(|endpoint| endpoint.id != "fal-ai/flux-pro-trainer")
         .filter(|endpoint| asked.iter().any(|id| *id == endpoint.id));
     let models: Vec<Value> = known

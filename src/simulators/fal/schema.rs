@@ -27,7 +27,7 @@ pub(super) enum Kind {
     Loras,
     /// The name of a size, or `{width, height}`.
     ImageSize,
-    /// Any JSON: nobody wrote down what it may be.
+    /// Any JSON, since the entry does not say what it may be.
     Anything,
 }
 
@@ -47,7 +47,7 @@ pub(super) fn may(name: &'static str, kind: Kind) -> Field {
     }
 }
 
-/// An input of a trainer that the simulator knows by its entry in `trainers.toml` alone.
+/// An input of a trainer that the simulator knows only from its entry in `trainers.toml`.
 pub(super) fn declared(name: &str, required: bool) -> Field {
     let kind = if required { Kind::Url } else { Kind::Anything };
     Field {

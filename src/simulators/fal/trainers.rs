@@ -1,9 +1,9 @@
 //! The endpoints that the simulator offers, and how their models judge an input.
 //!
-//! Written down from FAL's published schemas; a trainer that is not among them is served as its entry in `trainers.toml`
-//! declares it ([`DeclaredTrainer`]). Stricter than FAL in one point: a field that the schema does not know
-//! is refused, where FAL may ignore it, because `steps` sent to the style trainer is a bug that nobody would notice.
-//! As at FAL, it is the *model* that refuses: the submit itself accepts anything.
+//! Taken from FAL's published schemas. A trainer that is not among them is served as its entry in `trainers.toml`
+//! declares it ([`DeclaredTrainer`]). The simulator is stricter than FAL in one point: a field that the schema does
+//! not know is refused, where FAL may ignore it, because `steps` sent to the style trainer is a bug that would
+//! otherwise go unnoticed. As at FAL, the *model* refuses the input: the submit itself accepts anything.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -12,18 +12,18 @@ use serde_json::Value;
 
 use super::schema::{Field, Kind, declared, may, need, problems};
 
-/// A trainer that the simulator learns of by its entry in `trainers.toml`.
+/// A trainer that the simulator knows only from its entry in `trainers.toml`.
 #[derive(Clone, Debug)]
 pub struct DeclaredTrainer {
-    /// Full id.
+    /// The full endpoint id, such as `fal-ai/flux-lora`.
     pub endpoint: String,
-    /// The input that names the archive; the only one that is required.
+    /// Name of the input with the archive's URL, the only required input.
     pub archive: String,
-    /// The input that counts the steps.
+    /// Name of the input with the number of steps.
     pub steps: String,
-    /// All other inputs that the entry may send.
+    /// Names of all other inputs that the entry may send.
     pub inputs: Vec<String>,
-    /// The key of the weights in the result. `None`: the result is a finetune's id.
+    /// The key of the weights in the result. `None`: the result is the id of a finetune.
     pub weights: Option<String>,
 }
 
@@ -47,11 +47,11 @@ pub(super) enum Makes {
 
 #[derive(Debug)]
 pub(super) struct Training {
-    /// Field that names the archive.
+    /// Name of the input with the archive's URL.
     pub archive: String,
-    /// Field that counts the steps.
+    /// Name of the input with the number of steps.
     pub steps: String,
-    /// Steps of a run whose input names none.
+    /// Number of steps if the input has none.
     pub default_steps: u64,
     /// How many pictures the archive may hold.
     pub pictures: RangeInclusive<usize>,
@@ -73,7 +73,7 @@ pub(super) enum Output {
 pub(super) struct Endpoints(Vec<Arc<Endpoint>>);
 
 impl Endpoints {
-    /// Those that are written down here, and those of `declared` that are not.
+    /// The published endpoints, and those of `declared` that are not among them.
     pub(super) fn new(declared: &[DeclaredTrainer]) -> Self {
         let mut endpoints: Vec<_> = published();
         for trainer in declared {
@@ -84,7 +84,7 @@ impl Endpoints {
         Self(endpoints.into_iter().map(Arc::new).collect())
     }
 
-    /// The endpoint of this full id.
+    /// The endpoint with this full id.
     pub(super) fn get(&self, id: &str) -> Option<Arc<Endpoint>> {
         self.iter().find(|endpoint| endpoint.id == id).cloned()
     }
@@ -97,8 +97,7 @@ impl Endpoints {
 const FORMATS: Kind = Kind::OneOf(&["jpeg", "png"]);
 const RATIOS: &[&str] = &["21:9", "16:9", "4:3", "3:2", "1:1", "2:3", "3:4", "9:16", "9:21"];
 
-/// Fields of all picture endpoints.
-/// Fields of the endpoints that draw with a finetune.
+/// The fields of all picture endpoints, and `own`.
 fn picture(own: impl IntoIterator<Item = Field>) -> Vec<Field> {
     let all = [
         need("prompt", Kind::Text),
@@ -110,7 +109,7 @@ fn picture(own: impl IntoIterator<Item = Field>) -> Vec<Field> {
     all.into_iter().chain(own).collect()
 }
 
-/// What the endpoints take that draw with a finetune.
+/// The fields of endpoints that draw with a finetune, and `own`.
 fn finetuned(own: impl IntoIterator<Item = Field>) -> Vec<Field> {
     let all = [
         need("finetune_id", Kind::Text),
@@ -219,7 +218,8 @@ fn lora_trainers() -> [LoraTrainer; 7] {
             weights: "diffusers_lora_file",
             dollars_a_step: 0.0064,
             fields: vec![
-                // Optional at FAL as well, where a photo without a caption fails the run then; our archives have none.
+                // FAL does not require it either, but there a photo without a caption then fails the run; our
+                // archives have no captions.
                 need("default_caption", Kind::Text),
                 may("steps", Kind::Int(100, 10_000)),
                 rate(0.01),
@@ -359,8 +359,6 @@ impl Endpoint {
         }
     }
 
-    /// The endpoint with this full id.
-    /// All endpoints on offer.
     /// Owner and app: the beginning of status, result and cancel URLs.
     pub(super) fn app(&self) -> &str {
         let slash = self
