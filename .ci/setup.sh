@@ -7,7 +7,7 @@ homebrew_postgres=postgresql@17
 
 say() { printf '%s\n' "==> $*" >&2; }
 
-# A skip that nobody can overlook; an error under CI, where nothing may be skipped.
+# A skip with a visible message; an error under CI, where nothing may be skipped.
 skip() {
     printf '\n%s\n%s\n\n' "!!! SKIPPED: $1" "!!! $2" >&2
     if [ "${CI:-}" = true ]; then
@@ -21,7 +21,7 @@ fail() {
     exit 1
 }
 
-# Runs a command as root: directly, or by a sudo that asks nothing. 127: neither is possible.
+# Runs a command as root: directly, or by sudo without a password. 127: neither is possible.
 as_root() {
     if [ "$(id -u)" = 0 ]; then
         "$@"
@@ -86,8 +86,8 @@ CANDIDATES
     return 1
 }
 
-# Debian's package makes a cluster, and starts it at every boot on port 5432, unless it is told otherwise beforehand. We
-# need the binaries only. Whoever has a configuration of his own keeps it.
+# Debian's package creates a cluster, and starts it at every boot on port 5432, unless it is configured otherwise beforehand.
+# We need only the binaries. An existing configuration is kept.
 only_postgres_binaries() {
     if [ -e /etc/postgresql-common/createcluster.conf ]; then
         return
