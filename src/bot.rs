@@ -110,7 +110,7 @@ pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
         timeout,
     } = telegram;
     let bot = Bot {
-        producer: Producer::new(database.pool().clone()),
+        producer: Producer::new(&database),
         rules: Rules::with_quotas(photos, trainers, quotas),
         telegram: TelegramClient::new(&bot_token, &api_url, timeout).context("cannot make an HTTP client")?,
         texts: Texts::load().context("the texts cannot be loaded")?,

@@ -105,7 +105,7 @@ pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
     let database = connect::database(&database, "web").await?;
     let health = health::Health::new(database.clone(), stop.clone(), metrics);
     let web = Web {
-        producer: Producer::new(database.pool().clone()),
+        producer: Producer::new(&database),
         verifier: Arc::new(WebhookVerifier::new(fal).context("FAL's keys cannot be fetched")?),
         clock: Clock::system(),
         telegram_secret: telegram_secret.map(Arc::new),

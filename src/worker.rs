@@ -176,7 +176,7 @@ pub fn services(
     } = settings;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(Services {
-        pool: database.pool().clone(),
+        database: database.clone(),
         clock: Clock::system(),
         chance: Chance::system(),
         fal: FalClient::new(fal).context("FAL's client cannot be built")?,

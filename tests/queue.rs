@@ -47,6 +47,7 @@ use std::{
 };
 
 use jobs::{
+    database::Database,
     enqueue::{Enqueued, enqueue, enqueue_for},
     job::{Done, Job, JobError},
     queue::{JobHistory, JobId, JobState, Operator},
@@ -104,8 +105,8 @@ struct Running {
 }
 
 impl Running {
-    fn start(pool: &PgPool, registry: Registry, options: WorkerOptions) -> Self {
-        let worker = Worker::with_registry(pool, registry, options).expect("options that work");
+    fn start(database: impl Into<Database>, registry: Registry, options: WorkerOptions) -> Self {
+        let worker = Worker::with_registry(database, registry, options).expect("options that work");
         let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
         let id = worker.id().to_owned();
         let task = tokio::spawn(worker.run(soft.clone(), hard.clone()));
@@ -192,8 +193,8 @@ impl Drop for Leaving<'_> {
 }
 
 /// Probes that are done at once.
-fn done_at_once(pool: &PgPool) -> Registry {
-    Probes::new(pool, |_| async { Ok(Done::Applied) }).registry()
+fn done_at_once(database: impl Into<Database>) -> Registry {
+    Probes::new(database, |_| async { Ok(Done::Applied) }).registry()
 }
 
 /// Probes that wait at `gate` and are done.

@@ -9,9 +9,8 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use queue::Keep;
+use queue::{Keep, database::Database};
 use rand::{RngCore, SeedableRng, rngs::StdRng};
-use sqlx::PgPool;
 
 use crate::{
     archive::{PhotoLimits, Workbench},
@@ -24,8 +23,8 @@ use crate::{
 /// Everything that outlives a single run. Clones share it.
 #[derive(Clone)]
 pub struct Services {
-    /// The database, through one pool of the process.
-    pub pool: PgPool,
+    /// The database.
+    pub database: Database,
     /// The wall clock of this process. Never used for leases.
     pub clock: Clock,
     /// The source of tokens and other unguessable values.

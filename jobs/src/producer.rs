@@ -27,7 +27,7 @@ mod turn;
 
 use std::sync::Arc;
 
-use sqlx::PgPool;
+use queue::database::Database;
 
 pub use cancel::{Cancellation, CancelledTraining};
 pub use deliveries::{Accepted, DeliveryQuery, Replay, Replayed};
@@ -52,7 +52,7 @@ use crate::{
 /// Writes changes for users, operators and the outside world. Clones share one pool.
 #[derive(Debug, Clone)]
 pub struct Producer {
-    pool: PgPool,
+    database: Database,
 }
 
 /// The limits and defaults by which the wizard works and a new training is made.
@@ -143,8 +143,10 @@ impl From<EnqueueError> for ProducerError {
 }
 
 impl Producer {
-    /// Writes through an open pool.
-    pub const fn new(pool: PgPool) -> Self {
-        Self { pool }
+    /// Writes to this database.
+    pub fn new(database: impl Into<Database>) -> Self {
+        Self {
+            database: database.into(),
+        }
     }
 }

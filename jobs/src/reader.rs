@@ -5,9 +5,11 @@ mod deliveries;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use queue::{JobId, database};
+use queue::{
+    JobId,
+    database::{self, Database},
+};
 use serde::Serialize;
-use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::{
@@ -20,7 +22,7 @@ pub use deliveries::{DeliveryDetail, DeliveryFilter, DeliveryView};
 /// Reads for code in `src/`. Clones share one pool.
 #[derive(Debug, Clone)]
 pub struct Reader {
-    pool: PgPool,
+    database: Database,
 }
 
 /// The progress of a training, in the words of the incumbent's client (K18), which other programs know.
@@ -98,14 +100,16 @@ pub struct EndedTraining {
 }
 
 impl Reader {
-    /// Reads through an open pool.
-    pub const fn new(pool: PgPool) -> Self {
-        Self { pool }
+    /// Reads this database.
+    pub fn new(database: impl Into<Database>) -> Self {
+        Self {
+            database: database.into(),
+        }
     }
 
     /// The progress of an avatar's newest training; accepts a training's own id too. `None`: there is neither.
     pub async fn training_status(&self, id: Uuid) -> Result<Option<TrainingView>, sqlx::Error> {
-        let mut db = self.pool.acquire().await?;
+        let mut db = self.database.read().await?;
         if let Some(training) = views::training(&mut db, id).await? {
             return Ok(Some(TrainingView::from(training)));
         }
@@ -123,7 +127,7 @@ impl Reader {
     /// The jobs among these whose training has ended: they will find nothing to do.
     pub async fn ended_trainings(&self, jobs: &[JobId]) -> Result<BTreeMap<i64, EndedTraining>, sqlx::Error> {
         let ids: Vec<i64> = jobs.iter().map(|job| job.0).collect();
-        let mut db = self.pool.acquire().await?;
+        let mut db = self.database.read().await?;
         let ended = views::ended_trainings(&mut db, &ids).await?;
         let of_job = ended.into_iter().map(|one| {
             let training = EndedTraining {
@@ -137,7 +141,7 @@ impl Reader {
 
     /// The refusal of our account by FAL. `None`: as far as we know, FAL accepts submissions.
     pub async fn fal_parked(&self) -> Result<Option<FalParked>, sqlx::Error> {
-        let mut db = self.pool.acquire().await?;
+        let mut db = self.database.read().await?;
         let Some(parked) = fal_account::parked(&mut db).await? else {
             return Ok(None);
         };
@@ -153,7 +157,7 @@ impl Reader {
 
     /// How long ago FAL last accepted a submission. `None`: it has accepted none of which a row is left.
     pub async fn last_accepted_submit(&self) -> Result<Option<TimeDelta>, sqlx::Error> {
-        let mut db = self.pool.acquire().await?;
+        let mut db = self.database.read().await?;
         let Some(at) = views::last_accepted_submit(&mut db).await? else {
             return Ok(None);
         };
@@ -162,7 +166,7 @@ impl Reader {
 
     /// The avatars of the user with this Telegram id, those in training first. `None`: there is no such user.
     pub async fn avatars_of(&self, telegram_id: i64) -> Result<Option<Vec<AvatarView>>, sqlx::Error> {
-        let mut db = self.pool.acquire().await?;
+        let mut db = self.database.read().await?;
         let Some(user) = views::user_by_telegram_id(&mut db, telegram_id).await? else {
             return Ok(None);
         };

@@ -9,5 +9,5 @@ pub use crate::work::registry;
 
 /// A worker for all kinds of jobs.
 pub fn worker(services: &Services, options: WorkerOptions) -> Result<Worker, WorkerError> {
-    Worker::with_registry(&services.pool, registry(services), options)
+    Worker::with_registry(&services.database, registry(services), options)
 }

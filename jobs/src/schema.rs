@@ -14,13 +14,13 @@
 use std::{collections::HashMap, sync::LazyLock, time::Duration};
 
 use sqlx::{
-    AssertSqlSafe, PgConnection, PgPool,
+    AssertSqlSafe, PgConnection,
     migrate::{Migrate, MigrateError, Migration as File, Migrator},
 };
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use queue::database::{Database, single, words_of};
+use queue::database::{Database, words_of};
 
 static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
     let mut migrator = sqlx::migrate!("../migrations");
@@ -65,14 +65,14 @@ pub enum SchemaError {
 
 /// The migrations that are still to be applied. Empty: this binary may run.
 pub async fn pending(database: &Database) -> Result<Vec<Migration>, SchemaError> {
-    let mut connection = single(database.pool()).await?;
+    let mut connection = database.read().await?;
     pending_on(&mut connection).await
 }
 
 /// Tables of ours from which row-level security hides every row: it is on, our role is not exempt, and no policy lets
 /// it see any row. Nothing fails then: a worker finds no work for ever, and looks healthy.
 pub async fn hidden_tables(database: &Database) -> Result<Vec<String>, SchemaError> {
-    let mut db = single(database.pool()).await?;
+    let mut db = database.read().await?;
     let hidden = sqlx::query_scalar!(
         r#"select c.relname::text as "name!" from pg_class c
             where c.relnamespace = (select relnamespace from pg_class where oid = 'jobs'::regclass)
@@ -92,7 +92,7 @@ pub async fn hidden_tables(database: &Database) -> Result<Vec<String>, SchemaErr
 ///
 /// Its lock needs a session of its own: connect to the server directly, not through PgBouncer.
 pub async fn migrate(database: &Database) -> Result<Vec<Migration>, SchemaError> {
-    let mut connection = database.pool().acquire().await?.detach();
+    let mut connection = database.session().await?.detach();
     lock(&mut connection).await?;
     let pending = pending_on(&mut connection).await?;
     // The role's own limit is meant for people's queries, and would end a long migration each time.
@@ -105,7 +105,7 @@ pub async fn migrate(database: &Database) -> Result<Vec<Migration>, SchemaError>
         .map_err(SchemaError::Failed)?;
     for file in MIGRATOR.iter() {
         if pending.iter().any(|migration| migration.version == file.version) {
-            apply(database.pool(), &mut connection, file).await?;
+            apply(database, &mut connection, file).await?;
         }
     }
     // The lock ends with the session.
@@ -114,7 +114,7 @@ pub async fn migrate(database: &Database) -> Result<Vec<Migration>, SchemaError>
 }
 
 /// Applies one migration, in as many tries as it takes to get its locks.
-async fn apply(pool: &PgPool, connection: &mut PgConnection, file: &File) -> Result<(), SchemaError> {
+async fn apply(database: &Database, connection: &mut PgConnection, file: &File) -> Result<(), SchemaError> {
     // A migration without a transaction makes an index concurrently: it waits for others, and no one waits for it.
     let wait = if file.no_tx { 0 } else { LOCK_WAIT.as_millis() };
     let pid = sqlx::query_scalar!(
@@ -133,7 +133,7 @@ async fn apply(pool: &PgPool, connection: &mut PgConnection, file: &File) -> Res
             tokio::select! {
                 tried = &mut apply => tried,
                 // Side by side: if the migration gets its locks meanwhile, it must not wait for the names.
-                () = sleep(LOOK_AFTER) => tokio::join!(name_the_holders(pool, pid, file), &mut apply).1,
+                () = sleep(LOOK_AFTER) => tokio::join!(name_the_holders(database, pid, file), &mut apply).1,
             }
         };
         match tried {
@@ -151,7 +151,9 @@ async fn apply(pool: &PgPool, connection: &mut PgConnection, file: &File) -> Res
 }
 
 /// Logs the sessions for which the migration in session `pid` waits, so that an operator can end them.
-async fn name_the_holders(pool: &PgPool, pid: i32, file: &File) {
+async fn name_the_holders(database: &Database, pid: i32, file: &File) {
+    // No error: if the database is away, the migration itself will say so.
+    let Ok(mut db) = database.read().await else { return };
     let holders = sqlx::query!(
         r#"select a.pid as "pid!", coalesce(nullif(a.application_name, ''), a.usename::text, a.backend_type) as name,
                   coalesce(a.state, a.backend_type) as state, left(regexp_replace(a.query, '\s+', ' ', 'g'), 100) as query,
@@ -160,9 +162,8 @@ async fn name_the_holders(pool: &PgPool, pid: i32, file: &File) {
              join pg_stat_activity a on a.pid = b.pid"#,
         pid
     )
-    .fetch_all(pool)
+    .fetch_all(&mut *db)
     .await;
-    // No error: if the database is away, the migration itself will say so.
     for holder in holders.unwrap_or_default() {
         warn!(
             "Migration {} waits for the session with pid {} ({}; {} for {:.0} s; {}). `select pg_terminate_backend({})` ends it",

@@ -20,8 +20,7 @@ mod sweep_orphans;
 
 use std::{sync::Arc, time::Duration};
 
-use queue::{CatchUp, Kind, Periodic, Registry, Run, Schedule};
-use sqlx::PgPool;
+use queue::{CatchUp, Kind, Periodic, Registry, Run, Schedule, database::Database};
 
 use crate::{
     context::{Services, TrainingSettings},
@@ -90,7 +89,7 @@ struct RegisteredJob {
     name: &'static str,
     version: i16,
     attempts: u16,
-    bind: fn(&Arc<Services>, &PgPool) -> Kind,
+    bind: fn(&Arc<Services>, &Database) -> Kind,
     /// `None`: the bot, the web role, an operator or another job enqueues it.
     clock: Option<ByTheClock>,
 }
@@ -132,7 +131,7 @@ fn periodic<J: Job + Default>(every: Duration) -> Periodic {
 /// All kinds, and the periodic entries.
 pub fn registry(services: &Services) -> Registry {
     let given = Arc::new(services.clone());
-    let kinds = JOBS.iter().map(|entry| (entry.bind)(&given, &services.pool));
+    let kinds = JOBS.iter().map(|entry| (entry.bind)(&given, &services.database));
     let clocks = JOBS.iter().filter_map(|entry| entry.clock.as_ref());
     let periodic = clocks.map(|clock| (clock.entry)((clock.every)(&services.settings)));
     periodic.fold(kinds.collect(), Registry::with_periodic)

@@ -83,11 +83,10 @@ pub async fn main(args: Args) -> Result<(), Failure> {
             .serve_on(listen)
             .await?;
     }
-    let pool = database.pool().clone();
     let policy = Policy::attempts(3)
         .backoff(Duration::from_millis(1), Duration::from_millis(1))
         .timeout(Duration::from_hours(1));
-    let registry = Probes::new(&pool, follow_script)
+    let registry = Probes::new(&database, follow_script)
         .policy(policy)
         .version(args.payload_version)
         .registry();
@@ -104,7 +103,8 @@ pub async fn main(args: Args) -> Result<(), Failure> {
         grace,
         rates: Vec::new(),
     };
-    let worker = Worker::with_registry(&pool, registry, options).context("the worker cannot be started")?;
+    let worker =
+        Worker::with_registry(database, registry, options).context("the worker cannot be started")?;
     worker
         .run(stop.soft().clone(), stop.hard().clone())
         .await

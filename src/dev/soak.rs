@@ -21,7 +21,6 @@ use jobs::{
     testing::{Probe, Probes},
 };
 use secrecy::SecretString;
-use sqlx::PgPool;
 use tokio::{
     sync::Semaphore,
     time::{Instant, sleep},
@@ -82,9 +81,8 @@ pub async fn main(args: Args) -> Result<(), Failure> {
     })
     .await?;
     schema::migrate(&database).await?;
-    let pool = database.pool().clone();
-    log_durations(&pool).await.context("the server's log")?;
-    soak(&pool, &args).await.context("the soak failed")?;
+    log_durations(&database).await.context("the server's log")?;
+    soak(&database, &args).await.context("the soak failed")?;
     report_claims(&cluster.log())?;
     database.close().await;
     tokio::task::spawn_blocking(move || cluster.stop())
@@ -93,7 +91,8 @@ pub async fn main(args: Args) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn log_durations(pool: &PgPool) -> Result<(), sqlx::Error> {
+async fn log_durations(database: &Database) -> Result<(), sqlx::Error> {
+    let mut session = database.session().await?;
     for setting in [
         "alter system set log_min_duration_statement = '1ms'",
         "alter system set log_min_duration_sample = 0",
@@ -101,18 +100,18 @@ async fn log_durations(pool: &PgPool) -> Result<(), sqlx::Error> {
         "alter system set log_parameter_max_length = 0",
         "select pg_reload_conf()",
     ] {
-        sqlx::query(setting).execute(pool).await?;
+        sqlx::query(setting).execute(&mut *session).await?;
     }
     Ok(())
 }
 
-async fn soak(pool: &PgPool, args: &Args) -> anyhow::Result<()> {
+async fn soak(database: &Database, args: &Args) -> anyhow::Result<()> {
     // A job that has run returns a permit. The producer once counted the ready jobs to see how far it was
     // ahead; that took more of the server than all claims did, and each count delayed the removal of dead
     // index entries.
     let room = Arc::new(Semaphore::new(BACKLOG));
     let ran = room.clone();
-    let registry = Probes::new(pool, move |_| {
+    let registry = Probes::new(database, move |_| {
         ran.add_permits(1);
         async { Ok(Done::Applied) }
     })
@@ -122,17 +121,17 @@ async fn soak(pool: &PgPool, args: &Args) -> anyhow::Result<()> {
         slots: vec![(queues::UPKEEP, args.slots)],
         ..WorkerOptions::default()
     };
-    let worker = Worker::with_registry(pool, registry, options)?;
+    let worker = Worker::with_registry(database, registry, options)?;
     let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
     let worker = tokio::spawn(worker.run(soft.clone(), hard));
     let keep = Duration::from_secs(args.keep);
-    let pruner = tokio::spawn(prune_forever(pool.clone(), keep, soft.clone()));
+    let pruner = tokio::spawn(prune_forever(database.clone(), keep, soft.clone()));
     let begun = Instant::now();
     println!("seconds\tenqueued\tlive\tkept\tpruned\ttable MB\tindexes MB\tdead rows");
-    let producer = tokio::spawn(produce(pool.clone(), room, args.jobs));
+    let producer = tokio::spawn(produce(database.clone(), room, args.jobs));
     let mut first = None;
     loop {
-        let seen = look(pool).await?;
+        let seen = look(database).await?;
         let (enqueued, live) = (seen.newest, seen.live);
         println!(
             "{}\t{enqueued}\t{live}\t{}\t{}\t{:.1}\t{:.1}\t{}",
@@ -144,7 +143,7 @@ async fn soak(pool: &PgPool, args: &Args) -> anyhow::Result<()> {
             seen.dead_rows
         );
         if first.is_none() && enqueued - live - seen.kept > 0 {
-            first = Some(sizes(pool).await?);
+            first = Some(sizes(database).await?);
         }
         if producer.is_finished() && live == 0 {
             break;
@@ -163,20 +162,20 @@ async fn soak(pool: &PgPool, args: &Args) -> anyhow::Result<()> {
         args.jobs
     );
     println!("size in MB of        when pruning began\tat the end");
-    for ((name, then), (_, now)) in first.unwrap_or_default().iter().zip(sizes(pool).await?) {
+    for ((name, then), (_, now)) in first.unwrap_or_default().iter().zip(sizes(database).await?) {
         println!("{name:<20} {then:.1}\t{now:.1}");
     }
     Ok(())
 }
 
 /// Enqueues all jobs, and stays at most [`BACKLOG`] ahead of the worker.
-async fn produce(pool: PgPool, room: Arc<Semaphore>, jobs: usize) -> anyhow::Result<()> {
+async fn produce(database: Database, room: Arc<Semaphore>, jobs: usize) -> anyhow::Result<()> {
     let batch: Vec<Probe> = (0..BATCH).map(|_| Probe::new("soak")).collect();
     let mut left = jobs;
     while left > 0 {
         let now = left.min(BATCH);
         room.acquire_many(u32::try_from(now)?).await?.forget();
-        let mut tx = pool.begin().await?;
+        let mut tx = database.begin().await?;
         enqueue_many(&mut tx, &batch[..now]).await?;
         tx.commit().await?;
         left -= now;
@@ -185,7 +184,11 @@ async fn produce(pool: PgPool, room: Arc<Semaphore>, jobs: usize) -> anyhow::Res
 }
 
 /// Does the work of the `prune` job, more often.
-async fn prune_forever(pool: PgPool, keep: Duration, stop: CancellationToken) -> Result<(), sqlx::Error> {
+async fn prune_forever(
+    database: Database,
+    keep: Duration,
+    stop: CancellationToken,
+) -> Result<(), sqlx::Error> {
     let keep = Keep {
         done: keep,
         cancelled: keep,
@@ -194,7 +197,7 @@ async fn prune_forever(pool: PgPool, keep: Duration, stop: CancellationToken) ->
     while !stop.is_cancelled() {
         let mut next = Some(0);
         while let Some(after) = next {
-            next = prune_stretch(&pool, keep, after, 1000).await?.next;
+            next = prune_stretch(&database, keep, after, 1000).await?.next;
         }
         tokio::select! {
             () = stop.cancelled() => {}
@@ -214,7 +217,7 @@ struct Seen {
     dead_rows: i64,
 }
 
-async fn look(pool: &PgPool) -> Result<Seen, sqlx::Error> {
+async fn look(database: &Database) -> Result<Seen, sqlx::Error> {
     sqlx::query_as(
         "select coalesce(max(id), 0) as newest, count(*) filter (where state in ('ready', 'running')) as live,
                 count(*) filter (where state = 'done') as kept,
@@ -222,18 +225,18 @@ async fn look(pool: &PgPool) -> Result<Seen, sqlx::Error> {
                 (select n_dead_tup from pg_stat_user_tables where relname = 'jobs') as dead_rows
            from jobs",
     )
-    .fetch_one(pool)
+    .fetch_one(&mut *database.read().await?)
     .await
 }
 
 /// Sizes in MB of the table and of each index.
-async fn sizes(pool: &PgPool) -> Result<Vec<(String, f64)>, sqlx::Error> {
+async fn sizes(database: &Database) -> Result<Vec<(String, f64)>, sqlx::Error> {
     sqlx::query_as(
         "select relname::text, pg_table_size(oid) / 1048576.0::float8 from pg_class
           where oid = 'jobs'::regclass or oid in (select indexrelid from pg_index where indrelid = 'jobs'::regclass)
           order by relkind desc, relname",
     )
-    .fetch_all(pool)
+    .fetch_all(&mut *database.read().await?)
     .await
 }
 

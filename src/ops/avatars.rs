@@ -74,7 +74,7 @@ pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
     let database = connect::readable_database(&settings.database, "avatars").await?;
     match verb {
         Verb::Status { id, json } => {
-            let view = Reader::new(database.pool().clone())
+            let view = Reader::new(&database)
                 .training_status(id)
                 .await
                 .context("the database failed")?;
@@ -87,7 +87,7 @@ pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
             dry_run,
             json,
         } => {
-            let done = Producer::new(database.pool().clone())
+            let done = Producer::new(&database)
                 .cancel_training(id, &reason, dry_run)
                 .await
                 .context("the training could not be cancelled")?;

@@ -66,7 +66,7 @@ pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
 async fn account(json: bool, given: &Given) -> Result<(), Failure> {
     let settings = given.load::<OpsSettings>()?;
     let database = connect::readable_database(&settings.database, "fal").await?;
-    let reader = Reader::new(database.pool().clone());
+    let reader = Reader::new(&database);
     let failed = "the database failed";
     let parked = reader.fal_parked().await.context(failed)?;
     let last = reader.last_accepted_submit().await.context(failed)?;

@@ -33,8 +33,7 @@ pub(super) async fn operator_and_reader(given: &Given, verb: &str) -> Result<(Op
     settings.log.warnings.clear();
     telemetry::start_logging(&settings.log)?;
     let database = connect::readable_database(&settings.database, verb).await?;
-    let pool = database.pool();
-    Ok((Operator::new(pool.clone()), Reader::new(pool.clone())))
+    Ok((Operator::new(&database), Reader::new(&database)))
 }
 
 /// Prints a JSON document on one line.

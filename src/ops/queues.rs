@@ -169,7 +169,7 @@ pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
     let settings = given.load::<OpsSettings>()?;
     let user = given.environment.get("USER").cloned();
     let database = connect::readable_database(&settings.database, "queues").await?;
-    let controls = Controls::new(database.pool().clone());
+    let controls = Controls::new(database);
     match verb {
         Verb::List { json } => list(&controls, json).await,
         Verb::Log { queue, limit, json } => log(&controls, queue, limit, json).await,

@@ -120,11 +120,10 @@ impl Which {
 pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
     let settings = given.load::<OpsSettings>()?;
     let database = connect::readable_database(&settings.database, "webhooks").await?;
-    let pool = database.pool().clone();
     match verb {
         Verb::List { which, json } => {
             let filter = which.among(Vec::new());
-            let found = Reader::new(pool).fal_deliveries(&filter).await;
+            let found = Reader::new(database).fal_deliveries(&filter).await;
             let found = found.context("the database failed")?;
             if found.is_empty() && !json {
                 print::nothing(&format!("no deliveries{}", looked_for(&filter)));
@@ -132,7 +131,7 @@ pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
             list(&found, json)?;
         }
         Verb::Show { id, json } => {
-            let found = Reader::new(pool).fal_delivery(id).await;
+            let found = Reader::new(database).fal_delivery(id).await;
             let found = found.context("the database failed")?;
             show(
                 &found.with_context(|| format!("there is no delivery {id}"))?,
@@ -146,7 +145,9 @@ pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
             json,
         } => {
             let filter = which.among(ids);
-            let replayed = Producer::new(pool).replay_fal_deliveries(&filter, dry_run).await;
+            let replayed = Producer::new(database)
+                .replay_fal_deliveries(&filter, dry_run)
+                .await;
             let replayed = replayed.context("nothing was replayed")?;
             let missing = filter
                 .ids

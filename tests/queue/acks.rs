@@ -20,7 +20,7 @@ async fn q10_a_job_is_done_in_the_database_before_its_slot_takes_another() {
     let registry = Probes::new(&db.pool, |run| async move {
         let open: i64 = sqlx::query_scalar("select count(*) from jobs where state = 'running' and id <> $1")
             .bind(run.claim.job().0)
-            .fetch_one(&run.pool)
+            .fetch_one(&mut *run.database.read().await?)
             .await?;
         if open == 0 {
             Ok(Done::Applied)
@@ -64,7 +64,7 @@ async fn q10_what_ends_together_is_written_together() {
 async fn q10_an_effect_and_the_end_of_its_job_are_one_commit() {
     let db = Db::new().await;
     let registry = Probes::new(&db.pool, |run| async move {
-        let mut tx = run.pool.begin().await?;
+        let mut tx = run.begin().await?;
         enqueue(
             &mut tx,
             &Probe::new(format!("effect of attempt {}", run.claim.attempt())).until_done("effect"),

@@ -183,7 +183,7 @@ async fn q02_a_job_that_stands_for_news_starts_after_the_news_is_committed() {
         let seen = Arc::clone(&seen);
         async move {
             let news: Vec<String> = sqlx::query_scalar("select text from news")
-                .fetch_all(&run.pool)
+                .fetch_all(&mut *run.database.read().await?)
                 .await?;
             seen.lock().unwrap().push((run.probe.says, news));
             Ok(Done::Applied)

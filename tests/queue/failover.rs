@@ -155,7 +155,7 @@ async fn through(proxy: &Proxy) -> Database {
 /// waits at the gate first. A tick comes every second.
 fn writes_what_it_says(database: &Database, gate: &Gate) -> Registry {
     let at_gate = gate.clone();
-    let registry = Probes::new(database.pool(), move |run| {
+    let registry = Probes::new(database, move |run| {
         let gate = at_gate.clone();
         async move {
             if run.probe.says == "long" && run.claim.attempt() == 1 {
@@ -197,7 +197,7 @@ async fn q24_after_a_failover_claims_acks_promotion_ticks_and_web_are_all_at_the
     let database = through(&proxy).await;
     let gate = Gate::closed();
     let worker = Running::start(
-        database.pool(),
+        &database,
         writes_what_it_says(&database, &gate),
         WorkerOptions {
             poll: Duration::from_millis(200),
@@ -319,10 +319,9 @@ async fn q24_a_role_with_another_isolation_level_works_as_any() {
         })
         .await
         .unwrap();
-        let workers =
-            [0, 1].map(|_| Running::start(database.pool(), super::done_at_once(database.pool()), options(3)));
+        let workers = [0, 1].map(|_| Running::start(&database, super::done_at_once(&database), options(3)));
         let enqueues = (0..50).map(async |n| {
-            let mut tx = database.pool().begin().await.unwrap();
+            let mut tx = database.begin().await.unwrap();
             let keyed = Probe::new("one").until_done("key");
             let added = jobs::enqueue::enqueue(&mut tx, &keyed)
                 .await

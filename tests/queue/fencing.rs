@@ -6,6 +6,7 @@ use std::{
 };
 
 use jobs::{
+    database::Database,
     enqueue::enqueue,
     job::{Done, JobError},
     queue::{JobId, JobState},
@@ -25,8 +26,8 @@ async fn effects(pool: &PgPool) -> Vec<String> {
 }
 
 /// Rescues a job in the middle of its run, and lets another worker do it meanwhile.
-async fn overtaken(pool: &PgPool, job: JobId) {
-    let other = TestWorker::new(pool, done_at_once(pool));
+async fn overtaken(database: &Database, job: JobId) {
+    let other = TestWorker::new(database, done_at_once(database));
     assert_eq!(other.rescue().await, 1);
     assert_eq!(other.run(job).await.state, JobState::Done);
 }
@@ -35,8 +36,8 @@ async fn overtaken(pool: &PgPool, job: JobId) {
 async fn q04_a_stale_runner_commits_nothing_under_its_fence() {
     let db = Db::new().await;
     let registry = Probes::new(&db.pool, |run| async move {
-        overtaken(&run.pool, run.claim.job()).await;
-        let mut tx = run.pool.begin().await?;
+        overtaken(&run.database, run.claim.job()).await;
+        let mut tx = run.begin().await?;
         enqueue(&mut tx, &Probe::new("effect of the stale one")).await?;
         run.fence(&mut tx).await?;
         tx.commit().await?;
@@ -54,11 +55,11 @@ async fn q04_a_stale_runner_can_neither_end_nor_retry_nor_bury_the_job() {
     let db = Db::new().await;
     for end in ["done", "complete", "retry", "snooze", "give up"] {
         let registry = Probes::new(&db.pool, |run| async move {
-            let other = TestWorker::new(&run.pool, done_at_once(&run.pool));
+            let other = TestWorker::new(&run.database, done_at_once(&run.database));
             assert_eq!(other.rescue().await, 1);
             match run.probe.says.as_str() {
                 "complete" => {
-                    let mut tx = run.pool.begin().await?;
+                    let mut tx = run.begin().await?;
                     run.complete_in(&mut tx).await?;
                     tx.commit().await?;
                     Ok(Done::Committed)
@@ -90,12 +91,14 @@ async fn q04_a_stale_runner_can_neither_end_nor_retry_nor_bury_the_job() {
 async fn q04_a_fenced_transaction_is_not_rescued_under_its_feet() {
     let db = Db::new().await;
     let registry = Probes::new(&db.pool, |run| async move {
+        let mut tx = run.begin().await?;
         sqlx::query("update jobs set lease_until = now() - interval '1 s'")
-            .execute(&run.pool)
+            .execute(&mut *tx)
             .await?;
-        let mut tx = run.pool.begin().await?;
+        tx.commit().await?;
+        let mut tx = run.begin().await?;
         run.fence(&mut tx).await?;
-        let other = TestWorker::new(&run.pool, done_at_once(&run.pool));
+        let other = TestWorker::new(&run.database, done_at_once(&run.database));
         assert_eq!(
             other.sweep().await,
             0,

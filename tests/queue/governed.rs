@@ -175,13 +175,13 @@ fn counting(pool: &PgPool, most: &Arc<AtomicI64>) -> Registry {
         let most = Arc::clone(&most);
         async move {
             let running: i64 = sqlx::query_scalar("select count(*) from jobs where state = 'running'")
-                .fetch_one(&run.pool)
+                .fetch_one(&mut *run.database.read().await?)
                 .await?;
             most.fetch_max(running, Ordering::SeqCst);
             match run.probe.says.parse::<u32>() {
                 Ok(n) if n % 5 == 0 && run.claim.attempt() == 1 => Err(JobError::retry("once more")),
                 Ok(n) if n % 7 == 0 => {
-                    let mut tx = run.pool.begin().await?;
+                    let mut tx = run.begin().await?;
                     run.complete_in(&mut tx).await?;
                     tx.commit().await?;
                     Ok(Done::Committed)

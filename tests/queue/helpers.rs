@@ -19,7 +19,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 async fn q21_a_drain_runs_what_is_due_and_what_that_enqueues() {
     let db = Db::new().await;
     let registry = Probes::new(&db.pool, |run| async move {
-        let mut tx = run.pool.begin().await?;
+        let mut tx = run.begin().await?;
         match run.probe.says.parse() {
             Ok(0) => {
                 enqueue_in(&mut tx, &Probe::new("after a minute"), MINUTE).await?;

@@ -5,9 +5,14 @@ use std::{
     fs,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use jobs::queue::JobState;
+use jobs::{
+    database::{Database, DatabaseOptions},
+    queue::{Controls, JobFilter, JobState, Operator, Retry},
+    queues,
+};
 use tempfile::TempDir;
 use url::Url;
 
@@ -197,4 +202,95 @@ async fn q18_behind_a_transaction_pooler_the_job_of_a_killed_worker_is_rescued()
     successor.terminate();
     assert!(successor.exit().await.success());
     assert_quiet(&successor);
+}
+
+async fn connected(url: &str, pooled: bool) -> Database {
+    let options = DatabaseOptions {
+        url: url.into(),
+        max_connections: 4,
+        acquire_timeout: Duration::from_secs(10),
+        application_name: "aisha test".to_owned(),
+        pooled,
+    };
+    Database::connect(&options).await.unwrap()
+}
+
+/// What is the same with a pooler and without one, so that a test without one finds what would be lost behind it.
+async fn assert_reads_and_writes_as_promised(database: &Database) {
+    const WRITE: &str = "insert into periodic (entry, last_tick) values ('test', now())";
+    let counted = async || {
+        sqlx::query_scalar::<_, i64>("select count(*) from periodic where entry = 'test'")
+            .fetch_one(&mut *database.read().await.unwrap())
+            .await
+            .unwrap()
+    };
+    let mut reading = database.read().await.unwrap();
+    let refused = sqlx::query(WRITE).execute(&mut *reading).await.unwrap_err();
+    let code = refused.as_database_error().unwrap().code().unwrap();
+    assert_eq!(code, "25006", "read_only_sql_transaction: {refused}");
+    drop(reading);
+    let mut forgotten = database.begin().await.unwrap();
+    sqlx::query(WRITE).execute(&mut *forgotten).await.unwrap();
+    drop(forgotten);
+    assert_eq!(counted().await, 0, "nothing was committed");
+    let mut tx = database.begin().await.unwrap();
+    sqlx::query(WRITE).execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(counted().await, 1);
+    database.ping().await.unwrap();
+    database.writable().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn q13_without_a_pooler_only_a_commit_counts_and_a_reader_writes_nothing() {
+    let db = Db::new().await;
+    assert_reads_and_writes_as_promised(&connected(db.url(), false).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn q13_behind_a_transaction_pooler_only_a_commit_counts_and_a_reader_writes_nothing() {
+    let db = Db::new().await;
+    let Some(pooler) = Pooler::before(&db).await else {
+        return;
+    };
+    assert_reads_and_writes_as_promised(&connected(&pooler.url, true).await).await;
+}
+
+/// Their statements were sent outside a transaction: prepared on one server connection and executed on another.
+#[tokio::test(flavor = "multi_thread")]
+async fn q13_behind_a_transaction_pooler_operators_list_cancel_retry_and_pause() {
+    let db = Db::new().await;
+    let Some(pooler) = Pooler::before(&db).await else {
+        return;
+    };
+    let (waiting, dead) = (probe(&db.pool, "x").await, probe(&db.pool, "y").await);
+    sqlx::query(
+        "update jobs set state = 'dead', finished_at = now(), error_code = 'scripted', error = 'as the test says'
+          where id = $1",
+    )
+    .bind(dead.0)
+    .execute(&db.pool)
+    .await
+    .unwrap();
+    let database = connected(&pooler.url, true).await;
+    let (operator, controls) = (Operator::new(&database), Controls::new(&database));
+    let any = JobFilter::default();
+    for _ in 0..8 {
+        let (listed, counted, queues) = tokio::join!(
+            operator.list(&any, 10),
+            operator.counts(),
+            controls.list(&[queues::UPKEEP])
+        );
+        assert_eq!(listed.unwrap().len(), 2);
+        assert_eq!(counted.unwrap().len(), 2);
+        assert_eq!(queues.unwrap().len(), 1);
+    }
+    operator.cancel(waiting).await.unwrap();
+    let retried = operator.retry_dead(&any, false).await.unwrap();
+    assert!(matches!(retried[..], [ref one] if one.retry == Retry::Ready));
+    assert!(controls.pause(queues::UPKEEP, "test", None).await.unwrap());
+    assert_eq!(look(&db.pool, waiting).await.job.state, JobState::Cancelled);
+    assert_eq!(look(&db.pool, dead).await.job.state, JobState::Ready);
+    let paused = Controls::new(&db.pool).list(&[queues::UPKEEP]).await.unwrap();
+    assert!(paused[0].paused_at.is_some());
 }

@@ -42,7 +42,9 @@ async fn prune(pool: &PgPool, batch: u16) -> Vec<u64> {
     let mut steps = Vec::new();
     let mut next = Some(0);
     while let Some(after) = next {
-        let stretch = prune_stretch(pool, KEEP, after, batch).await.expect("prune");
+        let stretch = prune_stretch(&pool.into(), KEEP, after, batch)
+            .await
+            .expect("prune");
         steps.push(stretch.pruned);
         next = stretch.next;
     }

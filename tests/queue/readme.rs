@@ -1,5 +1,7 @@
 //! The engine's README: its example is a complete program that does what the README says.
 
+use jobs::database::Database;
+
 use crate::support::Db;
 
 #[path = "../../jobs/queue/examples/welcome.rs"]
@@ -9,7 +11,7 @@ mod welcome;
 #[tokio::test]
 async fn the_example_of_the_engines_readme_runs_its_job() {
     let db = Db::new().await;
-    let welcomed = welcome::welcome(&db.pool).await;
+    let welcomed = welcome::welcome(&Database::from(&db.pool)).await;
     assert_eq!(welcomed.unwrap(), 42);
 }
 

@@ -89,7 +89,7 @@ async fn q05_a_long_fenced_transaction_keeps_its_lease() {
     let registry = Probes::new(&db.pool, move |run| {
         let gate = at_gate.clone();
         async move {
-            let mut tx = run.pool.begin().await?;
+            let mut tx = run.begin().await?;
             run.fence(&mut tx).await?;
             gate.pass().await;
             run.complete_in(&mut tx).await?;

@@ -32,7 +32,7 @@ async fn carried(pool: &PgPool) -> Vec<Option<TraceContext>> {
 async fn q19_a_chain_of_jobs_is_one_trace_to_the_death_of_the_last() {
     let db = Db::new().await;
     let registry = Probes::new(&db.pool, |run| async move {
-        let mut tx = run.pool.begin().await?;
+        let mut tx = run.begin().await?;
         match run.probe.says.as_str() {
             "single" => drop(enqueue(&mut tx, &Probe::new("many")).await?),
             "many" => drop(enqueue_many(&mut tx, &[Probe::new("dies")]).await?),
@@ -86,7 +86,7 @@ async fn q19_a_chain_of_jobs_is_one_trace_to_the_death_of_the_last() {
 async fn q19_a_job_that_nobody_traced_begins_a_trace() {
     let db = Db::new().await;
     let registry = Probes::new(&db.pool, |run| async move {
-        let mut tx = run.pool.begin().await?;
+        let mut tx = run.begin().await?;
         for n in 0..2 {
             enqueue_in(&mut tx, &Probe::new(n.to_string()), Duration::from_hours(1)).await?;
         }

@@ -188,7 +188,7 @@ impl Core {
 }
 
 fn jobs_of(services: &Services) -> TestWorker {
-    TestWorker::new(&services.pool, jobs::runtime::registry(services))
+    TestWorker::new(&services.database, jobs::runtime::registry(services))
 }
 
 /// A bucket that no request reaches.

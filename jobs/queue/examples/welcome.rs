@@ -6,12 +6,12 @@ use std::{sync::Arc, time::Duration};
 
 use queue::{
     Context, Kind, Registry, Run, Worker, WorkerOptions,
-    database::{Database, DatabaseOptions, begin},
+    database::{Database, DatabaseOptions},
     enqueue::enqueue,
     job::{DeadReason, DedupeKey, Done, Job, JobError, Policy, Queue},
 };
 use serde::{Deserialize, Serialize};
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 
@@ -51,19 +51,19 @@ impl Run<Mailer> for WelcomeCustomer {
 }
 
 /// Enqueues one job, and lets a worker run it.
-pub async fn welcome(pool: &PgPool) -> Result<i64, Box<dyn std::error::Error>> {
-    let mut tx = begin(pool).await?;
+pub async fn welcome(database: &Database) -> Result<i64, Box<dyn std::error::Error>> {
+    let mut tx = database.begin().await?;
     enqueue(&mut tx, &WelcomeCustomer { customer: 42 }).await?;
     tx.commit().await?;
 
     let (sent, mut outbox) = unbounded_channel();
     let mailer = Arc::new(Mailer { sent });
-    let kinds = [Kind::of::<WelcomeCustomer, _>(&mailer, pool)];
+    let kinds = [Kind::of::<WelcomeCustomer, _>(&mailer, database)];
     let options = WorkerOptions {
         slots: vec![(MAIL, 4)],
         ..WorkerOptions::default()
     };
-    let worker = Worker::with_registry(pool, Registry::from_iter(kinds), options)?;
+    let worker = Worker::with_registry(database, Registry::from_iter(kinds), options)?;
     let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
     let running = tokio::spawn(worker.run(soft.clone(), hard));
     let welcomed = outbox.recv().await.ok_or("the worker ended before the job")?;
@@ -85,6 +85,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         pooled: false,
     };
     let database = Database::connect(&options).await?;
-    tracing::info!("Customer {} is welcomed", welcome(database.pool()).await?);
+    tracing::info!("Customer {} is welcomed", welcome(&database).await?);
     Ok(())
 }

@@ -2,12 +2,12 @@
 
 use std::{future::Future, ops::Deref, sync::Arc, time::Duration};
 
-use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{PgConnection, Postgres, Transaction};
 
 use crate::{
     Claim, FenceError,
     claim::governed,
-    database::{self, Single, single},
+    database::{Database, Reading},
     job::{DeadReason, Done, Job, JobError, Queue},
 };
 
@@ -32,7 +32,7 @@ pub trait Run<S>: Job {
 /// The host's services and the claim, as one run sees them.
 pub struct Context<S> {
     services: Arc<S>,
-    pool: PgPool,
+    database: Database,
     claim: Claim,
 }
 
@@ -40,7 +40,7 @@ impl<S> Clone for Context<S> {
     fn clone(&self) -> Self {
         Self {
             services: Arc::clone(&self.services),
-            pool: self.pool.clone(),
+            database: self.database.clone(),
             claim: self.claim.clone(),
         }
     }
@@ -48,10 +48,10 @@ impl<S> Clone for Context<S> {
 
 impl<S> Context<S> {
     /// Joins a worker's services with the claim of one run.
-    pub(crate) const fn new(services: Arc<S>, pool: PgPool, claim: Claim) -> Self {
+    pub(crate) const fn new(services: Arc<S>, database: Database, claim: Claim) -> Self {
         Self {
             services,
-            pool,
+            database,
             claim,
         }
     }
@@ -61,15 +61,14 @@ impl<S> Context<S> {
         &self.claim
     }
 
-    /// Opens a transaction. A run may be dropped at any await; `pool.begin()` does
-    /// not survive that ([`database::begin`]).
+    /// Opens a transaction to write in; nothing counts before its commit.
     pub async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-        database::begin(&self.pool).await
+        self.database.begin().await
     }
 
-    /// A connection for reading, or for a single write. Commit a write: behind a pooler it does not count otherwise.
-    pub async fn single(&self) -> Result<Single, sqlx::Error> {
-        single(&self.pool).await
+    /// Opens a transaction to read in; the server refuses to write in it.
+    pub async fn read(&self) -> Result<Reading, sqlx::Error> {
+        self.database.read().await
     }
 
     /// Fails if this run's claim is lost; otherwise keeps the job from being rescued until `tx` has ended. Call it
@@ -87,12 +86,12 @@ impl<S> Context<S> {
         key: Option<&str>,
         silence: Duration,
     ) -> Result<Option<Duration>, sqlx::Error> {
-        governed::hold_back(&self.pool, queue, key, silence).await
+        governed::hold_back(&self.database, queue, key, silence).await
     }
 
     /// The other side accepted a call of this run. If the run was the probe of a silent `queue`, the silence is over.
     pub async fn let_speak(&self, queue: Queue) -> Result<(), sqlx::Error> {
-        governed::let_speak(&self.pool, queue).await
+        governed::let_speak(&self.database, queue).await
     }
 
     /// Ends the job in `tx`, so that its effect and its end are one commit; the run then returns [`Done::Committed`].

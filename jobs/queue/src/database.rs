@@ -12,8 +12,14 @@
 //! PgBouncer in transaction mode may give every transaction another server connection. So nothing of a session
 //! survives: no `SET`, no LISTEN, no session lock, no startup option. A statement that sqlx prepares in one implicit
 //! transaction does not exist in the next one, where sqlx executes it. So we use no statement cache and put every
-//! statement into an explicit transaction ([`begin`], [`Single`]). Each transaction first deallocates the statements
-//! that other clients of the same server connection have prepared: sqlx numbers their names from 1 in every process.
+//! statement into an explicit transaction ([`Database::begin`], [`Database::read`]). Each transaction first deallocates
+//! the statements that other clients of the same server connection have prepared: sqlx numbers their names from 1 in
+//! every process.
+//!
+//! # One way to read, one way to write
+//! With a pooler and without one, a write is a transaction that its caller commits, and a read is a transaction in which
+//! the server refuses to write. So a forgotten commit, or a write through a connection for reading, fails in every test
+//! and not only behind a pooler.
 
 mod words;
 
@@ -28,7 +34,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
     Connection as _, PgConnection, PgPool, Postgres, Row as _, Transaction,
     pool::PoolConnection,
-    postgres::{PgConnectOptions, PgPoolOptions},
+    postgres::{PgConnectOptions, PgListener, PgPoolOptions},
 };
 use tokio::time::timeout;
 
@@ -54,6 +60,16 @@ pub struct DatabaseOptions {
 #[derive(Debug, Clone)]
 pub struct Database {
     pool: PgPool,
+    pooler: PoolerMode,
+}
+
+/// What stands between this process and the server: the setting `database.pooler`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum PoolerMode {
+    /// Nothing: each connection is a session of its own.
+    None,
+    /// A pooler in transaction mode: see the module.
+    Transaction,
 }
 
 /// Why the database cannot be used. Never holds the URL.
@@ -78,10 +94,25 @@ pub enum DatabaseError {
     ReadOnly,
 }
 
+/// A pool whose connections lead to the server itself. [`Database::connect`] opens one that leads to a pooler.
 impl From<PgPool> for Database {
-    /// Uses a pool that exists already.
     fn from(pool: PgPool) -> Self {
-        Self { pool }
+        Self {
+            pool,
+            pooler: PoolerMode::None,
+        }
+    }
+}
+
+impl From<&PgPool> for Database {
+    fn from(pool: &PgPool) -> Self {
+        Self::from(pool.clone())
+    }
+}
+
+impl From<&Self> for Database {
+    fn from(database: &Self) -> Self {
+        database.clone()
     }
 }
 
@@ -91,10 +122,10 @@ impl Database {
         let connect = PgConnectOptions::from_str(options.url.expose_secret())
             .map_err(DatabaseError::Url)?
             .application_name(&options.application_name);
-        let connect = if options.pooled {
-            pooled(connect)
+        let (connect, pooler) = if options.pooled {
+            (pooled(connect), PoolerMode::Transaction)
         } else {
-            session(connect)
+            (session(connect), PoolerMode::None)
         };
         let pool = checked(PgPoolOptions::new())
             .max_connections(options.max_connections)
@@ -105,13 +136,13 @@ impl Database {
             Ok(pool) => pool,
             Err(found) => return Err(words::cause(found, &connect).await),
         };
-        Ok(Self { pool })
+        Ok(Self { pool, pooler })
     }
 
     /// Asks the server one trivial query, for `/readyz` and the like.
     pub async fn ping(&self) -> Result<(), DatabaseError> {
         let ping = async {
-            let mut db = single(&self.pool).await?;
+            let mut db = self.read().await?;
             sqlx::query_scalar!("select 1 as \"one!\"")
                 .fetch_one(&mut *db)
                 .await
@@ -122,11 +153,12 @@ impl Database {
     /// Whether the database can be written to. Every role needs that; only verbs that read do not.
     pub async fn writable(&self) -> Result<(), DatabaseError> {
         let ask = async {
-            let mut db = single(&self.pool).await?;
+            // Not one for reading, of which the server would say that it cannot be written to.
+            let mut tx = self.begin().await?;
             sqlx::query!(
                 r#"select pg_is_in_recovery() as "standby!", current_setting('transaction_read_only')::bool as "read_only!""#
             )
-            .fetch_one(&mut *db)
+            .fetch_one(&mut *tx)
             .await
         };
         let answer = ask.await.map_err(DatabaseError::Unreachable)?;
@@ -139,9 +171,71 @@ impl Database {
         Ok(())
     }
 
-    /// The pool, for the constructors of this crate and of `jobs`.
-    pub const fn pool(&self) -> &PgPool {
-        &self.pool
+    /// Opens a transaction to write in; nothing counts before its commit. The caller may be dropped at any await: a job
+    /// has a timeout, and so has a web route.
+    ///
+    /// sqlx 0.9 does not survive being dropped while it waits for the answer to `BEGIN`: it has not counted the
+    /// transaction yet, so it queues no `ROLLBACK`, and the pool hands out a connection whose transaction is open. Single
+    /// statements on that connection hold their locks, and are not committed until another caller's transaction happens
+    /// to end there. Here `BEGIN` runs in a task of its own and is never dropped half-way; if the caller is gone by then,
+    /// the transaction is rolled back.
+    pub async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        self.begin_as(match self.pooler {
+            PoolerMode::None => "begin",
+            PoolerMode::Transaction => BEGIN_POOLED,
+        })
+        .await
+    }
+
+    /// Opens a transaction to read in. The server refuses to write in it, to lock a row or to draw from a sequence.
+    pub async fn read(&self) -> Result<Reading, sqlx::Error> {
+        let transaction = self.begin_as(match self.pooler {
+            PoolerMode::None => "begin read only",
+            PoolerMode::Transaction => READ_POOLED,
+        });
+        transaction.await.map(Reading)
+    }
+
+    async fn begin_as(&self, statement: &'static str) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        let pool = self.pool.clone();
+        let begun = tokio::spawn(async move { pool.begin_with(statement).await });
+        begun.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
+    }
+
+    /// Takes a connection from the pool for what needs a session: LISTEN, session locks, `vacuum`. Behind a pooler there
+    /// is none.
+    pub async fn session(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+        self.pool.acquire().await
+    }
+
+    /// Listens for notifications on `channel`. Needs a session, as [`Database::session`] does.
+    pub async fn listen(&self, channel: &str) -> Result<PgListener, sqlx::Error> {
+        let mut listener = PgListener::connect_with(&self.pool).await?;
+        listener.listen(channel).await?;
+        Ok(listener)
+    }
+
+    /// The options that its connections are opened with.
+    pub(crate) fn options(&self) -> PgConnectOptions {
+        self.pool.connect_options().as_ref().clone()
+    }
+
+    /// Whether these connections lead to a pooler in transaction mode.
+    pub(crate) const fn is_pooled(&self) -> bool {
+        matches!(self.pooler, PoolerMode::Transaction)
+    }
+
+    /// Another pool to the same place, for a worker's engine. It opens no connection yet.
+    pub(crate) fn for_worker(&self, name: &str, pool: PgPoolOptions) -> Self {
+        let connect = self.options().application_name(name);
+        let connect = match self.pooler {
+            PoolerMode::None => session(connect),
+            PoolerMode::Transaction => connect,
+        };
+        Self {
+            pool: checked(pool).connect_lazy_with(connect),
+            pooler: self.pooler,
+        }
     }
 
     /// Closes all connections. Call it when nothing uses the pool any more.
@@ -155,26 +249,6 @@ pub async fn now(db: &mut PgConnection) -> Result<DateTime<Utc>, sqlx::Error> {
     sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#)
         .fetch_one(db)
         .await
-}
-
-/// Opens a transaction. Use this and not `pool.begin()` wherever the caller may be dropped: a job
-/// has a timeout, and so has a web route.
-///
-/// sqlx 0.9 does not survive being dropped while it waits for the answer to `BEGIN`: it has not counted the
-/// transaction yet, so it queues no `ROLLBACK`, and the pool hands out a connection whose transaction is open.
-/// Single statements on that connection hold their locks, and are not committed until another caller's transaction
-/// happens to end there. Here `BEGIN` runs in a task of its own and is never dropped half-way; if the caller is
-/// gone by then, the transaction is rolled back.
-pub async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-    let pool = pool.clone();
-    let begun = tokio::spawn(async move {
-        if is_pooled(&pool) {
-            pool.begin_with(BEGIN_POOLED).await
-        } else {
-            pool.begin().await
-        }
-    });
-    begun.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
 }
 
 /// Settings of every session of ours, whatever defaults the server, the database and the role have.
@@ -194,12 +268,15 @@ const SESSION: [(&str, &str); 5] = [
 ];
 
 /// The options for a session of our own: see [`SESSION`].
-pub(crate) fn session(options: PgConnectOptions) -> PgConnectOptions {
+fn session(options: PgConnectOptions) -> PgConnectOptions {
     options.options(SESSION)
 }
 
 /// The SQL that begins a transaction behind a pooler: see the module, and [`SESSION`].
 pub(crate) const BEGIN_POOLED: &str = "begin isolation level read committed; deallocate all; \
+     set local idle_in_transaction_session_timeout = '15s'";
+/// The same for [`Database::read`].
+const READ_POOLED: &str = "begin isolation level read committed read only; deallocate all; \
      set local idle_in_transaction_session_timeout = '15s'";
 
 /// Ends a wait on a silent connection, which would last for ever. The connection is then closed, not used again.
@@ -221,7 +298,7 @@ pub async fn within<T, E: From<sqlx::Error>>(
 /// sqlx opens one connection after another until `acquire_timeout`, writes a log line for each, and
 /// reports a timeout. `/readyz` and a starting role could no longer say that the server is a standby, and
 /// a verb that only reads could not read from one.
-pub(crate) fn checked(options: PgPoolOptions) -> PgPoolOptions {
+fn checked(options: PgPoolOptions) -> PgPoolOptions {
     options
         .test_before_acquire(false)
         // sqlx's own check of a returned connection has no limit: a connection that went silent under an abandoned
@@ -259,80 +336,28 @@ pub fn timed_out() -> sqlx::Error {
     ))
 }
 
-/// Suffix of the application name of pooled connections. It marks the options of a pool as pooled.
-const POOLED: &str = " (pooled)";
-
 /// Options for a pooler in transaction mode: nothing that only a session of our own could keep.
 fn pooled(options: PgConnectOptions) -> PgConnectOptions {
-    let name = format!("{}{POOLED}", options.get_application_name().unwrap_or("queue"));
     options
-        .application_name(&name)
         .statement_cache_capacity(0)
         // PgBouncer refuses this startup parameter.
         .extra_float_digits(None)
 }
 
-/// Whether these options lead to a pooler in transaction mode.
-pub(crate) fn are_pooled(options: &PgConnectOptions) -> bool {
-    options
-        .get_application_name()
-        .is_some_and(|name| name.ends_with(POOLED))
-}
+/// A transaction to read in: see [`Database::read`]. It ends when it is dropped.
+#[derive(Debug)]
+pub struct Reading(Transaction<'static, Postgres>);
 
-fn is_pooled(pool: &PgPool) -> bool {
-    are_pooled(&pool.connect_options())
-}
-
-/// The same options under another application name.
-pub(crate) fn renamed(options: PgConnectOptions, name: &str) -> PgConnectOptions {
-    let end = if are_pooled(&options) { POOLED } else { "" };
-    options.application_name(&format!("{name}{end}"))
-}
-
-/// A connection for statements that need no transaction. Behind a pooler it is still a transaction, so writes
-/// count only after [`Single::commit`].
-pub enum Single {
-    /// Each statement is committed by itself.
-    Own(PoolConnection<Postgres>),
-    /// All statements are committed together.
-    Pooled(Transaction<'static, Postgres>),
-}
-
-/// Takes a connection from the pool for statements that need no transaction of their own.
-pub async fn single(pool: &PgPool) -> Result<Single, sqlx::Error> {
-    if is_pooled(pool) {
-        begin(pool).await.map(Single::Pooled)
-    } else {
-        pool.acquire().await.map(Single::Own)
-    }
-}
-
-impl Single {
-    /// Makes the writes count: commits behind a pooler, does nothing otherwise.
-    pub async fn commit(self) -> Result<(), sqlx::Error> {
-        match self {
-            Self::Own(_) => Ok(()),
-            Self::Pooled(tx) => tx.commit().await,
-        }
-    }
-}
-
-impl Deref for Single {
+impl Deref for Reading {
     type Target = PgConnection;
 
     fn deref(&self) -> &PgConnection {
-        match self {
-            Self::Own(connection) => connection,
-            Self::Pooled(tx) => tx,
-        }
+        &self.0
     }
 }
 
-impl DerefMut for Single {
+impl DerefMut for Reading {
     fn deref_mut(&mut self) -> &mut PgConnection {
-        match self {
-            Self::Own(connection) => connection,
-            Self::Pooled(tx) => tx,
-        }
+        &mut self.0
     }
 }

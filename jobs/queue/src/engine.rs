@@ -9,14 +9,16 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{
-    PgPool,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use crate::{Claim, ClaimId, Interruption, JobId, claim::connection::EngineConnection, database, job::Queue};
+use crate::{
+    Claim, ClaimId, Interruption, JobId,
+    claim::connection::EngineConnection,
+    database::{self, Database},
+    job::Queue,
+};
 
 /// The engine's times, with K10's names and defaults.
 #[derive(Debug, Clone, Copy)]
@@ -35,15 +37,13 @@ pub(crate) struct Engine {
     pub worker: String,
     pub timing: Timing,
     /// For all statements except claims, acks and heartbeats. The jobs' own transactions use another pool.
-    pub pool: PgPool,
+    pub database: Database,
     pub held: HeldClaims,
     /// A job was scheduled here that may be due before the promoter looks again.
     pub due_soon: Notify,
     pub(crate) options: PgConnectOptions,
-    /// We connect through a pooler in transaction mode.
-    pub pooled: bool,
-    /// Whether NOTIFY can wake this worker: not behind such a pooler, and not if the
-    /// settings forbid it. Otherwise it polls.
+    /// Whether NOTIFY can wake this worker: not behind a pooler in transaction mode, and not
+    /// if the settings forbid it. Otherwise it polls.
     pub wakes: bool,
     /// A connection of ours listens now. While none does, we announce no sleep.
     pub listening: AtomicBool,
@@ -64,30 +64,25 @@ pub(crate) struct Signals {
 }
 
 impl Engine {
-    /// An engine for the database of `pool`. It opens no connection yet.
+    /// An engine for the database that `host` leads to, through the same pooler if there is one. It opens no connection yet.
     pub(crate) fn new(
         name: &str,
         timing: Timing,
         wake: bool,
-        pool: &PgPool,
+        host: &Database,
         queues: impl Iterator<Item = Queue>,
     ) -> Self {
         let (boot, _) = Uuid::new_v4().as_u64_pair();
         let worker = format!("{name}-{boot:016x}");
-        let options = pool.connect_options().as_ref().clone();
-        let options = database::renamed(options, &format!("aisha {worker}"));
-        let pooled = database::are_pooled(&options);
-        let options = if pooled {
-            options
-        } else {
-            database::session(options)
-        };
+        let pool = PgPoolOptions::new()
+            .max_connections(4)
+            .acquire_timeout(timing.lease);
+        let database = host.for_worker(&format!("aisha {worker}"), pool);
+        let options = database.options();
+        let pooled = database.is_pooled();
         Self {
             timing,
-            pool: database::checked(PgPoolOptions::new())
-                .max_connections(4)
-                .acquire_timeout(timing.lease)
-                .connect_lazy_with(options.clone()),
+            database,
             held: HeldClaims::default(),
             due_soon: Notify::new(),
             options: if pooled {
@@ -99,7 +94,6 @@ impl Engine {
                         .map(|(name, value)| (*name, value)),
                 )
             },
-            pooled,
             wakes: wake && !pooled,
             listening: AtomicBool::new(false),
             boot,
@@ -112,7 +106,7 @@ impl Engine {
 
     /// A connection for one loop alone, opened on first use.
     pub(crate) fn connection(&self) -> EngineConnection {
-        let begin = self.pooled.then(|| {
+        let begin = self.database.is_pooled().then(|| {
             let steady = steady_plans(self.timing.lease);
             let settings = steady
                 .iter()

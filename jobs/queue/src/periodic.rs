@@ -26,7 +26,7 @@ use tracing::{info, warn};
 use crate::{
     Engine,
     backoff::Backoff,
-    database::{self, single, within},
+    database::within,
     enqueue::{EnqueueError, Enqueued, enqueue},
     job::Job,
     trace::{self, TraceContext},
@@ -248,14 +248,14 @@ async fn tick_all(engine: &Engine, timetable: &Timetable) -> Result<Duration, En
     let mut rows = seen(engine, &names).await?;
     if rows.len() < names.len() {
         // The first worker that knows an entry adds its row.
-        let mut db = single(&engine.pool).await?;
+        let mut tx = engine.database.begin().await?;
         sqlx::query!(
             "insert into periodic (entry, last_tick) select unnest($1::text[]), now() on conflict do nothing",
             &names
         )
-        .execute(&mut *db)
+        .execute(&mut *tx)
         .await?;
-        db.commit().await?;
+        tx.commit().await?;
         rows = seen(engine, &names).await?;
     }
     let mut next = Duration::MAX;
@@ -296,16 +296,16 @@ async fn tick_all(engine: &Engine, timetable: &Timetable) -> Result<Duration, En
 async fn set_back(engine: &Engine, entry: &Entry, seen: &EntryState) -> Result<(), sqlx::Error> {
     let name = entry.periodic.name;
     let last = entry.ticks.up_to(seen.now).unwrap_or(seen.now);
-    let mut db = single(&engine.pool).await?;
+    let mut tx = engine.database.begin().await?;
     let changed = sqlx::query!(
         "update periodic set last_tick = $2, updated_at = now() where entry = $1 and last_tick = $3",
         name,
         last,
         seen.last_tick
     )
-    .execute(&mut *db)
+    .execute(&mut *tx)
     .await?;
-    db.commit().await?;
+    tx.commit().await?;
     if changed.rows_affected() > 0 {
         warn!(
             "Periodic entry {name} stood at the tick of {}, which is to come: the database's clock ran ahead. It goes on from {last}",
@@ -323,22 +323,20 @@ struct EntryState {
 }
 
 async fn seen(engine: &Engine, names: &[String]) -> Result<Vec<EntryState>, sqlx::Error> {
-    let mut db = single(&engine.pool).await?;
-    let seen = sqlx::query_as!(
+    let mut db = engine.database.read().await?;
+    sqlx::query_as!(
         EntryState,
         r#"select entry, last_tick, now() as "now!" from periodic where entry = any ($1)"#,
         names
     )
     .fetch_all(&mut *db)
-    .await?;
-    db.commit().await?;
-    Ok(seen)
+    .await
 }
 
 /// Enqueues the due ticks of an entry. `false`: another worker is doing so.
 async fn tick_one(engine: &Engine, entry: &Entry) -> Result<bool, EnqueueError> {
     let name = entry.periodic.name;
-    let mut tx = database::begin(&engine.pool).await?;
+    let mut tx = engine.database.begin().await?;
     let row = sqlx::query!(
         r#"select last_tick, now() as "now!" from periodic where entry = $1 for update skip locked"#,
         name

@@ -7,10 +7,11 @@ use std::{
 
 use futures::{FutureExt, future::BoxFuture};
 use serde_json::value::RawValue;
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 
 use crate::{
     Claim, Context, DeadHook, KnownKind, KnownKinds, MakeDeadError, Periodic, Run,
+    database::Database,
     job::{DeadReason, Done, JobError, Policy, Queue},
 };
 
@@ -66,13 +67,13 @@ pub(crate) trait Behaviour: Send + Sync {
 /// A payload's type and the services of its runs.
 struct Typed<J, S> {
     services: Arc<S>,
-    pool: PgPool,
+    database: Database,
     payload: PhantomData<fn() -> J>,
 }
 
 impl Kind {
     /// The kind of `J`, whose runs get these services and this database.
-    pub fn of<J: Run<S>, S: Send + Sync + 'static>(services: &Arc<S>, pool: &PgPool) -> Self {
+    pub fn of<J: Run<S>, S: Send + Sync + 'static>(services: &Arc<S>, database: &Database) -> Self {
         Self {
             name: J::NAME,
             version: J::VERSION,
@@ -80,7 +81,7 @@ impl Kind {
             policy: J::POLICY,
             behaviour: Box::new(Typed::<J, S> {
                 services: Arc::clone(services),
-                pool: pool.clone(),
+                database: database.clone(),
                 payload: PhantomData,
             }),
             meters: KindMeters::default(),
@@ -91,7 +92,7 @@ impl Kind {
 impl<J: Run<S>, S: Send + Sync + 'static> Behaviour for Typed<J, S> {
     fn run(&self, payload: &RawValue, claim: Claim) -> Result<Handler, Undecodable> {
         let job: J = serde_json::from_str(payload.get())?;
-        let cx = Context::new(Arc::clone(&self.services), self.pool.clone(), claim);
+        let cx = Context::new(Arc::clone(&self.services), self.database.clone(), claim);
         Ok(async move { job.run(&cx).await }.boxed())
     }
 

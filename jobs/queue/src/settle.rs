@@ -9,19 +9,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 use tokio::time::{sleep, timeout};
 use tracing::{error, warn};
 
 use crate::{
-    Claim, ClaimId, DeadHook, JobId, JobState, MakeDeadError,
-    backoff::Backoff,
-    claim::connection::timed_out,
-    database::{self, single},
-    job::DeadReason,
-    make_dead,
-    settle::refusal::may_pass,
-    storable,
+    Claim, ClaimId, DeadHook, JobId, JobState, MakeDeadError, backoff::Backoff, claim::connection::timed_out,
+    database::Database, job::DeadReason, make_dead, settle::refusal::may_pass, storable,
 };
 
 pub(crate) mod dead_hook;
@@ -192,7 +186,7 @@ pub(crate) async fn requeue(
 
 /// Writes endings, and tries again for as long as waiting can help.
 pub(crate) struct Settler<'a> {
-    pub pool: &'a PgPool,
+    pub database: &'a Database,
     pub dead_hook: &'a dyn DeadHook,
     /// Limit of one try; the worker gives a lease.
     pub limit: Duration,
@@ -268,7 +262,7 @@ impl Settler<'_> {
             uncharged,
         } = ending
         {
-            let mut tx = database::begin(self.pool).await?;
+            let mut tx = self.database.begin().await?;
             // A statement that waits for a lock occupies a connection that others need.
             sqlx::query!("set local lock_timeout = '2s'")
                 .execute(&mut *tx)
@@ -286,9 +280,9 @@ impl Settler<'_> {
             tx.commit().await?;
             return Ok(dead.then_some(JobState::Dead));
         }
-        let mut db = single(self.pool).await?;
-        let state = requeue(&mut db, claim.job(), claim.id(), ending).await?;
-        db.commit().await?;
+        let mut tx = self.database.begin().await?;
+        let state = requeue(&mut tx, claim.job(), claim.id(), ending).await?;
+        tx.commit().await?;
         Ok(state)
     }
 }

@@ -27,10 +27,11 @@
 use std::{pin::pin, task::Poll, time::Duration};
 
 use serde_json::value::RawValue;
-use sqlx::{PgConnection, PgPool, types::Json};
+use sqlx::{PgConnection, Postgres, Transaction, types::Json};
 
 use crate::{
     Claimed, FenceError, JobId, JobState, Registry, Settler, claim_one, complete_in,
+    database::{Database, Reading},
     job::Job,
     rescue_expired,
     run::{Verdict, run as run_claimed},
@@ -51,7 +52,7 @@ const LEASE: Duration = Duration::from_mins(10);
 
 /// Runs jobs in the test's own task, one after the other.
 pub struct TestWorker {
-    pool: PgPool,
+    database: Database,
     registry: Registry,
 }
 
@@ -77,9 +78,9 @@ pub enum Fate {
 
 impl TestWorker {
     /// A worker for the kinds of a registry, e.g. [`Probes`].
-    pub fn new(pool: &PgPool, registry: Registry) -> Self {
+    pub fn new(database: impl Into<Database>, registry: Registry) -> Self {
         Self {
-            pool: pool.clone(),
+            database: database.into(),
             registry,
         }
     }
@@ -121,11 +122,13 @@ impl TestWorker {
                 "{MOST_RUNS} runs and no end; the last: {:?}",
                 runs.last()
             );
+            let mut tx = self.begin().await;
             let woken =
                 sqlx::query!("update jobs set run_at = least(run_at, now()) where state = 'scheduled'")
-                    .execute(&self.pool)
+                    .execute(&mut *tx)
                     .await
                     .expect("schedule for now");
+            tx.commit().await.expect("commit");
             if woken.rows_affected() == 0 {
                 return runs;
             }
@@ -158,14 +161,16 @@ impl TestWorker {
     /// Runs a waiting job as its last attempt: if it fails, it is dead.
     pub async fn run_last_attempt(&self, job: JobId) -> Ran {
         let before = self.kind_of(job).await.policy.max_attempts - 1;
+        let mut tx = self.begin().await;
         sqlx::query!(
             "update jobs set attempt = $2 where id = $1",
             job.0,
             i32::from(before)
         )
-        .execute(&self.pool)
+        .execute(&mut *tx)
         .await
         .expect("use up attempts");
+        tx.commit().await.expect("commit");
         self.run(job).await
     }
 
@@ -175,15 +180,17 @@ impl TestWorker {
     pub async fn rescue(&self) -> usize {
         let mut rescued = 0;
         for _ in 0..MOST_SWEEPS {
+            let mut tx = self.begin().await;
             let running =
                 sqlx::query!("update jobs set lease_until = now() - interval '1 ms' where state = 'running'")
-                    .execute(&self.pool)
+                    .execute(&mut *tx)
                     .await
                     .expect("end the leases");
+            tx.commit().await.expect("commit");
             if running.rows_affected() == 0 {
                 return rescued;
             }
-            rescued += rescue_expired(&self.pool, &self.registry.known(), &self.registry)
+            rescued += rescue_expired(&self.database, &self.registry.known(), &self.registry)
                 .await
                 .expect("sweep");
         }
@@ -192,16 +199,25 @@ impl TestWorker {
 
     /// One sweep of a worker, with leases as they are. Returns how many jobs it rescued.
     pub async fn sweep(&self) -> usize {
-        rescue_expired(&self.pool, &self.registry.known(), &self.registry)
+        rescue_expired(&self.database, &self.registry.known(), &self.registry)
             .await
             .expect("sweep")
     }
 
+    async fn begin(&self) -> Transaction<'static, Postgres> {
+        self.database.begin().await.expect("a transaction")
+    }
+
+    async fn read(&self) -> Reading {
+        self.database.read().await.expect("a connection")
+    }
+
     async fn claim(&self, job: JobId) -> Claimed {
-        let mut db = self.pool.acquire().await.expect("a connection");
-        let claimed = claim_one(&mut db, job, "test", LEASE, &self.registry.known())
+        let mut tx = self.begin().await;
+        let claimed = claim_one(&mut tx, job, "test", LEASE, &self.registry.known())
             .await
             .expect("claim");
+        tx.commit().await.expect("commit");
         claimed.unwrap_or_else(|| panic!("job {job} is not waiting, or of a kind that is not registered"))
     }
 
@@ -209,17 +225,18 @@ impl TestWorker {
         let claim = &claimed.claim;
         match verdict {
             Verdict::Done => {
-                let mut db = self.pool.acquire().await.expect("a connection");
-                match complete_in(&mut db, claim).await {
+                let mut tx = self.begin().await;
+                match complete_in(&mut tx, claim).await {
+                    Ok(()) => tx.commit().await.expect("commit"),
                     // As when a worker's ack comes too late.
-                    Ok(()) | Err(FenceError::Lost) => {}
+                    Err(FenceError::Lost) => {}
                     Err(error) => panic!("ack: {error}"),
                 }
             }
             Verdict::Committed | Verdict::Nothing => {}
             Verdict::Settle(ending) => {
                 let settler = Settler {
-                    pool: &self.pool,
+                    database: &self.database,
                     dead_hook: &self.registry,
                     limit: LEASE,
                 };
@@ -231,7 +248,7 @@ impl TestWorker {
             r#"select state as "state: JobState" from jobs where id = $1"#,
             job.0
         )
-        .fetch_one(&self.pool)
+        .fetch_one(&mut *self.read().await)
         .await
         .expect("the job is there");
         Ran {
@@ -250,14 +267,14 @@ impl TestWorker {
               order by priority desc, run_at, id limit 1",
             kind,
         )
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *self.read().await)
         .await;
         next.expect("look for the next job").map(JobId)
     }
 
     async fn kind_of(&self, job: JobId) -> std::sync::Arc<crate::registry::Kind> {
         let kind = sqlx::query_scalar!("select kind from jobs where id = $1", job.0)
-            .fetch_one(&self.pool)
+            .fetch_one(&mut *self.read().await)
             .await
             .expect("the job is there");
         std::sync::Arc::clone(

@@ -78,12 +78,17 @@ impl Sleeper {
             return;
         }
         let (queue, worker) = (self.queue.as_str(), &self.engine.worker);
-        let gone = sqlx::query!(
-            "delete from queue_sleepers where queue = $1 and worker = $2",
-            queue,
-            worker
-        )
-        .execute(&self.engine.pool);
+        let gone = async {
+            let mut tx = self.engine.database.begin().await?;
+            sqlx::query!(
+                "delete from queue_sleepers where queue = $1 and worker = $2",
+                queue,
+                worker
+            )
+            .execute(&mut *tx)
+            .await?;
+            tx.commit().await
+        };
         if let Err(error) = within(Duration::from_secs(2), gone).await {
             debug!(queue, "Could not withdraw from the sleepers of {queue}: {error}");
         }
@@ -109,8 +114,13 @@ async fn announce(engine: Arc<Engine>, queue: Queue) {
 async fn become_visible(engine: &Engine, queue: Queue) -> Result<(), sqlx::Error> {
     let lease = engine.timing.lease.as_secs_f64();
     let look = &engine.signals(queue).look;
-    let announce =
-        sqlx::query_file!("src/sql/announce.sql", queue.as_str(), engine.worker, lease).execute(&engine.pool);
+    let announce = async {
+        let mut tx = engine.database.begin().await?;
+        sqlx::query_file!("src/sql/announce.sql", queue.as_str(), engine.worker, lease)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await
+    };
     within(engine.timing.lease, announce).await?;
     look.notify_one();
     while !within(engine.timing.lease, pass_barrier(engine, queue)).await? {
@@ -124,7 +134,7 @@ async fn become_visible(engine: &Engine, queue: Queue) -> Result<(), sqlx::Error
 /// Takes the queue's lock exclusively and gives it back. `false`: it was not free within a short wait; a
 /// longer one would occupy a connection.
 async fn pass_barrier(engine: &Engine, queue: Queue) -> Result<bool, sqlx::Error> {
-    let mut tx = engine.pool.begin().await?;
+    let mut tx = engine.database.begin().await?;
     sqlx::query!("set local lock_timeout = '500ms'")
         .execute(&mut *tx)
         .await?;

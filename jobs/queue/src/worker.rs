@@ -8,7 +8,6 @@
 use std::{io, sync::Arc, time::Duration};
 
 use futures::FutureExt;
-use sqlx::PgPool;
 use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -16,6 +15,7 @@ use tracing::{info, warn};
 use crate::{
     Assignment, BadPeriodic, Capacity, Ending, Engine, Heartbeat, Interruption, Pump, Rates, Registry,
     Settler, Timetable, Timing, attend,
+    database::Database,
     job::Queue,
     listen_forever, park_forever, promote_forever,
     run::{Verdict, run as run_claimed},
@@ -96,10 +96,10 @@ impl Worker {
     /// How long a hard stop may take to hand jobs back.
     const HAND_BACK: Duration = Duration::from_secs(5);
 
-    /// A worker for the kinds of `registry`, on the database behind `pool`. Its engine opens connections of its own:
+    /// A worker for the kinds of `registry`, on `database`. Its engine opens connections of its own:
     /// one for each queue (two where it prefetches) and up to eight more. Call it within a runtime.
     pub fn with_registry(
-        pool: &PgPool,
+        database: impl Into<Database>,
         registry: Registry,
         options: WorkerOptions,
     ) -> Result<Self, WorkerError> {
@@ -148,7 +148,13 @@ impl Worker {
         };
         let slots = options.slots.iter().map(|(queue, _)| *queue);
         let queues = registry.queues().chain(slots);
-        let engine = Arc::new(Engine::new(&options.name, timing, options.wake, pool, queues));
+        let engine = Arc::new(Engine::new(
+            &options.name,
+            timing,
+            options.wake,
+            &database.into(),
+            queues,
+        ));
         Ok(Self {
             timetable: Timetable::new(registry.periodic())?,
             registry: Arc::new(registry),
@@ -208,7 +214,7 @@ impl Worker {
         duties.shutdown().await;
         queues.shutdown().await;
         heartbeat.stop().await;
-        self.engine.pool.close().await;
+        self.engine.database.close().await;
         info!(worker.id = self.id(), "Worker {} has ended", self.id());
         Ok(())
     }
@@ -220,7 +226,7 @@ impl Worker {
         if self.engine.wakes {
             duties.spawn(listen_forever(Arc::clone(&self.engine)));
         } else {
-            let why = if self.engine.pooled {
+            let why = if self.engine.database.is_pooled() {
                 "Behind a transaction pooler"
             } else {
                 "With queue.wake = false"
@@ -300,7 +306,7 @@ async fn handle(registry: Arc<Registry>, engine: Arc<Engine>, job: Assignment) {
         _ => engine.timing.poll,
     };
     let settler = Settler {
-        pool: &engine.pool,
+        database: &engine.database,
         dead_hook: registry.as_ref(),
         limit: engine.timing.lease,
     };

@@ -1,6 +1,5 @@
 //! An operator cancels a training. (A user does it with `Turn::stop`.)
 
-use queue::database;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -62,7 +61,7 @@ impl Producer {
         reason: &str,
         dry_run: bool,
     ) -> Result<Option<Cancellation>, ProducerError> {
-        let mut tx = database::begin(&self.pool).await?;
+        let mut tx = self.database.begin().await?;
         let Some(id) = trainings::newest(&mut tx, id).await? else {
             return Ok(None);
         };

@@ -1,6 +1,5 @@
 //! Accepts FAL's deliveries: the inbox row and the job that applies it, in one transaction, before the 200.
 
-use queue::database;
 use serde::Serialize;
 use sqlx::PgConnection;
 use tracing::info;
@@ -78,7 +77,7 @@ impl Producer {
             training_type: query.training_type.as_deref().map(printable),
             token: query.token.as_deref().map(printable),
         };
-        let mut tx = database::begin(&self.pool).await?;
+        let mut tx = self.database.begin().await?;
         let new = NewDelivery {
             request_id: &delivery.request_id,
             body_sha256: &delivery.body_sha256,
@@ -117,7 +116,7 @@ impl Producer {
         filter: &DeliveryFilter,
         dry_run: bool,
     ) -> Result<Vec<Replayed>, ProducerError> {
-        let mut tx = database::begin(&self.pool).await?;
+        let mut tx = self.database.begin().await?;
         let mut replayed = Vec::new();
         for listed in deliveries::list(&mut tx, filter).await? {
             // Waits for a job that is applying it right now, and sees the outcome.

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use queue::database;
+use queue::database::{self, Database};
 use serde_json::Value;
 use sqlx::{Connection, PgConnection, postgres::PgListener};
 use tracing::{error, warn};
@@ -30,7 +30,7 @@ impl Producer {
     /// Stores one update. Returns whether it is new. Once this returns, it may be acknowledged to Telegram.
     pub async fn accept_telegram_update(&self, update: Value) -> Result<bool, ProducerError> {
         let update = incoming(update).ok_or(ProducerError::NotAnUpdate)?;
-        let mut tx = database::begin(&self.pool).await?;
+        let mut tx = self.database.begin().await?;
         let new = updates::store(&mut tx, &[update]).await?;
         tx.commit().await?;
         Ok(new == 1)
@@ -47,7 +47,7 @@ impl Producer {
             );
         }
         database::within(LONGEST_SILENCE * 2, async {
-            let mut tx = database::begin(&self.pool).await?;
+            let mut tx = self.database.begin().await?;
             updates::store(&mut tx, &batch).await?;
             tx.commit().await
         })
@@ -60,7 +60,7 @@ impl Producer {
     /// that poll would only disturb each other.
     pub async fn lead_polling(&self) -> Result<Option<PollingLead>, ProducerError> {
         // A connection of its own: the lock belongs to the session, and ends with it even if this process dies.
-        let mut session = self.pool.acquire().await?.detach();
+        let mut session = self.database.session().await?.detach();
         let ask = sqlx::query_scalar!(
             r#"select pg_try_advisory_lock(hashtextextended('aisha telegram polling', 0)) as "got!""#
         )
@@ -72,8 +72,8 @@ impl Producer {
     /// A signal that wakes when updates are stored.
     pub async fn update_signal(&self) -> UpdateSignal {
         UpdateSignal {
-            listener: listen(&self.pool).await,
-            pool: self.pool.clone(),
+            listener: listen(&self.database).await,
+            database: self.database.clone(),
         }
     }
 
@@ -85,7 +85,7 @@ impl Producer {
         rules: &Arc<Rules>,
         after: Option<i64>,
     ) -> Result<Option<Turn>, ProducerError> {
-        let mut tx = database::begin(&self.pool).await?;
+        let mut tx = self.database.begin().await?;
         let take = updates::take(&mut tx, after.unwrap_or(i64::MIN));
         match database::within(LONGEST_SILENCE * 2, take).await? {
             Some(update) => Ok(Some(Turn::new(tx, update, Arc::clone(rules)))),
@@ -97,7 +97,7 @@ impl Producer {
     /// it is given up, and its sender is told.
     pub async fn turn_failed(&self, update_id: i64, why: &str) -> Result<(), ProducerError> {
         let why = storable::error_text(why);
-        let mut tx = database::begin(&self.pool).await?;
+        let mut tx = self.database.begin().await?;
         let Some(failed) = updates::failed(&mut tx, update_id, &why, MAX_ATTEMPTS).await? else {
             return Ok(());
         };
@@ -171,7 +171,7 @@ impl PollingLead {
 #[derive(Debug)]
 pub struct UpdateSignal {
     listener: Option<PgListener>,
-    pool: sqlx::PgPool,
+    database: Database,
 }
 
 impl UpdateSignal {
@@ -180,7 +180,7 @@ impl UpdateSignal {
         let Some(listener) = &mut self.listener else {
             let again = tokio::time::timeout(at_most, std::future::pending::<()>()).await;
             debug_assert!(again.is_err(), "nothing ends the wait but its limit");
-            self.listener = listen(&self.pool).await;
+            self.listener = listen(&self.database).await;
             return;
         };
         match tokio::time::timeout(at_most, listener.try_recv()).await {
@@ -194,11 +194,9 @@ impl UpdateSignal {
     }
 }
 
-async fn listen(pool: &sqlx::PgPool) -> Option<PgListener> {
-    let mut listener = PgListener::connect_with(pool).await.ok()?;
-    let listen = listener.listen(updates::CHANNEL);
-    database::within(LONGEST_SILENCE, listen).await.ok()?;
-    Some(listener)
+async fn listen(database: &Database) -> Option<PgListener> {
+    let listener = database.listen(updates::CHANNEL);
+    database::within(LONGEST_SILENCE, listener).await.ok()
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub struct DeliveryDetail {
 impl Reader {
     /// The deliveries that match, newest first.
     pub async fn fal_deliveries(&self, filter: &DeliveryFilter) -> Result<Vec<DeliveryView>, sqlx::Error> {
-        let mut db = self.pool.acquire().await?;
+        let mut db = self.database.read().await?;
         deliveries::list(&mut db, filter).await
     }
 
@@ -31,7 +31,7 @@ impl Reader {
             limit: 1,
             ..DeliveryFilter::default()
         };
-        let mut db = self.pool.acquire().await?;
+        let mut db = self.database.read().await?;
         let listed = deliveries::list(&mut db, &filter).await?;
         let (Some(listed), Some(body)) = (listed.into_iter().next(), deliveries::body(&mut db, id).await?)
         else {

@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use queue::database::single;
-use sqlx::PgPool;
+use queue::database::Database;
 
 use crate::storable;
 
 /// Deletes at most `most` updates that were handled at least `age` ago, lowest ids first. Telegram may repeat an
 /// update for a day; until then the row makes a second arrival harmless.
-pub(crate) async fn prune_updates(pool: &PgPool, age: Duration, most: u16) -> Result<u64, sqlx::Error> {
-    let mut db = single(pool).await?;
+pub(crate) async fn prune_updates(database: &Database, age: Duration, most: u16) -> Result<u64, sqlx::Error> {
+    let mut tx = database.begin().await?;
     let pruned = sqlx::query!(
         "delete from telegram_updates where update_id = any (array (
             select update_id from telegram_updates
@@ -18,16 +17,20 @@ pub(crate) async fn prune_updates(pool: &PgPool, age: Duration, most: u16) -> Re
         storable::delay(age).as_secs_f64(),
         i64::from(most)
     )
-    .execute(&mut *db)
+    .execute(&mut *tx)
     .await?;
-    db.commit().await?;
+    tx.commit().await?;
     Ok(pruned.rows_affected())
 }
 
 /// Deletes at most `most` deliveries that arrived and were applied at least `age` ago, oldest first. A delivery that
 /// was never applied stays for ever, so that an operator can look at it.
-pub(crate) async fn prune_deliveries(pool: &PgPool, age: Duration, most: u16) -> Result<u64, sqlx::Error> {
-    let mut db = single(pool).await?;
+pub(crate) async fn prune_deliveries(
+    database: &Database,
+    age: Duration,
+    most: u16,
+) -> Result<u64, sqlx::Error> {
+    let mut tx = database.begin().await?;
     let pruned = sqlx::query!(
         "delete from fal_deliveries where id = any (array (
             select id from fal_deliveries
@@ -36,8 +39,8 @@ pub(crate) async fn prune_deliveries(pool: &PgPool, age: Duration, most: u16) ->
         storable::delay(age).as_secs_f64(),
         i64::from(most)
     )
-    .execute(&mut *db)
+    .execute(&mut *tx)
     .await?;
-    db.commit().await?;
+    tx.commit().await?;
     Ok(pruned.rows_affected())
 }

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use queue::database::single;
-use sqlx::{PgConnection, PgPool};
+use queue::database::Database;
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::domain::UserId;
@@ -151,16 +151,16 @@ pub(crate) async fn give_back_submit(tx: &mut PgConnection, attempt: Uuid) -> Re
 }
 
 /// Deletes at most `most` uses that no longer count.
-pub(crate) async fn prune(pool: &PgPool, most: u16) -> Result<u64, sqlx::Error> {
-    let mut db = single(pool).await?;
+pub(crate) async fn prune(database: &Database, most: u16) -> Result<u64, sqlx::Error> {
+    let mut tx = database.begin().await?;
     let pruned = sqlx::query!(
         "delete from quota_uses where id = any (array (
             select id from quota_uses where at < now() - interval '2 days' order by at limit $1))",
         i64::from(most)
     )
-    .execute(&mut *db)
+    .execute(&mut *tx)
     .await?;
-    db.commit().await?;
+    tx.commit().await?;
     Ok(pruned.rows_affected())
 }
 

@@ -50,13 +50,16 @@ const NOTHING_NEW: Done = Done::Skipped("there is nothing new to say");
 
 impl Run<Services> for NotifyUser {
     async fn run(&self, cx: &Context) -> Result<Done, JobError> {
-        let mut db = cx.single().await?;
+        let mut db = cx.read().await?;
         let Some(due) = notifications::due(&mut db, self.notification_id).await? else {
-            let done = self.wake_next_message(&mut db).await?;
-            db.commit().await?;
-            return Ok(done);
+            drop(db);
+            let mut tx = cx.begin().await?;
+            self.wake_next_message(&mut tx).await?;
+            tx.commit().await?;
+            return Ok(NOTHING_NEW);
         };
         if due.unreachable {
+            drop(db);
             return unreachable(cx, &due, "they left before this message").await;
         }
         if let Some(seconds) = due.quiet_seconds.filter(|seconds| *seconds > 0.0) {
@@ -69,22 +72,27 @@ impl Run<Services> for NotifyUser {
             && let Some(earlier) = notifications::before(&mut db, &due, NotifyUser::VERSION).await?
         {
             // The job that delivers it wakes this one. Normally it exists; if it was lost, it is enqueued here.
-            wake(&mut db, due.user_id, &earlier).await?;
-            db.commit().await?;
+            drop(db);
+            let mut tx = cx.begin().await?;
+            wake(&mut tx, due.user_id, &earlier).await?;
+            tx.commit().await?;
             return Ok(Done::Skipped(
                 "an earlier message of the chat goes first and wakes this one",
             ));
         }
-        if due.kind == Kind::Final.as_str()
-            && let Some(seconds) = notifications::gives_way(&mut db, due.id).await?
-        {
-            db.commit().await?;
-            return Err(JobError::snooze(
-                Duration::from_secs_f64(seconds),
-                "an edit that its reader should see before is on its way",
-            ));
-        }
         drop(db);
+        if due.kind == Kind::Final.as_str() {
+            let mut tx = cx.begin().await?;
+            let gives_way = notifications::gives_way(&mut tx, due.id).await?;
+            // Also where it goes out: the wait counts from the first look.
+            tx.commit().await?;
+            if let Some(seconds) = gives_way {
+                return Err(JobError::snooze(
+                    Duration::from_secs_f64(seconds),
+                    "an edit that its reader should see before is on its way",
+                ));
+            }
+        }
         let Ok(message) = serde_json::from_value::<Message>(due.message.clone()) else {
             return leave(cx, &due).await;
         };
@@ -106,28 +114,27 @@ impl Run<Services> for NotifyUser {
             error!(notification.id = %id, "Notification {id} is given up ({}): {}", why.code, why.message);
             metrics::counter!("aisha_notifications_lost_total", "outcome" => outcome).increment(1);
         }
-        self.wake_next_message(tx).await?;
-        Ok(())
+        self.wake_next_message(tx).await
     }
 }
 
 impl NotifyUser {
     /// Nothing is left to send for this row: enqueues the next message of the chat.
-    async fn wake_next_message(&self, db: &mut PgConnection) -> Result<Done, JobError> {
-        if let Some(user) = notifications::reader_of(db, self.notification_id).await? {
-            wake_next(db, user).await?;
+    async fn wake_next_message(&self, tx: &mut PgConnection) -> Result<(), JobError> {
+        if let Some(user) = notifications::reader_of(tx, self.notification_id).await? {
+            wake_next(tx, user).await?;
         }
-        Ok(NOTHING_NEW)
+        Ok(())
     }
 }
 
 /// The message has a phrase that this worker does not know but a newer one will: in a rolling deploy soon, or never
 /// if the release was withdrawn. So the job is put off for as long as it may be, and the chat goes on without it.
 async fn leave(cx: &Context, due: &DueMessage) -> Result<Done, JobError> {
-    let mut db = cx.single().await?;
-    notifications::cannot_be_said(&mut db, due.id, NotifyUser::VERSION + 1).await?;
-    wake_next(&mut db, due.user_id).await?;
-    db.commit().await?;
+    let mut tx = cx.begin().await?;
+    notifications::cannot_be_said(&mut tx, due.id, NotifyUser::VERSION + 1).await?;
+    wake_next(&mut tx, due.user_id).await?;
+    tx.commit().await?;
     let pause = if due.age_seconds < NEWER_EXPECTED.as_secs_f64() {
         NEWER_LOOK
     } else {
@@ -148,9 +155,9 @@ async fn send(cx: &Context, due: &DueMessage, text: &Rendered) -> Result<Done, J
     reach(Point::NotifyBeforeSend);
     match begun {
         None => {
-            let mut db = cx.single().await?;
-            wake_next(&mut db, due.user_id).await?;
-            db.commit().await?;
+            let mut tx = cx.begin().await?;
+            wake_next(&mut tx, due.user_id).await?;
+            tx.commit().await?;
             return Ok(NOTHING_NEW);
         }
         Some(false) => {}
@@ -166,9 +173,9 @@ async fn send(cx: &Context, due: &DueMessage, text: &Rendered) -> Result<Done, J
         Err(failure) => {
             // Only an ambiguous failure leaves the mark that makes the next send a possible duplicate.
             if !matches!(failure, TelegramError::Ambiguous(_)) {
-                let mut db = cx.single().await?;
-                notifications::not_sent(&mut db, due.id).await?;
-                db.commit().await?;
+                let mut tx = cx.begin().await?;
+                notifications::not_sent(&mut tx, due.id).await?;
+                tx.commit().await?;
             }
             failed(cx, due, failure).await
         }
@@ -181,9 +188,9 @@ async fn edit(cx: &Context, due: &DueMessage, message_id: i64, text: &Rendered) 
         Ok(()) => delivered(cx, due, Some(message_id)).await,
         Err(TelegramError::MessageGone(why)) => {
             info!(notification.id = %due.id, "Message {message_id} cannot be edited ({why}); notification {} is sent anew", due.id);
-            let mut db = cx.single().await?;
-            notifications::forget_message_id(&mut db, due.id).await?;
-            db.commit().await?;
+            let mut tx = cx.begin().await?;
+            notifications::forget_message_id(&mut tx, due.id).await?;
+            tx.commit().await?;
             send(cx, due, text).await
         }
         Err(failure) => failed(cx, due, failure).await,
@@ -213,9 +220,9 @@ async fn failed(cx: &Context, due: &DueMessage, failure: TelegramError) -> Resul
         TelegramError::Unreachable(why) => unreachable(cx, due, &why).await,
         TelegramError::Busy(wait) => {
             let wait = storable::delay(wait);
-            let mut db = cx.single().await?;
-            users::keep_quiet(&mut db, due.user_id, wait.as_secs_f64()).await?;
-            db.commit().await?;
+            let mut tx = cx.begin().await?;
+            users::keep_quiet(&mut tx, due.user_id, wait.as_secs_f64()).await?;
+            tx.commit().await?;
             // The silence stored with the user stays; this one keeps the user's other jobs from being claimed at all.
             if let Some(all) = cx
                 .hold_back(NotifyUser::QUEUE, Some(&due.user_id.to_string()), wait)

@@ -63,7 +63,7 @@ const WATCH_LOST: Duration = Duration::from_hours(24);
 
 impl Run<Services> for PollStatus {
     async fn run(&self, cx: &Context) -> Result<Done, JobError> {
-        let mut db = cx.single().await?;
+        let mut db = cx.read().await?;
         let Some(training) = trainings::find(&mut db, self.training_id).await? else {
             return Ok(Done::Skipped("the training is gone"));
         };

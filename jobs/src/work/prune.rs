@@ -42,20 +42,20 @@ impl Run<Services> for Prune {
         let mut jobs = 0;
         let mut next = Some(0);
         while let Some(after) = next {
-            let stretch = prune_stretch(&cx.pool, retention.jobs, after, BATCH).await?;
+            let stretch = prune_stretch(&cx.database, retention.jobs, after, BATCH).await?;
             jobs += stretch.pruned;
             count("jobs", stretch.pruned);
             next = stretch.next;
         }
         let updates = until_none("telegram_updates", || {
-            inbox_history::prune_updates(&cx.pool, retention.updates, BATCH)
+            inbox_history::prune_updates(&cx.database, retention.updates, BATCH)
         })
         .await?;
         let deliveries = until_none("fal_deliveries", || {
-            inbox_history::prune_deliveries(&cx.pool, retention.deliveries, BATCH)
+            inbox_history::prune_deliveries(&cx.database, retention.deliveries, BATCH)
         })
         .await?;
-        let uses = until_none("quota_uses", || quotas::prune(&cx.pool, BATCH)).await?;
+        let uses = until_none("quota_uses", || quotas::prune(&cx.database, BATCH)).await?;
         if jobs + updates + deliveries + uses == 0 {
             return Ok(Done::Skipped("nothing is old enough"));
         }

@@ -68,7 +68,7 @@ impl Run<Services> for ReconcileTrainings {
         let mut seen = Findings::default();
         let mut after = None;
         loop {
-            let mut db = cx.single().await?;
+            let mut db = cx.read().await?;
             let now = database::now(&mut db).await?;
             let page = trainings::restless(&mut db, after, PAGE).await?;
             let keys: Vec<String> = page.iter().map(ToString::to_string).collect();
@@ -86,7 +86,7 @@ impl Run<Services> for ReconcileTrainings {
             }
         }
         put_deliveries_back(cx).await?;
-        let mut db = cx.single().await?;
+        let mut db = cx.read().await?;
         let parked = fal_account::parked(&mut db).await?;
         let booked = quotas::submit_wait(&mut db, cx.settings.submits_a_day).await?;
         metrics::gauge!("aisha_submits_booked_seconds").set(booked.unwrap_or_default().as_secs_f64());
@@ -133,7 +133,7 @@ async fn reconcile(
     live: &HashSet<(String, String)>,
     seen: &mut Findings,
 ) -> Result<(), JobError> {
-    let mut db = cx.single().await?;
+    let mut db = cx.read().await?;
     let Some(training) = trainings::find(&mut db, id).await? else {
         return Ok(());
     };

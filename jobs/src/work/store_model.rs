@@ -51,7 +51,7 @@ const INVALID: &str = "model_invalid";
 
 impl Run<Services> for StoreModel {
     async fn run(&self, cx: &Context) -> Result<Done, JobError> {
-        let mut db = cx.single().await?;
+        let mut db = cx.read().await?;
         let Some(training) = trainings::find(&mut db, self.training_id).await? else {
             return Ok(Done::Skipped("the training is gone"));
         };

@@ -43,7 +43,7 @@ const TOO_LARGE: &str = "too_large";
 
 impl Run<Services> for StorePhoto {
     async fn run(&self, cx: &Context) -> Result<Done, JobError> {
-        let mut db = cx.single().await?;
+        let mut db = cx.read().await?;
         let Some(photo) = photos::find(&mut db, self.photo_id).await? else {
             return Ok(Done::Skipped("the avatar was thrown away"));
         };

@@ -51,7 +51,7 @@ mod booking;
 
 impl Run<Services> for SubmitTraining {
     async fn run(&self, cx: &Context) -> Result<Done, JobError> {
-        let mut db = cx.single().await?;
+        let mut db = cx.read().await?;
         let Some(training) = trainings::find(&mut db, self.training_id).await? else {
             return Ok(Done::Skipped("the training is gone"));
         };
@@ -195,7 +195,7 @@ impl Posting {
             .preset
             .parse()
             .map_err(|problem| JobError::give_up("unknown_preset", problem))?;
-        let mut db = cx.single().await?;
+        let mut db = cx.read().await?;
         let owner = trainings::owner(&mut db, training.id).await?;
         let token = cx.chance.token();
         let body = trainer.request(&TrainingOrder {
@@ -281,9 +281,9 @@ impl Posting {
     /// The outcome of the attempt is unknown: it stays open, and `poll_status` searches for it.
     async fn leave_open(&self, cx: &Context, attempt: Uuid, why: &str) -> Result<Done, JobError> {
         let id = self.training;
-        let mut db = cx.single().await?;
-        let is_unknown = attempts::unknown(&mut db, attempt, why).await?;
-        db.commit().await?;
+        let mut tx = cx.begin().await?;
+        let is_unknown = attempts::unknown(&mut tx, attempt, why).await?;
+        tx.commit().await?;
         if !is_unknown {
             return Ok(Done::Skipped(PROVEN));
         }

@@ -99,7 +99,7 @@ async fn remove_unwanted(cx: &Context, objects: Vec<Object>) -> Result<u64, JobE
     let keys: Vec<String> = objects.iter().map(|object| object.key.clone()).collect();
     let avatars: Vec<Uuid> = objects.iter().map(|object| object.avatar).collect();
     let names: Vec<String> = objects.iter().map(|object| object.name.clone()).collect();
-    let mut db = cx.single().await?;
+    let mut db = cx.read().await?;
     let wanted: HashSet<String> = trainings::wanted(&mut db, &keys, &avatars, &names)
         .await?
         .into_iter()

@@ -24,7 +24,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
-use sqlx::{PgConnection, PgPool, types::Json};
+use sqlx::{PgConnection, types::Json};
 use tracing::info;
 
 use crate::{
@@ -34,7 +34,7 @@ use crate::{
         exchange::{Exchange, Exchanged, Wanted, seconds},
         rest::Rest,
     },
-    database::{self, single},
+    database::Database,
     job::{DedupeScope, Queue},
     lease::boot_clock::BootInstant,
     operate::controls::wake,
@@ -383,35 +383,35 @@ pub(crate) const PROBE_AFTER: Duration = Duration::from_mins(1);
 /// statement, three concurrent transactions would miss each other's uncommitted rows, and none would count three. If
 /// the process dies between the two commits, the next 429 does the check.
 pub(crate) async fn hold_back(
-    pool: &PgPool,
+    database: &Database,
     queue: Queue,
     key: Option<&str>,
     silence: Duration,
 ) -> Result<Option<Duration>, sqlx::Error> {
     let Some(key) = key else {
         let silence = silence.min(PROBE_AFTER);
-        let mut db = single(pool).await?;
+        let mut tx = database.begin().await?;
         sqlx::query_file!(
             "src/sql/hold_queue_back.sql",
             queue.as_str(),
             silence.as_secs_f64()
         )
-        .execute(&mut *db)
+        .execute(&mut *tx)
         .await?;
-        db.commit().await?;
+        tx.commit().await?;
         return Ok(Some(silence));
     };
-    let mut db = single(pool).await?;
+    let mut tx = database.begin().await?;
     sqlx::query_file!(
         "src/sql/hold_back.sql",
         queue.as_str(),
         key,
         storable::delay(silence).as_secs_f64(),
     )
-    .execute(&mut *db)
+    .execute(&mut *tx)
     .await?;
-    db.commit().await?;
-    let mut db = single(pool).await?;
+    tx.commit().await?;
+    let mut tx = database.begin().await?;
     let everybody = sqlx::query_file_scalar!(
         "src/sql/hold_everybody_back.sql",
         queue.as_str(),
@@ -419,22 +419,22 @@ pub(crate) async fn hold_back(
         EVERYBODY,
         SOON.as_secs_f64(),
     )
-    .fetch_optional(&mut *db)
+    .fetch_optional(&mut *tx)
     .await?;
-    db.commit().await?;
+    tx.commit().await?;
     Ok(everybody.map(seconds))
 }
 
 /// The other side accepted a call of `queue`: if that job was the probe, the queue's silence ends and all jobs go on.
-pub(crate) async fn let_speak(pool: &PgPool, queue: Queue) -> Result<(), sqlx::Error> {
-    let mut db = single(pool).await?;
+pub(crate) async fn let_speak(database: &Database, queue: Queue) -> Result<(), sqlx::Error> {
+    let mut tx = database.begin().await?;
     let ended = sqlx::query_file!("src/sql/let_speak.sql", queue.as_str())
-        .execute(&mut *db)
+        .execute(&mut *tx)
         .await?;
-    db.commit().await?;
+    tx.commit().await?;
     if ended.rows_affected() > 0 {
         info!(queue = queue.as_str(), "The silence of {queue} is over");
-        let mut tx = database::begin(pool).await?;
+        let mut tx = database.begin().await?;
         wake(&mut tx, queue).await?;
         tx.commit().await?;
     }

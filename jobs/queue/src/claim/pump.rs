@@ -421,7 +421,7 @@ impl Pump {
     async fn hand_back(&mut self) {
         let unstarted: Vec<Claimed> = self.slots.close();
         if !unstarted.is_empty() {
-            let released = release_buffered(&self.engine.pool, self.queue, &unstarted);
+            let released = release_buffered(&self.engine.database, self.queue, &unstarted);
             if timeout(Duration::from_secs(2), released).await.is_err() {
                 warn!(
                     queue = self.queue.as_str(),

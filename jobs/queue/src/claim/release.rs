@@ -3,16 +3,15 @@
 
 use std::collections::HashSet;
 
-use sqlx::PgPool;
 use tracing::warn;
 use uuid::Uuid;
 
-use crate::{Claimed, Ending, database::single, job::Queue, requeue};
+use crate::{Claimed, Ending, database::Database, job::Queue, requeue};
 
 /// Gives jobs back. A job for which that fails waits for its lease to end; it is
 /// rescued uncharged if it was claimed ahead.
-pub(crate) async fn release_buffered(pool: &PgPool, queue: Queue, unstarted: &[Claimed]) {
-    let released = match release_plain(pool, unstarted).await {
+pub(crate) async fn release_buffered(database: &Database, queue: Queue, unstarted: &[Claimed]) {
+    let released = match release_plain(database, unstarted).await {
         Ok(released) => released,
         Err(error) => {
             warn!(
@@ -29,9 +28,9 @@ pub(crate) async fn release_buffered(pool: &PgPool, queue: Queue, unstarted: &[C
             continue;
         }
         let requeued = async {
-            let mut db = single(pool).await?;
-            requeue(&mut db, claim.job(), claim.id(), &Ending::Released).await?;
-            db.commit().await
+            let mut tx = database.begin().await?;
+            requeue(&mut tx, claim.job(), claim.id(), &Ending::Released).await?;
+            tx.commit().await
         };
         if let Err(error) = requeued.await {
             warn!(job.id = %claim.job(), "Could not hand back job {}: {error}", claim.job());
@@ -39,13 +38,13 @@ pub(crate) async fn release_buffered(pool: &PgPool, queue: Queue, unstarted: &[C
     }
 }
 
-async fn release_plain(pool: &PgPool, unstarted: &[Claimed]) -> Result<HashSet<i64>, sqlx::Error> {
+async fn release_plain(database: &Database, unstarted: &[Claimed]) -> Result<HashSet<i64>, sqlx::Error> {
     let ids: Vec<i64> = unstarted.iter().map(|claimed| claimed.claim.job().0).collect();
     let claims: Vec<Uuid> = unstarted.iter().map(|claimed| claimed.claim.id().0).collect();
-    let mut db = single(pool).await?;
+    let mut tx = database.begin().await?;
     let released = sqlx::query_file_scalar!("src/sql/release_buffered.sql", &ids, &claims)
-        .fetch_all(&mut *db)
+        .fetch_all(&mut *tx)
         .await?;
-    db.commit().await?;
+    tx.commit().await?;
     Ok(released.into_iter().collect())
 }

@@ -19,12 +19,11 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::PgPool;
 use tracing::warn;
 
 use crate::{
     claim::governed::PROBE_AFTER,
-    database::{self, single},
+    database::{self, Database},
     lease::boot_clock::BootInstant,
 };
 
@@ -46,14 +45,14 @@ pub(crate) struct DatabaseClock {
 impl DatabaseClock {
     /// Looks at the clock and repairs values that it left in the future. Returns whether an
     /// expired lease means that its worker is gone.
-    pub(crate) async fn look(&mut self, pool: &PgPool, lease: Duration) -> Result<bool, sqlx::Error> {
-        let mut db = single(pool).await?;
+    pub(crate) async fn look(&mut self, database: &Database, lease: Duration) -> Result<bool, sqlx::Error> {
+        let mut db = database.read().await?;
         let now = database::now(&mut db).await?;
-        db.commit().await?;
+        drop(db);
         let at = BootInstant::now();
         self.judge(at, now, lease);
         if self.mend_at.is_none_or(|due| at >= due) {
-            mend(pool, lease).await?;
+            mend(database, lease).await?;
             self.mend_at = Some(BootInstant::now() + lease.max(at.elapsed() * AT_LEAST));
         }
         Ok(self.unsure_until.is_none_or(|until| at >= until))
@@ -79,19 +78,24 @@ impl DatabaseClock {
     }
 }
 
-async fn mend(pool: &PgPool, lease: Duration) -> Result<(), sqlx::Error> {
+async fn mend(database: &Database, lease: Duration) -> Result<(), sqlx::Error> {
     let tolerance = TOLERANCE.as_secs_f64();
-    let mut db = single(pool).await?;
+    // Each by itself: none keeps rows locked while the next one looks.
+    let mut tx = database.begin().await?;
     let delays = sqlx::query_file!("src/sql/mend_delays.sql", tolerance)
-        .execute(&mut *db)
+        .execute(&mut *tx)
         .await?;
+    tx.commit().await?;
+    let mut tx = database.begin().await?;
     let leases = sqlx::query_file!("src/sql/mend_leases.sql", lease.as_secs_f64())
-        .execute(&mut *db)
+        .execute(&mut *tx)
         .await?;
+    tx.commit().await?;
+    let mut tx = database.begin().await?;
     let buckets = sqlx::query_file!("src/sql/mend_buckets.sql", tolerance, PROBE_AFTER.as_secs_f64())
-        .execute(&mut *db)
+        .execute(&mut *tx)
         .await?;
-    db.commit().await?;
+    tx.commit().await?;
     for (count, what) in [
         (delays.rows_affected(), "delays of jobs"),
         (leases.rows_affected(), "leases"),

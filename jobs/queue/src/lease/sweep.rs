@@ -4,7 +4,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use sqlx::PgPool;
 use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
 
@@ -12,7 +11,7 @@ use crate::{
     ClaimId, ClaimOutcome, DeadHook, Ending, Engine, JobId, KnownKinds, MakeDeadError, Settler,
     backoff::{Backoff, jittered},
     claim::governed::sweep_buckets,
-    database::{self, single, within, words_of},
+    database::{Database, within, words_of},
     job::{DeadReason, JobError},
     lease::clock::DatabaseClock,
     make_dead,
@@ -55,25 +54,25 @@ async fn sweep(
     dead_hook: &dyn DeadHook,
     clock: &mut DatabaseClock,
 ) -> Result<(), sqlx::Error> {
-    let leases_count = clock.look(&engine.pool, engine.timing.lease).await?;
+    let leases_count = clock.look(&engine.database, engine.timing.lease).await?;
     if leases_count {
-        rescue_expired(&engine.pool, known, dead_hook).await?;
+        rescue_expired(&engine.database, known, dead_hook).await?;
     }
-    let mut db = single(&engine.pool).await?;
+    let mut tx = engine.database.begin().await?;
     // Rows an hour ahead were written by a clock that ran ahead. A worker that still sleeps there announces itself
     // again.
     sqlx::query!("delete from queue_sleepers where until < now() or until > now() + interval '1 hour'")
-        .execute(&mut *db)
+        .execute(&mut *tx)
         .await?;
-    sweep_buckets(&mut db).await?;
-    db.commit().await
+    sweep_buckets(&mut tx).await?;
+    tx.commit().await
 }
 
 /// Ends every claim whose lease ran out: the job is `ready` again with the attempt charged (unless
 /// it was claimed ahead), or dead if that was its last attempt. Returns how many. A job whose
 /// rescue fails is left for the next sweep.
 pub(crate) async fn rescue_expired(
-    pool: &PgPool,
+    database: &Database,
     known: &KnownKinds,
     dead_hook: &dyn DeadHook,
 ) -> Result<usize, sqlx::Error> {
@@ -81,7 +80,7 @@ pub(crate) async fn rescue_expired(
     let mut rescued = 0;
     loop {
         let before = after;
-        match rescue_next(pool, known, dead_hook, &mut after).await {
+        match rescue_next(database, known, dead_hook, &mut after).await {
             Ok(true) => rescued += 1,
             Ok(false) => return Ok(rescued),
             // No job was reached, so no single job is to blame, and trying again at once would fail the same way.
@@ -99,12 +98,12 @@ pub(crate) async fn rescue_expired(
 }
 
 async fn rescue_next(
-    pool: &PgPool,
+    database: &Database,
     known: &KnownKinds,
     dead_hook: &dyn DeadHook,
     after: &mut i64,
 ) -> Result<bool, MakeDeadError> {
-    let mut tx = database::begin(pool).await?;
+    let mut tx = database.begin().await?;
     sqlx::query!("set local lock_timeout = '1s'")
         .execute(&mut *tx)
         .await?;
@@ -123,7 +122,7 @@ async fn rescue_next(
         let dead = make_dead(&mut tx, job, claim, &reason, ClaimOutcome::Lost, false, dead_hook).await;
         if let Err(MakeDeadError::OnDead(why)) = dead {
             tx.rollback().await?;
-            return put_back(pool, job, claim, &why).await;
+            return put_back(database, job, claim, &why).await;
         }
         dead?;
     } else {
@@ -142,16 +141,21 @@ async fn rescue_next(
 
 /// A job that cannot be made dead must not stay `running` for ever, where it counts against its queue's limit. Its
 /// attempts stay used up, so that the worker that claims it next only makes it dead.
-async fn put_back(pool: &PgPool, job: JobId, claim: ClaimId, why: &JobError) -> Result<bool, MakeDeadError> {
+async fn put_back(
+    database: &Database,
+    job: JobId,
+    claim: ClaimId,
+    why: &JobError,
+) -> Result<bool, MakeDeadError> {
     error!(job.id = %job, "`on_dead` of job {job}, whose worker went silent, fails ({why}); it is tried again later");
     let ending = Ending::Failed {
         after: Settler::HOOK_AGAIN_AFTER,
         how: ClaimOutcome::Lost,
         why: format!("its on_dead failed: {why}"),
     };
-    let mut db = single(pool).await?;
-    let put_back = requeue(&mut db, job, claim, &ending).await?;
-    db.commit().await?;
+    let mut tx = database.begin().await?;
+    let put_back = requeue(&mut tx, job, claim, &ending).await?;
+    tx.commit().await?;
     Ok(put_back.is_some())
 }
 
@@ -167,7 +171,7 @@ fn is_contention(error: &sqlx::Error) -> bool {
 pub(crate) async fn promote_forever(engine: Arc<Engine>) {
     let mut backoff = Backoff::new();
     loop {
-        let wait = match within(engine.timing.lease, promote(&engine.pool)).await {
+        let wait = match within(engine.timing.lease, promote(&engine.database)).await {
             Ok(wait) => {
                 if let Some(lasted) = backoff.reset() {
                     info!("Due jobs are made ready again, after {lasted}");
@@ -190,13 +194,13 @@ pub(crate) async fn promote_forever(engine: Arc<Engine>) {
 }
 
 /// Makes due jobs ready. Returns how long until the next one is due; `None`: none is scheduled.
-async fn promote(pool: &PgPool) -> Result<Option<Duration>, sqlx::Error> {
+async fn promote(database: &Database) -> Result<Option<Duration>, sqlx::Error> {
     loop {
-        let mut db = single(pool).await?;
+        let mut tx = database.begin().await?;
         let row = sqlx::query_file!("src/sql/promote.sql", PROMOTIONS)
-            .fetch_one(&mut *db)
+            .fetch_one(&mut *tx)
             .await?;
-        db.commit().await?;
+        tx.commit().await?;
         if row.promoted > 0 {
             debug!("{} due jobs of {} queues are ready", row.promoted, row.queues);
         }

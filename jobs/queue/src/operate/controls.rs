@@ -8,14 +8,14 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 
-use crate::{database, job::Queue};
+use crate::{database::Database, job::Queue};
 
 /// Reads and changes pauses and limits.
 #[derive(Debug, Clone)]
 pub struct Controls {
-    pool: PgPool,
+    database: Database,
 }
 
 /// The state of one queue, as `aisha queues` shows it.
@@ -73,16 +73,18 @@ pub struct ControlChange {
 }
 
 impl Controls {
-    /// Reads and changes the queues of the database behind `pool`.
-    pub const fn new(pool: PgPool) -> Self {
-        Self { pool }
+    /// Reads and changes the queues of the database given.
+    pub fn new(database: impl Into<Database>) -> Self {
+        Self {
+            database: database.into(),
+        }
     }
 
     /// The given queues, in the given order.
     pub async fn list(&self, queues: &[Queue]) -> Result<Vec<QueueControl>, sqlx::Error> {
         let queues: Vec<String> = queues.iter().map(ToString::to_string).collect();
         sqlx::query_file_as!(QueueControl, "src/sql/controls.sql", &queues)
-            .fetch_all(&self.pool)
+            .fetch_all(&mut *self.database.read().await?)
             .await
     }
 
@@ -95,21 +97,24 @@ impl Controls {
             queue.map(Queue::as_str),
             i64::from(limit)
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.database.read().await?)
         .await
     }
 
     /// Stops claims from the queue; running jobs go on. `false`: it is paused already, and the first reason stays.
     pub async fn pause(&self, queue: Queue, by: &str, reason: Option<&str>) -> Result<bool, sqlx::Error> {
-        sqlx::query_file_scalar!("src/sql/pause.sql", queue.as_str(), by, reason)
-            .fetch_one(&self.pool)
-            .await
+        let mut tx = self.database.begin().await?;
+        let paused = sqlx::query_file_scalar!("src/sql/pause.sql", queue.as_str(), by, reason)
+            .fetch_one(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(paused)
     }
 
     /// Lets the queue go on at once and ends its silences: if the other side still wants one, it will answer 429
     /// again. `false`: it was neither paused nor silent.
     pub async fn resume(&self, queue: Queue, by: &str, reason: Option<&str>) -> Result<bool, sqlx::Error> {
-        let mut tx = database::begin(&self.pool).await?;
+        let mut tx = self.database.begin().await?;
         let changed = sqlx::query_file_scalar!("src/sql/resume.sql", queue.as_str(), by, reason)
             .fetch_one(&mut *tx)
             .await?;
@@ -126,7 +131,7 @@ impl Controls {
         by: &str,
         reason: Option<&str>,
     ) -> Result<bool, sqlx::Error> {
-        let mut tx = database::begin(&self.pool).await?;
+        let mut tx = self.database.begin().await?;
         let changed = sqlx::query_file_scalar!(
             "src/sql/limit.sql",
             queue.as_str(),

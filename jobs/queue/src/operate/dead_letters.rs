@@ -68,7 +68,7 @@ impl Operator {
             filter.reason,
             filter.seconds_old()
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.database.read().await?)
         .await
     }
 
@@ -98,9 +98,11 @@ impl Operator {
         while let Some(last) = page.last().map(|job| job.id) {
             if !dry_run {
                 let ids: Vec<i64> = page.iter().map(|job| job.id.0).collect();
+                let mut tx = self.database.begin().await?;
                 sqlx::query_file!("src/sql/drop_dead.sql", &ids)
-                    .execute(&self.pool)
+                    .execute(&mut *tx)
                     .await?;
+                tx.commit().await?;
             }
             dropped.append(&mut page);
             page = self.dead(filter, Some(last)).await?;
@@ -119,11 +121,12 @@ impl Operator {
     async fn retry(&self, job: JobId) -> Result<Retry, sqlx::Error> {
         let mut result = Retry::NotDead;
         for _ in 0..TRIES {
+            let mut tx = self.database.begin().await?;
             let retried = sqlx::query_file!("src/sql/retry_dead.sql", job.0)
-                .fetch_optional(&self.pool)
+                .fetch_optional(&mut *tx)
                 .await;
             match retried {
-                Ok(Some(_)) => return Ok(Retry::Ready),
+                Ok(Some(_)) => return tx.commit().await.map(|()| Retry::Ready),
                 Ok(None) => return Ok(Retry::NotDead),
                 Err(error)
                     if error
@@ -131,6 +134,7 @@ impl Operator {
                         .is_some_and(DatabaseError::is_unique_violation) => {}
                 Err(error) => return Err(error),
             }
+            drop(tx);
             result = self.would_retry(job).await?;
             if matches!(result, Retry::AlreadyLive(_)) {
                 break;
@@ -141,7 +145,7 @@ impl Operator {
 
     async fn would_retry(&self, job: JobId) -> Result<Retry, sqlx::Error> {
         let holder = sqlx::query_file_scalar!("src/sql/key_holder.sql", job.0)
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *self.database.read().await?)
             .await?;
         Ok(holder.map_or(Retry::Ready, |holder| Retry::AlreadyLive(JobId(holder))))
     }

@@ -15,12 +15,7 @@ use metrics::gauge;
 use tokio::time::sleep;
 use tracing::debug;
 
-use crate::{
-    Engine, JobState,
-    backoff::jittered,
-    claim::governed::silences,
-    database::{single, within},
-};
+use crate::{Engine, JobState, backoff::jittered, claim::governed::silences, database::within};
 
 /// Least pause between the end of a sample and the next.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -78,14 +73,14 @@ impl Shown {
 }
 
 async fn sample(engine: &Engine, shown: &mut SetGauges) -> Result<(), sqlx::Error> {
-    let mut db = single(&engine.pool).await?;
+    let mut db = engine.database.read().await?;
     let rows = sqlx::query_file!("src/sql/depth.sql").fetch_all(&mut *db).await?;
     // Concerns the whole server: above half of it `queue_wake` sends no NOTIFY any more.
     let notify_queue = sqlx::query_scalar!(r#"select pg_notification_queue_usage() as "usage!""#)
         .fetch_one(&mut *db)
         .await?;
     let silences = silences(&mut db).await?;
-    db.commit().await?;
+    drop(db);
     gauge!("aisha_notify_queue_usage").set(notify_queue);
     let silent: HashMap<String, (f64, i64)> = silences
         .into_iter()

@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::PgPool;
 
-use crate::{ClaimOutcome, JobId, JobState, storable};
+use crate::{ClaimOutcome, JobId, JobState, database::Database, storable};
 
 /// Reads jobs for operators, and cancels live ones.
 #[derive(Debug, Clone)]
 pub struct Operator {
-    pub(crate) pool: PgPool,
+    pub(crate) database: Database,
 }
 
 /// Selects jobs. `None` in a field means any.
@@ -128,9 +127,11 @@ pub enum Cancelled {
 }
 
 impl Operator {
-    /// Works on the database behind `pool`.
-    pub const fn new(pool: PgPool) -> Self {
-        Self { pool }
+    /// Works on this database.
+    pub fn new(database: impl Into<Database>) -> Self {
+        Self {
+            database: database.into(),
+        }
     }
 
     /// Counts jobs by queue and state. It reads every row: not for a hot path.
@@ -139,7 +140,7 @@ impl Operator {
             QueueCount,
             r#"select queue, state as "state: JobState", count(*) as "jobs!" from jobs group by queue, state order by queue, state"#
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.database.read().await?)
         .await
     }
 
@@ -167,7 +168,7 @@ impl Operator {
             below.map(|id| id.0),
             i64::from(limit),
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.database.read().await?)
         .await
     }
 
@@ -180,8 +181,9 @@ impl Operator {
         let Some(job) = self.page(&filter, None, 1).await?.pop() else {
             return Ok(None);
         };
+        let mut db = self.database.read().await?;
         let payload = sqlx::query_scalar!("select payload from jobs where id = $1", id.0)
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *db)
             .await?;
         let Some(payload) = payload else { return Ok(None) };
         let claims = sqlx::query_as!(
@@ -190,16 +192,18 @@ impl Operator {
                  from job_attempts where job_id = $1 order by ended_at, attempt"#,
             id.0
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *db)
         .await?;
         Ok(Some(JobHistory { job, payload, claims }))
     }
 
     /// Ends a waiting job at once, and asks a running one to stop.
     pub async fn cancel(&self, id: JobId) -> Result<Cancelled, sqlx::Error> {
+        let mut tx = self.database.begin().await?;
         let before = sqlx::query_file_scalar!("src/sql/cancel.sql", id.0)
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *tx)
             .await?;
+        tx.commit().await?;
         Ok(match before {
             Some(JobState::Running) => Cancelled::Requested,
             Some(_) => Cancelled::AtOnce,

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::PgPool;
-
-use crate::{database::single, storable};
+use crate::{database::Database, storable};
 
 /// How long ended jobs are kept, by how they ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,8 +26,13 @@ pub struct Stretch {
 
 /// Deletes the jobs that are old enough among the `most` jobs after id `after` (0 for
 /// the first), in one short transaction.
-pub async fn prune_stretch(pool: &PgPool, keep: Keep, after: i64, most: u16) -> Result<Stretch, sqlx::Error> {
-    let mut db = single(pool).await?;
+pub async fn prune_stretch(
+    database: &Database,
+    keep: Keep,
+    after: i64,
+    most: u16,
+) -> Result<Stretch, sqlx::Error> {
+    let mut tx = database.begin().await?;
     let row = sqlx::query_file!(
         "src/sql/prune.sql",
         after,
@@ -38,9 +41,9 @@ pub async fn prune_stretch(pool: &PgPool, keep: Keep, after: i64, most: u16) -> 
         storable::delay(keep.cancelled).as_secs_f64(),
         storable::delay(keep.dead).as_secs_f64()
     )
-    .fetch_one(&mut *db)
+    .fetch_one(&mut *tx)
     .await?;
-    db.commit().await?;
+    tx.commit().await?;
     Ok(Stretch {
         pruned: u64::try_from(row.pruned).unwrap_or_default(),
         next: row.last.filter(|_| row.go_on),

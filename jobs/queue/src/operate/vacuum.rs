@@ -16,11 +16,7 @@ use std::{
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
-use crate::{
-    Engine,
-    backoff::jittered,
-    database::{single, within},
-};
+use crate::{Engine, backoff::jittered, database::within};
 
 /// A claim walks past this many dead rows in about half a millisecond.
 const DEAD_ROWS: f64 = 100_000.0;
@@ -47,15 +43,15 @@ pub(crate) async fn vacuum_forever(engine: Arc<Engine>) {
 
 /// Vacuums the table if that is due. Returns whether it was.
 async fn vacuum_if_due(engine: &Engine) -> Result<bool, sqlx::Error> {
-    let mut db = single(&engine.pool).await?;
+    let mut db = engine.database.read().await?;
     let due = sqlx::query_file_scalar!("src/sql/vacuum_due.sql", DEAD_ROWS)
         .fetch_optional(&mut *db)
         .await?;
-    db.commit().await?;
+    drop(db);
     if due != Some(true) {
         return Ok(false);
     }
-    let mut db = engine.pool.acquire().await?;
+    let mut db = engine.database.session().await?;
     // A worker that stops does not wait for the vacuum's end.
     db.close_on_drop();
     // The role's own limit is meant for people's queries: it would end every vacuum of a large table.

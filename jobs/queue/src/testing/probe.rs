@@ -5,10 +5,11 @@ use std::sync::Arc;
 use futures::{FutureExt, future::BoxFuture};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{PgConnection, Postgres, Transaction};
 
 use crate::{
-    Claim, FenceError, Interruption, database,
+    Claim, FenceError, Interruption,
+    database::Database,
     job::{DeadReason, DedupeKey, DedupeScope, Done, Job, JobError, Policy, Queue},
     registry::{Behaviour, Handler, Kind, KindMeters, Registry, Undecodable},
 };
@@ -64,14 +65,14 @@ pub struct ProbeRun {
     /// The claim it runs under.
     pub claim: Claim,
     /// The database that the registry was made for.
-    pub pool: PgPool,
+    pub database: Database,
 }
 
 impl ProbeRun {
     /// Opens a transaction as [`crate::Context::begin`] does: a run that dies here
     /// leaves no open transaction in the pool.
     pub async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-        database::begin(&self.pool).await
+        self.database.begin().await
     }
 
     /// As [`crate::Context::fence`].
@@ -103,7 +104,7 @@ type OnDead = dyn for<'a> Fn(Probe, &'a mut PgConnection, &'a DeadReason) -> Box
 
 /// The code that probes run in one registry.
 pub struct Probes {
-    pool: PgPool,
+    database: Database,
     policy: Policy,
     version: i16,
     run: Arc<ProbeBody>,
@@ -112,12 +113,12 @@ pub struct Probes {
 
 impl Probes {
     /// Every probe calls `run`.
-    pub fn new<F>(pool: &PgPool, run: impl Fn(ProbeRun) -> F + Send + Sync + 'static) -> Self
+    pub fn new<F>(database: impl Into<Database>, run: impl Fn(ProbeRun) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<Done, JobError>> + Send + 'static,
     {
         Self {
-            pool: pool.clone(),
+            database: database.into(),
             policy: Probe::POLICY,
             version: Probe::VERSION,
             run: Arc::new(move |probe| run(probe).boxed()),
@@ -177,7 +178,7 @@ impl Behaviour for Probes {
         Ok((self.run)(ProbeRun {
             probe,
             claim,
-            pool: self.pool.clone(),
+            database: self.database.clone(),
         }))
     }
 

@@ -54,7 +54,7 @@ async fn follow(run: &ProbeRun, step: &str) -> Result<Option<Done>, JobError> {
             return Ok(Some(Done::Committed));
         }
         "freeze" => {
-            let mut tx = crate::database::begin(&run.pool).await?;
+            let mut tx = run.begin().await?;
             run.fence(&mut tx).await?;
             std::future::pending::<()>().await;
         }
@@ -75,7 +75,7 @@ async fn follow(run: &ProbeRun, step: &str) -> Result<Option<Done>, JobError> {
 }
 
 async fn pass_gate(run: &ProbeRun, gate: i64) -> Result<(), JobError> {
-    let mut tx = crate::database::begin(&run.pool).await?;
+    let mut tx = run.begin().await?;
     sqlx::query!("select pg_advisory_xact_lock_shared($1)", gate)
         .execute(&mut *tx)
         .await?;
@@ -84,7 +84,7 @@ async fn pass_gate(run: &ProbeRun, gate: i64) -> Result<(), JobError> {
 }
 
 async fn effect(run: &ProbeRun, complete: bool) -> Result<(), JobError> {
-    let mut tx = crate::database::begin(&run.pool).await?;
+    let mut tx = run.begin().await?;
     run.fence(&mut tx).await?;
     tell(&mut tx, run.claim.attempt()).await?;
     if complete {

@@ -89,7 +89,7 @@ async fn begin(engine: &Engine) -> Result<PgListener, sqlx::Error> {
     let pool = PgPoolOptions::new()
         .max_connections(1)
         .acquire_timeout(engine.timing.lease)
-        .connect_lazy_with(engine.pool.connect_options().as_ref().clone());
+        .connect_lazy_with(engine.database.options());
     let mut listener = PgListener::connect_with(&pool).await?;
     listener.eager_reconnect(false);
     timeout(engine.timing.lease, listener.listen(CHANNEL))

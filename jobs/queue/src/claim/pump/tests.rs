@@ -22,7 +22,7 @@ fn engine() -> Arc<Engine> {
         "test",
         timing,
         false,
-        &nowhere,
+        &nowhere.into(),
         std::iter::once(QUEUE),
     ))
 }
