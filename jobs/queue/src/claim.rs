@@ -26,6 +26,7 @@ pub(crate) mod exchange;
 pub(crate) mod governed;
 pub(crate) mod lane;
 pub(crate) mod park;
+pub(crate) mod prefetch;
 pub(crate) mod pump;
 pub(crate) mod release;
 pub(crate) mod rest;

@@ -1,7 +1,9 @@
-//! One connection of a pump, and the statement under way on it.
+//! The connections of a pump, and the statements under way on them: one for a strict queue, two that overlap for a
+//! prefetching one.
 
 use std::{collections::HashSet, mem, sync::Arc};
 
+use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::time::timeout;
 use tracing::{info, warn};
 use uuid::Uuid;
@@ -17,7 +19,84 @@ use crate::{
     wake::is_lock_timeout,
 };
 
-pub(crate) struct Lane {
+/// The lanes of a pump.
+pub(crate) struct Lanes {
+    idle: Vec<Lane>,
+    under_way: FuturesUnordered<BoxFuture<'static, (Lane, Load, ExchangeEnd)>>,
+    load: Load,
+}
+
+/// What statements under way may change.
+#[derive(Debug, Clone, Copy, Default)]
+struct Load {
+    /// Upper bound by which they can raise the number of claims that are held: claims asked for, less acks.
+    growth: usize,
+    /// Acks that the pump has given out of its hands.
+    acks: usize,
+}
+
+impl Lanes {
+    pub(crate) fn new(engine: &Engine, count: usize) -> Self {
+        Self {
+            idle: (0..count).map(|_| Lane::new(engine)).collect(),
+            under_way: FuturesUnordered::new(),
+            load: Load::default(),
+        }
+    }
+
+    /// Whether another statement can be sent.
+    pub(crate) const fn has_idle(&self) -> bool {
+        !self.idle.is_empty()
+    }
+
+    /// Number of statements under way.
+    pub(crate) fn under_way(&self) -> usize {
+        self.under_way.len()
+    }
+
+    /// Upper bound by which the statements under way can raise the number of claims that are held.
+    pub(crate) const fn growth(&self) -> usize {
+        self.load.growth
+    }
+
+    /// Number of acks in the statements under way.
+    pub(crate) const fn acks(&self) -> usize {
+        self.load.acks
+    }
+
+    /// Whether an idle lane has something to give back.
+    pub(crate) fn owe(&self) -> bool {
+        self.idle.iter().any(Lane::owes)
+    }
+
+    /// Sends a statement, on a lane that has something to give back if there is one. `false`: no lane is idle.
+    pub(crate) fn send(&mut self, request: ExchangeRequest) -> bool {
+        let owing = self.idle.iter().position(Lane::owes);
+        let lane = owing.map(|at| self.idle.swap_remove(at));
+        let Some(lane) = lane.or_else(|| self.idle.pop()) else {
+            return false;
+        };
+        let load = Load {
+            growth: request.wanted.count().saturating_sub(request.acks.len()),
+            acks: request.acks.len() + request.locked.len(),
+        };
+        self.load.growth += load.growth;
+        self.load.acks += load.acks;
+        self.under_way.push(Box::pin(lane.carry_out(request, load)));
+        true
+    }
+
+    /// The next statement that comes to its end. `None`: none is under way.
+    pub(crate) async fn next(&mut self) -> Option<ExchangeEnd> {
+        let (lane, load, end) = self.under_way.next().await?;
+        self.idle.push(lane);
+        self.load.growth -= load.growth;
+        self.load.acks -= load.acks;
+        Some(end)
+    }
+}
+
+struct Lane {
     connection: EngineConnection,
     /// Claim statements whose answer never came. Their jobs are given back, uncharged, before the next statement.
     unheard: Vec<ClaimId>,
@@ -38,10 +117,6 @@ pub(crate) struct ExchangeRequest {
     pub rules: ClaimRules,
     /// The pump's wake-up count when it sent this.
     pub heard: u64,
-    /// Most jobs by which the statement can raise the number of held claims; its acks make room in the same commit.
-    pub growth: usize,
-    /// How many acks the statement was given, `locked` included.
-    pub telling: usize,
 }
 
 impl ExchangeRequest {
@@ -73,13 +148,12 @@ impl ExchangeRequest {
 
 /// A statement that has ended, with its lane.
 pub(crate) struct ExchangeEnd {
-    pub lane: Lane,
     pub request: ExchangeRequest,
     pub result: Result<Exchanged, sqlx::Error>,
 }
 
 impl Lane {
-    pub(crate) fn new(engine: &Engine) -> Self {
+    fn new(engine: &Engine) -> Self {
         Self {
             connection: engine.connection(),
             unheard: Vec::new(),
@@ -87,18 +161,14 @@ impl Lane {
     }
 
     /// Whether jobs of a lost claim must be given back first.
-    pub(crate) const fn owes(&self) -> bool {
+    const fn owes(&self) -> bool {
         !self.unheard.is_empty()
     }
 
     /// Sends the request and waits for its answer. Never dropped half-way, except with the whole worker.
-    pub(crate) async fn carry_out(mut self, mut request: ExchangeRequest) -> ExchangeEnd {
+    async fn carry_out(mut self, mut request: ExchangeRequest, load: Load) -> (Self, Load, ExchangeEnd) {
         let result = self.exchange(&mut request).await;
-        ExchangeEnd {
-            lane: self,
-            request,
-            result,
-        }
+        (self, load, ExchangeEnd { request, result })
     }
 
     /// Sets the ack of a locked row aside, so that one lock holds up neither the other acks nor the claims.

@@ -1,7 +1,7 @@
 //! One queue of one worker: claims as many jobs as its slots and its buffer can take, and acks those that are done.
 //!
 //! One statement does both (`exchange.rs`). A strict queue has one lane and no buffer: a slot is free once
-//! its job's outcome is durable. A prefetching queue (K3) has a buffer and two lanes, whose statements
+//! its job's outcome is durable. A prefetching queue (`prefetch.rs`) has a buffer and two lanes, whose statements
 //! overlap: while both run, handlers go on with buffered jobs. The jobs that a statement acks make room for
 //! those it claims, since both are one commit.
 //!
@@ -10,7 +10,6 @@
 //!   most that a crash can run twice (Q3, Q10).
 //! * Acks group by themselves: the outcomes of jobs that end while a statement runs go with the next.
 //! * A row that another transaction has locked holds up its own ack and nothing else — `q27_a_locked_row_holds_up_nothing_but_itself`
-//! * A prefetching queue runs a suspect alone, with nothing else claimed, so that its crash costs no other job.
 //! * If the connection breaks before a claim's answer, those jobs are given back uncharged before the next claim.
 //!
 //! # If the process dies here
@@ -19,7 +18,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::{
     task::yield_now,
     time::{Instant, sleep, sleep_until, timeout},
@@ -33,7 +31,8 @@ use crate::{
     claim::{
         exchange::{Exchanged, Wanted},
         governed::{Governor, Rates},
-        lane::{ExchangeEnd, ExchangeRequest, Lane},
+        lane::{ExchangeEnd, ExchangeRequest, Lanes},
+        prefetch::Prefetch,
         release::release_buffered,
     },
     database::words_of,
@@ -54,12 +53,11 @@ pub(crate) struct Pump {
     governor: Governor,
     meters: QueueMeters,
     stop: SampledStop,
-    idle: Vec<Lane>,
-    under_way: FuturesUnordered<BoxFuture<'static, ExchangeEnd>>,
+    lanes: Lanes,
+    /// `None`: the queue is strict.
+    prefetch: Option<Prefetch>,
     /// Claims that are not given back yet, including those whose ack is not written.
     held: usize,
-    /// Upper bound by which the statements under way can raise `held`: claims asked for, less acks.
-    in_flight_growth: usize,
     /// Acks that no statement has taken yet.
     acks: Vec<Claim>,
     /// One of the acks may free a key that another job waits for.
@@ -68,12 +66,6 @@ pub(crate) struct Pump {
     may_have_work: bool,
     /// Counts wake-ups. An answer to a statement sent before the last one says nothing about what is ready now.
     wakeups_seen: u64,
-    /// Suspects wait: nothing more is claimed ahead before one has run alone.
-    suspects_waiting: bool,
-    /// The wake-up count at which we looked for a suspect and found none that can run.
-    no_suspect_at_wakeup: Option<u64>,
-    /// Acks of the statements under way.
-    in_flight_acks: usize,
     /// Acks of rows that another transaction has locked, and when they are tried again.
     locked: Vec<Claim>,
     locked_until: Instant,
@@ -119,7 +111,8 @@ impl Pump {
         let pump = Self {
             sleeper: Sleeper::new(Arc::clone(&engine), queue),
             governor: Governor::new(queue, rates),
-            idle: (0..capacity.lanes()).map(|_| Lane::new(&engine)).collect(),
+            lanes: Lanes::new(&engine, capacity.lanes()),
+            prefetch: Prefetch::of(capacity),
             engine,
             queue,
             capacity,
@@ -135,16 +128,11 @@ impl Pump {
                 token: stop,
                 seen: false,
             },
-            under_way: FuturesUnordered::new(),
             held: 0,
-            in_flight_growth: 0,
             acks: Vec::new(),
             coalesced: false,
             may_have_work: true,
             wakeups_seen: 0,
-            suspects_waiting: false,
-            no_suspect_at_wakeup: None,
-            in_flight_acks: 0,
             locked: Vec::new(),
             locked_until: Instant::now(),
             backoff: Backoff::new(),
@@ -159,8 +147,8 @@ impl Pump {
             self.gather().await;
             if self.stop.look() {
                 self.hand_back().await;
-                let owes = self.governor.owes_a_look() || self.idle.iter().any(Lane::owes);
-                if self.held == 0 && self.under_way.is_empty() && !owes {
+                let owes = self.governor.owes_a_look() || self.lanes.owe();
+                if self.held == 0 && self.lanes.under_way() == 0 && !owes {
                     break;
                 }
             }
@@ -170,22 +158,27 @@ impl Pump {
         self.sleeper.withdraw().await;
     }
 
-    /// How many more jobs a statement may claim that also writes the waiting acks.
-    fn free(&self) -> usize {
+    /// How many more jobs a statement may claim that also writes the waiting acks, if `most` may be held.
+    fn room(&self, most: usize) -> usize {
         if self.stop.seen {
             return 0;
         }
-        (self.capacity.total() + self.acks.len()).saturating_sub(self.held + self.in_flight_growth)
+        (most + self.acks.len()).saturating_sub(self.held + self.lanes.growth())
+    }
+
+    /// [`Pump::room`], if slots and buffer may be full.
+    fn free(&self) -> usize {
+        self.room(self.capacity.total())
     }
 
     /// Collects returned jobs. Handlers that are about to end get a turn first: a
     /// statement costs more than a moment's wait.
     async fn gather(&mut self) {
-        while !self.idle.is_empty() {
+        while self.lanes.has_idle() {
             let before = self.acks.len();
             self.take_back();
             let enough = self.held.min(self.capacity.batch());
-            if self.acks.len() == before || self.acks.len() >= enough || !self.under_way.is_empty() {
+            if self.acks.len() == before || self.acks.len() >= enough || self.lanes.under_way() > 0 {
                 return;
             }
             yield_now().await;
@@ -208,16 +201,18 @@ impl Pump {
 
     /// What the next statement should claim.
     fn wanted(&self) -> Wanted {
-        let alone = self.held == 0 && self.under_way.is_empty();
-        match self.free().min(self.capacity.share()) {
-            0 => Wanted::Strict(0),
-            _ if self.suspects_waiting && alone => Wanted::Suspect,
-            _ if self.suspects_waiting => Wanted::Strict(0),
-            // The statement is sent for the acks anyway, so that claiming costs nothing more.
-            _ if !self.may_have_work && self.acks.is_empty() => Wanted::Strict(0),
-            free if self.capacity.prefetch == 0 => Wanted::Strict(free),
-            free => Wanted::Ahead(free),
+        let free = self.free().min(self.capacity.share());
+        // A statement that is sent for the acks anyway claims at no further cost.
+        let look = self.may_have_work || self.has_suspects() || !self.acks.is_empty();
+        match &self.prefetch {
+            _ if free == 0 || !look => Wanted::Strict(0),
+            None => Wanted::Strict(free),
+            Some(prefetch) => prefetch.wanted(free, self.held == 0 && self.lanes.under_way() == 0),
         }
+    }
+
+    fn has_suspects(&self) -> bool {
+        self.prefetch.as_ref().is_some_and(Prefetch::has_suspects)
     }
 
     /// Sends the next statement, if there is enough for it to do. Returns whether it did.
@@ -227,26 +222,15 @@ impl Pump {
         }
         self.not_before = None;
         let wanted = self.wanted();
-        let owing = self.idle.iter().position(Lane::owes);
         let again = !self.locked.is_empty() && Instant::now() >= self.locked_until;
-        let worth = match self.under_way.len() {
+        let worth = match self.lanes.under_way() {
             0 => self.acks.len() + wanted.count() > 0 || again || self.governor.owes_a_look(),
             _ => self.acks.len() >= self.capacity.batch(),
         };
-        if !worth && owing.is_none() {
+        if !self.lanes.has_idle() || !(worth || self.lanes.owe()) {
             return false;
         }
-        let Some(lane) = owing
-            .map(|at| self.idle.swap_remove(at))
-            .or_else(|| self.idle.pop())
-        else {
-            return false;
-        };
-        let places = if self.stop.seen {
-            0
-        } else {
-            (self.capacity.slots + self.acks.len()).saturating_sub(self.held + self.in_flight_growth)
-        };
+        let places = self.room(self.capacity.slots);
         let acks = std::mem::take(&mut self.acks);
         let locked = if again {
             std::mem::take(&mut self.locked)
@@ -257,8 +241,6 @@ impl Pump {
             engine: Arc::clone(&self.engine),
             queue: self.queue,
             known: Arc::clone(&self.known),
-            growth: wanted.count().saturating_sub(acks.len()),
-            telling: acks.len() + locked.len(),
             acks,
             locked,
             coalesced: std::mem::take(&mut self.coalesced),
@@ -266,23 +248,20 @@ impl Pump {
             rules: self.governor.rules(places),
             heard: self.wakeups_seen,
         };
-        self.in_flight_growth += request.growth;
-        self.in_flight_acks += request.telling;
-        self.under_way.push(Box::pin(lane.carry_out(request)));
-        true
+        self.lanes.send(request)
     }
 
     /// Waits until there may be something to claim, something to ack, or a stop.
     async fn wait(&mut self) {
         let free = self.free();
-        if free > 0 && !self.may_have_work && !self.suspects_waiting {
+        if free > 0 && !self.may_have_work && !self.has_suspects() {
             self.sleeper.announce();
         }
         // No connection is free: returned jobs need not wake the pump, the end of a running statement will.
-        self.slots.tell_at(match (self.idle.len(), self.under_way.len()) {
-            (0, _) => usize::MAX,
-            (_, 0) => 1,
-            _ => self.capacity.batch(),
+        self.slots.tell_at(match (self.lanes.has_idle(), self.lanes.under_way()) {
+            (false, _) => usize::MAX,
+            (true, 0) => 1,
+            (true, _) => self.capacity.batch(),
         });
         let resume = self.not_before.unwrap_or_else(Instant::now);
         let signals = self.engine.signals(self.queue);
@@ -297,7 +276,7 @@ impl Pump {
         }
         tokio::select! {
             biased;
-            Some(end) = self.under_way.next() => self.accept(end).await,
+            Some(end) = self.lanes.next() => self.accept(end).await,
             () = sleep_until(resume), if self.not_before.is_some() => {}
             () = self.stop.token.cancelled(), if !self.stop.seen => {}
             () = self.slots.returned.notified() => {}
@@ -318,14 +297,7 @@ impl Pump {
     }
 
     async fn accept(&mut self, end: ExchangeEnd) {
-        let ExchangeEnd {
-            lane,
-            mut request,
-            result,
-        } = end;
-        self.idle.push(lane);
-        self.in_flight_growth -= request.growth;
-        self.in_flight_acks -= request.telling;
+        let ExchangeEnd { mut request, result } = end;
         if !request.locked.is_empty() {
             self.locked.append(&mut request.locked);
             self.locked_until = Instant::now() + LOCKED_AGAIN;
@@ -374,16 +346,8 @@ impl Pump {
         self.engine.held.remove(&request.acks);
         self.held -= request.acks.len();
         let (wanted, claimed) = (request.wanted, exchanged.claimed.len());
-        match wanted {
-            Wanted::Suspect if claimed == 0 => {
-                self.suspects_waiting = false;
-                self.no_suspect_at_wakeup = Some(self.wakeups_seen);
-            }
-            Wanted::Ahead(_) => {
-                self.suspects_waiting =
-                    exchanged.suspects && self.no_suspect_at_wakeup != Some(self.wakeups_seen);
-            }
-            Wanted::Suspect | Wanted::Strict(_) => {}
+        if let Some(prefetch) = &mut self.prefetch {
+            prefetch.learn(wanted, claimed, exchanged.suspects, self.wakeups_seen);
         }
         if claimed == wanted.count()
             || wanted == Wanted::Suspect
@@ -408,7 +372,7 @@ impl Pump {
     fn measure(&self) {
         let count = |n: usize| f64::from(u32::try_from(n).unwrap_or(u32::MAX));
         let (waiting, returned) = self.slots.idle();
-        let unacked = self.acks.len() + self.locked.len() + self.in_flight_acks + returned;
+        let unacked = self.acks.len() + self.locked.len() + self.lanes.acks() + returned;
         self.meters.buffered.set(count(waiting));
         self.meters.unacked.set(count(unacked));
         self.meters
