@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     Claim, ClaimId, JobId,
-    claim::{Grant, governed::Governed},
+    claim::Grant,
     job::{DedupeScope, Queue},
     lease::boot_clock::BootInstant,
     trace::TraceContext,
@@ -114,8 +114,6 @@ pub(crate) struct Exchanged {
     pub suspects: bool,
     /// The queue is governed: nothing was claimed, `governed.rs` claims instead.
     pub is_governed: bool,
-    /// The findings of a governed claim. `None`: there was none.
-    pub governed: Option<Governed>,
 }
 
 /// A row of the answer. All columns after the first four are a claimed job's.

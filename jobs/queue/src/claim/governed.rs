@@ -246,6 +246,14 @@ pub(crate) struct Governed {
     walk: Option<Walk>,
 }
 
+/// The answer of a statement that acks and claims by the rules.
+#[derive(Default)]
+pub(crate) struct ClaimAnswer {
+    pub exchanged: Exchanged,
+    /// The findings of a governed claim. `None`: there was none.
+    pub governed: Option<Governed>,
+}
+
 impl ClaimRules {
     /// Leaves `jobs` fewer free slots to claim for.
     pub(crate) const fn less(&mut self, jobs: usize) {
@@ -257,7 +265,7 @@ impl ClaimRules {
         &self,
         db: &mut PgConnection,
         exchange: Exchange<'_>,
-    ) -> Result<Exchanged, sqlx::Error> {
+    ) -> Result<ClaimAnswer, sqlx::Error> {
         let has_rates = self.rates != Rates::default();
         let plain = Exchange {
             wanted: if has_rates {
@@ -267,16 +275,16 @@ impl ClaimRules {
             },
             ..exchange
         };
-        let mut exchanged = if has_rates && plain.acks.is_empty() {
-            Exchanged::default()
-        } else {
-            plain.run(db).await?
-        };
-        if has_rates || exchanged.is_governed {
-            self.claim_governed(db, &plain, exchange.wanted.count(), &mut exchanged)
-                .await?;
+        let mut answer = ClaimAnswer::default();
+        if !has_rates || !plain.acks.is_empty() {
+            answer.exchanged = plain.run(db).await?;
         }
-        Ok(exchanged)
+        if has_rates || answer.exchanged.is_governed {
+            let wanted = exchange.wanted.count();
+            let governed = self.claim_governed(db, &plain, wanted, &mut answer.exchanged);
+            answer.governed = Some(governed.await?);
+        }
+        Ok(answer)
     }
 
     async fn claim_governed(
@@ -285,7 +293,7 @@ impl ClaimRules {
         exchange: &Exchange<'_>,
         wanted: usize,
         exchanged: &mut Exchanged,
-    ) -> Result<(), sqlx::Error> {
+    ) -> Result<Governed, sqlx::Error> {
         let sent = BootInstant::now();
         let answer = sqlx::query_file!(
             "src/sql/claim_governed.sql",
@@ -308,7 +316,7 @@ impl ClaimRules {
         )
         .fetch_one(&mut *db)
         .await?;
-        exchanged.governed = Some(Governed {
+        let governed = Governed {
             paused: answer.paused,
             claimed: answer.claimed,
             took: sent.elapsed(),
@@ -319,13 +327,13 @@ impl ClaimRules {
                 wrapped: answer.walk_wrapped.unwrap_or_default(),
                 at,
             }),
-        });
+        };
         // Governed claims are always strict, so suspects need no special case.
         exchanged.suspects = false;
         if answer.claimed > 0 {
             read_claimed(db, exchange, sent, exchanged).await?;
         }
-        Ok(())
+        Ok(governed)
     }
 }
 

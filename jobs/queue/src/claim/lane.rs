@@ -12,8 +12,8 @@ use crate::{
     Claim, ClaimId, Engine, JobId, KnownKinds,
     claim::{
         connection::{EngineConnection, timed_out},
-        exchange::{Exchange, Exchanged, Wanted},
-        governed::ClaimRules,
+        exchange::{Exchange, Wanted},
+        governed::{ClaimAnswer, ClaimRules},
     },
     job::Queue,
     wake::is_lock_timeout,
@@ -149,7 +149,7 @@ impl ExchangeRequest {
 /// A statement that has ended, with its lane.
 pub(crate) struct ExchangeEnd {
     pub request: ExchangeRequest,
-    pub result: Result<Exchanged, sqlx::Error>,
+    pub result: Result<ClaimAnswer, sqlx::Error>,
 }
 
 impl Lane {
@@ -172,7 +172,7 @@ impl Lane {
     }
 
     /// Sets the ack of a locked row aside, so that one lock holds up neither the other acks nor the claims.
-    async fn exchange(&mut self, request: &mut ExchangeRequest) -> Result<Exchanged, sqlx::Error> {
+    async fn exchange(&mut self, request: &mut ExchangeRequest) -> Result<ClaimAnswer, sqlx::Error> {
         self.release_unheard(request).await?;
         if !request.locked.is_empty() {
             let locked = self.locked(request, &request.locked).await?;
@@ -234,7 +234,7 @@ impl Lane {
         Ok(())
     }
 
-    async fn send(&mut self, request: &ExchangeRequest) -> Result<Exchanged, sqlx::Error> {
+    async fn send(&mut self, request: &ExchangeRequest) -> Result<ClaimAnswer, sqlx::Error> {
         let engine = &request.engine;
         let limit = engine.timing.lease;
         let exchange = Exchange {
@@ -248,11 +248,11 @@ impl Lane {
         };
         let db = self.connection.get().await?;
         self.unheard.push(exchange.claim);
-        let exchanged = timeout(limit, request.rules.claim(db, exchange))
+        let answer = timeout(limit, request.rules.claim(db, exchange))
             .await
             .map_err(|_| timed_out())??;
         self.connection.succeeded().await?;
         self.unheard.pop();
-        Ok(exchanged)
+        Ok(answer)
     }
 }

@@ -29,8 +29,8 @@ use crate::{
     Capacity, Claim, Claimed, Engine, KnownKinds, Slots,
     backoff::{Backoff, jittered},
     claim::{
-        exchange::{Exchanged, Wanted},
-        governed::{Governor, Rates},
+        exchange::Wanted,
+        governed::{ClaimAnswer, Governor, Rates},
         lane::{ExchangeEnd, ExchangeRequest, Lanes},
         prefetch::Prefetch,
         release::release_buffered,
@@ -303,14 +303,14 @@ impl Pump {
             self.locked_until = Instant::now() + LOCKED_AGAIN;
         }
         match result {
-            Ok(exchanged) => {
+            Ok(answer) => {
                 if let Some(lasted) = self.backoff.reset() {
                     info!(
                         queue = self.queue.as_str(),
                         "Queue {} reaches the database again, after {lasted}", self.queue
                     );
                 }
-                self.take_in(&request, exchanged);
+                self.take_in(&request, answer);
                 if self.may_have_work {
                     self.sleeper.is_busy().await;
                 }
@@ -332,7 +332,8 @@ impl Pump {
         }
     }
 
-    fn take_in(&mut self, request: &ExchangeRequest, exchanged: Exchanged) {
+    fn take_in(&mut self, request: &ExchangeRequest, answer: ClaimAnswer) {
+        let ClaimAnswer { exchanged, governed } = answer;
         let late = request.acks.len().saturating_sub(exchanged.acked);
         if late > 0 {
             // Rescued meanwhile, or acked by a statement whose answer was lost.
@@ -342,7 +343,7 @@ impl Pump {
                 "{late} outcomes of {} changed nothing", self.queue
             );
         }
-        self.governor.learn(exchanged.governed);
+        self.governor.learn(governed);
         self.engine.held.remove(&request.acks);
         self.held -= request.acks.len();
         let (wanted, claimed) = (request.wanted, exchanged.claimed.len());
