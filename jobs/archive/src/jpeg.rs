@@ -13,6 +13,7 @@ use super::{PhotoProblem, exif};
 mod blocks;
 mod entropy;
 mod keep;
+mod scan;
 mod segments;
 mod standard_tables;
 #[cfg(test)]

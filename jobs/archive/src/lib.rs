@@ -53,7 +53,8 @@ pub use inspect::{PhotoFormat, PhotoInfo, inspect};
 pub use problem::{PhotoProblem, PixelLimit, megabytes};
 
 use crew::{Crew, WorkSize};
-use prepare::{Plan, PlanOutcome, Prepared};
+use prepare::{Plan, PlanOutcome};
+use reencode::Prepared;
 use zip::{Finished, ZipFile};
 
 /// Which photos are accepted, and how many (K20).

@@ -7,7 +7,7 @@ use super::{
     PhotoLimits, PhotoProblem,
     inspect::{PhotoFormat, PhotoInfo, inspect},
     jpeg::{Colour, Header, Jpeg},
-    reencode,
+    reencode::{self, Prepared},
     webp::WebP,
 };
 
@@ -24,16 +24,6 @@ pub(super) enum PlanOutcome {
     Done(Prepared),
     /// The work takes more memory than was planned. Run this plan instead.
     Again(Plan),
-}
-
-/// A photo in the form in which it goes into the archive.
-pub(super) struct Prepared {
-    /// The pieces of a JPEG file, in order.
-    pub parts: Vec<Bytes>,
-    pub width: u32,
-    pub height: u32,
-    /// Whether the pixels are the user's own bytes.
-    pub passed_through: bool,
 }
 
 impl Plan {
@@ -110,7 +100,7 @@ fn working_memory(file: &[u8], info: PhotoInfo, odd: bool) -> Result<usize, Phot
 fn jpeg_memory(file: &[u8], pixels: usize, encoded: usize, odd: bool) -> Result<usize, PhotoProblem> {
     let header = Header::read(file)?;
     let blocks = header.frame.blocks();
-    // See `verify::Progress::nonzero`.
+    // See `scan::Progress::nonzero`.
     let verifying = if header.frame.progressive { blocks * 8 } else { 0 };
     if passes_through(&header) && !odd {
         return Ok(verifying);

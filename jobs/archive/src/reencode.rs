@@ -21,13 +21,22 @@ use super::{
     inspect::{PhotoFormat, PhotoInfo},
     jpeg::{Colour, Header},
     png,
-    prepare::Prepared,
     upright::{Layout, Pixels, Upright},
     webp::WebP,
 };
 
 /// The incumbent's quality (M6).
 const QUALITY: u8 = 95;
+
+/// A photo in the form in which it goes into the archive.
+pub(super) struct Prepared {
+    /// The pieces of a JPEG file, in order.
+    pub parts: Vec<Bytes>,
+    pub width: u32,
+    pub height: u32,
+    /// Whether the pixels are the user's own bytes.
+    pub passed_through: bool,
+}
 
 /// Re-encodes a JPEG that was verified, but is turned, odd, grey or CMYK. `file` is the
 /// result of `Jpeg::for_decoder`. Its data is whole, so if the decoder refuses it, it is of

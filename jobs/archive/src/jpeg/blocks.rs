@@ -8,7 +8,7 @@ use std::iter::repeat_n;
 use super::{
     Frame,
     entropy::{Bits, Flaw, Huffman, Strides, Tables, ZERO_RUN},
-    verify::{BAD_SCAN, Part, Progress, Scan},
+    scan::{BAD_SCAN, Part, Progress, Scan},
 };
 
 const OVERFULL: Flaw = "a block holds more than 64 coefficients";

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::{
     Colour, Frame, Jpeg,
-    segments::{Segment, marker},
+    segments::{Segment, marker, written},
     standard_tables,
     verify::Verified,
 };
@@ -228,12 +228,6 @@ fn normal(segment: &Segment<'_>, payload: &[u8]) -> Form {
     } else {
         Form::Written(written(segment.marker, payload))
     }
-}
-
-/// A segment with this payload, which must be shorter than a segment's limit.
-pub(super) fn written(marker: u8, payload: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(payload.len() + 2).unwrap_or(u16::MAX);
-    [&[0xff, marker], length.to_be_bytes().as_slice(), payload].concat()
 }
 
 /// Collects pieces of a file, and joins adjacent ones.

@@ -39,6 +39,12 @@ pub(super) struct Segment<'a> {
     pub entropy: &'a [u8],
 }
 
+/// A segment with this payload, which must be shorter than a segment's limit.
+pub(super) fn written(marker: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(payload.len() + 2).unwrap_or(u16::MAX);
+    [&[0xff, marker], length.to_be_bytes().as_slice(), payload].concat()
+}
+
 /// Walks a file from its start marker to its end marker, and never looks beyond.
 ///
 /// Entropy-coded data needs no special case: it holds no markers except restarts, which are skipped.

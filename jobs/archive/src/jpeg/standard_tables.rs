@@ -1,6 +1,6 @@
 //! The standard Huffman tables (ITU T.81, K.3), which a file without tables uses: frames of Motion JPEG from webcams.
 
-use super::{keep::written, segments::marker};
+use super::segments::{marker, written};
 
 /// The number of codes of each length (1 to 16), and the symbols in the order of the codes.
 type Table = ([u8; 16], &'static [u8]);

@@ -258,11 +258,12 @@ impl Pump {
             self.sleeper.announce();
         }
         // No connection is free: returned jobs need not wake the pump, the end of a running statement will.
-        self.slots.tell_at(match (self.lanes.has_idle(), self.lanes.under_way()) {
-            (false, _) => usize::MAX,
-            (true, 0) => 1,
-            (true, _) => self.capacity.batch(),
-        });
+        self.slots
+            .tell_at(match (self.lanes.has_idle(), self.lanes.under_way()) {
+                (false, _) => usize::MAX,
+                (true, 0) => 1,
+                (true, _) => self.capacity.batch(),
+            });
         let resume = self.not_before.unwrap_or_else(Instant::now);
         let signals = self.engine.signals(self.queue);
         let poll = jittered(self.engine.timing.poll);
