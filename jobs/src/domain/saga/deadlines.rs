@@ -17,7 +17,7 @@ pub struct Times {
     pub status_since: DateTime<Utc>,
     /// When its first archive was ready. `None`: there was none yet.
     pub archived_at: Option<DateTime<Utc>>,
-    /// When a poll first saw IN_PROGRESS. `None`: none has.
+    /// When a poll first saw `IN_PROGRESS`. `None`: none has.
     pub started_at: Option<DateTime<Utc>>,
     /// When the end was asked for and FAL had to be told first. `None`: it was not.
     pub end_asked_at: Option<DateTime<Utc>>,
