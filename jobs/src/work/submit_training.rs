@@ -306,11 +306,12 @@ impl Posting {
             cx.settings.first_poll,
         )
         .await?;
-        let known = trainings::find(&mut tx, id)
-            .await?
-            .and_then(|training| training.request_id);
+        let is_second = !accepted.happened() && {
+            let training = trainings::find(&mut tx, id).await?;
+            training.and_then(|training| training.request_id).as_deref() != Some(&request.request_id)
+        };
         tx.commit().await?;
-        if !accepted.happened() && known.as_deref() != Some(&request.request_id) {
+        if is_second {
             saga::report_double_cost(id, &request.request_id);
         }
         info!(training.id = %id, fal.request_id = %request.request_id, "FAL accepted training {id}");
