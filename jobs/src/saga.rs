@@ -35,7 +35,7 @@ use crate::{
         StoreError,
         attempts::{self, Attempt, NewAttempt},
         quotas,
-        trainings::{self, Observation, StoredArchive, Training, VerifiedModel},
+        trainings::{self, LockedTraining, Observation, StoredArchive, Training, VerifiedModel},
     },
 };
 
@@ -124,14 +124,14 @@ async fn apply<T>(
     }
 }
 
-/// Applies a fact to a training that the caller has locked: asks what it causes, lets `write` write that, enqueues the
+/// Applies a fact to a locked training: asks what it causes, lets `write` write that, enqueues the
 /// next jobs and tells the owner. `poll_in`: pause before the poll, if the transition enqueues one.
 ///
 /// `None`: nothing was written, since the fact comes too late, or `write` found that something else was proven first.
 /// If `write` changes what the owner's message shows, it changes `training` too.
 async fn apply_locked<T>(
     tx: &mut PgConnection,
-    mut training: Training,
+    mut training: LockedTraining,
     fact: Fact,
     poll_in: Duration,
     write: impl AsyncFnOnce(&mut PgConnection, &mut Training, &Transition) -> Result<Option<T>, SagaError>,
@@ -148,7 +148,7 @@ async fn apply_locked<T>(
         carry_on(tx, &training, *job, poll_in).await?;
     }
     if let Some(tell) = transition.tell {
-        notifications::tell(tx, (&training).into(), tell).await?;
+        notifications::tell(tx, (&*training).into(), tell).await?;
     }
     Ok(Some(written))
 }
@@ -157,7 +157,7 @@ async fn apply_locked<T>(
 /// owner as their fairness key, so that no user's trainings hold up the others'.
 pub(crate) async fn carry_on(
     tx: &mut PgConnection,
-    training: &Training,
+    training: &LockedTraining,
     job: NextJob,
     poll_in: Duration,
 ) -> Result<(), EnqueueError> {
@@ -180,7 +180,7 @@ pub(crate) async fn booked(
 ) -> Result<(), EnqueueError> {
     match trainings::lock(tx, id).await? {
         Some(training) if training.status == TrainingStatus::Archived => {
-            notifications::progress(tx, (&training).into(), Stage::Booked { wait }).await
+            notifications::progress(tx, (&*training).into(), Stage::Booked { wait }).await
         }
         _ => Ok(()),
     }

@@ -10,7 +10,7 @@ use crate::{
     domain::{EndReason, Fact, FailureCode, TrainingId, TrainingSource, TrainingStatus, Transition},
     job::Job,
     payloads::{BuildArchive, SubmitTraining},
-    store::trainings::{self, Ending, Training},
+    store::trainings::{self, Ending, LockedTraining, Training},
 };
 
 /// What became of a request by the user or an operator that a training ends.
@@ -121,10 +121,10 @@ pub(crate) async fn watch_over(tx: &mut PgConnection, id: TrainingId) -> Result<
     end(tx, id, Fact::WatchOver, Duration::ZERO, "").await
 }
 
-/// The user or an operator wants a training to end, which the caller has locked. `by`: the operator and their reason.
+/// The user or an operator wants a training to end. `by`: the operator's reason.
 pub(crate) async fn asked_to_end(
     tx: &mut PgConnection,
-    training: Training,
+    training: LockedTraining,
     reason: EndReason,
     by: Option<&str>,
 ) -> Result<Asked, SagaError> {
@@ -152,11 +152,11 @@ pub(crate) async fn asked_to_end(
     Ok(asked.unwrap_or(unchanged))
 }
 
-/// The deadline has passed of a training that the caller has locked: it ends, or FAL is asked to stop first. Too late: it
-/// has ended. `poll_in`: pause before FAL is asked what became of the request.
+/// The deadline of a training has passed: it ends, or FAL is asked to stop first. Too late: it has ended. `poll_in`: pause
+/// before FAL is asked what became of the request.
 pub(crate) async fn overdue(
     tx: &mut PgConnection,
-    training: Training,
+    training: LockedTraining,
     poll_in: Duration,
 ) -> Result<Effect, SagaError> {
     let write = async |tx: &mut PgConnection, training: &mut Training, transition: &Transition| {

@@ -7,6 +7,8 @@
 //! that it expects: another one is an error, which rolls back the jobs and messages of the same transaction.
 //! A training and its avatar change in one statement, so that nobody sees one without the other.
 
+use std::ops::{Deref, DerefMut};
+
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -154,13 +156,35 @@ pub(crate) async fn wanted(
         .await
 }
 
+/// A training whose row is locked until the transaction ends. Only [`lock`] makes one, so a function that takes one cannot
+/// be given a row that another transaction may change meanwhile.
+#[derive(Debug)]
+pub(crate) struct LockedTraining(Training);
+
+impl Deref for LockedTraining {
+    type Target = Training;
+
+    fn deref(&self) -> &Training {
+        &self.0
+    }
+}
+
+impl DerefMut for LockedTraining {
+    fn deref_mut(&mut self) -> &mut Training {
+        &mut self.0
+    }
+}
+
 /// Locks one training until the transaction ends, and reads it.
-pub(crate) async fn lock(tx: &mut PgConnection, id: TrainingId) -> Result<Option<Training>, sqlx::Error> {
+pub(crate) async fn lock(
+    tx: &mut PgConnection,
+    id: TrainingId,
+) -> Result<Option<LockedTraining>, sqlx::Error> {
     let found = sqlx::query_scalar!("select 1 from trainings where id = $1 for update", id.0)
         .fetch_optional(&mut *tx)
         .await?;
     match found {
-        Some(_) => find(tx, id).await,
+        Some(_) => Ok(find(tx, id).await?.map(LockedTraining)),
         None => Ok(None),
     }
 }

@@ -36,7 +36,7 @@ use crate::{
     store::{
         attempts,
         deliveries::{self, StoredDelivery},
-        trainings::{self, Training},
+        trainings::{self, LockedTraining, Training},
     },
 };
 
@@ -150,7 +150,7 @@ async fn find_training(
     cx: &Context,
     tx: &mut PgConnection,
     stored: &StoredDelivery,
-) -> Result<Option<Training>, JobError> {
+) -> Result<Option<LockedTraining>, JobError> {
     if let Some(id) = trainings::find_by_request(tx, &stored.request_id).await? {
         return Ok(trainings::lock(tx, id).await?);
     }

@@ -149,7 +149,9 @@ async fn reconcile(
         seen.overdue += 1;
         let mut tx = cx.begin().await?;
         // Checked again under its lock: it may have changed since.
-        if let Some(still) = trainings::lock(&mut tx, id).await?.filter(is_overdue)
+        if let Some(still) = trainings::lock(&mut tx, id)
+            .await?
+            .filter(|training| is_overdue(training))
             && saga::overdue(&mut tx, still, cx.settings.poll_every)
                 .await?
                 .happened()
