@@ -17,9 +17,9 @@ Exit codes:
   0   done
   1   failed
   2   wrong usage
-  69  something it depends on is not there: database, bucket, migrations
+  69  a dependency is missing: database, bucket, migrations
   78  wrong settings; all of them are listed
-  128 + N: `aisha demo` was ended by signal N, and has tidied up
+  128 + N: `aisha demo` was ended by signal N, and has cleaned up
 
 Examples:
   aisha migrate

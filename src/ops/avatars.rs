@@ -41,7 +41,7 @@ Examples:
     /// decides: the training is stopped, or it finishes nevertheless and completes the avatar. The owner is
     /// told either way.
     #[command(after_long_help = "\
-Needs DATABASE_URL; a worker has to run for what is at FAL. With --json: training_id, avatar_id, was (its status),
+Needs DATABASE_URL, and a running worker for trainings at FAL. With --json: training_id, avatar_id, was (its status),
 outcome (cancelled, stopping, already_stopping, too_late, over) and dry_run. Exit code 1 for too_late and over.
 
 Examples:

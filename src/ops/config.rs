@@ -14,7 +14,7 @@ use crate::{
 pub enum Verb {
     /// List the problems in the settings of a role, or of all roles.
     #[command(after_long_help = "\
-Exit code 0: nothing, 78: the problems are listed on stderr.
+Exit code 0: no problems; 78: the problems are listed on stderr.
 
 Examples:
   aisha config check
@@ -29,8 +29,8 @@ Examples:
     ///
     /// The output is a file that --config accepts: `mkdir d; aisha config show > d/default.toml`.
     #[command(after_long_help = "\
-Secrets come from the environment only, and are comments. With --json: an object with an object a key, of value and origin,
-or for a secret of is_set and origin.
+Secrets come from the environment only, and are printed as comments. With --json: an object with one object per key, which has
+value and origin, or for a secret is_set and origin.
 
 Examples:
   aisha config show
@@ -44,7 +44,7 @@ Examples:
     /// Print every setting as a page of Markdown: its default, its values, its variable and the roles that
     /// read it.
     #[command(after_long_help = "\
-What each one means stands in config/default.toml.
+config/default.toml says what each setting means.
 
 Examples:
   aisha config reference

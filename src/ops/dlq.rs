@@ -59,9 +59,9 @@ Examples:
     },
     /// Make dead letters ready again, with fresh attempts. Their history stays.
     #[command(after_long_help = "\
-Name one by its id, or many by filters; --all for each of them. A dead letter whose dedupe key a live job has stays dead:
-that job does its work. What had depended on the job was settled when it died (a user was told, a training failed): a job
-whose training has ended finds nothing to do, and is marked so; its user can start the training again in the bot. With
+Name one by its id, or several by filters; --all retries all. If a live job has the dedupe key of a dead letter, the dead
+letter stays dead: that job does its work. The consequences of a job's death are final (a user was told, a training failed):
+a job whose training has ended finds nothing to do, and is marked; its user can start the training again in the bot. With
 --json: an array, with training_ended (training_id, status) or null in each.
 
 Exit code 1: the job named is not a dead letter.
@@ -78,7 +78,7 @@ Examples:
     },
     /// Delete dead letters with their history. They would be pruned after queue.keep.dead anyway.
     #[command(after_long_help = "\
-Name one by its id, or many by filters; --all for each of them. With --json: an array.
+Name one by its id, or several by filters; --all deletes all. With --json: an array.
 
 Exit code 1: the job named is not a dead letter.
 

@@ -60,8 +60,8 @@ Examples:
     },
     /// Cancel jobs: a waiting one at once, a running one at its worker's next heartbeat.
     #[command(after_long_help = "\
-Needs DATABASE_URL. What depends on the job is not settled: end a training with aisha avatars cancel, not by its jobs. A
-job that has ended is said to have ended, and is no error. With --json: an array.
+Needs DATABASE_URL. It does not end the training that a job belongs to: use aisha avatars cancel for that. Cancelling a
+job that has ended is not an error; the output says that it has ended. With --json: an array.
 
 Examples:
   aisha jobs cancel 4711

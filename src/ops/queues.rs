@@ -26,9 +26,9 @@ pub enum Verb {
     /// Show for each queue what it holds, and whether it is paused, limited or silent.
     #[command(after_long_help = "\
 Needs DATABASE_URL. With --json: an array of objects with queue, paused_at, paused_by, pause_reason, max_running,
-max_running_per_key (of one user), ready, scheduled, running, silent_until, silent_keys and silent_keys_until. A silence
-was asked for by the other side (429): of the whole queue for a minute at most, then one job tries; of single users for as
-long as they were told.
+max_running_per_key (of one user), ready, scheduled, running, silent_until, silent_keys and silent_keys_until. A 429 of
+the other side begins a silence: of the whole queue for a minute at most, then one job tries; of single users for as long as
+the 429 says.
 
 Examples:
   aisha queues list
@@ -40,7 +40,7 @@ Examples:
     },
     /// Stop new jobs of a queue from starting. Running jobs finish; nothing is lost, and no attempt is charged.
     #[command(after_long_help = "\
-Needs DATABASE_URL. Holds from the next claim of every worker on, and across restarts, until `aisha queues resume`.
+Needs DATABASE_URL. The pause holds from the next claim of every worker on, also after restarts, until `aisha queues resume`.
 Pausing a paused queue changes nothing.
 
 Examples:
@@ -57,7 +57,7 @@ Examples:
     /// Let workers claim from a paused or silent queue again, at once.
     #[command(after_long_help = "\
 Needs DATABASE_URL. Also ends the silences that a 429 began, of the queue and of single users; if the other side still
-means it, the next call begins another. Resuming a queue that is neither paused nor silent changes nothing.
+refuses, the next call begins another. Resuming a queue that is neither paused nor silent changes nothing.
 
 Examples:
   aisha queues resume fal --reason 'FAL is back'")]
@@ -69,10 +69,10 @@ Examples:
         #[command(flatten)]
         change: Change,
     },
-    /// Limit how many jobs of a queue run at once, over all workers. A limit that is not named stays.
+    /// Limit how many jobs of a queue run at once, over all workers. A limit that is not given stays.
     #[command(after_long_help = "\
-Needs DATABASE_URL. Holds from the next claim on; what runs above a lowered limit goes on. Slots (worker.slots) limit
-each worker, this limits all of them together.
+Needs DATABASE_URL. The limit holds from the next claim on; running jobs above a lowered limit continue. Slots (worker.slots)
+limit each worker, this limits all of them together.
 
 Examples:
   aisha queues limit fal --running 4

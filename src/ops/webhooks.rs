@@ -20,10 +20,10 @@ use crate::{
 pub enum Verb {
     /// List deliveries, newest first.
     #[command(after_long_help = "\
-Needs DATABASE_URL. Only what was signed by FAL is stored, so there are no forgeries here.
+Needs DATABASE_URL. Only deliveries signed by FAL are stored, so there are no forgeries here.
 
-Verdicts: pending (not applied yet), applied (it brought the end of its training), late (another was first), looked_up
-(it said nothing, the result was fetched), kept (its training had ended by our decision; the model is kept all the same),
+Verdicts: pending (not applied yet), applied (it ended its training), late (another result was first), looked_up (it had no
+result, which was fetched), kept (its training had ended by our decision; its model is kept),
 second_request (its training has another request: double cost), unknown_request (no training has its request), unreadable,
 given_up (applying it failed too often).
 
@@ -57,7 +57,7 @@ Examples:
     #[command(
         override_usage = "aisha webhooks replay [OPTIONS] <IDS>... | --verdict VERDICT | --request ID | --training ID",
         after_long_help = "\
-Needs DATABASE_URL, and a worker that does it. Harmless however often it is done: a delivery has one effect.
+Needs DATABASE_URL, and a worker that applies them. Repeating it does no harm: a delivery has only one effect.
 
 Examples:
   aisha webhooks replay 17

@@ -38,8 +38,8 @@ impl Catalogue {
 const HEAD: &str = "\
 # Settings
 
-Written by `aisha config reference > docs/settings.md`; a test compares the two. What each setting means stands beside its default in
-[`config/default.toml`](../config/default.toml); how values get in, in [configuration.md](configuration.md). Any key can be set by
+Written by `aisha config reference > docs/settings.md`; a test compares the two. [`config/default.toml`](../config/default.toml) says what
+each setting means, [configuration.md](configuration.md) how values are given. Any key can be set by
 `AISHA__SECTION__KEY` as well. \"Verbs\" are `aisha migrate` and the operators' commands.
 
 | key | default | takes | variable | read by |
