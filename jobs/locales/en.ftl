@@ -24,6 +24,7 @@ help =
     /start — { command-start }
     /status — { command-status }
     /cancel — { command-cancel }
+    /language — { command-language }
 avatar-named = <b>{ $name }</b>
 avatar-unnamed = no name yet
 
@@ -119,9 +120,11 @@ photo-kept = 📸 I have kept the photo. One answer is still open:
 photo-known = I have this photo already 🙂 Please send another one.
 photo-refused = 🙈 I have seen this one and it did not work: { $problem }.
 not-a-photo = I can't use a message like this one: photos or text, please.
-unknown-command = I don't know this command. There are /start, /status, /cancel and /help.
+unknown-command = I don't know this command. There are /start, /status, /cancel, /language and /help.
 not-understood = I did not quite get that. Shall we start with a new avatar?
 stale-button = This button is out of date.
+ask-language = 🌐 <b>Which language shall I write in?</b>
+language-chosen = 🌐 I write in English now.
 trouble = 😔 I could not handle your message. We are looking into it; please try again: /start
 
 ## Start, retry, cancel
@@ -289,10 +292,14 @@ button-start = 🚀 Start training
 button-retry = 🔁 Try again
 button-stop = ✖️ Stop the training
 button-status = 📊 How is it going
+button-russian = 🇷🇺 Русский
+button-english = 🇬🇧 English
+button-kazakh = 🇰🇿 Қазақша
 
 ## The list of commands in the menu
 
 command-start = create an avatar or continue
 command-status = how the training is going
 command-cancel = cancel
+command-language = choose the language
 command-help = what this bot can do

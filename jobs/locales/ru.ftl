@@ -24,6 +24,7 @@ help =
     /start — { command-start }
     /status — { command-status }
     /cancel — { command-cancel }
+    /language — { command-language }
 avatar-named = <b>{ $name }</b>
 avatar-unnamed = пока без имени
 
@@ -130,9 +131,11 @@ photo-kept = 📸 Фотографию сохранил. Осталось отв
 photo-known = Эта фотография у меня уже есть 🙂 Пришлите, пожалуйста, другую.
 photo-refused = 🙈 Эта фотография уже была и не подошла: { $problem }.
 not-a-photo = Такое сообщение я не умею использовать: нужны фотографии или текст.
-unknown-command = Такой команды я не знаю. Есть /start, /status, /cancel и /help.
+unknown-command = Такой команды я не знаю. Есть /start, /status, /cancel, /language и /help.
 not-understood = Не совсем понял. Начнём с нового аватара?
 stale-button = Эта кнопка уже устарела.
+ask-language = 🌐 <b>На каком языке мне писать?</b>
+language-chosen = 🌐 Теперь пишу по-русски.
 trouble = 😔 У меня не получилось обработать ваше сообщение. Мы уже разбираемся; попробуйте, пожалуйста, ещё раз: /start
 
 ## Начать, повторить, отменить
@@ -313,10 +316,14 @@ button-start = 🚀 Начать обучение
 button-retry = 🔁 Попробовать снова
 button-stop = ✖️ Остановить обучение
 button-status = 📊 Как идёт обучение
+button-russian = 🇷🇺 Русский
+button-english = 🇬🇧 English
+button-kazakh = 🇰🇿 Қазақша
 
 ## Список команд в меню
 
 command-start = создать аватар или продолжить
 command-status = как идёт обучение
 command-cancel = отменить
+command-language = выбрать язык
 command-help = что умеет бот

@@ -16,52 +16,16 @@ use fluent_bundle::{FluentArgs, FluentResource, FluentValue, concurrent::FluentB
 use serde_json::{Map, Value};
 use tracing::error;
 
+pub use crate::domain::Locale;
 pub use message::{Button, Message};
 pub use phrase::Phrase;
 pub(crate) use vocabulary::VERSION;
 
-/// A language that the bot speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Locale {
-    /// Russian.
-    Ru,
-    /// English, also for users whose language the bot does not have.
-    En,
-}
-
-impl Locale {
-    /// All languages of the bot.
-    pub const ALL: [Self; 2] = [Self::Ru, Self::En];
-
-    /// The language for Telegram's `language_code` (IETF, e.g. `ru`, `ru-RU`, `pt-br`), or for `users.language`.
-    pub fn from_code(code: &str) -> Self {
-        let language = code.split(['-', '_']).next().unwrap_or_default();
-        if language.eq_ignore_ascii_case("ru") {
-            Self::Ru
-        } else {
-            Self::En
-        }
-    }
-
-    /// The code in `users.language` and in Telegram's `language_code`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ru => "ru",
-            Self::En => "en",
-        }
-    }
-
-    const fn source(self) -> &'static str {
-        match self {
-            Self::Ru => include_str!("../locales/ru.ftl"),
-            Self::En => include_str!("../locales/en.ftl"),
-        }
-    }
-}
-
-impl fmt::Display for Locale {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+const fn source(locale: Locale) -> &'static str {
+    match locale {
+        Locale::Ru => include_str!("../locales/ru.ftl"),
+        Locale::En => include_str!("../locales/en.ftl"),
+        Locale::Kk => include_str!("../locales/kk.ftl"),
     }
 }
 
@@ -87,6 +51,7 @@ pub struct Rendered {
 pub struct Texts {
     ru: Arc<FluentBundle<FluentResource>>,
     en: Arc<FluentBundle<FluentResource>>,
+    kk: Arc<FluentBundle<FluentResource>>,
 }
 
 #[derive(Clone, Copy)]
@@ -101,6 +66,7 @@ impl Texts {
         Ok(Self {
             ru: Arc::new(bundle(Locale::Ru)?),
             en: Arc::new(bundle(Locale::En)?),
+            kk: Arc::new(bundle(Locale::Kk)?),
         })
     }
 
@@ -187,6 +153,7 @@ impl Texts {
         match locale {
             Locale::Ru => &self.ru,
             Locale::En => &self.en,
+            Locale::Kk => &self.kk,
         }
     }
 }
@@ -222,7 +189,7 @@ fn bundle(locale: Locale) -> Result<FluentBundle<FluentResource>, BrokenLocale> 
         .as_str()
         .parse()
         .map_err(|problem| broken(format!("{problem}")))?;
-    let resource = FluentResource::try_new(locale.source().to_owned())
+    let resource = FluentResource::try_new(source(locale).to_owned())
         .map_err(|(_, problems)| broken(format!("{problems:?}")))?;
     let mut bundle = FluentBundle::new_concurrent(vec![language]);
     // Otherwise invisible direction marks would surround every argument, even inside tags.

@@ -3,7 +3,7 @@
 use jobs::{
     domain::{Action, AvatarId, AvatarStatus, TrainingId},
     producer::{LiveTraining, Place, ProducerError, Stopped, Turn},
-    texts::{Message, Phrase},
+    texts::{Locale, Message, Phrase},
 };
 
 use super::{photos::small, wizard};
@@ -46,6 +46,7 @@ commands! { (turn, first_name)
     Start: "start" | "старт" => start(turn, first_name),
     Status: "status" | "статус" => status(turn, Place::New),
     Cancel: "cancel" | "отмена" | "отменить" => cancel(turn),
+    Language: "language" | "lang" | "язык" | "тіл" => language(turn),
     Help: "help" | "помощь" | "справка" => help(turn),
 }
 
@@ -127,6 +128,21 @@ pub(super) async fn status(turn: &mut Turn, place: Place) -> Result<(), Producer
         Phrase::ButtonCreate {}
     };
     turn.reply(&message.button(label, Action::Create), place).await
+}
+
+/// Asks for the language.
+async fn language(turn: &mut Turn) -> Result<(), ProducerError> {
+    let message = Message::new(Phrase::AskLanguage {})
+        .button(Phrase::ButtonRussian {}, Action::Speak(Locale::Ru))
+        .button(Phrase::ButtonEnglish {}, Action::Speak(Locale::En))
+        .button(Phrase::ButtonKazakh {}, Action::Speak(Locale::Kk));
+    turn.reply(&message, Place::New).await
+}
+
+/// Speaks the language that was chosen, beginning with this answer.
+pub(super) async fn speak(turn: &mut Turn, locale: Locale, place: Place) -> Result<(), ProducerError> {
+    turn.speak(locale).await?;
+    turn.reply(&Message::new(Phrase::LanguageChosen {}), place).await
 }
 
 /// Discards the draft. Without a draft, offers to stop a training if one can be stopped.

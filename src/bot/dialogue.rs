@@ -179,6 +179,7 @@ async fn act(turn: &mut Turn, action: Option<Action>, place: Place) -> Result<Op
         Some(Action::Retry(avatar)) => wizard::retry(turn, avatar).await,
         Some(Action::Stop(training)) => commands::stop(turn, training, place).await,
         Some(Action::Status) => commands::status(turn, place).await.map(|()| None),
+        Some(Action::Speak(locale)) => commands::speak(turn, locale, place).await.map(|()| None),
         None => wizard::stale(turn).await,
     }
 }

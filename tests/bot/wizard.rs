@@ -71,6 +71,43 @@ async fn d20_the_wizard_speaks_russian_to_those_whose_telegram_does() {
 }
 
 #[tokio::test]
+async fn the_wizard_speaks_kazakh_to_those_whose_telegram_does() {
+    let stage = Stage::new().await;
+    let aigerim = stage.person("Айгерім", "kk");
+    aigerim.says("/start");
+    aigerim.hears("Сәлеметсіз бе, Айгерім!").await;
+    aigerim.presses("Портреттік").await;
+    aigerim.hears("Бұл кімнің аватары болады?").await;
+    aigerim.presses("Әйел адам").await;
+    aigerim.hears("Аватарды қалай атаймыз?").await;
+    aigerim.says("Гүл");
+    let photos = aigerim.hears("10–20 фотосурет жіберіңіз").await;
+    assert!(
+        photos.text.starts_with("📸 Гүл · портреттік · әйел адам"),
+        "{}",
+        photos.text
+    );
+}
+
+/// Two devices of one person may tell two languages; the choice stands against both.
+#[tokio::test]
+async fn a_language_that_was_chosen_stays_whatever_telegram_tells() {
+    let stage = Stage::new().await;
+    let ann = stage.person("Ann", "en");
+    ann.says("/language");
+    let asked = ann.hears("Which language shall I write in?").await;
+    ann.presses_on(&asked, "Қазақша");
+    let chosen = ann.sees(&asked, "Енді қазақша жазамын.").await;
+    assert_eq!(chosen.message_id, asked.message_id);
+    ann.says("тіл");
+    let asked = ann.hears("Қай тілде жазайын?").await;
+    ann.presses_on(&asked, "Русский");
+    ann.sees(&asked, "Теперь пишу по-русски.").await;
+    ann.says("/status");
+    ann.hears("У вас пока нет аватаров.").await;
+}
+
+#[tokio::test]
 async fn back_takes_one_answer_back_and_asks_it_again() {
     let stage = Stage::new().await;
     let ann = stage.person("Ann", "en");

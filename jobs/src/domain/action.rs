@@ -9,7 +9,7 @@ use std::{fmt, str::FromStr};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use uuid::Uuid;
 
-use super::{AvatarId, Gender, TrainingId, TrainingType};
+use super::{AvatarId, Gender, Locale, TrainingId, TrainingType};
 
 /// Telegram's limit for `callback_data`, in bytes.
 pub const MAX_CALLBACK_DATA: usize = 64;
@@ -48,6 +48,8 @@ pub enum Action {
     Stop(TrainingId),
     /// Shows the progress of all trainings.
     Status,
+    /// Talks to the user in this language from now on.
+    Speak(Locale),
 }
 
 /// A button of another version, or one that we never made.
@@ -68,6 +70,7 @@ impl fmt::Display for Action {
             Self::Retry(avatar) => write!(f, "retry:{}", short(avatar.0)),
             Self::Stop(training) => write!(f, "stop:{}", short(training.0)),
             Self::Status => f.write_str("status"),
+            Self::Speak(locale) => write!(f, "speak:{locale}"),
         }
     }
 }
@@ -92,6 +95,7 @@ fn decode(data: &str) -> Option<Action> {
         ("discard", Some(id), None) => Action::Discard(long(id)?),
         ("start", Some(id), None) => Action::Start(long(id)?),
         ("retry", Some(id), None) => Action::Retry(long(id)?),
+        ("speak", Some(language), None) => Action::Speak(Locale::named(language)?),
         ("stop", Some(id), None) => Action::Stop(long(id)?),
         _ => return None,
     };
@@ -143,6 +147,7 @@ mod tests {
         for kind in TrainingType::ALL {
             all.extend([Action::NewDraft(*kind), Action::ChooseType(avatar, *kind)]);
         }
+        all.extend(Locale::ALL.map(Action::Speak));
         all.extend(
             Gender::ALL
                 .iter()

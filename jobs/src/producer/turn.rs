@@ -108,6 +108,12 @@ impl Turn {
         Ok(self.rules.quotas.access(telegram_id))
     }
 
+    /// The user chose a language. Answers of this update, and all that is not sent yet, are in it.
+    pub async fn speak(&mut self, locale: Locale) -> Result<(), ProducerError> {
+        let user = self.user()?;
+        Ok(users::speak(&mut self.tx, user, locale).await?)
+    }
+
     /// The user blocked the bot or deleted the chat: nothing more is sent until they come back.
     pub async fn sender_left(&mut self, telegram_id: i64) -> Result<(), ProducerError> {
         if let Some(user) = users::left(&mut self.tx, telegram_id).await? {

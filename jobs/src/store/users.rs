@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use crate::{domain::UserId, texts::Locale};
+use crate::domain::{Locale, UserId};
 
 /// What an update tells about its sender.
 #[derive(Debug, Clone)]
@@ -45,6 +45,18 @@ pub(crate) async fn seen(tx: &mut PgConnection, user: &SeenUser<'_>) -> Result<K
     )
     .fetch_one(tx)
     .await
+}
+
+/// The user chose this language; what Telegram tells later no longer counts.
+pub(crate) async fn speak(tx: &mut PgConnection, id: UserId, locale: Locale) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update users set language = $2, language_is_told = true, updated_at = now() where id = $1",
+        id.0,
+        locale.as_str()
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
 }
 
 /// The user whose private chat it is. `None`: no chat, a group, or an unknown person.

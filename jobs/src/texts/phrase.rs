@@ -103,6 +103,8 @@ phrases! {
     UnknownCommand {},
     NotUnderstood {},
     StaleButton {},
+    AskLanguage {},
+    LanguageChosen {},
     Trouble {},
 
     // Start, retry, cancel.
@@ -185,6 +187,10 @@ phrases! {
     ButtonRetry {},
     ButtonStop {},
     ButtonStatus {},
+    // Each language is called in itself, in all locales.
+    ButtonRussian {},
+    ButtonEnglish {},
+    ButtonKazakh {},
 }
 
 fn none() -> String {

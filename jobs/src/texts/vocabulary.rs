@@ -13,11 +13,11 @@ use serde_json::{Map, Value};
 use super::Message;
 
 /// The newest version in [`KNOWN`].
-pub(crate) const VERSION: i16 = 2;
+pub(crate) const VERSION: i16 = 3;
 
 /// The phrases by the version that brought them, starting with 1; with a code if only the code is new. The list of a
 /// released version is never changed; new phrases go into a new list.
-pub(super) const KNOWN: [&[&str]; 2] = [
+pub(super) const KNOWN: [&[&str]; 3] = [
     &[
         "welcome",
         "welcome-back",
@@ -123,6 +123,13 @@ pub(super) const KNOWN: [&[&str]; 2] = [
         "in-minutes",
         "stage-booked",
         "training-failed-archive_unreachable",
+    ],
+    &[
+        "ask-language",
+        "language-chosen",
+        "button-russian",
+        "button-english",
+        "button-kazakh",
     ],
 ];
 
