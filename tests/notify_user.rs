@@ -5,10 +5,10 @@ use std::time::Duration;
 use aisha::simulators::telegram::{
     Fault, FaultAction, HoldPoint, Known, LedgerFilter, MessageFilter, SimUser,
 };
-use jobs::NotifyUser;
 use jobs::producer::Place;
 use jobs::queue::JobId;
 use jobs::texts::{Message, Phrase};
+use jobs::{NotifyUser, StorePhoto};
 
 use crate::support::{Core, PATIENCE};
 
@@ -125,6 +125,7 @@ async fn a_message_that_comes_while_the_one_before_is_being_sent_is_not_forgotte
 #[tokio::test]
 async fn news_that_comes_while_a_message_is_edited_is_brought_as_well() {
     let core = Core::new().await;
+    core.leaves::<StorePhoto>();
     let ann = core.person();
     core.draft_of(&ann).await;
     let mut turn = core.turn_of(&ann).await;
@@ -170,6 +171,7 @@ async fn news_that_comes_while_a_message_is_edited_is_brought_as_well() {
 #[tokio::test]
 async fn changes_are_gathered_before_a_message_is_edited() {
     let core = Core::new().await;
+    core.leaves::<StorePhoto>();
     let ann = core.person();
     core.draft_of(&ann).await;
     let mut turn = core.turn_of(&ann).await;

@@ -3,6 +3,7 @@
 
 use aisha::simulators::telegram::SimUser;
 use jobs::{
+    BuildArchive, NotifyUser, StorePhoto,
     domain::{AvatarId, Quotas},
     producer::{Draft, PhotoTaken, Place, Producer, RetryOutcome, Rules, Sender, Started, Turn},
     texts::Locale,
@@ -14,6 +15,10 @@ use crate::support::Core;
 
 async fn core(quotas: Quotas) -> Core {
     let mut core = Core::new().await;
+    // Jobs are enqueued here and not run: what they cost is counted before.
+    core.leaves::<NotifyUser>();
+    core.leaves::<StorePhoto>();
+    core.leaves::<BuildArchive>();
     core.rules = Rules::with_quotas(
         core.services.settings.photos.clone(),
         (*core.services.trainers).clone(),

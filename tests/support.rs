@@ -24,6 +24,7 @@ mod db;
 mod fal;
 mod fal_front;
 mod fal_signer;
+mod leftovers;
 mod process;
 mod proxy;
 mod s3;

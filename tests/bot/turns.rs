@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use aisha::simulators::telegram::SimUser;
+use jobs::NotifyUser;
 use jobs::producer::{Handled, Place, ProducerError, Sender, Turn};
 use jobs::texts::{Locale, Message, Phrase};
 use serde_json::json;
@@ -22,6 +23,7 @@ async fn begun(core: &Core, person: &SimUser) -> Turn {
 #[tokio::test]
 async fn a_turn_that_panics_or_fails_on_our_side_delays_nobody() {
     let core = Core::new().await;
+    core.leaves::<NotifyUser>();
     let mut turns = Vec::new();
     for number in 0..4 {
         turns.push((number, begun(&core, &core.person()).await));
@@ -210,6 +212,7 @@ async fn chats_take_turns_however_much_one_of_them_says() {
 #[tokio::test]
 async fn a_question_asked_a_hundred_times_is_answered_a_few_times() {
     let core = Core::new().await;
+    core.leaves::<NotifyUser>();
     let ann = core.person();
     for _ in 0..100 {
         let turn = core.turn_of(&ann).await;

@@ -134,6 +134,7 @@ async fn d04_fals_own_words_are_understood() {
 #[tokio::test]
 async fn d05_nothing_is_believed_without_a_signature_and_nothing_can_be_listed() {
     let (line, request) = Line::to_a_submitted_training().await;
+    line.world.leaves::<ApplyFalDelivery>();
     let ok = line.ok(&request).await;
     let unsigned = line
         .web

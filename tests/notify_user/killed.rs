@@ -1,6 +1,7 @@
 //! A real worker, killed by SIGKILL between Telegram's effect and our record of the effect.
 
 use aisha::simulators::telegram::{Fault, FaultAction, HoldPoint, SimUser};
+use jobs::StorePhoto;
 use jobs::producer::Place;
 
 use super::{attempts, heard, say};
@@ -102,6 +103,7 @@ async fn counter(core: &Core, ann: &SimUser) -> i64 {
 async fn a_worker_killed_in_an_edit_edits_the_same_message_after_its_restart() {
     for when in [HoldPoint::Before, HoldPoint::After] {
         let core = Core::new().await;
+        core.leaves::<StorePhoto>();
         let ann = core.person();
         let message_id = counter(&core, &ann).await;
         core.telegram.control().inject(hold("editMessageText", when));

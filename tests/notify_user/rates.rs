@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aisha::simulators::telegram::{Fault, FaultAction};
+use jobs::NotifyUser;
 use jobs::queue::{Rate, Rates};
 use jobs::queues;
 use jobs::runtime::WorkerOptions;
@@ -51,6 +52,7 @@ fn start(core: &Core) -> CancellationToken {
 #[tokio::test(flavor = "multi_thread")]
 async fn q14_a_429_of_one_chat_delays_that_chat_alone() {
     let core = Core::new().await;
+    core.leaves::<NotifyUser>();
     let (ann, bob) = (core.person(), core.person());
     core.telegram.control().inject(too_many(ann.id(), 3600));
     let first = say(&core, &ann, "1").await;
@@ -85,6 +87,7 @@ async fn q14_a_429_of_one_chat_delays_that_chat_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn q14_a_chat_is_served_as_soon_as_its_silence_is_over() {
     let core = Core::new().await;
+    core.leaves::<NotifyUser>();
     let ann = core.person();
     core.telegram.control().inject(too_many(ann.id(), 1));
     say(&core, &ann, "1").await;
@@ -136,6 +139,7 @@ async fn told_to_wait(core: &Core, chats: i64) {
 #[tokio::test(flavor = "multi_thread")]
 async fn q14_when_several_chats_are_told_to_wait_all_wait_for_the_shortest() {
     let core = Core::new().await;
+    core.leaves::<NotifyUser>();
     let people = [core.person(), core.person(), core.person()];
     for (person, wait) in people.iter().zip([2, 2, 36_000]) {
         core.telegram.control().inject(too_many(person.id(), wait));
@@ -163,6 +167,7 @@ async fn q14_when_several_chats_are_told_to_wait_all_wait_for_the_shortest() {
 #[tokio::test(flavor = "multi_thread")]
 async fn q14_a_silence_of_all_lasts_a_minute_at_most_and_ends_with_one_that_tries() {
     let core = Core::new().await;
+    core.leaves::<NotifyUser>();
     for _ in 0..3 {
         let person = core.person();
         core.telegram.control().inject(too_many(person.id(), 36_000));
@@ -225,6 +230,7 @@ async fn q14_a_silence_of_all_lasts_a_minute_at_most_and_ends_with_one_that_trie
 #[tokio::test]
 async fn q14_a_probe_that_is_never_answered_is_followed_by_another() {
     let core = Core::new().await;
+    core.leaves::<NotifyUser>();
     sqlx::raw_sql(
         "insert into queue_buckets (queue, key, full_at, quiet_until, held_at)
          values ('notify', '', 'infinity', now() - interval '1 second', now() - interval '1 min')",

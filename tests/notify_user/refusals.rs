@@ -173,6 +173,7 @@ async fn a_refused_token_burns_no_attempts_and_loses_no_message() {
 #[tokio::test]
 async fn a_row_of_another_version_blocks_nobody() {
     let core = Core::new().await;
+    core.leaves::<NotifyUser>();
     let ann = core.person();
     say(&core, &ann, "one").await;
     sqlx::query(r#"update notifications set message = '{"text": [{"say": "from-the-future"}]}'"#)
@@ -235,6 +236,7 @@ async fn q23_an_answer_with_a_nul_character_ends_one_attempt() {
 #[tokio::test]
 async fn q23_a_wait_longer_than_any_calendar_is_a_long_silence_of_that_chat() {
     let core = Core::new().await;
+    core.leaves::<NotifyUser>();
     let ann = core.person();
     core.telegram.control().inject(Fault::on(
         "sendMessage",

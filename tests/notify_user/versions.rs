@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use aisha::simulators::telegram::SimUser;
 use jobs::{
+    NotifyUser,
     producer::Place,
     queue::{JobId, JobState},
     texts::{Message, Phrase},
@@ -82,6 +83,7 @@ async fn a_phrase_that_this_worker_does_not_know_is_left_for_a_newer_one() {
 #[tokio::test]
 async fn a_message_for_newer_workers_holds_up_no_other() {
     let core = Core::new().await;
+    core.leaves::<NotifyUser>();
     let worker = &core.jobs;
     let ann = core.person();
     let first = say(&core, &ann, "Lisa").await;

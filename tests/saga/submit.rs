@@ -1,7 +1,7 @@
 //! `submit_training`: one paid request, whatever happens to its answer.
 
 use aisha::simulators::fal::faults::{Effect, Fault, Operation, When};
-use jobs::{PollStatus, SubmitTraining};
+use jobs::{PollStatus, SubmitTraining, queue::JobState};
 use serde_json::json;
 
 use super::world::World;
@@ -136,6 +136,7 @@ async fn a_busy_fal_is_waited_for_as_long_as_it_says() {
 #[tokio::test]
 async fn the_poll_is_there_before_the_submit_is_answered() {
     let world = World::archived().await;
+    world.leaves::<SubmitTraining>();
     world.submit_dies_unanswered(When::Before).await;
     world.job::<PollStatus>().await;
 }
@@ -156,5 +157,7 @@ async fn a_training_that_is_stopped_while_fal_refuses_its_submit_is_cancelled_an
     world.fal.script(Fault::new(Operation::Submit, busy)).unwrap();
     world.jobs.run_one::<SubmitTraining>().await.unwrap();
     assert_eq!(world.status().await, "cancelled");
-    assert_eq!(world.endings_told().await, 1);
+    // FAL's refusal has put the submit off.
+    assert_eq!(world.run::<SubmitTraining>().await.state, JobState::Done);
+    assert_eq!((world.submits(), world.endings_told().await), (0, 1));
 }

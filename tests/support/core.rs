@@ -16,6 +16,7 @@ use jobs::texts::Locale;
 use serde_json::json;
 use sqlx::PgPool;
 
+use super::leftovers::Leftovers;
 use super::{Db, Fal, S3, Telegram, services, worker_settings};
 
 /// The core of one test, and the servers that it uses. [`World`](crate::saga::world::World) adds one training.
@@ -30,6 +31,7 @@ pub struct Core {
     pub jobs: TestWorker,
     pub producer: Producer,
     pub rules: Arc<Rules>,
+    leftovers: Leftovers,
 }
 
 impl Core {
@@ -55,6 +57,7 @@ impl Core {
             services,
             producer,
             rules,
+            leftovers: Leftovers::default(),
         }
     }
 
@@ -125,6 +128,11 @@ impl Core {
         draft
     }
 
+    /// Jobs of this kind may be live when the test ends.
+    pub fn leaves<J: Job>(&self) {
+        self.leftovers.allow::<J>();
+    }
+
     pub async fn enqueue<J: Job>(&self, job: &J) {
         let mut tx = self.pool().begin().await.expect("begin");
         enqueue(&mut tx, job).await.expect("enqueue");
@@ -184,6 +192,20 @@ impl Core {
             .await
             .expect(query)
             .0
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let left = self.leftovers.unexplained(&self.db);
+        assert!(
+            left.is_empty(),
+            "the test ends and leaves jobs:\n    {}\nfix: run them (jobs.drain), assert that they are there, or say so: leaves::<Kind>()",
+            left.join("\n    ")
+        );
     }
 }
 

@@ -9,7 +9,6 @@
 use std::path::Path;
 use std::str::FromStr as _;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{OnceLock, mpsc};
 
 use aisha::dev::postgres::{Options, PrivateCluster};
 use sha2::{Digest as _, Sha256};
@@ -232,34 +231,25 @@ fn name_for_this_test() -> String {
     name
 }
 
-/// Drops a database on a separate thread, because a destructor cannot wait for its own runtime.
 fn drop_database(name: &str) {
-    type Request = (String, mpsc::Sender<()>);
-    static JANITOR: OnceLock<mpsc::Sender<Request>> = OnceLock::new();
-    let janitor = JANITOR.get_or_init(|| {
-        let (requests, inbox) = mpsc::channel::<Request>();
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .expect("a runtime");
-            for (name, done) in inbox {
-                runtime.block_on(async {
-                    let server = SERVER.get().expect("a database came from a server");
-                    let statement = format!(r#"drop database if exists "{name}" with (force)"#);
-                    let mut admin = server.admin().await;
-                    sqlx::raw_sql(AssertSqlSafe(statement))
-                        .execute(&mut admin)
-                        .await
-                        .expect("drop the database");
-                });
-                drop(done);
-            }
-        });
-        requests
+    wait_apart(async {
+        let server = SERVER.get().expect("a database came from a server");
+        let statement = format!(r#"drop database if exists "{name}" with (force)"#);
+        let mut admin = server.admin().await;
+        sqlx::raw_sql(AssertSqlSafe(statement))
+            .execute(&mut admin)
+            .await
+            .expect("drop the database");
     });
-    let (done, finished) = mpsc::channel();
-    janitor.send((name.to_owned(), done)).expect("the janitor lives");
-    // Returns an error when the janitor drops its end: that is the signal.
-    let _ = finished.recv();
+}
+
+/// Waits on a separate thread, because a destructor cannot wait for its own runtime.
+pub(super) fn wait_apart<T: Send>(work: impl Future<Output = T> + Send) -> T {
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime").block_on(work)
+        });
+        waiting.join().expect("it does not panic")
+    })
 }

@@ -211,6 +211,7 @@ async fn w12_a_delivery_and_a_poll_that_race_have_one_effect() {
 #[tokio::test]
 async fn w05_strangers_deliveries_do_not_fill_the_inbox_and_ours_are_taken_all_the_same() {
     let world = World::submitted().await;
+    world.leaves::<ApplyFalDelivery>();
     world.fal_is_done().await;
     let ours = world.request_id().await;
     let (db, signer) = (&world.db, FalSigner::new().await);

@@ -48,6 +48,7 @@ async fn three_deliveries() -> (Line, String) {
 #[tokio::test]
 async fn w14_every_stored_delivery_is_listed_and_shown() {
     let (line, request) = three_deliveries().await;
+    line.world.leaves::<ApplyFalDelivery>();
     let all = json(&line, &["list"]).await;
     assert_eq!(
         each(&all, "verdict"),

@@ -28,6 +28,7 @@ async fn a_refused_call_fails_no_training() {
             }
             Place::Cancel => {
                 world.cancel().await;
+                world.leaves::<CancelTraining>();
                 world.run::<CancelTraining>().await
             }
             _ => world.run::<PollStatus>().await,
