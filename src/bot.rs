@@ -17,7 +17,7 @@ use anyhow::Context;
 use clap::Parser;
 use jobs::{
     producer::{Producer, Rules},
-    telegram::{Command, Intake, TelegramClient},
+    telegram::{Intake, MenuEntry, TelegramClient},
     texts::{Locale, Texts},
 };
 use tracing::{info, warn};
@@ -58,7 +58,7 @@ Examples:
   aisha bot
   aisha bot --health-listen 127.0.0.1:9000 --log-format json
   TELEGRAM_API_URL=http://127.0.0.1:9701 aisha bot     # against `aisha telegram-simulator`")]
-pub struct Args {
+pub struct BotArgs {
     /// Serve /livez, /readyz and /metrics here. Default: the setting health.listen (off).
     #[arg(long, value_name = "ADDR")]
     health_listen: Option<String>,
@@ -75,7 +75,7 @@ struct Bot {
 }
 
 /// Runs the role to its end.
-pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
+pub async fn main(args: BotArgs, given: Given) -> Result<(), Failure> {
     let BotSettings {
         log,
         database,
@@ -158,7 +158,7 @@ async fn announce(bot: &Bot, updates: &TelegramUpdates, stop: &Stop) {
 /// Sets the list of commands that Telegram shows, in each language, with English for all others.
 async fn menu(bot: &Bot) -> Result<(), jobs::telegram::TelegramError> {
     let commands = |locale| {
-        let entries = commands::WORDS.iter().map(|word| Command {
+        let entries = commands::WORDS.iter().map(|word| MenuEntry {
             name: word,
             description: bot.texts.command(locale, word).unwrap_or_default(),
         });

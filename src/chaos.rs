@@ -52,7 +52,7 @@ const CLOCK_OFFSET: &str = "AISHA_CHAOS_CLOCK_OFFSET";
 
 /// Injects faults into the whole system and checks what became of every training.
 #[derive(Debug, Subcommand)]
-pub enum Verb {
+pub enum ChaosVerb {
     /// Run one or more seeds and report; fails if any invariant did not hold
     Run(RunArgs),
     /// Print the schedule of faults of a seed and do nothing
@@ -101,15 +101,15 @@ pub struct RunArgs {
 }
 
 /// Runs the subcommand.
-pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
+pub async fn main(verb: ChaosVerb, given: Given) -> Result<(), Failure> {
     match verb {
-        Verb::Plan(args) => {
+        ChaosVerb::Plan(args) => {
             for seed in args.seed.clone() {
-                say(&schedule::Schedule::of(seed, args.duration, args.profile).to_string());
+                say(&schedule::FaultSchedule::of(seed, args.duration, args.profile).to_string());
             }
             Ok(())
         }
-        Verb::Run(args) => run_seeds(args, &given).await,
+        ChaosVerb::Run(args) => run_seeds(args, &given).await,
     }
 }
 

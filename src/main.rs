@@ -21,43 +21,43 @@ struct Cli {
     #[arg(long, value_name = "FORMAT", global = true)]
     log_format: Option<String>,
     #[command(subcommand)]
-    command: Command,
+    command: RoleOrVerb,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
-    Bot(bot::Args),
-    Web(web::Args),
-    Worker(worker::Args),
-    Migrate(ops::migrate::Args),
+enum RoleOrVerb {
+    Bot(bot::BotArgs),
+    Web(web::WebArgs),
+    Worker(worker::WorkerArgs),
+    Migrate(ops::migrate::MigrateArgs),
     #[command(subcommand)]
-    Avatars(ops::avatars::Verb),
+    Avatars(ops::avatars::AvatarsVerb),
     #[command(subcommand)]
-    Jobs(ops::jobs::Verb),
+    Jobs(ops::jobs::JobsVerb),
     #[command(subcommand)]
-    Dlq(ops::dlq::Verb),
+    Dlq(ops::dlq::DlqVerb),
     #[command(subcommand)]
-    Fal(ops::fal::Verb),
+    Fal(ops::fal::FalVerb),
     #[command(subcommand)]
-    Queues(ops::queues::Verb),
+    Queues(ops::queues::QueuesVerb),
     #[command(subcommand)]
-    Config(ops::config::Verb),
+    Config(ops::config::ConfigVerb),
     #[command(subcommand)]
-    Webhooks(ops::webhooks::Verb),
+    Webhooks(ops::webhooks::WebhooksVerb),
     #[cfg(feature = "simulators")]
-    Demo(dev::demo::Args),
+    Demo(dev::demo::DemoArgs),
     #[cfg(feature = "simulators")]
-    Dev(dev::sandbox::Args),
+    Dev(dev::sandbox::SandboxArgs),
     #[cfg(feature = "simulators")]
-    FalSimulator(simulators::fal::Args),
+    FalSimulator(simulators::fal::FalSimulatorArgs),
     #[cfg(feature = "simulators")]
-    TelegramSimulator(simulators::telegram::Args),
+    TelegramSimulator(simulators::telegram::TelegramSimulatorArgs),
     #[cfg(feature = "chaos")]
     #[command(subcommand)]
-    Chaos(aisha::chaos::Verb),
+    Chaos(aisha::chaos::ChaosVerb),
     #[cfg(feature = "simulators")]
     #[command(subcommand, hide = true)]
-    Internal(dev::internal::Verb),
+    Internal(dev::internal::InternalVerb),
 }
 
 fn main() -> ExitCode {
@@ -69,29 +69,29 @@ fn main() -> ExitCode {
         return exit::verb(async { Err(error.into()) });
     }
     match cli.command {
-        Command::Bot(args) => exit::role(bot::main(args, given)),
-        Command::Web(args) => exit::role(web::main(args, given)),
-        Command::Worker(args) => exit::role(worker::main(args, given)),
-        Command::Migrate(args) => exit::verb(ops::migrate::main(args, given)),
-        Command::Avatars(verb) => exit::verb(ops::avatars::main(verb, given)),
-        Command::Jobs(verb) => exit::verb(ops::jobs::main(verb, given)),
-        Command::Dlq(verb) => exit::verb(ops::dlq::main(verb, given)),
-        Command::Fal(verb) => exit::verb(ops::fal::main(verb, given)),
-        Command::Queues(verb) => exit::verb(ops::queues::main(verb, given)),
-        Command::Config(verb) => exit::verb(ops::config::main(verb, given)),
-        Command::Webhooks(verb) => exit::verb(ops::webhooks::main(verb, given)),
+        RoleOrVerb::Bot(args) => exit::role(bot::main(args, given)),
+        RoleOrVerb::Web(args) => exit::role(web::main(args, given)),
+        RoleOrVerb::Worker(args) => exit::role(worker::main(args, given)),
+        RoleOrVerb::Migrate(args) => exit::verb(ops::migrate::main(args, given)),
+        RoleOrVerb::Avatars(verb) => exit::verb(ops::avatars::main(verb, given)),
+        RoleOrVerb::Jobs(verb) => exit::verb(ops::jobs::main(verb, given)),
+        RoleOrVerb::Dlq(verb) => exit::verb(ops::dlq::main(verb, given)),
+        RoleOrVerb::Fal(verb) => exit::verb(ops::fal::main(verb, given)),
+        RoleOrVerb::Queues(verb) => exit::verb(ops::queues::main(verb, given)),
+        RoleOrVerb::Config(verb) => exit::verb(ops::config::main(verb, given)),
+        RoleOrVerb::Webhooks(verb) => exit::verb(ops::webhooks::main(verb, given)),
         #[cfg(feature = "simulators")]
-        Command::Demo(args) => exit::verb(dev::demo::main(args, given)),
+        RoleOrVerb::Demo(args) => exit::verb(dev::demo::main(args, given)),
         #[cfg(feature = "simulators")]
-        Command::Dev(args) => exit::verb(dev::sandbox::main(args, given)),
+        RoleOrVerb::Dev(args) => exit::verb(dev::sandbox::main(args, given)),
         #[cfg(feature = "simulators")]
-        Command::FalSimulator(args) => exit::role(ops::simulators::fal(args, given)),
+        RoleOrVerb::FalSimulator(args) => exit::role(ops::simulators::fal(args, given)),
         #[cfg(feature = "simulators")]
-        Command::TelegramSimulator(args) => exit::role(ops::simulators::telegram(args, given)),
+        RoleOrVerb::TelegramSimulator(args) => exit::role(ops::simulators::telegram(args, given)),
         #[cfg(feature = "chaos")]
-        Command::Chaos(verb) => exit::verb(aisha::chaos::main(verb, given)),
+        RoleOrVerb::Chaos(verb) => exit::verb(aisha::chaos::main(verb, given)),
         #[cfg(feature = "simulators")]
-        Command::Internal(verb) => verb.run(),
+        RoleOrVerb::Internal(verb) => verb.run(),
     }
 }
 

@@ -128,7 +128,7 @@ impl Given {
     /// Reads and checks the settings of the role `R`.
     pub fn load<R: Role>(&self) -> Result<R, Problems> {
         let layers = self.layers();
-        let mut reader = reader::Reader::new(&layers);
+        let mut reader = reader::SettingsReader::new(&layers);
         let role = R::read(&mut reader);
         let problems = layers
             .problems

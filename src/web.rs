@@ -28,7 +28,7 @@ use crate::{
 };
 
 use bodies::Bodies;
-use connections::{Connections, Limits};
+use connections::{Connections, ListenerLimits};
 use refusals::Refusals;
 
 mod bodies;
@@ -57,7 +57,7 @@ Examples:
   aisha web
   aisha web --listen 0.0.0.0:8000 --log-format json
   AVATAR_TEST_MODE=true aisha web     # takes deliveries signed by the simulator")]
-pub struct Args {
+pub struct WebArgs {
     /// Address and port to listen on. Default: web.listen.
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
@@ -75,7 +75,7 @@ pub(crate) struct Web {
 }
 
 /// Runs the role to its end.
-pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
+pub async fn main(args: WebArgs, given: Given) -> Result<(), Failure> {
     let WebSettings {
         log,
         database,
@@ -97,7 +97,7 @@ pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
     let metrics = telemetry::start_metrics("web")?;
     let stop = Stop::at_signals(grace).context("cannot listen for signals")?;
     let others = OTHER_FILES + u64::from(database.max_connections);
-    let connections = Connections::new(Limits {
+    let connections = Connections::new(ListenerLimits {
         connections: as_many_as_files(max_connections, open_files::raise(), others),
         head_timeout,
         idle_timeout,

@@ -48,7 +48,7 @@ Examples:
   aisha worker
   aisha worker --queues media,fal --slots media=2,fal=8
   aisha worker --health-listen 127.0.0.1:9001 --log-format json")]
-pub struct Args {
+pub struct WorkerArgs {
     #[arg(long, value_name = "NAMES", help = queues_help())]
     queues: Option<String>,
     /// How many jobs run at once, for some or all queues. Default: worker.slots.
@@ -72,7 +72,7 @@ fn queues_help() -> String {
 }
 
 /// Runs the role to its end.
-pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
+pub async fn main(args: WorkerArgs, given: Given) -> Result<(), Failure> {
     let given = given.with("worker.queues", "--queues", args.queues).with(
         "health.listen",
         "--health-listen",

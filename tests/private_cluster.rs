@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use aisha::dev::postgres::{Durability, Keep, Options, PostgresError, PrivateCluster};
+use aisha::dev::postgres::{ClusterOptions, Durability, KeptData, PostgresError, PrivateCluster};
 use sqlx::{Connection as _, PgConnection};
 
 use crate::support::{Aisha, Db, aisha, eventually};
@@ -164,7 +164,7 @@ async fn a_running_cluster_is_not_swept_by_the_start_of_another() {
 #[tokio::test(flavor = "multi_thread")]
 async fn committed_rows_survive_a_crash_of_the_server() {
     let binary = env!("CARGO_BIN_EXE_aisha");
-    let start = move || PrivateCluster::start(Options::durable(binary)).unwrap();
+    let start = move || PrivateCluster::start(ClusterOptions::durable(binary)).unwrap();
     let mut cluster = tokio::task::spawn_blocking(start).await.unwrap();
     let url = cluster.url("postgres");
     let mut connection = PgConnection::connect(&url).await.unwrap();
@@ -195,10 +195,10 @@ fn a_kept_directory_is_found_again_and_belongs_to_one_process_at_a_time() {
         .unwrap();
     std::fs::set_permissions(parent.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let directory = parent.path().join("a directory whose path is far too long for the address of a unix socket, which ends at a hundred bytes");
-    let options = Options {
-        keep: Keep::Directory(directory.clone()),
+    let options = ClusterOptions {
+        keep: KeptData::Directory(directory.clone()),
         durability: Durability::Fast,
-        ..Options::fast(env!("CARGO_BIN_EXE_aisha"))
+        ..ClusterOptions::fast(env!("CARGO_BIN_EXE_aisha"))
     };
     let cluster = PrivateCluster::start(options.clone()).unwrap();
     let socket_dir = cluster.socket_dir().to_owned();

@@ -43,7 +43,7 @@ pub mod fal {
 
 /// Telegram's Bot API: for workers, and for the bot's own calls (get updates, answer taps).
 pub mod telegram {
-    pub use crate::clients::telegram::{Command, Intake, TelegramClient, TelegramError};
+    pub use crate::clients::telegram::{Intake, MenuEntry, TelegramClient, TelegramError};
 }
 
 /// The bucket of photos and models, for workers.

@@ -25,13 +25,13 @@ use tracing::warn;
 
 use super::{
     commands::{self, Command},
-    incoming::{self, Content, Incoming, Message, TapPlace},
+    incoming::{self, Content, Incoming, ReceivedMessage, TapPlace},
     photos, wizard,
 };
 
 /// A pressed button that is to be answered once its update is committed.
 #[derive(Debug)]
-pub(super) struct Tap {
+pub(super) struct UnansweredTap {
     pub query_id: String,
     pub locale: Locale,
     /// A text that Telegram shows for a moment over the chat.
@@ -40,7 +40,7 @@ pub(super) struct Tap {
 
 /// Handles one update. Updates of groups and channels, and other kinds that do not address the bot, have no
 /// effect.
-pub(super) async fn handle(turn: &mut Turn) -> Result<Handled<Option<Tap>>, ProducerError> {
+pub(super) async fn handle(turn: &mut Turn) -> Result<Handled<Option<UnansweredTap>>, ProducerError> {
     let update = turn.body().map_or_else(
         |problem| Incoming::Unknown(format!("it is no JSON that can be read: {problem}")),
         |body| incoming::read(&body),
@@ -84,7 +84,7 @@ pub(super) async fn handle(turn: &mut Turn) -> Result<Handled<Option<Tap>>, Prod
 }
 
 /// Handles a message. `Some`: the part of it that could not be understood.
-async fn on_message(turn: &mut Turn, message: &Message) -> Result<Option<String>, ProducerError> {
+async fn on_message(turn: &mut Turn, message: &ReceivedMessage) -> Result<Option<String>, ProducerError> {
     turn.sender(&message.sender).await?;
     if let Some(why) = closed(turn)? {
         turn.reply_once_a_day("closed", &Reply::new(why)).await?;
@@ -113,7 +113,7 @@ async fn on_message(turn: &mut Turn, message: &Message) -> Result<Option<String>
 
 /// An edit counts only if it corrects a command, the avatar's name or a picture. All other messages stay
 /// answered as they were; a shared location, for one, is edited every few seconds.
-async fn on_edit(turn: &mut Turn, message: &Message) -> Result<(), ProducerError> {
+async fn on_edit(turn: &mut Turn, message: &ReceivedMessage) -> Result<(), ProducerError> {
     turn.sender(&message.sender).await?;
     if closed(turn)?.is_some() {
         return Ok(());
@@ -133,7 +133,7 @@ async fn on_edit(turn: &mut Turn, message: &Message) -> Result<(), ProducerError
     }
 }
 
-async fn on_tap(turn: &mut Turn, tap: &incoming::Tap) -> Result<Option<Tap>, ProducerError> {
+async fn on_tap(turn: &mut Turn, tap: &incoming::Tap) -> Result<Option<UnansweredTap>, ProducerError> {
     let locale = turn.sender(&tap.sender).await?;
     let closed = closed(turn)?;
     // The answer replaces the message with the button, so that each question takes the place of the one
@@ -149,7 +149,7 @@ async fn on_tap(turn: &mut Turn, tap: &incoming::Tap) -> Result<Option<Tap>, Pro
         // The message is in another chat, and in the private chat another message may have the same id.
         None => None,
     };
-    Ok(tap.query_id.clone().map(|query_id| Tap {
+    Ok(tap.query_id.clone().map(|query_id| UnansweredTap {
         query_id,
         locale,
         toast,

@@ -13,16 +13,16 @@ use jobs::{producer::Sender, texts::Locale};
 use serde_json::Value;
 
 use self::fields::{Field, person_in, user};
-pub(super) use self::message::{Content, File, Message, Photo};
+pub(super) use self::message::{Content, File, Photo, ReceivedMessage};
 use super::visible::visible;
 
 /// The part of an update that concerns the bot.
 #[derive(Debug)]
 pub(super) enum Incoming {
     /// A user sent a message in the private chat.
-    Message(Message),
+    Message(ReceivedMessage),
     /// A user edited a message in the private chat.
-    Edited(Message),
+    Edited(ReceivedMessage),
     /// A user pressed a button.
     Tap(Tap),
     /// A user blocked or unblocked the bot.

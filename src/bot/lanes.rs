@@ -15,7 +15,7 @@ use tracing::{Instrument, debug, info, info_span, warn};
 
 use super::{
     Bot,
-    dialogue::{self, Tap},
+    dialogue::{self, UnansweredTap},
 };
 use crate::lifecycle::Stop;
 
@@ -95,7 +95,7 @@ async fn take(bot: &Bot, turn: Turn) {
 /// Ends the spinner of the pressed button. A failure is only logged: the effects of the tap are committed,
 /// and Telegram ends the spinner by itself. It runs in a task of its own, since the next update need not wait
 /// for it.
-fn answer(bot: &Bot, tap: Tap) {
+fn answer(bot: &Bot, tap: UnansweredTap) {
     let (telegram, text) = (
         bot.telegram.clone(),
         tap.toast.map(|toast| bot.texts.plain(tap.locale, &toast)),

@@ -8,14 +8,14 @@ use jobs::{
 };
 
 use super::{
-    incoming::{File, Message as Incoming, Photo},
+    incoming::{File, Photo, ReceivedMessage},
     wizard,
 };
 
 /// Handles a picture that was sent as a photo.
 pub(super) async fn on_photo(
     turn: &mut Turn,
-    message: &Incoming,
+    message: &ReceivedMessage,
     photo: &Photo,
 ) -> Result<(), ProducerError> {
     take(turn, message, &photo.file_id, &photo.unique_id).await
@@ -24,7 +24,7 @@ pub(super) async fn on_photo(
 /// If the edit replaced the picture, the new one is added; if it changed only the caption, nothing happens.
 pub(super) async fn on_edited_photo(
     turn: &mut Turn,
-    message: &Incoming,
+    message: &ReceivedMessage,
     photo: &Photo,
 ) -> Result<(), ProducerError> {
     match turn.draft().await? {
@@ -38,7 +38,11 @@ pub(super) async fn on_edited_photo(
 /// A picture that is sent as a file keeps its quality, but it may be of a kind that we cannot read or must
 /// not download. A file whose type is surely wrong is refused at once; all others are judged by their bytes,
 /// later.
-pub(super) async fn on_file(turn: &mut Turn, message: &Incoming, file: &File) -> Result<(), ProducerError> {
+pub(super) async fn on_file(
+    turn: &mut Turn,
+    message: &ReceivedMessage,
+    file: &File,
+) -> Result<(), ProducerError> {
     let limit = turn.rules().photos().bytes as u64;
     let refusal = match Label::of(file) {
         Label::Heic => Phrase::FileHeic {},
@@ -52,7 +56,10 @@ pub(super) async fn on_file(turn: &mut Turn, message: &Incoming, file: &File) ->
 }
 
 /// Answers stickers, voice messages, locations, and messages that cannot be understood.
-pub(super) async fn on_something_else(turn: &mut Turn, message: &Incoming) -> Result<(), ProducerError> {
+pub(super) async fn on_something_else(
+    turn: &mut Turn,
+    message: &ReceivedMessage,
+) -> Result<(), ProducerError> {
     let subject = subject(turn.update_id(), "unusable", message);
     turn.reply_once(&subject, &Message::new(Phrase::NotAPhoto {}))
         .await
@@ -60,7 +67,7 @@ pub(super) async fn on_something_else(turn: &mut Turn, message: &Incoming) -> Re
 
 async fn take(
     turn: &mut Turn,
-    message: &Incoming,
+    message: &ReceivedMessage,
     file_id: &str,
     unique_id: &str,
 ) -> Result<(), ProducerError> {
@@ -101,7 +108,7 @@ async fn take(
 }
 
 /// A name shared by the photos of one album, so that they are answered only once.
-fn subject(update_id: i64, what: &str, message: &Incoming) -> String {
+fn subject(update_id: i64, what: &str, message: &ReceivedMessage) -> String {
     match (&message.album, message.id) {
         (Some(album), _) => format!("{what}:album:{album}"),
         (None, Some(id)) => format!("{what}:message:{id}"),

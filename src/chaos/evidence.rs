@@ -20,7 +20,7 @@ const LARGEST_MODEL: usize = 64 << 20;
 
 /// A training's row, with its avatar's status and what was sent about it.
 #[derive(Debug, Clone, FromRow)]
-pub struct TrainingRow {
+pub struct TrainingRecord {
     /// Id of the training.
     pub id: Uuid,
     /// Telegram id of its owner's chat.
@@ -62,7 +62,7 @@ pub struct AttemptRow {
 
 /// A job that has not ended, or is dead, or ended twice.
 #[derive(Debug, Clone, FromRow)]
-pub struct JobRow {
+pub struct JobRecord {
     /// Id of the job.
     pub id: i64,
     /// The job's kind.
@@ -133,17 +133,17 @@ pub struct Evidence {
     /// Number of calls to Telegram.
     pub telegram_calls: u64,
     /// All trainings.
-    pub trainings: Vec<TrainingRow>,
+    pub trainings: Vec<TrainingRecord>,
     /// All submit attempts.
     pub attempts: Vec<AttemptRow>,
     /// Jobs that have not ended, except periodic ones.
-    pub live_jobs: Vec<JobRow>,
+    pub live_jobs: Vec<JobRecord>,
     /// Jobs that are dead letters.
-    pub dead_jobs: Vec<JobRow>,
+    pub dead_jobs: Vec<JobRecord>,
     /// All stored deliveries.
     pub deliveries: Vec<DeliveryRow>,
     /// Jobs that reached a final state more than once.
-    pub ended_twice: Vec<JobRow>,
+    pub ended_twice: Vec<JobRecord>,
     /// Transitions out of a final status: training, from, to.
     pub left_final: Vec<(Uuid, String, String)>,
     /// Kinds of jobs that were enqueued while the same work waited, and how often.

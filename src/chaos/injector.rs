@@ -14,7 +14,7 @@ use tokio::{task::JoinSet, time::Instant};
 use super::{
     processes::Fleet,
     proxy::Mode,
-    schedule::{Kind, Planned, Schedule},
+    schedule::{FaultKind, FaultSchedule, Planned},
     site::{LEASE, SWEEP, Site},
     wire::{self, Forgery, Scripted, choose},
 };
@@ -30,7 +30,7 @@ const TEN_MINUTES: i64 = 600;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Injected {
     /// How often each kind struck.
-    pub count: BTreeMap<Kind, u32>,
+    pub count: BTreeMap<FaultKind, u32>,
     /// How often a process was struck at each failpoint.
     pub failpoints: BTreeMap<String, u32>,
     pub forgeries: Vec<Forgery>,
@@ -50,8 +50,8 @@ pub(super) struct Tally {
 struct Book {
     injected: Injected,
     /// Scripted faults that no call has met yet.
-    scripted: Vec<(Kind, Scripted)>,
-    under_way: BTreeMap<Kind, u32>,
+    scripted: Vec<(FaultKind, Scripted)>,
+    under_way: BTreeMap<FaultKind, u32>,
 }
 
 /// A handle on the counts; clones share them.
@@ -75,13 +75,13 @@ impl Injector {
         write(&mut self.book.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    fn struck(&self, kind: Kind) {
+    fn struck(&self, kind: FaultKind) {
         self.note(|book| *book.injected.count.entry(kind).or_default() += 1);
     }
 
     /// Injects every fault at its time and returns after the last. Failpoints that no process has reached yet
     /// stay in `open`.
-    pub(super) async fn carry_out(&self, schedule: &Schedule, open: &mut JoinSet<()>) {
+    pub(super) async fn carry_out(&self, schedule: &FaultSchedule, open: &mut JoinSet<()>) {
         let began = Instant::now();
         for fault in &schedule.faults {
             tokio::time::sleep_until(began + fault.at).await;
@@ -108,9 +108,9 @@ impl Injector {
     }
 
     /// The progress of each kind of fault.
-    pub(super) fn tally(&self) -> BTreeMap<Kind, Tally> {
+    pub(super) fn tally(&self) -> BTreeMap<FaultKind, Tally> {
         self.count_strikes();
-        let mut tally: BTreeMap<Kind, Tally> = BTreeMap::new();
+        let mut tally: BTreeMap<FaultKind, Tally> = BTreeMap::new();
         self.note(|book| {
             for (kind, count) in &book.injected.count {
                 tally.entry(*kind).or_default().struck += count;
@@ -184,55 +184,55 @@ impl Injector {
             return Ok(());
         }
         match kind {
-            Kind::Kill => self.signal(kind, "", Signal::KILL, pick).await,
-            Kind::Terminate => self.signal(kind, "", Signal::TERM, pick).await,
-            Kind::Freeze => self.freeze(pick).await,
-            Kind::RollingRestart => self.roll().await,
-            Kind::ClockSkew => self.skew(pick).await,
-            Kind::FailpointKill => self.ambush(kind, &Point::ALL, pick, "kill").await,
-            Kind::FailpointStop => {
+            FaultKind::Kill => self.signal(kind, "", Signal::KILL, pick).await,
+            FaultKind::Terminate => self.signal(kind, "", Signal::TERM, pick).await,
+            FaultKind::Freeze => self.freeze(pick).await,
+            FaultKind::RollingRestart => self.roll().await,
+            FaultKind::ClockSkew => self.skew(pick).await,
+            FaultKind::FailpointKill => self.ambush(kind, &Point::ALL, pick, "kill").await,
+            FaultKind::FailpointStop => {
                 let of_workers: Vec<Point> = Point::ALL
                     .into_iter()
                     .filter(|point| point.role() == "worker")
                     .collect();
                 self.ambush(kind, &of_workers, pick, "stop").await;
             }
-            Kind::StopBeforeFirstByte => {
+            FaultKind::StopBeforeFirstByte => {
                 let point = [Point::SubmitBeforeFirstByte];
                 self.ambush(kind, &point, pick, "stop").await;
             }
-            Kind::KillInDelivery => {
+            FaultKind::KillInDelivery => {
                 let point = [Point::WebhookBeforeCommit];
                 self.ambush(kind, &point, pick, "kill").await;
             }
-            Kind::PostgresCrash => {
+            FaultKind::PostgresCrash => {
                 self.site.crash_postgres().await?;
                 self.struck(kind);
             }
-            Kind::BackendsTerminated => self.terminate_backends().await?,
-            Kind::PostgresReadOnly => {
+            FaultKind::BackendsTerminated => self.terminate_backends().await?,
+            FaultKind::PostgresReadOnly => {
                 self.site
                     .while_read_only(Duration::from_millis(700 + pick % 1000))
                     .await?;
                 self.struck(kind);
             }
-            Kind::PostgresFreezesListeners => self.freeze_listeners().await,
-            Kind::PostgresLongSnapshot => {
+            FaultKind::PostgresFreezesListeners => self.freeze_listeners().await,
+            FaultKind::PostgresLongSnapshot => {
                 if self.site.hold_snapshot(Duration::from_secs(4 + pick % 6)).await? {
                     self.struck(kind);
                 }
             }
-            Kind::SilentConnections => {
+            FaultKind::SilentConnections => {
                 if wire::keep_silent(self.site.web, Duration::from_millis(2000 + pick % 2000)).await {
                     self.struck(kind);
                 }
             }
-            Kind::UpdateUnreadable => {
+            FaultKind::UpdateUnreadable => {
                 wire::send_unreadable_update(&self.site, 99_000 + i64::try_from(pick % 1000)?, pick);
                 self.struck(kind);
             }
-            Kind::WebhookForged => self.forge(pick).await?,
-            Kind::UpdateRedelivered => {
+            FaultKind::WebhookForged => self.forge(pick).await?,
+            FaultKind::UpdateRedelivered => {
                 if self.site.telegram.control().resend_update(None, false).is_some() {
                     self.struck(kind);
                 }
@@ -242,7 +242,7 @@ impl Injector {
         Ok(())
     }
 
-    async fn signal(&self, kind: Kind, prefix: &str, signal: Signal, pick: u64) {
+    async fn signal(&self, kind: FaultKind, prefix: &str, signal: Signal, pick: u64) {
         let at = choose(&self.fleet.slots(prefix).await, pick);
         if self.fleet.signal(at, signal).await.is_some() {
             self.struck(kind);
@@ -253,7 +253,7 @@ impl Injector {
     async fn freeze(&self, pick: u64) {
         let at = choose(&self.fleet.slots("worker").await, pick);
         if self.fleet.signal(at, Signal::STOP).await.is_some() {
-            self.struck(Kind::Freeze);
+            self.struck(FaultKind::Freeze);
             tokio::time::sleep(FROZEN).await;
             self.fleet.signal(at, Signal::CONT).await;
         }
@@ -274,7 +274,7 @@ impl Injector {
             };
             drop(tokio::time::timeout(AMBUSH, replaced).await);
         }
-        self.struck(Kind::RollingRestart);
+        self.struck(FaultKind::RollingRestart);
     }
 
     /// Restarts a worker with a clock that is ten minutes ahead or behind.
@@ -283,13 +283,13 @@ impl Injector {
         let offset = choose(&[TEN_MINUTES, -TEN_MINUTES], pick / 8);
         self.fleet.skew(at, offset).await;
         if self.fleet.signal(at, Signal::TERM).await.is_some() {
-            self.struck(Kind::ClockSkew);
+            self.struck(FaultKind::ClockSkew);
         }
     }
 
     /// Arms one failpoint for the first process of its role that reaches it; if none does in time, arms all
     /// of them.
-    async fn ambush(&self, kind: Kind, points: &[Point], pick: u64, action: &str) {
+    async fn ambush(&self, kind: FaultKind, points: &[Point], pick: u64, action: &str) {
         let point = choose(points, pick);
         let (began, mut orders) = (Instant::now(), Vec::new());
         let (anywhere, until) = (began + AMBUSH / 3, began + AMBUSH);
@@ -357,7 +357,7 @@ impl Injector {
             .await;
             match ended {
                 Ok(ended) if ended > 0 => {
-                    self.struck(Kind::BackendsTerminated);
+                    self.struck(FaultKind::BackendsTerminated);
                     return Ok(());
                 }
                 Err(error) if Instant::now() >= until => return Err(error.into()),
@@ -372,17 +372,17 @@ impl Injector {
         let until = Instant::now() + AMBUSH;
         while Instant::now() < until {
             if self.site.postgres.freeze_listeners() > 0 {
-                self.struck(Kind::PostgresFreezesListeners);
+                self.struck(FaultKind::PostgresFreezesListeners);
                 return;
             }
             tokio::time::sleep(LOOK).await;
         }
     }
 
-    async fn for_a_while(&self, kind: Kind, mode: Mode, millis: u64) {
+    async fn for_a_while(&self, kind: FaultKind, mode: Mode, millis: u64) {
         let proxy = if matches!(
             kind,
-            Kind::S3Down | Kind::S3Slow | Kind::S3Truncates | Kind::S3Shortens
+            FaultKind::S3Down | FaultKind::S3Slow | FaultKind::S3Truncates | FaultKind::S3Shortens
         ) {
             &self.site.s3
         } else {
@@ -400,7 +400,7 @@ impl Injector {
         let until = Instant::now() + AMBUSH;
         while Instant::now() < until {
             if let Some(forgery) = wire::forge(&self.site, pick).await? {
-                self.struck(Kind::WebhookForged);
+                self.struck(FaultKind::WebhookForged);
                 self.note(|book| book.injected.forgeries.push(forgery));
                 break;
             }
@@ -412,16 +412,16 @@ impl Injector {
 
 /// The proxy's behaviour under this kind, and for how many milliseconds; `None`: the kind does not concern
 /// the proxy.
-fn at_the_proxy(kind: Kind, pick: u64) -> Option<(Mode, u64)> {
+fn at_the_proxy(kind: FaultKind, pick: u64) -> Option<(Mode, u64)> {
     let late = |millis| Mode::Late(Duration::from_millis(millis));
     match kind {
-        Kind::PostgresCut => Some((Mode::Cut, 300 + pick % 700)),
-        Kind::PostgresBlackHole => Some((Mode::BlackHole, 800 + pick % 1500)),
-        Kind::PostgresLatency => Some((late(500), 1000 + pick % 1000)),
-        Kind::S3Down => Some((Mode::Cut, 700 + pick % 1300)),
-        Kind::S3Slow => Some((late(400), 1500 + pick % 1500)),
-        Kind::S3Truncates => Some((Mode::Truncate, 500 + pick % 1000)),
-        Kind::S3Shortens => Some((Mode::Shorten, 500 + pick % 1000)),
+        FaultKind::PostgresCut => Some((Mode::Cut, 300 + pick % 700)),
+        FaultKind::PostgresBlackHole => Some((Mode::BlackHole, 800 + pick % 1500)),
+        FaultKind::PostgresLatency => Some((late(500), 1000 + pick % 1000)),
+        FaultKind::S3Down => Some((Mode::Cut, 700 + pick % 1300)),
+        FaultKind::S3Slow => Some((late(400), 1500 + pick % 1500)),
+        FaultKind::S3Truncates => Some((Mode::Truncate, 500 + pick % 1000)),
+        FaultKind::S3Shortens => Some((Mode::Shorten, 500 + pick % 1000)),
         _ => None,
     }
 }

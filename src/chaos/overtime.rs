@@ -8,7 +8,7 @@ use tokio::{task::JoinSet, time::Instant};
 
 use super::{
     injector::{Injector, Tally},
-    schedule::{Kind, LEAST_OF_A_KIND, Planned, Profile},
+    schedule::{FaultKind, LEAST_OF_A_KIND, Planned, Profile},
     workload::{Visit, latecomers},
 };
 
@@ -52,7 +52,7 @@ pub(super) async fn play(
 }
 
 /// The kinds to inject again, each as often as it is listed; `None`: every kind has struck often enough.
-fn lacking(profile: Profile, tally: &BTreeMap<Kind, Tally>) -> Option<Vec<Kind>> {
+fn lacking(profile: Profile, tally: &BTreeMap<FaultKind, Tally>) -> Option<Vec<FaultKind>> {
     let (mut again, mut enough) = (Vec::new(), true);
     for kind in profile.kinds() {
         let Tally { struck, under_way } = tally.get(&kind).copied().unwrap_or_default();
@@ -67,7 +67,7 @@ fn lacking(profile: Profile, tally: &BTreeMap<Kind, Tally>) -> Option<Vec<Kind>>
 mod tests {
     use super::*;
 
-    fn all(struck: u32) -> BTreeMap<Kind, Tally> {
+    fn all(struck: u32) -> BTreeMap<FaultKind, Tally> {
         let tally = Tally { struck, under_way: 0 };
         Profile::Pr.kinds().map(|kind| (kind, tally)).collect()
     }
@@ -80,16 +80,16 @@ mod tests {
             struck: 1,
             under_way: 1,
         };
-        tally.insert(Kind::FailpointStop, seldom);
+        tally.insert(FaultKind::FailpointStop, seldom);
         assert_eq!(
             lacking(Profile::Pr, &tally),
-            Some(vec![Kind::FailpointStop; LEAST_OF_A_KIND as usize - 2])
+            Some(vec![FaultKind::FailpointStop; LEAST_OF_A_KIND as usize - 2])
         );
         let nearly = Tally {
             struck: 1,
             under_way: LEAST_OF_A_KIND,
         };
-        tally.insert(Kind::FailpointStop, nearly);
+        tally.insert(FaultKind::FailpointStop, nearly);
         assert_eq!(
             lacking(Profile::Pr, &tally),
             Some(Vec::new()),
@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn a_kind_of_the_nightly_profile_alone_is_not_waited_for() {
         let mut tally = all(LEAST_OF_A_KIND);
-        tally.remove(&Kind::RollingRestart);
+        tally.remove(&FaultKind::RollingRestart);
         assert_eq!(lacking(Profile::Pr, &tally), None);
         assert!(lacking(Profile::Nightly, &tally).is_some());
     }

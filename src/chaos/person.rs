@@ -60,7 +60,7 @@ pub(super) async fn visit(control: &Control, plan: Visit, photos: &[Bytes]) -> a
         language_code: Some("en".to_owned()),
         ..NewUser::default()
     });
-    let mut person = Person {
+    let mut person = Visitor {
         control,
         user,
         plan,
@@ -98,7 +98,7 @@ pub(super) fn is_ending(text: &str) -> bool {
     ENDINGS.iter().any(|ending| text.contains(ending))
 }
 
-struct Person<'a> {
+struct Visitor<'a> {
     control: &'a Control,
     user: SimUser,
     plan: Visit,
@@ -107,7 +107,7 @@ struct Person<'a> {
     started: bool,
 }
 
-impl Person<'_> {
+impl Visitor<'_> {
     fn chat(&self) -> Vec<MessageView> {
         self.control.messages(&MessageFilter {
             chat_id: Some(self.user.id()),

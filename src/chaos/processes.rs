@@ -15,7 +15,7 @@ use serde::Serialize;
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::{CLOCK_OFFSET, CONTROL, now};
-use crate::dev::role::{Role, RoleError};
+use crate::dev::role::{RoleError, RoleProcess};
 
 /// Pause between checks whether a process has ended.
 const LOOK: Duration = Duration::from_millis(100);
@@ -47,13 +47,13 @@ pub(super) struct Chronicle {
 }
 
 /// A process's place, as in a Procfile.
-struct Slot {
+struct ProcfileEntry {
     name: String,
     arguments: Vec<String>,
     control: PathBuf,
     /// Seconds by which the process's clock is ahead.
     clock_offset: i64,
-    role: Option<Role>,
+    role: Option<RoleProcess>,
     /// Whether SIGTERM was sent.
     told: bool,
 }
@@ -62,7 +62,7 @@ struct Inner {
     aisha: PathBuf,
     home: PathBuf,
     environment: Vec<(String, String)>,
-    slots: Vec<Slot>,
+    slots: Vec<ProcfileEntry>,
     chronicle: Chronicle,
     down: bool,
 }
@@ -79,7 +79,7 @@ impl Fleet {
         environment: Vec<(String, String)>,
         web: std::net::SocketAddr,
     ) -> anyhow::Result<Self> {
-        let migrate = Role::start(aisha, &["migrate"], &environment, &home.join("migrate.log"))?;
+        let migrate = RoleProcess::start(aisha, &["migrate"], &environment, &home.join("migrate.log"))?;
         migrate.succeeds().await?;
         let worker = |nth| (format!("worker-{nth}"), vec!["worker".to_owned()]);
         let mut plan = vec![
@@ -90,7 +90,7 @@ impl Fleet {
             ("bot".to_owned(), vec!["bot".to_owned()]),
         ];
         plan.extend((1..=WORKERS).map(worker));
-        let slots = plan.into_iter().map(|(name, arguments)| Slot {
+        let slots = plan.into_iter().map(|(name, arguments)| ProcfileEntry {
             control: home.join(format!("{name}.failpoints")),
             name,
             arguments,
@@ -202,7 +202,7 @@ impl Fleet {
             .slots
             .iter_mut()
             .filter_map(|slot| slot.role.as_mut())
-            .map(Role::stop);
+            .map(RoleProcess::stop);
         futures::future::join_all(stops).await;
     }
 }
@@ -215,7 +215,7 @@ impl Inner {
         environment.push((CLOCK_OFFSET.to_owned(), slot.clock_offset.to_string()));
         let arguments: Vec<&str> = slot.arguments.iter().map(String::as_str).collect();
         let log = self.home.join(format!("{}.log", slot.name));
-        slot.role = Some(Role::start(&self.aisha, &arguments, &environment, &log)?);
+        slot.role = Some(RoleProcess::start(&self.aisha, &arguments, &environment, &log)?);
         slot.told = false;
         self.chronicle.starts += 1;
         Ok(())

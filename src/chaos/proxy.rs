@@ -50,7 +50,7 @@ pub(super) enum Mode {
 
 /// State that the two directions of a connection share.
 #[derive(Debug, Default)]
-struct Connection {
+struct ProxiedConnection {
     /// Whether the client has sent a LISTEN.
     listens: AtomicBool,
     /// Whether the client's last request was a GET, whose answer has the body that it announces.
@@ -64,18 +64,18 @@ struct Connection {
 pub(super) struct Proxy {
     pub address: SocketAddr,
     mode: watch::Sender<Mode>,
-    connections: Connections,
+    connections: ProxiedConnections,
     accepting: JoinHandle<()>,
 }
 
-type Connections = Arc<Mutex<Vec<Weak<Connection>>>>;
+type ProxiedConnections = Arc<Mutex<Vec<Weak<ProxiedConnection>>>>;
 
 impl Proxy {
     pub(super) async fn start(target: Target) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let (mode, watched) = watch::channel(Mode::Pass);
-        let connections = Connections::default();
+        let connections = ProxiedConnections::default();
         let accepting = tokio::spawn(accept(listener, target, watched, Arc::clone(&connections)));
         Ok(Self {
             address,
@@ -89,7 +89,7 @@ impl Proxy {
     pub(super) fn freeze_listeners(&self) -> usize {
         let connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         let open = connections.iter().filter_map(Weak::upgrade);
-        let fresh = |connection: &Arc<Connection>| {
+        let fresh = |connection: &Arc<ProxiedConnection>| {
             connection.listens.load(Ordering::Relaxed) && !connection.frozen.swap(true, Ordering::Relaxed)
         };
         open.filter(fresh).count()
@@ -112,7 +112,7 @@ async fn accept(
     listener: TcpListener,
     target: Target,
     mode: watch::Receiver<Mode>,
-    connections: Connections,
+    connections: ProxiedConnections,
 ) {
     loop {
         let Ok((client, _)) = listener.accept().await else {
@@ -124,7 +124,7 @@ async fn accept(
         if *mode.borrow() == Mode::Cut {
             continue;
         }
-        let connection = Arc::new(Connection::default());
+        let connection = Arc::new(ProxiedConnection::default());
         {
             let mut connections = connections.lock().unwrap_or_else(PoisonError::into_inner);
             connections.retain(|connection| connection.strong_count() > 0);
@@ -151,7 +151,7 @@ async fn serve<S>(
     client: TcpStream,
     server: S,
     mode: watch::Receiver<Mode>,
-    connection: &Connection,
+    connection: &ProxiedConnection,
 ) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -178,7 +178,7 @@ async fn carry(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     mut mode: watch::Receiver<Mode>,
-    connection: &Connection,
+    connection: &ProxiedConnection,
     way: Way,
 ) -> io::Result<()> {
     let mut piece = vec![0; 16 << 10];
@@ -222,7 +222,7 @@ async fn carry(
     }
 }
 
-impl Connection {
+impl ProxiedConnection {
     fn note_request(&self, bytes: &[u8]) {
         if bytes.windows(7).any(|window| window == b"LISTEN ") {
             self.listens.store(true, Ordering::Relaxed);

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::{
     injector::Injected,
     invariants::{self, Deeds, Evidence, Violation, ends, submits},
-    schedule::Kind,
+    schedule::FaultKind,
 };
 
 /// Most violations printed per invariant, so that one that is broken everywhere does not hide the others.
@@ -19,7 +19,7 @@ const SHOWN: usize = 8;
 
 /// Facts about the run that are not in the evidence.
 #[derive(Debug, Clone, Default, Serialize)]
-pub struct Summary {
+pub struct StormSummary {
     /// Seconds that the run went on after its duration, until each kind had struck often enough.
     pub overtime_seconds: f64,
     /// Seconds from the last fault until nothing was under way.
@@ -72,7 +72,7 @@ pub struct SeedReport {
     /// Faults that could not be injected.
     pub problems: Vec<String>,
     /// Facts about the run itself.
-    pub summary: Summary,
+    pub summary: StormSummary,
 }
 
 impl SeedReport {
@@ -89,7 +89,7 @@ impl SeedReport {
         deeds: &Deeds,
         violations: BTreeSet<Violation>,
         shortfalls: Vec<String>,
-        summary: Summary,
+        summary: StormSummary,
     ) -> Self {
         let mut trainings = BTreeMap::new();
         let mut failures = BTreeMap::new();
@@ -284,7 +284,7 @@ impl Report {
             );
         }
         text += "\n## Faults that struck\n\n| fault | times |\n|---|---|\n";
-        for kind in Kind::ALL {
+        for kind in FaultKind::ALL {
             let times: u32 = self
                 .seeds
                 .iter()

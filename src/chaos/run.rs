@@ -14,9 +14,9 @@ use super::{
     invariants::{self, Deeds, Unwinnable, Violation},
     neighbours, overtime, person,
     processes::Fleet,
-    report::{SeedReport, Summary},
+    report::{SeedReport, StormSummary},
     say,
-    schedule::{Kind, LEAST_OF_A_KIND, Profile, Schedule},
+    schedule::{FaultKind, FaultSchedule, LEAST_OF_A_KIND, Profile},
     site::Site,
     workload,
 };
@@ -33,7 +33,7 @@ const ASK_AGAIN: u32 = 10;
 
 /// Runs a seed. An error means that there is no verdict; a broken invariant is part of the report.
 pub(super) async fn one_seed(seed: u64, args: &RunArgs, given: &Given) -> anyhow::Result<SeedReport> {
-    let schedule = Schedule::of(seed, args.plan.duration, args.plan.profile);
+    let schedule = FaultSchedule::of(seed, args.plan.duration, args.plan.profile);
     if !args.json {
         say(&schedule.to_string());
     }
@@ -73,11 +73,11 @@ struct Played {
     injected: Injected,
     deeds: Deeds,
     seen_running: BTreeSet<Violation>,
-    summary: Summary,
+    summary: StormSummary,
 }
 
 async fn play(
-    schedule: &Schedule,
+    schedule: &FaultSchedule,
     args: &RunArgs,
     site: &Arc<Site>,
     fleet: &Fleet,
@@ -113,10 +113,10 @@ async fn play(
     evidence.read_models(site).await?;
     let chronicle = fleet.chronicle().await;
     let injected = injector.injected();
-    let count = |kind: Kind| injected.count.get(&kind).map_or(0, |times| *times as usize);
+    let count = |kind: FaultKind| injected.count.get(&kind).map_or(0, |times| *times as usize);
     let deeds = Deeds {
         unwinnable: Unwinnable {
-            refused: count(Kind::FalRefuses),
+            refused: count(FaultKind::FalRefuses),
             spoilt: 0,
         },
         forged_answers: injected
@@ -132,7 +132,7 @@ async fn play(
         unrest,
         served,
     };
-    let summary = Summary {
+    let summary = StormSummary {
         overtime_seconds: overtime.as_secs_f64(),
         rested_after_seconds: rested_after.as_secs_f64(),
         starts: chronicle.starts,
@@ -151,7 +151,7 @@ async fn play(
 /// Injects faults and lets people come, for the planned duration and then until each kind has struck often
 /// enough. Returns the length of the extension, and the faults that may still strike.
 async fn storm(
-    schedule: &Schedule,
+    schedule: &FaultSchedule,
     args: &RunArgs,
     site: &Arc<Site>,
     injector: &Injector,

@@ -36,8 +36,8 @@ impl Profile {
     }
 
     /// The kinds that this profile injects.
-    pub fn kinds(self) -> impl Iterator<Item = Kind> {
-        Kind::ALL
+    pub fn kinds(self) -> impl Iterator<Item = FaultKind> {
+        FaultKind::ALL
             .into_iter()
             .filter(move |kind| self == Self::Nightly || !kind.is_nightly_only())
     }
@@ -47,9 +47,9 @@ macro_rules! kinds {
     ($($(#[doc = $doc:literal])* $kind:ident = $name:literal,)+) => {
         /// A kind of fault.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Kind { $($(#[doc = $doc])* $kind,)+ }
+        pub enum FaultKind { $($(#[doc = $doc])* $kind,)+ }
 
-        impl Kind {
+        impl FaultKind {
             /// All kinds, by the part that they strike.
             pub const ALL: [Self; [$(Self::$kind),+].len()] = [$(Self::$kind),+];
 
@@ -162,7 +162,7 @@ kinds! {
     UpdateUnreadable = "telegram: unreadable update",
 }
 
-impl Kind {
+impl FaultKind {
     /// Whether it strikes without a call of the right kind.
     const fn always_strikes(self) -> bool {
         matches!(
@@ -203,21 +203,21 @@ pub struct Planned {
     /// Time from the beginning of the run.
     pub at: Duration,
     /// The kind of fault.
-    pub kind: Kind,
+    pub kind: FaultKind,
     /// Random number that chooses between the kind's variants, such as the process.
     pub pick: u64,
 }
 
 /// The faults of a seed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Schedule {
+pub struct FaultSchedule {
     /// The seed that it was made from.
     pub seed: u64,
     /// The faults in the order of time.
     pub faults: Vec<Planned>,
 }
 
-impl Schedule {
+impl FaultSchedule {
     /// Plans every kind of the profile equally often, spread over the duration, with each moment drawn from
     /// the seed.
     pub fn of(seed: u64, duration: Duration, profile: Profile) -> Self {
@@ -243,7 +243,7 @@ impl Schedule {
     }
 }
 
-impl fmt::Display for Schedule {
+impl fmt::Display for FaultSchedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Seed {}: {} faults", self.seed, self.faults.len())?;
         for fault in &self.faults {
@@ -269,15 +269,15 @@ mod tests {
 
     #[test]
     fn a_seed_gives_one_schedule_and_another_seed_another() {
-        let one = Schedule::of(42, MINUTE, Profile::Pr);
-        assert_eq!(one, Schedule::of(42, MINUTE, Profile::Pr));
-        assert_ne!(one.faults, Schedule::of(43, MINUTE, Profile::Pr).faults);
+        let one = FaultSchedule::of(42, MINUTE, Profile::Pr);
+        assert_eq!(one, FaultSchedule::of(42, MINUTE, Profile::Pr));
+        assert_ne!(one.faults, FaultSchedule::of(43, MINUTE, Profile::Pr).faults);
     }
 
     #[test]
     fn every_kind_of_the_profile_is_planned_as_often_as_it_must_strike() {
         for (profile, duration) in [(Profile::Pr, 45), (Profile::Pr, 60), (Profile::Nightly, 90)] {
-            let schedule = Schedule::of(1, Duration::from_secs(duration), profile);
+            let schedule = FaultSchedule::of(1, Duration::from_secs(duration), profile);
             for kind in profile.kinds() {
                 let planned = schedule.faults.iter().filter(|fault| fault.kind == kind).count();
                 assert!(
@@ -298,7 +298,7 @@ mod tests {
 
     #[test]
     fn names_are_unique() {
-        let names: HashSet<_> = Kind::ALL.map(Kind::name).into_iter().collect();
-        assert_eq!(names.len(), Kind::ALL.len());
+        let names: HashSet<_> = FaultKind::ALL.map(FaultKind::name).into_iter().collect();
+        assert_eq!(names.len(), FaultKind::ALL.len());
     }
 }

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::proxy::{Proxy, Target};
 use crate::{
     dev::{
-        postgres::{Options, PrivateCluster, USER},
+        postgres::{ClusterOptions, PrivateCluster, USER},
         s3::S3Server,
     },
     settings::Given,
@@ -93,7 +93,7 @@ pub(super) struct Site {
 
 impl Site {
     pub(super) async fn start(aisha: &Path, home: &Path, given: &Given) -> anyhow::Result<Self> {
-        let options = Options::durable(aisha);
+        let options = ClusterOptions::durable(aisha);
         let started = tokio::task::spawn_blocking(move || PrivateCluster::start(options)).await;
         let cluster = started.context("starting Postgres was cut off")??;
         let socket: PathBuf = cluster.socket_dir().join(".s.PGSQL.5432");

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::Instant};
 
-use super::{person, schedule::Kind, site::Site};
+use super::{person, schedule::FaultKind, site::Site};
 use crate::simulators::{
     fal::{
         faults::{Effect, Fault, Operation, When},
@@ -30,7 +30,7 @@ pub(super) enum Scripted {
 }
 
 /// Scripts a fault of a kind that strikes at the wire; `None` for other kinds.
-pub(super) fn script(site: &Site, kind: Kind, pick: u64) -> anyhow::Result<Option<Scripted>> {
+pub(super) fn script(site: &Site, kind: FaultKind, pick: u64) -> anyhow::Result<Option<Scripted>> {
     if let Some(fault) = fal_fault(kind, pick) {
         return Ok(Some(Scripted::Fal(site.fal.script(fault)?)));
     }
@@ -38,17 +38,17 @@ pub(super) fn script(site: &Site, kind: Kind, pick: u64) -> anyhow::Result<Optio
     Ok(fault.map(|fault| Scripted::Telegram(site.telegram.control().inject(fault))))
 }
 
-fn fal_fault(kind: Kind, pick: u64) -> Option<Fault> {
+fn fal_fault(kind: FaultKind, pick: u64) -> Option<Fault> {
     let submit = |effect, when| Fault {
         when: Some(when),
         ..Fault::new(Operation::Submit, effect)
     };
     let fault = match kind {
-        Kind::FalBusy => submit(
+        FaultKind::FalBusy => submit(
             answer(429, &[("retry-after", "1")], json!("slow down")),
             When::Before,
         ),
-        Kind::FalUnavailable => {
+        FaultKind::FalUnavailable => {
             let operations = [
                 Operation::Status,
                 Operation::Result,
@@ -59,47 +59,49 @@ fn fal_fault(kind: Kind, pick: u64) -> Option<Fault> {
             let status = choose(&[500, 502, 503, 504], pick / 16);
             Fault::new(on, answer(status, &[], json!("<h1>bad gateway</h1>")))
         }
-        Kind::FalSubmitUnknown => {
+        FaultKind::FalSubmitUnknown => {
             let when = choose(&[When::Before, When::After], pick);
             submit(answer(502, &[], json!("<h1>bad gateway</h1>")), when)
         }
-        Kind::FalRefuses => {
+        FaultKind::FalRefuses => {
             let body =
                 json!({"detail": [{"loc": ["body"], "msg": "refused on purpose", "type": "value_error"}]});
             submit(answer(422, &[], body), When::Before)
         }
-        Kind::FalLocked => {
+        FaultKind::FalLocked => {
             let body = json!({"detail": "User is locked. Reason: Exhausted balance."});
             submit(answer(403, &[], body), When::Before)
         }
-        Kind::FalLockedAtUpload => {
+        FaultKind::FalLockedAtUpload => {
             let body = json!({"detail": "User is locked. Reason: Exhausted balance."});
             Fault::new(Operation::Initiate, answer(403, &[], body))
         }
-        Kind::FalDirty => dirty(pick),
-        Kind::FalLosesAnswer => submit(Effect::Close {}, When::After),
-        Kind::FalGarbage if pick.is_multiple_of(2) => submit(Effect::Truncate { bytes: 20 }, When::After),
-        Kind::FalGarbage => submit(answer(200, &[], json!("{\"request_id\": 7")), When::After),
-        Kind::FalStuck => Fault::new(Operation::Execution, Effect::StuckInQueue {}),
-        Kind::FalFails => {
+        FaultKind::FalDirty => dirty(pick),
+        FaultKind::FalLosesAnswer => submit(Effect::Close {}, When::After),
+        FaultKind::FalGarbage if pick.is_multiple_of(2) => {
+            submit(Effect::Truncate { bytes: 20 }, When::After)
+        }
+        FaultKind::FalGarbage => submit(answer(200, &[], json!("{\"request_id\": 7")), When::After),
+        FaultKind::FalStuck => Fault::new(Operation::Execution, Effect::StuckInQueue {}),
+        FaultKind::FalFails => {
             let (status, body) = choose(&failures(), pick);
             Fault::new(Operation::Execution, Effect::Fail { status, body })
         }
-        Kind::FalExpiredResult => Fault::new(Operation::Execution, Effect::ExpiredResult {}),
-        Kind::FalModelTruncated => Fault {
+        FaultKind::FalExpiredResult => Fault::new(Operation::Execution, Effect::ExpiredResult {}),
+        FaultKind::FalModelTruncated => Fault {
             contains: Some(".safetensors".to_owned()),
             ..Fault::new(Operation::Download, Effect::Truncate { bytes: 2000 })
         },
-        Kind::WebhookDropped => Fault::new(Operation::Webhook, Effect::Drop {}),
-        Kind::WebhookDuplicated => Fault::new(Operation::Webhook, Effect::Duplicate { times: 4 }),
-        Kind::WebhookReordered => Fault::new(Operation::Webhook, Effect::Late { ms: 700 + pick % 800 }),
-        Kind::WebhookLate => Fault::new(
+        FaultKind::WebhookDropped => Fault::new(Operation::Webhook, Effect::Drop {}),
+        FaultKind::WebhookDuplicated => Fault::new(Operation::Webhook, Effect::Duplicate { times: 4 }),
+        FaultKind::WebhookReordered => Fault::new(Operation::Webhook, Effect::Late { ms: 700 + pick % 800 }),
+        FaultKind::WebhookLate => Fault::new(
             Operation::Webhook,
             Effect::Late {
                 ms: 7000 + pick % 3000,
             },
         ),
-        Kind::WebhookEarly => submit(
+        FaultKind::WebhookEarly => submit(
             Effect::Hold {
                 until_delivered: true,
             },
@@ -137,30 +139,30 @@ fn failures() -> [(u16, Value); 2] {
     ]
 }
 
-fn telegram_fault(kind: Kind, pick: u64) -> Option<telegram::Fault> {
+fn telegram_fault(kind: FaultKind, pick: u64) -> Option<telegram::Fault> {
     let send = |action| telegram::Fault::on("sendMessage", action);
     let fault = match kind {
-        Kind::TelegramBusy => send(FaultAction::RetryAfter {
+        FaultKind::TelegramBusy => send(FaultAction::RetryAfter {
             seconds: 1,
             parameters: true,
         }),
         // Only the chat concerned may have to wait.
-        Kind::TelegramLongBusy => {
+        FaultKind::TelegramLongBusy => {
             return Some(send(FaultAction::RetryAfter {
                 seconds: 15 + u32::try_from(pick % 10).unwrap_or(0),
                 parameters: true,
             }));
         }
-        Kind::TelegramDirty => send(FaultAction::Error {
+        FaultKind::TelegramDirty => send(FaultAction::Error {
             code: choose(&[500, 502], pick / 2),
             description: "Bad Gateway: upstream said x\u{0}y".to_owned(),
             parameters: None,
         }),
-        Kind::TelegramBlocked => send(FaultAction::Refuse {
+        FaultKind::TelegramBlocked => send(FaultAction::Refuse {
             error: Known::BotBlocked,
         }),
-        Kind::TelegramLosesAnswer => send(FaultAction::LoseAnswer),
-        Kind::TelegramUnavailable => {
+        FaultKind::TelegramLosesAnswer => send(FaultAction::LoseAnswer),
+        FaultKind::TelegramUnavailable => {
             let methods = [
                 "sendMessage",
                 "editMessageText",
@@ -176,7 +178,7 @@ fn telegram_fault(kind: Kind, pick: u64) -> Option<telegram::Fault> {
         _ => return None,
     };
     // The final message matters most: lost answers always wait for one, other faults every second time.
-    let last_word = kind == Kind::TelegramLosesAnswer || pick.is_multiple_of(2);
+    let last_word = kind == FaultKind::TelegramLosesAnswer || pick.is_multiple_of(2);
     Some(if last_word {
         fault.containing(person::ENDINGS[0])
     } else {

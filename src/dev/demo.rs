@@ -51,10 +51,10 @@ Examples:
     clippy::struct_excessive_bools,
     reason = "flags of a command line, each on its own"
 )]
-pub struct Args {
+pub struct DemoArgs {
     /// What to train
-    #[arg(long = "type", value_enum, default_value_t = Kind::Portrait)]
-    kind: Kind,
+    #[arg(long = "type", value_enum, default_value_t = AvatarKind::Portrait)]
+    kind: AvatarKind,
     /// A directory with 10 to 20 photos (JPEG, PNG, WebP) to use instead of the built-in ones
     #[arg(long, value_name = "DIR")]
     photos: Option<PathBuf>,
@@ -74,14 +74,14 @@ pub struct Args {
 
 /// The first answer to the bot: the type of avatar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Kind {
+pub enum AvatarKind {
     /// A model of a person
     Portrait,
     /// A model of a look
     Style,
 }
 
-impl Kind {
+impl AvatarKind {
     const fn word(self) -> &'static str {
         match self {
             Self::Portrait => "portrait",
@@ -102,8 +102,8 @@ const POLL: Duration = Duration::from_secs(1);
 const WEBHOOK_GRACE: Duration = Duration::from_secs(8);
 
 /// Runs the demo. An error says why it did not pass.
-pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
-    let mut end = Ended::listen().context("cannot listen for signals")?;
+pub async fn main(args: DemoArgs, given: Given) -> Result<(), Failure> {
+    let mut end = EndSignals::listen().context("cannot listen for signals")?;
     let show = Show {
         json: args.json,
         began: Instant::now(),
@@ -193,9 +193,9 @@ fn tidy_up((name, number): (&'static str, u8), home: tempfile::TempDir) -> Failu
 }
 
 /// Waits for the signals by which a person, a terminal or a service manager ends the demo.
-struct Ended([(Signal, &'static str, u8); 4]);
+struct EndSignals([(Signal, &'static str, u8); 4]);
 
-impl Ended {
+impl EndSignals {
     fn listen() -> std::io::Result<Self> {
         Ok(Self([
             (signal(SignalKind::interrupt())?, "SIGINT", 2),
@@ -216,7 +216,12 @@ impl Ended {
     }
 }
 
-async fn play(args: &Args, stack: &mut Stack, photos: Vec<person::Photo>, show: &Show) -> anyhow::Result<()> {
+async fn play(
+    args: &DemoArgs,
+    stack: &mut Stack,
+    photos: Vec<person::PhonePhoto>,
+    show: &Show,
+) -> anyhow::Result<()> {
     let count = photos.len();
     let person = person::Person::new(&stack.telegram, args.kind, *show);
     let killed = if args.kill_worker {
@@ -236,7 +241,7 @@ async fn play(args: &Args, stack: &mut Stack, photos: Vec<person::Photo>, show: 
     evidence.check(args, &killed)
 }
 
-fn options(args: &Args, given: &Given, home: PathBuf) -> StackOptions {
+fn options(args: &DemoArgs, given: &Given, home: PathBuf) -> StackOptions {
     let grace = if args.drop_webhooks {
         Duration::ZERO
     } else {
@@ -300,7 +305,11 @@ impl Show {
         ));
     }
 
-    fn report(self, evidence: &evidence::Evidence, timeline: &[timeline::Moment]) -> anyhow::Result<()> {
+    fn report(
+        self,
+        evidence: &evidence::DemoEvidence,
+        timeline: &[timeline::TimelineEvent],
+    ) -> anyhow::Result<()> {
         if self.json {
             let all = serde_json::json!({ "evidence": evidence, "timeline": timeline });
             drop(writeln!(

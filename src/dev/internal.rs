@@ -6,13 +6,13 @@ use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::postgres::{self, Options, PrivateCluster};
+use super::postgres::{self, ClusterOptions, PrivateCluster};
 use super::{parent, probes, soak};
 use crate::exit;
 
-/// `aisha internal …`; see [`Verb::run`].
+/// `aisha internal …`; see [`InternalVerb::run`].
 #[derive(Debug, clap::Subcommand)]
-pub enum Verb {
+pub enum InternalVerb {
     /// Become a program that ends with its parent.
     FollowParent {
         /// Parent, signal, identity, program, and the program's arguments.
@@ -25,14 +25,14 @@ pub enum Verb {
         home: PathBuf,
     },
     /// Run a worker with probes only, jobs that do what their payload says.
-    RunProbes(probes::Args),
+    RunProbes(probes::ProbesArgs),
     /// Run millions of jobs through a private cluster, with pruning on, and print what grew.
-    Soak(soak::Args),
+    Soak(soak::SoakArgs),
     /// Start a temporary cluster, print its URL, and stop at the end of standard input.
     HoldCluster,
 }
 
-impl Verb {
+impl InternalVerb {
     /// Runs the command. Call it before a runtime or any other thread is started: [`parent::become_child`]
     /// says why.
     pub fn run(self) -> ExitCode {
@@ -53,7 +53,7 @@ impl Verb {
 }
 
 fn hold_cluster() -> anyhow::Result<()> {
-    let cluster = PrivateCluster::start(Options::fast(std::env::current_exe()?))?;
+    let cluster = PrivateCluster::start(ClusterOptions::fast(std::env::current_exe()?))?;
     writeln!(std::io::stdout(), "{}", cluster.url("postgres"))?;
     std::io::stdin().read_to_end(&mut Vec::new())?;
     cluster.stop();

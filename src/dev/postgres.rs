@@ -36,7 +36,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Whether the data outlive the process, and where.
 #[derive(Clone, Debug)]
-pub enum Keep {
+pub enum KeptData {
     /// In a new directory under `/var/tmp`, removed at the end.
     Nothing,
     /// In this directory, created on first use and reused later. If we are root, an ordinary user must be
@@ -55,24 +55,24 @@ pub enum Durability {
 
 /// How to start a [`PrivateCluster`].
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct ClusterOptions {
     /// The `aisha` binary, re-executed to launch and to sweep; normally [`std::env::current_exe`].
     pub aisha: PathBuf,
     /// Where `postgres` and `initdb` are (`PG_BIN_DIR`); `None` looks in the usual places.
     pub bin_dir: Option<PathBuf>,
     /// Whether and where the data are kept.
-    pub keep: Keep,
+    pub keep: KeptData,
     /// How much a crash of the machine may lose.
     pub durability: Durability,
 }
 
-impl Options {
+impl ClusterOptions {
     /// A temporary cluster that flushes as in production: for the demo and for crash tests.
     pub fn durable(aisha: impl Into<PathBuf>) -> Self {
         Self {
             aisha: aisha.into(),
             bin_dir: None,
-            keep: Keep::Nothing,
+            keep: KeptData::Nothing,
             durability: Durability::Durable,
         }
     }
@@ -166,7 +166,7 @@ impl PostgresError {
 pub struct PrivateCluster {
     binaries: ServerBinaries,
     identity: Option<Identity>,
-    options: Options,
+    options: ClusterOptions,
     // Declared before `home`: fields are dropped in order, so the server ends before its directory is
     // removed.
     server: Option<Server>,
@@ -176,13 +176,13 @@ pub struct PrivateCluster {
 impl PrivateCluster {
     /// Finds a server, creates the data directory if missing, starts, and returns once connections are
     /// accepted. Takes about a second the first time, under a tenth of a second with kept data.
-    pub fn start(options: Options) -> Result<Self, PostgresError> {
+    pub fn start(options: ClusterOptions) -> Result<Self, PostgresError> {
         let binaries = binaries::find(options.bin_dir.as_deref())?;
         let identity = identity::to_drop_to()?;
         home::sweep();
         let home = match &options.keep {
-            Keep::Nothing => Home::temporary(identity)?,
-            Keep::Directory(directory) => Home::kept(directory, identity)?,
+            KeptData::Nothing => Home::temporary(identity)?,
+            KeptData::Directory(directory) => Home::kept(directory, identity)?,
         };
         home.initialise(&binaries, identity, options.durability)?;
         let mut cluster = Self {

@@ -25,7 +25,7 @@ use crate::{
 
 /// `aisha internal run-probes`. Times are in milliseconds.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct ProbesArgs {
     /// URL of the database.
     url: String,
     /// The first part of the worker's name.
@@ -61,7 +61,7 @@ pub struct Args {
 }
 
 /// Runs until a signal stops it.
-pub async fn main(args: Args) -> Result<(), Failure> {
+pub async fn main(args: ProbesArgs) -> Result<(), Failure> {
     telemetry::start_logging(&LogSettings {
         format: LogFormat::Text,
         filter: "info".to_owned(),

@@ -64,14 +64,14 @@ pub enum RoleError {
 
 /// A role that runs, with its output so far.
 #[derive(Debug)]
-pub struct Role {
+pub struct RoleProcess {
     name: String,
     child: Child,
     lines: watch::Receiver<Vec<String>>,
     readers: Vec<JoinHandle<()>>,
 }
 
-impl Role {
+impl RoleProcess {
     /// Starts `aisha <arguments>`. Output is appended to the file `log`.
     pub fn start(
         aisha: &Path,

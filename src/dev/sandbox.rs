@@ -63,7 +63,7 @@ Examples:
   aisha dev --fresh
   aisha dev --telegram-listen 127.0.0.1:8081
   DATABASE_URL=… FAL_KEY=… TELEGRAM_BOT_TOKEN=… aisha dev --real")]
-pub struct Args {
+pub struct SandboxArgs {
     /// Run only the roles, with the environment's database, bucket, keys and tokens. Trainings cost money
     #[arg(long)]
     real: bool,
@@ -92,7 +92,7 @@ pub struct Args {
 }
 
 /// Runs until a signal stops it, or until a role ends by itself.
-pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
+pub async fn main(args: SandboxArgs, given: Given) -> Result<(), Failure> {
     let home = std::env::current_dir()
         .context("there is no current directory")?
         .join(".dev");
@@ -106,7 +106,7 @@ pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
     }
 }
 
-async fn simulated(args: &Args, given: &Given, home: PathBuf, stop: &Stop) -> Result<(), Failure> {
+async fn simulated(args: &SandboxArgs, given: &Given, home: PathBuf, stop: &Stop) -> Result<(), Failure> {
     let ignored = ignored_variables();
     if !ignored.is_empty() {
         say(&format!("Ignored without --real: {}.", ignored.join(", ")));
@@ -146,7 +146,7 @@ async fn simulated(args: &Args, given: &Given, home: PathBuf, stop: &Stop) -> Re
     casualty
 }
 
-fn options(args: &Args, given: &Given, home: &Path, rows: &Path) -> StackOptions {
+fn options(args: &SandboxArgs, given: &Given, home: &Path, rows: &Path) -> StackOptions {
     let simulators = home.join("simulators");
     StackOptions {
         home: home.to_owned(),
@@ -225,7 +225,7 @@ fn make(home: &Path) -> Result<(), Failure> {
     Ok(std::fs::create_dir_all(home).with_context(|| format!("cannot make {}", home.display()))?)
 }
 
-async fn real(args: &Args, given: Given, home: PathBuf, stop: &Stop) -> Result<(), Failure> {
+async fn real(args: &SandboxArgs, given: Given, home: PathBuf, stop: &Stop) -> Result<(), Failure> {
     say("--real: the environment's database, bucket, keys and tokens are used. Trainings cost money.");
     let aisha = std::env::current_exe().context("this binary cannot be found")?;
     let launch = Launch {

@@ -27,7 +27,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::postgres::{Options, PrivateCluster};
+use super::postgres::{ClusterOptions, PrivateCluster};
 use crate::{
     exit::Failure,
     settings::{LogFormat, LogSettings},
@@ -47,7 +47,7 @@ const CLAIM: &str = "-- Acks what was done and claims what is next";
 
 /// The arguments of `aisha internal soak`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct SoakArgs {
     /// How many jobs to run in all.
     #[arg(long, default_value_t = 2_000_000)]
     jobs: usize,
@@ -60,14 +60,14 @@ pub struct Args {
 }
 
 /// Runs until the last job has ended.
-pub async fn main(args: Args) -> Result<(), Failure> {
+pub async fn main(args: SoakArgs) -> Result<(), Failure> {
     telemetry::start_logging(&LogSettings {
         format: LogFormat::Text,
         filter: "warn,sqlx=error".to_owned(),
         warnings: Vec::new(),
     })?;
     let aisha = std::env::current_exe().context("where this program is")?;
-    let cluster = tokio::task::spawn_blocking(move || PrivateCluster::start(Options::durable(aisha)));
+    let cluster = tokio::task::spawn_blocking(move || PrivateCluster::start(ClusterOptions::durable(aisha)));
     let cluster = cluster
         .await
         .context("the start panicked")?
@@ -105,7 +105,7 @@ async fn log_durations(database: &Database) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-async fn soak(database: &Database, args: &Args) -> anyhow::Result<()> {
+async fn soak(database: &Database, args: &SoakArgs) -> anyhow::Result<()> {
     // A job that has run returns a permit. The producer once counted the ready jobs to see how far it was
     // ahead; that took more of the server than all claims did, and each count delayed the removal of dead
     // index entries.
@@ -208,7 +208,7 @@ async fn prune_forever(
 }
 
 #[derive(sqlx::FromRow)]
-struct Seen {
+struct TableState {
     newest: i64,
     live: i64,
     kept: i64,
@@ -217,7 +217,7 @@ struct Seen {
     dead_rows: i64,
 }
 
-async fn look(database: &Database) -> Result<Seen, sqlx::Error> {
+async fn look(database: &Database) -> Result<TableState, sqlx::Error> {
     sqlx::query_as(
         "select coalesce(max(id), 0) as newest, count(*) filter (where state in ('ready', 'running')) as live,
                 count(*) filter (where state = 'done') as kept,

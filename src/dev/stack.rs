@@ -13,8 +13,8 @@ use std::{
 use anyhow::Context as _;
 
 use super::{
-    postgres::{Durability, Keep, Options, PostgresError, PrivateCluster},
-    role::{Role, RoleError},
+    postgres::{ClusterOptions, Durability, KeptData, PostgresError, PrivateCluster},
+    role::{RoleError, RoleProcess},
     s3::S3Server,
 };
 use crate::{
@@ -68,9 +68,9 @@ pub struct Stack {
 
 /// The roles `web`, `bot` and `worker` of one binary in one environment.
 pub struct Roles {
-    web: Role,
-    bot: Role,
-    worker: Role,
+    web: RoleProcess,
+    bot: RoleProcess,
+    worker: RoleProcess,
     launch: Launch,
 }
 
@@ -86,9 +86,9 @@ pub struct Launch {
 }
 
 impl Launch {
-    fn role(&self, arguments: &[&str]) -> Result<Role, RoleError> {
+    fn role(&self, arguments: &[&str]) -> Result<RoleProcess, RoleError> {
         let name = arguments.first().copied().unwrap_or_default();
-        Role::start(
+        RoleProcess::start(
             &self.aisha,
             arguments,
             &self.environment,
@@ -225,8 +225,11 @@ const WORKER_IS_READY: &str = "is claiming jobs";
 const BOT_IS_READY: &str = "The bot is running";
 
 async fn start_cluster(options: &StackOptions, aisha: &Path) -> anyhow::Result<PrivateCluster> {
-    let keep = options.rows.clone().map_or(Keep::Nothing, Keep::Directory);
-    let cluster = Options {
+    let keep = options
+        .rows
+        .clone()
+        .map_or(KeptData::Nothing, KeptData::Directory);
+    let cluster = ClusterOptions {
         aisha: aisha.to_owned(),
         bin_dir: options.postgres.clone(),
         keep,

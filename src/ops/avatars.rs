@@ -18,7 +18,7 @@ use crate::{
 
 /// Look at avatars' trainings, and end them.
 #[derive(Debug, Subcommand)]
-pub enum Verb {
+pub enum AvatarsVerb {
     /// Show how the training of an avatar is going.
     #[command(after_long_help = "\
 Needs DATABASE_URL. With --json: status (in_progress, completed, error or unknown), progress (0-100), message,
@@ -69,11 +69,11 @@ fn id(text: &str) -> Result<Uuid, &'static str> {
 }
 
 /// Runs the command.
-pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
+pub async fn main(verb: AvatarsVerb, given: Given) -> Result<(), Failure> {
     let settings = given.load::<OpsSettings>()?;
     let database = connect::readable_database(&settings.database, "avatars").await?;
     match verb {
-        Verb::Status { id, json } => {
+        AvatarsVerb::Status { id, json } => {
             let view = Reader::new(&database)
                 .training_status(id)
                 .await
@@ -81,7 +81,7 @@ pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
             let view = view.with_context(|| format!("there is no avatar and no training {id}"))?;
             show(&view, json)
         }
-        Verb::Cancel {
+        AvatarsVerb::Cancel {
             id,
             reason,
             dry_run,

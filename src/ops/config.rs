@@ -11,7 +11,7 @@ use crate::{
 
 /// Look at the settings.
 #[derive(Debug, Subcommand)]
-pub enum Verb {
+pub enum ConfigVerb {
     /// List the problems in the settings of a role, or of all roles.
     #[command(after_long_help = "\
 Exit code 0: no problems; 78: the problems are listed on stderr.
@@ -52,13 +52,13 @@ Examples:
     Reference,
 }
 
-type Check = fn(&Given) -> Result<(), Problems>;
+type RoleCheck = fn(&Given) -> Result<(), Problems>;
 
 /// Runs the command.
 #[expect(clippy::unused_async, reason = "every verb is run the same way")]
-pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
+pub async fn main(verb: ConfigVerb, given: Given) -> Result<(), Failure> {
     match verb {
-        Verb::Show { json } => {
+        ConfigVerb::Show { json } => {
             let layers = given.layers();
             warn(&layers.warnings);
             if json {
@@ -67,13 +67,13 @@ pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
                 print!("{}", layers.listing());
             }
         }
-        Verb::Reference => print!("{}", reference_page()),
-        Verb::Check { role } => {
+        ConfigVerb::Reference => print!("{}", reference_page()),
+        ConfigVerb::Check { role } => {
             let layers = given.layers();
             warn(&layers.warnings);
             warn(&layers.risks);
             let wanted = |name: &str| role.as_deref().is_none_or(|role| role == name);
-            let checks: [(&str, Check); 4] = [
+            let checks: [(&str, RoleCheck); 4] = [
                 (BotSettings::NAME, check::<BotSettings>),
                 (WebSettings::NAME, check::<WebSettings>),
                 (WorkerSettings::NAME, check::<WorkerSettings>),

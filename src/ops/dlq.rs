@@ -25,7 +25,7 @@ use crate::{
 
 /// Look at dead letters, retry them, or drop them.
 #[derive(Debug, Subcommand)]
-pub enum Verb {
+pub enum DlqVerb {
     /// List dead letters: their number by reason, then the newest ones.
     #[command(after_long_help = "\
 Needs DATABASE_URL. With --json: an object with `reasons` and `jobs`.
@@ -37,7 +37,7 @@ Examples:
     List {
         /// Filters, of which all must match.
         #[command(flatten)]
-        which: Which,
+        which: DeadLetterSelection,
         /// The most jobs to list.
         #[arg(long, default_value_t = 50)]
         limit: u16,
@@ -74,7 +74,7 @@ Examples:
     Retry {
         /// The dead letters to retry, and how.
         #[command(flatten)]
-        action: Action,
+        action: DeadLetterAction,
     },
     /// Delete dead letters with their history. They would be pruned after queue.keep.dead anyway.
     #[command(after_long_help = "\
@@ -89,13 +89,13 @@ Examples:
     Drop {
         /// The dead letters to delete, and how.
         #[command(flatten)]
-        action: Action,
+        action: DeadLetterAction,
     },
 }
 
 /// Filters for dead letters; all that are given must match.
 #[derive(Debug, Args)]
-pub struct Which {
+pub struct DeadLetterSelection {
     /// Dead for this reason, such as `attempts_exhausted`.
     #[arg(long, value_name = "CODE")]
     reason: Option<String>,
@@ -109,12 +109,12 @@ pub struct Which {
 
 /// The dead letters that a command changes, and how.
 #[derive(Debug, Args)]
-pub struct Action {
+pub struct DeadLetterAction {
     /// The id of one dead letter.
     #[arg(conflicts_with_all = ["reason", "kind", "older_than", "all"])]
     id: Option<i64>,
     #[command(flatten)]
-    which: Which,
+    which: DeadLetterSelection,
     /// All dead letters.
     #[arg(long, conflicts_with_all = ["reason", "kind", "older_than"])]
     all: bool,
@@ -133,7 +133,7 @@ fn age(text: &str) -> Result<Duration, &'static str> {
     parse_duration(text).ok_or("write a number and a unit, such as 30m, 12h or 7d")
 }
 
-impl Which {
+impl DeadLetterSelection {
     fn filter(&self) -> JobFilter {
         JobFilter {
             state: Some(JobState::Dead),
@@ -149,7 +149,7 @@ impl Which {
     }
 }
 
-impl Action {
+impl DeadLetterAction {
     /// Refuses a command without an id, a filter or --all, and a job that is not a dead letter.
     async fn filter(&self, operator: &Operator) -> Result<JobFilter, Failure> {
         if let Some(id) = self.id {
@@ -169,21 +169,21 @@ impl Action {
 }
 
 /// Runs the command.
-pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
+pub async fn main(verb: DlqVerb, given: Given) -> Result<(), Failure> {
     let (operator, reader) = operator_and_reader(&given, "dlq").await?;
     match verb {
-        Verb::List {
+        DlqVerb::List {
             which,
             limit,
             json: as_json,
         } => list(&operator, &which.filter(), limit, as_json).await,
-        Verb::Show { id, json } => jobs::show(&operator, id, json).await,
-        Verb::Retry { action } => {
+        DlqVerb::Show { id, json } => jobs::show(&operator, id, json).await,
+        DlqVerb::Retry { action } => {
             let filter = action.filter(&operator).await?;
             let audit = Audit::new(&given, "dlq retry", action.dry_run, action.because);
             retry(&operator, &reader, &filter, &audit, action.json).await
         }
-        Verb::Drop { action } => {
+        DlqVerb::Drop { action } => {
             let filter = action.filter(&operator).await?;
             let audit = Audit::new(&given, "dlq drop", action.dry_run, action.because);
             discard(&operator, &filter, &audit, action.json).await

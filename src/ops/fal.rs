@@ -17,7 +17,7 @@ mod trainers;
 
 /// Look at the state of our account at FAL, and at its trainers.
 #[derive(Debug, Subcommand)]
-pub enum Verb {
+pub enum FalVerb {
     /// Show whether FAL has refused our account, in which call, and since when.
     ///
     /// While it does, uploads and submissions are parked. They resume by themselves: one of them tries again
@@ -56,10 +56,10 @@ Examples:
 }
 
 /// Runs the command.
-pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
+pub async fn main(verb: FalVerb, given: Given) -> Result<(), Failure> {
     match verb {
-        Verb::Account { json } => account(json, &given).await,
-        Verb::Trainers { online, json } => trainers::list(&given, online, json).await,
+        FalVerb::Account { json } => account(json, &given).await,
+        FalVerb::Trainers { online, json } => trainers::list(&given, online, json).await,
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{exit::Failure, settings::Given};
 
 /// Look at jobs, and cancel them.
 #[derive(Debug, Subcommand)]
-pub enum Verb {
+pub enum JobsVerb {
     /// List jobs, newest first.
     #[command(after_long_help = "\
 Needs DATABASE_URL. Jobs made by a newer version are marked; this version's workers leave them to newer ones. With --json: an
@@ -112,10 +112,10 @@ impl<'a> Line<'a> {
 }
 
 /// Runs the command.
-pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
+pub async fn main(verb: JobsVerb, given: Given) -> Result<(), Failure> {
     let operator = operator(&given, "jobs").await?;
     match verb {
-        Verb::List {
+        JobsVerb::List {
             state,
             queue,
             kind,
@@ -145,10 +145,10 @@ pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
                 println!("{}", sentence(line));
             }
         }
-        Verb::Show { id, json: as_json } => {
+        JobsVerb::Show { id, json: as_json } => {
             return show(&operator, id, as_json).await;
         }
-        Verb::Cancel {
+        JobsVerb::Cancel {
             ids,
             dry_run,
             because,
@@ -173,7 +173,7 @@ pub(super) async fn show(operator: &Operator, id: i64, as_json: bool) -> Result<
 }
 
 #[derive(Serialize)]
-struct Outcome {
+struct CancelReport {
     id: i64,
     cancelled: Cancelled,
 }
@@ -193,7 +193,7 @@ async fn cancel(operator: &Operator, ids: &[i64], audit: &Audit, as_json: bool) 
             (true, state) if state.is_final() => Cancelled::NotLive,
             (true, _) => Cancelled::AtOnce,
         };
-        outcomes.push(Outcome { id, cancelled });
+        outcomes.push(CancelReport { id, cancelled });
     }
     let changed = outcomes
         .iter()
@@ -203,7 +203,7 @@ async fn cancel(operator: &Operator, ids: &[i64], audit: &Audit, as_json: bool) 
         return json(&outcomes);
     }
     let would = if audit.dry_run { "would be " } else { "is " };
-    for Outcome { id, cancelled } in &outcomes {
+    for CancelReport { id, cancelled } in &outcomes {
         match cancelled {
             Cancelled::AtOnce => println!("{id} {would}cancelled"),
             Cancelled::Requested => println!("{id} {would}asked to stop; it is running"),

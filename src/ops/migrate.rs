@@ -21,14 +21,14 @@ Needs DATABASE_URL.
 Examples:
   aisha migrate
   aisha migrate --check   # changes nothing; exit code 0: up to date, 1: something is pending")]
-pub struct Args {
+pub struct MigrateArgs {
     /// Only list what is pending.
     #[arg(long)]
     check: bool,
 }
 
 /// Runs the command.
-pub async fn main(args: Args, given: Given) -> Result<(), Failure> {
+pub async fn main(args: MigrateArgs, given: Given) -> Result<(), Failure> {
     let mut settings = given.load::<MigrateSettings>()?;
     // The roles and `aisha config check` print these warnings.
     settings.log.warnings.clear();

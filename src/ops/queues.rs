@@ -22,7 +22,7 @@ use crate::{
 
 /// Look at queues, pause, resume and limit them.
 #[derive(Debug, Subcommand)]
-pub enum Verb {
+pub enum QueuesVerb {
     /// Show for each queue what it holds, and whether it is paused, limited or silent.
     #[command(after_long_help = "\
 Needs DATABASE_URL. With --json: an array of objects with queue, paused_at, paused_by, pause_reason, max_running,
@@ -150,14 +150,14 @@ fn most(text: &str) -> Result<Most, String> {
 }
 
 /// The change to make to a queue.
-enum Action {
+enum QueueAction {
     Pause,
     Resume,
     Limit(Option<Most>, Option<Most>),
 }
 
 #[derive(Serialize)]
-struct Outcome<'a> {
+struct ChangeReport<'a> {
     changed: bool,
     dry_run: bool,
     #[serde(flatten)]
@@ -165,22 +165,35 @@ struct Outcome<'a> {
 }
 
 /// Runs the command.
-pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
+pub async fn main(verb: QueuesVerb, given: Given) -> Result<(), Failure> {
     let settings = given.load::<OpsSettings>()?;
     let user = given.environment.get("USER").cloned();
     let database = connect::readable_database(&settings.database, "queues").await?;
     let controls = Controls::new(database);
     match verb {
-        Verb::List { json } => list(&controls, json).await,
-        Verb::Log { queue, limit, json } => log(&controls, queue, limit, json).await,
-        Verb::Pause { queue, change } => apply(&controls, queue, &Action::Pause, change, user).await,
-        Verb::Resume { queue, change } => apply(&controls, queue, &Action::Resume, change, user).await,
-        Verb::Limit {
+        QueuesVerb::List { json } => list(&controls, json).await,
+        QueuesVerb::Log { queue, limit, json } => log(&controls, queue, limit, json).await,
+        QueuesVerb::Pause { queue, change } => {
+            apply(&controls, queue, &QueueAction::Pause, change, user).await
+        }
+        QueuesVerb::Resume { queue, change } => {
+            apply(&controls, queue, &QueueAction::Resume, change, user).await
+        }
+        QueuesVerb::Limit {
             queue,
             running,
             per_user,
             change,
-        } => apply(&controls, queue, &Action::Limit(running, per_user), change, user).await,
+        } => {
+            apply(
+                &controls,
+                queue,
+                &QueueAction::Limit(running, per_user),
+                change,
+                user,
+            )
+            .await
+        }
     }
 }
 
@@ -240,7 +253,7 @@ async fn log(controls: &Controls, queue: Option<Queue>, limit: u16, json: bool) 
 async fn apply(
     controls: &Controls,
     queue: Queue,
-    action: &Action,
+    action: &QueueAction,
     change: Change,
     user: Option<String>,
 ) -> Result<(), Failure> {
@@ -248,45 +261,45 @@ async fn apply(
     let reason = change.reason.as_deref();
     let before = find(controls, queue).await?;
     let limits = match action {
-        Action::Limit(running, per_user) => Limits {
+        QueueAction::Limit(running, per_user) => Limits {
             max_running: running.map_or_else(|| stored(before.max_running), |most| most.0),
             max_running_per_key: per_user.map_or_else(|| stored(before.max_running_per_key), |most| most.0),
         },
-        Action::Pause | Action::Resume => Limits::default(),
+        QueueAction::Pause | QueueAction::Resume => Limits::default(),
     };
     let changed = if change.dry_run {
         match action {
-            Action::Pause => before.paused_at.is_none(),
-            Action::Resume => {
+            QueueAction::Pause => before.paused_at.is_none(),
+            QueueAction::Resume => {
                 before.paused_at.is_some() || before.silent_until.is_some() || before.silent_keys > 0
             }
-            Action::Limit(..) => {
+            QueueAction::Limit(..) => {
                 (stored(before.max_running), stored(before.max_running_per_key))
                     != (limits.max_running, limits.max_running_per_key)
             }
         }
     } else {
         match action {
-            Action::Pause => controls.pause(queue, &by, reason).await,
-            Action::Resume => controls.resume(queue, &by, reason).await,
-            Action::Limit(..) => controls.limit(queue, limits, &by, reason).await,
+            QueueAction::Pause => controls.pause(queue, &by, reason).await,
+            QueueAction::Resume => controls.resume(queue, &by, reason).await,
+            QueueAction::Limit(..) => controls.limit(queue, limits, &by, reason).await,
         }
         .context("the database failed")?
     };
     let after = find(controls, queue).await?;
     if change.json {
-        return print_json(&Outcome {
+        return print_json(&ChangeReport {
             changed,
             dry_run: change.dry_run,
             queue: &after,
         });
     }
     let done = match (action, change.dry_run) {
-        (Action::Pause, false) => format!("{queue} is paused, {} jobs run on", after.running),
-        (Action::Pause, true) => format!("{queue} would be paused, {} jobs would run on", after.running),
-        (Action::Resume, false) => format!("{queue} goes on, {} jobs are ready", after.ready),
-        (Action::Resume, true) => format!("{queue} would go on, {} jobs are ready", after.ready),
-        (Action::Limit(..), dry_run) => format!(
+        (QueueAction::Pause, false) => format!("{queue} is paused, {} jobs run on", after.running),
+        (QueueAction::Pause, true) => format!("{queue} would be paused, {} jobs would run on", after.running),
+        (QueueAction::Resume, false) => format!("{queue} goes on, {} jobs are ready", after.ready),
+        (QueueAction::Resume, true) => format!("{queue} would go on, {} jobs are ready", after.ready),
+        (QueueAction::Limit(..), dry_run) => format!(
             "{queue} {} at once {} in all, and {} of one user; {} run now",
             if dry_run { "would run" } else { "runs" },
             at_most(limits.max_running),
@@ -295,9 +308,9 @@ async fn apply(
         ),
     };
     let already = match action {
-        Action::Pause => "is paused already",
-        Action::Resume => "is not paused",
-        Action::Limit(..) => "has these limits already",
+        QueueAction::Pause => "is paused already",
+        QueueAction::Resume => "is not paused",
+        QueueAction::Limit(..) => "has these limits already",
     };
     if changed {
         println!("{done}");

@@ -20,7 +20,7 @@ use crate::{
 const GRACE: Duration = Duration::ZERO;
 
 /// Simulates FAL until a signal stops it.
-pub async fn fal(args: fal::Args, given: Given) -> Result<(), Failure> {
+pub async fn fal(args: fal::FalSimulatorArgs, given: Given) -> Result<(), Failure> {
     let settings = given.load::<SimulatorSettings>()?;
     let stop = start(&settings)?;
     let trainers = settings.trainers.iter().map(declared_trainer).collect();
@@ -32,7 +32,7 @@ pub async fn fal(args: fal::Args, given: Given) -> Result<(), Failure> {
 }
 
 /// Simulates Telegram until a signal stops it.
-pub async fn telegram(args: telegram::Args, given: Given) -> Result<(), Failure> {
+pub async fn telegram(args: telegram::TelegramSimulatorArgs, given: Given) -> Result<(), Failure> {
     let stop = start(&given.load::<SimulatorSettings>()?)?;
     let ran = telegram::run(args, stop.soft().cancelled()).await;
     ran.map_err(|error| match error {

@@ -17,7 +17,7 @@ use crate::{
 
 /// Look at FAL's deliveries, and apply them again.
 #[derive(Debug, Subcommand)]
-pub enum Verb {
+pub enum WebhooksVerb {
     /// List deliveries, newest first.
     #[command(after_long_help = "\
 Needs DATABASE_URL. Only deliveries signed by FAL are stored, so there are no forgeries here.
@@ -34,7 +34,7 @@ Examples:
     List {
         /// Filters, of which all must match.
         #[command(flatten)]
-        which: Which,
+        which: DeliverySelection,
         /// Print a JSON array.
         #[arg(long)]
         json: bool,
@@ -70,7 +70,7 @@ Examples:
         ids: Vec<i64>,
         /// Filters, of which all must match.
         #[command(flatten)]
-        which: Which,
+        which: DeliverySelection,
         /// Only show what would happen.
         #[arg(long)]
         dry_run: bool,
@@ -82,7 +82,7 @@ Examples:
 
 /// Filters for deliveries; all that are given must match.
 #[derive(Debug, Args)]
-pub struct Which {
+pub struct DeliverySelection {
     /// Only deliveries with this verdict; `pending`: not applied yet.
     #[arg(long, value_name = "VERDICT")]
     verdict: Option<DeliveryVerdict>,
@@ -97,7 +97,7 @@ pub struct Which {
     limit: u16,
 }
 
-impl Which {
+impl DeliverySelection {
     fn among(self, ids: Vec<i64>) -> DeliveryFilter {
         let Self {
             verdict,
@@ -117,11 +117,11 @@ impl Which {
 }
 
 /// Runs the command.
-pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
+pub async fn main(verb: WebhooksVerb, given: Given) -> Result<(), Failure> {
     let settings = given.load::<OpsSettings>()?;
     let database = connect::readable_database(&settings.database, "webhooks").await?;
     match verb {
-        Verb::List { which, json } => {
+        WebhooksVerb::List { which, json } => {
             let filter = which.among(Vec::new());
             let found = Reader::new(database).fal_deliveries(&filter).await;
             let found = found.context("the database failed")?;
@@ -130,7 +130,7 @@ pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
             }
             list(&found, json)?;
         }
-        Verb::Show { id, json } => {
+        WebhooksVerb::Show { id, json } => {
             let found = Reader::new(database).fal_delivery(id).await;
             let found = found.context("the database failed")?;
             show(
@@ -138,7 +138,7 @@ pub async fn main(verb: Verb, given: Given) -> Result<(), Failure> {
                 json,
             )?;
         }
-        Verb::Replay {
+        WebhooksVerb::Replay {
             ids,
             which,
             dry_run,

@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use super::{
     declaration::Catalogue,
     layers::{Layers, TRAINERS_PREFIX},
-    reader::Reader,
+    reader::SettingsReader,
     roles::ROLES,
 };
 
@@ -19,7 +19,7 @@ impl Catalogue {
         let reference = Layers::reference();
         let mut all = BTreeMap::new();
         for (role, read) in ROLES {
-            for declaration in Reader::declarations(&reference, *read) {
+            for declaration in SettingsReader::declarations(&reference, *read) {
                 if declaration.key.starts_with(TRAINERS_PREFIX) {
                     continue;
                 }
@@ -98,7 +98,7 @@ mod tests {
         let reference = Layers::reference();
         let mut first = BTreeMap::new();
         for (_, read) in ROLES {
-            for declaration in Reader::declarations(&reference, *read) {
+            for declaration in SettingsReader::declarations(&reference, *read) {
                 let known = first
                     .entry(declaration.key.clone())
                     .or_insert_with(|| declaration.clone());

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::{
-    reader::Reader,
+    reader::SettingsReader,
     section::section,
     units::{MILLISECOND, MINUTE},
 };
@@ -38,7 +38,7 @@ section! {
 
 impl DatabaseSettings {
     /// For roles that keep state in a session (locks, LISTEN), which need a direct connection to the server.
-    pub(super) fn read_direct(from: &mut Reader<'_>) -> Option<Self> {
+    pub(super) fn read_direct(from: &mut SettingsReader<'_>) -> Option<Self> {
         let settings = Self::read(from)?;
         if settings.pooled {
             from.refuse(
@@ -52,7 +52,7 @@ impl DatabaseSettings {
 
     /// For a worker, which needs connections for claims, outcomes, heartbeats and a job at the same time.
     /// With fewer, they wait for one another until leases run out.
-    pub(super) fn read_for_worker(from: &mut Reader<'_>) -> Option<Self> {
+    pub(super) fn read_for_worker(from: &mut SettingsReader<'_>) -> Option<Self> {
         const FEWEST: u32 = 4;
         let settings = Self::read(from)?;
         if settings.max_connections < FEWEST {

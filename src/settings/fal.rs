@@ -14,7 +14,7 @@ use url::Url;
 
 use super::{
     layers::{Layers, Origin},
-    reader::Reader,
+    reader::SettingsReader,
     risks::is_loopback,
     section::all,
     units::{HOUR, MILLISECOND, MINUTE, SECOND},
@@ -52,7 +52,7 @@ pub(super) fn point_at_simulator(layers: &mut Layers) {
 }
 
 /// Settings for verifying FAL's deliveries, which the web role needs.
-pub(super) fn verifier(from: &mut Reader<'_>) -> Option<VerifierSettings> {
+pub(super) fn verifier(from: &mut SettingsReader<'_>) -> Option<VerifierSettings> {
     let hosts = Hosts::read(from);
     let user_id = from.optional::<String>(("fal.webhook_user_id", &["FAL_WEBHOOK_USER_ID"]), "github|1234");
     if user_id == Some(None) {
@@ -66,7 +66,7 @@ pub(super) fn verifier(from: &mut Reader<'_>) -> Option<VerifierSettings> {
 }
 
 /// Settings of FAL's client, which the worker needs.
-pub(super) fn client(from: &mut Reader<'_>) -> Option<FalSettings> {
+pub(super) fn client(from: &mut SettingsReader<'_>) -> Option<FalSettings> {
     let hosts = Hosts::read(from);
     let file_hosts = from.parse("fal.file_hosts", "*.fal.media,storage.googleapis.com");
     let key = key(from);
@@ -90,7 +90,7 @@ pub(super) fn client(from: &mut Reader<'_>) -> Option<FalSettings> {
     })
 }
 
-fn timeouts(from: &mut Reader<'_>) -> Option<FalTimeouts> {
+fn timeouts(from: &mut SettingsReader<'_>) -> Option<FalTimeouts> {
     let call = from.duration("fal.timeout", SECOND..=5 * MINUTE);
     all!(FalTimeouts {
         connect: connect_timeout(from),
@@ -101,16 +101,16 @@ fn timeouts(from: &mut Reader<'_>) -> Option<FalTimeouts> {
     })
 }
 
-fn connect_timeout(from: &mut Reader<'_>) -> Option<Duration> {
+fn connect_timeout(from: &mut SettingsReader<'_>) -> Option<Duration> {
     from.duration("fal.connect_timeout", 100 * MILLISECOND..=MINUTE)
 }
 
-fn test_mode(from: &mut Reader<'_>) -> Option<bool> {
+fn test_mode(from: &mut SettingsReader<'_>) -> Option<bool> {
     from.truth(("fal.test_mode", &["AVATAR_TEST_MODE"]))
 }
 
 /// Without it, any customer of FAL's who knows our URL could have a delivery sent there, with a genuine signature.
-fn refuse_open_door(from: &mut Reader<'_>) {
+fn refuse_open_door(from: &mut SettingsReader<'_>) {
     if from.is_set("fal.webhook_url") && from.is_production() && test_mode(from) == Some(false) {
         from.refuse(
             "fal.webhook_user_id",
@@ -121,7 +121,7 @@ fn refuse_open_door(from: &mut Reader<'_>) {
 }
 
 /// The key. The dummy key is sent only to a simulator, since test mode refuses FAL's own hosts.
-fn key(from: &mut Reader<'_>) -> Option<SecretString> {
+fn key(from: &mut SettingsReader<'_>) -> Option<SecretString> {
     const EXAMPLE: &str =
         "KEY_ID:KEY_SECRET (or set AVATAR_TEST_MODE=true to train at the simulator without a key)";
     let test_mode = test_mode(from)?;
@@ -148,7 +148,7 @@ struct Hosts {
 }
 
 impl Hosts {
-    fn read(from: &mut Reader<'_>) -> Option<Self> {
+    fn read(from: &mut SettingsReader<'_>) -> Option<Self> {
         let test_mode = test_mode(from);
         let simulator = from.url("fal.simulator_url", "http://127.0.0.1:9700");
         let (test_mode, _) = (test_mode?, simulator?);
@@ -188,7 +188,7 @@ impl Hosts {
 }
 
 fn host(
-    from: &mut Reader<'_>,
+    from: &mut SettingsReader<'_>,
     test_mode: bool,
     key: (&str, &'static [&'static str; 1]),
     example: &str,
@@ -233,7 +233,7 @@ fn is_fal(url: &Url) -> bool {
     clippy::option_option,
     reason = "the outer one means refused, as in every reader"
 )]
-pub(super) fn webhook(from: &mut Reader<'_>) -> Option<Option<WebhookBase>> {
+pub(super) fn webhook(from: &mut SettingsReader<'_>) -> Option<Option<WebhookBase>> {
     let hosts = Hosts::read(from);
     let webhook = from.optional_url(
         ("fal.webhook_url", &["FAL_WEBHOOK_URL"]),
@@ -247,7 +247,7 @@ pub(super) fn webhook(from: &mut Reader<'_>) -> Option<Option<WebhookBase>> {
 
 /// FAL silently drops deliveries to private addresses; it is better to learn that at the start than from a
 /// missing webhook.
-fn refuse_unreachable_webhook(from: &mut Reader<'_>, hosts: &Hosts, webhook: &Url) {
+fn refuse_unreachable_webhook(from: &mut SettingsReader<'_>, hosts: &Hosts, webhook: &Url) {
     if !is_fal(&hosts.queue) {
         return;
     }

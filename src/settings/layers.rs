@@ -51,12 +51,12 @@ impl fmt::Display for Origin {
 pub(super) struct Value {
     pub text: String,
     pub origin: Origin,
-    pub kind: Kind,
+    pub kind: ValueKind,
 }
 
 /// The type that the reference gives a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ValueKind {
     Text,
     Number,
     Truth,
@@ -228,10 +228,10 @@ impl Layers {
 
     fn value(&mut self, key: &str, value: toml::Value, origin: &Origin) -> Option<Value> {
         let (text, kind) = match value {
-            toml::Value::String(text) => (text, Kind::Text),
-            toml::Value::Integer(number) => (number.to_string(), Kind::Number),
-            toml::Value::Float(number) => (number.to_string(), Kind::Text),
-            toml::Value::Boolean(truth) => (truth.to_string(), Kind::Truth),
+            toml::Value::String(text) => (text, ValueKind::Text),
+            toml::Value::Integer(number) => (number.to_string(), ValueKind::Number),
+            toml::Value::Float(number) => (number.to_string(), ValueKind::Text),
+            toml::Value::Boolean(truth) => (truth.to_string(), ValueKind::Truth),
             other => {
                 let what = format!("is a {} ({origin}).", other.type_str());
                 let fix = "Write a text, a number, true or false.";
@@ -311,7 +311,7 @@ impl Layers {
             self.without_password(key, text, &origin)
         };
         let known = self.values.get(key).map(|value| value.kind);
-        if let Some(kind) = known.or_else(|| self.is_secret(key).then_some(Kind::Text)) {
+        if let Some(kind) = known.or_else(|| self.is_secret(key).then_some(ValueKind::Text)) {
             self.values.insert(key.to_owned(), Value { text, origin, kind });
             return;
         }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, json};
 
-use super::layers::{Kind, Layers, Value};
+use super::layers::{Layers, Value, ValueKind};
 
 impl Layers {
     /// A TOML file with the same settings, one key per line with its origin. Secrets are comments, since
@@ -63,13 +63,13 @@ impl Value {
     pub(super) fn typed(&self) -> toml::Value {
         let text = || toml::Value::String(self.text.clone());
         match self.kind {
-            Kind::Text => text(),
-            Kind::Number => self
+            ValueKind::Text => text(),
+            ValueKind::Number => self
                 .text
                 .replace('_', "")
                 .parse()
                 .map_or_else(|_| text(), toml::Value::Integer),
-            Kind::Truth => match self.text.as_str() {
+            ValueKind::Truth => match self.text.as_str() {
                 "true" | "1" => true.into(),
                 "false" | "0" => false.into(),
                 _ => text(),

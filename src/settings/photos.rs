@@ -2,10 +2,10 @@
 
 use jobs::archive::PhotoLimits;
 
-use super::{reader::Reader, section::all};
+use super::{reader::SettingsReader, section::all};
 
 /// Limits for photos, which the bot's wizard and the worker's archive share.
-pub(super) fn limits(from: &mut Reader<'_>) -> Option<PhotoLimits> {
+pub(super) fn limits(from: &mut SettingsReader<'_>) -> Option<PhotoLimits> {
     let min = from.number("photos.min", 1..=100);
     let max = from.number("photos.max", 1..=100);
     from.at_most(("photos.min", min), ("photos.max", max), "");

@@ -12,7 +12,7 @@ use jobs::{
 };
 
 use super::{
-    reader::Reader,
+    reader::SettingsReader,
     section::all,
     units::{DAY, HOUR, MILLISECOND, MINUTE, SECOND, show_duration},
 };
@@ -21,7 +21,7 @@ use super::{
 const YEARS: Duration = Duration::from_hours(24 * 3650);
 
 /// How a worker claims and runs jobs.
-pub(super) fn worker(from: &mut Reader<'_>) -> Option<WorkerOptions> {
+pub(super) fn worker(from: &mut SettingsReader<'_>) -> Option<WorkerOptions> {
     let lease = from.duration("queue.lease", SECOND..=10 * MINUTE);
     let beat = from.duration("queue.beat", 100 * MILLISECOND..=5 * MINUTE);
     if let (Some(lease), Some(beat)) = (lease, beat)
@@ -51,12 +51,12 @@ pub(super) fn worker(from: &mut Reader<'_>) -> Option<WorkerOptions> {
 }
 
 /// The grace time, which every role needs that stops gracefully.
-pub(super) fn grace(from: &mut Reader<'_>) -> Option<Duration> {
+pub(super) fn grace(from: &mut SettingsReader<'_>) -> Option<Duration> {
     from.duration("queue.grace", Duration::ZERO..=HOUR)
 }
 
 /// `worker.queues`, with the slots of each queue.
-fn slots(from: &mut Reader<'_>) -> Option<Vec<(Queue, usize)>> {
+fn slots(from: &mut SettingsReader<'_>) -> Option<Vec<(Queue, usize)>> {
     let names = from.parse::<String>("worker.queues", "media,fal")?;
     let mut queues = Vec::new();
     for name in names.split(',').map(str::trim) {
@@ -84,7 +84,7 @@ fn slots(from: &mut Reader<'_>) -> Option<Vec<(Queue, usize)>> {
 
 /// `[queue.prefetch]` of the queues that run here. The others are checked too, so that a mistake shows before
 /// they are used.
-fn prefetch(from: &mut Reader<'_>, slots: &[(Queue, usize)]) -> Option<Vec<(Queue, usize)>> {
+fn prefetch(from: &mut SettingsReader<'_>, slots: &[(Queue, usize)]) -> Option<Vec<(Queue, usize)>> {
     let read = queues::ALL.iter().map(|queue| {
         let jobs = from.number(&format!("queue.prefetch.{queue}"), 0..=Queue::MOST_PREFETCHED);
         jobs.map(|jobs| (*queue, jobs))
@@ -97,7 +97,7 @@ fn prefetch(from: &mut Reader<'_>, slots: &[(Queue, usize)]) -> Option<Vec<(Queu
 }
 
 /// How fast jobs that call Telegram or FAL may start, over all workers: all jobs of a queue, and those of one user.
-fn rates(from: &mut Reader<'_>) -> Option<Vec<(Queue, Rates)>> {
+fn rates(from: &mut SettingsReader<'_>) -> Option<Vec<(Queue, Rates)>> {
     let all = rate(from, "telegram.rate", "telegram.burst");
     let one_chat = rate(from, "telegram.chat_rate", "telegram.chat_burst");
     let submits = rate(from, "fal.submit_rate", "fal.submit_burst");
@@ -120,7 +120,7 @@ fn rates(from: &mut Reader<'_>) -> Option<Vec<(Queue, Rates)>> {
     Some(vec![(queues::NOTIFY, notify), (queues::FAL, fal)])
 }
 
-fn rate(from: &mut Reader<'_>, rate: &str, burst: &str) -> Option<Rate> {
+fn rate(from: &mut SettingsReader<'_>, rate: &str, burst: &str) -> Option<Rate> {
     all!(Rate {
         per_second: from.per_second(rate),
         burst: from.number(burst, 1..=1_000),
@@ -128,7 +128,7 @@ fn rate(from: &mut Reader<'_>, rate: &str, burst: &str) -> Option<Rate> {
 }
 
 /// How long rows are kept after they have ended.
-pub(super) fn retention(from: &mut Reader<'_>) -> Option<Retention> {
+pub(super) fn retention(from: &mut SettingsReader<'_>) -> Option<Retention> {
     all!(Retention {
         jobs: keep(from),
         // Telegram repeats an update for a day, FAL a delivery for hours. Until then the row makes a
@@ -138,7 +138,7 @@ pub(super) fn retention(from: &mut Reader<'_>) -> Option<Retention> {
     })
 }
 
-fn keep(from: &mut Reader<'_>) -> Option<Keep> {
+fn keep(from: &mut SettingsReader<'_>) -> Option<Keep> {
     all!(Keep {
         done: from.duration("queue.keep.done", MINUTE..=YEARS),
         cancelled: from.duration("queue.keep.cancelled", MINUTE..=YEARS),

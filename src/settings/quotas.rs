@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use jobs::domain::Quotas;
 
-use super::{reader::Reader, section::all};
+use super::{reader::SettingsReader, section::all};
 
 /// The quotas of the bot, which refuses what exceeds them.
-pub(super) fn read(from: &mut Reader<'_>) -> Option<Quotas> {
+pub(super) fn read(from: &mut SettingsReader<'_>) -> Option<Quotas> {
     all!(Quotas {
         live_trainings: limit(from, "quotas.live_trainings"),
         trainings_a_day: limit(from, "quotas.trainings_a_day"),
@@ -19,11 +19,11 @@ pub(super) fn read(from: &mut Reader<'_>) -> Option<Quotas> {
 }
 
 /// A limit, where 0 means no limit.
-pub(super) fn limit(from: &mut Reader<'_>, key: &str) -> Option<u32> {
+pub(super) fn limit(from: &mut SettingsReader<'_>, key: &str) -> Option<u32> {
     from.number(key, 0..=1_000_000)
 }
 
-fn telegram_ids(from: &mut Reader<'_>, key: &str) -> Option<BTreeSet<i64>> {
+fn telegram_ids(from: &mut SettingsReader<'_>, key: &str) -> Option<BTreeSet<i64>> {
     let text = from
         .optional::<String>(key, "123456789,987654321")?
         .unwrap_or_default();

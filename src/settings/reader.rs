@@ -44,15 +44,15 @@ impl<'k, const N: usize> From<(&'k str, &'static [&'static str; N])> for Key<'k>
 
 /// Reads keys, and records which keys it read and what was wrong with them.
 #[derive(Debug)]
-pub struct Reader<'a> {
+pub struct SettingsReader<'a> {
     layers: &'a Layers,
     problems: Vec<Problem>,
     asked: Vec<Declaration>,
-    /// Whether keys of other modes are read too ([`Reader::when`]).
+    /// Whether keys of other modes are read too ([`SettingsReader::when`]).
     reads_every_mode: bool,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> SettingsReader<'a> {
     pub(super) const fn new(layers: &'a Layers) -> Self {
         Self {
             layers,
@@ -63,7 +63,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The declarations that `read` makes, in all modes.
-    pub(super) fn declarations(layers: &'a Layers, read: fn(&mut Reader<'_>)) -> Vec<Declaration> {
+    pub(super) fn declarations(layers: &'a Layers, read: fn(&mut SettingsReader<'_>)) -> Vec<Declaration> {
         let mut reader = Self {
             reads_every_mode: true,
             ..Self::new(layers)
@@ -189,7 +189,7 @@ impl<'a> Reader<'a> {
         self.parsed(key, value, example)
     }
 
-    /// Like [`Reader::parse`], for a value that may be missing: `Some(None)`.
+    /// Like [`SettingsReader::parse`], for a value that may be missing: `Some(None)`.
     #[expect(
         clippy::option_option,
         reason = "the outer one means refused, as in every reader"
@@ -212,7 +212,7 @@ impl<'a> Reader<'a> {
         self.parsed(key, value, example).map(|HttpUrl(url)| url)
     }
 
-    /// Like [`Reader::url`], for a URL that may be missing: `Some(None)`.
+    /// Like [`SettingsReader::url`], for a URL that may be missing: `Some(None)`.
     #[expect(
         clippy::option_option,
         reason = "the outer one means refused, as in every reader"

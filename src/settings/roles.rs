@@ -17,7 +17,7 @@ use super::{
     fal,
     log::LogSettings,
     photos, queue, quotas,
-    reader::Reader,
+    reader::SettingsReader,
     s3,
     section::section,
     telegram::{TelegramSettings, TelegramUpdates},
@@ -32,7 +32,7 @@ pub trait Role: Sized {
 
     /// `None`: there are problems, which the reader holds.
     #[doc(hidden)]
-    fn read(from: &mut Reader<'_>) -> Option<Self>;
+    fn read(from: &mut SettingsReader<'_>) -> Option<Self>;
 }
 
 macro_rules! roles {
@@ -40,13 +40,13 @@ macro_rules! roles {
         $(impl Role for $Role {
             const NAME: &'static str = $name;
 
-            fn read(from: &mut Reader<'_>) -> Option<Self> {
+            fn read(from: &mut SettingsReader<'_>) -> Option<Self> {
                 Self::read(from)
             }
         })*
 
         /// The name and the reader of every role.
-        pub(super) const ROLES: &[(&str, fn(&mut Reader<'_>))] = &[$(($name, |from| drop($Role::read(from)))),*];
+        pub(super) const ROLES: &[(&str, fn(&mut SettingsReader<'_>))] = &[$(($name, |from| drop($Role::read(from)))),*];
     };
 }
 
@@ -211,6 +211,6 @@ section! {
     clippy::option_option,
     reason = "the outer one means refused, as in every reader"
 )]
-fn health_listen(from: &mut Reader<'_>) -> Option<Option<SocketAddr>> {
+fn health_listen(from: &mut SettingsReader<'_>) -> Option<Option<SocketAddr>> {
     from.optional("health.listen", "127.0.0.1:9000")
 }

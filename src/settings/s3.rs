@@ -4,10 +4,10 @@ use jobs::objects::{ObjectStoreSettings, ObjectStoreTimeouts};
 
 #[cfg(feature = "chaos")]
 use super::Role;
-use super::{reader::Reader, section::all};
+use super::{reader::SettingsReader, section::all};
 
 /// The object store of photos and models.
-pub(super) fn read(from: &mut Reader<'_>) -> Option<ObjectStoreSettings> {
+pub(super) fn read(from: &mut SettingsReader<'_>) -> Option<ObjectStoreSettings> {
     let endpoint = from.url(
         ("s3.endpoint", &["S3_ENDPOINT"]),
         "https://minio.example.org:9000",
@@ -37,7 +37,7 @@ pub(super) fn read(from: &mut Reader<'_>) -> Option<ObjectStoreSettings> {
 impl Role for ObjectStoreSettings {
     const NAME: &'static str = "chaos";
 
-    fn read(from: &mut Reader<'_>) -> Option<Self> {
+    fn read(from: &mut SettingsReader<'_>) -> Option<Self> {
         read(from)
     }
 }

@@ -34,7 +34,7 @@ macro_rules! section {
         }
 
         impl $Name {
-            pub(super) fn read($from: &mut $crate::settings::reader::Reader<'_>) -> Option<Self> {
+            pub(super) fn read($from: &mut $crate::settings::reader::SettingsReader<'_>) -> Option<Self> {
                 $(let $field: Option<$Type> = $read;)*
                 $($($check;)*)?
                 Some(Self { $($field: $field?),* })

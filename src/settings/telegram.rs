@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::{
-    reader::Reader,
+    reader::SettingsReader,
     section::section,
     units::{MINUTE, SECOND},
 };
@@ -48,7 +48,7 @@ pub enum TelegramUpdates {
 }
 
 impl TelegramUpdates {
-    pub(super) fn read(from: &mut Reader<'_>) -> Option<Self> {
+    pub(super) fn read(from: &mut SettingsReader<'_>) -> Option<Self> {
         let is_webhook = is_webhook(from)?;
         let polling = from.when(!is_webhook, |from| {
             let timeout = from.duration("telegram.poll_timeout", SECOND..=MINUTE)?;
@@ -77,17 +77,17 @@ impl TelegramUpdates {
         clippy::option_option,
         reason = "the outer one means refused, as in every reader"
     )]
-    pub(super) fn read_secret(from: &mut Reader<'_>) -> Option<Option<SecretString>> {
+    pub(super) fn read_secret(from: &mut SettingsReader<'_>) -> Option<Option<SecretString>> {
         let is_webhook = is_webhook(from)?;
         from.when(is_webhook, webhook_secret)
     }
 }
 
-fn is_webhook(from: &mut Reader<'_>) -> Option<bool> {
+fn is_webhook(from: &mut SettingsReader<'_>) -> Option<bool> {
     from.choice("telegram.mode", &[("polling", false), ("webhook", true)])
 }
 
-fn webhook_secret(from: &mut Reader<'_>) -> Option<SecretString> {
+fn webhook_secret(from: &mut SettingsReader<'_>) -> Option<SecretString> {
     from.secret(
         ("telegram.webhook_secret", &["TELEGRAM_WEBHOOK_SECRET"]),
         "16 to 256 random letters, digits, _ or -",

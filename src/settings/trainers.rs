@@ -13,14 +13,14 @@ use jobs::domain::{
 };
 use serde_json::{Map, Value};
 
-use super::{layers::TRAINERS_PREFIX, reader::Reader, section::all};
+use super::{layers::TRAINERS_PREFIX, reader::SettingsReader, section::all};
 
 /// The trainers, for the bot, which chooses one, and for the worker, which submits to it.
-pub(super) fn read(from: &mut Reader<'_>) -> Option<Trainers> {
+pub(super) fn read(from: &mut SettingsReader<'_>) -> Option<Trainers> {
     let mut entries = Vec::new();
     let mut broken = Vec::new();
     for name in from.trainers() {
-        match Entry::new(from, name).read() {
+        match TrainerTable::new(from, name).read() {
             Some(trainer) => entries.push(trainer),
             None => broken.push(name),
         }
@@ -55,13 +55,13 @@ pub(super) fn read(from: &mut Reader<'_>) -> Option<Trainers> {
 }
 
 /// A table of `trainers.toml` that is being read.
-struct Entry<'r, 'a> {
-    from: &'r mut Reader<'a>,
+struct TrainerTable<'r, 'a> {
+    from: &'r mut SettingsReader<'a>,
     name: &'r str,
 }
 
-impl<'r, 'a> Entry<'r, 'a> {
-    const fn new(from: &'r mut Reader<'a>, name: &'r str) -> Self {
+impl<'r, 'a> TrainerTable<'r, 'a> {
+    const fn new(from: &'r mut SettingsReader<'a>, name: &'r str) -> Self {
         Self { from, name }
     }
 

@@ -10,13 +10,13 @@ use jobs::{
 use super::{
     fal, photos,
     quotas::limit,
-    reader::Reader,
+    reader::SettingsReader,
     section::all,
     units::{DAY, HOUR, MILLISECOND, MINUTE, SECOND},
 };
 
 /// Settings of trainings, which the worker needs.
-pub(super) fn read(from: &mut Reader<'_>) -> Option<TrainingSettings> {
+pub(super) fn read(from: &mut SettingsReader<'_>) -> Option<TrainingSettings> {
     let delivery = [
         ("fal_storage", ArchiveDelivery::FalStorage),
         ("presigned", ArchiveDelivery::Presigned),
@@ -40,7 +40,7 @@ pub(super) fn read(from: &mut Reader<'_>) -> Option<TrainingSettings> {
     })
 }
 
-fn patience(from: &mut Reader<'_>) -> Option<Patience> {
+fn patience(from: &mut SettingsReader<'_>) -> Option<Patience> {
     let deadline = SECOND..=30 * DAY;
     all!(Patience {
         prepare: from.duration("saga.prepare_deadline", deadline.clone()),

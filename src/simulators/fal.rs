@@ -310,7 +310,7 @@ impl Drop for Running {
     aisha fal-simulator\n  \
     aisha fal-simulator --listen 127.0.0.1:9700 --request-duration 10s\n  \
     aisha fal-simulator --drop-webhooks --concurrency 2")]
-pub struct Args {
+pub struct FalSimulatorArgs {
     /// Address to listen on
     #[arg(long, default_value = "127.0.0.1:9700")]
     listen: SocketAddr,
@@ -349,8 +349,8 @@ pub struct Args {
     require_advised_pictures: bool,
 }
 
-impl From<Args> for FalSimulatorConfig {
-    fn from(args: Args) -> Self {
+impl From<FalSimulatorArgs> for FalSimulatorConfig {
+    fn from(args: FalSimulatorArgs) -> Self {
         Self {
             listen: args.listen,
             public_base: args.public_base,
@@ -371,7 +371,7 @@ impl From<Args> for FalSimulatorConfig {
 
 /// `aisha fal-simulator`: serves, `trainers` too, until `stop` is done.
 pub async fn run(
-    args: Args,
+    args: FalSimulatorArgs,
     trainers: Vec<DeclaredTrainer>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), FalSimulatorError> {

@@ -226,7 +226,7 @@ impl Drop for Running {
     aisha telegram-simulator --listen 127.0.0.1:9701 --token 1:secret\n  \
     aisha telegram-simulator --state telegram.state\n  \
     curl http://127.0.0.1:9701/bot1:secret/getMe")]
-pub struct Args {
+pub struct TelegramSimulatorArgs {
     /// Address to listen on
     #[arg(long, default_value = "127.0.0.1:9701")]
     listen: SocketAddr,
@@ -245,8 +245,8 @@ pub struct Args {
     state: Option<PathBuf>,
 }
 
-impl From<Args> for TelegramSimulatorConfig {
-    fn from(args: Args) -> Self {
+impl From<TelegramSimulatorArgs> for TelegramSimulatorConfig {
+    fn from(args: TelegramSimulatorArgs) -> Self {
         Self {
             listen: args.listen,
             token: args.token,
@@ -260,7 +260,7 @@ impl From<Args> for TelegramSimulatorConfig {
 }
 
 /// `aisha telegram-simulator`: serves until `stop` is done.
-pub async fn run(args: Args, stop: impl Future<Output = ()>) -> Result<(), StartError> {
+pub async fn run(args: TelegramSimulatorArgs, stop: impl Future<Output = ()>) -> Result<(), StartError> {
     let running = TelegramSimulator::start(args.into()).await?;
     tracing::info!(
         "The Telegram simulator listens on {url}; play a user at {url}/",

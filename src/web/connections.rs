@@ -24,7 +24,7 @@ use super::summary::Summary;
 
 /// The limits of one listener.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct ListenerLimits {
     /// How many connections may be open at a time.
     pub connections: usize,
     /// Time from the start of a connection to the end of its first request's head.
@@ -106,7 +106,7 @@ impl Connection {
     }
 
     /// When it is closed unless its state changes before. `None`: the limits of the request apply.
-    pub fn deadline(&self, limits: &Limits) -> Option<Instant> {
+    pub fn deadline(&self, limits: &ListenerLimits) -> Option<Instant> {
         match self.look() {
             (Doing::Arriving, since) => Some(since + limits.head_timeout),
             (Doing::Idle, since) => Some(since + limits.idle_timeout),
@@ -131,7 +131,7 @@ impl Connection {
 /// All connections of one listener. Clones share one state.
 #[derive(Debug, Clone)]
 pub struct Connections {
-    limits: Limits,
+    limits: ListenerLimits,
     open: Arc<Mutex<HashMap<u64, Arc<Connection>>>>,
     next: Arc<AtomicU64>,
     full: Arc<Summary>,
@@ -140,7 +140,7 @@ pub struct Connections {
 
 impl Connections {
     /// An empty set of connections with these limits.
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: ListenerLimits) -> Self {
         Self {
             limits,
             open: Arc::default(),
@@ -151,7 +151,7 @@ impl Connections {
     }
 
     /// The limits of this listener.
-    pub const fn limits(&self) -> &Limits {
+    pub const fn limits(&self) -> &ListenerLimits {
         &self.limits
     }
 
@@ -278,7 +278,7 @@ mod tests {
     use super::*;
 
     fn connections(most: usize) -> Connections {
-        Connections::new(Limits {
+        Connections::new(ListenerLimits {
             connections: most,
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),

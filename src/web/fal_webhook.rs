@@ -40,13 +40,13 @@ use super::{
     Web,
     bodies::{self, NotReceived},
     connections::Connection,
-    refusals::Door,
+    refusals::WebhookSource,
 };
 
 /// The path that FAL and the incumbent's callers post to (K15).
 pub const PATH: &str = "/api/v1/avatar/status_update";
 
-const DOOR: Door = Door {
+const SOURCE: WebhookSource = WebhookSource {
     plural: "FAL deliveries",
     sender: "FAL",
 };
@@ -65,12 +65,12 @@ pub(super) async fn receive(
         Err(refusal) => {
             let (status, verdict) = refusal.answer();
             counter!("aisha_webhook_total", "verdict" => verdict).increment(1);
-            web.refusals.refuse(DOOR, status, verdict, &refusal)
+            web.refusals.refuse(SOURCE, status, verdict, &refusal)
         }
     }
 }
 
-async fn take(web: &Web, connection: &Connection, request: Request) -> Result<StatusCode, Refusal> {
+async fn take(web: &Web, connection: &Connection, request: Request) -> Result<StatusCode, DeliveryRefusal> {
     let (head, body) = request.into_parts();
     let signed = match web.verifier.check_headers(&head.headers, web.clock.now()) {
         Ok(signed) => signed,
@@ -109,7 +109,7 @@ fn read_query(query: Option<&str>) -> DeliveryQuery {
 
 /// Why a delivery was not stored. The details go to the log, never to the caller.
 #[derive(Debug, thiserror::Error)]
-enum Refusal {
+enum DeliveryRefusal {
     #[error(transparent)]
     NotVerified(#[from] VerifyError),
     #[error(transparent)]
@@ -118,7 +118,7 @@ enum Refusal {
     NotStored(#[from] ProducerError),
 }
 
-impl Refusal {
+impl DeliveryRefusal {
     fn answer(&self) -> (StatusCode, &'static str) {
         match self {
             Self::NotVerified(error) => match error.rejection() {

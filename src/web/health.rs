@@ -29,13 +29,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use super::{
-    connections::{Connections, Limits},
+    connections::{Connections, ListenerLimits},
     server,
 };
 use crate::{connect, exit::Failure, lifecycle::Stop};
 
 /// Limits of a listener that serves only health, to a few probes.
-const LIMITS: Limits = Limits {
+const LIMITS: ListenerLimits = ListenerLimits {
     connections: 64,
     head_timeout: Duration::from_secs(5),
     idle_timeout: Duration::from_secs(75),
@@ -45,7 +45,7 @@ const FRESH: Duration = Duration::from_secs(1);
 /// Limit for one check. With the pool's own, longer limit the probe's caller would give up first.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-type Answer = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
+type CheckAnswer = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 
 /// The state that the probes report. Cheap to clone.
 #[derive(Clone)]
@@ -53,7 +53,7 @@ pub struct Health {
     database: Database,
     stop: Stop,
     metrics: PrometheusHandle,
-    checks: Vec<Arc<Check>>,
+    checks: Vec<Arc<HealthCheck>>,
     /// The last result. The lock is held while the checks run, so that other callers wait for their result.
     last: Arc<Mutex<Option<Look>>>,
 }
@@ -66,9 +66,9 @@ struct Look {
 }
 
 /// A further dependency that a role cannot work without.
-struct Check {
+struct HealthCheck {
     name: &'static str,
-    run: Box<dyn Fn() -> Answer + Send + Sync>,
+    run: Box<dyn Fn() -> CheckAnswer + Send + Sync>,
 }
 
 impl fmt::Debug for Health {
@@ -98,7 +98,7 @@ impl Health {
     where
         F: Future<Output = Result<(), String>> + Send + 'static,
     {
-        self.checks.push(Arc::new(Check {
+        self.checks.push(Arc::new(HealthCheck {
             name,
             run: Box::new(move || Box::pin(check())),
         }));

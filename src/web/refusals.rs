@@ -19,7 +19,7 @@ use super::summary::Summary;
 
 /// A route, in the words of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Door {
+pub struct WebhookSource {
     /// What arrives there, in the plural.
     pub plural: &'static str,
     /// Who sends it, and sends it again after a 503.
@@ -27,7 +27,7 @@ pub struct Door {
 }
 
 /// One summary for each door and verdict.
-type Summaries = BTreeMap<(Door, &'static str), Arc<Summary>>;
+type Summaries = BTreeMap<(WebhookSource, &'static str), Arc<Summary>>;
 
 /// Counts refusals. Clones share one state.
 #[derive(Debug, Clone, Default)]
@@ -39,15 +39,15 @@ impl Refusals {
     /// Refuses a request. The caller is told only the status and `verdict`; `why` goes to the log.
     pub fn refuse(
         &self,
-        door: Door,
+        source: WebhookSource,
         status: StatusCode,
         verdict: &'static str,
         why: &impl Display,
     ) -> Response {
         let mut summaries = self.summaries.lock().unwrap_or_else(PoisonError::into_inner);
-        let summary = Arc::clone(summaries.entry((door, verdict)).or_default());
+        let summary = Arc::clone(summaries.entry((source, verdict)).or_default());
         drop(summaries);
-        let Door { plural, sender } = door;
+        let WebhookSource { plural, sender } = source;
         summary.add(
             || why.to_string(),
             move |example, times| {

@@ -12,11 +12,11 @@ const WINDOW: Duration = Duration::from_secs(1);
 /// One kind of event. The first is logged at once, those of each following second in one line.
 #[derive(Debug, Default)]
 pub struct Summary {
-    held: Mutex<Held>,
+    window: Mutex<Window>,
 }
 
 #[derive(Debug, Default)]
-struct Held {
+struct Window {
     /// Whether a window is open: a task will then log what is counted.
     is_open: bool,
     times: u64,
@@ -32,16 +32,16 @@ impl Summary {
         describe: impl FnOnce() -> String,
         say: impl Fn(&str, u64) + Send + 'static,
     ) {
-        let mut held = self.held();
-        if held.is_open {
-            if held.times == 0 {
-                held.example = describe();
+        let mut window = self.window();
+        if window.is_open {
+            if window.times == 0 {
+                window.example = describe();
             }
-            held.times += 1;
+            window.times += 1;
             return;
         }
-        held.is_open = true;
-        drop(held);
+        window.is_open = true;
+        drop(window);
         say(&describe(), 1);
         let summary = Arc::clone(self);
         tokio::spawn(async move {
@@ -57,14 +57,14 @@ impl Summary {
 
     /// Takes what the window has counted; closes the window if that is nothing.
     fn take(&self) -> Option<(String, u64)> {
-        let mut held = self.held();
-        let times = std::mem::take(&mut held.times);
-        held.is_open = times > 0;
-        (times > 0).then(|| (std::mem::take(&mut held.example), times))
+        let mut window = self.window();
+        let times = std::mem::take(&mut window.times);
+        window.is_open = times > 0;
+        (times > 0).then(|| (std::mem::take(&mut window.example), times))
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn window(&self) -> MutexGuard<'_, Window> {
+        self.window.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -29,14 +29,14 @@ use super::{
     Web,
     bodies::{self, NotReceived},
     connections::Connection,
-    refusals::Door,
+    refusals::WebhookSource,
 };
 
 /// The path that Telegram posts to (K28).
 pub const PATH: &str = "/api/v1/telegram/update";
 const SECRET_HEADER: &str = "x-telegram-bot-api-secret-token";
 
-const DOOR: Door = Door {
+const SOURCE: WebhookSource = WebhookSource {
     plural: "Telegram's updates",
     sender: "Telegram",
 };
@@ -55,12 +55,12 @@ pub(super) async fn receive(
         Err(refusal) => {
             let (status, verdict) = refusal.answer();
             counter!("aisha_telegram_updates_total", "verdict" => verdict).increment(1);
-            web.refusals.refuse(DOOR, status, verdict, &refusal)
+            web.refusals.refuse(SOURCE, status, verdict, &refusal)
         }
     }
 }
 
-async fn take(web: &Web, connection: &Connection, request: Request) -> Result<(), Refusal> {
+async fn take(web: &Web, connection: &Connection, request: Request) -> Result<(), UpdateRefusal> {
     let (head, body) = request.into_parts();
     // Checked before the body is read: a caller without the secret has nothing to tell us.
     if let Err(refusal) = check_secret(web, &head.headers) {
@@ -68,19 +68,19 @@ async fn take(web: &Web, connection: &Connection, request: Request) -> Result<()
         return Err(refusal);
     }
     let body = web.bodies.read(&head.headers, connection, body).await?;
-    let update = read_update(&body.bytes).map_err(|error| Refusal::Garbage(error.to_string()))?;
+    let update = read_update(&body.bytes).map_err(|error| UpdateRefusal::Garbage(error.to_string()))?;
     let is_new = web.producer.accept_telegram_update(update).await?;
     debug!(duplicate = !is_new, "Stored an update of Telegram's");
     Ok(())
 }
 
-fn check_secret(web: &Web, headers: &HeaderMap) -> Result<(), Refusal> {
-    let secret = web.telegram_secret.as_ref().ok_or(Refusal::NoSecret)?;
+fn check_secret(web: &Web, headers: &HeaderMap) -> Result<(), UpdateRefusal> {
+    let secret = web.telegram_secret.as_ref().ok_or(UpdateRefusal::NoSecret)?;
     let mut sent = headers.get_all(SECRET_HEADER).iter();
     match (sent.next(), sent.next()) {
         (Some(sent), None) if is_same(sent.as_bytes(), secret) => Ok(()),
-        (Some(_), _) => Err(Refusal::WrongSecret),
-        (None, _) => Err(Refusal::NoSecret),
+        (Some(_), _) => Err(UpdateRefusal::WrongSecret),
+        (None, _) => Err(UpdateRefusal::NoSecret),
     }
 }
 
@@ -91,7 +91,7 @@ fn is_same(sent: &[u8], secret: &SecretString) -> bool {
 
 /// Why an update was not stored.
 #[derive(Debug, thiserror::Error)]
-enum Refusal {
+enum UpdateRefusal {
     #[error("it came without a secret")]
     NoSecret,
     #[error("its secret is wrong")]
@@ -104,7 +104,7 @@ enum Refusal {
     NotStored(#[from] ProducerError),
 }
 
-impl Refusal {
+impl UpdateRefusal {
     const fn answer(&self) -> (StatusCode, &'static str) {
         match self {
             Self::NoSecret | Self::WrongSecret => (StatusCode::UNAUTHORIZED, "unauthorised"),

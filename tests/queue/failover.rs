@@ -13,10 +13,10 @@ use std::{
     time::Duration,
 };
 
-use aisha::dev::postgres::{Keep, Options, PrivateCluster};
+use aisha::dev::postgres::{ClusterOptions, KeptData, PrivateCluster};
 use jobs::{
     database::{Database, DatabaseOptions},
-    enqueue::{Options as JobOptions, enqueue_with},
+    enqueue::{Options, enqueue_with},
     job::{Done, Policy},
     queue::JobState,
     runtime::{CatchUp, Periodic, Registry, Schedule, WorkerOptions},
@@ -38,7 +38,8 @@ struct Pair {
 
 impl Pair {
     async fn start() -> Self {
-        let primary = blocking(|| PrivateCluster::start(Options::durable(env!("CARGO_BIN_EXE_aisha")))).await;
+        let primary =
+            blocking(|| PrivateCluster::start(ClusterOptions::durable(env!("CARGO_BIN_EXE_aisha")))).await;
         let primary = primary.unwrap();
         let migrate = aisha(["migrate"]).env("AISHA_ENV", "test");
         let (code, output) = migrate
@@ -88,8 +89,8 @@ impl Pair {
                 "{}",
                 String::from_utf8_lossy(&copied.stderr)
             );
-            let mut options = Options::durable(env!("CARGO_BIN_EXE_aisha"));
-            options.keep = Keep::Directory(directory.path().to_owned());
+            let mut options = ClusterOptions::durable(env!("CARGO_BIN_EXE_aisha"));
+            options.keep = KeptData::Directory(directory.path().to_owned());
             (PrivateCluster::start(options).unwrap(), directory)
         })
         .await;
@@ -210,7 +211,7 @@ async fn q24_after_a_failover_claims_acks_promotion_ticks_and_web_are_all_at_the
     reaches(&old, before, JobState::Done).await;
     let long = probe(&old, "long").await;
     let mut tx = old.begin().await.unwrap();
-    let late = JobOptions::default().delay(Duration::from_secs(3));
+    let late = Options::default().delay(Duration::from_secs(3));
     enqueue_with(&mut tx, &Probe::new("late"), late).await.unwrap();
     tx.commit().await.unwrap();
     gate.holds(1).await;

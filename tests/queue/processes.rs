@@ -2,7 +2,7 @@
 
 use std::{os::unix::process::ExitStatusExt as _, time::Duration};
 
-use aisha::dev::postgres::{Options, PrivateCluster};
+use aisha::dev::postgres::{ClusterOptions, PrivateCluster};
 use jobs::{
     enqueue::enqueue_many,
     queue::{Controls, JobId, JobState, Limits},
@@ -266,7 +266,7 @@ async fn q11_a_second_signal_hands_running_jobs_back_uncharged() {
 
 /// A server of its own, with the schema. Durable, since a crash must not undo committed work.
 async fn server() -> (PrivateCluster, PgPool) {
-    let start = || PrivateCluster::start(Options::durable(env!("CARGO_BIN_EXE_aisha")));
+    let start = || PrivateCluster::start(ClusterOptions::durable(env!("CARGO_BIN_EXE_aisha")));
     let cluster = tokio::task::spawn_blocking(start).await.unwrap().unwrap();
     let url = cluster.url("postgres");
     let pool = sqlx::postgres::PgPoolOptions::new()

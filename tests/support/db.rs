@@ -10,7 +10,7 @@ use std::path::Path;
 use std::str::FromStr as _;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use aisha::dev::postgres::{Options, PrivateCluster};
+use aisha::dev::postgres::{ClusterOptions, PrivateCluster};
 use sha2::{Digest as _, Sha256};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -131,7 +131,7 @@ impl Server {
         let (url, cluster) = if let Some(url) = std::env::var_os("TEST_DATABASE_URL") {
             (url.into_string().expect("TEST_DATABASE_URL in UTF-8"), None)
         } else {
-            let start = || PrivateCluster::start(Options::fast(env!("CARGO_BIN_EXE_aisha")));
+            let start = || PrivateCluster::start(ClusterOptions::fast(env!("CARGO_BIN_EXE_aisha")));
             let started = tokio::task::spawn_blocking(start).await.expect("no panic");
             let cluster = started.unwrap_or_else(|error| panic!("{error}"));
             (cluster.url("postgres"), Some(cluster))

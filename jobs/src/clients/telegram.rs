@@ -25,7 +25,7 @@ use teloxide::{
 use url::Url;
 
 pub use error::TelegramError;
-pub use intake::{Command, Intake};
+pub use intake::{Intake, MenuEntry};
 
 use self::wire::Wire;
 use crate::texts::Rendered;

@@ -10,7 +10,7 @@ use super::{
 
 /// A message that a user sent or edited.
 #[derive(Debug)]
-pub(in crate::bot) struct Message {
+pub(in crate::bot) struct ReceivedMessage {
     pub sender: Sender,
     /// The message's id in the chat. `None` when it cannot be read.
     pub id: Option<i64>,
@@ -150,7 +150,7 @@ const AROUND: [&str; 14] = [
 ];
 
 /// Reads a message. `kind` says whether it is a new or an edited one.
-pub(super) fn read(message: Field<'_>, kind: fn(Message) -> Incoming) -> Incoming {
+pub(super) fn read(message: Field<'_>, kind: fn(ReceivedMessage) -> Incoming) -> Incoming {
     let (chat, from) = (message.get("chat"), message.get("from"));
     let Some(id) = person_in(chat, from) else {
         let is_private = chat.is_some_and(|chat| matches!(chat.text("type"), Ok(Some("private"))));
@@ -160,7 +160,7 @@ pub(super) fn read(message: Field<'_>, kind: fn(Message) -> Incoming) -> Incomin
             Incoming::Elsewhere
         };
     };
-    kind(Message {
+    kind(ReceivedMessage {
         sender: sender(id, from, chat),
         id: message.number("message_id"),
         album: album(message),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Content, File, Incoming, Message, Photo, TapPlace, read};
+use super::{Content, File, Incoming, Photo, ReceivedMessage, TapPlace, read};
 
 /// An update with a message of Anna's that has this content.
 fn message(content: &Value) -> Value {
@@ -32,7 +32,7 @@ fn the_photo() -> Content {
     })
 }
 
-fn understood(update: &Value) -> Message {
+fn understood(update: &Value) -> ReceivedMessage {
     match read(update) {
         Incoming::Message(message) => message,
         other => panic!("{update}: {other:?}"),

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{Evidence, Violation};
 use crate::{
-    chaos::evidence::{TrainingRow, ended_well},
+    chaos::evidence::{TrainingRecord, ended_well},
     simulators::fal::ledger::Event,
 };
 
@@ -66,7 +66,7 @@ pub(super) fn results_are_their_own(evidence: &Evidence) -> Vec<Violation> {
     let mut found = Vec::new();
     let well: BTreeSet<String> = evidence.fal.iter().filter_map(ended_well).collect();
     for training in &evidence.trainings {
-        let TrainingRow {
+        let TrainingRecord {
             id,
             request_id: request,
             failure_code: code,
@@ -97,7 +97,7 @@ fn is_lost_result(code: Option<&str>) -> bool {
 }
 
 /// Whether the late model is in the bucket.
-fn has_late_model(evidence: &Evidence, training: &TrainingRow) -> bool {
+fn has_late_model(evidence: &Evidence, training: &TrainingRecord) -> bool {
     let copy = training
         .late_model_key
         .as_ref()

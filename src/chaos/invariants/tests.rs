@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::{
-    chaos::evidence::{AttemptRow, DeliveryRow, FinalMessage, JobRow, LostClaim, TrainingRow},
+    chaos::evidence::{AttemptRow, DeliveryRow, FinalMessage, JobRecord, LostClaim, TrainingRecord},
     simulators::fal::ledger::{Entry, Event},
 };
 
@@ -44,7 +44,7 @@ fn ledger(events: impl IntoIterator<Item = Event>) -> Vec<Entry> {
 /// Evidence of one training that went well.
 fn in_order() -> (Evidence, Uuid) {
     let request = Uuid::new_v4();
-    let training = TrainingRow {
+    let training = TrainingRecord {
         id: Uuid::new_v4(),
         chat_id: CHAT,
         status: "completed".to_owned(),
@@ -94,8 +94,8 @@ fn found_in(change: impl FnOnce(&mut Evidence, Uuid)) -> Vec<&'static str> {
     broken(&evidence, &Deeds::default())
 }
 
-fn job(kind: &str, state: &str, code: Option<&str>) -> JobRow {
-    JobRow {
+fn job(kind: &str, state: &str, code: Option<&str>) -> JobRecord {
+    JobRecord {
         id: 1,
         kind: kind.to_owned(),
         state: state.to_owned(),

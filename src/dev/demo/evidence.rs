@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::{Connection as _, FromRow, PgConnection};
 
-use super::{Args, person::AVATAR};
+use super::{DemoArgs, person::AVATAR};
 use crate::{
     dev::stack::Stack,
     simulators::{
@@ -65,7 +65,7 @@ pub(super) struct ClaimRow {
 
 /// Everything that the demo read at the end.
 #[derive(Debug, Serialize)]
-pub(super) struct Evidence {
+pub(super) struct DemoEvidence {
     pub training: TrainingRow,
     pub kinds: Vec<KindRow>,
     pub claims: Vec<ClaimRow>,
@@ -77,7 +77,7 @@ pub(super) struct Evidence {
 }
 
 /// Reads the database and both ledgers.
-pub(super) async fn gather(stack: &Stack, user: i64, photos_sent: usize) -> anyhow::Result<Evidence> {
+pub(super) async fn gather(stack: &Stack, user: i64, photos_sent: usize) -> anyhow::Result<DemoEvidence> {
     let mut db = PgConnection::connect(&stack.database_url())
         .await
         .context("the demo cannot look into the database")?;
@@ -104,7 +104,7 @@ pub(super) async fn gather(stack: &Stack, user: i64, photos_sent: usize) -> anyh
         ..MessageFilter::default()
     };
     let (ledger, chat) = (stack.fal.ledger(), stack.telegram.control().messages(&filter));
-    Ok(Evidence {
+    Ok(DemoEvidence {
         training,
         kinds,
         claims,
@@ -134,9 +134,9 @@ async fn settle(db: &mut PgConnection) -> anyhow::Result<()> {
         .context("jobs were still under way after the final message")?
 }
 
-impl Evidence {
+impl DemoEvidence {
     /// Checks every claim; fails with the first that does not hold.
-    pub(super) fn check(&self, args: &Args, killed: &[&str]) -> anyhow::Result<()> {
+    pub(super) fn check(&self, args: &DemoArgs, killed: &[&str]) -> anyhow::Result<()> {
         self.check_end()?;
         self.check_fal()?;
         self.check_delivery(args)?;
@@ -216,7 +216,7 @@ impl Evidence {
     }
 
     /// Checks how FAL got the archive: from its own storage, or by a presigned URL of our store.
-    fn check_delivery(&self, args: &Args) -> anyhow::Result<()> {
+    fn check_delivery(&self, args: &DemoArgs) -> anyhow::Result<()> {
         let uploads = self
             .ledger
             .iter()
@@ -234,7 +234,7 @@ impl Evidence {
     }
 
     /// Checks how the end was learnt: by a webhook or by a poll.
-    fn check_messenger(&self, args: &Args) -> anyhow::Result<()> {
+    fn check_messenger(&self, args: &DemoArgs) -> anyhow::Result<()> {
         let delivered = self
             .ledger
             .iter()

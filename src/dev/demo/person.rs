@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context as _, ensure};
 use axum::body::Bytes;
 
-use super::{Kind, Show};
+use super::{AvatarKind, Show};
 use crate::simulators::telegram::{
     ButtonChoice, Control, MediaOptions, MessageFilter, MessageView, NewUser, Running, Side, SimUser,
 };
@@ -27,7 +27,7 @@ const ALBUM: usize = 10;
 pub(super) const AVATAR: &str = "Aisha";
 
 /// A photo of the user.
-pub(super) struct Photo {
+pub(super) struct PhonePhoto {
     /// The file's name, for error messages.
     pub name: String,
     pub bytes: Bytes,
@@ -56,11 +56,11 @@ const BUILTIN: &[&[u8]] = builtin![
 ];
 
 /// Loads the photos of the directory, or the built-in ones.
-pub(super) fn load_photos(directory: Option<&Path>) -> anyhow::Result<Vec<Photo>> {
+pub(super) fn load_photos(directory: Option<&Path>) -> anyhow::Result<Vec<PhonePhoto>> {
     let Some(directory) = directory else {
         return Ok(BUILTIN
             .iter()
-            .map(|bytes| Photo {
+            .map(|bytes| PhonePhoto {
                 name: "a built-in photo".to_owned(),
                 bytes: Bytes::from_static(bytes),
             })
@@ -81,12 +81,12 @@ pub(super) fn load_photos(directory: Option<&Path>) -> anyhow::Result<Vec<Photo>
     );
     let read = |path: &PathBuf| {
         let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        Ok(Photo {
+        Ok(PhonePhoto {
             name: path.display().to_string(),
             bytes: bytes.into(),
         })
     };
-    let photos: Vec<Photo> = files.iter().map(read).collect::<anyhow::Result<_>>()?;
+    let photos: Vec<PhonePhoto> = files.iter().map(read).collect::<anyhow::Result<_>>()?;
     let broken: Vec<String> = photos
         .iter()
         .filter_map(|photo| Some(format!("\n  {}: {}", photo.name, why_refused(&photo.bytes)?)))
@@ -135,12 +135,12 @@ fn is_photo(path: &Path) -> bool {
 pub(super) struct Person {
     user: SimUser,
     control: Control,
-    kind: Kind,
+    kind: AvatarKind,
     show: Show,
 }
 
 impl Person {
-    pub(super) fn new(telegram: &Running, kind: Kind, show: Show) -> Self {
+    pub(super) fn new(telegram: &Running, kind: AvatarKind, show: Show) -> Self {
         let control = telegram.control().clone();
         let user = control.create_user(NewUser {
             first_name: Some("Lisa".to_owned()),
@@ -162,7 +162,7 @@ impl Person {
     }
 
     /// Goes from /start to the message that ends the training, and meanwhile shows the chat.
-    pub(super) async fn train(&self, photos: Vec<Photo>) -> anyhow::Result<()> {
+    pub(super) async fn train(&self, photos: Vec<PhonePhoto>) -> anyhow::Result<()> {
         let mut shown = HashMap::new();
         let story = tokio::select! {
             done = self.wizard(photos) => done,
@@ -173,7 +173,7 @@ impl Person {
         story
     }
 
-    async fn wizard(&self, photos: Vec<Photo>) -> anyhow::Result<()> {
+    async fn wizard(&self, photos: Vec<PhonePhoto>) -> anyhow::Result<()> {
         self.user.send_text("/start")?;
         self.press(&format!("new:{}", self.kind.word())).await?;
         self.press("gender:").await?;

@@ -5,12 +5,12 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::evidence::Evidence;
+use super::evidence::DemoEvidence;
 use crate::simulators::fal::ledger::Event;
 
 /// An event of the story.
 #[derive(Debug, Serialize)]
-pub(super) struct Moment {
+pub(super) struct TimelineEvent {
     /// Seconds since the user's first message.
     pub seconds: f64,
     /// Who acted: `user`, `bot`, `worker`, `FAL` and so on.
@@ -19,14 +19,14 @@ pub(super) struct Moment {
     pub what: String,
 }
 
-impl fmt::Display for Moment {
+impl fmt::Display for TimelineEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "  {:>7.3} s  {:<8}  {}", self.seconds, self.actor, self.what)
     }
 }
 
 /// The events worth telling, oldest first.
-pub(super) fn of(evidence: &Evidence) -> Vec<Moment> {
+pub(super) fn of(evidence: &DemoEvidence) -> Vec<TimelineEvent> {
     let mut told: Vec<(DateTime<Utc>, &'static str, String)> =
         vec![(evidence.first_update_at, "user", "/start".to_owned())];
     told.extend(database(evidence));
@@ -65,7 +65,7 @@ pub(super) fn of(evidence: &Evidence) -> Vec<Moment> {
     told.sort_by_key(|(at, ..)| *at);
     let start = evidence.first_update_at;
     told.into_iter()
-        .map(|(at, actor, what)| Moment {
+        .map(|(at, actor, what)| TimelineEvent {
             seconds: (at - start).as_seconds_f64(),
             actor,
             what,
@@ -73,7 +73,7 @@ pub(super) fn of(evidence: &Evidence) -> Vec<Moment> {
         .collect()
 }
 
-fn database(evidence: &Evidence) -> Vec<(DateTime<Utc>, &'static str, String)> {
+fn database(evidence: &DemoEvidence) -> Vec<(DateTime<Utc>, &'static str, String)> {
     let training = &evidence.training;
     let model = match (&training.model_key, &training.finetune_id) {
         (Some(key), _) => format!(

@@ -23,7 +23,7 @@ const ADOBE_LENGTH: usize = 12;
 
 /// The program that will read the result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Target {
+pub(super) enum Recipient {
     /// The trainer, which uses libjpeg.
     Trainer,
     /// zune-jpeg, which must return the samples as they are stored.
@@ -92,16 +92,16 @@ impl Jpeg<'_> {
     /// colours). Dropped: EXIF, XMP, IPTC, MPF, comments, all other application data, and everything after the end
     /// marker (a video, a depth map, a second picture).
     pub fn without_metadata(&self, file: &Bytes, verified: &Verified) -> Vec<Bytes> {
-        self.parts(file, verified, Target::Trainer)
+        self.parts(file, verified, Recipient::Trainer)
     }
 
     /// The same in one piece, for a decoder that must return the samples as they are stored: APP14 is dropped too,
     /// unless there are four components, and components get their numbers as ids.
     pub fn for_decoder(&self, file: &Bytes, verified: &Verified) -> Vec<u8> {
-        self.parts(file, verified, Target::Decoder).concat()
+        self.parts(file, verified, Recipient::Decoder).concat()
     }
 
-    fn parts(&self, file: &Bytes, verified: &Verified, target: Target) -> Vec<Bytes> {
+    fn parts(&self, file: &Bytes, verified: &Verified, recipient: Recipient) -> Vec<Bytes> {
         let mut parts = Parts {
             file,
             done: vec![Bytes::from_static(&[0xff, marker::SOI])],
@@ -113,7 +113,7 @@ impl Jpeg<'_> {
         let mut surplus = verified.surplus.iter().peekable();
         for (index, segment) in self.segments.iter().enumerate() {
             let data = segment.span.end - segment.entropy.len()..segment.span.end;
-            match self.form(index, segment, target) {
+            match self.form(index, segment, recipient) {
                 Form::Gone => continue,
                 Form::Same => parts.keep(segment.span.start..data.start),
                 Form::Written(bytes) => parts.write(bytes),
@@ -128,7 +128,7 @@ impl Jpeg<'_> {
         parts.finish()
     }
 
-    fn form(&self, index: usize, segment: &Segment<'_>, target: Target) -> Form {
+    fn form(&self, index: usize, segment: &Segment<'_>, recipient: Recipient) -> Form {
         let (frame, payload) = (&self.header.frame, segment.payload);
         let before_scan = index < self.first_scan;
         match segment.marker {
@@ -136,31 +136,32 @@ impl Jpeg<'_> {
             marker::APP2 if before_scan && self.colour_segments.has_profile && is_profile(segment) => {
                 Form::Same
             }
-            marker::APP14 if self.colour_segments.adobe == Some(index) => self.adobe(payload, target),
+            marker::APP14 if self.colour_segments.adobe == Some(index) => self.adobe(payload, recipient),
             marker::EOI if segment.span.is_empty() => Form::Written(vec![0xff, marker::EOI]),
             marker::DHT | marker::DQT | marker::EOI => Form::Same,
             marker::DRI => normal(segment, payload.get(..2).unwrap_or_default()),
-            marker::SOS => normal(segment, &scan_header(frame, payload, self.renumbers(target))),
-            code if Frame::is_frame_header(code) => {
-                normal(segment, &frame_header(payload, self.renumbers(target), target))
-            }
+            marker::SOS => normal(segment, &scan_header(frame, payload, self.renumbers(recipient))),
+            code if Frame::is_frame_header(code) => normal(
+                segment,
+                &frame_header(payload, self.renumbers(recipient), recipient),
+            ),
             _ => Form::Gone,
         }
     }
 
     /// Where JFIF or Adobe decide the colours, component ids mean nothing; but not every reader knows that.
-    fn renumbers(&self, target: Target) -> bool {
+    fn renumbers(&self, recipient: Recipient) -> bool {
         let misnamed = self.header.colour == Colour::YCbCr && self.header.frame.is_named_rgb();
-        target == Target::Decoder || misnamed
+        recipient == Recipient::Decoder || misnamed
     }
 
-    fn adobe(&self, payload: &[u8], target: Target) -> Form {
+    fn adobe(&self, payload: &[u8], recipient: Recipient) -> Form {
         let mut kept = payload[..ADOBE_LENGTH].to_vec();
         let transform = &mut kept[ADOBE_LENGTH - 1];
-        match (self.header.colour, target) {
+        match (self.header.colour, recipient) {
             (Colour::FourInks, _) if !matches!(transform, 0 | 2) => *transform = 2,
             (Colour::FourInks, _) => {}
-            (_, Target::Decoder) => return Form::Gone,
+            (_, Recipient::Decoder) => return Form::Gone,
             (Colour::YCbCr, _) => *transform = 1,
             _ => {}
         }
@@ -187,10 +188,10 @@ fn jfif(payload: &[u8]) -> Form {
 }
 
 /// A lone component is never interleaved, whatever its sampling factors; zune-jpeg fails on odd ones.
-fn frame_header(payload: &[u8], renumber: bool, target: Target) -> Vec<u8> {
+fn frame_header(payload: &[u8], renumber: bool, recipient: Recipient) -> Vec<u8> {
     let mut kept = payload.to_vec();
     let components = kept.get_mut(6..).unwrap_or_default().as_chunks_mut::<3>().0;
-    if let ([[_, sampling, _]], Target::Decoder) = (&mut *components, target) {
+    if let ([[_, sampling, _]], Recipient::Decoder) = (&mut *components, recipient) {
         *sampling = 0x11;
     }
     if renumber {

@@ -39,7 +39,7 @@ pub enum Intake {
 
 /// An entry of the menu that Telegram shows.
 #[derive(Debug, Clone)]
-pub struct Command {
+pub struct MenuEntry {
     /// The command without the slash.
     pub name: &'static str,
     /// What the command does, in the user's language.
@@ -106,7 +106,11 @@ impl TelegramClient {
     }
 
     /// Sets the menu of commands: for one language, or for all languages without their own.
-    pub async fn set_menu(&self, locale: Option<Locale>, commands: &[Command]) -> Result<(), TelegramError> {
+    pub async fn set_menu(
+        &self,
+        locale: Option<Locale>,
+        commands: &[MenuEntry],
+    ) -> Result<(), TelegramError> {
         let commands = commands
             .iter()
             .map(|command| BotCommand::new(command.name, command.description.clone()));
