@@ -27,7 +27,7 @@ use crate::{
     payloads::NotifyUser,
     store::{
         avatars,
-        notifications::{self, About, Kind, New, Raised},
+        notifications::{self, About, MessageKind, New, Raised},
         photos,
         trainings::{self, Training},
     },
@@ -105,7 +105,7 @@ pub(crate) async fn reply(
         user_id: user,
         avatar_id: None,
         training_id: None,
-        kind: Kind::Reply,
+        kind: MessageKind::Reply,
         dedupe_key: key,
         message,
         takes_place_of: place.message_id(),
@@ -137,7 +137,7 @@ pub(crate) async fn progress(
 ) -> Result<(), EnqueueError> {
     let message = progress_message(tx, subject, stage).await?;
     let about = About::Training(subject.training);
-    match notifications::raise(tx, Kind::Progress, about, &message, false).await? {
+    match notifications::raise(tx, MessageKind::Progress, about, &message, false).await? {
         Raised::Changed(id) => bring(tx, subject.user, id, message.version(), GATHER).await,
         Raised::Unchanged => Ok(()),
         Raised::NoneOpen => start_progress(tx, subject, &message, Place::New).await,
@@ -150,7 +150,7 @@ pub(crate) async fn training_requested(
     subject: Subject<'_>,
     place: Place,
 ) -> Result<(), EnqueueError> {
-    notifications::supersede(tx, Kind::Photos, About::Avatar(subject.avatar)).await?;
+    notifications::supersede(tx, MessageKind::Photos, About::Avatar(subject.avatar)).await?;
     let message = progress_message(tx, subject, Stage::Requested).await?;
     start_progress(tx, subject, &message, place).await
 }
@@ -165,7 +165,7 @@ async fn start_progress(
         user_id: subject.user,
         avatar_id: Some(subject.avatar),
         training_id: Some(subject.training),
-        kind: Kind::Progress,
+        kind: MessageKind::Progress,
         dedupe_key: &format!("progress:{}", subject.training),
         message,
         takes_place_of: place.message_id(),
@@ -242,7 +242,7 @@ async fn ended(
 ) -> Result<(), EnqueueError> {
     let last = Message::new(title(subject)).and(last_stage);
     let about = About::Training(subject.training);
-    if let Raised::Changed(id) = notifications::raise(tx, Kind::Progress, about, &last, true).await? {
+    if let Raised::Changed(id) = notifications::raise(tx, MessageKind::Progress, about, &last, true).await? {
         bring(tx, subject.user, id, last.version(), Duration::ZERO).await?;
     }
     send_final(tx, subject, &format!("final:{}", subject.training), message).await
@@ -258,7 +258,7 @@ async fn send_final(
         user_id: subject.user,
         avatar_id: Some(subject.avatar),
         training_id: Some(subject.training),
-        kind: Kind::Final,
+        kind: MessageKind::Final,
         dedupe_key,
         message,
         takes_place_of: None,
@@ -285,7 +285,7 @@ pub(crate) async fn photos_changed(
     let Some((user, message)) = photos_message(tx, avatar, limits).await? else {
         return Ok(());
     };
-    match notifications::raise(tx, Kind::Photos, About::Avatar(avatar), &message, false).await? {
+    match notifications::raise(tx, MessageKind::Photos, About::Avatar(avatar), &message, false).await? {
         Raised::Changed(id) => {
             bring(tx, user, id, message.version(), GATHER).await?;
         }
@@ -305,13 +305,13 @@ pub(crate) async fn show_photos(
     let Some((user_id, message)) = photos_message(tx, avatar, limits).await? else {
         return Ok(());
     };
-    notifications::supersede(tx, Kind::Photos, About::Avatar(avatar)).await?;
-    let shown = notifications::count(tx, Kind::Photos, avatar).await?;
+    notifications::supersede(tx, MessageKind::Photos, About::Avatar(avatar)).await?;
+    let shown = notifications::count(tx, MessageKind::Photos, avatar).await?;
     let new = New {
         user_id,
         avatar_id: Some(avatar),
         training_id: None,
-        kind: Kind::Photos,
+        kind: MessageKind::Photos,
         dedupe_key: &format!("photos:{avatar}:{shown}"),
         message: &message,
         takes_place_of: place.message_id(),

@@ -158,7 +158,12 @@ impl Turn {
         };
         if taken_back {
             // Otherwise the photo counter could replace the question that has taken its place.
-            outbox::supersede(&mut self.tx, outbox::Kind::Photos, outbox::About::Avatar(avatar)).await?;
+            outbox::supersede(
+                &mut self.tx,
+                outbox::MessageKind::Photos,
+                outbox::About::Avatar(avatar),
+            )
+            .await?;
         }
         Ok(taken_back)
     }

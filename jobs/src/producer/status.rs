@@ -77,7 +77,7 @@ impl Turn {
             return Ok(Stopped::Stale);
         };
         let name = seen.name;
-        let progress = outbox::message_of(&mut self.tx, outbox::Kind::Progress, training).await?;
+        let progress = outbox::message_of(&mut self.tx, outbox::MessageKind::Progress, training).await?;
         let Some(training) = trainings::lock(&mut self.tx, training).await? else {
             return Ok(Stopped::Stale);
         };

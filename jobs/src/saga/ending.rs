@@ -10,7 +10,7 @@ use crate::{
     domain::{EndReason, Fact, FailureCode, TrainingId, TrainingSource, TrainingStatus, Transition},
     job::Job,
     payloads::{BuildArchive, SubmitTraining},
-    store::trainings::{self, Ending, LockedTraining, Training},
+    store::trainings::{self, LockedTraining, Training, TrainingEnding},
 };
 
 /// What became of a request by the user or an operator that a training ends.
@@ -38,7 +38,7 @@ pub(super) async fn write(
 ) -> Result<(), SagaError> {
     let (id, after) = (before.id, &transition.to);
     if after.status.is_final() && !before.status.is_final() {
-        let ending = Ending {
+        let ending = TrainingEnding {
             failure: after.failure,
             detail,
             source,

@@ -12,7 +12,7 @@ use crate::{
 
 /// The purpose of a message, stored in `notifications.kind`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum MessageKind {
     /// An answer to one update.
     Reply,
     /// The wizard's photo step, which counts the photos.
@@ -23,7 +23,7 @@ pub(crate) enum Kind {
     Final,
 }
 
-impl Kind {
+impl MessageKind {
     /// The word in the database.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
@@ -41,7 +41,7 @@ pub(crate) struct New<'a> {
     pub user_id: UserId,
     pub avatar_id: Option<AvatarId>,
     pub training_id: Option<TrainingId>,
-    pub kind: Kind,
+    pub kind: MessageKind,
     pub dedupe_key: &'a str,
     pub message: &'a Message,
     /// The message in the chat that this one replaces. `None`: it is sent as a new one.
@@ -126,7 +126,7 @@ pub(crate) enum Raised {
 /// Changes the text of the open message.
 pub(crate) async fn raise(
     tx: &mut PgConnection,
-    kind: Kind,
+    kind: MessageKind,
     about: About,
     message: &Message,
     is_last: bool,
@@ -167,7 +167,11 @@ pub(crate) async fn raise(
 }
 
 /// How many messages of a kind an avatar has had.
-pub(crate) async fn count(tx: &mut PgConnection, kind: Kind, avatar: AvatarId) -> Result<i64, sqlx::Error> {
+pub(crate) async fn count(
+    tx: &mut PgConnection,
+    kind: MessageKind,
+    avatar: AvatarId,
+) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select count(*) as "count!" from notifications where kind = $1 and avatar_id = $2"#,
         kind.as_str(),
@@ -180,7 +184,7 @@ pub(crate) async fn count(tx: &mut PgConnection, kind: Kind, avatar: AvatarId) -
 /// Telegram's id of a training's open message of a kind.
 pub(crate) async fn message_of(
     tx: &mut PgConnection,
-    kind: Kind,
+    kind: MessageKind,
     training: TrainingId,
 ) -> Result<Option<i64>, sqlx::Error> {
     let row = sqlx::query_scalar!(
@@ -194,7 +198,11 @@ pub(crate) async fn message_of(
 }
 
 /// Closes the open messages of a kind as they are: another message takes over.
-pub(crate) async fn supersede(tx: &mut PgConnection, kind: Kind, about: About) -> Result<(), sqlx::Error> {
+pub(crate) async fn supersede(
+    tx: &mut PgConnection,
+    kind: MessageKind,
+    about: About,
+) -> Result<(), sqlx::Error> {
     let (avatar, training) = about.ids();
     sqlx::query!(
         r#"

@@ -24,7 +24,7 @@ mod requests;
 mod steps;
 
 pub(crate) use endings::{
-    Ending, ask_to_end, complete_late, end, expect_late, keep_late, was_completed_late,
+    TrainingEnding, ask_to_end, complete_late, end, expect_late, keep_late, was_completed_late,
 };
 pub(crate) use requests::{Request, insert, live_of, newest, owned};
 pub(crate) use steps::{

@@ -36,7 +36,7 @@ use crate::{
     payloads::NotifyUser,
     storable,
     store::{
-        notifications::{self, DueMessage, Kind, Waiting},
+        notifications::{self, DueMessage, MessageKind, Waiting},
         users,
     },
     texts::{Locale, Message, Rendered},
@@ -81,7 +81,7 @@ impl Run<Services> for NotifyUser {
             ));
         }
         drop(db);
-        if due.kind == Kind::Final.as_str() {
+        if due.kind == MessageKind::Final.as_str() {
             let mut tx = cx.begin().await?;
             let gives_way = notifications::gives_way(&mut tx, due.id).await?;
             // Also where it goes out: the wait counts from the first look.

@@ -12,7 +12,7 @@ use crate::{
 
 /// What is written about a live training when it ends.
 #[derive(Debug)]
-pub(crate) struct Ending<'a> {
+pub(crate) struct TrainingEnding<'a> {
     /// `None`: it was called off, and is `cancelled`.
     pub failure: Option<FailureCode>,
     /// What happened, in English, for operators. Users do not see it.
@@ -27,7 +27,7 @@ pub(crate) struct Ending<'a> {
 pub(crate) async fn end(
     tx: &mut PgConnection,
     id: TrainingId,
-    ending: &Ending<'_>,
+    ending: &TrainingEnding<'_>,
 ) -> Result<(), StoreError> {
     let changed = sqlx::query!(
         r#"
