@@ -1,7 +1,7 @@
 //! `aisha bot`: takes Telegram's updates in, and handles those of each chat in order.
 //!
 //! Its two halves meet in the inbox (`telegram_updates`). When updates come by polling, [`intake`] asks
-//! Telegram for them and stores them; when they come by webhook, `aisha web` stores them. [`lanes`] handle
+//! Telegram for them and stores them; when they come by webhook, `aisha web` stores them. [`update_loops`] handle
 //! stored updates, each in one transaction with its effects and its answer. Any number of bots may run: one
 //! polls, all handle.
 //!
@@ -38,13 +38,13 @@ mod dialogue;
 mod hearing;
 mod incoming;
 mod intake;
-mod lanes;
 mod photos;
+mod update_loops;
 mod visible;
 mod wizard;
 
 /// How many chats one bot process handles at the same time. An update takes milliseconds.
-const LANES: usize = 4;
+const UPDATE_LOOPS: usize = 4;
 
 /// Talk with users: take updates in, and handle those of each chat in order.
 ///
@@ -120,7 +120,7 @@ pub async fn main(args: BotArgs, given: Given) -> Result<(), Failure> {
     let work = async {
         tokio::join!(
             announce(&bot, &updates, &stop),
-            lanes::run(&bot, LANES, &stop),
+            update_loops::run(&bot, UPDATE_LOOPS, &stop),
             bot.hearing.show(&stop)
         )
     };

@@ -14,6 +14,7 @@ mod dedupe;
 mod enqueueing;
 mod failover;
 mod failures;
+mod fairness;
 mod fencing;
 mod governed;
 mod helpers;
@@ -34,7 +35,6 @@ mod rescue;
 mod settling;
 mod stopping;
 mod traces;
-mod turns;
 mod versions;
 mod wake_ups;
 

@@ -3,7 +3,7 @@
 //!
 //! A turn holds the lock of its update's row. Its failure is recorded on another connection, in the same row, so the
 //! turn is rolled back first. Otherwise the record would wait for the lock until the server ends the idle
-//! transaction, 15 s for each attempt, and four such updates would block every lane of a bot
+//! transaction, 15 s for each attempt, and four such updates would block every update loop of a bot
 //! (`a_turn_that_panics_or_fails_on_our_side_delays_nobody`).
 //!
 //! A turn whose connection went silent waits for an answer that never comes. So each turn has a time limit

@@ -1,4 +1,4 @@
-//! Lanes: each takes the next update of some chat, handles it, and commits. A process has several, and
+//! Update loops: each takes the next update of some chat, handles it, and commits. A process has several, and
 //! several processes may run.
 
 use std::time::Duration;
@@ -23,17 +23,17 @@ use crate::lifecycle::Stop;
 /// again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Runs `count` lanes until the stop. An update in progress is finished first.
+/// Runs `count` update loops until the stop. An update in progress is finished first.
 pub(super) async fn run(bot: &Bot, count: usize, stop: &Stop) {
     let (ring, bell) = watch::channel(());
-    let lanes = join_all((0..count).map(|_| lane(bot, bell.clone(), stop)));
+    let loops = join_all((0..count).map(|_| update_loop(bot, bell.clone(), stop)));
     tokio::select! {
-        _ = lanes => {}
+        _ = loops => {}
         () = listen(bot.producer.update_signal().await, ring) => {}
     }
 }
 
-/// Listens on one database session and wakes all lanes.
+/// Listens on one database session and wakes all update loops.
 async fn listen(mut signal: UpdateSignal, ring: watch::Sender<()>) {
     loop {
         signal.wait(LOOK_AGAIN).await;
@@ -41,7 +41,7 @@ async fn listen(mut signal: UpdateSignal, ring: watch::Sender<()>) {
     }
 }
 
-async fn lane(bot: &Bot, mut bell: watch::Receiver<()>, stop: &Stop) {
+async fn update_loop(bot: &Bot, mut bell: watch::Receiver<()>, stop: &Stop) {
     let mut chat = None;
     let mut outage = Outage::none();
     while !stop.is_draining() {
@@ -80,7 +80,7 @@ async fn wait(bell: &mut watch::Receiver<()>, stop: &Stop) {
     }
 }
 
-/// Handles one update. If it fails, it is rolled back and the failure is noted; the lane continues.
+/// Handles one update. If it fails, it is rolled back and the failure is noted; the loop continues.
 async fn take(bot: &Bot, turn: Turn) {
     let begun = Instant::now();
     let outcome = bot.producer.conclude(turn, dialogue::handle).await;
