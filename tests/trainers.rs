@@ -252,9 +252,9 @@ fn problems(table: &str, variables: &[(&str, &str)]) -> Vec<String> {
     said.collect()
 }
 
-#[test]
-fn every_mistake_is_told_at_once_with_entry_key_and_fix() {
-    let table = SHIPPED
+/// The shipped table with one mistake of each kind.
+fn mistaken() -> String {
+    SHIPPED
         .replace(
             "training_type = \"style\"\nendpoint = \"fal-ai/flux-lora-fast-training\"",
             "endpoint = \"fal-ai/flux-lora-fast-training\"",
@@ -294,7 +294,11 @@ fn every_mistake_is_told_at_once_with_entry_key_and_fix() {
         .replace(
             "trigger_text = \"a picture in the style of {trigger}\"",
             "trigger_text = \"a picture in the style of TOK\"",
-        );
+        )
+}
+
+#[test]
+fn every_mistake_is_told_at_once_with_entry_key_and_fix() {
     let expected = [
         "trainers.flux-lora-fast-training.training_type is missing. Write it (from ",
         "trainers.flux-lora-portrait-trainer.presets.fast.steps is \"0\" (from ",
@@ -329,7 +333,7 @@ fn every_mistake_is_told_at_once_with_entry_key_and_fix() {
         "that input is set elsewhere as well. Give each input to one key: fills, or schema with inputs or presets.",
         "that input counts nothing. Name an input that schema declares as integer.",
     ];
-    let problems = problems(&table, &[]);
+    let problems = problems(&mistaken(), &[]);
     for expected in expected.iter().chain(&fixes) {
         let found = problems
             .iter()

@@ -152,14 +152,18 @@ impl LoraTrainer {
 }
 
 fn published() -> Vec<Endpoint> {
-    let mut endpoints: Vec<_> = lora_trainers().map(LoraTrainer::endpoint).into();
+    let trainers = flux_1_trainers().into_iter().chain(later_trainers());
+    let mut endpoints: Vec<_> = trainers.map(LoraTrainer::endpoint).collect();
     endpoints.push(flux_pro_trainer());
     endpoints.extend(picture_endpoints());
     endpoints
 }
 
-fn lora_trainers() -> [LoraTrainer; 7] {
-    let rate = |most| may("learning_rate", Kind::Float(0.000_001, most));
+fn learning_rate(most: f64) -> Field {
+    may("learning_rate", Kind::Float(0.000_001, most))
+}
+
+fn flux_1_trainers() -> [LoraTrainer; 3] {
     [
         LoraTrainer {
             id: "fal-ai/flux-lora-portrait-trainer",
@@ -170,7 +174,7 @@ fn lora_trainers() -> [LoraTrainer; 7] {
             dollars_a_step: 0.0024,
             fields: vec![
                 may("trigger_phrase", Kind::Text),
-                rate(0.001),
+                learning_rate(0.001),
                 may("steps", Kind::Int(1, 10_000)),
                 may("multiresolution_training", Kind::Bool),
                 may("subject_crop", Kind::Bool),
@@ -205,11 +209,16 @@ fn lora_trainers() -> [LoraTrainer; 7] {
             fields: vec![
                 may("trigger_phrase", Kind::Text),
                 may("steps", Kind::Int(1, 10_000)),
-                rate(0.01),
+                learning_rate(0.01),
                 may("training_style", Kind::OneOf(&["subject", "style"])),
                 may("face_crop", Kind::Bool),
             ],
         },
+    ]
+}
+
+fn later_trainers() -> [LoraTrainer; 4] {
+    [
         LoraTrainer {
             id: "fal-ai/flux-2-trainer",
             archive: "image_data_url",
@@ -222,7 +231,7 @@ fn lora_trainers() -> [LoraTrainer; 7] {
                 // archives have no captions.
                 need("default_caption", Kind::Text),
                 may("steps", Kind::Int(100, 10_000)),
-                rate(0.01),
+                learning_rate(0.01),
                 may("output_lora_format", Kind::OneOf(&["fal", "comfy"])),
             ],
         },
@@ -236,7 +245,7 @@ fn lora_trainers() -> [LoraTrainer; 7] {
             fields: vec![
                 need("default_caption", Kind::Text),
                 may("steps", Kind::Int(100, 10_000)),
-                rate(0.01),
+                learning_rate(0.01),
             ],
         },
         LoraTrainer {
@@ -249,7 +258,7 @@ fn lora_trainers() -> [LoraTrainer; 7] {
             fields: vec![
                 need("default_caption", Kind::Text),
                 may("steps", Kind::Int(10, 40_000)),
-                rate(0.01),
+                learning_rate(0.01),
             ],
         },
         LoraTrainer {
@@ -262,7 +271,7 @@ fn lora_trainers() -> [LoraTrainer; 7] {
             fields: vec![
                 need("trigger_phrase", Kind::Text),
                 may("steps", Kind::Int(1, 10_000)),
-                rate(0.01),
+                learning_rate(0.01),
                 may(
                     "auto_captioning",
                     Kind::OneOf(&["Off", "Object/Character", "Style", "Custom"]),
@@ -340,15 +349,12 @@ impl Endpoint {
         let others = trainer.inputs.iter().chain([&trainer.steps]);
         let mut fields: Vec<_> = others.map(|input| declared(input, false)).collect();
         fields.push(declared(&trainer.archive, true));
-        let output = trainer
-            .weights
-            .clone()
-            .map_or(Output::Finetune, |key| Output::Lora(key.into()));
+        let output = trainer.weights.clone().map_or(Output::Finetune, Output::Lora);
         Self {
-            id: trainer.endpoint.clone().into(),
+            id: trainer.endpoint.clone(),
             makes: Makes::Training(Training {
-                archive: trainer.archive.clone().into(),
-                steps: trainer.steps.clone().into(),
+                archive: trainer.archive.clone(),
+                steps: trainer.steps.clone(),
                 default_steps: 1000,
                 pictures: 1..=usize::MAX,
                 advised: 1,

@@ -78,11 +78,13 @@ mod tests {
     /// count. Skipped where no namespace can be made.
     #[test]
     fn the_time_that_a_machine_was_suspended_counts() {
-        let test = "queue::boot_clock::tests::the_present_moment_is_the_time_since_the_machine_started";
+        // Without the crate's name, as the test binary lists it.
+        let (_, module) = module_path!().split_once("::").expect("a module of this crate");
+        let test = format!("{module}::the_present_moment_is_the_time_since_the_machine_started");
         let child = Command::new("unshare")
             .args(["--map-root-user", "--time", "--boottime", "86400", "--fork", "--"])
             .arg(std::env::current_exe().expect("this test"))
-            .args(["--exact", test, "--nocapture"])
+            .args(["--exact", &test, "--nocapture"])
             .output();
         let said = child.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
         let moment = said.as_ref().ok().and_then(|said| said.split("moment ").nth(1));
