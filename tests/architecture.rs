@@ -5,6 +5,7 @@
 //! rule that was never seen to refuse anything proves nothing.
 
 mod habits;
+mod names;
 mod proofs;
 mod references;
 mod source;
