@@ -39,6 +39,7 @@ mod hearing;
 mod incoming;
 mod intake;
 mod photos;
+mod stopping;
 mod update_loops;
 mod visible;
 mod wizard;

@@ -125,6 +125,12 @@ not-understood = I did not quite get that. Shall we start with a new avatar?
 stale-button = This button is out of date.
 ask-language = 🌐 <b>Which language shall I write in?</b>
 language-chosen = 🌐 I write in English now.
+ask-discard =
+    Delete the avatar { $avatar } and { $photos ->
+        [one] { $photos } photo
+       *[other] { $photos } photos
+    }? They cannot be brought back.
+ask-which-to-stop = Which training shall I stop?
 trouble = 😔 I could not handle your message. We are looking into it; please try again: /start
 
 ## Start, retry, cancel
@@ -292,6 +298,10 @@ button-start = 🚀 Start training
 button-retry = 🔁 Try again
 button-stop = ✖️ Stop the training
 button-status = 📊 How is it going
+button-discard-now = 🗑 Delete
+button-keep-training = ▶️ Go on training
+button-stop-named = ✖️ Stop “{ $name }”
+button-retry-named = 🔁 Try “{ $name }” again
 button-russian = 🇷🇺 Русский
 button-english = 🇬🇧 English
 button-kazakh = 🇰🇿 Қазақша

@@ -105,6 +105,8 @@ not-understood = Онша түсінбедім. Жаңа аватардан ба
 stale-button = Бұл түйме ескірген.
 ask-language = 🌐 <b>Қай тілде жазайын?</b>
 language-chosen = 🌐 Енді қазақша жазамын.
+ask-discard = { $avatar } аватарын және { $photos } фотосуретті жояйық па? Оларды қайтару мүмкін болмайды.
+ask-which-to-stop = Қай үйретуді тоқтатайын?
 trouble = 😔 Хабарламаңызды өңдей алмадым. Мәселені қарап жатырмыз; қайта байқап көріңізші: /start
 
 ## Бастау, қайталау, болдырмау
@@ -235,6 +237,10 @@ button-start = 🚀 Үйретуді бастау
 button-retry = 🔁 Қайта байқап көру
 button-stop = ✖️ Үйретуді тоқтату
 button-status = 📊 Үйрету барысы
+button-discard-now = 🗑 Жою
+button-keep-training = ▶️ Үйретуді жалғастыру
+button-stop-named = ✖️ «{ $name }» үйретуін тоқтату
+button-retry-named = 🔁 «{ $name }» — қайта байқап көру
 button-russian = 🇷🇺 Русский
 button-english = 🇬🇧 English
 button-kazakh = 🇰🇿 Қазақша

@@ -136,6 +136,13 @@ not-understood = Не совсем понял. Начнём с нового ав
 stale-button = Эта кнопка уже устарела.
 ask-language = 🌐 <b>На каком языке мне писать?</b>
 language-chosen = 🌐 Теперь пишу по-русски.
+ask-discard =
+    Удалить аватар { $avatar } и { $photos ->
+        [one] { $photos } фотографию
+        [few] { $photos } фотографии
+       *[many] { $photos } фотографий
+    }? Вернуть их будет нельзя.
+ask-which-to-stop = Какое обучение остановить?
 trouble = 😔 У меня не получилось обработать ваше сообщение. Мы уже разбираемся; попробуйте, пожалуйста, ещё раз: /start
 
 ## Начать, повторить, отменить
@@ -316,6 +323,10 @@ button-start = 🚀 Начать обучение
 button-retry = 🔁 Попробовать снова
 button-stop = ✖️ Остановить обучение
 button-status = 📊 Как идёт обучение
+button-discard-now = 🗑 Удалить
+button-keep-training = ▶️ Продолжить обучение
+button-stop-named = ✖️ Остановить «{ $name }»
+button-retry-named = 🔁 Попробовать снова «{ $name }»
 button-russian = 🇷🇺 Русский
 button-english = 🇬🇧 English
 button-kazakh = 🇰🇿 Қазақша

@@ -1,12 +1,12 @@
 //! The commands, such as /start, and the buttons that do the same.
 
 use jobs::{
-    domain::{Action, AvatarId, AvatarStatus, TrainingId},
-    producer::{LiveTraining, Place, ProducerError, Stopped, Turn},
+    domain::{Action, AvatarStatus},
+    producer::{Place, ProducerError, Turn},
     texts::{Locale, Message, Phrase},
 };
 
-use super::{photos::small, wizard};
+use super::{photos::small, stopping, wizard};
 
 macro_rules! commands {
     (($turn:ident, $first_name:ident) $($Name:ident: $word:literal $(| $typed:literal)* => $run:expr,)*) => {
@@ -45,7 +45,7 @@ macro_rules! commands {
 commands! { (turn, first_name)
     Start: "start" | "старт" => start(turn, first_name),
     Status: "status" | "статус" => status(turn, Place::New),
-    Cancel: "cancel" | "отмена" | "отменить" => cancel(turn),
+    Cancel: "cancel" | "отмена" | "отменить" => stopping::cancel(turn),
     Language: "language" | "lang" | "язык" | "тіл" => language(turn),
     Help: "help" | "помощь" | "справка" => help(turn),
 }
@@ -103,24 +103,41 @@ fn welcome_back(first_name: &str) -> Phrase {
     }
 }
 
-/// Shows the status of the user's avatars, with a button for each training that can be stopped.
+/// Shows the status of the user's avatars, with a button for each training that can be stopped and for the newest
+/// avatars that can be tried again. The buttons stand in the order of the lines, and say the names.
 pub(super) async fn status(turn: &mut Turn, place: Place) -> Result<(), ProducerError> {
+    /// More would push the other buttons off the screen.
+    const MOST_RETRIES: usize = 3;
     let avatars = turn.avatars().await?;
     let is_draft_open = avatars.iter().any(|avatar| avatar.status == AvatarStatus::Draft);
-    let mut message = Message {
-        text: avatars.into_iter().map(|avatar| avatar.phrase).collect(),
-        buttons: Vec::new(),
+    let mut message = if avatars.is_empty() {
+        Message::new(Phrase::StatusNothing {})
+    } else {
+        Message {
+            text: avatars.iter().map(|avatar| avatar.phrase.clone()).collect(),
+            buttons: Vec::new(),
+        }
     };
-    if message.text.is_empty() {
-        message = Message::new(Phrase::StatusNothing {});
-    }
     for training in turn
         .live_trainings()
         .await?
-        .iter()
+        .into_iter()
         .filter(|training| training.can_be_stopped)
     {
-        message = message.button(Phrase::ButtonStop {}, Action::Stop(training.id));
+        let label = Phrase::ButtonStopNamed { name: training.name };
+        message = message.button(label, Action::Stop(training.id));
+    }
+    // Another draft would have to be finished or thrown away first.
+    if !is_draft_open {
+        let ended = |status| matches!(status, AvatarStatus::Failed | AvatarStatus::Cancelled);
+        for avatar in avatars
+            .into_iter()
+            .filter(|avatar| ended(avatar.status))
+            .take(MOST_RETRIES)
+        {
+            let label = Phrase::ButtonRetryNamed { name: avatar.name };
+            message = message.button(label, Action::Retry(avatar.id));
+        }
     }
     let label = if is_draft_open {
         Phrase::ButtonContinue {}
@@ -143,77 +160,6 @@ async fn language(turn: &mut Turn) -> Result<(), ProducerError> {
 pub(super) async fn speak(turn: &mut Turn, locale: Locale, place: Place) -> Result<(), ProducerError> {
     turn.speak(locale).await?;
     turn.reply(&Message::new(Phrase::LanguageChosen {}), place).await
-}
-
-/// Discards the draft. Without a draft, offers to stop a training if one can be stopped.
-async fn cancel(turn: &mut Turn) -> Result<(), ProducerError> {
-    if let Some(draft) = turn.draft().await? {
-        return discard(turn, draft.id, Place::New).await.map(drop);
-    }
-    let live = turn.live_trainings().await?;
-    let stoppable = live.iter().find(|training| training.can_be_stopped);
-    let message = match (stoppable, live.first()) {
-        (Some(LiveTraining { id, name, .. }), _) => Message::new(Phrase::AskStop { name: name.clone() })
-            .button(Phrase::ButtonStop {}, Action::Stop(*id)),
-        (None, Some(training)) if training.is_stopping => Message::new(Phrase::StopAsked {
-            name: training.name.clone(),
-        }),
-        (None, Some(training)) => Message::new(Phrase::TooLateToStop {
-            name: training.name.clone(),
-        }),
-        (None, None) => {
-            Message::new(Phrase::NothingToCancel {}).button(Phrase::ButtonCreate {}, Action::Create)
-        }
-    };
-    turn.reply(&message, Place::New).await
-}
-
-/// Discards a draft.
-pub(super) async fn discard(
-    turn: &mut Turn,
-    avatar: AvatarId,
-    place: Place,
-) -> Result<Option<Phrase>, ProducerError> {
-    let Some(name) = turn.discard(avatar).await? else {
-        return wizard::stale(turn).await;
-    };
-    let message = Message::new(Phrase::DraftDiscarded {
-        avatar: Phrase::avatar(name.as_deref()),
-    })
-    .button(Phrase::ButtonCreate {}, Action::Create);
-    turn.reply(&message, place).await?;
-    Ok(None)
-}
-
-/// Stops a training, or has FAL asked to stop it. The final message says that it was cancelled. So does the
-/// message with the button, unless that is the progress message, which is updated anyway.
-pub(super) async fn stop(
-    turn: &mut Turn,
-    training: TrainingId,
-    place: Place,
-) -> Result<Option<Phrase>, ProducerError> {
-    match turn.stop(training).await? {
-        Stopped::Yes { name, progress } => {
-            if let Place::InsteadOf(message) = place
-                && progress != Some(message)
-            {
-                turn.reply(&Message::new(Phrase::StatusCancelled { name }), place)
-                    .await?;
-            }
-            Ok(None)
-        }
-        Stopped::Asked { name } => {
-            turn.reply(&Message::new(Phrase::StopAsked { name }), Place::New)
-                .await?;
-            Ok(None)
-        }
-        Stopped::TooLate { name } => {
-            turn.reply(&Message::new(Phrase::TooLateToStop { name }), Place::New)
-                .await?;
-            Ok(None)
-        }
-        Stopped::Stale => wizard::stale(turn).await,
-    }
 }
 
 /// Explains what the bot does, with the limits for photos.

@@ -5,7 +5,7 @@
 //!          ├─ photo, image file ────────────▶ photos.rs
 //!          └─ text ─────────────────────────▶ wizard.rs: the name, else a hint
 //! edited ──── the name, a command ──────────▶ the same
-//! tap ─────── Action ──────────────────────▶ wizard.rs, commands.rs
+//! tap ─────── Action ──────────────────────▶ wizard.rs, commands.rs, stopping.rs
 //! block ───── the user cannot be reached any more
 //! ```
 //!
@@ -26,7 +26,7 @@ use tracing::warn;
 use super::{
     commands::{self, Command},
     incoming::{self, Content, Incoming, ReceivedMessage, TapPlace},
-    photos, wizard,
+    photos, stopping, wizard,
 };
 
 /// A pressed button that is to be answered once its update is committed.
@@ -174,10 +174,12 @@ async fn act(turn: &mut Turn, action: Option<Action>, place: Place) -> Result<Op
             wizard::choose_gender(turn, avatar, gender, place).await
         }
         Some(Action::Back(avatar, step)) => wizard::back(turn, avatar, step, place).await,
-        Some(Action::Discard(avatar)) => commands::discard(turn, avatar, place).await,
+        Some(Action::Discard(avatar)) => stopping::ask_discard(turn, avatar, place).await,
+        Some(Action::DiscardNow(avatar)) => stopping::discard(turn, avatar, place).await,
         Some(Action::Start(avatar)) => wizard::start_training(turn, avatar, place).await,
         Some(Action::Retry(avatar)) => wizard::retry(turn, avatar).await,
-        Some(Action::Stop(training)) => commands::stop(turn, training, place).await,
+        Some(Action::Stop(training)) => stopping::ask_stop(turn, training, place).await,
+        Some(Action::StopNow(training)) => stopping::stop(turn, training, place).await,
         Some(Action::Status) => commands::status(turn, place).await.map(|()| None),
         Some(Action::Speak(locale)) => commands::speak(turn, locale, place).await.map(|()| None),
         None => wizard::stale(turn).await,

@@ -123,7 +123,7 @@ impl Visitor<'_> {
             "new:portrait"
         };
         for message in chat.iter().rev() {
-            if self.plan.stops && self.press(message, "stop:") {
+            if self.plan.stops && (self.press(message, "stop_now:") || self.press(message, "stop:")) {
                 return Ok(true);
             }
             if self.started {

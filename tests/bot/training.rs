@@ -175,6 +175,15 @@ async fn a_training_at_the_trainer_is_asked_to_stop_and_the_user_is_told() {
     .await
     .unwrap();
     ann.presses_on(&progress, "Stop the training");
+    let asked = ann.hears("Stop the training of Lisa?").await;
+    assert_eq!(
+        stage
+            .count("select count(*) from trainings where end_asked is not null")
+            .await,
+        0,
+        "a question stops nothing"
+    );
+    ann.presses_on(&asked, "Stop the training");
     ann.hears("I am asking the server to stop the training of Lisa")
         .await;
     ann.sees(&progress, "Stopping the training").await;
@@ -228,4 +237,97 @@ async fn somebody_elses_avatar_and_training_cannot_be_touched() {
         1
     );
     assert_eq!(stage.count("select count(*) from trainings").await, 0);
+}
+
+/// Two equal buttons in the wrong order stopped the other training, which was paid for.
+#[tokio::test]
+async fn each_button_of_the_status_names_its_avatar_and_stands_in_the_order_of_the_lines() {
+    let stage = Stage::new().await;
+    let ann = stage.person("Ann", "en");
+    for name in ["Lisa", "Mia"] {
+        if name == "Mia" {
+            ann.says("/start");
+            ann.presses("Create an avatar").await;
+        }
+        ann.answers_the_questions(name).await;
+        let ready = ann.sends_photos(photos(10)).await;
+        ann.presses_on(&ready, "Start training");
+        ann.sees(&ready, &format!("Training the avatar {name}")).await;
+    }
+    ann.says("/status");
+    let status = ann
+        .hears_what(MessageFilter::from_bot().containing("⏳ Mia"))
+        .await;
+    let lines = ["⏳ Mia", "⏳ Lisa"].map(|line| status.text.find(line).expect(line));
+    assert!(lines[0] < lines[1], "{}", status.text);
+    let labels: Vec<_> = status
+        .buttons
+        .iter()
+        .flatten()
+        .map(|button| button.text.as_str())
+        .collect();
+    assert_eq!(labels, ["✖️ Stop “Mia”", "✖️ Stop “Lisa”", "✨ Create an avatar"]);
+    ann.presses_on(&status, "Stop “Lisa”");
+    let asked = ann.hears("Stop the training of Lisa?").await;
+    ann.presses_on(&asked, "Go on training");
+    ann.sees(&asked, "⏳ Mia").await;
+    assert_eq!(
+        stage
+            .count("select count(*) from trainings where status = 'cancelled' or end_asked is not null")
+            .await,
+        0
+    );
+    ann.says("/cancel");
+    let which = ann.hears("Which training shall I stop?").await;
+    ann.presses_on(&which, "Stop “Lisa”");
+    let asked = ann
+        .hears_what(
+            MessageFilter::from_bot()
+                .containing("Stop the training of Lisa?")
+                .after(which.message_id),
+        )
+        .await;
+    ann.presses_on(&asked, "Stop the training");
+    ann.hears("The training of Lisa was cancelled").await;
+    // And Lisa can be tried again from here, however far up that message is.
+    ann.says("/status");
+    let status = ann
+        .hears_what(
+            MessageFilter::from_bot()
+                .containing("Lisa: the training was cancelled")
+                .after(asked.message_id),
+        )
+        .await;
+    ann.presses_on(&status, "Try “Lisa” again");
+    ann.hears_what(
+        MessageFilter::from_bot()
+            .containing("10 photos loaded")
+            .after(status.message_id),
+    )
+    .await;
+}
+
+/// Twenty photos were thrown away at one tap.
+#[tokio::test]
+async fn a_draft_with_photos_is_thrown_away_only_after_a_question() {
+    let stage = Stage::new().await;
+    let ann = stage.person("Ann", "en");
+    ann.answers_the_questions("Lisa").await;
+    let ready = ann.sends_photos(photos(10)).await;
+    ann.presses_on(&ready, "Cancel");
+    let asked = ann.hears("Delete the avatar Lisa and 10 photos?").await;
+    ann.presses_on(&asked, "Continue");
+    let kept = ann.sees(&asked, "10 photos loaded").await;
+    assert_eq!(stage.count("select count(*) from avatar_photos").await, 10);
+    ann.says("/cancel");
+    let asked = ann
+        .hears_what(
+            MessageFilter::from_bot()
+                .containing("Delete the avatar Lisa and 10 photos?")
+                .after(kept.message_id),
+        )
+        .await;
+    ann.presses_on(&asked, "Delete");
+    ann.sees(&asked, "Creation cancelled: Lisa.").await;
+    assert_eq!(stage.count("select count(*) from avatars").await, 0);
 }

@@ -38,14 +38,18 @@ pub enum Action {
     ChooseGender(AvatarId, Gender),
     /// Takes an answer back, and asks that question again.
     Back(AvatarId, WizardStep),
-    /// Throws the draft away, with its photos.
+    /// Asks whether to throw the draft away. A draft without photos is thrown away at once.
     Discard(AvatarId),
+    /// Throws the draft away, with its photos.
+    DiscardNow(AvatarId),
     /// Starts the training of the draft.
     Start(AvatarId),
     /// Reopens a failed or cancelled avatar.
     Retry(AvatarId),
-    /// Calls a training off; once FAL has it, asks FAL to stop it.
+    /// Asks whether to stop a training.
     Stop(TrainingId),
+    /// Calls a training off; once FAL has it, asks FAL to stop it.
+    StopNow(TrainingId),
     /// Shows the progress of all trainings.
     Status,
     /// Talks to the user in this language from now on.
@@ -66,9 +70,11 @@ impl fmt::Display for Action {
             Self::ChooseGender(avatar, gender) => write!(f, "gender:{}:{gender}", short(avatar.0)),
             Self::Back(avatar, step) => write!(f, "back:{}:{}", short(avatar.0), step.as_str()),
             Self::Discard(avatar) => write!(f, "discard:{}", short(avatar.0)),
+            Self::DiscardNow(avatar) => write!(f, "discard_now:{}", short(avatar.0)),
             Self::Start(avatar) => write!(f, "start:{}", short(avatar.0)),
             Self::Retry(avatar) => write!(f, "retry:{}", short(avatar.0)),
             Self::Stop(training) => write!(f, "stop:{}", short(training.0)),
+            Self::StopNow(training) => write!(f, "stop_now:{}", short(training.0)),
             Self::Status => f.write_str("status"),
             Self::Speak(locale) => write!(f, "speak:{locale}"),
         }
@@ -93,10 +99,12 @@ fn decode(data: &str) -> Option<Action> {
         ("gender", Some(id), Some(gender)) => Action::ChooseGender(long(id)?, gender.parse().ok()?),
         ("back", Some(id), Some(step)) => Action::Back(long(id)?, WizardStep::parse(step)?),
         ("discard", Some(id), None) => Action::Discard(long(id)?),
+        ("discard_now", Some(id), None) => Action::DiscardNow(long(id)?),
         ("start", Some(id), None) => Action::Start(long(id)?),
         ("retry", Some(id), None) => Action::Retry(long(id)?),
         ("speak", Some(language), None) => Action::Speak(Locale::named(language)?),
         ("stop", Some(id), None) => Action::Stop(long(id)?),
+        ("stop_now", Some(id), None) => Action::StopNow(long(id)?),
         _ => return None,
     };
     words.next().is_none().then_some(action)
@@ -139,9 +147,11 @@ mod tests {
         let mut all = vec![
             Action::Create,
             Action::Discard(avatar),
+            Action::DiscardNow(avatar),
             Action::Start(avatar),
             Action::Retry(avatar),
             Action::Stop(TrainingId(id)),
+            Action::StopNow(TrainingId(id)),
             Action::Status,
         ];
         for kind in TrainingType::ALL {

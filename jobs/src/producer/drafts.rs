@@ -174,6 +174,11 @@ impl Turn {
         Ok(avatars::discard(&mut self.tx, user, avatar).await?)
     }
 
+    /// How many photos of a draft are stored or on their way.
+    pub async fn draft_photos(&mut self, draft: AvatarId) -> Result<u32, ProducerError> {
+        Ok(photos::counts(&mut self.tx, draft).await?.taken())
+    }
+
     /// Adds a photo to the draft. A photo that Telegram failed to hand out before may come again.
     pub async fn add_photo(
         &mut self,

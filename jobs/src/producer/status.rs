@@ -2,7 +2,7 @@
 
 use super::{ProducerError, Turn};
 use crate::{
-    domain::{AvatarStatus, EndReason, FailureCode, Stage, TrainingId, TrainingStatus},
+    domain::{AvatarId, AvatarStatus, EndReason, FailureCode, Stage, TrainingId, TrainingStatus},
     saga::{self, Asked},
     store::{notifications as outbox, trainings, views},
     texts::Phrase,
@@ -48,6 +48,10 @@ pub struct LiveTraining {
 /// One avatar in the answer to /status.
 #[derive(Debug, Clone)]
 pub struct AvatarLine {
+    /// The avatar's id, which the buttons carry.
+    pub id: AvatarId,
+    /// Its name; empty if it has none yet.
+    pub name: String,
     /// The phrase that describes its state.
     pub phrase: Phrase,
     /// The avatar's status.
@@ -55,7 +59,7 @@ pub struct AvatarLine {
 }
 
 impl Turn {
-    /// The user's trainings that have not ended.
+    /// The user's trainings that have not ended, in the order of [`Turn::avatars`].
     pub async fn live_trainings(&mut self) -> Result<Vec<LiveTraining>, ProducerError> {
         let user = self.user()?;
         let live = trainings::live_of(&mut self.tx, user).await?;
@@ -125,6 +129,8 @@ impl From<&views::Avatar> for AvatarLine {
             }
         };
         Self {
+            id: avatar.id,
+            name: avatar.name.clone().unwrap_or_default(),
             phrase,
             status: avatar.status,
         }

@@ -105,6 +105,8 @@ phrases! {
     StaleButton {},
     AskLanguage {},
     LanguageChosen {},
+    AskDiscard { avatar: Box<Phrase>, photos: u32 },
+    AskWhichToStop {},
     Trouble {},
 
     // Start, retry, cancel.
@@ -187,6 +189,10 @@ phrases! {
     ButtonRetry {},
     ButtonStop {},
     ButtonStatus {},
+    ButtonDiscardNow {},
+    ButtonKeepTraining {},
+    ButtonStopNamed { name: String },
+    ButtonRetryNamed { name: String },
     // Each language is called in itself, in all locales.
     ButtonRussian {},
     ButtonEnglish {},

@@ -130,6 +130,12 @@ pub(super) const KNOWN: [&[&str]; 3] = [
         "button-russian",
         "button-english",
         "button-kazakh",
+        "ask-discard",
+        "ask-which-to-stop",
+        "button-discard-now",
+        "button-keep-training",
+        "button-stop-named",
+        "button-retry-named",
     ],
 ];
 

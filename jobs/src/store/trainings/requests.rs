@@ -67,7 +67,7 @@ pub(crate) async fn live_of(tx: &mut PgConnection, user: UserId) -> Result<Vec<S
           from trainings t
           join avatars a on a.id = t.avatar_id
          where t.user_id = $1 and t.status not in ('completed', 'failed', 'cancelled')
-         order by t.created_at
+         order by a.created_at desc
         "#,
         user.0
     )
