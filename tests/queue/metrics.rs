@@ -2,7 +2,7 @@
 
 use jobs::queue::JobState;
 
-use super::{probe, reaches};
+use super::{probe, processes::SharedGate, reaches};
 use crate::support::{Aisha, Db, aisha, eventually};
 
 /// A worker that serves metrics, and the address of the page.
@@ -188,9 +188,10 @@ async fn q19_outcomes_waits_and_run_times_are_counted_by_kind() {
 #[tokio::test(flavor = "multi_thread")]
 async fn q19_rescued_jobs_and_lost_leases_are_counted() {
     let db = Db::new().await;
+    let mut gate = SharedGate::closed(&db, 1).await;
     let (mut first, _) = measured(&db).await;
-    let job = probe(&db.pool, "first:hang").await;
-    reaches(&db.pool, job, JobState::Running).await;
+    let job = probe(&db.pool, "first:gate:1").await;
+    gate.has_somebody_waiting().await;
     first.pause();
     let (_other, page) = measured(&db).await;
     reaches(&db.pool, job, JobState::Done).await;
@@ -203,6 +204,7 @@ async fn q19_rescued_jobs_and_lost_leases_are_counted() {
     .await;
     first.resume();
     first.line(&format!("job {job}")).await;
+    drop(gate);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -42,7 +42,7 @@ impl SharedGate {
     }
 
     /// Waits until a handler waits at the gate: by then its worker, and not only the database, knows of the claim.
-    async fn has_somebody_waiting(&mut self) {
+    pub(super) async fn has_somebody_waiting(&mut self) {
         eventually("a handler to wait at the gate", async || {
             sqlx::query_scalar::<_, bool>(
                 "select exists (select from pg_locks
