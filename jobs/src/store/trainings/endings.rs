@@ -3,7 +3,7 @@
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use super::VerifiedModel;
+use super::{VerifiedModel, steps::lock_owner};
 use crate::{
     domain::{EndReason, FailureCode, LateModel, TrainingId, TrainingSource},
     storable::error_text,
@@ -121,13 +121,7 @@ pub(crate) async fn complete_late(
     model: &VerifiedModel,
 ) -> Result<(), StoreError> {
     let (key, sha256, bytes, url, finetune) = model.columns();
-    // As in `completed`: two avatars of one user that complete at once must not both find "no main one yet".
-    sqlx::query!(
-        "select u.id from users u join trainings t on t.user_id = u.id where t.id = $1 for update of u",
-        id.0
-    )
-    .fetch_optional(&mut *tx)
-    .await?;
+    lock_owner(tx, id).await?;
     let taken = sqlx::query_file!(
         "src/store/sql/training_completed_late.sql",
         id.0,

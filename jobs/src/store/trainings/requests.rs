@@ -57,7 +57,7 @@ pub(crate) struct Seen {
     pub is_to_end: bool,
 }
 
-/// The user's live trainings, oldest first.
+/// The user's live trainings, by their avatars as `views::avatars_of` has them: the newest avatar first.
 pub(crate) async fn live_of(tx: &mut PgConnection, user: UserId) -> Result<Vec<Seen>, sqlx::Error> {
     sqlx::query_as!(
         Seen,

@@ -236,6 +236,17 @@ pub(crate) async fn trained(
     one_row("submitted to trained", id, &changed)
 }
 
+/// Locks the training's owner: two avatars of one user that complete at once must not both find "no main one yet".
+pub(super) async fn lock_owner(tx: &mut PgConnection, id: TrainingId) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "select u.id from users u join trainings t on t.user_id = u.id where t.id = $1 for update of u",
+        id.0
+    )
+    .fetch_optional(tx)
+    .await?;
+    Ok(())
+}
+
 /// trained → completed, and its avatar with it. The first completed avatar of a user becomes their main one.
 pub(crate) async fn completed(
     tx: &mut PgConnection,
@@ -243,13 +254,7 @@ pub(crate) async fn completed(
     model: &VerifiedModel,
 ) -> Result<(), StoreError> {
     let (key, sha256, bytes, url, finetune) = model.columns();
-    // Two avatars of one user that complete at once must not both find "no main one yet".
-    sqlx::query!(
-        "select u.id from users u join trainings t on t.user_id = u.id where t.id = $1 for update of u",
-        id.0
-    )
-    .fetch_optional(&mut *tx)
-    .await?;
+    lock_owner(tx, id).await?;
     let changed = sqlx::query_file!(
         "src/store/sql/training_completed.sql",
         id.0,
