@@ -147,12 +147,17 @@ pub(super) async fn status(turn: &mut Turn, place: Place) -> Result<(), Producer
     turn.reply(&message.button(label, Action::Create), place).await
 }
 
-/// Asks for the language.
+/// Asks for the language, with a button for each.
 async fn language(turn: &mut Turn) -> Result<(), ProducerError> {
-    let message = Message::new(Phrase::AskLanguage {})
-        .button(Phrase::ButtonRussian {}, Action::Speak(Locale::Ru))
-        .button(Phrase::ButtonEnglish {}, Action::Speak(Locale::En))
-        .button(Phrase::ButtonKazakh {}, Action::Speak(Locale::Kk));
+    let own_name = |locale| match locale {
+        Locale::Ru => Phrase::ButtonRussian {},
+        Locale::En => Phrase::ButtonEnglish {},
+        Locale::Kk => Phrase::ButtonKazakh {},
+    };
+    let question = Message::new(Phrase::AskLanguage {});
+    let message = Locale::ALL.into_iter().fold(question, |message, locale| {
+        message.button(own_name(locale), Action::Speak(locale))
+    });
     turn.reply(&message, Place::New).await
 }
 
