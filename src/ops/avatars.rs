@@ -68,7 +68,7 @@ fn id(text: &str) -> Result<Uuid, &'static str> {
         .map_err(|_| "an id looks like 0192f0c1-7e5a-7cc3-8f6e-1f1d5a0b9c11")
 }
 
-/// Runs the command.
+/// Runs `aisha avatars`. The error carries the exit code.
 pub async fn main(verb: AvatarsVerb, given: Given) -> Result<(), Failure> {
     let settings = given.load::<OpsSettings>()?;
     let database = connect::readable_database(&settings.database, "avatars").await?;

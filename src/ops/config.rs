@@ -54,7 +54,7 @@ Examples:
 
 type RoleCheck = fn(&Given) -> Result<(), Problems>;
 
-/// Runs the command.
+/// Runs `aisha config`. The error carries the exit code.
 #[expect(clippy::unused_async, reason = "every verb is run the same way")]
 pub async fn main(verb: ConfigVerb, given: Given) -> Result<(), Failure> {
     match verb {

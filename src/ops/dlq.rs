@@ -168,7 +168,7 @@ impl DeadLetterAction {
     }
 }
 
-/// Runs the command.
+/// Runs `aisha dlq`. The error carries the exit code.
 pub async fn main(verb: DlqVerb, given: Given) -> Result<(), Failure> {
     let (operator, reader) = operator_and_reader(&given, "dlq").await?;
     match verb {

@@ -55,7 +55,7 @@ Examples:
     },
 }
 
-/// Runs the command.
+/// Runs `aisha fal`. The error carries the exit code.
 pub async fn main(verb: FalVerb, given: Given) -> Result<(), Failure> {
     match verb {
         FalVerb::Account { json } => account(json, &given).await,

@@ -111,7 +111,7 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Runs the command.
+/// Runs `aisha jobs`. The error carries the exit code.
 pub async fn main(verb: JobsVerb, given: Given) -> Result<(), Failure> {
     let operator = operator(&given, "jobs").await?;
     match verb {

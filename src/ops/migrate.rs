@@ -27,7 +27,7 @@ pub struct MigrateArgs {
     check: bool,
 }
 
-/// Runs the command.
+/// Runs `aisha migrate`. The error carries the exit code.
 pub async fn main(args: MigrateArgs, given: Given) -> Result<(), Failure> {
     let mut settings = given.load::<MigrateSettings>()?;
     // The roles and `aisha config check` print these warnings.

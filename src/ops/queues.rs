@@ -164,7 +164,7 @@ struct ChangeReport<'a> {
     queue: &'a QueueControl,
 }
 
-/// Runs the command.
+/// Runs `aisha queues`. The error carries the exit code.
 pub async fn main(verb: QueuesVerb, given: Given) -> Result<(), Failure> {
     let settings = given.load::<OpsSettings>()?;
     let user = given.environment.get("USER").cloned();

@@ -116,7 +116,7 @@ impl DeliverySelection {
     }
 }
 
-/// Runs the command.
+/// Runs `aisha webhooks`. The error carries the exit code.
 pub async fn main(verb: WebhooksVerb, given: Given) -> Result<(), Failure> {
     let settings = given.load::<OpsSettings>()?;
     let database = connect::readable_database(&settings.database, "webhooks").await?;

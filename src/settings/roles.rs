@@ -65,7 +65,7 @@ roles! {
 section! {
     /// Settings of `aisha bot`.
     pub struct BotSettings(from) {
-        /// How this role logs.
+        /// `[log]`: form, filter and what is warned of at the start.
         log: LogSettings = LogSettings::read(from),
         /// The database that all roles share.
         database: DatabaseSettings = DatabaseSettings::read_direct(from),
@@ -89,7 +89,7 @@ section! {
 section! {
     /// Settings of `aisha web`.
     pub struct WebSettings(from) {
-        /// How this role logs.
+        /// `[log]`: form, filter and what is warned of at the start.
         log: LogSettings = LogSettings::read(from),
         /// The database that all roles share.
         database: DatabaseSettings = DatabaseSettings::read(from),
@@ -128,7 +128,7 @@ section! {
 section! {
     /// Settings of `aisha worker`.
     pub struct WorkerSettings(from) {
-        /// How this role logs.
+        /// `[log]`: form, filter and what is warned of at the start.
         log: LogSettings = LogSettings::read(from),
         /// The database that all roles share.
         database: DatabaseSettings = DatabaseSettings::read_for_worker(from),
@@ -156,7 +156,7 @@ section! {
 section! {
     /// Settings of `aisha migrate`.
     pub struct MigrateSettings(from) {
-        /// How this role logs.
+        /// `[log]`: form, filter and what is warned of at the start.
         log: LogSettings = LogSettings::read(from),
         /// The database that all roles share.
         database: DatabaseSettings = DatabaseSettings::read_direct(from),
@@ -174,7 +174,7 @@ section! {
 section! {
     /// Settings of commands that change the queue and log that.
     pub struct OperatorSettings(from) {
-        /// How this role logs.
+        /// `[log]`: form, filter and what is warned of at the start.
         log: LogSettings = LogSettings::read(from),
         /// The database that all roles share.
         database: DatabaseSettings = DatabaseSettings::read_direct(from),
@@ -200,7 +200,7 @@ section! {
 section! {
     /// Settings of `aisha fal-simulator` and `aisha telegram-simulator`.
     pub struct SimulatorSettings(from) {
-        /// How this role logs.
+        /// `[log]`: form, filter and what is warned of at the start.
         log: LogSettings = LogSettings::read(from),
         /// The trainers that the FAL simulator serves in addition to those it knows.
         trainers: Trainers = trainers::read(from),
