@@ -13,11 +13,11 @@ use serde_json::{Map, Value};
 use super::Message;
 
 /// The newest version in [`KNOWN`].
-pub(crate) const VERSION: i16 = 3;
+pub(crate) const VERSION: i16 = 4;
 
 /// The phrases by the version that brought them, starting with 1; with a code if only the code is new. The list of a
 /// released version is never changed; new phrases go into a new list.
-pub(super) const KNOWN: [&[&str]; 3] = [
+pub(super) const KNOWN: [&[&str]; 4] = [
     &[
         "welcome",
         "welcome-back",
@@ -136,6 +136,19 @@ pub(super) const KNOWN: [&[&str]; 3] = [
         "button-keep-training",
         "button-stop-named",
         "button-retry-named",
+    ],
+    &[
+        // Pictures.
+
+        // The gallery.
+
+        // The wizard and the progress of a training.
+
+        // Photo verdicts.
+
+        // Privacy and administrators.
+
+        // Settings and errors.
     ],
 ];
 
