@@ -35,6 +35,7 @@ use crate::{
 
 mod commands;
 mod dialogue;
+mod gallery;
 mod hearing;
 mod incoming;
 mod intake;

@@ -3,6 +3,7 @@
 
 mod cases;
 mod closed;
+mod gallery;
 mod hearing;
 mod inbox;
 mod photos;

@@ -23,6 +23,7 @@ help =
 
     /start — { command-start }
     /status — { command-status }
+    /gallery — { command-gallery }
     /cancel — { command-cancel }
     /language — { command-language }
 avatar-named = <b>{ $name }</b>
@@ -120,7 +121,7 @@ photo-kept = 📸 I have kept the photo. One answer is still open:
 photo-known = I have this photo already 🙂 Please send another one.
 photo-refused = 🙈 I have seen this one and it did not work: { $problem }.
 not-a-photo = I can't use a message like this one: photos or text, please.
-unknown-command = I don't know this command. There are /start, /status, /cancel, /language and /help.
+unknown-command = I don't know this command. There are /start, /status, /gallery, /cancel, /language and /help.
 not-understood = I did not quite get that. Shall we start with a new avatar?
 stale-button = This button is out of date.
 ask-language = 🌐 <b>Which language shall I write in?</b>
@@ -306,10 +307,34 @@ button-russian = 🇷🇺 Русский
 button-english = 🇬🇧 English
 button-kazakh = 🇰🇿 Қазақша
 
+## The gallery
+
+gallery-place =
+    🖼 { $total ->
+        [1] Your avatar
+       *[other] Avatar { $place } of { $total }
+    } · { $kind }
+gallery-main =
+    ⭐ { $total ->
+        [1] Your avatar
+       *[other] Your main avatar, { $place } of { $total }
+    } · { $kind }
+ask-new-name = ✏️ <b>What shall I call { $name } from now on?</b> Send me the new name, or /cancel.
+renamed = ✏️ Now it is called <b>{ $name }</b>.
+name-kept = The name stays: <b>{ $name }</b>.
+avatar-gone = This avatar is not there any more.
+main-chosen = ⭐ “{ $name }” is your main avatar now.
+button-gallery = 🖼 My avatars
+button-main = ⭐ Main
+button-rename = ✏️ Rename
+button-previous = ◀️
+button-next = ▶️
+
 ## The list of commands in the menu
 
 command-start = create an avatar or continue
 command-status = how the training is going
+command-gallery = your avatars
 command-cancel = cancel
 command-language = choose the language
 command-help = what this bot can do

@@ -23,6 +23,7 @@ help =
 
     /start — { command-start }
     /status — { command-status }
+    /gallery — { command-gallery }
     /cancel — { command-cancel }
     /language — { command-language }
 avatar-named = <b>{ $name }</b>
@@ -100,7 +101,7 @@ photo-kept = 📸 Фотосуретті сақтап қойдым. Мына с�
 photo-known = Бұл фотосурет менде бұрыннан бар 🙂 Басқасын жіберіңізші.
 photo-refused = 🙈 Бұл фотосурет бұрын келіп, жарамаған болатын: { $problem }.
 not-a-photo = Мұндай хабарламаны пайдалана алмаймын: фотосурет немесе мәтін керек.
-unknown-command = Мұндай команданы білмеймін. Бары: /start, /status, /cancel, /language және /help.
+unknown-command = Мұндай команданы білмеймін. Бары: /start, /status, /gallery, /cancel, /language және /help.
 not-understood = Онша түсінбедім. Жаңа аватардан бастайық па?
 stale-button = Бұл түйме ескірген.
 ask-language = 🌐 <b>Қай тілде жазайын?</b>
@@ -245,10 +246,34 @@ button-russian = 🇷🇺 Русский
 button-english = 🇬🇧 English
 button-kazakh = 🇰🇿 Қазақша
 
+## Галерея
+
+gallery-place =
+    🖼 { $total ->
+        [1] Сіздің аватарыңыз
+       *[other] { $place }-аватар, барлығы { $total }
+    } · { $kind }
+gallery-main =
+    ⭐ { $total ->
+        [1] Сіздің аватарыңыз
+       *[other] Негізгі аватар, { $place }/{ $total }
+    } · { $kind }
+ask-new-name = ✏️ <b>{ $name } аватарын енді қалай атаймыз?</b> Жаңа атын жіберіңіз немесе /cancel.
+renamed = ✏️ Енді оның аты — <b>{ $name }</b>.
+name-kept = Аты бұрынғыдай қалды: <b>{ $name }</b>.
+avatar-gone = Бұл аватар енді жоқ.
+main-chosen = ⭐ Енді негізгі аватар — «{ $name }».
+button-gallery = 🖼 Аватарларым
+button-main = ⭐ Негізгі
+button-rename = ✏️ Атын өзгерту
+button-previous = ◀️
+button-next = ▶️
+
 ## Мәзірдегі командалар
 
 command-start = аватар жасау немесе жалғастыру
 command-status = үйрету қалай жүріп жатыр
+command-gallery = аватарларыңыз
 command-cancel = болдырмау
 command-language = тілді таңдау
 command-help = бот не істей алады

@@ -23,6 +23,7 @@ help =
 
     /start — { command-start }
     /status — { command-status }
+    /gallery — { command-gallery }
     /cancel — { command-cancel }
     /language — { command-language }
 avatar-named = <b>{ $name }</b>
@@ -131,7 +132,7 @@ photo-kept = 📸 Фотографию сохранил. Осталось отв
 photo-known = Эта фотография у меня уже есть 🙂 Пришлите, пожалуйста, другую.
 photo-refused = 🙈 Эта фотография уже была и не подошла: { $problem }.
 not-a-photo = Такое сообщение я не умею использовать: нужны фотографии или текст.
-unknown-command = Такой команды я не знаю. Есть /start, /status, /cancel, /language и /help.
+unknown-command = Такой команды я не знаю. Есть /start, /status, /gallery, /cancel, /language и /help.
 not-understood = Не совсем понял. Начнём с нового аватара?
 stale-button = Эта кнопка уже устарела.
 ask-language = 🌐 <b>На каком языке мне писать?</b>
@@ -331,10 +332,34 @@ button-russian = 🇷🇺 Русский
 button-english = 🇬🇧 English
 button-kazakh = 🇰🇿 Қазақша
 
+## Галерея
+
+gallery-place =
+    🖼 { $total ->
+        [1] Ваш аватар
+       *[other] Аватар { $place } из { $total }
+    } · { $kind }
+gallery-main =
+    ⭐ { $total ->
+        [1] Ваш аватар
+       *[other] Основной аватар, { $place } из { $total }
+    } · { $kind }
+ask-new-name = ✏️ <b>Как теперь назвать аватар { $name }?</b> Пришлите новое имя или /cancel.
+renamed = ✏️ Теперь его зовут <b>{ $name }</b>.
+name-kept = Имя осталось прежним: <b>{ $name }</b>.
+avatar-gone = Этого аватара больше нет.
+main-chosen = ⭐ Теперь основной аватар — «{ $name }».
+button-gallery = 🖼 Мои аватары
+button-main = ⭐ Основной
+button-rename = ✏️ Переименовать
+button-previous = ◀️
+button-next = ▶️
+
 ## Список команд в меню
 
 command-start = создать аватар или продолжить
 command-status = как идёт обучение
+command-gallery = ваши аватары
 command-cancel = отменить
 command-language = выбрать язык
 command-help = что умеет бот

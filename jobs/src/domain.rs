@@ -7,6 +7,7 @@ mod avatar;
 mod delivery;
 mod ids;
 mod locale;
+mod question;
 mod quotas;
 mod saga;
 mod stage;
@@ -20,6 +21,7 @@ pub use avatar::{AvatarStatus, AvatarType, Gender, PhotoStatus, TrainingType, Un
 pub use delivery::{DeliveryVerdict, Disposition};
 pub use ids::{AvatarId, NotificationId, PhotoId, TrainingId, UserId};
 pub use locale::Locale;
+pub use question::OpenQuestion;
 pub use quotas::{Access, Quotas};
 pub use saga::{AtFal, Fact, NextJob, Patience, Saga, Tell, Times, Transition};
 pub use stage::Stage;

@@ -19,6 +19,7 @@
 mod cancel;
 mod deliveries;
 mod drafts;
+mod gallery;
 mod guard;
 mod inbox;
 mod request_training;
@@ -32,6 +33,7 @@ use queue::database::Database;
 pub use cancel::{Cancellation, CancelledTraining};
 pub use deliveries::{Accepted, DeliveryQuery, Replay, Replayed};
 pub use drafts::{Draft, PhotoTaken, RetryOutcome};
+pub use gallery::GalleryCard;
 pub use guard::Handled;
 pub use inbox::{PollingLead, UpdateSignal, read_update};
 pub use request_training::Started;

@@ -170,7 +170,7 @@ impl Reader {
         let Some(user) = views::user_by_telegram_id(&mut db, telegram_id).await? else {
             return Ok(None);
         };
-        let avatars = views::avatars_of(&mut db, user).await?;
+        let avatars = views::avatars_of(&mut db, user, None).await?;
         Ok(Some(avatars.into_iter().map(AvatarView::from).collect()))
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod attempts;
 pub(crate) mod avatars;
 pub(crate) mod deliveries;
 pub(crate) mod fal_account;
+pub(crate) mod gallery;
 pub(crate) mod inbox_history;
 pub(crate) mod notifications;
 pub(crate) mod photos;

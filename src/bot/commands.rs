@@ -6,7 +6,7 @@ use jobs::{
     texts::{Locale, Message, Phrase},
 };
 
-use super::{photos::small, stopping, wizard};
+use super::{gallery, photos::small, stopping, wizard};
 
 macro_rules! commands {
     (($turn:ident, $first_name:ident) $($Name:ident: $word:literal $(| $typed:literal)* => $run:expr,)*) => {
@@ -45,6 +45,7 @@ macro_rules! commands {
 commands! { (turn, first_name)
     Start: "start" | "старт" => start(turn, first_name),
     Status: "status" | "статус" => status(turn, Place::New),
+    Gallery: "gallery" | "галерея" | "аватары" | "avatars" | "аватарлар" => avatars(turn),
     Cancel: "cancel" | "отмена" | "отменить" => stopping::cancel(turn),
     Language: "language" | "lang" | "язык" | "тіл" => language(turn),
     Help: "help" | "помощь" | "справка" => help(turn),
@@ -63,8 +64,10 @@ impl Command {
     }
 }
 
-/// Greets, and offers to continue the draft or to begin one. A new user gets the first question at once.
+/// Greets, and leads where the user left off: to the draft, or to the avatars, with the progress of those in training. A
+/// new user gets the first question at once.
 async fn start(turn: &mut Turn, first_name: &str) -> Result<(), ProducerError> {
+    let avatars = turn.avatars().await?;
     let message = if let Some(draft) = turn.draft().await? {
         Message::new(welcome_back(first_name))
             .and(Phrase::DraftWaits {
@@ -74,7 +77,7 @@ async fn start(turn: &mut Turn, first_name: &str) -> Result<(), ProducerError> {
                 (Phrase::ButtonContinue {}, Action::Create),
                 (Phrase::ButtonDiscard {}, Action::Discard(draft.id)),
             ])
-    } else if turn.avatars().await?.is_empty() {
+    } else if avatars.is_empty() {
         let photos = &turn.rules().photos().photos;
         let (min, max) = (small(*photos.start()), small(*photos.end()));
         let welcome = if first_name.is_empty() {
@@ -85,7 +88,15 @@ async fn start(turn: &mut Turn, first_name: &str) -> Result<(), ProducerError> {
         };
         wizard::ask_type(None).after([welcome])
     } else {
-        Message::new(welcome_back(first_name))
+        let mut message = Message::new(welcome_back(first_name));
+        let in_training = avatars
+            .iter()
+            .filter(|avatar| avatar.status == AvatarStatus::Training);
+        message
+            .text
+            .extend(in_training.map(|avatar| avatar.phrase.clone()));
+        message
+            .button(Phrase::ButtonGallery {}, Action::Gallery)
             .button(Phrase::ButtonCreate {}, Action::Create)
             .button(Phrase::ButtonStatus {}, Action::Status)
     };
@@ -109,6 +120,7 @@ pub(super) async fn status(turn: &mut Turn, place: Place) -> Result<(), Producer
     /// More would push the other buttons off the screen.
     const MOST_RETRIES: usize = 3;
     let avatars = turn.avatars().await?;
+    let has_avatars = !avatars.is_empty();
     let is_draft_open = avatars.iter().any(|avatar| avatar.status == AvatarStatus::Draft);
     let mut message = if avatars.is_empty() {
         Message::new(Phrase::StatusNothing {})
@@ -144,7 +156,15 @@ pub(super) async fn status(turn: &mut Turn, place: Place) -> Result<(), Producer
     } else {
         Phrase::ButtonCreate {}
     };
+    if has_avatars {
+        message = message.button(Phrase::ButtonGallery {}, Action::Gallery);
+    }
     turn.reply(&message.button(label, Action::Create), place).await
+}
+
+/// Shows the first page of the gallery.
+async fn avatars(turn: &mut Turn) -> Result<(), ProducerError> {
+    gallery::show(turn, None, Place::New).await.map(drop)
 }
 
 /// Asks for the language, with a button for each.
@@ -229,6 +249,7 @@ mod tests {
             ("Старт", Command::Start),
             ("/старт", Command::Start),
             ("статус", Command::Status),
+            ("Галерея", Command::Gallery),
             (" Отмена\n", Command::Cancel),
             ("CANCEL", Command::Cancel),
             ("/Help@aisha_bot please", Command::Help),

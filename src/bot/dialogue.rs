@@ -3,20 +3,21 @@
 //! ```text
 //! message ─┬─ a command, such as /start ────▶ commands.rs
 //!          ├─ photo, image file ────────────▶ photos.rs
-//!          └─ text ─────────────────────────▶ wizard.rs: the name, else a hint
+//!          └─ text ─────────────────────────▶ the open question, else wizard.rs: the name, else a hint
 //! edited ──── the name, a command ──────────▶ the same
-//! tap ─────── Action ──────────────────────▶ wizard.rs, commands.rs, stopping.rs
+//! tap ─────── Action ──────────────────────▶ wizard.rs, commands.rs, stopping.rs, gallery.rs
 //! block ───── the user cannot be reached any more
 //! ```
 //!
-//! The draft avatar is the only state: the wizard asks for what the draft lacks. The buttons carry the id of
+//! The draft avatar is the wizard's only state: the wizard asks for what the draft lacks. A question outside the wizard,
+//! such as a new name, is stored with the user, and the next command or tap ends it. The buttons carry the id of
 //! their avatar, so a tap on an old message acts on that avatar or does nothing.
 //!
 //! Every message in a private chat is answered, even one that cannot be understood; that one is also logged,
 //! counted, and marked in the inbox.
 
 use jobs::{
-    domain::{Access, Action},
+    domain::{Access, Action, OpenQuestion},
     producer::{Handled, Place, ProducerError, Turn},
     texts::{Locale, Message as Reply, Phrase},
 };
@@ -25,6 +26,7 @@ use tracing::warn;
 
 use super::{
     commands::{self, Command},
+    gallery,
     incoming::{self, Content, Incoming, ReceivedMessage, TapPlace},
     photos, stopping, wizard,
 };
@@ -94,8 +96,8 @@ async fn on_message(turn: &mut Turn, message: &ReceivedMessage) -> Result<Option
         Content::Photo(photo) => photos::on_photo(turn, message, photo).await?,
         Content::File(file) => photos::on_file(turn, message, file).await?,
         Content::Text(text) => match Command::of(text) {
-            Some(command) => command.run(turn, &message.sender.first_name).await?,
-            None => wizard::on_text(turn, text, message.id).await?,
+            Some(command) => run(turn, command, &message.sender.first_name).await?,
+            None => on_text(turn, text, message.id).await?,
         },
         Content::Unusable(kind) => {
             counter!("aisha_messages_unusable_total", "kind" => *kind).increment(1);
@@ -111,6 +113,23 @@ async fn on_message(turn: &mut Turn, message: &ReceivedMessage) -> Result<Option
     Ok(None)
 }
 
+/// Carries a command out. It ends the open question, except that /cancel says what is left.
+async fn run(turn: &mut Turn, command: Command, first_name: &str) -> Result<(), ProducerError> {
+    let left = turn.end_question().await?;
+    match (command, left) {
+        (Command::Cancel, Some(OpenQuestion::NewName(avatar))) => gallery::leave_new_name(turn, avatar).await,
+        _ => command.run(turn, first_name).await,
+    }
+}
+
+/// A text answers the open question, else the wizard's.
+async fn on_text(turn: &mut Turn, text: &str, message: Option<i64>) -> Result<(), ProducerError> {
+    match turn.question() {
+        Some(OpenQuestion::NewName(avatar)) => gallery::on_new_name(turn, avatar, text).await,
+        None => wizard::on_text(turn, text, message).await,
+    }
+}
+
 /// An edit counts only if it corrects a command, the avatar's name or a picture. All other messages stay
 /// answered as they were; a shared location, for one, is edited every few seconds.
 async fn on_edit(turn: &mut Turn, message: &ReceivedMessage) -> Result<(), ProducerError> {
@@ -123,9 +142,9 @@ async fn on_edit(turn: &mut Turn, message: &ReceivedMessage) -> Result<(), Produ
             // Not /cancel: the edited message may be older than the draft, so the user must confirm with a
             // button.
             Some(Command::Cancel) if turn.draft().await?.is_some() => {
-                Command::Start.run(turn, &message.sender.first_name).await
+                run(turn, Command::Start, &message.sender.first_name).await
             }
-            Some(command) => command.run(turn, &message.sender.first_name).await,
+            Some(command) => run(turn, command, &message.sender.first_name).await,
             None => wizard::on_edited_text(turn, text, message.id).await,
         },
         Content::Photo(photo) => photos::on_edited_photo(turn, message, photo).await,
@@ -166,6 +185,7 @@ fn closed(turn: &Turn) -> Result<Option<Phrase>, ProducerError> {
 }
 
 async fn act(turn: &mut Turn, action: Option<Action>, place: Place) -> Result<Option<Phrase>, ProducerError> {
+    turn.end_question().await?;
     match action {
         Some(Action::Create) => wizard::open(turn, place).await,
         Some(Action::NewDraft(kind)) => wizard::new_draft(turn, kind, place).await,
@@ -182,6 +202,12 @@ async fn act(turn: &mut Turn, action: Option<Action>, place: Place) -> Result<Op
         Some(Action::StopNow(training)) => stopping::stop(turn, training, place).await,
         Some(Action::Status) => commands::status(turn, place).await.map(|()| None),
         Some(Action::Speak(locale)) => commands::speak(turn, locale, place).await.map(|()| None),
+
+        Some(Action::Gallery) => gallery::show(turn, None, place).await,
+        Some(Action::Show(avatar)) => gallery::show(turn, Some(avatar), place).await,
+        Some(Action::MakeMain(avatar)) => gallery::make_main(turn, avatar, place).await,
+        Some(Action::Rename(avatar)) => gallery::ask_new_name(turn, avatar, place).await,
+
         None => wizard::stale(turn).await,
     }
 }

@@ -14,7 +14,8 @@ use super::{commands, photos::small, visible::visible};
 /// The database's limit, in characters.
 const MAX_NAME: usize = 64;
 
-type Toast = Option<Phrase>;
+/// What is shown for a moment over the chat, as the answer to a tap.
+pub(super) type Toast = Option<Phrase>;
 
 /// Asks for what the draft lacks; without a draft, asks the first question.
 pub(super) async fn open(turn: &mut Turn, place: Place) -> Result<Toast, ProducerError> {
@@ -181,7 +182,8 @@ pub(super) async fn on_edited_text(
     }
 }
 
-fn name_in(text: &str) -> Result<String, Phrase> {
+/// The name in a text, or why it has none.
+pub(super) fn name_in(text: &str) -> Result<String, Phrase> {
     let name = visible(text);
     match name.chars().count() {
         0 => Err(Phrase::NameEmpty {}),

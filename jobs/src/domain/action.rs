@@ -54,6 +54,16 @@ pub enum Action {
     Status,
     /// Talks to the user in this language from now on.
     Speak(Locale),
+
+    // The gallery.
+    /// Shows the first of the user's avatars.
+    Gallery,
+    /// Shows this avatar in the gallery.
+    Show(AvatarId),
+    /// Makes this avatar the user's main one.
+    MakeMain(AvatarId),
+    /// Asks for a new name of this avatar.
+    Rename(AvatarId),
 }
 
 /// A button of another version, or one that we never made.
@@ -77,6 +87,11 @@ impl fmt::Display for Action {
             Self::StopNow(training) => write!(f, "stop_now:{}", short(training.0)),
             Self::Status => f.write_str("status"),
             Self::Speak(locale) => write!(f, "speak:{locale}"),
+
+            Self::Gallery => f.write_str("gallery"),
+            Self::Show(avatar) => write!(f, "show:{}", short(avatar.0)),
+            Self::MakeMain(avatar) => write!(f, "main:{}", short(avatar.0)),
+            Self::Rename(avatar) => write!(f, "rename:{}", short(avatar.0)),
         }
     }
 }
@@ -105,6 +120,12 @@ fn decode(data: &str) -> Option<Action> {
         ("speak", Some(language), None) => Action::Speak(Locale::named(language)?),
         ("stop", Some(id), None) => Action::Stop(long(id)?),
         ("stop_now", Some(id), None) => Action::StopNow(long(id)?),
+
+        ("gallery", None, None) => Action::Gallery,
+        ("show", Some(id), None) => Action::Show(long(id)?),
+        ("main", Some(id), None) => Action::MakeMain(long(id)?),
+        ("rename", Some(id), None) => Action::Rename(long(id)?),
+
         _ => return None,
     };
     words.next().is_none().then_some(action)
@@ -153,6 +174,10 @@ mod tests {
             Action::Stop(TrainingId(id)),
             Action::StopNow(TrainingId(id)),
             Action::Status,
+            Action::Gallery,
+            Action::Show(avatar),
+            Action::MakeMain(avatar),
+            Action::Rename(avatar),
         ];
         for kind in TrainingType::ALL {
             all.extend([Action::NewDraft(*kind), Action::ChooseType(avatar, *kind)]);

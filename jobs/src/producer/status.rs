@@ -2,7 +2,9 @@
 
 use super::{ProducerError, Turn};
 use crate::{
-    domain::{AvatarId, AvatarStatus, EndReason, FailureCode, Stage, TrainingId, TrainingStatus},
+    domain::{
+        AvatarId, AvatarStatus, EndReason, FailureCode, Stage, TrainingId, TrainingStatus, TrainingType,
+    },
     saga::{self, Asked},
     store::{notifications as outbox, trainings, views},
     texts::Phrase,
@@ -56,6 +58,12 @@ pub struct AvatarLine {
     pub phrase: Phrase,
     /// The avatar's status.
     pub status: AvatarStatus,
+    /// What it was or will be trained as.
+    pub training_type: TrainingType,
+    /// Whether pictures are made with it unless the user chooses another.
+    pub is_main: bool,
+    /// Its live training, unless that can no longer be stopped. `None`: there is none.
+    pub stoppable: Option<TrainingId>,
 }
 
 impl Turn {
@@ -98,7 +106,7 @@ impl Turn {
     /// The user's avatars, those in training first.
     pub async fn avatars(&mut self) -> Result<Vec<AvatarLine>, ProducerError> {
         let user = self.user()?;
-        let avatars = views::avatars_of(&mut self.tx, user).await?;
+        let avatars = views::avatars_of(&mut self.tx, user, None).await?;
         Ok(avatars.iter().map(AvatarLine::from).collect())
     }
 }
@@ -133,6 +141,13 @@ impl From<&views::Avatar> for AvatarLine {
             name: avatar.name.clone().unwrap_or_default(),
             phrase,
             status: avatar.status,
+            training_type: avatar.training_type,
+            is_main: avatar.is_main,
+            stoppable: avatar.training_id.filter(|_| {
+                avatar.status == AvatarStatus::Training
+                    && !avatar.is_to_end
+                    && avatar.training_status != Some(TrainingStatus::Trained)
+            }),
         }
     }
 }

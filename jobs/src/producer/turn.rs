@@ -14,7 +14,7 @@ use tracing::warn;
 use super::{ProducerError, Rules};
 use crate::{
     chaos::{Point, reach},
-    domain::{Access, UserId},
+    domain::{Access, OpenQuestion, UserId},
     notifications::{self, Place},
     store::{notifications as outbox, updates, users},
     texts::{Locale, Message},
@@ -32,6 +32,7 @@ pub struct Turn {
     body: String,
     user: Option<UserId>,
     telegram_id: Option<i64>,
+    question: Option<OpenQuestion>,
     replies: u32,
 }
 
@@ -62,6 +63,7 @@ impl Turn {
             body: update.body,
             user: None,
             telegram_id: None,
+            question: None,
             replies: 0,
         }
     }
@@ -99,7 +101,31 @@ impl Turn {
         notifications::resume_finals(&mut self.tx, known.id).await?;
         self.user = Some(known.id);
         self.telegram_id = Some(sender.telegram_id);
+        self.question = known.question();
         Ok(Locale::from_code(&known.language))
+    }
+
+    /// The question that a text of the sender answers. `None`: the wizard's, if any.
+    pub const fn question(&self) -> Option<OpenQuestion> {
+        self.question
+    }
+
+    /// Asks a question that the sender's next text answers.
+    pub(super) async fn ask(&mut self, question: OpenQuestion) -> Result<(), ProducerError> {
+        let user = self.user()?;
+        users::ask(&mut self.tx, user, Some(question)).await?;
+        self.question = Some(question);
+        Ok(())
+    }
+
+    /// The open question was answered or left. Returns it.
+    pub async fn end_question(&mut self) -> Result<Option<OpenQuestion>, ProducerError> {
+        let user = self.user()?;
+        let question = self.question.take();
+        if question.is_some() {
+            users::ask(&mut self.tx, user, None).await?;
+        }
+        Ok(question)
     }
 
     /// Whether the sender may use the bot.

@@ -2,7 +2,9 @@
 
 use sqlx::PgConnection;
 
-use crate::domain::{Locale, UserId};
+use uuid::Uuid;
+
+use crate::domain::{Locale, OpenQuestion, UserId};
 
 /// What an update tells about its sender.
 #[derive(Debug, Clone)]
@@ -20,6 +22,15 @@ pub(crate) struct KnownUser {
     pub id: UserId,
     /// The language in which the bot talks to them.
     pub language: String,
+    /// What their next text answers; see [`KnownUser::question`].
+    pub open_question: Option<String>,
+    pub open_question_about: Option<Uuid>,
+}
+
+impl KnownUser {
+    pub(crate) fn question(&self) -> Option<OpenQuestion> {
+        OpenQuestion::stored(self.open_question.as_deref()?, self.open_question_about?)
+    }
 }
 
 /// Records a user at each contact. A user who writes to us can be reached.
@@ -36,7 +47,7 @@ pub(crate) async fn seen(tx: &mut PgConnection, user: &SeenUser<'_>) -> Result<K
            set username = excluded.username, first_name = excluded.first_name, unreachable_at = null, updated_at = now(),
                language = case when users.language_is_told then users.language else excluded.language end,
                language_is_told = users.language_is_told or excluded.language_is_told
-        returning id as "id: UserId", language
+        returning id as "id: UserId", language, open_question, open_question_about
         "#,
         user.telegram_id,
         user.username,
@@ -53,6 +64,23 @@ pub(crate) async fn speak(tx: &mut PgConnection, id: UserId, locale: Locale) -> 
         "update users set language = $2, language_is_told = true, updated_at = now() where id = $1",
         id.0,
         locale.as_str()
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Asks a question that the user's next text answers, instead of any other. `None`: no question is open.
+pub(crate) async fn ask(
+    tx: &mut PgConnection,
+    id: UserId,
+    question: Option<OpenQuestion>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update users set open_question = $2, open_question_about = $3, updated_at = now() where id = $1",
+        id.0,
+        question.map(OpenQuestion::as_str),
+        question.map(OpenQuestion::about),
     )
     .execute(tx)
     .await?;

@@ -16,6 +16,7 @@ pub(crate) struct Avatar {
     pub is_main: bool,
     pub photos: i64,
     pub created_at: DateTime<Utc>,
+    pub training_id: Option<TrainingId>,
     pub training_status: Option<TrainingStatus>,
     pub queue_position: Option<i32>,
     pub progress: i16,
@@ -44,25 +45,31 @@ pub(crate) async fn ended_trainings(
         .await
 }
 
-/// A user's newest avatars: drafts and live trainings first. At most 20, which is more than fits a message well.
-pub(crate) async fn avatars_of(tx: &mut PgConnection, user: UserId) -> Result<Vec<Avatar>, sqlx::Error> {
+/// A user's newest avatars: drafts and live trainings first. At most 20, which is more than fits a message well. With
+/// `only` that one, if it is the user's.
+pub(crate) async fn avatars_of(
+    tx: &mut PgConnection,
+    user: UserId,
+    only: Option<AvatarId>,
+) -> Result<Vec<Avatar>, sqlx::Error> {
     sqlx::query_as!(
         Avatar,
         r#"
         select a.id as "id: AvatarId", a.name, a.training_type as "training_type: TrainingType",
                a.status as "status: AvatarStatus", a.is_main, a.created_at,
                (select count(*) from avatar_photos p where p.avatar_id = a.id and p.status <> 'rejected') as "photos!",
-               t.status as "training_status?: TrainingStatus", t.queue_position as "queue_position?",
+               t.id as "training_id?: TrainingId", t.status as "training_status?: TrainingStatus", t.queue_position as "queue_position?",
                coalesce(t.progress, 0::smallint) as "progress!",
                coalesce(t.fal_status = 'IN_PROGRESS', false) as "is_running!",
                coalesce(t.end_asked is not null, false) as "is_to_end!", t.failure_code as "failure_code?"
           from avatars a
           left join lateral (select * from trainings where avatar_id = a.id order by created_at desc limit 1) t on true
-         where a.user_id = $1
+         where a.user_id = $1 and ($2::uuid is null or a.id = $2)
          order by a.status in ('draft', 'training') desc, a.created_at desc
          limit 20
         "#,
-        user.0
+        user.0,
+        only.map(|id| id.0)
     )
     .fetch_all(tx)
     .await

@@ -197,6 +197,24 @@ phrases! {
     ButtonRussian {},
     ButtonEnglish {},
     ButtonKazakh {},
+
+    // The gallery.
+
+    /// Heads an avatar's page: which one of how many it is.
+    GalleryPlace { kind: Box<Phrase>, place: u32, total: u32 },
+    /// The same for the main avatar.
+    GalleryMain { kind: Box<Phrase>, place: u32, total: u32 },
+    AskNewName { name: String },
+    Renamed { name: String },
+    /// The question for a new name was left.
+    NameKept { name: String },
+    AvatarGone {},
+    MainChosen { name: String },
+    ButtonGallery {},
+    ButtonMain {},
+    ButtonRename {},
+    ButtonPrevious {},
+    ButtonNext {},
 }
 
 fn none() -> String {

@@ -141,7 +141,18 @@ pub(super) const KNOWN: [&[&str]; 4] = [
         // Pictures.
 
         // The gallery.
-
+        "gallery-place",
+        "gallery-main",
+        "ask-new-name",
+        "renamed",
+        "name-kept",
+        "avatar-gone",
+        "main-chosen",
+        "button-gallery",
+        "button-main",
+        "button-rename",
+        "button-previous",
+        "button-next",
         // The wizard and the progress of a training.
 
         // Photo verdicts.

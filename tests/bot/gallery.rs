@@ -1,0 +1,291 @@
+//! The gallery: pages of avatars, the main one, a new name, and what is gone meanwhile.
+
+use aisha::simulators::telegram::{MessageFilter, MessageView};
+
+use super::stage::{Person, Stage};
+use crate::support::PATIENCE;
+
+/// Gives a person avatars directly: trained ones, oldest first, of which the first is the main one.
+async fn trained(stage: &Stage, person: &Person, names: &[&str]) {
+    for (number, name) in (0..).zip(names) {
+        sqlx::query(
+            "insert into avatars (user_id, name, gender, avatar_type, training_type, status, is_main, trigger_phrase,
+                                  model_key, model_sha256, training_started_at, completed_at, created_at)
+             select id, $2, 'female', 'character', 'portrait', 'completed', $3 = 0, 'TOK_1', 'k', 'ab', now(), now(),
+                    now() + make_interval(secs => $3)
+               from users where telegram_id = $1",
+        )
+        .bind(person.0.id())
+        .bind(name)
+        .bind(number)
+        .execute(stage.pool())
+        .await
+        .unwrap();
+    }
+}
+
+/// A person whom the bot knows, with trained avatars.
+async fn owner(stage: &Stage, name: &str, avatars: &[&str]) -> Person {
+    let person = stage.person(name, "en");
+    person.says("/help");
+    person.hears("I train AI avatars").await;
+    trained(stage, &person, avatars).await;
+    person
+}
+
+fn labels(message: &MessageView) -> Vec<&str> {
+    message
+        .buttons
+        .iter()
+        .flatten()
+        .map(|button| button.text.as_str())
+        .collect()
+}
+
+fn data_of<'a>(message: &'a MessageView, label: &str) -> &'a str {
+    let mut buttons = message.buttons.iter().flatten();
+    let button = buttons
+        .find(|button| button.text.contains(label))
+        .expect("the button");
+    button.data.as_deref().expect("its data")
+}
+
+/// Waits for an answer to a tap that says this.
+async fn is_told(person: &Person, words: &str) {
+    let told = person.0.wait_until(PATIENCE, |chat| {
+        let answers = chat.callbacks.iter().filter_map(|tap| tap.answer.as_ref());
+        answers
+            .map(|answer| answer.text.clone())
+            .find(|text| text.contains(words))
+    });
+    assert!(told.await.is_some(), "nobody was told {words:?}");
+}
+
+#[tokio::test]
+async fn the_gallery_walks_round_through_all_avatars_in_one_message() {
+    let stage = Stage::new().await;
+    let ann = owner(&stage, "Ann", &["Lisa", "Mia", "Zoe"]).await;
+    ann.says("avatars");
+    let page = ann.hears("Your main avatar, 1 of 3 · portrait").await;
+    assert!(page.text.contains("Lisa: the avatar is ready"), "{}", page.text);
+    ann.presses_on(&page, "▶");
+    let next = ann.sees(&page, "Avatar 2 of 3 · portrait").await;
+    assert!(next.text.contains("Zoe"), "the newest comes first: {}", next.text);
+    ann.presses_on(&next, "▶");
+    let last = ann.sees(&page, "Avatar 3 of 3").await;
+    ann.presses_on(&last, "▶");
+    let first = ann.sees(&page, "Your main avatar, 1 of 3").await;
+    ann.presses_on(&first, "◀");
+    ann.sees(&page, "Avatar 3 of 3").await;
+}
+
+#[tokio::test]
+async fn the_main_avatar_is_one_whatever_is_tapped_twice() {
+    let stage = Stage::new().await;
+    let ann = owner(&stage, "Ann", &["Lisa", "Mia"]).await;
+    ann.says("/gallery");
+    let page = ann.hears("Your main avatar, 1 of 2").await;
+    assert!(!labels(&page).contains(&"⭐ Main"), "{:?}", labels(&page));
+    ann.presses_on(&page, "▶");
+    let mia = ann.sees(&page, "Mia").await;
+    ann.presses_on(&mia, "⭐ Main");
+    ann.presses_on(&mia, "⭐ Main");
+    let chosen = ann.sees(&page, "Your main avatar, 1 of 2").await;
+    assert!(chosen.text.contains("Mia"), "{}", chosen.text);
+    is_told(&ann, "“Mia” is your main avatar now").await;
+    let main: Vec<String> = sqlx::query_scalar("select name from avatars where is_main")
+        .fetch_all(stage.pool())
+        .await
+        .unwrap();
+    assert_eq!(main, ["Mia"]);
+}
+
+#[tokio::test]
+async fn an_avatar_is_renamed_by_the_next_text_also_after_a_restart() {
+    let mut stage = Stage::new().await;
+    let ann = owner(&stage, "Ann", &["Lisa"]).await;
+    ann.says("/gallery");
+    let page = ann.hears("Lisa: the avatar is ready").await;
+    ann.presses_on(&page, "Rename");
+    ann.sees(&page, "What shall I call Lisa from now on?").await;
+    stage.bot.kill();
+    stage.bot = stage.another_bot();
+    ann.says(&"x".repeat(65));
+    ann.hears("a name can have up to 64 characters").await;
+    ann.says("Lisa <3");
+    let renamed = ann.hears("Now it is called Lisa <3.").await;
+    assert!(
+        renamed.text.contains("Lisa <3: the avatar is ready"),
+        "{}",
+        renamed.text
+    );
+    // The question is answered: the next text is none.
+    ann.says("Mia");
+    ann.hears("I did not quite get that").await;
+    assert_eq!(
+        stage
+            .count("select count(*) from avatars where name = 'Lisa <3'")
+            .await,
+        1
+    );
+}
+
+#[tokio::test]
+async fn a_rename_is_left_by_cancel_by_a_command_and_by_a_tap() {
+    let stage = Stage::new().await;
+    let ann = owner(&stage, "Ann", &["Lisa"]).await;
+    ann.says("/gallery");
+    let page = ann.hears("Lisa: the avatar is ready").await;
+    ann.presses_on(&page, "Rename");
+    let asked = ann.sees(&page, "What shall I call Lisa").await;
+    ann.says("/cancel");
+    let kept = ann.hears("The name stays: Lisa.").await;
+    ann.presses_on(&kept, "Rename");
+    ann.sees(&kept, "What shall I call Lisa").await;
+    ann.says("/help");
+    ann.says("Mia");
+    let missed = ann.hears("I did not quite get that").await;
+    ann.presses_on(&asked, "Back");
+    let back = ann.sees(&page, "Lisa: the avatar is ready").await;
+    ann.presses_on(&back, "Rename");
+    let asked = ann.sees(&page, "What shall I call Lisa").await;
+    ann.presses_on(&asked, "Back");
+    ann.sees(&page, "Lisa: the avatar is ready").await;
+    ann.says("Mia");
+    ann.hears_what(
+        MessageFilter::from_bot()
+            .containing("I did not quite get that")
+            .after(missed.message_id),
+    )
+    .await;
+    assert_eq!(
+        stage
+            .count("select count(*) from avatars where name = 'Lisa'")
+            .await,
+        1
+    );
+}
+
+#[tokio::test]
+async fn another_users_avatar_is_not_there() {
+    let stage = Stage::new().await;
+    let ann = owner(&stage, "Ann", &["Lisa", "Mia"]).await;
+    let eve = owner(&stage, "Eve", &["Cat"]).await;
+    ann.says("/gallery");
+    let page = ann.hears("Your main avatar, 1 of 2").await;
+    ann.presses_on(&page, "▶");
+    let mia = ann.sees(&page, "Mia").await;
+    eve.says("/gallery");
+    let own = eve.hears("Cat: the avatar is ready").await;
+    for label in ["⭐ Main", "Rename", "▶"] {
+        let taps = eve.chat().callbacks.len();
+        stage.forge_tap(&eve, own.message_id, data_of(&mia, label)).await;
+        eve.sees(&own, "Cat: the avatar is ready").await;
+        crate::support::eventually("the tap to be handled", async || {
+            let open = "select count(*) from telegram_updates where handled_at is null";
+            (stage.count(open).await == 0).then_some(())
+        })
+        .await;
+        assert_eq!(
+            eve.chat().callbacks.len(),
+            taps,
+            "a forged tap is none of Telegram's"
+        );
+    }
+    // The forged rename asked nothing: this text names no avatar.
+    eve.says("Stolen");
+    eve.hears("I did not quite get that").await;
+    let names: Vec<String> = sqlx::query_scalar("select name from avatars order by name")
+        .fetch_all(stage.pool())
+        .await
+        .unwrap();
+    assert_eq!(names, ["Cat", "Lisa", "Mia"]);
+    assert_eq!(
+        stage
+            .count("select count(*) from avatars where is_main and name = 'Lisa'")
+            .await,
+        1
+    );
+    assert!(!eve.heard().join("\n").contains("Mia"), "{:?}", eve.heard());
+}
+
+#[tokio::test]
+async fn a_tap_on_an_avatar_that_is_gone_is_answered_kindly() {
+    let stage = Stage::new().await;
+    let ann = owner(&stage, "Ann", &["Lisa", "Mia"]).await;
+    ann.says("/gallery");
+    let page = ann.hears("Your main avatar, 1 of 2").await;
+    sqlx::query("delete from avatars where name = 'Mia'")
+        .execute(stage.pool())
+        .await
+        .unwrap();
+    ann.presses_on(&page, "▶");
+    let left = ann.sees(&page, "⭐ Your avatar · portrait").await;
+    is_told(&ann, "This avatar is not there any more").await;
+    assert!(!labels(&left).contains(&"▶️"), "{:?}", labels(&left));
+    ann.presses_on(&left, "Rename");
+    let asked = ann.sees(&page, "What shall I call Lisa").await;
+    sqlx::query("delete from avatars")
+        .execute(stage.pool())
+        .await
+        .unwrap();
+    ann.says("Mia");
+    ann.hears("This avatar is not there any more").await;
+    ann.presses_on(&asked, "Back");
+    let empty = ann.sees(&page, "You have no avatars yet").await;
+    assert!(
+        labels(&empty).contains(&"✨ Create an avatar"),
+        "{:?}",
+        labels(&empty)
+    );
+}
+
+#[tokio::test]
+async fn start_and_status_lead_to_the_gallery_and_a_failed_avatar_says_why() {
+    let stage = Stage::new().await;
+    let lena = stage.person("Лена", "ru");
+    lena.says("/help");
+    lena.hears("Я обучаю").await;
+    trained(&stage, &lena, &["Осень"]).await;
+    sqlx::query(
+        "with avatar as (update avatars set status = 'failed', is_main = false, completed_at = null returning id, user_id)
+         insert into trainings (avatar_id, user_id, training_type, trainer, preset, trigger_phrase, status, failure_code,
+                                finished_at)
+         select id, user_id, 'portrait', 't', 'balanced', 'TOK_1', 'failed', 'timed_out', now() from avatar",
+    )
+    .execute(stage.pool())
+    .await
+    .unwrap();
+    lena.says("/start");
+    let greeting = lena.hears("С возвращением, Лена!").await;
+    lena.presses_on(&greeting, "Мои аватары");
+    let page = lena
+        .sees(
+            &greeting,
+            "обучение не удалось — обучение заняло слишком много времени",
+        )
+        .await;
+    assert!(
+        page.text.starts_with("🖼 Ваш аватар · портретный"),
+        "{}",
+        page.text
+    );
+    lena.presses_on(&page, "Попробовать снова");
+    lena.hears("Пришлите 10–20 фотографий").await;
+    lena.says("галерея");
+    let draft = lena.hears("создание не закончено").await;
+    assert!(labels(&draft).contains(&"🔄 Продолжить"), "{:?}", labels(&draft));
+    lena.says("/status");
+    let status = lena
+        .hears_what(
+            MessageFilter::from_bot()
+                .containing("создание не закончено")
+                .after(draft.message_id),
+        )
+        .await;
+    assert!(
+        labels(&status).contains(&"🖼 Мои аватары"),
+        "{:?}",
+        labels(&status)
+    );
+}
