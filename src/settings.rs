@@ -12,7 +12,7 @@
 //! read every field before they give up because of one, and neither can leave one out. There is no other list
 //! of settings: the [`catalogue`] runs the readers of all [`roles`] on `config/default.toml` and records the
 //! keys they ask for. Secrets, plain names of variables, `aisha config show` and `docs/settings.md` are made
-//! from that record. `trainers.toml` is read by the same reader.
+//! from that record. The files of [`tables`], such as `trainers.toml`, are read by the same reader.
 //!
 //! [`layers`] merges files, environment and command line into one flat list of keys, which [`listing`]
 //! prints. `config/default.toml` says what each key means, and has the defaults.
@@ -30,6 +30,7 @@ mod catalogue;
 mod database;
 mod declaration;
 mod fal;
+mod generators;
 mod layers;
 mod listing;
 mod log;
@@ -43,6 +44,7 @@ mod risks;
 mod roles;
 mod s3;
 mod section;
+mod tables;
 mod telegram;
 mod trainers;
 mod training;

@@ -23,6 +23,7 @@ mod doors;
 mod embedded_s3;
 mod fal_client;
 mod fal_simulator;
+mod generators;
 mod health;
 mod migrate;
 mod notify_user;

@@ -16,10 +16,17 @@ use crate::support::aisha;
 
 pub const SHIPPED: &str = include_str!("../config/trainers.toml");
 
-/// Reads this `trainers.toml` from the working directory, with these variables, as a bot does.
+/// Reads this `trainers.toml` with these variables, as a bot does.
 pub fn read(table: &str, variables: &[(&str, &str)]) -> Result<Trainers, Problems> {
+    read_files(&[("trainers.toml", table)], variables)
+}
+
+/// Reads a directory with these files, as a bot does.
+pub fn read_files(files: &[(&str, &str)], variables: &[(&str, &str)]) -> Result<Trainers, Problems> {
     let directory = tempfile::tempdir().unwrap();
-    std::fs::write(directory.path().join("trainers.toml"), table).unwrap();
+    for (name, text) in files {
+        std::fs::write(directory.path().join(name), text).unwrap();
+    }
     let needed = [
         ("DATABASE_URL", "postgres://nobody@127.0.0.1:9/nothing"),
         ("TELEGRAM_BOT_TOKEN", "1:nobody"),
@@ -218,7 +225,7 @@ fn the_defaults_are_chosen_by_type_and_the_retired_trainer_can_be_chosen() {
     let flux_pro = trainers.default_for(TrainingType::Style);
     assert!(flux_pro.retired);
     assert_eq!(
-        (flux_pro.output_kind(), flux_pro.inference_endpoint.as_str()),
+        (flux_pro.output_kind(), flux_pro.generator().endpoint.as_str()),
         (OutputKind::Finetune, "fal-ai/flux-pro/v1.1-ultra-finetuned")
     );
     assert_eq!(

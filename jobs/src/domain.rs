@@ -5,6 +5,7 @@
 mod action;
 mod avatar;
 mod delivery;
+pub mod generator;
 mod ids;
 mod locale;
 mod question;
@@ -19,6 +20,9 @@ mod webhook_url;
 pub use action::{Action, MAX_CALLBACK_DATA, UnknownAction, WizardStep};
 pub use avatar::{AvatarStatus, AvatarType, Gender, PhotoStatus, TrainingType, UnknownName};
 pub use delivery::{DeliveryVerdict, Disposition};
+pub use generator::{
+    Aspect, Generated, GeneratedPicture, Generator, ModelSource, NoPictureList, PictureOrder, UnfitModel,
+};
 pub use ids::{AvatarId, NotificationId, PhotoId, TrainingId, UserId};
 pub use locale::Locale;
 pub use question::OpenQuestion;

@@ -7,10 +7,7 @@
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use super::{
-    declaration::Catalogue,
-    layers::{Layers, TRAINERS_PREFIX},
-    reader::SettingsReader,
-    roles::ROLES,
+    declaration::Catalogue, layers::Layers, reader::SettingsReader, roles::ROLES, tables::TableFile,
 };
 
 impl Catalogue {
@@ -20,7 +17,7 @@ impl Catalogue {
         let mut all = BTreeMap::new();
         for (role, read) in ROLES {
             for declaration in SettingsReader::declarations(&reference, *read) {
-                if declaration.key.starts_with(TRAINERS_PREFIX) {
+                if TableFile::of(&declaration.key).is_some() {
                     continue;
                 }
                 let (_, roles) = all

@@ -7,18 +7,18 @@ use std::{collections::BTreeMap, fmt, fs, path::Path};
 
 use url::Url;
 
-use super::{Given, Override, Problem, declaration::Catalogue};
+use super::{
+    Given, Override, Problem,
+    declaration::Catalogue,
+    tables::{FileTables, TableFile},
+};
 
 const DEFAULT: &str = include_str!("../../config/default.toml");
-const TRAINERS: &str = include_str!("../../config/trainers.toml");
 const ENVIRONMENTS: [(&str, &str); 3] = [
     ("production", include_str!("../../config/production.toml")),
     ("development", include_str!("../../config/development.toml")),
     ("test", include_str!("../../config/test.toml")),
 ];
-
-/// The prefix of a trainer's keys, by which they differ from settings.
-pub(super) const TRAINERS_PREFIX: &str = "trainers.";
 
 /// The origin of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,14 +62,6 @@ pub(super) enum ValueKind {
     Truth,
 }
 
-/// `trainers.toml`, flattened like the settings: `trainers.<entry>.presets.fast.steps`.
-#[derive(Debug, Clone)]
-pub(super) struct TrainersFile {
-    pub names: Vec<String>,
-    pub values: BTreeMap<String, Value>,
-    pub origin: Origin,
-}
-
 /// All keys after merging, with the problems found on the way.
 #[derive(Debug)]
 pub struct Layers {
@@ -79,29 +71,28 @@ pub struct Layers {
     /// Settings that are dangerous in production, a sentence for each.
     pub risks: Vec<String>,
     pub(super) environment_name: String,
-    pub(super) trainers: TrainersFile,
+    pub(super) tables: BTreeMap<TableFile, FileTables>,
     pub(super) problems: Vec<Problem>,
     pub(super) catalogue: Catalogue,
 }
 
 impl Layers {
-    /// Only the first layer: `config/default.toml`, and the trainers beside it.
+    /// Only the first layer: `config/default.toml`, and the files of tables beside it.
     pub(super) fn reference() -> Self {
         let mut reference = Self {
             values: BTreeMap::new(),
             warnings: Vec::new(),
             risks: Vec::new(),
             environment_name: String::new(),
-            trainers: TrainersFile {
-                names: Vec::new(),
-                values: BTreeMap::new(),
-                origin: Origin::File("config/trainers.toml".to_owned()),
-            },
+            tables: BTreeMap::new(),
             problems: Vec::new(),
             catalogue: Catalogue::default(),
         };
         reference.add_file(DEFAULT, &Origin::Default);
-        reference.set_trainers(TRAINERS, Origin::File("config/trainers.toml".to_owned()));
+        for file in TableFile::ALL {
+            let origin = Origin::File(format!("config/{}", file.file_name()));
+            reference.set_tables(file, file.shipped(), origin);
+        }
         reference
     }
 
@@ -125,9 +116,10 @@ impl Layers {
         layers
     }
 
-    /// The value of a setting or of a trainer's key; `None` if it is missing or empty.
+    /// The value of a setting or of a table's key; `None` if it is missing or empty.
     pub(super) fn get(&self, key: &str) -> Option<&Value> {
-        let value = self.values.get(key).or_else(|| self.trainers.values.get(key));
+        let tables = || TableFile::of(key).and_then(|file| self.tables.get(&file));
+        let value = self.values.get(key).or_else(|| tables()?.values.get(key));
         value.filter(|value| !value.text.is_empty())
     }
 
@@ -147,19 +139,21 @@ impl Layers {
     /// an error.
     fn add_directory(&mut self, dir: &Path) {
         let mut found = false;
-        let names = [
+        let settings = [
             "default.toml".to_owned(),
             format!("{}.toml", self.environment_name),
-            "trainers.toml".to_owned(),
         ];
-        for name in &names {
+        let tables = TableFile::ALL.map(|file| (file.file_name().to_owned(), Some(file)));
+        let files = settings.map(|name| (name, None)).into_iter().chain(tables);
+        let files = files.collect::<Vec<_>>();
+        for (name, tables) in &files {
             let path = dir.join(name);
             let origin = Origin::File(path.display().to_string());
-            match fs::read_to_string(&path) {
-                Ok(text) if name == "trainers.toml" => self.set_trainers(&text, origin),
-                Ok(text) => self.add_file(&text, &origin),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                Err(error) => self.problems.push(Problem::new(
+            match (fs::read_to_string(&path), tables) {
+                (Ok(text), Some(file)) => self.set_tables(*file, &text, origin),
+                (Ok(text), None) => self.add_file(&text, &origin),
+                (Err(error), _) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                (Err(error), _) => self.problems.push(Problem::new(
                     path.display().to_string(),
                     format!("cannot be read: {error}."),
                     "Make it a readable file, or leave it out.",
@@ -168,6 +162,7 @@ impl Layers {
             found = true;
         }
         if !found {
+            let names = files.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>();
             self.problems.push(Problem::new(
                 "--config",
                 format!("{} holds none of {}.", dir.display(), names.join(", ")),
@@ -243,15 +238,15 @@ impl Layers {
         Some(Value { text, origin, kind })
     }
 
-    /// Replaces the trainers by those of this file, unless it cannot be read. A list of texts becomes one
+    /// Replaces the tables of one kind by those of this file, unless it cannot be read. A list of texts becomes one
     /// text with commas, like lists in settings.
-    fn set_trainers(&mut self, text: &str, origin: Origin) {
+    fn set_tables(&mut self, file: TableFile, text: &str, origin: Origin) {
         let Some(table) = self.parse(text, &origin) else {
             return;
         };
         let names = table.keys().cloned().collect();
         let mut flat = Vec::new();
-        flatten(TRAINERS_PREFIX.trim_end_matches('.'), table, &mut flat);
+        flatten(file.prefix().trim_end_matches('.'), table, &mut flat);
         let mut values = BTreeMap::new();
         for (key, value) in flat {
             let value = match texts(&value) {
@@ -262,11 +257,12 @@ impl Layers {
                 values.insert(key, value);
             }
         }
-        self.trainers = TrainersFile {
+        let tables = FileTables {
             names,
             values,
             origin,
         };
+        self.tables.insert(file, tables);
     }
 
     fn add_plain_names(&mut self, environment: &BTreeMap<String, String>) {

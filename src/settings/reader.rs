@@ -3,7 +3,7 @@
 //!
 //! A call of the reader also declares the setting: the reader records each key that it is asked for, with the values
 //! that the key accepts ([`Declaration`]). The list of secrets, the plain names of variables and the table in the
-//! documentation are made from this record. It also reveals keys of `trainers.toml` that no call asked for.
+//! documentation are made from this record. It also reveals keys of a file of tables that no call asked for.
 
 use std::{fmt::Display, ops::RangeInclusive, str::FromStr, time::Duration};
 
@@ -13,7 +13,8 @@ use url::Url;
 use super::{
     Layers, Problem,
     declaration::Declaration,
-    layers::{TRAINERS_PREFIX, Value, nearest},
+    layers::{Value, nearest},
+    tables::TableFile,
     units::{parse_duration, parse_rate, show_duration},
 };
 
@@ -86,17 +87,24 @@ impl<'a> SettingsReader<'a> {
         self.layers.environment_name == "production"
     }
 
-    /// Names of the tables in `trainers.toml`.
-    pub(super) fn trainers(&self) -> &'a [String] {
-        &self.layers.trainers.names
+    /// Names of the tables in a file.
+    pub(super) fn tables(&self, file: TableFile) -> &'a [String] {
+        let tables = self.layers.tables.get(&file);
+        tables.map_or(&[], |tables| tables.names.as_slice())
     }
 
-    /// What follows `prefix` in the keys of `trainers.toml` that begin with it.
-    pub(super) fn trainer_keys_below(&self, prefix: &str) -> Vec<String> {
-        let keys = self.layers.trainers.values.keys();
-        keys.filter_map(|key| key.strip_prefix(prefix))
+    /// What follows `prefix` in the keys of a table that begin with it.
+    pub(super) fn keys_below(&self, prefix: &str) -> Vec<String> {
+        self.table_values(prefix)
+            .filter_map(|(key, _)| key.strip_prefix(prefix))
             .map(str::to_owned)
             .collect()
+    }
+
+    /// All keys of the file to which a key belongs.
+    fn table_values(&self, key: &str) -> impl Iterator<Item = (&'a String, &'a Value)> + use<'a> {
+        let tables = TableFile::of(key).and_then(|file| self.layers.tables.get(&file));
+        tables.into_iter().flat_map(|tables| &tables.values)
     }
 
     /// Adds a problem that only the section can see, such as two keys that contradict each other.
@@ -133,11 +141,14 @@ impl<'a> SettingsReader<'a> {
         }
     }
 
-    /// Refuses keys of `trainers.toml` below `prefix` that were not asked for: a misspelt key, or one of
+    /// Refuses keys of a table, those below `prefix`, that were not asked for: a misspelt key, or one of
     /// another schema. Returns whether there were none.
     pub(super) fn refuse_unasked(&mut self, prefix: &str, is_judged: impl Fn(&str) -> bool) -> bool {
         let before = self.problems.len();
-        for (key, value) in &self.layers.trainers.values {
+        let Some(file) = TableFile::of(prefix) else {
+            return true;
+        };
+        for (key, value) in self.table_values(prefix) {
             let is_asked = self.asked.iter().any(|asked| asked.key == *key);
             if is_asked || !key.strip_prefix(prefix).is_some_and(&is_judged) {
                 continue;
@@ -145,11 +156,18 @@ impl<'a> SettingsReader<'a> {
             let ours = self.asked.iter().map(|asked| asked.key.as_str());
             let fix = match nearest(ours.filter(|known| known.starts_with(prefix)), key) {
                 Some(known) => format!("Did you mean {known}?"),
-                None => "The head of config/trainers.toml says which keys there are.".to_owned(),
+                None => format!(
+                    "The head of config/{} says which keys there are.",
+                    file.file_name()
+                ),
             };
             self.refuse(
                 key,
-                format!("is not a key of this trainer's schema ({}).", value.origin),
+                format!(
+                    "is not a key of this {}'s schema ({}).",
+                    file.entry(),
+                    value.origin
+                ),
                 fix,
             );
         }
@@ -397,13 +415,10 @@ impl<'a> SettingsReader<'a> {
     fn required(&mut self, key: Key<'_>, example: &str) -> Option<&'a Value> {
         let value = self.layers.get(key.path);
         if value.is_none() {
-            let fix = if key.path.starts_with(TRAINERS_PREFIX) {
-                format!(
-                    "Write it ({}), for example {example}",
-                    self.layers.trainers.origin
-                )
-            } else {
-                format!("Set {}, for example to {example}", self.layers.names_of(key.path))
+            let table = TableFile::of(key.path).and_then(|file| self.layers.tables.get(&file));
+            let fix = match table {
+                Some(table) => format!("Write it ({}), for example {example}", table.origin),
+                None => format!("Set {}, for example to {example}", self.layers.names_of(key.path)),
             };
             self.refuse(key.path, "is missing.", fix);
         }

@@ -4,7 +4,8 @@ use aisha::ops::simulators::declared_trainer;
 use jobs::domain::{FinetuneComment, Preset, TrainedModel, Trainer, TrainingOrder, UserId};
 
 use super::*;
-use crate::trainers::{SHIPPED, read, trainers};
+use crate::generators::SHIPPED as SHIPPED_GENERATORS;
+use crate::trainers::{SHIPPED, read_files, trainers};
 
 /// A trainer that this program has never heard of: FAL's of November 2026, as its page describes it.
 const KREA_3: &str = r#"
@@ -28,6 +29,18 @@ resolution = "integer 1024 | 1536 | 2048"
 fast = { number_of_steps = 500, learning_rate = 1e-4 }
 balanced = { number_of_steps = 1000, learning_rate = 1e-4 }
 quality = { number_of_steps = 2000, learning_rate = 1e-4 }
+"#;
+
+/// The endpoint that generates with them.
+const KREA_3_PICTURES: &str = r#"
+["krea/v3/text-to-image/lora"]
+expected_seconds = 15
+most_pictures = 4
+fills = { prompt = "text", count = "amount", size = "ratio", loras = "loras" }
+sizes = { portrait = "3:4", square = "1:1", landscape = "4:3", tall = "9:16", wide = "16:9" }
+output = { pictures = ["/images"] }
+schema = { creativity = "word low | high" }
+inputs = { creativity = "low" }
 "#;
 
 fn body(trainer: &Trainer, preset: Preset, archive_url: &str) -> Value {
@@ -66,7 +79,14 @@ async fn every_entry_and_preset_that_we_ship_is_trained_and_its_model_found() {
 #[tokio::test]
 async fn a_trainer_that_fal_invents_is_added_by_its_entry_alone() {
     let chosen = ("AISHA__TRAINING__STYLE_TRAINER", "krea-3-trainer");
-    let trainers = read(&format!("{SHIPPED}{KREA_3}"), &[chosen]).expect("the entry is right");
+    let files = [
+        ("trainers.toml", &*format!("{SHIPPED}{KREA_3}")),
+        (
+            "generators.toml",
+            &*format!("{SHIPPED_GENERATORS}{KREA_3_PICTURES}"),
+        ),
+    ];
+    let trainers = read_files(&files, &[chosen]).expect("the entries are right");
     let krea = trainers.get("krea-3-trainer").expect("the entry is there");
     let fal = Fal::with(FalSimulatorConfig {
         trainers: trainers.iter().map(declared_trainer).collect(),

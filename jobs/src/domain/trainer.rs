@@ -12,16 +12,17 @@
 //!
 //! Read next: `trainer/schema.rs` (the requests), `trainer/price.rs`, `trainer/output.rs`.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use serde_json::Value;
 
-use super::{TrainingType, UserId, avatar::named};
+use super::{Generator, TrainingType, UserId, avatar::named};
 
 mod output;
 mod price;
 mod schema;
 
+pub(super) use output::is_web_url;
 pub use output::{OutputKind, OutputProblem, OutputSpec, TrainedModel};
 pub use price::{Dollars, Price};
 pub use schema::{InputKind, OwnInputs, TRIGGER_PLACEHOLDER, TrainerInputs, UnknownInputKind};
@@ -56,8 +57,8 @@ pub struct Trainer {
     pub training_type: TrainingType,
     /// FAL's endpoint id, e.g. `fal-ai/flux-lora-portrait-trainer`.
     pub endpoint: String,
-    /// The endpoint that generates pictures with its models.
-    pub inference_endpoint: String,
+    /// The generator that makes pictures with its models, and only with them: the base model is the same.
+    pub generator: Arc<Generator>,
     /// Duration of a usual run, without the wait in FAL's queue.
     pub expected: Duration,
     /// Whether FAL no longer lists it. It can still be used.
@@ -165,6 +166,11 @@ impl Trainer {
     /// The kind of model that it makes: a file or an id.
     pub const fn output_kind(&self) -> OutputKind {
         self.output.kind()
+    }
+
+    /// The generator that makes pictures with its models.
+    pub fn generator(&self) -> &Generator {
+        &self.generator
     }
 
     /// The JSON body of the submit.

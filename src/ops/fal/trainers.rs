@@ -76,7 +76,7 @@ fn told<'t>(trainers: &Trainers, trainer: &'t Trainer, at_fal: Option<String>) -
         name: &trainer.name,
         training_type: trainer.training_type,
         endpoint: &trainer.endpoint,
-        inference_endpoint: &trainer.inference_endpoint,
+        inference_endpoint: &trainer.generator.endpoint,
         expected_minutes: trainer.expected.as_secs() / 60,
         is_default: trainers.default_for(trainer.training_type).name == trainer.name,
         retired: trainer.retired,

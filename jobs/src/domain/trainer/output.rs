@@ -117,7 +117,8 @@ fn first<'a>(result: &'a Value, pointers: &[String]) -> Option<&'a Value> {
         .find(|found| !found.is_null())
 }
 
-fn is_web_url(text: &str) -> bool {
+/// Whether it is a URL that our clients can fetch.
+pub(in crate::domain) fn is_web_url(text: &str) -> bool {
     Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
 }
 

@@ -1,0 +1,72 @@
+//! The files of tables beside the settings: `trainers.toml` and `generators.toml`.
+//!
+//! A file of `--config DIR` replaces the compiled-in one as a whole: an operator who removes a trainer writes a file
+//! without it. Keys are flat, as those of settings, and begin with the file's prefix:
+//! `trainers.<entry>.presets.fast.steps`.
+
+mod entry;
+
+use std::collections::BTreeMap;
+
+pub(super) use entry::{TableEntry, is_endpoint};
+
+use super::layers::{Origin, Value};
+
+/// One of the files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum TableFile {
+    Trainers,
+    Generators,
+}
+
+impl TableFile {
+    pub(super) const ALL: [Self; 2] = [Self::Trainers, Self::Generators];
+
+    /// The prefix of its keys, by which they differ from settings.
+    pub(super) const fn prefix(self) -> &'static str {
+        match self {
+            Self::Trainers => "trainers.",
+            Self::Generators => "generators.",
+        }
+    }
+
+    /// The file's name in `config/` and in the directory of `--config`.
+    pub(super) const fn file_name(self) -> &'static str {
+        match self {
+            Self::Trainers => "trainers.toml",
+            Self::Generators => "generators.toml",
+        }
+    }
+
+    /// One of its tables, for messages.
+    pub(super) const fn entry(self) -> &'static str {
+        match self {
+            Self::Trainers => "trainer",
+            Self::Generators => "generator",
+        }
+    }
+
+    /// The compiled-in file.
+    pub(super) const fn shipped(self) -> &'static str {
+        match self {
+            Self::Trainers => include_str!("../../config/trainers.toml"),
+            Self::Generators => include_str!("../../config/generators.toml"),
+        }
+    }
+
+    /// The file to which a key belongs. `None`: it is a setting.
+    pub(super) fn of(key: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|file| key.starts_with(file.prefix()))
+    }
+}
+
+/// What one file holds.
+#[derive(Debug, Clone)]
+pub(super) struct FileTables {
+    /// The names of its tables, sorted.
+    pub names: Vec<String>,
+    /// Its keys, with their prefix.
+    pub values: BTreeMap<String, Value>,
+    /// Where the file is.
+    pub origin: Origin,
+}
