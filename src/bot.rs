@@ -34,6 +34,7 @@ use crate::{
 };
 
 mod commands;
+mod deleting;
 mod dialogue;
 mod gallery;
 mod hearing;

@@ -12,6 +12,7 @@
 //! is arranged, and what must hold at the end, is its `impl` of [`Contract`]. A kind that is registered and not listed fails
 //! `each_registered_kind_is_under_contract`.
 
+mod deletions;
 mod messages;
 mod payloads;
 mod photos;
@@ -20,8 +21,8 @@ mod trainings;
 mod upkeep;
 
 use jobs::{
-    ApplyFalDelivery, BuildArchive, CancelTraining, NotifyUser, PollStatus, Prune, ReconcileTrainings,
-    StoreModel, StorePhoto, SubmitTraining, SweepOrphans, job::Job, kinds,
+    ApplyFalDelivery, BuildArchive, CancelTraining, DeleteAvatar, NotifyUser, PollStatus, Prune,
+    ReconcileTrainings, StoreModel, StorePhoto, SubmitTraining, SweepOrphans, job::Job, kinds,
 };
 use stock::Contract;
 
@@ -80,6 +81,7 @@ under_contract! {
     cancel_training: CancelTraining,
     store_model: StoreModel,
     notify_user: NotifyUser,
+    delete_avatar: DeleteAvatar,
     prune: Prune,
     reconcile_trainings: ReconcileTrainings,
     sweep_orphans: SweepOrphans,

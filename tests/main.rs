@@ -18,6 +18,7 @@ mod bot;
 mod cli;
 mod contract;
 mod defects;
+mod deletions;
 mod dev;
 mod doors;
 mod embedded_s3;

@@ -3,7 +3,7 @@
 
 use aisha::simulators::telegram::SimUser;
 use jobs::{
-    BuildArchive, NotifyUser, StorePhoto,
+    BuildArchive, DeleteAvatar, NotifyUser, StorePhoto,
     domain::{AvatarId, Quotas},
     producer::{Draft, PhotoTaken, Place, Producer, RetryOutcome, Rules, Sender, Started, Turn},
     texts::Locale,
@@ -62,6 +62,7 @@ async fn discard(core: &Core, person: &SimUser, avatar: AvatarId) {
     let mut turn = core.turn_of(person).await;
     turn.discard(avatar).await.unwrap().expect("a draft");
     turn.finish().await.unwrap();
+    core.leaves::<DeleteAvatar>();
 }
 
 async fn a_day_goes_by(core: &Core) {

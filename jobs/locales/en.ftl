@@ -285,6 +285,27 @@ failure-reason-timed_out = it took too long
 failure-reason-internal = something went wrong on our side
 failure-reason-other = the reason is not known yet
 
+## Privacy and administrators
+
+ask-delete =
+    🗑 Delete the avatar { $avatar } for good?
+
+    Gone with it: { $photos ->
+        [one] { $photos } photo
+       *[other] { $photos } photos
+    }, { $pictures ->
+        [one] { $pictures } picture
+       *[other] { $pictures } pictures
+    }. They cannot be brought back.
+ask-delete-model = The trained model goes as well: for new pictures the avatar would have to be trained again.
+ask-delete-training = I will stop its training.
+ask-delete-paid = The training has been sent to the server and is paid for: that money does not come back.
+avatar-deleted = 🗑 The avatar { $avatar } is deleted. I am erasing its photos, model and pictures; that takes a little while.
+main-is-now = ⭐ Your main avatar is <b>{ $name }</b> now.
+stage-deleted = 🗑 The avatar was deleted.
+button-delete = 🗑 Delete for good
+button-keep = ◀️ Keep it
+
 ## Buttons
 
 button-create = ✨ Create an avatar

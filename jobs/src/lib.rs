@@ -71,6 +71,7 @@ pub use work::{Understanding, attempts_of, kinds, kinds_by_the_clock};
 pub mod runtime;
 
 mod account;
+mod deletion;
 mod payloads;
 mod work;
 

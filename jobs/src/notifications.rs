@@ -217,6 +217,16 @@ async fn cancelled(tx: &mut PgConnection, subject: Subject<'_>) -> Result<(), En
     ended(tx, subject, Phrase::StageCancelled {}, &message).await
 }
 
+/// The last word of the progress message when the owner deletes the avatar: the training's end is told to nobody.
+pub(crate) async fn avatar_deleted(tx: &mut PgConnection, subject: Subject<'_>) -> Result<(), EnqueueError> {
+    let last = Message::new(title(subject)).and(Phrase::StageDeleted {});
+    let about = About::Training(subject.training);
+    if let Raised::Changed(id) = notifications::raise(tx, MessageKind::Progress, about, &last, true).await? {
+        bring(tx, subject.user, id, last.version(), Duration::ZERO).await?;
+    }
+    Ok(())
+}
+
 /// The message about a model that came after the end: whether the avatar has it, or has another training by now.
 async fn came_late(tx: &mut PgConnection, subject: Subject<'_>) -> Result<(), EnqueueError> {
     let name = subject.name.to_owned();

@@ -17,6 +17,7 @@
 //! requests), and `src/bot/` (which calls them).
 
 mod cancel;
+mod deletion;
 mod deliveries;
 mod drafts;
 mod gallery;
@@ -31,6 +32,7 @@ use std::sync::Arc;
 use queue::database::Database;
 
 pub use cancel::{Cancellation, CancelledTraining};
+pub use deletion::{Deleted, WillBeLost};
 pub use deliveries::{Accepted, DeliveryQuery, Replay, Replayed};
 pub use drafts::{Draft, PhotoTaken, RetryOutcome};
 pub use gallery::GalleryCard;

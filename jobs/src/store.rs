@@ -7,6 +7,7 @@
 
 pub(crate) mod attempts;
 pub(crate) mod avatars;
+pub(crate) mod deletions;
 pub(crate) mod deliveries;
 pub(crate) mod fal_account;
 pub(crate) mod gallery;

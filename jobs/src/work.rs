@@ -13,6 +13,9 @@ mod store_model;
 mod store_photo;
 mod submit_training;
 
+// What erases.
+mod delete_avatar;
+
 // The periodic jobs.
 mod prune;
 mod reconcile_trainings;
@@ -39,6 +42,7 @@ const JOBS: &[RegisteredJob] = &[
     RegisteredJob::of::<payloads::CancelTraining>(),
     RegisteredJob::of::<payloads::StoreModel>(),
     RegisteredJob::of::<payloads::NotifyUser>(),
+    RegisteredJob::of::<payloads::DeleteAvatar>(),
     RegisteredJob::by_the_clock::<payloads::Prune>(|_| Duration::from_mins(10)),
     RegisteredJob::by_the_clock::<payloads::ReconcileTrainings>(|saga| saga.reconcile_every),
     RegisteredJob::by_the_clock::<payloads::SweepOrphans>(|saga| saga.sweep_every),

@@ -26,7 +26,7 @@ use tracing::warn;
 
 use super::{
     commands::{self, Command},
-    gallery,
+    deleting, gallery,
     incoming::{self, Content, Incoming, ReceivedMessage, TapPlace},
     photos, stopping, wizard,
 };
@@ -196,6 +196,8 @@ async fn act(turn: &mut Turn, action: Option<Action>, place: Place) -> Result<Op
         Some(Action::Back(avatar, step)) => wizard::back(turn, avatar, step, place).await,
         Some(Action::Discard(avatar)) => stopping::ask_discard(turn, avatar, place).await,
         Some(Action::DiscardNow(avatar)) => stopping::discard(turn, avatar, place).await,
+        Some(Action::Delete(avatar)) => deleting::ask_delete(turn, avatar).await,
+        Some(Action::DeleteNow(avatar)) => deleting::delete(turn, avatar, place).await,
         Some(Action::Start(avatar)) => wizard::start_training(turn, avatar, place).await,
         Some(Action::Retry(avatar)) => wizard::retry(turn, avatar).await,
         Some(Action::Stop(training)) => stopping::ask_stop(turn, training, place).await,

@@ -142,7 +142,12 @@ async fn a_draft_is_continued_where_it_was_left_and_cancelled_when_asked() {
     ann.sees(&offer, "What shall we call the avatar?").await;
     ann.says("/cancel");
     ann.hears("Creation cancelled: no name yet.").await;
-    assert_eq!(stage.count("select count(*) from avatars").await, 0);
+    assert_eq!(
+        stage
+            .count("select count(*) from avatars where deleted_at is null")
+            .await,
+        0
+    );
     ann.says("/cancel");
     ann.hears("There is nothing to cancel").await;
 }

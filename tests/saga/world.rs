@@ -21,6 +21,8 @@ use uuid::Uuid;
 
 use crate::support::{Core, Db, S3};
 
+mod deletion;
+
 /// A photo that passes every check, small and quick to pack; the archive's own tests use large ones.
 pub const PHOTO: &[u8] = include_bytes!("../photos/portrait/18_rocket.jpg");
 

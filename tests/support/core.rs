@@ -84,11 +84,16 @@ impl Core {
 
     /// An update of this person that the test handles itself.
     pub async fn turn_of(&self, person: &SimUser) -> Turn {
+        self.turn_of_id(person.id()).await
+    }
+
+    /// As [`Core::turn_of`], by Telegram's id.
+    pub async fn turn_of_id(&self, id: i64) -> Turn {
         let next: i64 = sqlx::query_scalar("select coalesce(max(update_id), 0) + 1 from telegram_updates")
             .fetch_one(self.pool())
             .await
             .expect("the next update");
-        let update = json!({"update_id": next, "message": {"chat": {"id": person.id()}}});
+        let update = json!({"update_id": next, "message": {"chat": {"id": id}}});
         assert!(
             self.producer.accept_telegram_update(update).await.expect("store"),
             "the update is new"
@@ -100,7 +105,7 @@ impl Core {
             .expect("take")
             .expect("a turn");
         let sender = Sender {
-            telegram_id: person.id(),
+            telegram_id: id,
             username: None,
             first_name: "Ann".to_owned(),
             locale: Some(Locale::En),

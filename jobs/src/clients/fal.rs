@@ -32,6 +32,7 @@ use hosts::FileRule;
 
 mod catalogue;
 mod delivery;
+mod erase;
 mod error;
 mod failure;
 mod hosts;
@@ -51,6 +52,7 @@ mod wire;
 pub use crate::domain::FalRequest as Request;
 pub use catalogue::Listing;
 pub use delivery::{Delivery, DeliveryReport, Unreadable};
+pub use erase::Erased;
 pub use error::{Error, Result};
 pub use failure::{FailureClass, RequestFailure};
 pub use hosts::FileHosts;

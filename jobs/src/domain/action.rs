@@ -50,6 +50,10 @@ pub enum Action {
     Stop(TrainingId),
     /// Calls a training off; once FAL has it, asks FAL to stop it.
     StopNow(TrainingId),
+    /// Asks whether to delete an avatar.
+    Delete(AvatarId),
+    /// Deletes an avatar with everything of it.
+    DeleteNow(AvatarId),
     /// Shows the progress of all trainings.
     Status,
     /// Talks to the user in this language from now on.
@@ -85,6 +89,8 @@ impl fmt::Display for Action {
             Self::Retry(avatar) => write!(f, "retry:{}", short(avatar.0)),
             Self::Stop(training) => write!(f, "stop:{}", short(training.0)),
             Self::StopNow(training) => write!(f, "stop_now:{}", short(training.0)),
+            Self::Delete(avatar) => write!(f, "delete:{}", short(avatar.0)),
+            Self::DeleteNow(avatar) => write!(f, "delete_now:{}", short(avatar.0)),
             Self::Status => f.write_str("status"),
             Self::Speak(locale) => write!(f, "speak:{locale}"),
 
@@ -115,6 +121,8 @@ fn decode(data: &str) -> Option<Action> {
         ("back", Some(id), Some(step)) => Action::Back(long(id)?, WizardStep::parse(step)?),
         ("discard", Some(id), None) => Action::Discard(long(id)?),
         ("discard_now", Some(id), None) => Action::DiscardNow(long(id)?),
+        ("delete", Some(id), None) => Action::Delete(long(id)?),
+        ("delete_now", Some(id), None) => Action::DeleteNow(long(id)?),
         ("start", Some(id), None) => Action::Start(long(id)?),
         ("retry", Some(id), None) => Action::Retry(long(id)?),
         ("speak", Some(language), None) => Action::Speak(Locale::named(language)?),
@@ -173,6 +181,8 @@ mod tests {
             Action::Retry(avatar),
             Action::Stop(TrainingId(id)),
             Action::StopNow(TrainingId(id)),
+            Action::Delete(avatar),
+            Action::DeleteNow(avatar),
             Action::Status,
             Action::Gallery,
             Action::Show(avatar),

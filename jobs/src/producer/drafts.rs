@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{ProducerError, Turn, request_training::refused};
 use crate::{
+    deletion,
     domain::{AvatarId, AvatarStatus, Gender, TrainingType, WizardStep},
     enqueue::enqueue_for,
     notifications::{self, Place},
@@ -170,8 +171,12 @@ impl Turn {
 
     /// Throws the draft away. `None`: there is no such draft. Otherwise its name, if it had one.
     pub async fn discard(&mut self, avatar: AvatarId) -> Result<Option<Option<String>>, ProducerError> {
+        if self.draft().await?.is_none_or(|draft| draft.id != avatar) {
+            return Ok(None);
+        }
         let user = self.user()?;
-        Ok(avatars::discard(&mut self.tx, user, avatar).await?)
+        let deleted = deletion::delete_avatar(&mut self.tx, user, avatar).await?;
+        Ok(deleted.map(|deleted| deleted.name))
     }
 
     /// How many photos of a draft are stored or on their way.

@@ -25,7 +25,7 @@ pub(crate) async fn draft_of(tx: &mut PgConnection, user: UserId) -> Result<Opti
         select id as "id: AvatarId", user_id as "user_id: UserId", training_type as "training_type: TrainingType",
                gender as "gender: Gender", name
           from avatars
-         where user_id = $1 and status = 'draft'
+         where user_id = $1 and status = 'draft' and deleted_at is null
            for update
         "#,
         user.0
@@ -66,7 +66,10 @@ pub(crate) async fn owned(
 ) -> Result<Option<Owned>, sqlx::Error> {
     sqlx::query_as!(
         Owned,
-        r#"select name, status as "status: AvatarStatus" from avatars where id = $1 and user_id = $2"#,
+        r#"
+        select name, status as "status: AvatarStatus" from avatars
+         where id = $1 and user_id = $2 and deleted_at is null
+        "#,
         id.0,
         user.0
     )
@@ -174,28 +177,13 @@ pub(crate) async fn is_named_by(
     .await
 }
 
-/// Deletes a draft with its photo rows. `None`: there was no such draft. Otherwise its name, if it had one.
-pub(crate) async fn discard(
-    tx: &mut PgConnection,
-    user: UserId,
-    id: AvatarId,
-) -> Result<Option<Option<String>>, sqlx::Error> {
-    sqlx::query_scalar!(
-        "delete from avatars where id = $1 and user_id = $2 and status = 'draft' returning name",
-        id.0,
-        user.0
-    )
-    .fetch_optional(tx)
-    .await
-}
-
 /// failed | cancelled → draft: the user tries again, perhaps with other photos. The caller has
 /// checked that there is no other draft.
 pub(crate) async fn reopen(tx: &mut PgConnection, user: UserId, id: AvatarId) -> Result<bool, sqlx::Error> {
     let changed = sqlx::query!(
         r#"
         update avatars set status = 'draft', updated_at = now()
-         where id = $1 and user_id = $2 and status in ('failed', 'cancelled')
+         where id = $1 and user_id = $2 and status in ('failed', 'cancelled') and deleted_at is null
         "#,
         id.0,
         user.0,

@@ -43,7 +43,7 @@ pub(crate) async fn make_main(
     let name = sqlx::query_scalar!(
         r#"
         with next as (
-            select id from avatars where id = $2 and user_id = $1 and status = 'completed'
+            select id from avatars where id = $2 and user_id = $1 and status = 'completed' and deleted_at is null
         ), before as (
             update avatars set is_main = false, updated_at = now()
              where user_id = $1 and is_main and id <> $2 and exists (select from next)
@@ -70,7 +70,10 @@ pub(crate) async fn rename(
     name: &str,
 ) -> Result<bool, sqlx::Error> {
     let changed = sqlx::query!(
-        "update avatars set name = $3, updated_at = now() where id = $1 and user_id = $2 and status <> 'draft'",
+        r#"
+        update avatars set name = $3, updated_at = now()
+         where id = $1 and user_id = $2 and status <> 'draft' and deleted_at is null
+        "#,
         avatar.0,
         user.0,
         name,

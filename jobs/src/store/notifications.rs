@@ -51,7 +51,7 @@ pub(crate) struct New<'a> {
 }
 
 /// Puts a message into the outbox. `None`: its key was used before, so the
-/// message is there already, or was even sent.
+/// message is there already, or was even sent; or it is about an avatar that its user has deleted.
 pub(crate) async fn insert(
     tx: &mut PgConnection,
     new: &New<'_>,
@@ -59,7 +59,8 @@ pub(crate) async fn insert(
     sqlx::query_scalar!(
         r#"
         insert into notifications (user_id, avatar_id, training_id, kind, dedupe_key, message, message_id, is_last, needs_version)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+        select $1, $2, $3, $4, $5, $6, $7, $8, $9
+         where not exists (select from avatars where id = $2 and deleted_at is not null)
         on conflict (dedupe_key) do nothing
         returning id as "id: NotificationId"
         "#,

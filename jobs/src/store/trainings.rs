@@ -26,7 +26,7 @@ mod steps;
 pub(crate) use endings::{
     TrainingEnding, ask_to_end, complete_late, end, expect_late, keep_late, was_completed_late,
 };
-pub(crate) use requests::{Request, insert, live_of, newest, owned};
+pub(crate) use requests::{Request, insert, live_of, live_of_avatar, newest, owned};
 pub(crate) use steps::{
     Observation, StoredArchive, VerifiedModel, archive_lost, archived, completed, held_by_account,
     not_submitted, observed, odd_answer, submitted, submitting, trained,

@@ -64,7 +64,7 @@ pub(crate) async fn avatars_of(
                coalesce(t.end_asked is not null, false) as "is_to_end!", t.failure_code as "failure_code?"
           from avatars a
           left join lateral (select * from trainings where avatar_id = a.id order by created_at desc limit 1) t on true
-         where a.user_id = $1 and ($2::uuid is null or a.id = $2)
+         where a.user_id = $1 and a.deleted_at is null and ($2::uuid is null or a.id = $2)
          order by a.status in ('draft', 'training') desc, a.created_at desc
          limit 20
         "#,
@@ -157,5 +157,18 @@ pub(crate) async fn last_accepted_submit(
         "select max(settled_at) from training_attempts where outcome = 'accepted' and evidence = 'answer'"
     )
     .fetch_one(tx)
+    .await
+}
+
+/// Whether FAL has the live training of this avatar, or may have it.
+pub(crate) async fn is_at_fal(db: &mut PgConnection, avatar: AvatarId) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        select exists (select from trainings
+                        where avatar_id = $1 and status in ('submitting', 'submitted', 'trained')) as "is_at_fal!"
+        "#,
+        avatar.0
+    )
+    .fetch_one(db)
     .await
 }

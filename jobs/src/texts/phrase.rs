@@ -175,6 +175,24 @@ phrases! {
     /// The same reasons without the name, as a part of other texts.
     FailureReason { code: String },
 
+    // Privacy and administrators.
+
+    /// Asks whether to delete an avatar, and says what is lost with it.
+    AskDelete { avatar: Box<Phrase>, photos: u32, pictures: u32 },
+    /// Its model is lost as well.
+    AskDeleteModel {},
+    /// It is in training, which is stopped.
+    AskDeleteTraining {},
+    /// Its training is at FAL: it is paid for.
+    AskDeletePaid {},
+    AvatarDeleted { avatar: Box<Phrase> },
+    /// Another avatar is the main one now.
+    MainIsNow { name: String },
+    /// The last word of the progress message.
+    StageDeleted {},
+    ButtonDelete {},
+    ButtonKeep {},
+
     // Buttons.
 
     ButtonCreate {},

@@ -158,7 +158,15 @@ pub(super) const KNOWN: [&[&str]; 4] = [
         // Photo verdicts.
 
         // Privacy and administrators.
-
+        "ask-delete",
+        "ask-delete-model",
+        "ask-delete-training",
+        "ask-delete-paid",
+        "avatar-deleted",
+        "main-is-now",
+        "stage-deleted",
+        "button-delete",
+        "button-keep",
         // Settings and errors.
     ],
 ];

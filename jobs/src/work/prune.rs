@@ -12,6 +12,8 @@
 //! | `fal_deliveries`                      | applied, old                               | what was never applied                   |
 //! | `trainings`, `training_attempts`, `notifications`, photos | –                      | all: the user's, and proof of what was paid |
 //!
+//! It also looks for deleted avatars that no job erases, and enqueues their `delete_avatar` again.
+//!
 //! # Must stay true
 //! * Each state has its own age, and live jobs have none — `q17_each_state_has_its_age_and_live_jobs_have_none`
 //! * A batch is bounded — `q17_a_stretch_deletes_no_more_than_its_bound`
@@ -24,13 +26,14 @@ use std::future::Future;
 
 use queue::{Run, prune_stretch};
 use sqlx::PgConnection;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::{
     context::{Context, Services},
-    job::{DeadReason, Done, JobError},
-    payloads::Prune,
-    store::{inbox_history, quotas},
+    deletion,
+    job::{DeadReason, Done, Job, JobError},
+    payloads::{DeleteAvatar, Prune},
+    store::{deletions, inbox_history, quotas},
 };
 
 /// Most rows that one transaction looks at or deletes.
@@ -55,6 +58,7 @@ impl Run<Services> for Prune {
             inbox_history::prune_deliveries(&cx.database, retention.deliveries, BATCH)
         })
         .await?;
+        put_deletions_back(cx).await?;
         let uses = until_none("quota_uses", || quotas::prune(&cx.database, BATCH)).await?;
         if jobs + updates + deliveries + uses == 0 {
             return Ok(Done::Skipped("nothing is old enough"));
@@ -69,6 +73,24 @@ impl Run<Services> for Prune {
         // The next tick enqueues another.
         Ok(())
     }
+}
+
+/// Avatars whose deletion is put back in one run.
+const DELETIONS: i64 = 200;
+
+/// A deleted avatar is erased, whatever became of its job.
+async fn put_deletions_back(cx: &Context) -> Result<(), JobError> {
+    let mut tx = cx.begin().await?;
+    let unfinished = deletions::unfinished(&mut tx, DELETIONS).await?;
+    let keys: Vec<String> = unfinished.iter().map(|(_, avatar)| avatar.to_string()).collect();
+    let live = queue::live_by_key(&mut tx, &[DeleteAvatar::NAME], &keys).await?;
+    for (user, avatar) in unfinished {
+        if !live.contains(&(DeleteAvatar::NAME.to_owned(), avatar.to_string())) {
+            warn!(avatar.id = %avatar, "Avatar {avatar} is deleted and not erased, and has no job; it has one now");
+            deletion::carry_out(&mut tx, user, avatar).await?;
+        }
+    }
+    Ok(tx.commit().await?)
 }
 
 /// Repeats a batch until one is not full.

@@ -107,6 +107,10 @@ async fn store(cx: &Context, photo: &OwnedPhoto, bytes: Bytes, info: PhotoInfo) 
     )
     .await?
     {
+        if photos::find(&mut tx, photo.id).await?.is_none() {
+            // Its avatar was deleted, and perhaps its objects were listed before this one was written.
+            cx.objects.delete(&key).await?;
+        }
         return Ok(Done::Skipped(
             "the photo was thrown away, or settled by another run",
         ));

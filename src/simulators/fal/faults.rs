@@ -36,6 +36,8 @@ pub enum Operation {
     Download,
     /// Reading or searching the request list.
     List,
+    /// Deleting what FAL keeps of a request.
+    Erase,
     /// Reading prices or FAL's IP addresses.
     Meta,
     /// Reading the key set.

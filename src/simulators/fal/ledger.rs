@@ -99,6 +99,13 @@ pub enum Event {
         /// HTTP status of the answer.
         http_status: u16,
     },
+    /// A client had the payloads of a request deleted.
+    Erased {
+        /// Id of the request.
+        request_id: Uuid,
+        /// How many generated files went with them.
+        files: usize,
+    },
     /// A client prepared an upload (`initiate`, `initiate-multipart`, or a multipart upload by token).
     UploadInitiated {
         /// The URL at which the file will be served.

@@ -127,6 +127,41 @@ pub(super) fn list(sim: &Simulation, call: &Call, search: bool) -> Answer {
     Ok(json_answer(StatusCode::OK, &body))
 }
 
+/// `DELETE /v1/models/requests/{id}/payloads`: forgets a request's input, its output and the files in that. Files that a
+/// client uploaded stay.
+pub(super) fn erase(sim: &Simulation, call: &Call, id: &str) -> Answer {
+    authorize(sim, call)?;
+    let Some(request) = sim.requests.find(id) else {
+        return Err(error(StatusCode::NOT_FOUND, "not_found", "Request not found"));
+    };
+    let output = request.erase().unwrap_or_default();
+    let files = urls_in(&output)
+        .into_iter()
+        .filter_map(|url| url.find("/files/").map(|at| url[at + 1..].to_owned()))
+        .map(|path| sim.files.expire(&path))
+        .sum();
+    sim.ledger.record(Event::Erased {
+        request_id: request.order.id,
+        files,
+    });
+    Ok(json_answer(StatusCode::OK, &json!({ "cdn_delete_results": [] })))
+}
+
+/// All texts of an output under the name `url`.
+fn urls_in(value: &Value) -> Vec<String> {
+    match value {
+        Value::Array(values) => values.iter().flat_map(urls_in).collect(),
+        Value::Object(fields) => fields
+            .iter()
+            .flat_map(|(name, value)| match value {
+                Value::String(url) if name == "url" => vec![url.clone()],
+                value => urls_in(value),
+            })
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
 struct Filter {
     endpoints: Vec<String>,
     start: DateTime<Utc>,
@@ -225,7 +260,7 @@ fn row(request: &Request, payloads: bool) -> Value {
         "status_code": progress.outcome.as_ref().map(|outcome| outcome.status),
         "duration": progress.ended_at.and_then(|_| request.duration()),
     });
-    if payloads && order.store_io {
+    if payloads && order.store_io && !progress.erased {
         row["json_input"] = order.input.clone();
         row["json_output"] = progress.outcome.map_or(Value::Null, |outcome| outcome.body);
     }

@@ -325,7 +325,7 @@ fn result(request: &Request) -> Response {
     if request.phase() != Phase::Completed {
         return detail(StatusCode::BAD_REQUEST, "Request is still in progress");
     }
-    if request.has(&Effect::ExpiredResult {}) {
+    if request.has(&Effect::ExpiredResult {}) || request.progress.borrow().erased {
         return json_answer(StatusCode::NOT_FOUND, &json!({ "status": "NOT_FOUND" }));
     }
     outcome_of(request)

@@ -125,6 +125,9 @@ pub(super) struct Progress {
     pub outcome: Option<Outcome>,
     /// Whether the delivery attempts are over, or there is nothing to deliver.
     pub delivered: bool,
+    /// Whether its payloads were deleted: the list shows none, and the result is gone.
+    #[serde(default)]
+    pub erased: bool,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -196,6 +199,7 @@ impl Request {
             ended_at: None,
             outcome: None,
             delivered: false,
+            erased: false,
         };
         Self {
             order,
@@ -241,6 +245,16 @@ impl Request {
             progress.ended_at = Some(now());
             progress.outcome = Some(outcome);
         });
+    }
+
+    /// Forgets input and output. Returns the output that it had.
+    pub(super) fn erase(&self) -> Option<Value> {
+        let mut output = None;
+        self.change(|progress| {
+            progress.erased = true;
+            output = progress.outcome.as_mut().map(|outcome| outcome.body.take());
+        });
+        output
     }
 
     pub(super) fn mark_delivered(&self) {

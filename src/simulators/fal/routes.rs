@@ -44,6 +44,7 @@ enum Route<'a> {
     Models,
     Pricing,
     List { search: bool },
+    Erase { id: &'a str },
 }
 
 fn route<'a>(service: Service, method: &Method, segments: &[&'a str]) -> Option<Route<'a>> {
@@ -74,6 +75,7 @@ fn route<'a>(service: Service, method: &Method, segments: &[&'a str]) -> Option<
         (Service::Api, "GET", ["v1", "models", "pricing"]) => Route::Pricing,
         (Service::Api, "GET", ["v1", "models", "requests", "by-endpoint"]) => Route::List { search: false },
         (Service::Api, "GET", ["v1", "models", "requests", "search"]) => Route::List { search: true },
+        (Service::Api, "DELETE", ["v1", "models", "requests", id, "payloads"]) => Route::Erase { id },
         _ => return None,
     })
 }
@@ -124,6 +126,7 @@ impl Route<'_> {
             Self::Download => Operation::Download,
             Self::Meta | Self::Models | Self::Pricing => Operation::Meta,
             Self::List { .. } => Operation::List,
+            Self::Erase { .. } => Operation::Erase,
             Self::Jwks => Operation::Jwks,
         }
     }
@@ -153,6 +156,7 @@ impl Route<'_> {
             Self::Models => platform::models(sim, call),
             Self::Pricing => platform::pricing(sim, call),
             Self::List { search } => platform::list(sim, call, *search),
+            Self::Erase { id } => platform::erase(sim, call, id),
             Self::Jwks => {
                 sim.ledger.record(Event::KeysFetched);
                 Ok(json_answer(StatusCode::OK, &sim.keys.set()))

@@ -50,6 +50,8 @@ pub enum Call {
     List,
     /// Asks whether FAL lists a model.
     Catalogue,
+    /// Asks FAL to delete what it keeps of a request. What an answer means is as for the list.
+    Erase,
     /// Asks for an upload URL.
     Initiate,
     /// Sends the bytes of an upload, to a URL that carries its own permission.
@@ -72,6 +74,7 @@ impl Call {
             Self::Cancel => "cancel",
             Self::List => "request list",
             Self::Catalogue => "model list",
+            Self::Erase => "erasure",
             Self::Initiate | Self::Put => "upload",
             Self::FileCheck => "file check",
             Self::Download => "download",

@@ -9,6 +9,6 @@ with training as (
 update avatars
    set status = 'completed', completed_at = now(), updated_at = now(),
        model_key = $2, model_sha256 = $3, model_bytes = $4, lora_url = $5, finetune_id = $6,
-       is_main = not exists (select from avatars main where main.user_id = training.user_id and main.is_main)
+       is_main = avatars.deleted_at is null and not exists (select from avatars main where main.user_id = training.user_id and main.is_main)
   from training
  where avatars.id = training.avatar_id

@@ -6,7 +6,7 @@ update avatars
        is_main = not exists (select from avatars main where main.user_id = avatars.user_id and main.is_main)
   from trainings training
  where training.id = $1 and training.late_model = 'kept' and avatars.id = training.avatar_id
-   and avatars.status in ('failed', 'cancelled')
+   and avatars.status in ('failed', 'cancelled') and avatars.deleted_at is null
    -- The trigger phrase is the training's: an avatar that was trained again since has another.
    and avatars.trigger_phrase = training.trigger_phrase
    and not exists (select from trainings newer

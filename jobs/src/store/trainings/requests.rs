@@ -66,7 +66,7 @@ pub(crate) async fn live_of(tx: &mut PgConnection, user: UserId) -> Result<Vec<S
                t.end_asked is not null as "is_to_end!"
           from trainings t
           join avatars a on a.id = t.avatar_id
-         where t.user_id = $1 and t.status not in ('completed', 'failed', 'cancelled')
+         where t.user_id = $1 and t.status not in ('completed', 'failed', 'cancelled') and a.deleted_at is null
          order by a.created_at desc
         "#,
         user.0
@@ -88,10 +88,28 @@ pub(crate) async fn owned(
                t.end_asked is not null as "is_to_end!"
           from trainings t
           join avatars a on a.id = t.avatar_id
-         where t.user_id = $1 and t.id = $2
+         where t.user_id = $1 and t.id = $2 and a.deleted_at is null
         "#,
         user.0,
         id.0
+    )
+    .fetch_optional(tx)
+    .await
+}
+
+/// The live training of a user's avatar. `None`: it has none, or is not theirs.
+pub(crate) async fn live_of_avatar(
+    tx: &mut PgConnection,
+    user: UserId,
+    avatar: AvatarId,
+) -> Result<Option<TrainingId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        select id as "id: TrainingId" from trainings
+         where avatar_id = $1 and user_id = $2 and status not in ('completed', 'failed', 'cancelled')
+        "#,
+        avatar.0,
+        user.0
     )
     .fetch_optional(tx)
     .await

@@ -1,0 +1,65 @@
+//! A user deletes an avatar: everything that happens at once. What takes time is `work/delete_avatar.rs`.
+//!
+//! # Must stay true
+//! * the user does not see it from here on, nor any message about it — `a_deleted_avatar_is_gone_from_view_at_once`
+//! * a live training of it is called off as by "Stop"               — `deleting_an_avatar_in_training_stops_it_at_fal`
+//! * a deleted avatar has a job that erases it                      — `prune` looks for those that lost theirs
+
+use sqlx::PgConnection;
+use tracing::info;
+
+use crate::{
+    domain::{AvatarId, EndReason, UserId},
+    enqueue::{EnqueueError, enqueue_for},
+    notifications,
+    payloads::DeleteAvatar,
+    saga::{self, SagaError},
+    store::{deletions, trainings},
+};
+
+/// An avatar that was just deleted.
+#[derive(Debug)]
+pub(crate) struct DeletedAvatar {
+    /// Its name. `None`: it had none yet.
+    pub name: Option<String>,
+    /// The name of the avatar that is the main one in its place. `None`: it was not the main one, or no other is ready.
+    pub new_main: Option<String>,
+}
+
+/// Takes the avatar from its user. `None`: it is not theirs, or was deleted before.
+pub(crate) async fn delete_avatar(
+    tx: &mut PgConnection,
+    user: UserId,
+    avatar: AvatarId,
+) -> Result<Option<DeletedAvatar>, SagaError> {
+    // The training before its avatar, as every step of the saga locks them.
+    let live = match trainings::live_of_avatar(tx, user, avatar).await? {
+        Some(id) => trainings::lock(tx, id).await?,
+        None => None,
+    };
+    let Some(name) = deletions::mark(tx, user, avatar).await? else {
+        return Ok(None);
+    };
+    let new_main = deletions::choose_main(tx, user).await?;
+    deletions::close_messages(tx, avatar).await?;
+    if let Some(training) = live {
+        let subject = training.clone();
+        let asked = saga::asked_to_end(tx, training, EndReason::User, None).await?;
+        // After what the saga says, so that the last word is that the avatar is gone.
+        notifications::avatar_deleted(tx, (&subject).into()).await?;
+        info!(avatar.id = %avatar, "The training of the deleted avatar {avatar} is called off: {asked:?}");
+    }
+    carry_out(tx, user, avatar).await?;
+    info!(avatar.id = %avatar, user.id = %user, "Avatar {avatar} was deleted by its user; it is erased");
+    Ok(Some(DeletedAvatar { name, new_main }))
+}
+
+/// Enqueues the job that erases a deleted avatar, unless there is one.
+pub(crate) async fn carry_out(
+    tx: &mut PgConnection,
+    user: UserId,
+    avatar: AvatarId,
+) -> Result<(), EnqueueError> {
+    enqueue_for(tx, user, &DeleteAvatar::new(user, avatar)).await?;
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! The owner deletes the avatar of the world: the tap, and what must be left.
+
+use aisha::simulators::fal::ledger::Event;
+use jobs::{
+    domain::AvatarId,
+    producer::{Deleted, Turn},
+};
+
+use super::World;
+use crate::support::BUCKET;
+
+impl World {
+    /// The avatar's id.
+    pub const fn avatar(&self) -> AvatarId {
+        AvatarId(self.avatar)
+    }
+
+    /// An update of the owner's that the test handles itself.
+    pub async fn turn(&self) -> Turn {
+        let id = self.look::<i64>("select telegram_id from users order by created_at limit 1");
+        self.turn_of_id(id.await).await
+    }
+
+    /// The owner deletes the avatar.
+    pub async fn delete_avatar(&self) -> Deleted {
+        let mut turn = self.turn().await;
+        let deleted = turn.delete_avatar(self.avatar()).await.unwrap();
+        turn.finish().await.unwrap();
+        deleted
+    }
+
+    /// Keys of all objects in the bucket.
+    pub fn objects(&self) -> Vec<String> {
+        let mut keys = Vec::new();
+        let mut folders = vec![self.s3.root().join(BUCKET)];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    keys.push(path.display().to_string());
+                }
+            }
+        }
+        keys
+    }
+
+    /// How many rows a table has.
+    pub async fn rows_in(&self, table: &str) -> i64 {
+        sqlx::query_scalar(sqlx::AssertSqlSafe(format!("select count(*) from {table}")))
+            .fetch_one(self.pool())
+            .await
+            .unwrap()
+    }
+
+    /// Nothing is left of the avatar: no row, no object, no payload at FAL.
+    pub async fn assert_erased(&self, when: &str) {
+        assert_eq!(self.rows_in("avatars").await, 0, "{when}");
+        assert!(self.objects().is_empty(), "{when}: {:?}", self.objects());
+        let erased: Vec<String> = self
+            .fal
+            .ledger()
+            .into_iter()
+            .filter_map(|entry| match entry.event {
+                Event::Erased { request_id, .. } => Some(request_id.to_string()),
+                _ => None,
+            })
+            .collect();
+        for request in self.accepted() {
+            assert!(erased.contains(&request), "{when}: FAL still has {request}");
+        }
+    }
+}
