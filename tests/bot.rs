@@ -1,6 +1,7 @@
 //! The bot as its users know it: real processes (`aisha bot`, `aisha worker`) between people played at the Telegram
 //! simulator and a real Postgres and S3 server.
 
+mod card;
 mod cases;
 mod closed;
 mod gallery;

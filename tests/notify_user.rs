@@ -13,6 +13,7 @@ use jobs::{NotifyUser, StorePhoto};
 use crate::support::{Core, PATIENCE};
 
 mod killed;
+mod moved;
 mod rates;
 mod refusals;
 mod versions;

@@ -50,12 +50,17 @@ async fn offer(core: &Core, person: &SimUser, bytes: &[u8]) -> PhotoTaken {
     taken
 }
 
+/// The photo card, as it is now.
 pub fn counter(core: &Core, person: &SimUser) -> String {
     let filter = MessageFilter {
         chat_id: Some(person.id()),
         ..MessageFilter::from_bot()
     };
-    core.telegram.control().messages(&filter).remove(0).text
+    let messages = core.telegram.control().messages(&filter);
+    let mut cards = messages
+        .into_iter()
+        .filter(|message| message.text.starts_with("📸"));
+    cards.next_back().expect("a card").text
 }
 
 pub fn portrait(number: usize) -> Vec<u8> {

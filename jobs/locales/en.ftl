@@ -226,6 +226,13 @@ stage-completed = ✅ Done.
 stage-failed = ⚠️ The training was stopped.
 stage-cancelled = ✖️ The training was cancelled.
 
+## The wizard and the progress of a training
+
+photo-unfit = 🙈 This one did not work: { $problem }.
+photos-tips = 💡 Best are different angles, light and backgrounds; the face clearly visible, no filters and nobody else in the picture.
+not-usable = I can't read a message like this one. This question is still open:
+not-usable-for-photos = I can't read a message like this one. I am waiting for photos 📸
+
 ## How it ended
 
 training-completed =

@@ -6,7 +6,7 @@
 //! | row            | dedupe key                | lives                                                     |
 //! |----------------|---------------------------|-----------------------------------------------------------|
 //! | reply          | `update:<update id>`      | sent once                                                 |
-//! | photos         | `photos:<avatar>:<n>`     | edited as photos come in; superseded when shown elsewhere |
+//! | photos         | `photos:<avatar>:<n>`     | edited as photos come in, sent anew below them; superseded when shown elsewhere |
 //! | progress       | `progress:<training>`     | edited until the training ends                            |
 //! | final          | `final:<training>`        | sent once                                                 |
 //! | final          | `late:<training>`         | sent once, when a model comes after the end               |
@@ -31,7 +31,7 @@ use crate::{
 mod photo_card;
 
 use photo_card::rejected;
-pub(crate) use photo_card::{photos_changed, show_photos};
+pub(crate) use photo_card::{keep_card_in_view, photo_refused, photos_changed, retire_card, show_photos};
 
 /// How long changes of a message are gathered before it is edited. Albums come as ten separate updates, and Telegram
 /// accepts about one edit a second in a chat.
@@ -85,7 +85,7 @@ impl Place {
 }
 
 /// Answers an update, once even if it is handled twice. `key` names the update, or several updates that get one answer
-/// together (an album). If [`MOST_REPEATS`] equal replies wait to be sent, this one is dropped: a user who asks ten thousand
+/// together (an album). `reply_to` is the user's message that the answer shows above itself. If [`MOST_REPEATS`] equal replies wait to be sent, this one is dropped: a user who asks ten thousand
 /// times is not written to once a second for hours.
 pub(crate) async fn reply(
     tx: &mut PgConnection,
@@ -93,6 +93,7 @@ pub(crate) async fn reply(
     key: &str,
     message: &Message,
     place: Place,
+    reply_to: Option<i64>,
 ) -> Result<(), EnqueueError> {
     if place == Place::New && notifications::replies_waiting(tx, user, message).await? >= MOST_REPEATS {
         return Ok(());
@@ -105,6 +106,7 @@ pub(crate) async fn reply(
         dedupe_key: key,
         message,
         takes_place_of: place.message_id(),
+        reply_to,
         is_last: true,
     };
     send(tx, &new).await
@@ -140,13 +142,16 @@ pub(crate) async fn progress(
     }
 }
 
-/// The first progress message, in the place of the photo counter whose button was pressed.
+/// The first progress message, in the place of the photo card. That is the message whose button was pressed, unless the card
+/// has been sent anew below it since.
 pub(crate) async fn training_requested(
     tx: &mut PgConnection,
     subject: Subject<'_>,
     place: Place,
 ) -> Result<(), EnqueueError> {
-    notifications::supersede(tx, MessageKind::Photos, About::Avatar(subject.avatar)).await?;
+    let newest = notifications::card_message(tx, subject.avatar).await?;
+    let place = newest.map_or(place, Place::InsteadOf);
+    retire_card(tx, subject.user, subject.avatar, place).await?;
     let message = progress_message(tx, subject, Stage::Requested).await?;
     start_progress(tx, subject, &message, place).await
 }
@@ -165,6 +170,7 @@ async fn start_progress(
         dedupe_key: &format!("progress:{}", subject.training),
         message,
         takes_place_of: place.message_id(),
+        reply_to: None,
         is_last: false,
     };
     send(tx, &new).await
@@ -268,6 +274,7 @@ async fn send_final(
         dedupe_key,
         message,
         takes_place_of: None,
+        reply_to: None,
         is_last: true,
     };
     send(tx, &new).await

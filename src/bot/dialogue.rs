@@ -88,6 +88,9 @@ pub(super) async fn handle(turn: &mut Turn) -> Result<Handled<Option<UnansweredT
 /// Handles a message. `Some`: the part of it that could not be understood.
 async fn on_message(turn: &mut Turn, message: &ReceivedMessage) -> Result<Option<String>, ProducerError> {
     turn.sender(&message.sender).await?;
+    if let Some(id) = message.id {
+        turn.message(id, message.album.as_deref()).await?;
+    }
     if let Some(why) = closed(turn)? {
         turn.reply_once_a_day("closed", &Reply::new(why)).await?;
         return Ok(None);

@@ -3,7 +3,7 @@
 
 use jobs::{
     domain::Action,
-    producer::{PhotoTaken, Place, ProducerError, Turn},
+    producer::{PhotoTaken, ProducerError, Turn},
     texts::{Message, Phrase},
 };
 
@@ -44,15 +44,20 @@ pub(super) async fn on_file(
     file: &File,
 ) -> Result<(), ProducerError> {
     let limit = turn.rules().photos().bytes as u64;
-    let refusal = match Label::of(file) {
-        Label::Heic => Phrase::FileHeic {},
-        Label::Foreign => Phrase::FileNoImage {},
-        Label::PerhapsImage if file.size.is_some_and(|size| size > limit) => Phrase::FileTooLarge {
-            megabytes: megabytes(limit),
-        },
+    let (what, refusal) = match Label::of(file) {
+        Label::Heic => ("heic", Phrase::FileHeic {}),
+        Label::Foreign => ("no-image", Phrase::FileNoImage {}),
+        Label::PerhapsImage if file.size.is_some_and(|size| size > limit) => (
+            "too-large",
+            Phrase::FileTooLarge {
+                megabytes: megabytes(limit),
+            },
+        ),
         Label::PerhapsImage => return take(turn, message, &file.id, &file.unique_id).await,
     };
-    turn.reply(&Message::new(refusal), Place::New).await
+    // An album of ten files that we cannot read is answered once.
+    let subject = subject(turn.update_id(), what, message);
+    turn.answer_message(&subject, &Message::new(refusal)).await
 }
 
 /// Answers stickers, voice messages, locations, and messages that cannot be understood.
@@ -61,8 +66,19 @@ pub(super) async fn on_something_else(
     message: &ReceivedMessage,
 ) -> Result<(), ProducerError> {
     let subject = subject(turn.update_id(), "unusable", message);
-    turn.reply_once(&subject, &Message::new(Phrase::NotAPhoto {}))
-        .await
+    match turn.draft().await? {
+        Some(draft) if draft.gender.is_none() || draft.name.is_none() => {
+            wizard::ask_again_once(turn, &draft, &subject, Phrase::NotUsable {}).await
+        }
+        Some(_) => {
+            let waits = Message::new(Phrase::NotUsableForPhotos {});
+            turn.answer_message(&subject, &waits).await
+        }
+        None => {
+            turn.answer_message(&subject, &Message::new(Phrase::NotAPhoto {}))
+                .await
+        }
+    }
 }
 
 async fn take(
@@ -77,31 +93,31 @@ async fn take(
         return turn.reply_once(&subject, &hint).await;
     };
     let update_id = turn.update_id();
-    let subject = |what| subject(update_id, what, message);
+    let subject = |what: &str| subject(update_id, what, message);
     match turn.add_photo(&draft, file_id, unique_id).await? {
         PhotoTaken::Yes if draft.gender.is_some() && draft.name.is_some() => Ok(()),
         // The photo came before the wizard asked for it: it is kept, and the open question is asked again.
         PhotoTaken::Yes => wizard::ask_again_once(turn, &draft, &subject("kept"), Phrase::PhotoKept {}).await,
         PhotoTaken::Known => {
             let known = Message::new(Phrase::PhotoKnown {});
-            turn.reply_once(&subject("known"), &known).await
+            turn.answer_message(&subject("known"), &known).await
         }
         PhotoTaken::Refused { reason, detail } => {
+            let subject = subject(&format!("refused-before:{reason}"));
             let problem = Phrase::photo_problem(reason, detail);
-            turn.reply(&Message::new(Phrase::PhotoRefused { problem }), Place::New)
+            turn.answer_message(&subject, &Message::new(Phrase::PhotoRefused { problem }))
                 .await
         }
         PhotoTaken::TooManyToday { most, wait } => {
             let wait = Phrase::in_time(wait);
-            turn.reply_once(
-                &subject("photos-used-up"),
-                &Message::new(Phrase::PhotosUsedUp { most, wait }),
-            )
-            .await
+            let used_up = Message::new(Phrase::PhotosUsedUp { most, wait });
+            turn.answer_message(&subject("photos-used-up"), &used_up).await
         }
         PhotoTaken::Full => {
             let max = small(*turn.rules().photos().photos.end());
-            turn.reply_once(&subject("full"), &Message::new(Phrase::TooManyPhotos { max }))
+            // Once for a draft: that it is full is a state, which its card says as well.
+            let subject = format!("full:{}", draft.id);
+            turn.answer_message(&subject, &Message::new(Phrase::TooManyPhotos { max }))
                 .await
         }
     }

@@ -122,7 +122,7 @@ pub(super) async fn back(
     step: WizardStep,
     place: Place,
 ) -> Result<Toast, ProducerError> {
-    if !turn.take_back(avatar, step).await? {
+    if !turn.take_back(avatar, step, place).await? {
         return stale(turn).await;
     }
     let question = match step {

@@ -8,7 +8,7 @@ use super::stage::{Stage, photos};
 const STORED: &str = "select count(*) from avatar_photos where status = 'stored'";
 
 #[tokio::test]
-async fn d20_an_album_is_counted_in_one_message_that_is_edited_in_place() {
+async fn d20_an_album_is_counted_in_one_message_below_it() {
     let stage = Stage::new().await;
     let ann = stage.person("Ann", "en");
     let asked = ann.answers_the_questions("Lisa").await;
@@ -18,8 +18,18 @@ async fn d20_an_album_is_counted_in_one_message_that_is_edited_in_place() {
         order: vec![3, 1, 0, 2, 9, 8, 7, 6, 5, 4],
         ..MediaOptions::default()
     };
-    ann.0.send_album(album.clone(), order).await.unwrap();
-    let counter = ann.sees(&asked, "10 photos loaded, of 10–20").await;
+    let sent = ann.0.send_album(album.clone(), order).await.unwrap();
+    let counter = ann.hears("10 photos loaded, of 10–20").await;
+    assert!(
+        sent.iter().all(|photo| *photo < counter.message_id),
+        "the card is below the photos"
+    );
+    ann.misses(&asked).await;
+    let chat = ann.chat();
+    let cards = chat.messages.iter().filter(|message| {
+        message.from_bot && message.text.starts_with("📸") && message.message_id != asked.message_id
+    });
+    assert_eq!(cards.count(), 1, "one card for one burst: {:?}", chat.messages);
     assert!(
         counter
             .text
@@ -145,21 +155,26 @@ async fn a_bad_file_that_only_its_bytes_reveal_is_refused_in_the_counter() {
     lena.says("Лиза");
     let asked = lena.hears("Пришлите 10–20 фотографий").await;
     lena.0.send_photo(photos(1).remove(0), "").await.unwrap();
-    lena.sees(&asked, "Загружена 1 фотография").await;
-    lena.0
+    lena.hears("Загружена 1 фотография").await;
+    let text = lena
+        .0
         .send_document("text.jpg", Some("image/jpeg"), "I am not a picture", "")
         .await
         .unwrap();
-    lena.sees(&asked, "• фото 2 — это не изображение").await;
+    let answer = lena.hears("Не подошло: это не изображение").await;
+    assert_eq!(
+        answer.reply_to_message_id,
+        Some(text),
+        "the answer shows which one it means"
+    );
+    lena.hears("• фото 2 — это не изображение").await;
     lena.0
         .send_document("bomb.jpg", Some("image/jpeg"), claims_to_be_huge(), "")
         .await
         .unwrap();
-    lena.sees(
-        &asked,
-        "• фото 3 — изображение больше 51 MP; пришлите снимок как фото",
-    )
-    .await;
+    lena.hears("• фото 3 — изображение больше 51 MP; пришлите снимок как фото")
+        .await;
+    lena.misses(&asked).await;
     assert_eq!(stage.count(STORED).await, 1);
 }
 

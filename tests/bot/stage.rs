@@ -207,6 +207,17 @@ impl Person {
         })
     }
 
+    /// Waits until this message is no longer in the chat.
+    pub async fn misses(&self, message: &MessageView) {
+        let id = message.message_id;
+        let gone = self.0.wait_until(PATIENCE, |chat| {
+            let is_there = |one: &MessageView| one.message_id == id && !one.deleted;
+            (!chat.messages.iter().any(is_there)).then_some(())
+        });
+        gone.await
+            .unwrap_or_else(|| panic!("message {id} is still there: {:?}", self.heard()));
+    }
+
     /// Waits for a button whose label contains this, and presses it on the latest message that has it.
     pub async fn presses(&self, label: &str) -> MessageView {
         let message = self

@@ -98,7 +98,8 @@ async fn start_is_offered_at_ten_photos_and_refused_below() {
         nine.buttons
     );
     ann.0.send_photo(photos(10).remove(9), "").await.unwrap();
-    let ten = ann.sees(&nine, "10 photos loaded").await;
+    let ten = ann.hears("10 photos loaded").await;
+    ann.misses(&nine).await;
     // One photo is lost after the button was shown and before the tap.
     sqlx::query(
         "update avatar_photos set status = 'rejected', reason = 'damaged', storage_key = null

@@ -17,9 +17,13 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use secrecy::SecretString;
 use teloxide::{
-    payloads::{EditMessageText, EditMessageTextSetters, GetFile, SendMessage, SendMessageSetters},
+    payloads::{
+        DeleteMessage, EditMessageReplyMarkup, EditMessageText, EditMessageTextSetters, GetFile, SendMessage,
+        SendMessageSetters,
+    },
     types::{
         ChatId, FileId, InlineKeyboardButton, InlineKeyboardMarkup, LinkPreviewOptions, MessageId, ParseMode,
+        ReplyParameters,
     },
 };
 use url::Url;
@@ -65,12 +69,21 @@ impl TelegramClient {
         })
     }
 
-    /// Sends a new message. Sending it twice shows it twice.
-    pub(crate) async fn send(&self, chat: i64, text: &Rendered) -> Result<Sent, TelegramError> {
-        let call = SendMessage::new(ChatId(chat), text.html.clone())
+    /// Sends a new message, as an answer to the user's message `reply_to` if that is still there. Sending it twice shows it twice.
+    pub(crate) async fn send(
+        &self,
+        chat: i64,
+        text: &Rendered,
+        reply_to: Option<i64>,
+    ) -> Result<Sent, TelegramError> {
+        let mut call = SendMessage::new(ChatId(chat), text.html.clone())
             .parse_mode(ParseMode::Html)
             .link_preview_options(no_preview())
             .reply_markup(keyboard(text));
+        if let Some(answered) = reply_to.and_then(|id| i32::try_from(id).ok()) {
+            let answered = ReplyParameters::new(MessageId(answered)).allow_sending_without_reply();
+            call = call.reply_parameters(answered);
+        }
         let message = self.wire.call(&call).await?.unwrap_or_default();
         Ok(Sent {
             message_id: message["message_id"].as_i64(),
@@ -88,6 +101,27 @@ impl TelegramClient {
         match self.wire.call(&call).await {
             Err(failure) if !failure.is_not_modified() => Err(failure),
             _ => Ok(()),
+        }
+    }
+
+    /// Takes a message of ours out of the chat. Telegram deletes none that is older than two days; such a message loses its
+    /// buttons.
+    pub(crate) async fn retire(&self, chat: i64, message: i64) -> Result<(), TelegramError> {
+        let Ok(message) = i32::try_from(message).map(MessageId) else {
+            return Ok(());
+        };
+        match self.wire.call(&DeleteMessage::new(ChatId(chat), message)).await {
+            Ok(_) => return Ok(()),
+            Err(TelegramError::Rejected(_) | TelegramError::MessageGone(_)) => {}
+            Err(failure) => return Err(failure),
+        }
+        match self
+            .wire
+            .call(&EditMessageReplyMarkup::new(ChatId(chat), message))
+            .await
+        {
+            Ok(_) | Err(TelegramError::Rejected(_) | TelegramError::MessageGone(_)) => Ok(()),
+            Err(failure) => Err(failure),
         }
     }
 

@@ -1,8 +1,13 @@
 //! The wizard's photo step: the card that counts the photos and has the button that starts the training.
+//!
+//! The card is one message, edited as photos come in. Photos that come below it would hide it: so once a burst of photos is
+//! over, it is sent anew below them, and its old message is deleted (`work/notify_user/chat.rs`).
+
+use std::time::Duration;
 
 use sqlx::PgConnection;
 
-use super::{GATHER, Place, bring, send, small};
+use super::{GATHER, Place, bring, reply, send, small};
 use crate::{
     archive::PhotoLimits,
     domain::{Action, AvatarId, UserId, WizardStep},
@@ -10,7 +15,7 @@ use crate::{
     store::{
         avatars,
         notifications::{self, About, MessageKind, New, Raised},
-        photos,
+        photos::{self, OwnedPhoto},
     },
     texts::{Message, Phrase},
 };
@@ -48,7 +53,7 @@ pub(crate) async fn show_photos(
     let Some((user_id, message)) = photos_message(tx, avatar, limits).await? else {
         return Ok(());
     };
-    notifications::supersede(tx, MessageKind::Photos, About::Avatar(avatar)).await?;
+    retire_card(tx, user_id, avatar, place).await?;
     let shown = notifications::count(tx, MessageKind::Photos, avatar).await?;
     let new = New {
         user_id,
@@ -58,9 +63,55 @@ pub(crate) async fn show_photos(
         dedupe_key: &format!("photos:{avatar}:{shown}"),
         message: &message,
         takes_place_of: place.message_id(),
+        reply_to: None,
         is_last: false,
     };
     send(tx, &new).await
+}
+
+/// Something else takes over from the card: its messages in the chat are deleted, except `keep`, which the other one replaces.
+pub(crate) async fn retire_card(
+    tx: &mut PgConnection,
+    user: UserId,
+    avatar: AvatarId,
+    keep: Place,
+) -> Result<(), EnqueueError> {
+    let about = About::Avatar(avatar);
+    for card in notifications::supersede(tx, MessageKind::Photos, about, keep.message_id()).await? {
+        if card.retires {
+            bring(tx, user, card.id, 1, Duration::ZERO).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The user wrote something that was answered and changes no count: the card comes below it.
+pub(crate) async fn keep_card_in_view(
+    tx: &mut PgConnection,
+    user: UserId,
+    avatar: AvatarId,
+) -> Result<(), EnqueueError> {
+    if let Some((card, needs_version)) = notifications::stir_card(tx, avatar).await? {
+        bring(tx, user, card, needs_version, GATHER).await?;
+    }
+    Ok(())
+}
+
+/// Tells the owner that a photo was refused, as a reply to it: in an album nobody can count which one is the third. Photos of
+/// one album that are refused for one reason get one answer.
+pub(crate) async fn photo_refused(
+    tx: &mut PgConnection,
+    photo: &OwnedPhoto,
+    reason: &str,
+    detail: Option<&str>,
+) -> Result<(), EnqueueError> {
+    let key = photo.album.as_ref().map_or_else(
+        || format!("unfit:{reason}:photo:{}", photo.id),
+        |album| format!("unfit:{reason}:album:{album}:{}", photo.user_id),
+    );
+    let problem = Phrase::photo_problem(reason.to_owned(), detail.map(ToOwned::to_owned));
+    let message = Message::new(Phrase::PhotoUnfit { problem });
+    reply(tx, photo.user_id, &key, &message, Place::New, photo.message_id).await
 }
 
 /// `None` when the avatar is not at the photo step.
@@ -110,6 +161,10 @@ async fn photos_message(
         });
     }
     message.text.extend(rejected(tx, avatar).await?);
+    if (1..min).contains(&photos.taken()) {
+        // The message that asked for photos has said so, and is gone by now.
+        message = message.and(Phrase::PhotosTips {});
+    }
     if photos.stored >= min {
         message = message.button(Phrase::ButtonStart {}, Action::Start(avatar));
     }

@@ -10,7 +10,7 @@ use crate::{
     notifications::{self, Place},
     payloads::StorePhoto,
     store::{
-        avatars, notifications as outbox, photos,
+        avatars, photos,
         quotas::{self, Use},
     },
 };
@@ -147,8 +147,13 @@ impl Turn {
     }
 
     /// Takes an answer back. The database has no empty training type: that question is asked again, and the old
-    /// answer stays until there is a new one.
-    pub async fn take_back(&mut self, avatar: AvatarId, step: WizardStep) -> Result<bool, ProducerError> {
+    /// answer stays until there is a new one. The question is asked in `place`.
+    pub async fn take_back(
+        &mut self,
+        avatar: AvatarId,
+        step: WizardStep,
+        place: Place,
+    ) -> Result<bool, ProducerError> {
         let user = self.user()?;
         let taken_back = match step {
             WizardStep::Type => avatars::draft_of(&mut self.tx, user)
@@ -159,12 +164,7 @@ impl Turn {
         };
         if taken_back {
             // Otherwise the photo counter could replace the question that has taken its place.
-            outbox::supersede(
-                &mut self.tx,
-                outbox::MessageKind::Photos,
-                outbox::About::Avatar(avatar),
-            )
-            .await?;
+            notifications::retire_card(&mut self.tx, user, avatar, place).await?;
         }
         Ok(taken_back)
     }
@@ -204,7 +204,14 @@ impl Turn {
             refused("photos_a_day");
             return Ok(PhotoTaken::TooManyToday { most, wait });
         }
-        let Some(photo) = photos::insert(&mut self.tx, draft.id, file_id, unique_id).await? else {
+        let message = self.message.as_ref();
+        let sent = photos::NewPhoto {
+            file_id,
+            file_unique_id: unique_id,
+            message_id: message.map(|message| message.id),
+            album: message.and_then(|message| message.album.as_deref()),
+        };
+        let Some(photo) = photos::insert(&mut self.tx, draft.id, &sent).await? else {
             let refused = photos::refusal(&mut self.tx, draft.id, unique_id).await?;
             return Ok(
                 refused.map_or(PhotoTaken::Known, |(reason, detail)| PhotoTaken::Refused {

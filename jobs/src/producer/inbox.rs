@@ -108,8 +108,8 @@ impl Producer {
             );
             if let Some(user) = users::find_by_chat(&mut tx, failed.chat_id).await? {
                 let sorry = Message::new(Phrase::Trouble {});
-                notifications::reply(&mut tx, user, &format!("update:{update_id}"), &sorry, Place::New)
-                    .await?;
+                let key = format!("update:{update_id}");
+                notifications::reply(&mut tx, user, &key, &sorry, Place::New, None).await?;
             }
         } else {
             warn!(

@@ -34,6 +34,16 @@ pub struct Turn {
     telegram_id: Option<i64>,
     question: Option<OpenQuestion>,
     replies: u32,
+    pub(super) message: Option<UserMessage>,
+}
+
+/// The message in which an update came.
+#[derive(Debug, Clone)]
+pub(super) struct UserMessage {
+    /// Telegram's id, in the private chat.
+    pub id: i64,
+    /// Shared by the messages of one album. `None`: it came alone.
+    pub album: Option<String>,
 }
 
 /// The user who sent an update, as the update says.
@@ -65,6 +75,7 @@ impl Turn {
             telegram_id: None,
             question: None,
             replies: 0,
+            message: None,
         }
     }
 
@@ -128,6 +139,18 @@ impl Turn {
         Ok(question)
     }
 
+    /// The update is a new message of the sender, part of an album or alone. Answers can reply to it, and the photo card
+    /// comes below it.
+    pub async fn message(&mut self, id: i64, album: Option<&str>) -> Result<(), ProducerError> {
+        let user = self.user()?;
+        outbox::noticed(&mut self.tx, user, id).await?;
+        self.message = Some(UserMessage {
+            id,
+            album: album.map(ToOwned::to_owned),
+        });
+        Ok(())
+    }
+
     /// Whether the sender may use the bot.
     pub fn access(&self) -> Result<Access, ProducerError> {
         let telegram_id = self.telegram_id.ok_or(ProducerError::NoSender)?;
@@ -168,6 +191,18 @@ impl Turn {
         self.reply_as(&key, message, Place::New).await
     }
 
+    /// As [`Turn::reply_once`], as a reply to the message of this update. The photo card comes below the answer.
+    pub async fn answer_message(&mut self, subject: &str, message: &Message) -> Result<(), ProducerError> {
+        let user = self.user()?;
+        let reply_to = self.message.as_ref().map(|message| message.id);
+        let key = format!("{subject}:{user}");
+        notifications::reply(&mut self.tx, user, &key, message, Place::New, reply_to).await?;
+        if let Some(draft) = self.draft().await? {
+            notifications::keep_card_in_view(&mut self.tx, user, draft.id).await?;
+        }
+        Ok(())
+    }
+
     /// Answers all updates of a day once: only the first with this `subject` gets an answer.
     pub async fn reply_once_a_day(&mut self, subject: &str, message: &Message) -> Result<(), ProducerError> {
         let today = database::now(&mut self.tx).await?.date_naive();
@@ -177,7 +212,7 @@ impl Turn {
 
     async fn reply_as(&mut self, key: &str, message: &Message, place: Place) -> Result<(), ProducerError> {
         let user = self.user()?;
-        notifications::reply(&mut self.tx, user, key, message, place).await?;
+        notifications::reply(&mut self.tx, user, key, message, place, None).await?;
         Ok(())
     }
 

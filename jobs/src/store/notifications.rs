@@ -10,6 +10,12 @@ use crate::{
     texts::Message,
 };
 
+mod chats;
+
+pub(crate) use chats::{
+    card_message, leave_place, noticed, retired, standing, stir_card, supersede, to_retire,
+};
+
 /// The purpose of a message, stored in `notifications.kind`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MessageKind {
@@ -46,6 +52,8 @@ pub(crate) struct New<'a> {
     pub message: &'a Message,
     /// The message in the chat that this one replaces. `None`: it is sent as a new one.
     pub takes_place_of: Option<i64>,
+    /// The user's message that it answers. `None`: none in particular.
+    pub reply_to: Option<i64>,
     /// Nothing follows it: the row is closed once it is delivered.
     pub is_last: bool,
 }
@@ -58,8 +66,9 @@ pub(crate) async fn insert(
 ) -> Result<Option<NotificationId>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"
-        insert into notifications (user_id, avatar_id, training_id, kind, dedupe_key, message, message_id, is_last, needs_version)
-        select $1, $2, $3, $4, $5, $6, $7, $8, $9
+        insert into notifications (user_id, avatar_id, training_id, kind, dedupe_key, message, message_id, is_last, needs_version,
+                                   reply_to)
+        select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10
          where not exists (select from avatars where id = $2 and deleted_at is not null)
         on conflict (dedupe_key) do nothing
         returning id as "id: NotificationId"
@@ -73,6 +82,7 @@ pub(crate) async fn insert(
         new.takes_place_of,
         new.is_last,
         new.message.version(),
+        new.reply_to,
     )
     .fetch_optional(tx)
     .await
@@ -198,28 +208,6 @@ pub(crate) async fn message_of(
     Ok(row.flatten())
 }
 
-/// Closes the open messages of a kind as they are: another message takes over.
-pub(crate) async fn supersede(
-    tx: &mut PgConnection,
-    kind: MessageKind,
-    about: About,
-) -> Result<(), sqlx::Error> {
-    let (avatar, training) = about.ids();
-    sqlx::query!(
-        r#"
-        update notifications
-           set closed_at = now(), outcome = 'superseded', updated_at = now()
-         where kind = $1 and closed_at is null and (avatar_id = $2 or training_id = $3)
-        "#,
-        kind.as_str(),
-        avatar,
-        training,
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
 /// A message that waits to be sent, with its recipient.
 #[derive(Debug)]
 pub(crate) struct DueMessage {
@@ -237,6 +225,8 @@ pub(crate) struct DueMessage {
     pub revision: i32,
     pub delivered_revision: i32,
     pub message_id: Option<i64>,
+    /// The user's message that it answers. `None`: none in particular.
+    pub reply_to: Option<i64>,
     /// Time since it was put into the outbox.
     pub age_seconds: f64,
 }
@@ -263,7 +253,7 @@ pub(crate) async fn due(
                case when coalesce(u.quiet_asked_at, now()) <= now() + interval '1 min'
                      and u.quiet_until <= coalesce(u.quiet_asked_at, now()) + interval '7 days 1 min'
                     then extract(epoch from u.quiet_until - now())::float8 end as quiet_seconds,
-               n.kind, n.seq, n.message, n.revision, n.delivered_revision, n.message_id,
+               n.kind, n.seq, n.message, n.revision, n.delivered_revision, n.message_id, n.reply_to,
                extract(epoch from now() - n.created_at)::float8 as "age_seconds!"
           from notifications n
           join users u on u.id = n.user_id
@@ -393,7 +383,8 @@ pub(crate) async fn forget_message_id(tx: &mut PgConnection, id: NotificationId)
     Ok(())
 }
 
-/// Records that `revision` was delivered as `message_id`. Closes the row if nothing follows.
+/// Records that `revision` was delivered as `message_id`. Closes the row if nothing follows. If another message took over
+/// while this one was being sent, this one is retired, unless the other one has taken its place.
 pub(crate) async fn delivered(
     tx: &mut PgConnection,
     id: NotificationId,
@@ -402,11 +393,14 @@ pub(crate) async fn delivered(
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         r#"
-        update notifications
+        update notifications n
            set delivered_revision = greatest(delivered_revision, $2), message_id = coalesce($3, message_id),
                sending_since = null, updated_at = now(),
                closed_at = case when is_last and revision = $2 then coalesce(closed_at, now()) else closed_at end,
-               outcome = case when is_last and revision = $2 then coalesce(outcome, 'delivered') else outcome end
+               outcome = case when is_last and revision = $2 then coalesce(outcome, 'delivered') else outcome end,
+               retires = case when outcome = 'superseded' and message_id is null
+                               and not exists (select from notifications o where o.user_id = n.user_id and o.message_id = $3)
+                              then array_append(retires, $3) else retires end
          where id = $1
         "#,
         id.0,

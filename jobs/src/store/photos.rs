@@ -136,26 +136,38 @@ pub(crate) async fn stored_of(
 /// Reason for a photo that Telegram never handed out: the only reason that sending the photo again can cure.
 pub(crate) const UNAVAILABLE: &str = "unavailable";
 
+/// A photo as the user sent it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NewPhoto<'a> {
+    pub file_id: &'a str,
+    pub file_unique_id: &'a str,
+    /// Telegram's id of its message. `None`: unknown.
+    pub message_id: Option<i64>,
+    /// Shared by the photos of one album. `None`: it came alone.
+    pub album: Option<&'a str>,
+}
+
 /// Adds a photo that the user sent. `None`: the avatar has it already.
 pub(crate) async fn insert(
     tx: &mut PgConnection,
     avatar: AvatarId,
-    file_id: &str,
-    file_unique_id: &str,
+    sent: &NewPhoto<'_>,
 ) -> Result<Option<PhotoId>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"
-        insert into avatar_photos (avatar_id, file_id, file_unique_id, status)
-        values ($1, $2, $3, 'pending')
+        insert into avatar_photos (avatar_id, file_id, file_unique_id, status, message_id, album)
+        values ($1, $2, $3, 'pending', $5, $6)
         on conflict (avatar_id, file_unique_id) do update
-           set status = 'pending', file_id = excluded.file_id, reason = null, detail = null, settled_at = null
+           set status = 'pending', file_id = excluded.file_id, message_id = excluded.message_id, album = excluded.album, reason = null, detail = null, settled_at = null
          where avatar_photos.reason = $4
         returning id as "id: PhotoId"
         "#,
         avatar.0,
-        file_id,
-        file_unique_id,
+        sent.file_id,
+        sent.file_unique_id,
         UNAVAILABLE,
+        sent.message_id,
+        sent.album,
     )
     .fetch_optional(tx)
     .await
@@ -168,6 +180,10 @@ pub(crate) struct OwnedPhoto {
     pub user_id: UserId,
     pub file_id: String,
     pub status: PhotoStatus,
+    /// Telegram's id of the message that brought it. `None`: unknown.
+    pub message_id: Option<i64>,
+    /// Shared by the photos of one album. `None`: it came alone.
+    pub album: Option<String>,
 }
 
 pub(crate) async fn find(tx: &mut PgConnection, id: PhotoId) -> Result<Option<OwnedPhoto>, sqlx::Error> {
@@ -175,7 +191,7 @@ pub(crate) async fn find(tx: &mut PgConnection, id: PhotoId) -> Result<Option<Ow
         OwnedPhoto,
         r#"
         select p.id as "id: PhotoId", p.avatar_id as "avatar_id: AvatarId", a.user_id as "user_id: UserId",
-               p.file_id, p.status as "status: PhotoStatus"
+               p.file_id, p.status as "status: PhotoStatus", p.message_id, p.album
           from avatar_photos p
           join avatars a on a.id = p.avatar_id
          where p.id = $1

@@ -163,6 +163,17 @@ phrases! {
     StageFailed {},
     StageCancelled {},
 
+    // The wizard and the progress of a training, since the photo card comes below the photos.
+
+    /// A reply to a photo that was refused.
+    PhotoUnfit { problem: Box<Phrase> },
+    /// Which photos work best; below the counter while photos are missing.
+    PhotosTips {},
+    /// A message that the bot cannot use; the open question follows.
+    NotUsable {},
+    /// The same while photos are asked for.
+    NotUsableForPhotos {},
+
     // The final message.
 
     TrainingCompleted { name: String },

@@ -154,7 +154,10 @@ pub(super) const KNOWN: [&[&str]; 4] = [
         "button-previous",
         "button-next",
         // The wizard and the progress of a training.
-
+        "photo-unfit",
+        "photos-tips",
+        "not-usable",
+        "not-usable-for-photos",
         // Photo verdicts.
 
         // Privacy and administrators.

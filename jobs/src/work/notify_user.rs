@@ -20,12 +20,15 @@
 //!
 //! Read next: `notifications.rs` (the messages), `clients/telegram/error.rs` (what a failure means).
 
+mod chat;
+
 use std::time::Duration;
 
 use queue::Run;
 use sqlx::PgConnection;
 use tracing::{error, info, warn};
 
+use self::chat::Move;
 use crate::{
     chaos::{Point, reach},
     clients::telegram::TelegramError,
@@ -53,6 +56,7 @@ impl Run<Services> for NotifyUser {
         let mut db = cx.read().await?;
         let Some(due) = notifications::due(&mut db, self.notification_id).await? else {
             drop(db);
+            chat::retire(cx, self.notification_id).await?;
             let mut tx = cx.begin().await?;
             self.wake_next_message(&mut tx).await?;
             tx.commit().await?;
@@ -97,9 +101,18 @@ impl Run<Services> for NotifyUser {
             return leave(cx, &due).await;
         };
         let text = cx.texts.message(Locale::from_code(&due.language), &message);
-        match due.message_id {
-            Some(id) => edit(cx, &due, id, &text).await,
-            None => send(cx, &due, &text).await,
+        let Some(message_id) = due.message_id else {
+            return send(cx, &due, &text).await;
+        };
+        match chat::next_place(cx, &due).await? {
+            Move::Stay => edit(cx, &due, message_id, &text).await,
+            Move::Wait(time) => Err(JobError::snooze(time, "photos are still coming in")),
+            Move::Down => {
+                let mut tx = cx.begin().await?;
+                notifications::leave_place(&mut tx, due.id, message_id).await?;
+                tx.commit().await?;
+                send(cx, &due, &text).await
+            }
         }
     }
 
@@ -166,7 +179,7 @@ async fn send(cx: &Context, due: &DueMessage, text: &Rendered) -> Result<Done, J
             warn!(notification.id = %due.id, "The answer to sending notification {} was lost; it is sent again", due.id);
         }
     }
-    let sent = cx.telegram.send(due.telegram_id, text).await;
+    let sent = cx.telegram.send(due.telegram_id, text, due.reply_to).await;
     reach(Point::NotifySent);
     match sent {
         Ok(sent) => delivered(cx, due, sent.message_id).await,
@@ -200,11 +213,18 @@ async fn edit(cx: &Context, due: &DueMessage, message_id: i64, text: &Rendered) 
 /// Records the delivery, gives the chat's next message its turn, and ends the job, in one transaction.
 async fn delivered(cx: &Context, due: &DueMessage, message_id: Option<i64>) -> Result<Done, JobError> {
     let mut tx = cx.begin().await?;
+    if let Some(message_id) = message_id {
+        // Before the row of the message: a turn locks them in this order.
+        notifications::noticed(&mut tx, due.user_id, message_id).await?;
+    }
     notifications::delivered(&mut tx, due.id, due.revision, message_id).await?;
     if due.delivered_revision == 0 {
         wake_next(&mut tx, due.user_id).await?;
     }
-    cx.complete_in(&mut tx).await?;
+    let is_all = notifications::to_retire(&mut tx, due.id).await?.is_none();
+    if is_all {
+        cx.complete_in(&mut tx).await?;
+    }
     tx.commit().await?;
     // If this fails, the silence ends by itself within a minute.
     if let Err(error) = cx.let_speak(NotifyUser::QUEUE).await {
@@ -212,6 +232,10 @@ async fn delivered(cx: &Context, due: &DueMessage, message_id: Option<i64>) -> R
     }
     metrics::counter!("aisha_messages_delivered_total", "kind" => due.kind.clone()).increment(1);
     info!(notification.id = %due.id, notification.kind = due.kind, "Delivered {} notification {}", due.kind, due.id);
+    if !is_all {
+        chat::retire(cx, due.id).await?;
+        return Ok(Done::Applied);
+    }
     Ok(Done::Committed)
 }
 

@@ -82,6 +82,7 @@ impl Run<Services> for StorePhoto {
         warn!(photo.id = %photo.id, "Photo {} could not be had ({}): {}", photo.id, why.code, why.message);
         avatars::lock_draft(tx, photo.avatar_id).await?;
         if photos::reject(tx, photo.id, photos::UNAVAILABLE, None).await? {
+            notifications::photo_refused(tx, &photo, photos::UNAVAILABLE, None).await?;
             // That job finds the photo settled and updates the counter, for which it has the limits.
             enqueue_for(tx, photo.user_id, &Self::new(photo.id)).await?;
         }
@@ -131,6 +132,7 @@ async fn refuse(
     let mut tx = cx.begin().await?;
     avatars::lock_draft(&mut tx, photo.avatar_id).await?;
     if photos::reject(&mut tx, photo.id, reason, detail).await? {
+        notifications::photo_refused(&mut tx, photo, reason, detail).await?;
         notifications::photos_changed(&mut tx, photo.avatar_id, &cx.settings.photos).await?;
         metrics::counter!("aisha_photos_refused_total", "reason" => reason.to_owned()).increment(1);
     }
