@@ -366,3 +366,45 @@ command-gallery = your avatars
 command-cancel = cancel
 command-language = choose the language
 command-help = what this bot can do
+
+# Pictures
+
+album-title = 🎨 Pictures of <b>{ $name }</b>: { $count }
+album-asked = Sending the request…
+album-queued = { $position ->
+    [0] Your request is next in the queue.
+    [one] { $position } request is before yours in the queue.
+   *[other] { $position } requests are before yours in the queue.
+}
+album-running = Drawing. This usually takes less than a minute.
+album-storing = Done, fetching the pictures…
+album-stopping = Stopping…
+album-done = ✅ Done.
+album-none = There are no pictures; the message below says why.
+album-stopped = Stopped.
+album-caption = <b>{ $name }</b>
+album-ready = { $count ->
+    [one] Here is { $count } picture of <b>{ $name }</b>. A star marks it as a favourite.
+   *[other] Here are { $count } pictures of <b>{ $name }</b>. A star marks your favourites.
+}
+album-partly-flagged = { $flagged ->
+    [one] The content filter held back { $flagged } more picture. It does not count towards your limit.
+   *[other] The content filter held back { $flagged } more pictures. They do not count towards your limit.
+}
+album-partly = { $missing ->
+    [one] { $missing } picture did not come out, and does not count towards your limit.
+   *[other] { $missing } pictures did not come out, and do not count towards your limit.
+}
+album-flagged = The content filter held back the pictures of <b>{ $name }</b>, so they cannot be shown. That happens without cause, too. They do not count towards your limit. Try another style or other words.
+album-failed-rejected_by_provider = The pictures of <b>{ $name }</b> could not be made: the service did not accept the request. It does not count towards your limit. Try other words.
+album-failed-provider_failed = The pictures of <b>{ $name }</b> could not be made: the service that draws them failed. They do not count towards your limit. Please try again.
+album-failed-submit_outcome_unknown = The pictures of <b>{ $name }</b> did not come: the connection to the service was lost. They do not count towards your limit. Please try again.
+album-failed-model_invalid = The pictures of <b>{ $name }</b> could not be made: what the service sent cannot be opened. They do not count towards your limit. Please try again.
+album-failed-timed_out = The pictures of <b>{ $name }</b> did not come in time: the service is overloaded. They do not count towards your limit. Please try later.
+album-failed-other = The pictures of <b>{ $name }</b> could not be made because of a fault of ours. They do not count towards your limit. Please try again a little later.
+album-cancelled = The pictures of <b>{ $name }</b> were stopped. They do not count towards your limit.
+stage-sampling = The model is ready. Drawing the first pictures…
+button-stop-album = ✖️ Stop
+button-keep-picture = ⭐ { $number }
+button-more-like-this = 🔁 More like this
+button-again = ✏️ Change

@@ -31,6 +31,8 @@ pub enum Point {
     WebhookBeforeAnswer,
     /// The model is in our bucket, but the avatar is not completed.
     ModelStored,
+    /// Pictures are in our bucket, but their generation is not completed.
+    PicturesStored,
     /// A message is about to be sent to Telegram.
     NotifyBeforeSend,
     /// Telegram has accepted a message, but that is not recorded.

@@ -16,7 +16,7 @@ use crate::{
     archive::{PhotoLimits, Workbench},
     chaos,
     clients::{fal::FalClient, object_store::ObjectStore, telegram::TelegramClient},
-    domain::{Patience, Trainers, WebhookBase},
+    domain::{Patience, Product, Saga, Trainers, WebhookBase},
     texts::Texts,
 };
 
@@ -72,12 +72,65 @@ pub struct TrainingSettings {
     pub submits_a_day: u32,
     /// How long each step of a training may take.
     pub patience: Patience,
+    /// How pictures are asked for.
+    pub generation: GenerationSettings,
     /// Pause between two runs of `reconcile_trainings`.
     pub reconcile_every: Duration,
     /// Pause between two sweeps of the bucket.
     pub sweep_every: Duration,
     /// Age from which an object that no row names is removed from the bucket.
     pub orphan_age: Duration,
+}
+
+/// The settings of pictures.
+#[derive(Debug, Clone)]
+pub struct GenerationSettings {
+    /// How long the outcome of a submit may stay unknown before the pictures are asked for again, once. Zero: never; they
+    /// fail.
+    pub resubmit_after: Duration,
+    /// How many first pictures a new avatar gets. 0: none.
+    pub samples: u8,
+    /// How long each step of a generation may take.
+    pub patience: Patience,
+}
+
+impl GenerationSettings {
+    /// `resubmit_after` and `samples` as the fields. `deadline`: how long pictures may wait to be submitted, then in FAL's queue, and then be made.
+    pub fn new(resubmit_after: Duration, samples: u8, deadline: Duration) -> Self {
+        /// Longest wait for FAL to stop pictures.
+        const CANCEL: Duration = Duration::from_mins(10);
+        let decide = if resubmit_after.is_zero() {
+            deadline
+        } else {
+            resubmit_after
+        };
+        Self {
+            resubmit_after,
+            samples,
+            patience: Patience {
+                prepare: deadline,
+                submit: deadline,
+                decide,
+                queue_alarm: deadline / 2,
+                run: deadline,
+                cancel: deadline.min(CANCEL),
+                // A bucket that is away is waited for longer: FAL has made them.
+                store: deadline * 12,
+                // A queue may hold them for six sevenths of this (`Patience::queue_end`), which is the deadline.
+                archive_lifecycle: deadline * 7 / 6,
+            },
+        }
+    }
+}
+
+impl TrainingSettings {
+    /// How long each step of this order may take.
+    pub(crate) const fn patience_for(&self, saga: &Saga) -> &Patience {
+        match saga.product {
+            Product::Model => &self.patience,
+            Product::Pictures => &self.generation.patience,
+        }
+    }
 }
 
 /// How FAL gets an archive of photos.

@@ -14,7 +14,11 @@ use crate::{
     notifications,
     payloads::DeleteAvatar,
     saga::{self, SagaError},
-    store::{deletions, trainings},
+    store::{
+        deletions, generations,
+        orders::{self, Order},
+        trainings,
+    },
 };
 
 /// An avatar that was just deleted.
@@ -34,19 +38,23 @@ pub(crate) async fn delete_avatar(
 ) -> Result<Option<DeletedAvatar>, SagaError> {
     // The training before its avatar, as every step of the saga locks them.
     let live = match trainings::live_of_avatar(tx, user, avatar).await? {
-        Some(id) => trainings::lock(tx, id).await?,
+        Some(id) => orders::lock(tx, id.into()).await?,
         None => None,
     };
+    let drawing = generations::live_of_avatar(tx, user, avatar).await?;
+    saga::stop_all(tx, drawing, EndReason::User).await?;
     let Some(name) = deletions::mark(tx, user, avatar).await? else {
         return Ok(None);
     };
     let new_main = deletions::choose_main(tx, user).await?;
     deletions::close_messages(tx, avatar).await?;
-    if let Some(training) = live {
-        let subject = training.clone();
-        let asked = saga::asked_to_end(tx, training, EndReason::User, None).await?;
+    if let Some(order) = live {
+        let before = (*order).clone();
+        let asked = saga::asked_to_end(tx, order, EndReason::User, None).await?;
         // After what the saga says, so that the last word is that the avatar is gone.
-        notifications::avatar_deleted(tx, (&subject).into()).await?;
+        if let Order::Training(training) = &before {
+            notifications::avatar_deleted(tx, training.into()).await?;
+        }
         info!(avatar.id = %avatar, "The training of the deleted avatar {avatar} is called off: {asked:?}");
     }
     carry_out(tx, user, avatar).await?;

@@ -8,6 +8,7 @@ mod delivery;
 pub mod generator;
 mod ids;
 mod locale;
+mod order;
 mod question;
 mod quotas;
 mod saga;
@@ -23,8 +24,9 @@ pub use delivery::{DeliveryVerdict, Disposition};
 pub use generator::{
     Aspect, Generated, GeneratedPicture, Generator, ModelSource, NoPictureList, PictureOrder, UnfitModel,
 };
-pub use ids::{AvatarId, NotificationId, PhotoId, TrainingId, UserId};
+pub use ids::{AlbumId, AvatarId, GenerationId, NotificationId, PhotoId, PictureId, TrainingId, UserId};
 pub use locale::Locale;
+pub use order::{GenerationStatus, OrderId, OrderStatus, Product};
 pub use question::OpenQuestion;
 pub use quotas::{Access, Quotas};
 pub use saga::{AtFal, Fact, NextJob, Patience, Saga, Tell, Times, Transition};
@@ -38,4 +40,4 @@ pub use training::{
     TrainingStatus,
 };
 pub use trigger::{portrait_trigger, style_trigger};
-pub use webhook_url::{BadWebhookUrl, WEBHOOK_PATH, WebhookBase};
+pub use webhook_url::{BadWebhookUrl, PICTURES, WEBHOOK_PATH, WebhookBase};

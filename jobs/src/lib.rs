@@ -36,8 +36,8 @@ pub mod fal {
     pub use crate::clients::fal::{
         CancelOutcome, Delivery, DeliveryReport, Download, Error, FailureClass, FalClient, FalSettings,
         FalTimeouts, FileHosts, ListQuery, Listing, Multipart, NotSigned, Rejection, Request, RequestFailure,
-        RequestStatus, Result, ResultOutcome, SignedHeaders, SubmitOutcome, Unreadable, VerifiedDelivery,
-        VerifierSettings, VerifyError, WebhookVerifier,
+        RequestMark, RequestStatus, Result, ResultOutcome, SignedHeaders, SubmitOutcome, Unreadable,
+        VerifiedDelivery, VerifierSettings, VerifyError, WebhookVerifier,
     };
 }
 
@@ -57,7 +57,7 @@ pub use context::{Clock, Retention};
 
 /// A worker's configuration, which the settings build. [`runtime`] runs the worker.
 pub mod worker {
-    pub use crate::context::{ArchiveDelivery, TrainingSettings};
+    pub use crate::context::{ArchiveDelivery, GenerationSettings, TrainingSettings};
     pub use crate::runtime::WorkerOptions;
 }
 
@@ -71,6 +71,7 @@ pub use work::{Understanding, attempts_of, kinds, kinds_by_the_clock};
 pub mod runtime;
 
 mod account;
+mod asking;
 mod deletion;
 mod payloads;
 mod work;

@@ -11,6 +11,8 @@
 //! | final          | `final:<training>`        | sent once                                                 |
 //! | final          | `late:<training>`         | sent once, when a model comes after the end               |
 //!
+//! Messages about pictures: `notifications/albums.rs`.
+//!
 //! Read next: `notifications/photo_card.rs`, `notify_user.rs` (how it is sent), `texts.rs` (in which words).
 
 use std::time::Duration;
@@ -28,8 +30,10 @@ use crate::{
     texts::{Message, Phrase},
 };
 
+mod albums;
 mod photo_card;
 
+pub(crate) use albums::{AlbumEnd, album_asked, album_ended, album_progress, samples_ended};
 use photo_card::rejected;
 pub(crate) use photo_card::{keep_card_in_view, photo_refused, photos_changed, retire_card, show_photos};
 
@@ -102,6 +106,7 @@ pub(crate) async fn reply(
         user_id: user,
         avatar_id: None,
         training_id: None,
+        album_id: None,
         kind: MessageKind::Reply,
         dedupe_key: key,
         message,
@@ -166,6 +171,7 @@ async fn start_progress(
         user_id: subject.user,
         avatar_id: Some(subject.avatar),
         training_id: Some(subject.training),
+        album_id: None,
         kind: MessageKind::Progress,
         dedupe_key: &format!("progress:{}", subject.training),
         message,
@@ -270,6 +276,7 @@ async fn send_final(
         user_id: subject.user,
         avatar_id: Some(subject.avatar),
         training_id: Some(subject.training),
+        album_id: None,
         kind: MessageKind::Final,
         dedupe_key,
         message,

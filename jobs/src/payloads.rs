@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    domain::{AvatarId, NotificationId, PhotoId, TrainingId, UserId},
+    domain::{AvatarId, GenerationId, NotificationId, OrderId, PhotoId, TrainingId, UserId},
     job::{DedupeKey, Job, Policy, Queue},
     queues, texts,
 };
@@ -104,21 +104,24 @@ impl Job for SubmitTraining {
     }
 }
 
-/// Persisted as `{"training_id":…}`; golden copy in `tests/payloads/poll_status.v1.json`.
+/// Persisted as `{"training_id":…}`, or since version 2 as `{"generation_id":…}`; golden copies in
+/// `tests/payloads/poll_status.v*.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct PollStatus {
-    pub(crate) training_id: TrainingId,
+    pub(crate) order: OrderId,
 }
 
 impl PollStatus {
-    /// For a training that FAL has or may have.
-    pub const fn new(training_id: TrainingId) -> Self {
-        Self { training_id }
+    /// For an order that FAL has or may have.
+    pub fn new(order: impl Into<OrderId>) -> Self {
+        Self { order: order.into() }
     }
 }
 
 impl Job for PollStatus {
     const NAME: &'static str = "poll_status";
+    const VERSION: i16 = 2;
     const QUEUE: Queue = queues::POLL;
     // An outage of FAL is snoozed over and charges nothing; attempts are for faults of our own.
     const POLICY: Policy = Policy::attempts(20)
@@ -129,25 +132,46 @@ impl Job for PollStatus {
     fn dedupe_key(&self) -> Option<DedupeKey> {
         // Coalescing: a run that has just read `archived` and is ending must not swallow the job that the next submit
         // enqueues.
-        Some(DedupeKey::until_started(self.training_id))
+        Some(DedupeKey::until_started(self.order.uuid()))
+    }
+
+    /// Workers of version 1 know trainings only.
+    fn version(&self) -> i16 {
+        match self.order {
+            OrderId::Training(_) => 1,
+            OrderId::Generation(_) => 2,
+        }
     }
 }
 
-/// Persisted as `{"delivery_id":…}`; golden copy in `tests/payloads/apply_fal_delivery.v1.json`.
+/// Persisted as `{"delivery_id":…}`; golden copies in `tests/payloads/apply_fal_delivery.v*.json`. Version 2 may be of pictures,
+/// and has the same shape.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ApplyFalDelivery {
     pub(crate) delivery_id: i64,
+    /// Stored in `jobs.version`, not in the payload.
+    #[serde(skip, default = "any_delivery")]
+    version: i16,
+}
+
+const fn any_delivery() -> i16 {
+    ApplyFalDelivery::VERSION
 }
 
 impl ApplyFalDelivery {
-    /// For a delivery, by its row in `fal_deliveries`.
-    pub const fn new(delivery_id: i64) -> Self {
-        Self { delivery_id }
+    /// For a delivery, by its row in `fal_deliveries`. `is_of_training`: its URL named a training type, so that workers that
+    /// know trainings only can apply it.
+    pub const fn new(delivery_id: i64, is_of_training: bool) -> Self {
+        Self {
+            delivery_id,
+            version: if is_of_training { 1 } else { Self::VERSION },
+        }
     }
 }
 
 impl Job for ApplyFalDelivery {
     const NAME: &'static str = "apply_fal_delivery";
+    const VERSION: i16 = 2;
     const QUEUE: Queue = queues::UPKEEP;
     const POLICY: Policy = Policy::attempts(20)
         .backoff(Duration::from_secs(1), Duration::from_mins(2))
@@ -155,6 +179,10 @@ impl Job for ApplyFalDelivery {
 
     fn dedupe_key(&self) -> Option<DedupeKey> {
         Some(DedupeKey::until_done(self.delivery_id))
+    }
+
+    fn version(&self) -> i16 {
+        self.version
     }
 }
 
@@ -209,6 +237,88 @@ impl Job for StoreModel {
 
     fn dedupe_key(&self) -> Option<DedupeKey> {
         Some(DedupeKey::until_done(self.training_id))
+    }
+}
+
+/// Persisted as `{"generation_id":…}`; golden copy in `tests/payloads/generate_images.v1.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct GenerateImages {
+    pub(crate) generation_id: GenerationId,
+}
+
+impl GenerateImages {
+    /// For pictures that were just asked for.
+    pub const fn new(generation_id: GenerationId) -> Self {
+        Self { generation_id }
+    }
+}
+
+impl Job for GenerateImages {
+    const NAME: &'static str = "generate_images";
+    const QUEUE: Queue = queues::FAL;
+    // About an hour, which `generation.deadline` ends sooner: somebody is waiting. They come before trainings, which take
+    // minutes at FAL in any case. The timeout leaves room to copy a lost model to FAL once more.
+    const POLICY: Policy = Policy::attempts(20)
+        .backoff(Duration::from_secs(2), Duration::from_mins(5))
+        .timeout(Duration::from_mins(10))
+        .snooze_cap(Duration::from_hours(24))
+        .priority(10);
+
+    fn dedupe_key(&self) -> Option<DedupeKey> {
+        Some(DedupeKey::until_done(self.generation_id))
+    }
+}
+
+/// Persisted as `{"generation_id":…}`; golden copy in `tests/payloads/cancel_generation.v1.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CancelGeneration {
+    pub(crate) generation_id: GenerationId,
+}
+
+impl CancelGeneration {
+    /// For pictures that should not be made while FAL has their request.
+    pub const fn new(generation_id: GenerationId) -> Self {
+        Self { generation_id }
+    }
+}
+
+impl Job for CancelGeneration {
+    const NAME: &'static str = "cancel_generation";
+    const QUEUE: Queue = queues::POLL;
+    const POLICY: Policy = Policy::attempts(10)
+        .backoff(Duration::from_secs(1), Duration::from_mins(1))
+        .timeout(Duration::from_mins(1));
+
+    fn dedupe_key(&self) -> Option<DedupeKey> {
+        Some(DedupeKey::until_started(self.generation_id))
+    }
+}
+
+/// Persisted as `{"generation_id":…}`; golden copy in `tests/payloads/store_pictures.v1.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StorePictures {
+    pub(crate) generation_id: GenerationId,
+}
+
+impl StorePictures {
+    /// For a generation whose result is stored.
+    pub const fn new(generation_id: GenerationId) -> Self {
+        Self { generation_id }
+    }
+}
+
+impl Job for StorePictures {
+    const NAME: &'static str = "store_pictures";
+    const QUEUE: Queue = queues::MEDIA;
+    // As for a model, in smaller steps: pictures are few megabytes, and their user waits.
+    const POLICY: Policy = Policy::attempts(30)
+        .backoff(Duration::from_secs(1), Duration::from_mins(10))
+        .timeout(Duration::from_mins(5))
+        .snooze_cap(Duration::from_hours(24))
+        .priority(10);
+
+    fn dedupe_key(&self) -> Option<DedupeKey> {
+        Some(DedupeKey::until_done(self.generation_id))
     }
 }
 
@@ -310,6 +420,21 @@ impl Job for ReconcileTrainings {
     // A worker that dies uses up an attempt, and a crash of Postgres or a bad deployment kills several workers in a
     // row. Three attempts were once not enough: the one job that finds stuck trainings became a dead letter, and woke
     // an operator for nothing.
+    const POLICY: Policy = Policy::attempts(10).timeout(Duration::from_mins(10));
+
+    fn dedupe_key(&self) -> Option<DedupeKey> {
+        Some(DedupeKey::until_done("all"))
+    }
+}
+
+/// Persisted as `{}`; golden copy in `tests/payloads/reconcile_generations.v1.json`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct ReconcileGenerations {}
+
+impl Job for ReconcileGenerations {
+    const NAME: &'static str = "reconcile_generations";
+    const QUEUE: Queue = queues::UPKEEP;
+    // As for trainings.
     const POLICY: Policy = Policy::attempts(10).timeout(Duration::from_mins(10));
 
     fn dedupe_key(&self) -> Option<DedupeKey> {

@@ -5,15 +5,19 @@
 //! and its caller acts on that. A write to a row that the caller has locked, in a state that the caller has read,
 //! must change exactly that row: otherwise it returns [`StoreError::NotOneRow`], and the transaction is rolled back.
 
+pub(crate) mod albums;
 pub(crate) mod attempts;
 pub(crate) mod avatars;
 pub(crate) mod deletions;
 pub(crate) mod deliveries;
 pub(crate) mod fal_account;
 pub(crate) mod gallery;
+pub(crate) mod generations;
 pub(crate) mod inbox_history;
 pub(crate) mod notifications;
+pub(crate) mod orders;
 pub(crate) mod photos;
+pub(crate) mod pictures;
 pub(crate) mod quotas;
 pub(crate) mod trainings;
 pub(crate) mod updates;

@@ -13,11 +13,17 @@ mod store_model;
 mod store_photo;
 mod submit_training;
 
+// On the way of pictures.
+mod cancel_generation;
+mod generate_images;
+mod store_pictures;
+
 // What erases.
 mod delete_avatar;
 
 // The periodic jobs.
 mod prune;
+mod reconcile_generations;
 mod reconcile_trainings;
 mod sweep_orphans;
 
@@ -41,10 +47,14 @@ const JOBS: &[RegisteredJob] = &[
     RegisteredJob::of::<payloads::ApplyFalDelivery>(),
     RegisteredJob::of::<payloads::CancelTraining>(),
     RegisteredJob::of::<payloads::StoreModel>(),
+    RegisteredJob::of::<payloads::GenerateImages>(),
+    RegisteredJob::of::<payloads::CancelGeneration>(),
+    RegisteredJob::of::<payloads::StorePictures>(),
     RegisteredJob::of::<payloads::NotifyUser>(),
     RegisteredJob::of::<payloads::DeleteAvatar>(),
     RegisteredJob::by_the_clock::<payloads::Prune>(|_| Duration::from_mins(10)),
     RegisteredJob::by_the_clock::<payloads::ReconcileTrainings>(|saga| saga.reconcile_every),
+    RegisteredJob::by_the_clock::<payloads::ReconcileGenerations>(|saga| saga.reconcile_every),
     RegisteredJob::by_the_clock::<payloads::SweepOrphans>(|saga| saga.sweep_every),
 ];
 

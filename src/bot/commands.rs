@@ -127,7 +127,7 @@ pub(super) async fn status(turn: &mut Turn, place: Place) -> Result<(), Producer
     } else {
         Message {
             text: avatars.iter().map(|avatar| avatar.phrase.clone()).collect(),
-            buttons: Vec::new(),
+            ..Message::default()
         }
     };
     for training in turn

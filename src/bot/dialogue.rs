@@ -213,6 +213,9 @@ async fn act(turn: &mut Turn, action: Option<Action>, place: Place) -> Result<Op
         Some(Action::MakeMain(avatar)) => gallery::make_main(turn, avatar, place).await,
         Some(Action::Rename(avatar)) => gallery::ask_new_name(turn, avatar, place).await,
 
-        None => wizard::stale(turn).await,
+        Some(
+            Action::StopAlbum(_) | Action::MoreLikeThis(_) | Action::ChangeAlbum(_) | Action::KeepPicture(_),
+        )
+        | None => wizard::stale(turn).await,
     }
 }

@@ -43,7 +43,7 @@ pub(super) async fn ask_next(
             turn.reply(
                 &Message {
                     text: words,
-                    buttons: Vec::new(),
+                    ..Message::default()
                 },
                 Place::New,
             )

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jobs::{
     domain::Patience,
-    worker::{ArchiveDelivery, TrainingSettings},
+    worker::{ArchiveDelivery, GenerationSettings, TrainingSettings},
 };
 
 use super::{
@@ -33,11 +33,20 @@ pub(super) fn read(from: &mut SettingsReader<'_>) -> Option<TrainingSettings> {
         resubmit_unknown: from.truth("fal.resubmit_unknown"),
         submits_a_day: limit(from, "quotas.account_trainings_a_day"),
         patience: patience(from),
+        generation: generation(from),
         reconcile_every: from.duration("saga.reconcile_interval", SECOND..=HOUR),
         sweep_every: from.duration("saga.sweep_interval", MINUTE..=30 * DAY),
         // A younger object may belong to a job that is about to record it.
         orphan_age: from.duration("saga.orphan_age", HOUR..=365 * DAY),
     })
+}
+
+/// `[generation]`, and how many first pictures a new avatar gets.
+fn generation(from: &mut SettingsReader<'_>) -> Option<GenerationSettings> {
+    let resubmit_after = from.duration("generation.resubmit_after", Duration::ZERO..=DAY);
+    let deadline = from.duration("generation.deadline", MINUTE..=DAY);
+    let samples = from.number("training.samples", 0..=4);
+    Some(GenerationSettings::new(resubmit_after?, samples?, deadline?))
 }
 
 fn patience(from: &mut SettingsReader<'_>) -> Option<Patience> {

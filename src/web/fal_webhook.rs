@@ -102,6 +102,7 @@ fn read_query(query: Option<&str>) -> DeliveryQuery {
             .map(|(_, value)| value.into_owned())
     };
     DeliveryQuery {
+        product: find("product"),
         training_type: find("training_type"),
         token: find("token"),
     }

@@ -6,7 +6,10 @@ use aisha::simulators::fal::{
 };
 use chrono::{DateTime, Utc};
 use jobs::{
-    fal::{CancelOutcome, Error, FailureClass, ListQuery, RequestStatus, ResultOutcome, SubmitOutcome},
+    fal::{
+        CancelOutcome, Error, FailureClass, ListQuery, RequestMark, RequestStatus, ResultOutcome,
+        SubmitOutcome,
+    },
     job::JobError,
 };
 use serde_json::{Value, json};
@@ -190,7 +193,7 @@ fn query<'a>(token: &'a str, archive_url: Option<&'a str>) -> ListQuery<'a> {
         endpoint: PICTURES,
         since: now(),
         token,
-        archive_url,
+        mark: archive_url.map(RequestMark::Text),
     }
 }
 

@@ -209,7 +209,7 @@ async fn deliver(world: &World, request: &str, body: Vec<u8>) {
     .fetch_one(&mut *tx)
     .await
     .unwrap();
-    enqueue(&mut tx, &ApplyFalDelivery::new(id)).await.unwrap();
+    enqueue(&mut tx, &ApplyFalDelivery::new(id, false)).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(world.run::<ApplyFalDelivery>().await.state, JobState::Done);
 }

@@ -114,6 +114,17 @@ impl Archive {
     }
 }
 
+/// A picture that decodes, as an upright JPEG.
+#[derive(Debug, Clone)]
+pub struct CheckedJpeg {
+    /// The file.
+    pub file: Bytes,
+    /// In pixels.
+    pub width: u32,
+    /// In pixels.
+    pub height: u32,
+}
+
 /// A photo that is in the archive, and in what form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AcceptedPhoto {
@@ -237,6 +248,25 @@ impl Workbench {
             });
         }
         Ok(archive)
+    }
+
+    /// Verifies one picture to its last block, and returns it as an upright JPEG without metadata, in the memory and on the
+    /// threads of the archives.
+    ///
+    /// # Errors
+    /// [`BuildError::Cancelled`]; the inner error says why it is no usable picture.
+    pub async fn jpeg<E>(
+        &self,
+        file: Bytes,
+        limits: &PhotoLimits,
+        cancel: &CancellationToken,
+    ) -> Result<Result<CheckedJpeg, PhotoProblem>, BuildError<E>> {
+        let prepared = self.prepare::<E>(Fetched::Photo(file), limits, cancel).await?;
+        Ok(prepared.map(|prepared| CheckedJpeg {
+            file: prepared.parts.concat().into(),
+            width: prepared.width,
+            height: prepared.height,
+        }))
     }
 
     async fn build_until_cancelled<F, Fut, E>(

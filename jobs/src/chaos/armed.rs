@@ -48,7 +48,7 @@ pub(crate) fn reach(point: Point) {
 
 impl Point {
     /// All points, in the order in which a training meets them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::UpdatesStored,
         Self::TurnBeforeCommit,
         Self::PhotoStored,
@@ -61,6 +61,7 @@ impl Point {
         Self::DeliveryBeforeCommit,
         Self::PollAnswered,
         Self::ModelStored,
+        Self::PicturesStored,
         Self::NotifyBeforeSend,
         Self::NotifySent,
     ];
@@ -78,6 +79,7 @@ impl Point {
             Self::WebhookBeforeCommit => "webhook:before_commit",
             Self::WebhookBeforeAnswer => "webhook:before_answer",
             Self::ModelStored => "store_model:after_store",
+            Self::PicturesStored => "store_pictures:after_upload",
             Self::NotifyBeforeSend => "notify:before_http",
             Self::NotifySent => "notify:after_http",
             Self::UpdatesStored => "updates:before_confirm",

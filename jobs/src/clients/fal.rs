@@ -56,7 +56,7 @@ pub use erase::Erased;
 pub use error::{Error, Result};
 pub use failure::{FailureClass, RequestFailure};
 pub use hosts::FileHosts;
-pub use list::ListQuery;
+pub use list::{ListQuery, RequestMark};
 pub use meaning::Call;
 use meaning::{ErrorAnswer, Meaning};
 pub use requests::{CancelOutcome, RequestStatus, ResultOutcome};

@@ -1,12 +1,18 @@
-//! A file as a request's body.
+//! A file as a request's body, and as the destination of a download.
 //!
 //! The file is read at positions, without seeking: a stream that a broken connection left behind cannot move the
 //! stream of the next try. Reads stay off the async threads.
 
-use std::{fs::File, io, os::unix::fs::FileExt, sync::Arc};
+use std::{
+    fs::File,
+    io::{self, Write},
+    os::unix::fs::FileExt,
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use futures::{Stream, stream};
+use sha2::{Digest, Sha256};
 use tokio::task::spawn_blocking;
 
 /// In bytes. At most two chunks of a streamed file are in memory.
@@ -43,4 +49,34 @@ pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
     spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+/// The destination of a download: a temporary file without a name, hashed on the way. Disk and hash work stays off the async
+/// threads.
+pub(super) struct FileSink {
+    file: File,
+    hash: Sha256,
+}
+
+impl FileSink {
+    pub fn new() -> io::Result<Self> {
+        Ok(Self {
+            file: tempfile::tempfile()?,
+            hash: Sha256::new(),
+        })
+    }
+
+    pub async fn take(mut self, chunk: Bytes) -> io::Result<Self> {
+        blocking(move || {
+            self.file.write_all(&chunk)?;
+            self.hash.update(&chunk);
+            Ok(self)
+        })
+        .await
+    }
+
+    /// The file, and its SHA-256 in hex.
+    pub fn finish(self) -> (File, String) {
+        (self.file, hex::encode(self.hash.finalize()))
+    }
 }

@@ -29,6 +29,7 @@ use url::Url;
 
 use super::file::chunks;
 
+mod copy;
 mod error;
 mod integrity;
 

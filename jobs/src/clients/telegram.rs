@@ -9,6 +9,7 @@
 
 mod error;
 mod intake;
+mod pictures;
 mod wire;
 
 use std::time::Duration;
@@ -30,6 +31,7 @@ use url::Url;
 
 pub use error::TelegramError;
 pub use intake::{Intake, MenuEntry};
+pub(crate) use pictures::PictureSource;
 
 use self::wire::Wire;
 use crate::texts::Rendered;

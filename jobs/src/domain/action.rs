@@ -9,7 +9,7 @@ use std::{fmt, str::FromStr};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use uuid::Uuid;
 
-use super::{AvatarId, Gender, Locale, TrainingId, TrainingType};
+use super::{AlbumId, AvatarId, Gender, Locale, PictureId, TrainingId, TrainingType};
 
 /// Telegram's limit for `callback_data`, in bytes.
 pub const MAX_CALLBACK_DATA: usize = 64;
@@ -68,6 +68,15 @@ pub enum Action {
     MakeMain(AvatarId),
     /// Asks for a new name of this avatar.
     Rename(AvatarId),
+    // Pictures.
+    /// Calls an album off that is being made.
+    StopAlbum(AlbumId),
+    /// Makes pictures with the same style and words once more.
+    MoreLikeThis(AlbumId),
+    /// Opens the dialogue with this album's choices, so that they can be changed.
+    ChangeAlbum(AlbumId),
+    /// Marks a picture as a favourite, or takes the mark back.
+    KeepPicture(PictureId),
 }
 
 /// A button of another version, or one that we never made.
@@ -98,6 +107,11 @@ impl fmt::Display for Action {
             Self::Show(avatar) => write!(f, "show:{}", short(avatar.0)),
             Self::MakeMain(avatar) => write!(f, "main:{}", short(avatar.0)),
             Self::Rename(avatar) => write!(f, "rename:{}", short(avatar.0)),
+            // Pictures.
+            Self::StopAlbum(album) => write!(f, "stop_album:{}", short(album.0)),
+            Self::MoreLikeThis(album) => write!(f, "more:{}", short(album.0)),
+            Self::ChangeAlbum(album) => write!(f, "change:{}", short(album.0)),
+            Self::KeepPicture(picture) => write!(f, "keep:{}", short(picture.0)),
         }
     }
 }
@@ -134,6 +148,11 @@ fn decode(data: &str) -> Option<Action> {
         ("main", Some(id), None) => Action::MakeMain(long(id)?),
         ("rename", Some(id), None) => Action::Rename(long(id)?),
 
+        // Pictures.
+        ("stop_album", Some(id), None) => Action::StopAlbum(long(id)?),
+        ("more", Some(id), None) => Action::MoreLikeThis(long(id)?),
+        ("change", Some(id), None) => Action::ChangeAlbum(long(id)?),
+        ("keep", Some(id), None) => Action::KeepPicture(long(id)?),
         _ => return None,
     };
     words.next().is_none().then_some(action)
@@ -188,6 +207,10 @@ mod tests {
             Action::Show(avatar),
             Action::MakeMain(avatar),
             Action::Rename(avatar),
+            Action::StopAlbum(AlbumId(id)),
+            Action::MoreLikeThis(AlbumId(id)),
+            Action::ChangeAlbum(AlbumId(id)),
+            Action::KeepPicture(PictureId(id)),
         ];
         for kind in TrainingType::ALL {
             all.extend([Action::NewDraft(*kind), Action::ChooseType(avatar, *kind)]);

@@ -61,3 +61,15 @@ id!(
     /// The id of a message in the outbox: `notifications.id`.
     NotificationId
 );
+id!(
+    /// The id of an album, the pictures that are asked for and delivered together: `albums.id`.
+    AlbumId
+);
+id!(
+    /// The id of one request for pictures at FAL: `generations.id`.
+    GenerationId
+);
+id!(
+    /// The id of a picture: `pictures.id`.
+    PictureId
+);

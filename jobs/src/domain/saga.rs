@@ -1,32 +1,35 @@
-//! The training saga as values: where a training is, what may happen to it, and what follows.
+//! The saga as values: where an order at FAL is, what may happen to it, and what follows. A training and a generation are
+//! orders; the few places where they differ name [`Product`].
 //!
 //! [`Saga::after`] is the whole rule. It takes one [`Fact`] and returns the [`Transition`] that it causes, or `None` if the
 //! fact comes too late or contradicts an earlier one; such a fact is recorded and changes nothing. `jobs/src/saga.rs` reads
 //! the row under its lock, calls it, and writes the transition with its jobs and messages in one transaction.
 //!
 //! ```text
-//! requested ⇄ archived ⇄ submitting ─▶ submitted ─▶ trained ─▶ completed
-//!     └──────────┴───────────┴────────────┴────────────┴─────▶ failed | cancelled  (─▶ a model that comes late is kept)
+//! preparing ⇄ prepared ⇄ submitting ─▶ submitted ─▶ made ─▶ completed
+//!     └──────────┴───────────┴────────────┴──────────┴─────▶ failed | cancelled  (─▶ a model that comes late is kept)
 //! ```
 //!
 //! # Must stay true
 //! * nothing follows a final status, the first one stands          — `a_final_status_is_never_left`
 //! * one ending, told once                                         — `a_training_ends_once_and_its_owner_is_told_once`
-//! * a live training has a job that carries it on and a deadline — `nothing_is_ever_stuck`
+//! * a live order has a job that carries it on and a deadline    — `nothing_is_ever_stuck`
 //! * no attempt is committed while FAL has or may have a request   — `no_attempt_begins_while_another_may_be_at_fal`
 //! * a model that was paid for is kept, whatever we decided before  — `a_model_that_comes_late_is_kept_once`
 
-use super::{EndReason, FailureCode, LateModel, Stage, TrainingStatus};
+use super::{EndReason, FailureCode, LateModel, OrderStatus, Product, Stage};
 
 mod deadlines;
 
 pub use deadlines::{Patience, Times};
 
-/// The state of one training, from which [`Saga::after`] decides.
+/// The state of one order, from which [`Saga::after`] decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Saga {
+    /// What it makes.
+    pub product: Product,
     /// The last finished step.
-    pub status: TrainingStatus,
+    pub status: OrderStatus,
     /// Why it failed. `None` unless it did.
     pub failure: Option<FailureCode>,
     /// Whether FAL has a request for it.
@@ -48,11 +51,11 @@ pub enum AtFal {
     Yes,
 }
 
-/// Something that happened to a training: reported by a job, FAL, its user or an operator.
+/// Something that happened to an order: reported by a job, FAL, its user or an operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fact {
-    /// The archive lies where FAL can fetch it.
-    Archived,
+    /// What FAL needs is where FAL can fetch it.
+    Prepared,
     /// FAL can no longer fetch the archive.
     ArchiveLost,
     /// An attempt row is committed; the POST comes next.
@@ -66,7 +69,7 @@ pub enum Fact {
         /// The operator accepts the risk of paying twice, and no attempt of this training has taken it yet (fal.md 6.3).
         resubmit: bool,
     },
-    /// FAL's result names a model, by poll or by webhook.
+    /// FAL's result names what was ordered, by poll or by webhook.
     Succeeded,
     /// FAL's request ended without output.
     FailedAtFal(FailureCode),
@@ -77,8 +80,8 @@ pub enum Fact {
     /// FAL has denied the request, or not answered for it, so often that we believe it lost. FAL did not say that it failed,
     /// so its model may still come.
     LostAtFal,
-    /// The model was copied, or named if it stays at FAL, and passed its checks.
-    ModelVerified,
+    /// What FAL made was copied, or named if it stays at FAL, and passed its checks.
+    Stored,
     /// A job has spent its attempts, or failed in a way that no retry mends.
     GaveUp(FailureCode),
     /// The user or an operator wants it to end.
@@ -103,15 +106,15 @@ pub struct Transition {
 /// A job of the saga, by its kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum NextJob {
-    /// `build_archive`
+    /// `build_archive`; pictures need none.
     Build,
-    /// `submit_training`
+    /// `submit_training` or `generate_images`
     Submit,
     /// `poll_status`
     Poll,
-    /// `cancel_training`
+    /// `cancel_training` or `cancel_generation`
     Cancel,
-    /// `store_model`
+    /// `store_model` or `store_pictures`
     Store,
 }
 
@@ -133,28 +136,38 @@ pub enum Tell {
 impl Saga {
     /// The state of a training that was just requested.
     pub const REQUESTED: Self = Self {
-        status: TrainingStatus::Requested,
+        product: Product::Model,
+        status: OrderStatus::Preparing,
         failure: None,
         at_fal: AtFal::No,
         end_asked: None,
         late: None,
     };
 
+    /// The state of pictures that were just asked for: nothing has to be prepared.
+    pub const ASKED_FOR: Self = Self {
+        product: Product::Pictures,
+        status: OrderStatus::Prepared,
+        ..Self::REQUESTED
+    };
+
     /// What `fact` causes. `None`: nothing; it is only recorded.
     pub fn after(self, fact: Fact) -> Option<Transition> {
-        use TrainingStatus as S;
+        use OrderStatus as S;
         match (self.status, fact) {
-            (S::Requested, Fact::Archived) => self.on(
-                S::Archived,
+            (S::Preparing, Fact::Prepared) => self.on(
+                S::Prepared,
                 AtFal::No,
                 &[NextJob::Submit],
                 Some(Tell::Progress(Stage::Archived)),
             ),
-            (S::Archived, Fact::ArchiveLost) => self.on(S::Requested, AtFal::No, &[NextJob::Build], None),
-            (S::Archived, Fact::AttemptCommitted) => {
+            (S::Prepared, Fact::ArchiveLost) if self.product == Product::Model => {
+                self.on(S::Preparing, AtFal::No, &[NextJob::Build], None)
+            }
+            (S::Prepared, Fact::AttemptCommitted) => {
                 self.on(S::Submitting, AtFal::Perhaps, &[NextJob::Poll], None)
             }
-            (S::Archived | S::Submitting, Fact::Accepted) => {
+            (S::Prepared | S::Submitting, Fact::Accepted) => {
                 let jobs = self
                     .end_asked
                     .map_or(&[NextJob::Poll][..], |_| &[NextJob::Poll, NextJob::Cancel]);
@@ -171,15 +184,15 @@ impl Saga {
                 .ended_by(reason),
                 // The running `submit_training` is retried anyway, and this enqueue is deduplicated against it. It matters only if
                 // the claim of that job was lost.
-                None => self.on(S::Archived, AtFal::No, &[NextJob::Submit], None),
+                None => self.on(S::Prepared, AtFal::No, &[NextJob::Submit], None),
             },
             (S::Submitting, Fact::Undecided { resubmit }) => match self.end_asked {
                 Some(reason) => self.ended_by(reason),
-                None if resubmit => self.on(S::Archived, AtFal::No, &[NextJob::Submit], None),
+                None if resubmit => self.on(S::Prepared, AtFal::No, &[NextJob::Submit], None),
                 None => self.failed(FailureCode::SubmitOutcomeUnknown),
             },
             (S::Submitted, Fact::Succeeded) => self.on(
-                S::Trained,
+                S::Made,
                 AtFal::Yes,
                 &[NextJob::Store],
                 Some(Tell::Progress(Stage::Trained)),
@@ -196,12 +209,10 @@ impl Saga {
                     self.on(S::Submitted, AtFal::Yes, &[NextJob::Poll], None)
                 }
             },
-            (S::Trained, Fact::ModelVerified) => {
-                self.on(S::Completed, AtFal::Yes, &[], Some(Tell::Completed))
-            }
+            (S::Made, Fact::Stored) => self.on(S::Completed, AtFal::Yes, &[], Some(Tell::Completed)),
             // Attempts that ran out never fail what FAL has or may have (K12).
-            (S::Requested | S::Archived | S::Trained, Fact::GaveUp(code)) => self.failed(code),
-            (S::Requested | S::Archived | S::Submitting | S::Submitted, Fact::EndAsked(reason)) => {
+            (S::Preparing | S::Prepared | S::Made, Fact::GaveUp(code)) => self.failed(code),
+            (S::Preparing | S::Prepared | S::Submitting | S::Submitted, Fact::EndAsked(reason)) => {
                 self.end_asked(reason)
             }
             (_, Fact::Overdue) => self.overdue(),
@@ -212,26 +223,31 @@ impl Saga {
 
     /// The job that must be live for the training to advance. `None`: nothing is left to do.
     pub const fn carried_by(&self) -> Option<NextJob> {
-        use TrainingStatus as S;
+        use OrderStatus as S;
         match (self.status, self.late) {
-            (S::Requested, _) => Some(NextJob::Build),
-            (S::Archived, _) => Some(NextJob::Submit),
+            (S::Preparing, _) => Some(NextJob::Build),
+            (S::Prepared, _) => Some(NextJob::Submit),
             (S::Submitting | S::Submitted, _) | (S::Failed | S::Cancelled, Some(LateModel::Watched)) => {
                 Some(NextJob::Poll)
             }
-            (S::Trained, _) | (S::Failed | S::Cancelled, Some(LateModel::Kept)) => Some(NextJob::Store),
+            (S::Made, _) | (S::Failed | S::Cancelled, Some(LateModel::Kept)) => Some(NextJob::Store),
             (S::Completed, _) | (S::Failed | S::Cancelled, Some(LateModel::Settled) | None) => None,
         }
     }
 
     /// Whether a model may still come after the end, and is then kept: the user, an operator, a deadline or an unknown submit
-    /// ended the training, or FAL lost its request. Not if FAL said that the request ended.
+    /// ended the training, or FAL lost its request. Not if FAL said that the request ended. Pictures are not waited for: they
+    /// cost cents, and their user has asked for others by then.
     pub const fn may_come_late(&self) -> bool {
         self.late.is_some()
             || matches!(
-                (self.status, self.failure),
-                (TrainingStatus::Cancelled, _)
-                    | (_, Some(FailureCode::SubmitOutcomeUnknown | FailureCode::TimedOut))
+                (self.product, self.status, self.failure),
+                (Product::Model, OrderStatus::Cancelled, _)
+                    | (
+                        Product::Model,
+                        _,
+                        Some(FailureCode::SubmitOutcomeUnknown | FailureCode::TimedOut)
+                    )
             )
     }
 
@@ -241,7 +257,7 @@ impl Saga {
     )]
     fn on(
         self,
-        status: TrainingStatus,
+        status: OrderStatus,
         at_fal: AtFal,
         jobs: &'static [NextJob],
         tell: Option<Tell>,
@@ -258,14 +274,12 @@ impl Saga {
     }
 
     fn failed(self, code: FailureCode) -> Option<Transition> {
-        self.end(TrainingStatus::Failed, Some(code), Tell::Failed(code))
+        self.end(OrderStatus::Failed, Some(code), Tell::Failed(code))
     }
 
     fn ended_by(self, reason: EndReason) -> Option<Transition> {
         match reason {
-            EndReason::User | EndReason::Operator => {
-                self.end(TrainingStatus::Cancelled, None, Tell::Cancelled)
-            }
+            EndReason::User | EndReason::Operator => self.end(OrderStatus::Cancelled, None, Tell::Cancelled),
             EndReason::Deadline => self.failed(FailureCode::TimedOut),
         }
     }
@@ -275,7 +289,7 @@ impl Saga {
         clippy::unnecessary_wraps,
         reason = "a whole arm of `after`, which answers an Option"
     )]
-    fn end(self, status: TrainingStatus, failure: Option<FailureCode>, tell: Tell) -> Option<Transition> {
+    fn end(self, status: OrderStatus, failure: Option<FailureCode>, tell: Tell) -> Option<Transition> {
         let ended = Self {
             status,
             failure,
@@ -283,7 +297,7 @@ impl Saga {
         };
         let (late, jobs): (_, &[NextJob]) = match (ended.may_come_late(), self.status, self.at_fal) {
             (false, ..) | (true, _, AtFal::No) => (None, &[]),
-            (true, TrainingStatus::Trained, _) => (Some(LateModel::Kept), &[NextJob::Store]),
+            (true, OrderStatus::Made, _) => (Some(LateModel::Kept), &[NextJob::Store]),
             (true, ..) => (Some(LateModel::Watched), &[NextJob::Poll]),
         };
         Some(Transition {
@@ -295,9 +309,10 @@ impl Saga {
 
     /// FAL lost the request.
     fn lost(self) -> Option<Transition> {
-        match self.end_asked {
-            Some(reason) => self.ended_by(reason),
-            None => self
+        match (self.end_asked, self.product) {
+            (Some(reason), _) => self.ended_by(reason),
+            (None, Product::Pictures) => self.failed(FailureCode::ProviderFailed),
+            (None, Product::Model) => self
                 .failed(FailureCode::ProviderFailed)
                 .map(|transition| Transition {
                     to: Self {
@@ -323,13 +338,13 @@ impl Saga {
     }
 
     fn end_asked(self, reason: EndReason) -> Option<Transition> {
-        use TrainingStatus as S;
+        use OrderStatus as S;
         let asked = Self {
             end_asked: Some(reason),
             ..self
         };
         match (self.status, self.end_asked) {
-            (S::Requested | S::Archived, _) => self.ended_by(reason),
+            (S::Preparing | S::Prepared, _) => self.ended_by(reason),
             (S::Submitted, None) => asked.on(
                 S::Submitted,
                 AtFal::Yes,
@@ -348,7 +363,7 @@ impl Saga {
     }
 
     fn overdue(self) -> Option<Transition> {
-        use TrainingStatus as S;
+        use OrderStatus as S;
         match (self.status, self.end_asked) {
             (S::Submitting | S::Submitted, Some(reason)) => self.ended_by(reason),
             (S::Submitting, None) => self.failed(FailureCode::SubmitOutcomeUnknown),
@@ -358,7 +373,7 @@ impl Saga {
                 ..self
             }
             .on(S::Submitted, AtFal::Yes, &[NextJob::Cancel], None),
-            (S::Requested | S::Archived | S::Trained, _) => self.failed(FailureCode::TimedOut),
+            (S::Preparing | S::Prepared | S::Made, _) => self.failed(FailureCode::TimedOut),
             (S::Completed | S::Failed | S::Cancelled, _) => None,
         }
     }
@@ -378,7 +393,7 @@ impl Saga {
         match (fact, self.late) {
             (Fact::Accepted, Some(LateModel::Watched) | None) if self.at_fal != AtFal::Yes => {
                 let jobs: &[NextJob] = match self.status {
-                    TrainingStatus::Cancelled => &[NextJob::Poll, NextJob::Cancel],
+                    OrderStatus::Cancelled => &[NextJob::Poll, NextJob::Cancel],
                     _ => &[NextJob::Poll],
                 };
                 let to = Self {
@@ -391,7 +406,7 @@ impl Saga {
             (Fact::Succeeded, Some(LateModel::Watched) | None) if self.at_fal == AtFal::Yes => {
                 late(Some(LateModel::Kept), &[NextJob::Store], None)
             }
-            (Fact::ModelVerified, Some(LateModel::Kept)) => {
+            (Fact::Stored, Some(LateModel::Kept)) => {
                 late(Some(LateModel::Settled), &[], Some(Tell::CameLate))
             }
             (Fact::GaveUp(_), Some(LateModel::Kept))

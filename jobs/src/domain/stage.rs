@@ -28,6 +28,8 @@ pub enum Stage {
     },
     /// The model is being copied and verified.
     Trained,
+    /// The avatar has its model; its first pictures are being made.
+    Sampling,
     /// FAL is being asked to stop.
     Stopping,
 }
@@ -35,6 +37,6 @@ pub enum Stage {
 impl Stage {
     /// Whether the message has a "Stop" button: the user can still call the training off.
     pub const fn can_be_stopped(self) -> bool {
-        !matches!(self, Self::Trained | Self::Stopping)
+        !matches!(self, Self::Trained | Self::Sampling | Self::Stopping)
     }
 }

@@ -131,44 +131,4 @@ impl TrainingStatus {
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
     }
-
-    /// The order of statuses. `Submitting → Archived`: the POST certainly created no request. `Archived → Requested`: the
-    /// archive was lost before it was submitted. `Archived → Submitted`: proof came that a POST did create a request. A delivery
-    /// that overtakes the submit's answer is two transitions: `Submitted` (adopted), then `Trained`.
-    pub const fn may_become(self, next: Self) -> bool {
-        use TrainingStatus::{
-            Archived, Cancelled, Completed, Failed, Requested, Submitted, Submitting, Trained,
-        };
-        match (self, next) {
-            (from, Failed | Cancelled) => !from.is_final(),
-            (Requested, Archived)
-            | (Archived, Submitting | Submitted | Requested)
-            | (Submitting, Archived | Submitted)
-            | (Submitted, Trained)
-            | (Trained, Completed) => true,
-            _ => false,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_follows_a_final_status() {
-        for from in TrainingStatus::ALL.iter().filter(|status| status.is_final()) {
-            for next in TrainingStatus::ALL {
-                assert!(!from.may_become(*next), "{from} → {next}");
-            }
-        }
-    }
-
-    #[test]
-    fn every_live_status_can_fail_and_be_cancelled() {
-        for from in TrainingStatus::ALL.iter().filter(|status| !status.is_final()) {
-            assert!(from.may_become(TrainingStatus::Failed), "{from}");
-            assert!(from.may_become(TrainingStatus::Cancelled), "{from}");
-        }
-    }
 }

@@ -1,4 +1,5 @@
-//! The URL to which FAL delivers: `FAL_WEBHOOK_URL` with the training type and the attempt's token (K15).
+//! The URL to which FAL delivers: `FAL_WEBHOOK_URL` with the training type, or `product=pictures`, and the attempt's token
+//! (K15).
 
 use std::str::FromStr;
 
@@ -8,6 +9,9 @@ use super::TrainingType;
 
 /// The path at which our web role takes deliveries, unless the setting has a path of its own.
 pub const WEBHOOK_PATH: &str = "/api/v1/avatar/status_update";
+
+/// The value of the parameter `product` in the URLs of generations.
+pub const PICTURES: &str = "pictures";
 
 /// The public base of webhook URLs. Without it no delivery is requested, and trainings advance by polling alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,11 +41,21 @@ impl WebhookBase {
         }
     }
 
-    /// The webhook URL of one attempt. A base with a path keeps its path and its query.
+    /// The webhook URL of one attempt at a training. A base with a path keeps its path and its query.
     pub fn url_for(&self, training_type: TrainingType, token: &str) -> Url {
         let mut url = self.0.clone();
         url.query_pairs_mut()
             .append_pair("training_type", training_type.as_str())
+            .append_pair("token", token);
+        url
+    }
+
+    /// The webhook URL of one attempt at pictures. It names no training type: its delivery is left to workers that know
+    /// pictures.
+    pub fn url_for_pictures(&self, token: &str) -> Url {
+        let mut url = self.0.clone();
+        url.query_pairs_mut()
+            .append_pair("product", PICTURES)
             .append_pair("token", token);
         url
     }

@@ -59,6 +59,7 @@ pub(crate) async fn show_photos(
         user_id,
         avatar_id: Some(avatar),
         training_id: None,
+        album_id: None,
         kind: MessageKind::Photos,
         dedupe_key: &format!("photos:{avatar}:{shown}"),
         message: &message,

@@ -7,7 +7,10 @@ use super::{Producer, ProducerError};
 use crate::{
     domain::{AvatarId, EndReason, TrainingId, TrainingStatus},
     saga::{self, Asked},
-    store::trainings,
+    store::{
+        orders::{self, Order},
+        trainings,
+    },
 };
 
 /// The result of an operator's cancellation, or of a dry run.
@@ -65,11 +68,14 @@ impl Producer {
         let Some(id) = trainings::newest(&mut tx, id).await? else {
             return Ok(None);
         };
-        let Some(training) = trainings::lock(&mut tx, id).await? else {
+        let Some(order) = orders::lock(&mut tx, id.into()).await? else {
+            return Ok(None);
+        };
+        let Order::Training(training) = &*order else {
             return Ok(None);
         };
         let (avatar_id, was) = (training.avatar_id, training.status);
-        let asked = saga::asked_to_end(&mut tx, training, EndReason::Operator, Some(reason)).await?;
+        let asked = saga::asked_to_end(&mut tx, order, EndReason::Operator, Some(reason)).await?;
         // The dry run uses the same code, so that it cannot promise anything else.
         if dry_run {
             tx.rollback().await?;

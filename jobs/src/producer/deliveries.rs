@@ -8,14 +8,14 @@ use super::{Producer, ProducerError};
 use crate::{
     chaos::{Point, reach},
     clients::fal::VerifiedDelivery,
-    domain::TrainingType,
+    domain::{PICTURES, TrainingType},
     enqueue::{Enqueued, enqueue},
     payloads::ApplyFalDelivery,
     reader::{DeliveryFilter, DeliveryView},
     store::{
         attempts,
         deliveries::{self, NewDelivery},
-        trainings,
+        orders,
     },
 };
 
@@ -32,6 +32,8 @@ pub struct DeliveryQuery {
     pub training_type: Option<String>,
     /// The submit attempt's token, if the URL still has it.
     pub token: Option<String>,
+    /// `pictures` if the URL is one of a generation; then it has no training type.
+    pub product: Option<String>,
 }
 
 /// The delivery is stored, and FAL may be told so.
@@ -76,6 +78,7 @@ impl Producer {
         let query = DeliveryQuery {
             training_type: query.training_type.as_deref().map(printable),
             token: query.token.as_deref().map(printable),
+            product: query.product.as_deref().map(printable),
         };
         let mut tx = self.database.begin().await?;
         let new = NewDelivery {
@@ -86,7 +89,7 @@ impl Producer {
             token: query.token.as_deref(),
             fal_user_id: &delivery.fal_user_id,
             signed_at: delivery.signed_at,
-            flags: &flags(query.training_type.as_deref()),
+            flags: &flags(&query),
         };
         let inserted = deliveries::insert(&mut tx, &new).await?;
         if let Some(id) = inserted {
@@ -99,7 +102,8 @@ impl Producer {
             {
                 return Err(ProducerError::TooManyUnknown(MOST_UNKNOWN));
             }
-            enqueue(&mut tx, &ApplyFalDelivery::new(id)).await?;
+            let job = ApplyFalDelivery::new(id, query.training_type.is_some());
+            enqueue(&mut tx, &job).await?;
         }
         reach(Point::WebhookBeforeCommit);
         tx.commit().await?;
@@ -130,10 +134,13 @@ impl Producer {
                 (true, _) => Replay::Settled,
                 (false, true) if listed.is_queued => Replay::Waiting,
                 (false, true) => Replay::WouldEnqueue,
-                (false, false) => match enqueue(&mut tx, &ApplyFalDelivery::new(listed.id)).await? {
-                    Enqueued::New(_) => Replay::Enqueued,
-                    Enqueued::AlreadyLive => Replay::Waiting,
-                },
+                (false, false) => {
+                    let job = ApplyFalDelivery::new(listed.id, listed.training_type.is_some());
+                    match enqueue(&mut tx, &job).await? {
+                        Enqueued::New(_) => Replay::Enqueued,
+                        Enqueued::AlreadyLive => Replay::Waiting,
+                    }
+                }
             };
             replayed.push(Replayed {
                 delivery: listed,
@@ -149,9 +156,9 @@ impl Producer {
     }
 }
 
-/// Whether a training of ours has the request, or an attempt has the token.
+/// Whether an order of ours has the request, or an attempt has the token.
 async fn is_expected(tx: &mut PgConnection, new: &NewDelivery<'_>) -> Result<bool, sqlx::Error> {
-    if trainings::find_by_request(tx, new.request_id).await?.is_some() {
+    if orders::find_by_request(tx, new.request_id).await?.is_some() {
         return Ok(true);
     }
     match new.token {
@@ -169,8 +176,9 @@ fn printable(text: &str) -> String {
 }
 
 /// The oddities of the URL alone. The job checks whether it names another type than the training has.
-fn flags(training_type: Option<&str>) -> Vec<String> {
-    match training_type.map(str::parse::<TrainingType>) {
+fn flags(query: &DeliveryQuery) -> Vec<String> {
+    match query.training_type.as_deref().map(str::parse::<TrainingType>) {
+        None if query.product.as_deref() == Some(PICTURES) => Vec::new(),
         None => vec!["training_type_missing".to_owned()],
         Some(Err(_)) => vec!["training_type_unknown".to_owned()],
         Some(Ok(_)) => Vec::new(),

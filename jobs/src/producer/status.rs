@@ -6,7 +6,7 @@ use crate::{
         AvatarId, AvatarStatus, EndReason, FailureCode, Stage, TrainingId, TrainingStatus, TrainingType,
     },
     saga::{self, Asked},
-    store::{notifications as outbox, trainings, views},
+    store::{notifications as outbox, orders, trainings, views},
     texts::Phrase,
 };
 
@@ -90,11 +90,11 @@ impl Turn {
         };
         let name = seen.name;
         let progress = outbox::message_of(&mut self.tx, outbox::MessageKind::Progress, training).await?;
-        let Some(training) = trainings::lock(&mut self.tx, training).await? else {
+        let Some(order) = orders::lock(&mut self.tx, training.into()).await? else {
             return Ok(Stopped::Stale);
         };
         Ok(
-            match saga::asked_to_end(&mut self.tx, training, EndReason::User, None).await? {
+            match saga::asked_to_end(&mut self.tx, order, EndReason::User, None).await? {
                 Asked::Ended => Stopped::Yes { name, progress },
                 Asked::Stopping | Asked::Already => Stopped::Asked { name },
                 Asked::TooLate => Stopped::TooLate { name },

@@ -1,10 +1,10 @@
-//! `training_attempts`: one row for each POST, committed before the POST.
+//! `training_attempts`: one row for each POST, committed before the POST. It is a training's or a generation's.
 //!
 //! A row without an outcome is AMBIGUOUS: FAL may have the request (K12). The POST's own answer settles it, a signed
 //! delivery with its token, or FAL's request list, whichever comes first; time alone never does. Only an operator can
-//! accept the risk of a second request (`abandoned`, fal.md 6.3). Proof may come late, but it counts: it overrides
-//! our classification of an error, and an abandonment. The partial unique index `training_attempts_one_open` allows
-//! one attempt that FAL has or may have.
+//! accept the risk of a second training (`abandoned`, fal.md 6.3); of pictures, which cost cents, one is accepted by default. Proof may come late, but it counts: it overrides
+//! our classification of an error, and an abandonment. Partial unique indexes (`training_attempts_one_open…`) allow one
+//! attempt of an order that FAL has or may have.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -12,7 +12,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
-    domain::{AttemptEvidence, AttemptOutcome, TrainingId},
+    domain::{AttemptEvidence, AttemptOutcome, GenerationId, OrderId, TrainingId},
     storable::error_text,
 };
 
@@ -30,25 +30,57 @@ pub(crate) struct NewAttempt<'a> {
 #[derive(Debug, Clone)]
 pub(crate) struct Attempt {
     pub id: Uuid,
-    pub training_id: TrainingId,
+    pub order: OrderId,
     pub token: String,
     pub endpoint: String,
     pub created_at: DateTime<Utc>,
 }
 
-/// Writes the attempt that is about to be posted. It gets the training's next number.
+/// A row as the table has it.
+struct Row {
+    id: Uuid,
+    training_id: Option<TrainingId>,
+    generation_id: Option<GenerationId>,
+    token: String,
+    endpoint: String,
+    created_at: DateTime<Utc>,
+}
+
+impl Row {
+    /// `None` cannot be: the table's CHECK demands one of the two.
+    fn attempt(self) -> Option<Attempt> {
+        let training = self.training_id.map(OrderId::Training);
+        Some(Attempt {
+            id: self.id,
+            order: training.or_else(|| self.generation_id.map(OrderId::Generation))?,
+            token: self.token,
+            endpoint: self.endpoint,
+            created_at: self.created_at,
+        })
+    }
+}
+
+/// The two columns that name the order.
+fn columns(order: OrderId) -> (Option<Uuid>, Option<Uuid>) {
+    (order.training().map(|id| id.0), order.generation().map(|id| id.0))
+}
+
+/// Writes the attempt that is about to be posted. It gets the order's next number.
 pub(crate) async fn insert(
     tx: &mut PgConnection,
-    training: TrainingId,
+    order: OrderId,
     new: &NewAttempt<'_>,
 ) -> Result<Uuid, sqlx::Error> {
+    let (training, generation) = columns(order);
     sqlx::query_scalar!(
         r#"
-        insert into training_attempts (training_id, number, token, endpoint, input, input_sha256, webhook_url)
-        select $1::uuid, coalesce(max(number), 0) + 1, $2, $3, $4::jsonb, $5, $6 from training_attempts where training_id = $1
+        insert into training_attempts (training_id, generation_id, number, token, endpoint, input, input_sha256, webhook_url)
+        select $1::uuid, $2::uuid, coalesce(max(number), 0) + 1, $3, $4, $5::jsonb, $6, $7
+          from training_attempts where training_id = $1 or generation_id = $2
         returning id
         "#,
-        training.0,
+        training,
+        generation,
         new.token,
         new.endpoint,
         new.input,
@@ -60,21 +92,21 @@ pub(crate) async fn insert(
 }
 
 /// The attempt that FAL has or may have. `None`: there is none.
-pub(crate) async fn find_open(
-    tx: &mut PgConnection,
-    training: TrainingId,
-) -> Result<Option<Attempt>, sqlx::Error> {
-    sqlx::query_as!(
-        Attempt,
+pub(crate) async fn find_open(tx: &mut PgConnection, order: OrderId) -> Result<Option<Attempt>, sqlx::Error> {
+    let (training, generation) = columns(order);
+    let row = sqlx::query_as!(
+        Row,
         r#"
-        select id, training_id as "training_id: TrainingId", token, endpoint, created_at
+        select id, training_id as "training_id: TrainingId", generation_id as "generation_id: GenerationId", token, endpoint, created_at
           from training_attempts
-         where training_id = $1 and (outcome is null or outcome = 'accepted')
+         where (training_id = $1 or generation_id = $2) and (outcome is null or outcome = 'accepted')
         "#,
-        training.0
+        training,
+        generation,
     )
     .fetch_optional(tx)
-    .await
+    .await?;
+    Ok(row.and_then(Row::attempt))
 }
 
 /// The attempt whose webhook URL carried `token`.
@@ -82,21 +114,22 @@ pub(crate) async fn find_by_token(
     tx: &mut PgConnection,
     token: &str,
 ) -> Result<Option<Attempt>, sqlx::Error> {
-    sqlx::query_as!(
-        Attempt,
+    let row = sqlx::query_as!(
+        Row,
         r#"
-        select id, training_id as "training_id: TrainingId", token, endpoint, created_at
+        select id, training_id as "training_id: TrainingId", generation_id as "generation_id: GenerationId", token, endpoint, created_at
           from training_attempts
          where token = $1
         "#,
         token
     )
     .fetch_optional(tx)
-    .await
+    .await?;
+    Ok(row.and_then(Row::attempt))
 }
 
 /// → accepted, whatever its outcome was before: proof overrides a classification. `false`: it was accepted before, or
-/// another attempt of its training is open, which then counts. The caller has locked the training.
+/// another attempt of its order is open, which then counts. The caller has locked the order.
 pub(crate) async fn accepted(
     tx: &mut PgConnection,
     id: Uuid,
@@ -109,7 +142,7 @@ pub(crate) async fn accepted(
            set outcome = 'accepted', request_id = $2, evidence = $3, settled_at = now()
          where id = $1 and outcome is distinct from 'accepted'
            and not exists (select from training_attempts other
-                            where other.training_id = a.training_id and other.id <> a.id
+                            where (other.training_id = a.training_id or other.generation_id = a.generation_id) and other.id <> a.id
                               and (other.outcome is null or other.outcome = 'accepted'))
         "#,
         id,
@@ -144,11 +177,16 @@ pub(crate) async fn not_accepted(
     Ok(changed.rows_affected() == 1)
 }
 
-/// Whether an earlier attempt of this training was abandoned for another.
-pub(crate) async fn has_abandoned(tx: &mut PgConnection, training: TrainingId) -> Result<bool, sqlx::Error> {
+/// Whether an earlier attempt of this order was abandoned for another.
+pub(crate) async fn has_abandoned(tx: &mut PgConnection, order: OrderId) -> Result<bool, sqlx::Error> {
+    let (training, generation) = columns(order);
     sqlx::query_scalar!(
-        r#"select exists (select from training_attempts where training_id = $1 and outcome = 'abandoned') as "exists!""#,
-        training.0
+        r#"
+        select exists (select from training_attempts
+                        where (training_id = $1 or generation_id = $2) and outcome = 'abandoned') as "exists!"
+        "#,
+        training,
+        generation,
     )
     .fetch_one(tx)
     .await

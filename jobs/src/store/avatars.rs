@@ -214,3 +214,42 @@ pub(crate) async fn begin_training(
     .await?;
     Ok(changed.rows_affected() == 1)
 }
+
+/// Where the model of a completed avatar is.
+#[derive(Debug, Clone)]
+pub(crate) struct ModelRow {
+    /// Our copy's object key. `None`: it is a finetune.
+    pub model_key: Option<String>,
+    /// SHA-256 of our copy, in hex.
+    pub model_sha256: Option<String>,
+    /// FAL's URL of the LoRA: a cache that may expire.
+    pub lora_url: Option<String>,
+    pub finetune_id: Option<String>,
+}
+
+/// The avatar's model. `None`: the avatar is gone, or has none.
+pub(crate) async fn model(tx: &mut PgConnection, id: AvatarId) -> Result<Option<ModelRow>, sqlx::Error> {
+    sqlx::query_as!(
+        ModelRow,
+        r#"
+        select model_key, model_sha256, lora_url, finetune_id
+          from avatars
+         where id = $1 and status = 'completed'
+        "#,
+        id.0
+    )
+    .fetch_optional(tx)
+    .await
+}
+
+/// FAL has the same LoRA under a new URL: the old one had expired.
+pub(crate) async fn lora_moved(tx: &mut PgConnection, id: AvatarId, url: &str) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update avatars set lora_url = $2, updated_at = now() where id = $1",
+        id.0,
+        url
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}

@@ -9,7 +9,7 @@ use serde::Serialize;
 use sqlx::PgConnection;
 
 use super::StoreError;
-use crate::domain::{DeliveryVerdict, Disposition, TrainingId};
+use crate::domain::{DeliveryVerdict, Disposition, OrderId, TrainingId};
 
 /// A verified delivery that is about to be stored.
 #[derive(Debug)]
@@ -113,10 +113,10 @@ pub(crate) async fn settle_locked(
     tx: &mut PgConnection,
     id: i64,
     disposition: Disposition,
-    training: Option<TrainingId>,
+    order: Option<OrderId>,
     flags: &[String],
 ) -> Result<(), StoreError> {
-    if settle(tx, id, disposition, training, flags).await? {
+    if settle(tx, id, disposition, order, flags).await? {
         Ok(())
     } else {
         Err(StoreError::not_one_row("the end of a delivery", &id, 0))
@@ -129,7 +129,7 @@ pub(crate) async fn settle(
     tx: &mut PgConnection,
     id: i64,
     disposition: Disposition,
-    training: Option<TrainingId>,
+    order: Option<OrderId>,
     flags: &[String],
 ) -> Result<bool, sqlx::Error> {
     let settled = sqlx::query!(
@@ -138,14 +138,16 @@ pub(crate) async fn settle(
         set applied_at = now(),
             disposition = $2,
             training_id = $3,
+            generation_id = $6,
             flags = array(select distinct flag from unnest(flags || $4::text[]) as flag order by flag)
         where id = $1 and (applied_at is null or disposition = any($5))
         "#,
         id,
         disposition.as_str(),
-        training.map(|training| training.0),
+        order.and_then(OrderId::training).map(|id| id.0),
         flags,
         &Disposition::replayable(),
+        order.and_then(OrderId::generation).map(|id| id.0),
     )
     .execute(tx)
     .await?;
@@ -212,12 +214,24 @@ pub(crate) async fn list(
     .await
 }
 
+/// A delivery that has had no effect yet.
+#[derive(Debug)]
+pub(crate) struct UnappliedDelivery {
+    pub id: i64,
+    /// Whether its URL named a training type, as those of pictures do not.
+    pub is_of_training: bool,
+}
+
 /// At most `limit` deliveries that were acknowledged and have had no effect for a while. Usually
 /// none, since each was stored with its job.
-pub(crate) async fn unapplied(tx: &mut PgConnection, limit: i64) -> Result<Vec<i64>, sqlx::Error> {
-    sqlx::query_scalar!(
+pub(crate) async fn unapplied(
+    tx: &mut PgConnection,
+    limit: i64,
+) -> Result<Vec<UnappliedDelivery>, sqlx::Error> {
+    sqlx::query_as!(
+        UnappliedDelivery,
         r#"
-        select id from fal_deliveries
+        select id, training_type is not null as "is_of_training!" from fal_deliveries
          where applied_at is null and received_at between now() - interval '1 day' and now() - interval '1 minute'
          order by received_at
          limit $1

@@ -6,7 +6,7 @@
 use sqlx::{PgConnection, types::Json};
 
 use crate::{
-    domain::{AvatarId, NotificationId, TrainingId, UserId},
+    domain::{AlbumId, AvatarId, NotificationId, TrainingId, UserId},
     texts::Message,
 };
 
@@ -47,6 +47,7 @@ pub(crate) struct New<'a> {
     pub user_id: UserId,
     pub avatar_id: Option<AvatarId>,
     pub training_id: Option<TrainingId>,
+    pub album_id: Option<AlbumId>,
     pub kind: MessageKind,
     pub dedupe_key: &'a str,
     pub message: &'a Message,
@@ -66,9 +67,9 @@ pub(crate) async fn insert(
 ) -> Result<Option<NotificationId>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"
-        insert into notifications (user_id, avatar_id, training_id, kind, dedupe_key, message, message_id, is_last, needs_version,
-                                   reply_to)
-        select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10
+        insert into notifications (user_id, avatar_id, training_id, album_id, kind, dedupe_key, message, message_id, is_last,
+                                   needs_version, reply_to)
+        select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11
          where not exists (select from avatars where id = $2 and deleted_at is not null)
         on conflict (dedupe_key) do nothing
         returning id as "id: NotificationId"
@@ -76,6 +77,7 @@ pub(crate) async fn insert(
         new.user_id.0,
         new.avatar_id.map(|id| id.0),
         new.training_id.map(|id| id.0),
+        new.album_id.map(|id| id.0),
         new.kind.as_str(),
         new.dedupe_key,
         Json(new.message) as _,
@@ -107,18 +109,21 @@ pub(crate) async fn replies_waiting(
     .await
 }
 
-/// The subject of an open message: an avatar for the photo step, a training for its progress.
+/// The subject of an open message: an avatar for the photo step, a training or an album for its progress.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum About {
     Avatar(AvatarId),
     Training(TrainingId),
+    Album(AlbumId),
 }
 
 impl About {
-    const fn ids(self) -> (Option<uuid::Uuid>, Option<uuid::Uuid>) {
+    /// The columns by which it is found: avatar, training, album.
+    const fn ids(self) -> (Option<uuid::Uuid>, Option<uuid::Uuid>, Option<uuid::Uuid>) {
         match self {
-            Self::Avatar(id) => (Some(id.0), None),
-            Self::Training(id) => (None, Some(id.0)),
+            Self::Avatar(id) => (Some(id.0), None, None),
+            Self::Training(id) => (None, Some(id.0), None),
+            Self::Album(id) => (None, None, Some(id.0)),
         }
     }
 }
@@ -142,13 +147,13 @@ pub(crate) async fn raise(
     message: &Message,
     is_last: bool,
 ) -> Result<Raised, sqlx::Error> {
-    let (avatar, training) = about.ids();
+    let (avatar, training, album) = about.ids();
     let row = sqlx::query!(
         r#"
         with open as (
             select id, (message is distinct from $4 or is_last is distinct from $5) as differs
               from notifications
-             where kind = $1 and closed_at is null and (avatar_id = $2 or training_id = $3)
+             where kind = $1 and closed_at is null and (avatar_id = $2 or training_id = $3 or album_id = $7)
              order by seq desc
              limit 1
                for update
@@ -167,6 +172,7 @@ pub(crate) async fn raise(
         Json(message) as _,
         is_last,
         message.version(),
+        album,
     )
     .fetch_optional(tx)
     .await?;

@@ -7,7 +7,7 @@ use queue::database::Database;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::domain::UserId;
+use crate::domain::{AlbumId, UserId};
 
 /// A thing that a user uses up, by its word in the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub(crate) enum Use {
     Photo,
     /// The user started a training.
     Training,
+    /// A picture was asked for; given back if it does not come.
+    Picture,
 }
 
 impl Use {
@@ -26,6 +28,7 @@ impl Use {
             Self::Draft => "draft",
             Self::Photo => "photo",
             Self::Training => "training",
+            Self::Picture => "picture",
         }
     }
 }
@@ -148,6 +151,61 @@ pub(crate) async fn give_back_submit(tx: &mut PgConnection, attempt: Uuid) -> Re
         .execute(tx)
         .await?;
     Ok(())
+}
+
+/// Counts the pictures of an album that its user has asked for.
+pub(crate) async fn note_pictures(
+    tx: &mut PgConnection,
+    user: UserId,
+    album: AlbumId,
+    pictures: i64,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into quota_uses (user_id, what, album_id) select $1, 'picture', $2 from generate_series(1, $3::bigint)",
+        user.0,
+        album.0,
+        pictures
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Takes the uses of pictures back that never came.
+pub(crate) async fn give_back_pictures(
+    tx: &mut PgConnection,
+    album: AlbumId,
+    missing: i64,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "delete from quota_uses where id in (select id from quota_uses where album_id = $1 order by id limit $2)",
+        album.0,
+        missing.max(0)
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// How many more pictures the user may ask for within this day, if a day allows `most`. `None`: there is no limit.
+pub(crate) async fn pictures_left(
+    tx: &mut PgConnection,
+    user: UserId,
+    most: u32,
+) -> Result<Option<u32>, sqlx::Error> {
+    if most == 0 {
+        return Ok(None);
+    }
+    let used = sqlx::query_scalar!(
+        r#"
+        select count(*) as "count!" from quota_uses
+         where user_id = $1 and what = 'picture' and at > now() - interval '1 day'
+        "#,
+        user.0
+    )
+    .fetch_one(tx)
+    .await?;
+    Ok(Some(most.saturating_sub(u32::try_from(used).unwrap_or(u32::MAX))))
 }
 
 /// Deletes at most `most` uses that no longer count.

@@ -7,29 +7,25 @@
 //! that it expects: another one is an error, which rolls back the jobs and messages of the same transaction.
 //! A training and its avatar change in one statement, so that nobody sees one without the other.
 
-use std::ops::{Deref, DerefMut};
-
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::domain::{
-    AtFal, AvatarId, EndReason, FalRequest, LateModel, Saga, Times, TrainingId, TrainingStatus, TrainingType,
-    UserId,
+    AtFal, AvatarId, EndReason, FalRequest, LateModel, Product, Saga, Times, TrainingId, TrainingStatus,
+    TrainingType, UserId,
 };
 
 mod endings;
 mod requests;
 mod steps;
 
-pub(crate) use endings::{
-    TrainingEnding, ask_to_end, complete_late, end, expect_late, keep_late, was_completed_late,
-};
+pub(crate) use endings::{ask_to_end, complete_late, end, expect_late, keep_late, was_completed_late};
 pub(crate) use requests::{Request, insert, live_of, live_of_avatar, newest, owned};
 pub(crate) use steps::{
-    Observation, StoredArchive, VerifiedModel, archive_lost, archived, completed, held_by_account,
-    not_submitted, observed, odd_answer, submitted, submitting, trained,
+    StoredArchive, VerifiedModel, archive_lost, archived, completed, held_by_account, not_submitted,
+    observed, odd_answer, submitted, submitting, trained,
 };
 
 /// One row of `trainings`, as the jobs need it. The migration's column comments say who sets what, and when.
@@ -84,7 +80,8 @@ impl Training {
     /// The row as the state machine sees it.
     pub(crate) fn saga(&self) -> Saga {
         Saga {
-            status: self.status,
+            product: Product::Model,
+            status: self.status.into(),
             failure: self.failure_code.as_deref().and_then(|code| code.parse().ok()),
             at_fal: match (&self.request_id, self.attempted_at) {
                 (Some(_), _) => AtFal::Yes,
@@ -156,37 +153,12 @@ pub(crate) async fn wanted(
         .await
 }
 
-/// A training whose row is locked until the transaction ends. Only [`lock`] makes one, so a function that takes one cannot
-/// be given a row that another transaction may change meanwhile.
-#[derive(Debug)]
-pub(crate) struct LockedTraining(Training);
-
-impl Deref for LockedTraining {
-    type Target = Training;
-
-    fn deref(&self) -> &Training {
-        &self.0
-    }
-}
-
-impl DerefMut for LockedTraining {
-    fn deref_mut(&mut self) -> &mut Training {
-        &mut self.0
-    }
-}
-
-/// Locks one training until the transaction ends, and reads it.
-pub(crate) async fn lock(
-    tx: &mut PgConnection,
-    id: TrainingId,
-) -> Result<Option<LockedTraining>, sqlx::Error> {
+/// Locks the row until the transaction ends. `false`: it is gone.
+pub(crate) async fn lock(tx: &mut PgConnection, id: TrainingId) -> Result<bool, sqlx::Error> {
     let found = sqlx::query_scalar!("select 1 from trainings where id = $1 for update", id.0)
-        .fetch_optional(&mut *tx)
+        .fetch_optional(tx)
         .await?;
-    match found {
-        Some(_) => Ok(find(tx, id).await?.map(LockedTraining)),
-        None => Ok(None),
-    }
+    Ok(found.is_some())
 }
 
 /// The owner of a training, as the comment that FAL stores with a finetune names them (M11).

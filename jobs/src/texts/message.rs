@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Phrase;
-use crate::domain::Action;
+use crate::domain::{Action, PictureId};
 
 /// The message, as stored in `notifications.message`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,6 +13,10 @@ pub struct Message {
     /// Rows of buttons under the text.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub buttons: Vec<Vec<Button>>,
+    /// Pictures of ours, of which the text is the caption. Several are an album, which Telegram shows without buttons and we
+    /// send without a sound. They are not edited. Workers before version 4 do not know the field.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pictures: Vec<PictureId>,
 }
 
 /// One button under the text.
@@ -30,7 +34,7 @@ impl Message {
     pub fn new(first: Phrase) -> Self {
         Self {
             text: vec![first],
-            buttons: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -45,6 +49,13 @@ impl Message {
     #[must_use]
     pub fn after(mut self, first: impl IntoIterator<Item = Phrase>) -> Self {
         self.text.splice(0..0, first);
+        self
+    }
+
+    /// Makes the text the caption of these pictures.
+    #[must_use]
+    pub fn with_pictures(mut self, pictures: Vec<PictureId>) -> Self {
+        self.pictures = pictures;
         self
     }
 

@@ -244,6 +244,36 @@ phrases! {
     ButtonRename {},
     ButtonPrevious {},
     ButtonNext {},
+    // Pictures.
+
+    /// Heads an album's progress message.
+    AlbumTitle { name: String, count: u32 },
+    AlbumAsked {},
+    AlbumQueued { position: u32 },
+    AlbumRunning {},
+    AlbumStoring {},
+    AlbumStopping {},
+    AlbumDone {},
+    AlbumNone {},
+    AlbumStopped {},
+    /// Under the pictures themselves.
+    AlbumCaption { name: String },
+    AlbumReady { name: String, count: u32 },
+    /// FAL's safety checker held some back.
+    AlbumPartlyFlagged { flagged: u32 },
+    /// FAL made fewer than were asked for.
+    AlbumPartly { missing: u32 },
+    /// FAL's safety checker held all of them back.
+    AlbumFlagged { name: String },
+    AlbumFailed { name: String, code: String },
+    AlbumCancelled { name: String },
+    /// The model is stored; the first pictures are being made.
+    StageSampling {},
+    ButtonStopAlbum {},
+    /// Marks a picture as a favourite.
+    ButtonKeepPicture { number: u32 },
+    ButtonMoreLikeThis {},
+    ButtonAgain {},
 }
 
 fn none() -> String {
@@ -311,6 +341,7 @@ impl Phrase {
             },
             Stage::Running { percent } => Self::running(percent),
             Stage::Trained => Self::StageTrained {},
+            Stage::Sampling => Self::StageSampling {},
             Stage::Stopping => Self::StageStopping {},
         }
     }

@@ -139,7 +139,27 @@ pub(super) const KNOWN: [&[&str]; 4] = [
     ],
     &[
         // Pictures.
-
+        "album-title",
+        "album-asked",
+        "album-queued",
+        "album-running",
+        "album-storing",
+        "album-stopping",
+        "album-done",
+        "album-none",
+        "album-stopped",
+        "album-caption",
+        "album-ready",
+        "album-partly-flagged",
+        "album-partly",
+        "album-flagged",
+        "album-failed",
+        "album-cancelled",
+        "stage-sampling",
+        "button-stop-album",
+        "button-keep-picture",
+        "button-more-like-this",
+        "button-again",
         // The gallery.
         "gallery-place",
         "gallery-main",
@@ -177,7 +197,14 @@ pub(super) const KNOWN: [&[&str]; 4] = [
 impl Message {
     /// The lowest version of `notify_user` that can say it.
     pub(crate) fn version(&self) -> i16 {
-        serde_json::to_value(self).map_or(VERSION, |message| newest(&message))
+        /// The first version that sends pictures; others would send their caption alone.
+        const PICTURES: i16 = 4;
+        let said = serde_json::to_value(self).map_or(VERSION, |message| newest(&message));
+        if self.pictures.is_empty() {
+            said
+        } else {
+            said.max(PICTURES)
+        }
     }
 }
 

@@ -28,7 +28,7 @@ use crate::{
     chaos::{Point, reach},
     clients::fal::{Delivery, DeliveryReport},
     context::{Context, Services},
-    domain::{AttemptEvidence, Disposition, NextJob, TrainingId, TrainingSource},
+    domain::{AttemptEvidence, Disposition, NextJob, OrderId, Product, TrainingSource},
     enqueue::enqueue,
     job::{DeadReason, Done, JobError},
     payloads::{ApplyFalDelivery, PollStatus},
@@ -36,7 +36,7 @@ use crate::{
     store::{
         attempts,
         deliveries::{self, StoredDelivery},
-        trainings::{self, LockedTraining, Training},
+        orders::{self, LockedOrder, Order},
     },
 };
 
@@ -61,7 +61,7 @@ impl Run<Services> for ApplyFalDelivery {
             &mut tx,
             stored.id,
             applied.disposition,
-            applied.training,
+            applied.order,
             &applied.flags,
         )
         .await?;
@@ -95,15 +95,15 @@ impl Run<Services> for ApplyFalDelivery {
 
 struct Applied {
     disposition: Disposition,
-    training: Option<TrainingId>,
+    order: Option<OrderId>,
     flags: Vec<String>,
 }
 
 impl Applied {
-    fn without_training(disposition: Disposition) -> Self {
+    fn without_order(disposition: Disposition) -> Self {
         Self {
             disposition,
-            training: None,
+            order: None,
             flags: Vec::new(),
         }
     }
@@ -114,45 +114,56 @@ async fn apply(cx: &Context, tx: &mut PgConnection, stored: &StoredDelivery) -> 
         Ok(delivery) => delivery,
         Err(problem) => {
             warn!(fal.request_id = %stored.request_id, "FAL delivery {} is unreadable: {problem}", stored.id);
-            return Ok(Applied::without_training(Disposition::Unreadable));
+            return Ok(Applied::without_order(Disposition::Unreadable));
         }
     };
-    let Some(training) = find_training(cx, tx, stored).await? else {
+    let Some(order) = find_order(cx, tx, stored).await? else {
         if database::now(tx).await?.signed_duration_since(stored.received_at) < UNKNOWN_AFTER {
-            return Err(JobError::snooze(
-                LOOK_AGAIN,
-                "no training has this request id yet",
-            ));
+            return Err(JobError::snooze(LOOK_AGAIN, "no order has this request id yet"));
         }
-        let why = format_args!("no training of ours has the request {}", stored.request_id);
+        let why = format_args!("no order of ours has the request {}", stored.request_id);
         return Err(JobError::give_up(UNKNOWN_REQUEST, why));
     };
-    if training.request_id.as_deref() != Some(&stored.request_id) {
-        // One attempt has two requests: something between us and FAL repeated the POST. The first request counts.
-        saga::report_double_cost(training.id, &stored.request_id);
+    if order.request_id() != Some(&stored.request_id) {
         return Ok(Applied {
-            disposition: Disposition::SecondRequest,
-            training: Some(training.id),
+            disposition: second_request(&order, stored),
+            order: Some(order.id()),
             flags: Vec::new(),
         });
     }
-    let flags = type_flags(&training, stored);
-    let disposition = take(tx, &training, delivery.report).await?;
+    let flags = type_flags(&order, stored);
+    let disposition = take(tx, &order, delivery.report).await?;
     Ok(Applied {
         disposition,
-        training: Some(training.id),
+        order: Some(order.id()),
         flags,
     })
 }
 
-/// Finds the training by request id, or else by the URL's token, which adopts an attempt that is still open.
-async fn find_training(
+/// The delivery is of another request than the order's. For a training, something between us and FAL repeated the POST; the
+/// first request counts. Pictures may have been asked for again, or given up: we knew that it could cost cents twice.
+fn second_request(order: &Order, stored: &StoredDelivery) -> Disposition {
+    match order.saga().product {
+        Product::Model => {
+            saga::report_double_cost(order.id(), &stored.request_id);
+            Disposition::SecondRequest
+        }
+        Product::Pictures => {
+            metrics::counter!("aisha_pictures_asked_twice_total").increment(1);
+            warn!(fal.request_id = %stored.request_id, "FAL made pictures of a request of {} that was given up", order.id());
+            Disposition::Late
+        }
+    }
+}
+
+/// Finds the order by request id, or else by the URL's token, which adopts an attempt that is still open.
+async fn find_order(
     cx: &Context,
     tx: &mut PgConnection,
     stored: &StoredDelivery,
-) -> Result<Option<LockedTraining>, JobError> {
-    if let Some(id) = trainings::find_by_request(tx, &stored.request_id).await? {
-        return Ok(trainings::lock(tx, id).await?);
+) -> Result<Option<LockedOrder>, JobError> {
+    if let Some(id) = orders::find_by_request(tx, &stored.request_id).await? {
+        return Ok(orders::lock(tx, id).await?);
     }
     let Some(token) = &stored.token else {
         return Ok(None);
@@ -163,7 +174,7 @@ async fn find_training(
     let request = cx.fal.request_urls(&attempt.endpoint, &stored.request_id);
     let adopted = saga::submit_accepted(
         tx,
-        attempt.training_id,
+        attempt.order,
         attempt.id,
         &request,
         AttemptEvidence::Webhook,
@@ -171,33 +182,29 @@ async fn find_training(
     )
     .await?;
     if adopted.happened() {
-        info!(training.id = %attempt.training_id, fal.request_id = %request.request_id,
-            "The request of training {} is known by its delivery", attempt.training_id);
+        info!(order.id = %attempt.order.uuid(), fal.request_id = %request.request_id,
+            "The request of {} is known by its delivery", attempt.order);
     }
-    Ok(trainings::lock(tx, attempt.training_id).await?)
+    Ok(orders::lock(tx, attempt.order).await?)
 }
 
-async fn take(
-    tx: &mut PgConnection,
-    training: &Training,
-    report: DeliveryReport,
-) -> Result<Disposition, JobError> {
+async fn take(tx: &mut PgConnection, order: &Order, report: DeliveryReport) -> Result<Disposition, JobError> {
     let taken = match report {
         DeliveryReport::Succeeded(output) => {
-            saga::succeeded(tx, training.id, &output, TrainingSource::Webhook).await?
+            saga::succeeded(tx, order.id(), &output, TrainingSource::Webhook).await?
         }
         DeliveryReport::Failed(failure) => {
             saga::failed_at_fal(
                 tx,
-                training.id,
+                order.id(),
                 failure.code(),
                 &failure.to_string(),
                 TrainingSource::Webhook,
             )
             .await?
         }
-        DeliveryReport::LookItUp if training.saga().carried_by() == Some(NextJob::Poll) => {
-            enqueue(tx, &PollStatus::new(training.id)).await?;
+        DeliveryReport::LookItUp if order.saga().carried_by() == Some(NextJob::Poll) => {
+            enqueue(tx, &PollStatus::new(order.id())).await?;
             return Ok(Disposition::LookedUp);
         }
         DeliveryReport::LookItUp => Taken::Late,
@@ -209,8 +216,11 @@ async fn take(
     })
 }
 
-/// The type in the URL is only compared with the row's (K15).
-fn type_flags(training: &Training, stored: &StoredDelivery) -> Vec<String> {
+/// The type in the URL is only compared with the row's (K15). Pictures have none.
+fn type_flags(order: &Order, stored: &StoredDelivery) -> Vec<String> {
+    let Order::Training(training) = order else {
+        return Vec::new();
+    };
     match stored.training_type.as_deref() {
         None => vec!["training_type_missing".to_owned()],
         Some(named) if named == training.training_type.as_str() => Vec::new(),

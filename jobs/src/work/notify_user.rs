@@ -31,15 +31,16 @@ use tracing::{error, info, warn};
 use self::chat::Move;
 use crate::{
     chaos::{Point, reach},
-    clients::telegram::TelegramError,
+    clients::telegram::{PictureSource, TelegramError},
     context::{Context, Services},
-    domain::UserId,
+    domain::{PictureId, UserId},
     enqueue::enqueue_for,
     job::{DeadReason, Done, Job, JobError},
     payloads::NotifyUser,
     storable,
     store::{
         notifications::{self, DueMessage, MessageKind, Waiting},
+        pictures::{self, SendablePicture},
         users,
     },
     texts::{Locale, Message, Rendered},
@@ -101,6 +102,9 @@ impl Run<Services> for NotifyUser {
             return leave(cx, &due).await;
         };
         let text = cx.texts.message(Locale::from_code(&due.language), &message);
+        if !message.pictures.is_empty() {
+            return send_pictures(cx, &due, &message, &text).await;
+        }
         let Some(message_id) = due.message_id else {
             return send(cx, &due, &text).await;
         };
@@ -161,6 +165,19 @@ async fn leave(cx: &Context, due: &DueMessage) -> Result<Done, JobError> {
 
 /// The first send of a message. Telegram would show a repeat, so the intention to send is committed first.
 async fn send(cx: &Context, due: &DueMessage, text: &Rendered) -> Result<Done, JobError> {
+    if !begin(cx, due).await? {
+        return Ok(NOTHING_NEW);
+    }
+    let sent = cx.telegram.send(due.telegram_id, text, due.reply_to).await;
+    reach(Point::NotifySent);
+    match sent {
+        Ok(sent) => delivered(cx, due, sent.message_id, &[]).await,
+        Err(failure) => not_delivered(cx, due, failure).await,
+    }
+}
+
+/// Commits the intention to send. `false`: nothing is left to send, and the chat's next message has its turn.
+async fn begin(cx: &Context, due: &DueMessage) -> Result<bool, JobError> {
     let mut tx = cx.begin().await?;
     cx.fence(&mut tx).await?;
     let begun = notifications::begin_send(&mut tx, due.id).await?;
@@ -171,7 +188,7 @@ async fn send(cx: &Context, due: &DueMessage, text: &Rendered) -> Result<Done, J
             let mut tx = cx.begin().await?;
             wake_next(&mut tx, due.user_id).await?;
             tx.commit().await?;
-            return Ok(NOTHING_NEW);
+            return Ok(false);
         }
         Some(false) => {}
         Some(true) => {
@@ -179,26 +196,87 @@ async fn send(cx: &Context, due: &DueMessage, text: &Rendered) -> Result<Done, J
             warn!(notification.id = %due.id, "The answer to sending notification {} was lost; it is sent again", due.id);
         }
     }
-    let sent = cx.telegram.send(due.telegram_id, text, due.reply_to).await;
+    Ok(true)
+}
+
+/// Only an ambiguous failure leaves the mark that makes the next send a possible duplicate.
+async fn not_delivered(cx: &Context, due: &DueMessage, failure: TelegramError) -> Result<Done, JobError> {
+    if !matches!(failure, TelegramError::Ambiguous(_)) {
+        let mut tx = cx.begin().await?;
+        notifications::not_sent(&mut tx, due.id).await?;
+        tx.commit().await?;
+    }
+    failed(cx, due, failure).await
+}
+
+/// Sends pictures, once. Their bytes are read before the intention to send is committed, so that a bucket that is away makes
+/// no message a possible duplicate. Pictures that were deleted meanwhile are left out; if none is left, nothing is sent.
+async fn send_pictures(
+    cx: &Context,
+    due: &DueMessage,
+    message: &Message,
+    caption: &Rendered,
+) -> Result<Done, JobError> {
+    let mut db = cx.read().await?;
+    let pictures = pictures::sendable(&mut db, &message.pictures).await?;
+    drop(db);
+    if pictures.is_empty() {
+        let mut tx = cx.begin().await?;
+        notifications::close(&mut tx, due.id, "superseded").await?;
+        wake_next(&mut tx, due.user_id).await?;
+        cx.complete_in(&mut tx).await?;
+        tx.commit().await?;
+        return Ok(Done::Committed);
+    }
+    let mut sources = Vec::with_capacity(pictures.len());
+    for picture in &pictures {
+        sources.push(source(cx, picture).await?);
+    }
+    if !begin(cx, due).await? {
+        return Ok(NOTHING_NEW);
+    }
+    let sent = cx
+        .telegram
+        .send_pictures(due.telegram_id, &sources, caption)
+        .await;
     reach(Point::NotifySent);
     match sent {
-        Ok(sent) => delivered(cx, due, sent.message_id).await,
-        Err(failure) => {
-            // Only an ambiguous failure leaves the mark that makes the next send a possible duplicate.
-            if !matches!(failure, TelegramError::Ambiguous(_)) {
-                let mut tx = cx.begin().await?;
-                notifications::not_sent(&mut tx, due.id).await?;
-                tx.commit().await?;
-            }
-            failed(cx, due, failure).await
+        Ok(sent) => {
+            let ids = pictures.iter().map(|picture| picture.id);
+            let files: Vec<_> = ids.zip(sent.file_ids).collect();
+            delivered(cx, due, sent.message_id, &files).await
         }
+        Err(TelegramError::Rejected(why)) if pictures.iter().any(|picture| picture.file_id.is_some()) => {
+            // Telegram's handle of a file is of one bot, and not for ever: the next try sends the bytes.
+            let mut tx = cx.begin().await?;
+            for picture in &pictures {
+                pictures::remember_file(&mut tx, picture.id, None).await?;
+            }
+            notifications::not_sent(&mut tx, due.id).await?;
+            tx.commit().await?;
+            Err(JobError::retry(why))
+        }
+        Err(failure) => not_delivered(cx, due, failure).await,
     }
+}
+
+async fn source(cx: &Context, picture: &SendablePicture) -> Result<PictureSource, JobError> {
+    if let Some(file_id) = &picture.file_id {
+        return Ok(PictureSource::Known(file_id.clone()));
+    }
+    let bytes = u64::try_from(picture.bytes).ok();
+    let limit = usize::try_from(picture.bytes).unwrap_or(usize::MAX);
+    let file = cx
+        .objects
+        .get_checked(&picture.storage_key, limit, bytes, Some(&picture.sha256))
+        .await?;
+    Ok(PictureSource::File(file))
 }
 
 /// An edit can be repeated, so nothing is recorded before it.
 async fn edit(cx: &Context, due: &DueMessage, message_id: i64, text: &Rendered) -> Result<Done, JobError> {
     match cx.telegram.edit(due.telegram_id, message_id, text).await {
-        Ok(()) => delivered(cx, due, Some(message_id)).await,
+        Ok(()) => delivered(cx, due, Some(message_id), &[]).await,
         Err(TelegramError::MessageGone(why)) => {
             info!(notification.id = %due.id, "Message {message_id} cannot be edited ({why}); notification {} is sent anew", due.id);
             let mut tx = cx.begin().await?;
@@ -210,9 +288,20 @@ async fn edit(cx: &Context, due: &DueMessage, message_id: i64, text: &Rendered) 
     }
 }
 
-/// Records the delivery, gives the chat's next message its turn, and ends the job, in one transaction.
-async fn delivered(cx: &Context, due: &DueMessage, message_id: Option<i64>) -> Result<Done, JobError> {
+/// Records the delivery, gives the chat's next message its turn, and ends the job, in one transaction. `files`: Telegram's
+/// handles of the pictures, by which they can be sent again without their bytes.
+async fn delivered(
+    cx: &Context,
+    due: &DueMessage,
+    message_id: Option<i64>,
+    files: &[(PictureId, Option<String>)],
+) -> Result<Done, JobError> {
     let mut tx = cx.begin().await?;
+    for (picture, file_id) in files {
+        if let Some(file_id) = file_id {
+            pictures::remember_file(&mut tx, *picture, Some(file_id)).await?;
+        }
+    }
     if let Some(message_id) = message_id {
         // Before the row of the message: a turn locks them in this order.
         notifications::noticed(&mut tx, due.user_id, message_id).await?;

@@ -66,7 +66,7 @@ impl Run<Services> for StoreModel {
         };
         reach(Point::ModelStored);
         let mut tx = cx.begin().await?;
-        if !saga::model_verified(&mut tx, training.id, &verified)
+        if !saga::model_verified(&mut tx, training.id, &verified, &[])
             .await?
             .happened()
         {

@@ -5,7 +5,7 @@
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tracing::error;
 
 use super::{Call, Error, FalClient, Request, Result, json, send, wire};
@@ -19,8 +19,22 @@ pub struct ListQuery<'a> {
     pub since: DateTime<Utc>,
     /// The attempt's token, which is in the comment of trainers that have one.
     pub token: &'a str,
-    /// The archive's URL, which is in every body. No other training has it.
-    pub archive_url: Option<&'a str>,
+    /// What only this order's input has. `None`: the token alone decides.
+    pub mark: Option<RequestMark<'a>>,
+}
+
+/// What tells the input of one order from all others.
+#[derive(Debug, Clone, Copy)]
+pub enum RequestMark<'a> {
+    /// One of its texts: the archive's URL, which no other training has.
+    Text(&'a str),
+    /// Its prompt together with its seed, which is drawn at random.
+    Seeded {
+        /// As it was sent.
+        prompt: &'a str,
+        /// As it was sent.
+        seed: u64,
+    },
 }
 
 /// In bytes, with the requests' payloads: a training's input is a few hundred bytes.
@@ -102,14 +116,35 @@ impl FalClient {
 impl ListQuery<'_> {
     /// Compares all texts of the input, so that no trainer's field names are needed here.
     fn matches(&self, item: &wire::ListedRequest) -> bool {
-        let archive_url = self.archive_url.filter(|url| !url.is_empty());
+        let mark = match self.mark {
+            Some(RequestMark::Text(text)) if !text.is_empty() => Some(text),
+            _ => None,
+        };
         let is_ours =
-            |text: &str| archive_url == Some(text) || (!self.token.is_empty() && text.contains(self.token));
+            |text: &str| mark == Some(text) || (!self.token.is_empty() && text.contains(self.token));
         match &item.json_input {
-            Value::Object(input) => input.values().filter_map(Value::as_str).any(is_ours),
+            Value::Object(input) => {
+                input.values().filter_map(Value::as_str).any(is_ours) || self.has_our_seed(input)
+            }
             // The payload may be told as the text that was sent.
-            Value::String(text) => is_ours(text) || archive_url.is_some_and(|url| text.contains(url)),
+            Value::String(text) => {
+                is_ours(text)
+                    || mark.is_some_and(|mark| text.contains(mark))
+                    || serde_json::from_str(text).is_ok_and(|input| self.has_our_seed(&input))
+            }
             _ => false,
         }
+    }
+
+    fn has_our_seed(&self, input: &Map<String, Value>) -> bool {
+        let Some(RequestMark::Seeded { prompt, seed }) = self.mark else {
+            return false;
+        };
+        let is_seed = |value: &Value| match value {
+            Value::Number(number) => number.as_u64() == Some(seed),
+            Value::String(text) => text.parse() == Ok(seed),
+            _ => false,
+        };
+        input.values().any(is_seed) && input.values().any(|value| value.as_str() == Some(prompt))
     }
 }

@@ -4,12 +4,7 @@
 //! again is free, and a part may be sent to its URL again; so parts are retried at once, which repairs cut
 //! connections. A server that asks us to wait is left to the queue's backoff.
 
-use std::{
-    fs::File,
-    io::{self, Write},
-    sync::Arc,
-    time::Duration,
-};
+use std::{fs::File, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use reqwest::{
@@ -17,11 +12,10 @@ use reqwest::{
     header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, RANGE},
 };
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use url::Url;
 
 use super::{Call, Error, FalClient, Meaning, Result, ask, body, hosts::foreign, json, plain, send, wire};
-use crate::clients::file::{blocking, chunks, read_at};
+use crate::clients::file::{FileSink, chunks, read_at};
 
 /// A downloaded file, with its length and hash.
 #[derive(Debug)]
@@ -211,6 +205,14 @@ impl FalClient {
         }
     }
 
+    /// Downloads a small file, such as a picture, into memory.
+    pub async fn download_small(&self, url: &str, max_bytes: u64) -> Result<Bytes> {
+        const CALL: Call = Call::Download;
+        let response = keyless(CALL, self.files.get(self.file_rule.vetted(CALL, url)?)).await?;
+        let limit = usize::try_from(max_bytes).unwrap_or(usize::MAX);
+        Ok(body(CALL, response, limit).await?.into())
+    }
+
     /// Downloads a file of at most `max_bytes` to a temporary file without a name.
     pub async fn download(&self, url: &str, max_bytes: u64) -> Result<Download> {
         const CALL: Call = Call::Download;
@@ -223,10 +225,7 @@ impl FalClient {
                 limit: max_bytes,
             });
         }
-        let mut sink = Sink {
-            file: tempfile::tempfile().map_err(|source| Error::File { call: CALL, source })?,
-            hash: Sha256::new(),
-        };
+        let mut sink = FileSink::new().map_err(|source| Error::File { call: CALL, source })?;
         let mut bytes = 0;
         while let Some(chunk) = response
             .chunk()
@@ -245,11 +244,8 @@ impl FalClient {
                 .await
                 .map_err(|source| Error::File { call: CALL, source })?;
         }
-        Ok(Download {
-            file: sink.file,
-            bytes,
-            sha256: hex::encode(sink.hash.finalize()),
-        })
+        let (file, sha256) = sink.finish();
+        Ok(Download { file, bytes, sha256 })
     }
 }
 
@@ -258,23 +254,6 @@ impl FalClient {
 /// archives from the runners and models from us.
 pub(super) fn readable() -> Value {
     json!({"default": "allow"})
-}
-
-/// The destination of a download. Disk and hash work stays off the async threads.
-struct Sink {
-    file: File,
-    hash: Sha256,
-}
-
-impl Sink {
-    async fn take(mut self, chunk: Bytes) -> io::Result<Self> {
-        blocking(move || {
-            self.file.write_all(&chunk)?;
-            self.hash.update(&chunk);
-            Ok(self)
-        })
-        .await
-    }
 }
 
 /// A call without the key. The words of a file server's error are dropped: the server may be a stranger's, and its

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt};
-use reqwest::{Response, header::RETRY_AFTER, redirect::Policy};
+use reqwest::{RequestBuilder, Response, header::RETRY_AFTER, multipart::Form, redirect::Policy};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::Value;
@@ -92,13 +92,22 @@ impl Wire {
             .post(self.url(&[], [P::NAME]))
             .timeout(limit)
             .json(payload);
-        let response = call.send().await.map_err(lost)?;
-        let header = response.headers().get(RETRY_AFTER);
-        Ok(HttpAnswer {
-            status: response.status().as_u16(),
-            retry_after: header.and_then(|value| value.to_str().ok()?.parse().ok()),
-            body: read(response, LARGEST_ANSWER).await?,
-        })
+        answer(call).await
+    }
+
+    /// Calls a method with files among its parameters. As [`Wire::call`] otherwise; `limit` is for the whole upload.
+    pub(super) async fn call_form(
+        &self,
+        method: &str,
+        form: Form,
+        limit: Duration,
+    ) -> Result<Option<Value>, TelegramError> {
+        let call = self
+            .calls
+            .post(self.url(&[], [method]))
+            .timeout(limit)
+            .multipart(form);
+        error::result(&answer(call).await?)
     }
 
     /// The bytes of a file, by the path that Telegram gave for it. A refusal is returned with its HTTP status.
@@ -127,6 +136,16 @@ impl Wire {
         }
         url
     }
+}
+
+async fn answer(call: RequestBuilder) -> Result<HttpAnswer, TelegramError> {
+    let response = call.send().await.map_err(lost)?;
+    let header = response.headers().get(RETRY_AFTER);
+    Ok(HttpAnswer {
+        status: response.status().as_u16(),
+        retry_after: header.and_then(|value| value.to_str().ok()?.parse().ok()),
+        body: read(response, LARGEST_ANSWER).await?,
+    })
 }
 
 /// The error for a call whose answer did not come.

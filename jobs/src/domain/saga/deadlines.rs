@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Saga;
-use crate::domain::{LateModel, TrainingStatus};
+use crate::domain::{LateModel, OrderStatus};
 
 /// The times in a training's row from which its deadlines count.
 #[derive(Debug, Clone, Copy)]
@@ -63,18 +63,18 @@ impl Patience {
 impl Saga {
     /// When the training is overdue. `None`: its status is final.
     pub fn deadline(&self, times: &Times, patience: &Patience) -> Option<DateTime<Utc>> {
-        use TrainingStatus as S;
+        use OrderStatus as S;
         let since = |start, patience| later(start, span(patience));
         let end_asked = times.end_asked_at.filter(|_| self.end_asked.is_some());
         match (self.status, end_asked, times.started_at) {
-            (S::Requested, ..) => Some(match times.archived_at {
+            (S::Preparing, ..) => Some(match times.archived_at {
                 // Built again: the time to be submitted is counted from the first archive.
                 Some(first) => since(first, patience.submit),
                 // A locked account is not the training's fault, whether the upload or the submit meets it.
                 None if times.is_held_by_account => since(times.status_since, patience.submit),
                 None => since(times.status_since, patience.prepare),
             }),
-            (S::Archived, ..) => Some(since(times.status_since, patience.submit)),
+            (S::Prepared, ..) => Some(since(times.status_since, patience.submit)),
             (S::Submitting, ..) => Some(
                 patience
                     .queue_end(times)
@@ -83,7 +83,7 @@ impl Saga {
             (S::Submitted, Some(asked_at), _) => Some(since(asked_at, patience.cancel)),
             (S::Submitted, None, Some(started_at)) => Some(since(started_at, patience.run)),
             (S::Submitted, None, None) => Some(patience.queue_end(times)),
-            (S::Trained, ..) => Some(since(times.status_since, patience.store)),
+            (S::Made, ..) => Some(since(times.status_since, patience.store)),
             (S::Completed | S::Failed | S::Cancelled, ..) => None,
         }
     }
@@ -91,18 +91,18 @@ impl Saga {
     /// Whether the outcome of a submit has been unknown for so long that it is decided now (K13). `attempted_at`: when its
     /// attempt was committed.
     pub fn is_undecided(&self, attempted_at: DateTime<Utc>, now: DateTime<Utc>, patience: &Patience) -> bool {
-        self.status == TrainingStatus::Submitting && later(attempted_at, span(patience.decide)) <= now
+        self.status == OrderStatus::Submitting && later(attempted_at, span(patience.decide)) <= now
     }
 
     /// Whether its archive expires too soon to be submitted: the limit of FAL's queue has passed, so FAL would be asked to
     /// stop at once.
     pub fn is_archive_too_old(&self, times: &Times, now: DateTime<Utc>, patience: &Patience) -> bool {
-        self.status == TrainingStatus::Archived && patience.queue_end(times) <= now
+        self.status == OrderStatus::Prepared && patience.queue_end(times) <= now
     }
 
     /// Whether it has waited in FAL's queue for so long that operators are alarmed.
     pub fn is_long_in_queue(&self, times: &Times, now: DateTime<Utc>, patience: &Patience) -> bool {
-        self.status == TrainingStatus::Submitted
+        self.status == OrderStatus::Submitted
             && times.started_at.is_none()
             && later(times.status_since, span(patience.queue_alarm)) <= now
     }

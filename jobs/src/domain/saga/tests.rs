@@ -10,7 +10,7 @@ use super::*;
 /// Every fact there is, with each of its variants.
 fn facts() -> Vec<Fact> {
     let mut all = vec![
-        Fact::Archived,
+        Fact::Prepared,
         Fact::ArchiveLost,
         Fact::AttemptCommitted,
         Fact::Accepted,
@@ -21,7 +21,7 @@ fn facts() -> Vec<Fact> {
         Fact::StoppedAtFal,
         Fact::StopSignalled,
         Fact::LostAtFal,
-        Fact::ModelVerified,
+        Fact::Stored,
         Fact::Overdue,
         Fact::WatchOver,
     ];
@@ -53,11 +53,11 @@ fn end_of(life: &[(Saga, Fact, Option<Transition>)]) -> Saga {
 /// Long lives of random facts; the likely ones come more often, so that lives get anywhere.
 fn lives() -> impl Strategy<Value = Vec<Fact>> {
     let likely = select(vec![
-        Fact::Archived,
+        Fact::Prepared,
         Fact::AttemptCommitted,
         Fact::Accepted,
         Fact::Succeeded,
-        Fact::ModelVerified,
+        Fact::Stored,
     ]);
     prop::collection::vec(prop_oneof![2 => likely, 3 => select(facts())], 0..40)
 }
@@ -102,7 +102,7 @@ proptest! {
             } else if before.status != transition.to.status {
                 prop_assert!(before.status.may_become(transition.to.status), "{:?} → {:?}", before.status, transition.to.status);
             }
-            prop_assert_eq!(transition.to.status == TrainingStatus::Failed, transition.to.failure.is_some());
+            prop_assert_eq!(transition.to.status == OrderStatus::Failed, transition.to.failure.is_some());
         }
     }
 
@@ -165,11 +165,11 @@ proptest! {
             let kept = end.after(Fact::Succeeded).expect("it is kept").to;
             prop_assert_eq!(kept.status, end.status);
             prop_assert_eq!(kept.after(Fact::Succeeded), None);
-            let settled = kept.after(Fact::ModelVerified).expect("it is verified");
+            let settled = kept.after(Fact::Stored).expect("it is verified");
             prop_assert_eq!(settled.tell, Some(Tell::CameLate));
-            prop_assert_eq!(settled.to.after(Fact::ModelVerified), None);
+            prop_assert_eq!(settled.to.after(Fact::Stored), None);
         }
-        if end.status == TrainingStatus::Completed {
+        if end.status == OrderStatus::Completed {
             for fact in super::tests::facts() {
                 prop_assert_eq!(end.after(fact), None, "{:?}", fact);
             }
@@ -185,7 +185,7 @@ fn reached(facts: &[Fact]) -> Saga {
     end_of(&life)
 }
 
-const AT_FAL: [Fact; 3] = [Fact::Archived, Fact::AttemptCommitted, Fact::Accepted];
+const AT_FAL: [Fact; 3] = [Fact::Prepared, Fact::AttemptCommitted, Fact::Accepted];
 
 #[test]
 fn the_first_terminal_fact_wins() {
@@ -209,7 +209,7 @@ fn a_request_that_fal_lost_fails_and_its_model_is_kept_if_it_comes_all_the_same(
     assert_eq!(
         (lost.status, lost.failure, lost.late),
         (
-            TrainingStatus::Failed,
+            OrderStatus::Failed,
             Some(FailureCode::ProviderFailed),
             Some(LateModel::Watched)
         )
@@ -238,23 +238,23 @@ fn a_training_that_waits_for_our_account_has_the_time_of_a_submit() {
 #[test]
 fn a_wish_to_stop_is_kept_until_there_is_a_request_to_stop() {
     let wished = reached(&[
-        Fact::Archived,
+        Fact::Prepared,
         Fact::AttemptCommitted,
         Fact::EndAsked(EndReason::User),
     ]);
-    assert_eq!(wished.status, TrainingStatus::Submitting);
+    assert_eq!(wished.status, OrderStatus::Submitting);
     let found = wished.after(Fact::Accepted).expect("it is adopted");
     assert!(found.jobs.contains(&NextJob::Cancel));
     let stopped = found.to.after(Fact::StoppedAtFal).expect("FAL says so");
     assert_eq!(
         (stopped.to.status, stopped.tell),
-        (TrainingStatus::Cancelled, Some(Tell::Cancelled))
+        (OrderStatus::Cancelled, Some(Tell::Cancelled))
     );
     assert_eq!(stopped.to.late, None, "FAL said that nothing will come");
     let refused = wished.after(Fact::NotTaken).expect("no request").to;
     assert_eq!(
         refused.status,
-        TrainingStatus::Cancelled,
+        OrderStatus::Cancelled,
         "nothing is posted again for somebody who wants to stop"
     );
 }
@@ -272,12 +272,12 @@ fn a_result_that_comes_in_spite_of_a_cancel_is_kept() {
         asked
             .after(Fact::Succeeded)
             .map(|transition| transition.to.status),
-        Some(TrainingStatus::Trained)
+        Some(OrderStatus::Made)
     );
     let given_up = asked.after(Fact::Overdue).expect("FAL does not stop").to;
     assert_eq!(
         (given_up.status, given_up.late),
-        (TrainingStatus::Cancelled, Some(LateModel::Watched))
+        (OrderStatus::Cancelled, Some(LateModel::Watched))
     );
     assert_eq!(
         given_up.after(Fact::Succeeded).map(|transition| transition.jobs),
@@ -344,6 +344,6 @@ fn an_unknown_submit_is_decided_after_its_time_and_not_before() {
         .expect("it is decided");
     assert_eq!(
         (resubmitted.to.status, resubmitted.jobs),
-        (TrainingStatus::Archived, &[NextJob::Submit][..])
+        (OrderStatus::Prepared, &[NextJob::Submit][..])
     );
 }

@@ -112,20 +112,21 @@ pub(crate) async fn supersede(
     about: About,
     keep: Option<i64>,
 ) -> Result<Vec<Superseded>, sqlx::Error> {
-    let (avatar, training) = about.ids();
+    let (avatar, training, album) = about.ids();
     sqlx::query_as!(
         Superseded,
         r#"
         update notifications
            set closed_at = now(), outcome = 'superseded', updated_at = now(),
                retires = array_remove(array_append(retires, message_id), $4)
-         where kind = $1 and closed_at is null and (avatar_id = $2 or training_id = $3)
+         where kind = $1 and closed_at is null and (avatar_id = $2 or training_id = $3 or album_id = $5)
         returning id as "id: NotificationId", cardinality(array_remove(retires, null)) > 0 as "retires!"
         "#,
         kind.as_str(),
         avatar,
         training,
         keep,
+        album,
     )
     .fetch_all(tx)
     .await

@@ -1,6 +1,6 @@
 -- Whether the final message $1 gives way to an edit of the chat: in how many seconds it looks again. No row: it goes out.
 --
--- It gives way to the last word of its training's progress message, and to edits before it that nobody has seen yet. Ten
+-- It gives way to the last word of its training's or album's progress message, and to edits before it that nobody has seen yet. Ten
 -- seconds are enough for an edit that works; a silence that Telegram asks for does not count, within a minute. Looks come
 -- at growing distances, since each costs the chat one of its starts a second.
 with held as (
@@ -12,7 +12,8 @@ with held as (
                     where edit.user_id = n.user_id and edit.seq < n.seq and edit.closed_at is null
                       and edit.delivered_revision < edit.revision
                       and case when edit.delivered_revision = 0 then edit.message_id is not null
-                               else edit.kind = 'progress' and edit.training_id = n.training_id end)
+                               else edit.kind = 'progress'
+                                and (edit.training_id = n.training_id or edit.album_id = n.album_id) end)
     returning n.held_since, u.quiet_until
 ), bound as (
     select now() - held_since as waited,

@@ -13,3 +13,6 @@ select key as "key!"
     or exists (select from trainings t
                 where t.avatar_id = object.avatar_id
                   and (t.status not in ('completed', 'failed', 'cancelled') or t.late_model in ('watched', 'kept')))
+    -- A picture, also one that store_pictures has just put there.
+    or exists (select from pictures p where p.avatar_id = object.avatar_id and p.storage_key = object.key)
+    or exists (select from generations g where g.avatar_id = object.avatar_id and g.status = 'generated')

@@ -7,27 +7,14 @@ use super::{VerifiedModel, steps::lock_owner};
 use crate::{
     domain::{EndReason, FailureCode, LateModel, TrainingId, TrainingSource},
     storable::error_text,
-    store::{StoreError, one_row},
+    store::{StoreError, one_row, orders::OrderEnding},
 };
-
-/// What is written about a live training when it ends.
-#[derive(Debug)]
-pub(crate) struct TrainingEnding<'a> {
-    /// `None`: it was called off, and is `cancelled`.
-    pub failure: Option<FailureCode>,
-    /// What happened, in English, for operators. Users do not see it.
-    pub detail: &'a str,
-    /// The origin of the fact that ended it.
-    pub source: TrainingSource,
-    /// `Watched` if FAL may still finish it, `Kept` if its result is here. `None`: no model is expected.
-    pub late: Option<LateModel>,
-}
 
 /// Any live status → failed | cancelled, and its avatar with it.
 pub(crate) async fn end(
     tx: &mut PgConnection,
     id: TrainingId,
-    ending: &TrainingEnding<'_>,
+    ending: &OrderEnding<'_>,
 ) -> Result<(), StoreError> {
     let changed = sqlx::query!(
         r#"

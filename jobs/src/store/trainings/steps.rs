@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 
 use crate::{
     domain::{FalRequest, TrainingId, TrainingSource},
-    store::{StoreError, one_row},
+    store::{StoreError, one_row, orders::Observation},
 };
 
 /// An archive that FAL can fetch, as `build_archive` notes it in the row.
@@ -18,15 +18,6 @@ pub(crate) struct StoredArchive {
     pub photos: usize,
     /// When the copy that FAL reads is deleted.
     pub expires_at: DateTime<Utc>,
-}
-
-/// FAL's answer to one status call.
-#[derive(Debug, Clone)]
-pub(crate) struct Observation<'a> {
-    pub fal_status: &'a str,
-    pub queue_position: Option<i32>,
-    pub progress: Option<u8>,
-    pub message: Option<&'a str>,
 }
 
 /// A verified model, in one of the two shapes that the database allows for a completed avatar.
