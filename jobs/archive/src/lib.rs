@@ -1,10 +1,11 @@
-//! Turns photos into one training archive. No queue, no database and no bucket: the caller
+//! Turns photos into one training archive, and says what a photo shows. No queue, no database and no bucket: the caller
 //! fetches the photos and stores the archive.
 //!
 //! [`Workbench::build`] fetches the photos in order and verifies each to its last block. An upright 8-bit
 //! colour JPEG passes through without its metadata; everything else is turned into one. The results are stored
 //! in a ZIP. A photo that cannot be used is left out, and reported with its [`PhotoProblem`]. Photos are
-//! numbered from 0, in the caller's order.
+//! numbered from 0, in the caller's order. [`Workbench::look`] measures what a photo shows, for hints to its owner:
+//! faces, sharpness, and a fingerprint that tells near-duplicates.
 //!
 //! # Must stay true
 //! * The same photos make the same bytes, so that the hash can name the upload —
@@ -31,6 +32,7 @@ use futures::{StreamExt, stream};
 use tokio::{sync::Semaphore, task::spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
+mod appearance;
 mod crew;
 mod exif;
 mod grey_profile;
@@ -49,11 +51,12 @@ mod fixtures;
 #[cfg(test)]
 mod tests;
 
+pub use appearance::{Appearance, Fingerprint, alike};
 pub use inspect::{PhotoFormat, PhotoInfo, inspect};
 pub use problem::{PhotoProblem, PixelLimit, megabytes};
 
 use crew::{Crew, WorkSize};
-use prepare::{Plan, PlanOutcome};
+use prepare::{Plan, PlanOutcome, Viewing};
 use reencode::Prepared;
 use zip::{Finished, ZipFile};
 
@@ -358,7 +361,37 @@ impl Workbench {
         plan: Plan,
         cancel: &CancellationToken,
     ) -> Result<Result<PlanOutcome, PhotoProblem>, BuildError<E>> {
-        let weight = u32::try_from(plan.memory().div_ceil(MEMORY_UNIT))
+        let memory = plan.memory();
+        self.on_a_thread(memory, move |samples| plan.run(samples), cancel)
+            .await
+            .ok_or(BuildError::Cancelled)
+    }
+
+    /// Decodes a photo and measures what it shows. `None`: `cancel` was called, or the runtime is shutting down.
+    pub async fn look(
+        &self,
+        file: Bytes,
+        limits: &PhotoLimits,
+        cancel: &CancellationToken,
+    ) -> Option<Result<Appearance, PhotoProblem>> {
+        let viewing = match Viewing::of(file, limits) {
+            Ok(viewing) => viewing,
+            Err(problem) => return Some(Err(problem)),
+        };
+        let memory = viewing.memory();
+        let looking = self.on_a_thread(memory, move |samples| viewing.run(samples), cancel);
+        cancel.run_until_cancelled(looking).await.flatten()
+    }
+
+    /// Waits for `bytes` of memory and a thread, and does the work there. `None`: `cancel` was called before, or the
+    /// runtime is shutting down.
+    async fn on_a_thread<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        work: impl FnOnce(&mut Vec<u8>) -> Result<T, PhotoProblem> + Send + 'static,
+        cancel: &CancellationToken,
+    ) -> Option<Result<T, PhotoProblem>> {
+        let weight = u32::try_from(bytes.div_ceil(MEMORY_UNIT))
             .unwrap_or(u32::MAX)
             .min(self.budget);
         let size = if weight as usize * self.parallel > self.budget as usize {
@@ -366,27 +399,15 @@ impl Workbench {
         } else {
             WorkSize::Small
         };
-        let memory = self
-            .memory
-            .clone()
-            .acquire_many_owned(weight)
-            .await
-            .map_err(|_| BuildError::Cancelled)?;
+        let memory = self.memory.clone().acquire_many_owned(weight).await.ok()?;
         let cancel = cancel.clone();
         let work = move |samples: &mut Vec<u8>| {
             let _memory = memory;
-            if cancel.is_cancelled() {
-                None
-            } else {
-                Some(plan.run(samples))
-            }
+            (!cancel.is_cancelled()).then(|| work(samples))
         };
-        match self.crew.run(size, work).await {
-            Some(Some(outcome)) => Ok(outcome),
-            Some(None) => Err(BuildError::Cancelled),
-            // The photo is to blame; retrying the whole archive until the job is dead would not help.
-            None => Ok(Err(PhotoProblem::damaged("its decoder gave up"))),
-        }
+        // A photo whose decoder panics is to blame; retrying the job until it is dead would not help.
+        let gave_up = || Some(Err(PhotoProblem::damaged("its decoder gave up")));
+        self.crew.run(size, work).await.unwrap_or_else(gave_up)
     }
 }
 

@@ -1,10 +1,12 @@
 //! One photo on its way into the archive: read its header, say how much memory the work takes, do the work.
+//! [`Viewing`] is the same for a photo that is only looked at.
 
 use bytes::Bytes;
 use image::metadata::Orientation;
 
 use super::{
     PhotoLimits, PhotoProblem,
+    appearance::{self, Appearance},
     inspect::{PhotoFormat, PhotoInfo, inspect},
     jpeg::{Colour, Header, Jpeg},
     reencode::{self, Prepared},
@@ -73,6 +75,35 @@ impl Plan {
             drop(file);
             reencode::jpeg(&header, stripped, samples).map(PlanOutcome::Done)
         }
+    }
+}
+
+/// The work of looking at one photo. It is decoded whatever its form, so it takes as much memory as a photo
+/// that has to be encoded anew.
+pub(super) struct Viewing(Plan);
+
+impl Viewing {
+    pub fn of(file: Bytes, limits: &PhotoLimits) -> Result<Self, PhotoProblem> {
+        let info = inspect(&file, limits)?;
+        Plan::with(file, info, true).map(Self)
+    }
+
+    pub const fn memory(&self) -> usize {
+        self.0.memory() + appearance::MEMORY
+    }
+
+    pub fn run(self, samples: &mut Vec<u8>) -> Result<Appearance, PhotoProblem> {
+        let Plan { file, info, .. } = self.0;
+        let decoded = if info.format == PhotoFormat::Jpeg {
+            let jpeg = Jpeg::parse(&file)?;
+            let stripped = jpeg.for_decoder(&file, &jpeg.verify()?);
+            let header = jpeg.header;
+            drop(file);
+            reencode::decode_jpeg(&header, stripped, samples)?
+        } else {
+            reencode::decode_raster(file, info, samples)?
+        };
+        Ok(Appearance::of(&decoded.pixels, decoded.orientation))
     }
 }
 

@@ -39,9 +39,31 @@ pub(super) struct Prepared {
 }
 
 /// Re-encodes a JPEG that was verified, but is turned, odd, grey or CMYK. `file` is the
-/// result of `Jpeg::for_decoder`. Its data is whole, so if the decoder refuses it, it is of
-/// a kind that the decoder does not know.
+/// result of `Jpeg::for_decoder`.
 pub(super) fn jpeg(header: &Header, file: Vec<u8>, samples: &mut Vec<u8>) -> Result<Prepared, PhotoProblem> {
+    encode(decode_jpeg(header, file, samples)?)
+}
+
+/// Re-encodes a PNG or WebP.
+pub(super) fn raster(file: Bytes, info: PhotoInfo, samples: &mut Vec<u8>) -> Result<Prepared, PhotoProblem> {
+    encode(decode_raster(file, info, samples)?)
+}
+
+/// A decoded picture, with what its file says about it.
+pub(super) struct Decoded<'a> {
+    pub pixels: Pixels<'a>,
+    /// What has still to be done to `pixels`.
+    pub orientation: Orientation,
+    icc_profile: Option<Vec<u8>>,
+}
+
+/// Decodes the result of `Jpeg::for_decoder`. Its data is whole, so if the decoder refuses it, it is of
+/// a kind that the decoder does not know.
+pub(super) fn decode_jpeg<'a>(
+    header: &Header,
+    file: Vec<u8>,
+    samples: &'a mut Vec<u8>,
+) -> Result<Decoded<'a>, PhotoProblem> {
     let options = DecoderOptions::default()
         .set_strict_mode(true)
         .set_max_width(header.frame.width.into())
@@ -65,20 +87,23 @@ pub(super) fn jpeg(header: &Header, file: Vec<u8>, samples: &mut Vec<u8>) -> Res
     drop(decoder);
     mean_what_they_say(samples, layout, icc_profile.as_deref());
     drop(file);
-    let (width, height) = (header.frame.width.into(), header.frame.height.into());
-    encode(
-        &Pixels {
+    Ok(Decoded {
+        pixels: Pixels {
             samples,
-            width,
-            height,
+            width: header.frame.width.into(),
+            height: header.frame.height.into(),
             layout,
         },
-        header.orientation,
+        orientation: header.orientation,
         icc_profile,
-    )
+    })
 }
 
-pub(super) fn raster(file: Bytes, info: PhotoInfo, samples: &mut Vec<u8>) -> Result<Prepared, PhotoProblem> {
+pub(super) fn decode_raster(
+    file: Bytes,
+    info: PhotoInfo,
+    samples: &mut Vec<u8>,
+) -> Result<Decoded<'_>, PhotoProblem> {
     let size = (info.width, info.height);
     let decoded = if info.format == PhotoFormat::Png {
         let file = Cursor::new(png::with_end(file));
@@ -87,15 +112,14 @@ pub(super) fn raster(file: Bytes, info: PhotoInfo, samples: &mut Vec<u8>) -> Res
         let file = Cursor::new(WebP::parse(&file)?.decodable(&file));
         WebPDecoder::new(file).and_then(|decoder| decode(decoder, size, samples))
     };
-    let (pixels, orientation, icc_profile) = decoded.map_err(|error| match error {
+    decoded.map_err(|error| match error {
         ImageError::Unsupported(_) => PhotoProblem::UnsupportedFormat(if info.format == PhotoFormat::Png {
             "PNG"
         } else {
             "WebP"
         }),
         error => damaged(error),
-    })?;
-    encode(&pixels, orientation, icc_profile)
+    })
 }
 
 /// How much memory a PNG may unpack besides its pixels, whose size is in the
@@ -110,7 +134,7 @@ fn decode(
     mut decoder: impl ImageDecoder,
     (width, height): (u32, u32),
     samples: &mut Vec<u8>,
-) -> ImageResult<(Pixels<'_>, Orientation, Option<Vec<u8>>)> {
+) -> ImageResult<Decoded<'_>> {
     // The memory was planned from our own reading of the header, so the decoder must agree with it.
     if decoder.dimensions() != (width, height) {
         return Err(ImageError::Parameter(ParameterError::from_kind(
@@ -137,8 +161,8 @@ fn decode(
         keep_high_bytes(samples);
     }
     mean_what_they_say(samples, layout, icc_profile.as_deref());
-    Ok((
-        Pixels {
+    Ok(Decoded {
+        pixels: Pixels {
             samples,
             width: width as usize,
             height: height as usize,
@@ -146,7 +170,7 @@ fn decode(
         },
         orientation,
         icc_profile,
-    ))
+    })
 }
 
 /// Resizes the buffer to the size that a decoder asks for. Zeroed, because it held another user's photo, which a
@@ -182,12 +206,13 @@ fn damaged(error: impl std::fmt::Display) -> PhotoProblem {
     PhotoProblem::Damaged(error.to_string().into())
 }
 
-fn encode(
-    pixels: &Pixels<'_>,
-    orientation: Orientation,
-    icc_profile: Option<Vec<u8>>,
-) -> Result<Prepared, PhotoProblem> {
-    let upright = Upright::new(pixels, orientation);
+fn encode(decoded: Decoded<'_>) -> Result<Prepared, PhotoProblem> {
+    let Decoded {
+        pixels,
+        orientation,
+        icc_profile,
+    } = decoded;
+    let upright = Upright::new(&pixels, orientation);
     let size = |pixels: usize| u16::try_from(pixels).map(u32::from).map_err(damaged);
     let (width, height) = (size(upright.width)?, size(upright.height)?);
     let mut jpeg = Vec::with_capacity(pixels.samples.len() / 8);
