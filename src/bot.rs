@@ -40,6 +40,7 @@ mod gallery;
 mod hearing;
 mod incoming;
 mod intake;
+mod photo_hints;
 mod photos;
 mod stopping;
 mod update_loops;

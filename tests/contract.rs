@@ -21,8 +21,8 @@ mod trainings;
 mod upkeep;
 
 use jobs::{
-    ApplyFalDelivery, BuildArchive, CancelTraining, DeleteAvatar, NotifyUser, PollStatus, Prune,
-    ReconcileTrainings, StoreModel, StorePhoto, SubmitTraining, SweepOrphans, job::Job, kinds,
+    ApplyFalDelivery, BuildArchive, CancelTraining, DeleteAvatar, InspectPhoto, NotifyUser, PollStatus,
+    Prune, ReconcileTrainings, StoreModel, StorePhoto, SubmitTraining, SweepOrphans, job::Job, kinds,
 };
 use stock::Contract;
 
@@ -74,6 +74,7 @@ macro_rules! under_contract {
 
 under_contract! {
     store_photo: StorePhoto,
+    inspect_photo: InspectPhoto,
     build_archive: BuildArchive,
     submit_training: SubmitTraining,
     poll_status: PollStatus,

@@ -26,6 +26,7 @@ mod fal_client;
 mod fal_simulator;
 mod generators;
 mod health;
+mod inspect_photo;
 mod migrate;
 mod notify_user;
 mod object_store;

@@ -26,7 +26,7 @@ pub async fn send(core: &Core, person: &SimUser, bytes: &[u8]) -> JobId {
     core.newest("store_photo").await
 }
 
-async fn offer(core: &Core, person: &SimUser, bytes: &[u8]) -> PhotoTaken {
+pub async fn offer(core: &Core, person: &SimUser, bytes: &[u8]) -> PhotoTaken {
     let message = person
         .send_document("photo.jpg", Some("image/jpeg"), bytes.to_vec(), "")
         .await

@@ -66,6 +66,36 @@ photos-rejected =
 rejected-photo = • photo { $number } — { $problem }
 more-rejected = • { $count } more before these
 
+## Hints on photos
+
+photo-hints =
+    🔎 Worth a look before the start:
+    { $lines }
+    Remove a photo and send another, or keep all: each one counts.
+hint-alike = • photos { $numbers } look alike; different ones teach more
+hint-blurred =
+    • { $count ->
+        [one] photo { $numbers } is blurred
+       *[other] photos { $numbers } are blurred
+    }
+hint-no-face =
+    • { $count ->
+        [one] photo { $numbers }: no face is seen
+       *[other] photos { $numbers }: no face is seen
+    }
+hint-several-faces =
+    • { $count ->
+        [one] photo { $numbers }: several faces, it is unclear whose avatar this is
+       *[other] photos { $numbers }: several faces, it is unclear whose avatar this is
+    }
+numbers-one = { $last }
+numbers-and = { $earlier } and { $last }
+photo-removed = 🗑 Photo { $number } is removed. You can send another instead.
+photo-removed-before = This photo is removed already.
+photos-kept = 👌 All right, all photos stay.
+button-remove-photo = 🗑 Photo { $number }
+button-keep-photos = 👌 Keep all
+
 ## Why a photo was refused
 
 photo-problem-not_an_image = this is no picture; JPEG, PNG and WebP work

@@ -54,6 +54,24 @@ photos-rejected =
 rejected-photo = • { $number }-фото — { $problem }
 more-rejected = • бұған дейін тағы { $count } фото
 
+## Фотосуреттерге кеңес
+
+photo-hints =
+    🔎 Бастамас бұрын қарап шығыңыз:
+    { $lines }
+    Фотоны алып тастап, басқасын жіберіңіз немесе бәрін қалдырыңыз: барлығы есепке алынды.
+hint-alike = • { $numbers }-фото бір-біріне ұқсас; әртүрлілерінің пайдасы көбірек
+hint-blurred = • { $numbers }-фото бұлыңғыр
+hint-no-face = • { $numbers }-фото: бет көрінбейді
+hint-several-faces = • { $numbers }-фото: бірнеше бет бар, аватар кімдікі екені түсініксіз
+numbers-one = { $last }
+numbers-and = { $earlier } және { $last }
+photo-removed = 🗑 { $number }-фото алынды. Орнына басқасын жіберуге болады.
+photo-removed-before = Бұл фото бұрын алынған.
+photos-kept = 👌 Жақсы, барлық фото қалады.
+button-remove-photo = 🗑 { $number }-фото
+button-keep-photos = 👌 Бәрін қалдыру
+
 ## Фотосурет неге жарамады
 
 photo-problem-not_an_image = бұл сурет емес; JPEG, PNG және WebP жарайды

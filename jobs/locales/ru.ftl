@@ -77,6 +77,28 @@ more-rejected =
        *[many] ещё { $count } фото раньше
     }
 
+## Подсказки к фотографиям
+
+photo-hints =
+    🔎 Взгляните перед началом:
+    { $lines }
+    Уберите фото и пришлите другое или оставьте как есть: засчитаны все.
+hint-alike = • фото { $numbers } похожи; от разных больше пользы
+hint-blurred =
+    • { $count ->
+        [1] фото { $numbers } смазано
+       *[other] фото { $numbers } смазаны
+    }
+hint-no-face = • фото { $numbers }: лица не видно
+hint-several-faces = • фото { $numbers }: несколько лиц, непонятно, чей это аватар
+numbers-one = { $last }
+numbers-and = { $earlier } и { $last }
+photo-removed = 🗑 Фото { $number } убрано. Можно прислать другое.
+photo-removed-before = Это фото уже убрано.
+photos-kept = 👌 Хорошо, все фото остаются.
+button-remove-photo = 🗑 Фото { $number }
+button-keep-photos = 👌 Оставить все
+
 ## Почему фотография не подошла
 
 photo-problem-not_an_image = это не изображение; подойдут JPEG, PNG и WebP

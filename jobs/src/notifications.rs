@@ -32,6 +32,7 @@ use crate::{
 
 mod albums;
 mod photo_card;
+mod photo_hints;
 
 pub(crate) use albums::{AlbumEnd, album_asked, album_ended, album_progress, samples_ended};
 use photo_card::rejected;

@@ -46,6 +46,35 @@ impl Job for StorePhoto {
     }
 }
 
+/// Persisted as `{"photo_id":…}`; golden copy in `tests/payloads/inspect_photo.v1.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct InspectPhoto {
+    pub(crate) photo_id: PhotoId,
+}
+
+impl InspectPhoto {
+    /// For a photo that was just stored.
+    pub const fn new(photo_id: PhotoId) -> Self {
+        Self { photo_id }
+    }
+}
+
+impl Job for InspectPhoto {
+    const NAME: &'static str = "inspect_photo";
+    const QUEUE: Queue = queues::MEDIA;
+    // Its hints are of use only before the start, and nothing waits for them, so it comes after photos, archives and
+    // models. It survives an outage of our store of about a quarter of an hour.
+    const POLICY: Policy = Policy::attempts(10)
+        .backoff(Duration::from_secs(2), Duration::from_mins(4))
+        .timeout(Duration::from_mins(2))
+        .priority(-5);
+
+    fn dedupe_key(&self) -> Option<DedupeKey> {
+        // A photo that was removed during its inspection may be stored anew, in the same row.
+        Some(DedupeKey::until_started(self.photo_id))
+    }
+}
+
 /// Persisted as `{"training_id":…}`; golden copy in `tests/payloads/build_archive.v1.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct BuildArchive {

@@ -6,6 +6,7 @@
 //! must change exactly that row: otherwise it returns [`StoreError::NotOneRow`], and the transaction is rolled back.
 
 pub(crate) mod albums;
+pub(crate) mod appearances;
 pub(crate) mod attempts;
 pub(crate) mod avatars;
 pub(crate) mod deletions;

@@ -7,6 +7,7 @@
 mod apply_fal_delivery;
 mod build_archive;
 mod cancel_training;
+mod inspect_photo;
 mod notify_user;
 mod poll_status;
 mod store_model;
@@ -41,6 +42,7 @@ use crate::{
 /// and never run; a test checks the list.
 const JOBS: &[RegisteredJob] = &[
     RegisteredJob::of::<payloads::StorePhoto>(),
+    RegisteredJob::of::<payloads::InspectPhoto>(),
     RegisteredJob::of::<payloads::BuildArchive>(),
     RegisteredJob::of::<payloads::SubmitTraining>(),
     RegisteredJob::of::<payloads::PollStatus>(),

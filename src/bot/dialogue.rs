@@ -5,7 +5,7 @@
 //!          ├─ photo, image file ────────────▶ photos.rs
 //!          └─ text ─────────────────────────▶ the open question, else wizard.rs: the name, else a hint
 //! edited ──── the name, a command ──────────▶ the same
-//! tap ─────── Action ──────────────────────▶ wizard.rs, commands.rs, stopping.rs, gallery.rs
+//! tap ─────── Action ──────────────────────▶ wizard.rs, photo_hints.rs, commands.rs, stopping.rs, gallery.rs
 //! block ───── the user cannot be reached any more
 //! ```
 //!
@@ -28,7 +28,7 @@ use super::{
     commands::{self, Command},
     deleting, gallery,
     incoming::{self, Content, Incoming, ReceivedMessage, TapPlace},
-    photos, stopping, wizard,
+    photo_hints, photos, stopping, wizard,
 };
 
 /// A pressed button that is to be answered once its update is committed.
@@ -202,6 +202,8 @@ async fn act(turn: &mut Turn, action: Option<Action>, place: Place) -> Result<Op
         Some(Action::Delete(avatar)) => deleting::ask_delete(turn, avatar).await,
         Some(Action::DeleteNow(avatar)) => deleting::delete(turn, avatar, place).await,
         Some(Action::Start(avatar)) => wizard::start_training(turn, avatar, place).await,
+        Some(Action::RemovePhoto(photo)) => photo_hints::remove(turn, photo).await,
+        Some(Action::KeepPhotos(avatar)) => photo_hints::keep_all(turn, avatar).await,
         Some(Action::Retry(avatar)) => wizard::retry(turn, avatar).await,
         Some(Action::Stop(training)) => stopping::ask_stop(turn, training, place).await,
         Some(Action::StopNow(training)) => stopping::stop(turn, training, place).await,

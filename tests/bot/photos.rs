@@ -4,6 +4,7 @@ use aisha::simulators::telegram::{MediaOptions, MessageFilter};
 use bytes::Bytes;
 
 use super::stage::{Stage, photos};
+use crate::support::PATIENCE;
 
 const STORED: &str = "select count(*) from avatar_photos where status = 'stored'";
 
@@ -258,4 +259,55 @@ fn claims_to_be_huge() -> Vec<u8> {
     jpeg[frame + 5..frame + 7].copy_from_slice(&side);
     jpeg[frame + 7..frame + 9].copy_from_slice(&side);
     jpeg
+}
+
+#[tokio::test]
+async fn a_hinted_photo_is_removed_by_its_button_and_replaced() {
+    let stage = Stage::new().await;
+    let ann = stage.person("Ann", "en");
+    ann.answers_the_questions("Lisa").await;
+    // Six portraits and four cats.
+    ann.sends_photos(photos(10)).await;
+    let card = ann.hears("photos 7, 8, 9 and 10: no face is seen").await;
+    let toasts = async |count: usize| {
+        let heard = ann.0.wait_until(PATIENCE, |chat| {
+            let said = chat
+                .callbacks
+                .iter()
+                .filter_map(|tap| Some(tap.answer.as_ref()?.text.clone()));
+            let said: Vec<_> = said.filter(|text| text.contains("hoto")).collect();
+            (said.len() == count).then_some(said)
+        });
+        heard.await.expect("the toasts")
+    };
+    // Two taps on the same button, as an impatient person makes them.
+    ann.presses_on(&card, "🗑 Photo 7");
+    ann.presses_on(&card, "🗑 Photo 7");
+    let said = toasts(2).await;
+    assert!(
+        said[0].contains("Photo 7 is removed. You can send another"),
+        "{said:?}"
+    );
+    assert_eq!(said[1], "This photo is removed already.");
+    let card = ann.hears("photos 8, 9 and 10: no face").await;
+    assert!(card.text.contains("9 photos loaded"), "{}", card.text);
+    assert!(card.text.contains("1 more photo is needed"), "{}", card.text);
+    // The eleventh: another cup of coffee.
+    ann.0.send_photo(photos(11).remove(10), "").await.unwrap();
+    let card = ann.hears("photos 8, 9, 10 and 11: no face").await;
+    assert!(card.text.contains("10 photos loaded"), "{}", card.text);
+    ann.presses_on(&card, "Keep all");
+    assert_eq!(toasts(3).await[2], "👌 All right, all photos stay.");
+    let card = ann.sees(&card, "Ready to start").await;
+    ann.0
+        .wait_until(PATIENCE, |chat| {
+            let now = chat
+                .messages
+                .iter()
+                .find(|one| one.message_id == card.message_id)?;
+            (!now.text.contains("🔎")).then_some(())
+        })
+        .await
+        .expect("the hints vanish");
+    assert_eq!(stage.count(STORED).await, 10);
 }

@@ -1,9 +1,11 @@
-//! `store_photo`.
+//! `store_photo` and `inspect_photo`.
 
 use aisha::simulators::telegram::{Fault, FaultAction, Known};
-use jobs::StorePhoto;
+use jobs::queue::JobState;
+use jobs::{InspectPhoto, StorePhoto};
 
 use super::stock::{Contract, Lived};
+use crate::inspect_photo::no_face;
 use crate::store_photo::{counter, draft, portrait, send};
 use crate::support::Chat;
 
@@ -39,6 +41,42 @@ impl Contract for StorePhoto {
         let counter = counter(chat, &chat.person);
         assert!(
             counter.contains("photo 1 — Telegram does not hand out this file"),
+            "{counter}"
+        );
+    }
+}
+
+impl Contract for InspectPhoto {
+    type Stage = Chat;
+
+    async fn arrange() -> Chat {
+        let chat = Chat::new().await;
+        draft(&chat, &chat.person).await;
+        let storing = send(&chat, &chat.person, &no_face()).await;
+        assert_eq!(chat.jobs.run(storing).await.state, JobState::Done);
+        chat
+    }
+
+    async fn assert_done(chat: &Chat, lived: Lived) {
+        let faces: Option<i16> = chat.look("select faces from avatar_photos").await;
+        assert_eq!(faces, Some(0), "{lived}");
+        let counter = counter(chat, &chat.person);
+        assert!(
+            counter.contains("1 photo loaded") && counter.contains("photo 1: no face is seen"),
+            "{lived}: {counter}"
+        );
+    }
+
+    async fn break_it(chat: &Chat) {
+        chat.s3.remove_bucket();
+    }
+
+    async fn assert_given_up(chat: &Chat) {
+        let status: String = chat.look("select status::text from avatar_photos").await;
+        assert_eq!(status, "stored", "it counts without hints");
+        let counter = counter(chat, &chat.person);
+        assert!(
+            counter.contains("1 photo loaded") && !counter.contains("no face"),
             "{counter}"
         );
     }

@@ -9,7 +9,7 @@ use std::{fmt, str::FromStr};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use uuid::Uuid;
 
-use super::{AlbumId, AvatarId, Gender, Locale, PictureId, TrainingId, TrainingType};
+use super::{AlbumId, AvatarId, Gender, Locale, PhotoId, PictureId, TrainingId, TrainingType};
 
 /// Telegram's limit for `callback_data`, in bytes.
 pub const MAX_CALLBACK_DATA: usize = 64;
@@ -42,6 +42,10 @@ pub enum Action {
     Discard(AvatarId),
     /// Throws the draft away, with its photos.
     DiscardNow(AvatarId),
+    /// Removes a photo from the draft.
+    RemovePhoto(PhotoId),
+    /// Keeps all photos of the draft, whatever the hints say.
+    KeepPhotos(AvatarId),
     /// Starts the training of the draft.
     Start(AvatarId),
     /// Reopens a failed or cancelled avatar.
@@ -94,6 +98,8 @@ impl fmt::Display for Action {
             Self::Back(avatar, step) => write!(f, "back:{}:{}", short(avatar.0), step.as_str()),
             Self::Discard(avatar) => write!(f, "discard:{}", short(avatar.0)),
             Self::DiscardNow(avatar) => write!(f, "discard_now:{}", short(avatar.0)),
+            Self::RemovePhoto(photo) => write!(f, "remove_photo:{}", short(photo.0)),
+            Self::KeepPhotos(avatar) => write!(f, "keep_photos:{}", short(avatar.0)),
             Self::Start(avatar) => write!(f, "start:{}", short(avatar.0)),
             Self::Retry(avatar) => write!(f, "retry:{}", short(avatar.0)),
             Self::Stop(training) => write!(f, "stop:{}", short(training.0)),
@@ -137,6 +143,8 @@ fn decode(data: &str) -> Option<Action> {
         ("discard_now", Some(id), None) => Action::DiscardNow(long(id)?),
         ("delete", Some(id), None) => Action::Delete(long(id)?),
         ("delete_now", Some(id), None) => Action::DeleteNow(long(id)?),
+        ("remove_photo", Some(id), None) => Action::RemovePhoto(long(id)?),
+        ("keep_photos", Some(id), None) => Action::KeepPhotos(long(id)?),
         ("start", Some(id), None) => Action::Start(long(id)?),
         ("retry", Some(id), None) => Action::Retry(long(id)?),
         ("speak", Some(language), None) => Action::Speak(Locale::named(language)?),
@@ -196,6 +204,8 @@ mod tests {
             Action::Create,
             Action::Discard(avatar),
             Action::DiscardNow(avatar),
+            Action::RemovePhoto(PhotoId(id)),
+            Action::KeepPhotos(avatar),
             Action::Start(avatar),
             Action::Retry(avatar),
             Action::Stop(TrainingId(id)),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sqlx::PgConnection;
 
-use super::{GATHER, Place, bring, reply, send, small};
+use super::{GATHER, Place, bring, photo_hints, reply, send, small};
 use crate::{
     archive::PhotoLimits,
     domain::{Action, AvatarId, UserId, WizardStep},
@@ -169,6 +169,7 @@ async fn photos_message(
     if photos.stored >= min {
         message = message.button(Phrase::ButtonStart {}, Action::Start(avatar));
     }
+    message = photo_hints::add(tx, avatar, draft.training_type, message).await?;
     let row = [
         (Phrase::ButtonBack {}, Action::Back(avatar, WizardStep::Name)),
         (Phrase::ButtonDiscard {}, Action::Discard(avatar)),

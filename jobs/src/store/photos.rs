@@ -50,7 +50,7 @@ pub(crate) struct RejectedPhoto {
     pub detail: Option<String>,
 }
 
-/// An avatar's refused photos, in the order of arrival.
+/// An avatar's refused photos, in the order of arrival, without those that their owner took away.
 pub(crate) async fn rejected(
     tx: &mut PgConnection,
     avatar: AvatarId,
@@ -62,10 +62,11 @@ pub(crate) async fn rejected(
           from (select row_number() over (order by position) as number, status, reason, detail
                   from avatar_photos
                  where avatar_id = $1) numbered
-         where status = 'rejected'
+         where status = 'rejected' and reason <> $2
          order by number
         "#,
-        avatar.0
+        avatar.0,
+        REMOVED,
     )
     .fetch_all(tx)
     .await
@@ -133,8 +134,11 @@ pub(crate) async fn stored_of(
     .await
 }
 
-/// Reason for a photo that Telegram never handed out: the only reason that sending the photo again can cure.
+/// Reason for a photo that Telegram never handed out. Sending it again can cure that.
 pub(crate) const UNAVAILABLE: &str = "unavailable";
+
+/// Reason of a photo that its owner took away. It may come again.
+pub(crate) const REMOVED: &str = "removed";
 
 /// A photo as the user sent it.
 #[derive(Debug, Clone, Copy)]
@@ -158,8 +162,10 @@ pub(crate) async fn insert(
         insert into avatar_photos (avatar_id, file_id, file_unique_id, status, message_id, album)
         values ($1, $2, $3, 'pending', $5, $6)
         on conflict (avatar_id, file_unique_id) do update
-           set status = 'pending', file_id = excluded.file_id, message_id = excluded.message_id, album = excluded.album, reason = null, detail = null, settled_at = null
-         where avatar_photos.reason = $4
+           set status = 'pending', file_id = excluded.file_id, message_id = excluded.message_id, album = excluded.album,
+               reason = null, detail = null, settled_at = null,
+               inspected_at = null, faces = null, sharpness = null, fingerprint = null, kept_at = null
+         where avatar_photos.reason in ($4, $7)
         returning id as "id: PhotoId"
         "#,
         avatar.0,
@@ -168,6 +174,7 @@ pub(crate) async fn insert(
         UNAVAILABLE,
         sent.message_id,
         sent.album,
+        REMOVED,
     )
     .fetch_optional(tx)
     .await

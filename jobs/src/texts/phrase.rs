@@ -204,6 +204,25 @@ phrases! {
     ButtonDelete {},
     ButtonKeep {},
 
+    // Photo verdicts: hints on photos before the start.
+
+    /// Heads the hints, each in a line.
+    PhotoHints { lines: Vec<Phrase> },
+    /// Photos that look alike. `numbers` is a `Numbers…` phrase, `count` how many these are; so for the next three.
+    HintAlike { numbers: Box<Phrase>, count: u32 },
+    HintBlurred { numbers: Box<Phrase>, count: u32 },
+    HintNoFace { numbers: Box<Phrase>, count: u32 },
+    HintSeveralFaces { numbers: Box<Phrase>, count: u32 },
+    /// The number of one photo.
+    NumbersOne { last: u32 },
+    /// Numbers of photos: those before the last one are separated by commas.
+    NumbersAnd { earlier: String, last: u32 },
+    PhotoRemoved { number: u32 },
+    PhotoRemovedBefore {},
+    PhotosKept {},
+    ButtonRemovePhoto { number: u32 },
+    ButtonKeepPhotos {},
+
     // Buttons.
 
     ButtonCreate {},

@@ -179,7 +179,18 @@ pub(super) const KNOWN: [&[&str]; 4] = [
         "not-usable",
         "not-usable-for-photos",
         // Photo verdicts.
-
+        "photo-hints",
+        "hint-alike",
+        "hint-blurred",
+        "hint-no-face",
+        "hint-several-faces",
+        "numbers-one",
+        "numbers-and",
+        "photo-removed",
+        "photo-removed-before",
+        "photos-kept",
+        "button-remove-photo",
+        "button-keep-photos",
         // Privacy and administrators.
         "ask-delete",
         "ask-delete-model",

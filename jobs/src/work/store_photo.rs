@@ -30,7 +30,7 @@ use crate::{
     enqueue::enqueue_for,
     job::{DeadReason, Done, JobError},
     notifications,
-    payloads::StorePhoto,
+    payloads::{InspectPhoto, StorePhoto},
     store::{
         avatars,
         photos::{self, OwnedPhoto},
@@ -112,10 +112,14 @@ async fn store(cx: &Context, photo: &OwnedPhoto, bytes: Bytes, info: PhotoInfo) 
             // Its avatar was deleted, and perhaps its objects were listed before this one was written.
             cx.objects.delete(&key).await?;
         }
-        return Ok(Done::Skipped(
-            "the photo was thrown away, or settled by another run",
-        ));
+        // The job ends while the draft is locked. Ended later, it would swallow the job of a photo that its owner
+        // removed and sends again just now: both are for the same row.
+        cx.complete_in(&mut tx).await?;
+        tx.commit().await?;
+        info!(photo.id = %photo.id, "Photo {} was thrown away, or settled by another run", photo.id);
+        return Ok(Done::Committed);
     }
+    enqueue_for(&mut tx, photo.user_id, &InspectPhoto::new(photo.id)).await?;
     notifications::photos_changed(&mut tx, photo.avatar_id, &cx.settings.photos).await?;
     cx.complete_in(&mut tx).await?;
     tx.commit().await?;
@@ -144,6 +148,12 @@ async fn refuse(
 /// The photo is settled: only the counter may be out of date.
 async fn recount(cx: &Context, photo: &OwnedPhoto) -> Result<Done, JobError> {
     let mut tx = cx.begin().await?;
+    avatars::lock_draft(&mut tx, photo.avatar_id).await?;
+    if let Some(now) = photos::find(&mut tx, photo.id).await?
+        && now.status == PhotoStatus::Pending
+    {
+        return Err(JobError::retry("its owner removed the photo and sent it again"));
+    }
     notifications::photos_changed(&mut tx, photo.avatar_id, &cx.settings.photos).await?;
     cx.complete_in(&mut tx).await?;
     tx.commit().await?;
