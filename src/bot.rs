@@ -86,6 +86,7 @@ pub async fn main(args: BotArgs, given: Given) -> Result<(), Failure> {
         telegram,
         updates,
         trainers,
+        pictures,
         photos,
         quotas,
         health_listen,
@@ -115,7 +116,7 @@ pub async fn main(args: BotArgs, given: Given) -> Result<(), Failure> {
     } = telegram;
     let bot = Bot {
         producer: Producer::new(&database),
-        rules: Rules::with_quotas(photos, trainers, quotas),
+        rules: Rules::with_quotas(photos, trainers, Arc::new(pictures), quotas),
         telegram: TelegramClient::new(&bot_token, &api_url, timeout).context("cannot make an HTTP client")?,
         texts: Texts::load().context("the texts cannot be loaded")?,
         hearing,

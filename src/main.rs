@@ -14,7 +14,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 #[derive(Debug, Parser)]
 #[command(version, after_long_help = exit::HELP)]
 struct Cli {
-    /// A directory with default.toml, `<AISHA_ENV>.toml`, trainers.toml or generators.toml, read over the compiled-in ones.
+    /// A directory with default.toml, `<AISHA_ENV>.toml`, trainers.toml, generators.toml or styles.toml, read over the compiled-in ones.
     #[arg(long, value_name = "DIR", global = true)]
     config: Option<PathBuf>,
     /// How log lines look: text or json. Default: log.format.

@@ -44,6 +44,7 @@ mod risks;
 mod roles;
 mod s3;
 mod section;
+mod styles;
 mod tables;
 mod telegram;
 mod trainers;

@@ -169,6 +169,7 @@ pub fn services(
                 timeout,
             },
         trainers,
+        pictures,
         decode_memory_bytes,
         retention,
         options: _,
@@ -185,6 +186,7 @@ pub fn services(
             .context("Telegram's client cannot be built")?,
         texts: Texts::load().context("the texts cannot be loaded")?,
         trainers: Arc::new(trainers),
+        pictures: Arc::new(pictures),
         workbench: Workbench::new(decode_memory_bytes, cores)
             .context("the threads that decode photos cannot be started")?,
         settings: Arc::new(training),

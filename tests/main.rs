@@ -39,6 +39,7 @@ mod quotas;
 mod saga;
 mod settings;
 mod store_photo;
+mod styles;
 mod support;
 mod telegram_simulator;
 mod trainers;

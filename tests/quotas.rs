@@ -1,6 +1,8 @@
 //! Limits per user: how many trainings, drafts and photos, and who may use the bot. `tests/bot/closed.rs` tests the
 //! texts.
 
+use std::sync::Arc;
+
 use aisha::simulators::telegram::SimUser;
 use jobs::{
     BuildArchive, DeleteAvatar, NotifyUser, StorePhoto,
@@ -22,6 +24,7 @@ async fn core(quotas: Quotas) -> Core {
     core.rules = Rules::with_quotas(
         core.services.settings.photos.clone(),
         (*core.services.trainers).clone(),
+        Arc::clone(&core.services.pictures),
         quotas,
     );
     core

@@ -424,6 +424,7 @@ async fn quotas_are_on_unless_somebody_says_otherwise_and_a_name_is_no_telegram_
         "quotas.trainings_a_day = ",
         "quotas.drafts_a_day = ",
         "quotas.photos_a_day = ",
+        "quotas.pictures_a_day = ",
         "quotas.account_trainings_a_day = ",
     ] {
         let found = shown.lines().find(|shown| shown.contains(line));

@@ -16,7 +16,7 @@ use crate::{
     archive::{PhotoLimits, Workbench},
     chaos,
     clients::{fal::FalClient, object_store::ObjectStore, telegram::TelegramClient},
-    domain::{Patience, Product, Saga, Trainers, WebhookBase},
+    domain::{Patience, PictureRules, Product, Saga, Trainers, WebhookBase},
     texts::Texts,
 };
 
@@ -39,6 +39,8 @@ pub struct Services {
     pub texts: Texts,
     /// The trainer table: which trainer a training uses, and what input it takes.
     pub trainers: Arc<Trainers>,
+    /// The styles, and what users may ask for.
+    pub pictures: Arc<PictureRules>,
     /// The memory and threads that the process may spend on decoding photos.
     pub workbench: Workbench,
     /// Deadlines, pauses, limits and addresses of trainings.

@@ -9,10 +9,12 @@ pub mod generator;
 mod ids;
 mod locale;
 mod order;
+mod prompt;
 mod question;
 mod quotas;
 mod saga;
 mod stage;
+pub mod style;
 pub mod trainer;
 mod training;
 mod trigger;
@@ -27,10 +29,12 @@ pub use generator::{
 pub use ids::{AlbumId, AvatarId, GenerationId, NotificationId, PhotoId, PictureId, TrainingId, UserId};
 pub use locale::Locale;
 pub use order::{GenerationStatus, OrderId, OrderStatus, Product};
+pub use prompt::{PictureRules, PromptRefusal};
 pub use question::OpenQuestion;
 pub use quotas::{Access, Quotas};
 pub use saga::{AtFal, Fact, NextJob, Patience, Saga, Tell, Times, Transition};
 pub use stage::Stage;
+pub use style::{DrawnAvatar, Style, Styles};
 pub use trainer::{
     FinetuneComment, OutputKind, OutputProblem, Preset, TrainedModel, Trainer, Trainers, TrainingOrder,
     UnfitTrainer,

@@ -50,7 +50,7 @@ pub use crate::store::StoreError;
 use crate::{
     archive::PhotoLimits,
     context::Chance,
-    domain::{Quotas, Trainers},
+    domain::{PictureRules, Quotas, Trainers},
     enqueue::EnqueueError,
     saga::SagaError,
 };
@@ -66,21 +66,28 @@ pub struct Producer {
 pub struct Rules {
     pub(crate) photos: PhotoLimits,
     pub(crate) trainers: Trainers,
+    pub(crate) pictures: Arc<PictureRules>,
     pub(crate) quotas: Quotas,
     pub(crate) chance: Chance,
 }
 
 impl Rules {
     /// Without limits, and open to everybody.
-    pub fn new(photos: PhotoLimits, trainers: Trainers) -> Arc<Self> {
-        Self::with_quotas(photos, trainers, Quotas::default())
+    pub fn new(photos: PhotoLimits, trainers: Trainers, pictures: Arc<PictureRules>) -> Arc<Self> {
+        Self::with_quotas(photos, trainers, pictures, Quotas::default())
     }
 
     /// With limits, and lists of who may use the bot.
-    pub fn with_quotas(photos: PhotoLimits, trainers: Trainers, quotas: Quotas) -> Arc<Self> {
+    pub fn with_quotas(
+        photos: PhotoLimits,
+        trainers: Trainers,
+        pictures: Arc<PictureRules>,
+        quotas: Quotas,
+    ) -> Arc<Self> {
         Arc::new(Self {
             photos,
             trainers,
+            pictures,
             quotas,
             chance: Chance::system(),
         })
@@ -89,6 +96,11 @@ impl Rules {
     /// Limits of photos, and how many a training takes.
     pub const fn photos(&self) -> &PhotoLimits {
         &self.photos
+    }
+
+    /// The styles, and what users may ask for.
+    pub fn pictures(&self) -> &PictureRules {
+        &self.pictures
     }
 
     /// Limits on what a user can cost, from the settings.

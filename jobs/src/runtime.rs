@@ -4,7 +4,7 @@
 
 pub use queue::{BadPeriodic, CatchUp, Periodic, Registry, Schedule, Worker, WorkerError, WorkerOptions};
 
-pub use crate::context::{ArchiveDelivery, Chance, Clock, Services, TrainingSettings};
+pub use crate::context::{ArchiveDelivery, Chance, Clock, GenerationSettings, Services, TrainingSettings};
 pub use crate::work::registry;
 
 /// A worker for all kinds of jobs.

@@ -13,6 +13,7 @@ pub(super) fn read(from: &mut SettingsReader<'_>) -> Option<Quotas> {
         trainings_a_day: limit(from, "quotas.trainings_a_day"),
         drafts_a_day: limit(from, "quotas.drafts_a_day"),
         photos_a_day: limit(from, "quotas.photos_a_day"),
+        pictures_a_day: limit(from, "quotas.pictures_a_day"),
         allowed: telegram_ids(from, "quotas.allowed"),
         blocked: telegram_ids(from, "quotas.blocked"),
     })

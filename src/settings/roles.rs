@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use jobs::{
     Retention,
     archive::PhotoLimits,
-    domain::{Quotas, Trainers},
+    domain::{PictureRules, Quotas, Trainers},
     fal::{FalSettings, VerifierSettings},
     objects::ObjectStoreSettings,
     worker::{TrainingSettings, WorkerOptions},
@@ -20,6 +20,7 @@ use super::{
     reader::SettingsReader,
     s3,
     section::section,
+    styles,
     telegram::{TelegramSettings, TelegramUpdates},
     trainers, training,
     units::{HOUR, MILLISECOND, MINUTE},
@@ -75,6 +76,8 @@ section! {
         updates: TelegramUpdates = TelegramUpdates::read(from),
         /// The trainers, from which a new training takes its own.
         trainers: Trainers = trainers::read(from),
+        /// The styles, and what users may ask for.
+        pictures: PictureRules = styles::rules(from),
         /// Limits for photos, which the wizard states and checks.
         photos: PhotoLimits = photos::limits(from),
         /// How much a user may cost, and who is admitted.
@@ -142,6 +145,8 @@ section! {
         telegram: TelegramSettings = TelegramSettings::read(from),
         /// The trainers. They are checked here too, since the worker submits to them.
         trainers: Trainers = trainers::read(from),
+        /// The styles, and what users may ask for.
+        pictures: PictureRules = styles::rules(from),
         /// The most memory for decoding photos at a time, in bytes.
         decode_memory_bytes: usize = from.number("photos.decode_memory_bytes", 16_777_216..=17_179_869_184),
         /// How long rows are kept after they have ended.

@@ -1,4 +1,4 @@
-//! The files of tables beside the settings: `trainers.toml` and `generators.toml`.
+//! The files of tables beside the settings: `trainers.toml`, `generators.toml` and `styles.toml`.
 //!
 //! A file of `--config DIR` replaces the compiled-in one as a whole: an operator who removes a trainer writes a file
 //! without it. Keys are flat, as those of settings, and begin with the file's prefix:
@@ -17,16 +17,18 @@ use super::layers::{Origin, Value};
 pub(super) enum TableFile {
     Trainers,
     Generators,
+    Styles,
 }
 
 impl TableFile {
-    pub(super) const ALL: [Self; 2] = [Self::Trainers, Self::Generators];
+    pub(super) const ALL: [Self; 3] = [Self::Trainers, Self::Generators, Self::Styles];
 
     /// The prefix of its keys, by which they differ from settings.
     pub(super) const fn prefix(self) -> &'static str {
         match self {
             Self::Trainers => "trainers.",
             Self::Generators => "generators.",
+            Self::Styles => "styles.",
         }
     }
 
@@ -35,6 +37,7 @@ impl TableFile {
         match self {
             Self::Trainers => "trainers.toml",
             Self::Generators => "generators.toml",
+            Self::Styles => "styles.toml",
         }
     }
 
@@ -43,6 +46,7 @@ impl TableFile {
         match self {
             Self::Trainers => "trainer",
             Self::Generators => "generator",
+            Self::Styles => "style",
         }
     }
 
@@ -51,6 +55,7 @@ impl TableFile {
         match self {
             Self::Trainers => include_str!("../../config/trainers.toml"),
             Self::Generators => include_str!("../../config/generators.toml"),
+            Self::Styles => include_str!("../../config/styles.toml"),
         }
     }
 

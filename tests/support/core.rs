@@ -46,7 +46,11 @@ impl Core {
         let variables = variables.iter().map(|(name, value)| (*name, (*value).to_owned()));
         let variables = fal.env().into_iter().chain(telegram.env()).chain(variables);
         let services = services(&db, &s3, variables);
-        let rules = Rules::new(services.settings.photos.clone(), (*services.trainers).clone());
+        let rules = Rules::new(
+            services.settings.photos.clone(),
+            (*services.trainers).clone(),
+            Arc::clone(&services.pictures),
+        );
         let producer = Producer::new(db.pool.clone());
         Self {
             jobs: jobs_of(&services),

@@ -96,7 +96,7 @@ pub enum ModelSource<'a> {
 /// The values of a request for pictures. The generator knows into which fields they go.
 #[derive(Debug, Clone, Copy)]
 pub struct PictureOrder<'a> {
-    /// What FAL draws; the trigger word is in it.
+    /// What FAL draws; the trigger word is in it ([`Style::prompt`](super::Style::prompt)).
     pub prompt: &'a str,
     /// What should not be drawn. Left out where the generator has no such input.
     pub negative: Option<&'a str>,

@@ -14,6 +14,8 @@ pub struct Quotas {
     pub drafts_a_day: u32,
     /// Most photos that are accepted from a user in a day.
     pub photos_a_day: u32,
+    /// Most pictures that a user may ask for in a day; first pictures of an avatar do not count.
+    pub pictures_a_day: u32,
     /// Telegram ids. If the list is not empty, only these may use the bot.
     pub allowed: BTreeSet<i64>,
     /// Telegram ids that may not use the bot.
