@@ -19,6 +19,7 @@ mod control;
 mod entries;
 mod faults;
 mod memory;
+mod pictures;
 mod platform;
 mod queue;
 mod schemas;

@@ -3,14 +3,14 @@
 use std::{io, net::SocketAddr, time::Duration};
 
 use anyhow::Context;
-use jobs::domain::{Trainer, trainer::OutputSpec};
+use jobs::domain::{Generator, Trainer, generator::ModelInput, trainer::OutputSpec};
 
 use crate::{
     exit::Failure,
     lifecycle::Stop,
     settings::{Given, SimulatorSettings},
     simulators::{
-        fal::{self, DeclaredTrainer, FalSimulatorError},
+        fal::{self, DeclaredGenerator, DeclaredTrainer, FalSimulatorError},
         telegram::{self, StartError},
     },
     telemetry,
@@ -70,5 +70,31 @@ pub fn declared_trainer(trainer: &Trainer) -> DeclaredTrainer {
             OutputSpec::Lora { file, .. } => file.first().map(|pointer| pointer.trim_matches('/').to_owned()),
             OutputSpec::Finetune { .. } => None,
         },
+        generator: declared_generator(trainer.generator()),
+    }
+}
+
+fn declared_generator(generator: &Generator) -> DeclaredGenerator {
+    let names = &generator.inputs.names;
+    let (loras, finetune) = match &names.model {
+        ModelInput::Loras { list, .. } => (Some(list.clone()), None),
+        ModelInput::Finetune {
+            id, strength_input, ..
+        } => (None, Some((id.clone(), strength_input.clone()))),
+    };
+    DeclaredGenerator {
+        endpoint: generator.endpoint.clone(),
+        prompt: names.prompt.clone(),
+        loras,
+        finetune,
+        count: names.count.clone(),
+        size: names.size.clone(),
+        seed: names.seed.clone(),
+        inputs: names
+            .negative
+            .iter()
+            .chain(generator.inputs.schema.keys())
+            .cloned()
+            .collect(),
     }
 }

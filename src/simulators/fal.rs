@@ -6,7 +6,7 @@
 //!
 //! | prefix | FAL's name | file |
 //! |---|---|---|
-//! | `/queue`, `/run` | queue.fal.run, fal.run | `queue.rs`, `requests.rs`, `runner.rs`, `trainers.rs` |
+//! | `/queue`, `/run` | queue.fal.run, fal.run | `queue.rs`, `requests.rs`, `runner.rs`, `trainers.rs`, `pictures.rs` |
 //! | `/rest` | rest.fal.ai | `storage.rs`, `signing.rs` |
 //! | `/cdn` | v3.fal.media | `cdn.rs`, `storage.rs` |
 //! | `/api` | api.fal.ai | `platform.rs` |
@@ -21,11 +21,13 @@ mod call;
 mod cdn;
 mod control;
 pub mod faults;
+mod generators;
 mod holds;
 pub mod ledger;
 mod listener;
 mod memory;
 mod origin;
+mod pictures;
 mod platform;
 mod products;
 mod queue;
@@ -51,6 +53,7 @@ use tokio::task::JoinHandle;
 
 pub use archive::Facts;
 pub use cdn::Acl;
+pub use generators::DeclaredGenerator;
 pub use holds::Held;
 pub use trainers::DeclaredTrainer;
 
@@ -92,7 +95,7 @@ pub struct FalSimulatorConfig {
     pub initial_acl: Acl,
     /// Whether to refuse archives with fewer pictures than FAL advises, which FAL accepts.
     pub require_advised_pictures: bool,
-    /// Trainers in addition to those from FAL's published schemas.
+    /// Trainers in addition to those from FAL's published schemas, and the generators that they name.
     pub trainers: Vec<DeclaredTrainer>,
 }
 

@@ -1,7 +1,9 @@
 //! The entries of `trainers.toml` at the simulator: what we ship is trained there to the last preset, and so is what an operator adds.
 
 use aisha::ops::simulators::declared_trainer;
-use jobs::domain::{FinetuneComment, Preset, TrainedModel, Trainer, TrainingOrder, UserId};
+use jobs::domain::{
+    Aspect, FinetuneComment, ModelSource, Preset, TrainedModel, Trainer, TrainingOrder, UserId,
+};
 
 use super::*;
 use crate::generators::SHIPPED as SHIPPED_GENERATORS;
@@ -58,7 +60,7 @@ fn body(trainer: &Trainer, preset: Preset, archive_url: &str) -> Value {
 }
 
 /// What the trainer's entry finds in the result of a training.
-async fn train(fal: &Fal, trainer: &Trainer, preset: Preset, archive_url: &str) -> TrainedModel {
+pub async fn train(fal: &Fal, trainer: &Trainer, preset: Preset, archive_url: &str) -> TrainedModel {
     let input = body(trainer, preset, archive_url);
     let (status, result) = fal.result(&trainer.endpoint, &input).await;
     assert_eq!(status, 200, "{} {preset}: {result}", trainer.name);
@@ -101,6 +103,15 @@ async fn a_trainer_that_fal_invents_is_added_by_its_entry_alone() {
     let (_, size) = safetensors(&fal.bytes(&url).await);
     assert!(size > 0);
     assert_eq!(krea.cost(Preset::Quality).unwrap().to_string(), "$8.00");
+    // Its generator is served too, under the names of its entry.
+    let made = pictures::generated(
+        &fal,
+        krea.generator(),
+        ModelSource::Lora { url: &url },
+        Aspect::Square,
+    )
+    .await;
+    assert_eq!(made.pictures.len(), 2);
     // It has no other inputs than the entry says.
     let mut input = body(krea, Preset::Fast, &archive);
     input["steps"] = json!(500);

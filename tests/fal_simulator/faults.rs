@@ -277,7 +277,7 @@ async fn a_request_can_end_badly_in_every_way() {
         fal.result(PICTURE, &prompt()).await,
         (StatusCode::OK, json!({ "images": [] }))
     );
-    fal.fault(Operation::Execution, Effect::Nsfw {});
+    fal.fault(Operation::Execution, Effect::Nsfw { first: None });
     let (status, black) = fal.result(PICTURE, &prompt()).await;
     assert_eq!(
         (status.as_u16(), &black["has_nsfw_concepts"]),

@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use image::ImageFormat;
+use image::{DynamicImage, ImageFormat};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -17,6 +17,7 @@ use zip::read::ZipFile;
 use zip::{CompressionMethod, ZipArchive};
 
 use super::origin::Service;
+use super::pictures::keepsake;
 use super::simulation::Simulation;
 
 /// Largest unpacked size of one file in the archive.
@@ -64,13 +65,13 @@ fn odd<T>(message: impl Into<String>) -> Result<T, Refusal> {
     refuse("unsupported_archive_format", message)
 }
 
-/// Downloads the archive that `input[field]` names and checks its contents.
+/// Downloads the archive at `url` and checks its contents. Returns the first picture as well, small.
 pub(super) async fn check(
     sim: &Simulation,
     url: &str,
     input: &Value,
     pictures: RangeInclusive<usize>,
-) -> Result<Facts, Refusal> {
+) -> Result<(Facts, Bytes), Refusal> {
     let named = input
         .get("data_archive_format")
         .and_then(Value::as_str)
@@ -111,7 +112,7 @@ pub(super) async fn fetch(sim: &Simulation, url: &str) -> Result<Bytes, Refusal>
     response.bytes().await.map_err(|error| failed(error.to_string()))
 }
 
-fn inspect(bytes: &Bytes, pictures: &RangeInclusive<usize>) -> Result<Facts, Refusal> {
+fn inspect(bytes: &Bytes, pictures: &RangeInclusive<usize>) -> Result<(Facts, Bytes), Refusal> {
     let zip = ZipArchive::new(Cursor::new(bytes));
     let mut zip = zip.or_else(|error| odd(format!("Not a zip file: {error}")))?;
     let mut facts = Facts {
@@ -125,6 +126,7 @@ fn inspect(bytes: &Bytes, pictures: &RangeInclusive<usize>) -> Result<Facts, Ref
         stored: true,
     };
     let mut seen = BTreeSet::new();
+    let mut first = None;
     for index in 0..zip.len() {
         let entry = zip
             .by_index(index)
@@ -136,7 +138,9 @@ fn inspect(bytes: &Bytes, pictures: &RangeInclusive<usize>) -> Result<Facts, Ref
         if has_extension(&name, &["txt"]) {
             facts.captions += 1;
         } else {
-            facts.dimensions.push(decode(&name, &content)?);
+            let picture = decode(&name, &content)?;
+            facts.dimensions.push((picture.width(), picture.height()));
+            first = first.or_else(|| keepsake(&picture));
             facts.images += 1;
             facts.images_with_exif += usize::from(has_exif(&content));
         }
@@ -158,7 +162,7 @@ fn inspect(bytes: &Bytes, pictures: &RangeInclusive<usize>) -> Result<Facts, Ref
         );
         return refuse("sequence_too_long", message);
     }
-    Ok(facts)
+    Ok((facts, first.unwrap_or_default()))
 }
 
 fn unpack(mut entry: ZipFile<'_, impl Read>, facts: &mut Facts) -> Result<(String, Vec<u8>), Refusal> {
@@ -201,7 +205,7 @@ fn has_extension(name: &str, extensions: &[&str]) -> bool {
         .is_some_and(|(_, own)| extensions.iter().any(|known| own.eq_ignore_ascii_case(known)))
 }
 
-fn decode(name: &str, content: &[u8]) -> Result<(u32, u32), Refusal> {
+fn decode(name: &str, content: &[u8]) -> Result<DynamicImage, Refusal> {
     let failed = |why: String| Refusal {
         kind: "image_load_error",
         message: format!("{name}: {why}"),
@@ -214,9 +218,7 @@ fn decode(name: &str, content: &[u8]) -> Result<(u32, u32), Refusal> {
     if format == ImageFormat::Jpeg && !content.ends_with(&[0xff, 0xd9]) {
         return Err(failed("image file is truncated".to_owned()));
     }
-    let picture =
-        image::load_from_memory_with_format(content, format).map_err(|error| failed(error.to_string()))?;
-    Ok((picture.width(), picture.height()))
+    image::load_from_memory_with_format(content, format).map_err(|error| failed(error.to_string()))
 }
 
 fn has_exif(content: &[u8]) -> bool {

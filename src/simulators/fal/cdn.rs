@@ -111,6 +111,11 @@ impl Files {
         file
     }
 
+    /// What is served at a path, for the simulator's own runs.
+    pub(super) fn bytes(&self, path: &str) -> Option<Bytes> {
+        self.get(path).map(|file| file.bytes)
+    }
+
     fn get(&self, path: &str) -> Option<File> {
         let mut files = locked(&self.by_path);
         if files.get(path)?.dies_at.is_some_and(|at| at <= now()) {

@@ -159,7 +159,21 @@ pub enum Effect {
     /// Execution: answer 404 for the result although the status is COMPLETED.
     ExpiredResult {},
     /// Execution: return black pictures that are flagged as unsafe.
-    Nsfw {},
+    Nsfw {
+        /// How many of the first pictures; absent: all.
+        #[serde(default)]
+        first: Option<u64>,
+    },
+    /// Execution: return so many pictures, whatever the request asks for.
+    PictureCount {
+        /// The number; 0 is possible.
+        count: u64,
+    },
+    /// Execution: return a first picture that is not what it should be. The others are good.
+    SpoiltPicture {
+        /// What is wrong with its file.
+        how: Spoilt,
+    },
     /// Execution: acknowledge a cancellation of a running request, and complete it nevertheless.
     IgnoreCancel {},
 
@@ -196,6 +210,20 @@ pub enum Effect {
     OtherRequestId {},
 }
 
+/// What is wrong with a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Spoilt {
+    /// The second half of the file is missing.
+    Truncated,
+    /// It is an error page, served as `text/html`.
+    Page,
+    /// It has 48 MiB: a picture, and zeros.
+    Huge,
+    /// It has half of the width and height that the result says.
+    OtherSize,
+}
+
 /// The properties of a call that faults are matched against.
 pub(super) struct Target<'a> {
     pub endpoint: Option<&'a str>,
@@ -225,7 +253,9 @@ impl Effect {
             | E::Fail { .. }
             | E::Output { .. }
             | E::ExpiredResult {}
-            | E::Nsfw {}
+            | E::Nsfw { .. }
+            | E::PictureCount { .. }
+            | E::SpoiltPicture { .. }
             | E::IgnoreCancel {} => on == Operation::Execution,
             E::Drop {} | E::Late { .. } | E::Duplicate { .. } | E::NullPayload {} => on == Operation::Webhook,
             E::BadSignature {}

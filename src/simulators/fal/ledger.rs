@@ -81,6 +81,15 @@ pub enum Event {
         /// Why it was refused: the `type` and `msg` of the model error.
         refused: Option<String>,
     },
+    /// A request for pictures has drawn them.
+    Drawn {
+        /// Id of the request.
+        request_id: Uuid,
+        /// The trigger word in the LoRA that was used; absent if it says none, and for finetunes.
+        trigger: Option<String>,
+        /// SHA-256 of each picture's file, in lower-case hex.
+        pictures: Vec<String>,
+    },
     /// A client read the status, the stream or the result.
     Polled {
         /// `Status`, `Stream` or `Result`.

@@ -38,7 +38,7 @@ pub(super) fn models(sim: &Simulation, call: &Call) -> Answer {
         .map(|endpoint| {
             let category = match endpoint.makes {
                 Makes::Training(_) => "training",
-                Makes::Pictures => "text-to-image",
+                Makes::Pictures(_) => "text-to-image",
             };
             json!({
                 "endpoint_id": endpoint.id,

@@ -1,22 +1,23 @@
-//! The results of runs: weights, configurations, pictures. They are real files, but small.
-
-use std::io::Cursor;
+//! The weights that a training makes: a real file, but small.
 
 use axum::body::Bytes;
-use image::{ImageFormat, Rgb, RgbImage};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 /// A LoRA as diffusers would write it: the safetensors container with a handful of F16 matrices of rank 16.
 ///
+/// Its metadata holds the trigger word and a photo, by which pictures show whose LoRA it is.
+///
 /// Layout: header length (u64, little-endian), header (JSON, padded with spaces to 8 bytes), data.
-pub(super) fn lora_weights(seed: u64, trigger: &str) -> Bytes {
+pub(super) fn lora_weights(seed: u64, trigger: &str, photo: &[u8]) -> Bytes {
     const RANK: usize = 16;
     const WIDTH: usize = 3072;
     const LAYERS: [&str; 2] = ["attn.to_q", "attn.to_k"];
     let mut header = Map::new();
     header.insert(
         "__metadata__".to_owned(),
-        json!({ "format": "pt", "trigger": trigger }),
+        json!({ "format": "pt", "trigger": trigger, "photo": STANDARD.encode(photo) }),
     );
     let mut end = 0;
     for layer in LAYERS {
@@ -45,56 +46,39 @@ pub(super) fn lora_weights(seed: u64, trigger: &str) -> Bytes {
     file.into()
 }
 
-/// Whether the bytes are a well-formed safetensors file, which flux-lora would check when it loads one.
-pub(super) fn is_safetensors(file: &[u8]) -> bool {
-    let Some((length, rest)) = file.split_first_chunk::<8>() else {
-        return false;
-    };
-    let Ok(length) = usize::try_from(u64::from_le_bytes(*length)) else {
-        return false;
-    };
-    let Some((header, data)) = rest.split_at_checked(length) else {
-        return false;
-    };
+/// What the simulator finds in a LoRA.
+pub(super) struct LoraFacts {
+    /// The trigger word; a file of another origin need not say it.
+    pub trigger: Option<String>,
+    /// The first photo of the archive, if the simulator trained it.
+    pub photo: Option<Bytes>,
+}
+
+/// `None`: it is no well-formed safetensors file, which flux-lora would notice when it loads one.
+pub(super) fn lora_facts(file: &[u8]) -> Option<LoraFacts> {
+    let (length, rest) = file.split_first_chunk::<8>()?;
+    let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
+    let (header, data) = rest.split_at_checked(length)?;
     let Ok(Value::Object(header)) = serde_json::from_slice(header) else {
-        return false;
+        return None;
     };
     let ends = header
         .values()
         .filter_map(|tensor| tensor.pointer("/data_offsets/1")?.as_u64());
-    ends.max() == Some(data.len() as u64)
-}
-
-/// A picture of soft colour blocks, which the seed determines.
-pub(super) fn picture(
-    seed: u64,
-    [width, height]: [u32; 2],
-    black: bool,
-    format: ImageFormat,
-) -> Option<Bytes> {
-    let mut noise = Noise(seed);
-    let [hue, tilt] = [noise.next(), noise.next()];
-    let pixels = RgbImage::from_fn(width, height, |x, y| {
-        let shade = |shift: u64| {
-            let wave = u64::from(x / 32) * (tilt >> shift & 7) + u64::from(y / 32) * (hue >> shift & 7);
-            u8::try_from(((hue >> (shift * 2)) + wave * 5) & 0xff).unwrap_or(0)
-        };
-        if black {
-            Rgb([0; 3])
-        } else {
-            Rgb([shade(0), shade(3), shade(6)])
-        }
-    });
-    let mut file = Cursor::new(Vec::new());
-    pixels.write_to(&mut file, format).ok()?;
-    Some(file.into_inner().into())
+    let is_whole = ends.max() == Some(data.len() as u64);
+    let metadata = |key: &str| header.get("__metadata__")?.get(key)?.as_str();
+    let photo = metadata("photo").and_then(|text| STANDARD.decode(text).ok());
+    is_whole.then(|| LoraFacts {
+        trigger: metadata("trigger").map(str::to_owned),
+        photo: photo.map(Bytes::from),
+    })
 }
 
 /// The random generator `SplitMix64`. It is deterministic: the same seed draws the same picture.
-struct Noise(u64);
+pub(super) struct Noise(pub u64);
 
 impl Noise {
-    fn next(&mut self) -> u64 {
+    pub(super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

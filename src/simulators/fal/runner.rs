@@ -7,21 +7,19 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::http::StatusCode;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use image::ImageFormat;
 use serde_json::{Value, json};
 use tokio::sync::SemaphorePermit;
 use uuid::Uuid;
 
 use super::archive::{self, Refusal};
-use super::cdn::new_path;
+use super::cdn::{Lifecycle, new_path};
 use super::faults::{Effect, Operation};
 use super::ledger::Event;
 use super::origin::Service;
+use super::pictures;
 use super::products;
 use super::requests::{Outcome, Phase, Request};
-use super::schema::{IMAGE_SIZES, Problem};
+use super::schema::Problem;
 use super::simulation::Simulation;
 use super::trainers::{Makes, Output, Training};
 use super::webhooks;
@@ -125,15 +123,15 @@ async fn work(sim: &Simulation, request: &Request) -> Result<Outcome, Outcome> {
     }
     let product = match &order.endpoint.makes {
         Makes::Training(training) => {
-            fetch_archive(sim, request, training).await?;
+            let photo = fetch_archive(sim, request, training).await?;
             let steps = count(&order.input, &training.steps, training.default_steps);
             proceed(sim, request, steps).await?;
-            trained(sim, request, training)
+            trained(sim, request, training, photo)
         }
-        Makes::Pictures => {
-            fetch_loras(sim, &order.input).await?;
+        Makes::Pictures(fields) => {
+            let model = pictures::load(sim, &order.input, fields).await?;
             proceed(sim, request, count(&order.input, "num_inference_steps", 28)).await?;
-            drawn(sim, request).await?
+            pictures::draw(sim, request, fields, model).await?
         }
     };
     let scripted = order.script.iter().find_map(|effect| match effect {
@@ -147,7 +145,8 @@ fn count(input: &Value, field: &str, default: u64) -> u64 {
     input.get(field).and_then(Value::as_u64).unwrap_or(default)
 }
 
-async fn fetch_archive(sim: &Simulation, request: &Request, training: &Training) -> Result<(), Outcome> {
+/// Returns the first photo, small.
+async fn fetch_archive(sim: &Simulation, request: &Request, training: &Training) -> Result<Bytes, Outcome> {
     let input = &request.order.input;
     let url = input
         .get(&training.archive)
@@ -167,37 +166,19 @@ async fn fetch_archive(sim: &Simulation, request: &Request, training: &Training)
     sim.ledger.record(Event::ArchiveChecked {
         request_id: request.order.id,
         url: url.to_owned(),
-        facts: checked.as_ref().ok().cloned(),
+        facts: checked.as_ref().ok().map(|(facts, _)| facts.clone()),
         refused,
     });
-    let facts = checked.map_err(|refusal| refusal.outcome(&training.archive, url))?;
+    let (facts, photo) = checked.map_err(|refusal| refusal.outcome(&training.archive, url))?;
     request.log(format!("Loaded {} images", facts.images));
-    Ok(())
+    Ok(photo)
 }
 
 impl Refusal {
-    fn outcome(self, field: &str, input: &str) -> Outcome {
+    /// The refusal as the model's error about the field that named the file.
+    pub(super) fn outcome(self, field: &str, input: &str) -> Outcome {
         Outcome::refused(&[Problem::new(self.kind, self.message).at(field, &json!(input))])
     }
-}
-
-/// A LoRA that cannot be downloaded, or is not a LoRA, fails the picture.
-async fn fetch_loras(sim: &Simulation, input: &Value) -> Result<(), Outcome> {
-    for lora in input.get("loras").and_then(Value::as_array).into_iter().flatten() {
-        let url = lora.get("path").and_then(Value::as_str).unwrap_or_default();
-        let file = archive::fetch(sim, url)
-            .await
-            .map_err(|refusal| refusal.outcome("loras", url))?;
-        if !products::is_safetensors(&file) {
-            let message = format!("{url} is no safetensors file");
-            return Err(Refusal {
-                kind: "file_download_error",
-                message,
-            }
-            .outcome("loras", url));
-        }
-    }
-    Ok(())
 }
 
 /// Waits for the duration of the run and logs its progress.
@@ -240,16 +221,21 @@ fn scripted_failure(effect: &Effect) -> Option<Outcome> {
     })
 }
 
-fn trained(sim: &Simulation, request: &Request, training: &Training) -> Value {
+fn trained(sim: &Simulation, request: &Request, training: &Training, photo: Bytes) -> Value {
     let input = &request.order.input;
     let trigger = ["trigger_phrase", "trigger_word", "default_caption"]
         .iter()
         .find_map(|field| input.get(field)?.as_str());
     match &training.output {
-        Output::Finetune => json!({ "finetune_id": Uuid::new_v4() }),
+        Output::Finetune => {
+            let id = Uuid::new_v4();
+            let path = pictures::finetune_path(id);
+            sim.files.put(&path, "image/jpeg", photo, Lifecycle::default());
+            json!({ "finetune_id": id })
+        }
         Output::Lora(key) => {
-            let weights =
-                products::lora_weights(request.order.id.as_u64_pair().0, trigger.unwrap_or_default());
+            let seed = request.order.id.as_u64_pair().0;
+            let weights = products::lora_weights(seed, trigger.unwrap_or_default(), &photo);
             let config = json!({ "instance_prompt": trigger, "trigger_phrase": trigger, "input": input });
             let config = Bytes::from(config.to_string());
             json!({
@@ -261,7 +247,13 @@ fn trained(sim: &Simulation, request: &Request, training: &Training) -> Value {
 }
 
 /// Puts a file on the CDN and describes it as FAL's `File`.
-fn publish(sim: &Simulation, request: &Request, name: &str, content_type: &str, bytes: Bytes) -> Value {
+pub(super) fn publish(
+    sim: &Simulation,
+    request: &Request,
+    name: &str,
+    content_type: &str,
+    bytes: Bytes,
+) -> Value {
     let path = new_path(name);
     let file = sim
         .files
@@ -272,78 +264,4 @@ fn publish(sim: &Simulation, request: &Request, name: &str, content_type: &str, 
         "file_name": name,
         "file_size": file.bytes.len(),
     })
-}
-
-async fn drawn(sim: &Simulation, request: &Request) -> Result<Value, Outcome> {
-    let input = &request.order.input;
-    let png = input.get("output_format").and_then(Value::as_str) == Some("png");
-    let (format, content_type, extension) = if png {
-        (ImageFormat::Png, "image/png", "png")
-    } else {
-        (ImageFormat::Jpeg, "image/jpeg", "jpeg")
-    };
-    let size = picture_size(input);
-    let seed = input
-        .get("seed")
-        .and_then(Value::as_u64)
-        .unwrap_or_else(rand::random);
-    let black = request.has(&Effect::Nsfw {});
-    let mut images = Vec::new();
-    for number in 0..count(input, "num_images", 1) {
-        let draw = move || products::picture(seed.wrapping_add(number), size, black, format);
-        let drawn = tokio::task::spawn_blocking(draw).await.ok().flatten();
-        let bytes = drawn.ok_or_else(|| {
-            Outcome::failed(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "internal_error",
-                "cannot encode the picture",
-            )
-        })?;
-        let mut image = if input.get("sync_mode") == Some(&Value::Bool(true)) {
-            json!({ "url": format!("data:{content_type};base64,{}", STANDARD.encode(&bytes)) })
-        } else {
-            publish(
-                sim,
-                request,
-                &format!("picture_{number}.{extension}"),
-                content_type,
-                bytes,
-            )
-        };
-        image["width"] = json!(size[0]);
-        image["height"] = json!(size[1]);
-        images.push(image);
-    }
-    Ok(json!({
-        "has_nsfw_concepts": vec![black; images.len()],
-        "images": images,
-        "timings": { "inference": request.duration() },
-        "seed": seed,
-        "prompt": input.get("prompt"),
-    }))
-}
-
-/// The requested width and height. With `aspect_ratio`, half of FAL's size, to keep the files small.
-fn picture_size(input: &Value) -> [u32; 2] {
-    let side = |side| {
-        input
-            .pointer(&format!("/image_size/{side}"))
-            .and_then(Value::as_u64)
-    };
-    if let (Some(width), Some(height)) = (side("width"), side("height")) {
-        return [width, height].map(|n| u32::try_from(n).unwrap_or(512));
-    }
-    if let Some(ratio) = input.get("aspect_ratio").and_then(Value::as_str) {
-        let (wide, high) = ratio.split_once(':').unwrap_or(("16", "9"));
-        let [wide, high] = [wide, high].map(|n| n.parse().unwrap_or(1_u32));
-        return [1024 * wide / wide.max(high), 1024 * high / wide.max(high)];
-    }
-    let name = input
-        .get("image_size")
-        .and_then(Value::as_str)
-        .unwrap_or("landscape_4_3");
-    IMAGE_SIZES
-        .iter()
-        .find(|(known, _)| *known == name)
-        .map_or([1024, 768], |(_, size)| *size)
 }

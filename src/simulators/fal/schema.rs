@@ -47,9 +47,8 @@ pub(super) fn may(name: &'static str, kind: Kind) -> Field {
     }
 }
 
-/// An input of a trainer that the simulator knows only from its entry in `trainers.toml`.
-pub(super) fn declared(name: &str, required: bool) -> Field {
-    let kind = if required { Kind::Url } else { Kind::Anything };
+/// An input of an endpoint that the simulator knows only from its entry in a table.
+pub(super) fn declared(name: &str, required: bool, kind: Kind) -> Field {
     Field {
         name: name.to_owned(),
         required,

@@ -1,7 +1,7 @@
 //! The endpoints that the simulator offers, and how their models judge an input.
 //!
 //! Taken from FAL's published schemas. A trainer that is not among them is served as its entry in `trainers.toml`
-//! declares it ([`DeclaredTrainer`]). The simulator is stricter than FAL in one point: a field that the schema does
+//! declares it ([`DeclaredTrainer`]), and the endpoint for its pictures likewise. The simulator is stricter than FAL in one point: a field that the schema does
 //! not know is refused, where FAL may ignore it, because `steps` sent to the style trainer is a bug that would
 //! otherwise go unnoticed. As at FAL, the *model* refuses the input: the submit itself accepts anything.
 
@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::generators::{DeclaredGenerator, PictureFields, picture_endpoints};
 use super::schema::{Field, Kind, declared, may, need, problems};
 
 /// A trainer that the simulator knows only from its entry in `trainers.toml`.
@@ -25,6 +26,8 @@ pub struct DeclaredTrainer {
     pub inputs: Vec<String>,
     /// The key of the weights in the result. `None`: the result is the id of a finetune.
     pub weights: Option<String>,
+    /// The endpoint that makes pictures with its models.
+    pub generator: DeclaredGenerator,
 }
 
 /// An endpoint of FAL's.
@@ -35,14 +38,14 @@ pub(super) struct Endpoint {
     pub makes: Makes,
     /// The unit of billing and its approximate price in dollars, if published.
     pub price: Option<(&'static str, f64)>,
-    fields: Vec<Field>,
+    pub fields: Vec<Field>,
 }
 
 /// The product of a successful run.
 #[derive(Debug)]
 pub(super) enum Makes {
     Training(Training),
-    Pictures,
+    Pictures(PictureFields),
 }
 
 #[derive(Debug)]
@@ -73,12 +76,14 @@ pub(super) enum Output {
 pub(super) struct Endpoints(Vec<Arc<Endpoint>>);
 
 impl Endpoints {
-    /// The published endpoints, and those of `declared` that are not among them.
+    /// The published endpoints, and those of `declared` that are not among them: trainers and their generators.
     pub(super) fn new(declared: &[DeclaredTrainer]) -> Self {
         let mut endpoints: Vec<_> = published();
         for trainer in declared {
-            if endpoints.iter().all(|known| known.id != trainer.endpoint) {
-                endpoints.push(Endpoint::of(trainer));
+            for endpoint in [Endpoint::of(trainer), Endpoint::drawing(&trainer.generator)] {
+                if endpoints.iter().all(|known| known.id != endpoint.id) {
+                    endpoints.push(endpoint);
+                }
             }
         }
         Self(endpoints.into_iter().map(Arc::new).collect())
@@ -92,32 +97,6 @@ impl Endpoints {
     pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
         self.0.iter()
     }
-}
-
-const FORMATS: Kind = Kind::OneOf(&["jpeg", "png"]);
-const RATIOS: &[&str] = &["21:9", "16:9", "4:3", "3:2", "1:1", "2:3", "3:4", "9:16", "9:21"];
-
-/// The fields of all picture endpoints, and `own`.
-fn picture(own: impl IntoIterator<Item = Field>) -> Vec<Field> {
-    let all = [
-        need("prompt", Kind::Text),
-        may("num_images", Kind::Int(1, 4)),
-        may("seed", Kind::Int(0, u64::MAX)),
-        may("output_format", FORMATS),
-        may("sync_mode", Kind::Bool),
-    ];
-    all.into_iter().chain(own).collect()
-}
-
-/// The fields of endpoints that draw with a finetune, and `own`.
-fn finetuned(own: impl IntoIterator<Item = Field>) -> Vec<Field> {
-    let all = [
-        need("finetune_id", Kind::Text),
-        need("finetune_strength", Kind::Float(0.0, 2.0)),
-        may("safety_tolerance", Kind::OneOf(&["1", "2", "3", "4", "5", "6"])),
-        may("enhance_prompt", Kind::Bool),
-    ];
-    picture(all.into_iter().chain(own))
 }
 
 /// A trainer that makes a LoRA.
@@ -309,46 +288,13 @@ fn flux_pro_trainer() -> Endpoint {
     }
 }
 
-fn picture_endpoints() -> [Endpoint; 3] {
-    [
-        Endpoint {
-            id: "fal-ai/flux-lora".into(),
-            makes: Makes::Pictures,
-            price: Some(("megapixels", 0.035)),
-            fields: picture([
-                may("loras", Kind::Loras),
-                may("image_size", Kind::ImageSize),
-                may("num_inference_steps", Kind::Int(1, 50)),
-                may("guidance_scale", Kind::Float(0.0, 35.0)),
-                may("enable_safety_checker", Kind::Bool),
-                may("acceleration", Kind::OneOf(&["none", "regular"])),
-            ]),
-        },
-        Endpoint {
-            id: "fal-ai/flux-pro/v1.1-ultra-finetuned".into(),
-            makes: Makes::Pictures,
-            price: None,
-            fields: finetuned([
-                may("aspect_ratio", Kind::OneOf(RATIOS)),
-                may("raw", Kind::Bool),
-                may("image_url", Kind::Url),
-                may("image_prompt_strength", Kind::Float(0.0, 1.0)),
-            ]),
-        },
-        Endpoint {
-            id: "fal-ai/flux-pro/v1/fill-finetuned".into(),
-            makes: Makes::Pictures,
-            price: None,
-            fields: finetuned([need("image_url", Kind::Url), need("mask_url", Kind::Url)]),
-        },
-    ]
-}
-
 impl Endpoint {
     fn of(trainer: &DeclaredTrainer) -> Self {
         let others = trainer.inputs.iter().chain([&trainer.steps]);
-        let mut fields: Vec<_> = others.map(|input| declared(input, false)).collect();
-        fields.push(declared(&trainer.archive, true));
+        let mut fields: Vec<_> = others
+            .map(|input| declared(input, false, Kind::Anything))
+            .collect();
+        fields.push(declared(&trainer.archive, true, Kind::Url));
         let output = trainer.weights.clone().map_or(Output::Finetune, Output::Lora);
         Self {
             id: trainer.endpoint.clone(),
