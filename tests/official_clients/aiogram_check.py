@@ -184,6 +184,10 @@ async def what_the_bot_sends(bot: Bot, person: Person) -> None:
     assert (chat.type, chat.first_name) == ("private", "Ann"), chat
     assert await bot.set_my_commands([BotCommand(command="start", description="Begin")])
     assert [one.command for one in await bot.get_my_commands()] == ["start"]
+    assert await bot.set_my_description("Avatars of your own", language_code="en")
+    assert (await bot.get_my_description(language_code="en")).description == "Avatars of your own"
+    assert await bot.set_my_short_description("Avatars")
+    assert (await bot.get_my_short_description()).short_description == "Avatars"
     assert await bot.send_chat_action(person.id, ChatAction.UPLOAD_PHOTO)
 
     text = await bot.send_message(person.id, "*a* _b_ \\.", parse_mode=ParseMode.MARKDOWN_V2,

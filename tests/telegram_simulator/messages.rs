@@ -2,7 +2,10 @@
 
 use aisha::simulators::telegram::NewUser;
 use serde_json::json;
-use teloxide::payloads::{EditMessageTextSetters, SendMessageSetters};
+use teloxide::payloads::{
+    EditMessageTextSetters, GetMyDescriptionSetters, SendMessageSetters, SetMyDescriptionSetters,
+    SetMyShortDescriptionSetters,
+};
 use teloxide::prelude::Requester;
 use teloxide::types::{InlineKeyboardButton, InlineKeyboardMarkup, MessageId, ReplyParameters};
 use teloxide::{ApiError, RequestError};
@@ -235,4 +238,54 @@ async fn chat_actions_commands_and_chats_are_kept() {
 
     let chat = sim.bot().get_chat(CHAT).await.unwrap();
     assert_eq!(chat.first_name(), Some("User 77"));
+}
+
+#[tokio::test]
+async fn descriptions_are_kept_for_each_language_and_bounded() {
+    let sim = Sim::start().await;
+    let bot = sim.bot();
+    bot.set_my_description().description("Avatars").await.unwrap();
+    bot.set_my_description()
+        .description("Аватары")
+        .language_code("ru")
+        .await
+        .unwrap();
+    bot.set_my_short_description()
+        .short_description("Short")
+        .await
+        .unwrap();
+    assert_eq!(bot.get_my_description().await.unwrap().description, "Avatars");
+    let russian = bot.get_my_description().language_code("ru").await.unwrap();
+    assert_eq!(russian.description, "Аватары");
+    assert_eq!(
+        bot.get_my_description()
+            .language_code("kk")
+            .await
+            .unwrap()
+            .description,
+        ""
+    );
+    assert_eq!(
+        bot.get_my_short_description().await.unwrap().short_description,
+        "Short"
+    );
+    // A person without a language of their own reads the one for all.
+    assert_eq!(sim.ann.chat().unwrap().description.as_deref(), Some("Avatars"));
+    bot.set_my_description().await.unwrap();
+    assert_eq!(bot.get_my_description().await.unwrap().description, "");
+
+    let long = sim
+        .refusal(
+            "setMyShortDescription",
+            json!({ "short_description": "я".repeat(121) }),
+        )
+        .await;
+    assert_eq!(long, "Bad Request: DESCRIPTION_TOO_LONG");
+    let odd = sim
+        .refusal(
+            "setMyDescription",
+            json!({ "description": "x", "language_code": "ru-RU" }),
+        )
+        .await;
+    assert_eq!(odd, "Bad Request: LANG_CODE_INVALID");
 }

@@ -77,6 +77,9 @@ struct Rest {
     allowed_updates: Option<Vec<String>>,
     webhook: Option<KeptWebhook>,
     commands: std::collections::BTreeMap<String, Value>,
+    /// Missing in journals from before the simulator had it.
+    #[serde(default)]
+    descriptions: std::collections::BTreeMap<String, String>,
 }
 
 /// The record of a chat, without its messages.
@@ -193,6 +196,7 @@ impl State {
             allowed_updates: self.updates.allowed.clone(),
             webhook: self.webhook.as_ref().map(super::webhook::Webhook::kept),
             commands: self.commands.clone(),
+            descriptions: self.descriptions.clone(),
         }
     }
 
@@ -210,6 +214,7 @@ impl State {
                 self.updates.allowed = rest.allowed_updates;
                 self.webhook = rest.webhook.and_then(KeptWebhook::again);
                 self.commands = rest.commands;
+                self.descriptions = rest.descriptions;
             }
             Record::Person(person) => {
                 let chat = self

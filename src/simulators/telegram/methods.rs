@@ -8,6 +8,7 @@ use super::request::Call;
 use super::state::State;
 use super::{render, updates, webhook};
 
+mod descriptions;
 mod edits;
 mod media;
 mod queries;
@@ -16,7 +17,7 @@ mod sends;
 type Method = fn(&mut State, &Call) -> Result<Value, Refusal>;
 
 /// Names are compared without case: teloxide sends `GetMe`, the manual says `getMe`.
-const METHODS: [(&str, Method); 20] = [
+const METHODS: [(&str, Method); 24] = [
     ("getMe", |state, _| Ok(render::me(&state.bot))),
     ("getWebhookInfo", |state, _| Ok(webhook::info(state))),
     ("sendMessage", sends::message),
@@ -36,6 +37,14 @@ const METHODS: [(&str, Method); 20] = [
     ("setMyCommands", queries::set_commands),
     ("getMyCommands", queries::commands),
     ("deleteMyCommands", queries::delete_commands),
+    ("setMyDescription", descriptions::set_long),
+    ("getMyDescription", |state, call| {
+        Ok(descriptions::long(state, call))
+    }),
+    ("setMyShortDescription", descriptions::set_short),
+    ("getMyShortDescription", |state, call| {
+        Ok(descriptions::short(state, call))
+    }),
     ("getMyName", |state, _| {
         Ok(json!({ "name": state.bot.first_name }))
     }),

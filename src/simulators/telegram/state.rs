@@ -33,6 +33,8 @@ pub(super) struct State {
     pub callbacks: Callbacks,
     /// Menus of `setMyCommands`, by scope and language.
     pub commands: BTreeMap<String, Value>,
+    /// Texts of `setMyDescription` and `setMyShortDescription`, by field and language: `description ru`.
+    pub descriptions: BTreeMap<String, String>,
     pub faults: Faults,
     pub ledger: Ledger,
     /// Chats that may have changed since the journal was last written.
@@ -93,6 +95,7 @@ impl State {
             files: Files::default(),
             callbacks: Callbacks::new(above),
             commands: BTreeMap::new(),
+            descriptions: BTreeMap::new(),
             faults: Faults::default(),
             ledger: Ledger::default(),
             touched: BTreeSet::new(),
@@ -167,6 +170,13 @@ impl State {
             .find_map(|menu| self.commands.get(&menu))
             .cloned()
             .unwrap_or_default()
+    }
+
+    /// The description a person sees before the first message: in their language, or else the one for all.
+    pub fn description_for(&self, language: Option<&str>) -> Option<String> {
+        let languages = [language.unwrap_or_default(), ""];
+        let mut keys = languages.iter().map(|language| format!("description {language}"));
+        keys.find_map(|key| self.descriptions.get(&key)).cloned()
     }
 
     pub fn next_media_group(&mut self) -> String {

@@ -26,6 +26,8 @@ pub struct ChatView {
     pub callbacks: Vec<Callback>,
     /// The commands that the bot suggests to this person.
     pub commands: serde_json::Value,
+    /// What the bot says about itself in an empty chat, in the person's language.
+    pub description: Option<String>,
 }
 
 /// A person who can write to the bot.
@@ -283,6 +285,7 @@ impl ChatView {
                 .map(|(action, _)| action.clone()),
             callbacks: state.callbacks.of_chat(chat.user.id),
             commands: state.commands_for(chat.user.language_code.as_deref()),
+            description: state.description_for(chat.user.language_code.as_deref()),
         }
     }
 }
