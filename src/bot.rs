@@ -42,6 +42,7 @@ mod incoming;
 mod intake;
 mod photo_hints;
 mod photos;
+mod settings;
 mod stopping;
 mod update_loops;
 mod visible;

@@ -150,7 +150,7 @@ async fn a_file_that_is_no_picture_is_refused_with_its_reason() {
         "not_an_image"
     );
     assert!(
-        counter(&core, &ann).contains("photo 1 — this is no picture"),
+        counter(&core, &ann).contains("photo 1 — this isn't an image"),
         "{}",
         counter(&core, &ann)
     );

@@ -6,11 +6,11 @@
 welcome =
     👋 Hello, <b>{ $first_name }</b>!
 
-    I train your personal AI avatar from { $min }–{ $max } photos. A few questions, your photos, and I do the rest and write to you when the avatar is ready.
+    I train your personal AI avatar from { $min }–{ $max } photos. A few questions, your photos, and I do the rest and write to you when the avatar is ready. You can delete everything at any time.
 welcome-nameless =
     👋 <b>Hello!</b>
 
-    I train your personal AI avatar from { $min }–{ $max } photos. A few questions, your photos, and I do the rest and write to you when the avatar is ready.
+    I train your personal AI avatar from { $min }–{ $max } photos. A few questions, your photos, and I do the rest and write to you when the avatar is ready. You can delete everything at any time.
 welcome-back = 👋 Welcome back, <b>{ $first_name }</b>!
 welcome-back-nameless = 👋 <b>Welcome back!</b>
 draft-waits = An unfinished avatar is waiting for you: { $avatar }.
@@ -26,6 +26,7 @@ help =
     /gallery — { command-gallery }
     /cancel — { command-cancel }
     /language — { command-language }
+    /settings — { command-settings }
 avatar-named = <b>{ $name }</b>
 avatar-unnamed = no name yet
 
@@ -40,14 +41,14 @@ ask-gender = 👤 <b>Whose avatar will it be?</b>
 ask-name = ✏️ <b>What shall we call the avatar?</b> Send me a name.
 photos-title = 📸 <b>{ $name }</b> · { $kind } · { $gender }
 photos-ask =
-    Send { $min }–{ $max } photos: one by one, as an album or as files.
+    Send { $min }–{ $max } photos: one by one or as an album. Best as ordinary photos: I can't read the HEIC files of iPhones yet.
 
     Best are different angles, light and backgrounds, the face clearly visible, no filters and nobody else in the picture.
 photos-counted =
     { $stored ->
         [one] <b>{ $stored }</b> photo
        *[other] <b>{ $stored }</b> photos
-    } loaded, of { $min }–{ $max }.
+    } loaded ({ $min }–{ $max } needed).
 photos-loading = ⏳ { $pending } more loading…
 photos-missing =
     { $missing ->
@@ -59,12 +60,16 @@ photos-enough =
         [one] { $room } more photo
        *[other] up to { $room } more photos
     }.
-photos-full = ✅ All { $max } photos are here, ready to start.
+photos-full =
+    ✅ { $max ->
+        [one] { $max } photo is here
+       *[other] All { $max } photos are here
+    }, ready to start.
 photos-rejected =
     ⚠️ These did not work:
     { $lines }
 rejected-photo = • photo { $number } — { $problem }
-more-rejected = • { $count } more before these
+more-rejected = • and { $count } more before these
 
 ## Hints on photos
 
@@ -98,7 +103,7 @@ button-keep-photos = 👌 Keep all
 
 ## Why a photo was refused
 
-photo-problem-not_an_image = this is no picture; JPEG, PNG and WebP work
+photo-problem-not_an_image = this isn't an image; JPEG, PNG and WebP work
 photo-problem-heic = HEIC, which I can't read yet; send the picture as a photo, not as a file
 photo-problem-too_large =
     { $detail ->
@@ -137,9 +142,9 @@ name-too-long =
        *[other] up to { $max } characters
     }. Please send a shorter one.
 use-buttons = Please choose with a button below 👇
-text-instead-of-photos = I am waiting for photos 📸 Once there are enough, a “Start training” button appears.
-file-no-image = 🙈 This file is no picture. JPEG, PNG or WebP photos work.
-file-heic = 🙈 I can't read HEIC yet. Please send this picture as a photo, not as a file.
+text-instead-of-photos = I am waiting for photos 📸 Once there are enough, a “Start training” button appears below the counter.
+file-no-image = 🙈 This file isn't an image. JPEG, PNG or WebP photos work.
+file-heic = 🙈 I can't read HEIC yet. Please send these pictures as photos, not as files.
 file-too-large = 🙈 The file is larger than { $megabytes } MB. Please send it as a photo: Telegram makes it smaller.
 too-many-photos =
     { $max ->
@@ -149,9 +154,9 @@ too-many-photos =
 photo-without-draft = 📸 Nice photo! Let us create an avatar first; the photos come a little later.
 photo-kept = 📸 I have kept the photo. One answer is still open:
 photo-known = I have this photo already 🙂 Please send another one.
-photo-refused = 🙈 I have seen this one and it did not work: { $problem }.
+photo-refused = 🙈 You have sent this one before, and it did not work: { $problem }.
 not-a-photo = I can't use a message like this one: photos or text, please.
-unknown-command = I don't know this command. There are /start, /status, /gallery, /cancel, /language and /help.
+unknown-command = I don't know this command. There are /start, /status, /gallery, /cancel, /language, /settings and /help.
 not-understood = I did not quite get that. Shall we start with a new avatar?
 stale-button = This button is out of date.
 ask-language = 🌐 <b>Which language shall I write in?</b>
@@ -162,7 +167,7 @@ ask-discard =
        *[other] { $photos } photos
     }? They cannot be brought back.
 ask-which-to-stop = Which training shall I stop?
-trouble = 😔 I could not handle your message. We are looking into it; please try again: /start
+trouble = 😔 I could not handle your message, and have recorded the error. Please send it again; if that does not help: /start
 
 ## Start, retry, cancel
 
@@ -215,7 +220,7 @@ draft-discarded = 🗑 Creation cancelled: { $avatar }.
 nothing-to-cancel = There is nothing to cancel: nothing is being created or trained.
 ask-stop = Stop the training of <b>{ $name }</b>? The photos stay, you can start again.
 too-late-to-stop = The training of <b>{ $name }</b> is already done and its model is being saved, so it can't be stopped any more. I will write to you in a moment.
-stop-asked = I am asking the server to stop the training of <b>{ $name }</b>. I will write when it has stopped. Should it finish all the same, the avatar stays yours.
+stop-asked = I am asking the server to stop the training of <b>{ $name }</b>. I will write as soon as it has stopped. Should it finish all the same, the avatar stays yours.
 
 ## /status
 
@@ -246,14 +251,14 @@ stage-archived = 📦 The photos are ready, sending them to training…
 stage-submitted = 🛰 Sent to training, waiting for it to begin…
 stage-queued =
     🕒 { $position ->
-        [0] You are next in the queue.
+        [0] Your avatar is next in the queue.
        *[other] In the training queue, ahead of you: { $position }.
     }
 stage-running = 🧠 Training: { $bar } { $percent }%
 stage-trained = 💾 Training is done, saving the model…
 stage-stopping = ✋ Stopping the training…
 stage-completed = ✅ Done.
-stage-failed = ⚠️ The training was stopped.
+stage-failed = ⚠️ The training failed, see below.
 stage-cancelled = ✖️ The training was cancelled.
 
 ## The wizard and the progress of a training
@@ -262,6 +267,57 @@ photo-unfit = 🙈 This one did not work: { $problem }.
 photos-tips = 💡 Best are different angles, light and backgrounds; the face clearly visible, no filters and nobody else in the picture.
 not-usable = I can't read a message like this one. This question is still open:
 not-usable-for-photos = I can't read a message like this one. I am waiting for photos 📸
+ask-type-timed =
+    🎭 <b>Which kind of avatar shall we make?</b>
+
+    👤 <b>Portrait</b> — a person you recognise. It needs photos of a face. Training takes { $portrait_to ->
+        [one] { $portrait_from } to { $portrait_to } minute
+       *[other] { $portrait_from } to { $portrait_to } minutes
+    }.
+    🎨 <b>Artistic</b> — the style and mood of pictures. Anything works: drawings, places, things, people. Training takes { $style_to ->
+        [one] { $style_from } to { $style_to } minute
+       *[other] { $style_from } to { $style_to } minutes
+    }.
+ask-gender-of-style = 👤 <b>Who is mostly in these pictures?</b> If nobody is, either answer will do.
+presets =
+    🎚 <b>Quality of the training</b>
+    { $lines }
+preset-line =
+    { $chosen ->
+        [yes] ✅
+       *[other] •
+    } { $preset }: { $minutes ->
+        [one] about { $minutes } minute
+       *[other] about { $minutes } minutes
+    }{ $cost ->
+        [none] { "" }
+       *[other] , { $cost }
+    }
+preset-fast = ⚡ Fast
+preset-balanced = ⚖️ Balanced
+preset-quality = 💎 Quality
+button-chosen = ✓ { $choice }
+time-left =
+    ⏱ { $minutes ->
+        [one] About { $minutes } minute left.
+       *[other] About { $minutes } minutes left.
+    }
+
+## Settings and errors
+
+settings =
+    ⚙️ <b>Settings</b>
+
+    Language: { $language }
+    Quality of new avatars' training: { $preset }
+    Messages come { $sound }.
+with-sound = with a sound
+without-sound = without a sound
+button-language = 🌐 Language
+button-use-preset = { $preset }
+button-sound-on = 🔔 With sound
+button-sound-off = 🔕 Without sound
+support-code = 🆘 Should you need help, tell us the code <code>{ $reference }</code>
 
 ## How it ended
 
@@ -280,7 +336,7 @@ training-failed-archive_unreachable =
 training-failed-rejected_by_provider =
     😔 <b>The avatar “{ $name }” could not be trained.</b>
 
-    The training server did not accept these photos. Try replacing some of them.
+    The training server did not accept these photos. Everything is kept: replace some of the pictures and try again.
 training-failed-provider_failed =
     😔 <b>The avatar “{ $name }” could not be trained.</b>
 
@@ -288,11 +344,11 @@ training-failed-provider_failed =
 training-failed-submit_outcome_unknown =
     😔 <b>The avatar “{ $name }” could not be trained.</b>
 
-    The training server did not confirm the order. Should a result still arrive, I will write at once.
+    The training server did not confirm the order. Your photos are kept, you can try again; should the earlier result still arrive, I will write at once.
 training-failed-model_invalid =
     😔 <b>The avatar “{ $name }” could not be trained.</b>
 
-    The training ended, but its model is unusable, and we will not pass it off as ready. Please try again.
+    The training ended, but its model is unusable, and we will not pass it off as ready. Your photos are kept: please try again.
 training-failed-timed_out =
     😔 <b>The avatar “{ $name }” could not be trained.</b>
 
@@ -300,7 +356,7 @@ training-failed-timed_out =
 training-failed-internal =
     😔 <b>The avatar “{ $name }” could not be trained.</b>
 
-    Something went wrong on our side, and we are looking into it. Your photos are kept: please try again a little later.
+    Something went wrong on our side, and it is recorded. Your photos are kept: please try again a little later.
 training-failed-other =
     😔 <b>The avatar “{ $name }” could not be trained.</b>
 
@@ -356,7 +412,7 @@ button-discard = ✖️ Cancel
 button-start = 🚀 Start training
 button-retry = 🔁 Try again
 button-stop = ✖️ Stop the training
-button-status = 📊 How is it going
+button-status = 📊 Training status
 button-discard-now = 🗑 Delete
 button-keep-training = ▶️ Go on training
 button-stop-named = ✖️ Stop “{ $name }”
@@ -393,8 +449,9 @@ button-next = ▶️
 command-start = create an avatar or continue
 command-status = how the training is going
 command-gallery = your avatars
-command-cancel = cancel
+command-cancel = cancel a creation or a training
 command-language = choose the language
+command-settings = language, quality, sound
 command-help = what this bot can do
 
 # Pictures

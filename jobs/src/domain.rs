@@ -15,6 +15,7 @@ mod quotas;
 mod saga;
 mod stage;
 pub mod style;
+mod support_code;
 pub mod trainer;
 mod training;
 mod trigger;
@@ -35,6 +36,7 @@ pub use quotas::{Access, Quotas};
 pub use saga::{AtFal, Fact, NextJob, Patience, Saga, Tell, Times, Transition};
 pub use stage::Stage;
 pub use style::{DrawnAvatar, Style, Styles};
+pub use support_code::{NoSupportCode, SupportCode};
 pub use trainer::{
     FinetuneComment, OutputKind, OutputProblem, Preset, TrainedModel, Trainer, Trainers, TrainingOrder,
     UnfitTrainer,

@@ -79,6 +79,7 @@ mod work;
 // Internal modules. None of them knows Telegram updates or HTTP routes.
 mod clients;
 mod context;
+mod estimates;
 mod notifications;
 mod saga;
 mod store;

@@ -18,10 +18,15 @@
 use std::time::Duration;
 
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use crate::{
-    domain::{Action, AvatarId, FailureCode, NotificationId, Stage, Tell, TrainingId, TrainingType, UserId},
+    domain::{
+        Action, AvatarId, FailureCode, NotificationId, Stage, SupportCode, Tell, TrainingId, TrainingType,
+        UserId,
+    },
     enqueue::{EnqueueError, Options, enqueue_with},
+    estimates,
     payloads::NotifyUser,
     store::{
         notifications::{self, About, MessageKind, New, Raised},
@@ -36,7 +41,9 @@ mod photo_hints;
 
 pub(crate) use albums::{AlbumEnd, album_asked, album_ended, album_progress, samples_ended};
 use photo_card::rejected;
-pub(crate) use photo_card::{keep_card_in_view, photo_refused, photos_changed, retire_card, show_photos};
+pub(crate) use photo_card::{
+    PhotoStep, keep_card_in_view, photo_refused, photos_changed, retire_card, show_photos,
+};
 
 /// How long changes of a message are gathered before it is edited. Albums come as ten separate updates, and Telegram
 /// accepts about one edit a second in a chat.
@@ -189,6 +196,10 @@ async fn progress_message(
     stage: Stage,
 ) -> Result<Message, sqlx::Error> {
     let mut message = Message::new(title(subject)).and(Phrase::stage(stage));
+    if let Some(left) = estimates::left(tx, subject.training, stage).await? {
+        let minutes = estimates::minutes(left);
+        message = message.and(Phrase::TimeLeft { minutes });
+    }
     message.text.extend(rejected(tx, subject.avatar).await?);
     if stage.can_be_stopped() {
         message = message.button(Phrase::ButtonStop {}, Action::Stop(subject.training));
@@ -219,7 +230,14 @@ async fn failed(tx: &mut PgConnection, subject: Subject<'_>, code: FailureCode) 
     })
     .button(Phrase::ButtonRetry {}, Action::Retry(subject.avatar));
     message.text.extend(rejected(tx, subject.avatar).await?);
+    let message = message.and(support_code(subject.training.0));
     ended(tx, subject, Phrase::StageFailed {}, &message).await
+}
+
+/// How a user names the row to us.
+fn support_code(id: Uuid) -> Phrase {
+    let reference = SupportCode::of(id).to_string();
+    Phrase::SupportCode { reference }
 }
 
 /// The final message of a training that its user or an operator called off.

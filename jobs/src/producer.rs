@@ -25,6 +25,7 @@ mod guard;
 mod inbox;
 mod photo_hints;
 mod request_training;
+mod settings;
 mod status;
 mod turn;
 
@@ -41,6 +42,7 @@ pub use guard::Handled;
 pub use inbox::{PollingLead, UpdateSignal, read_update};
 pub use photo_hints::PhotoRemoved;
 pub use request_training::Started;
+pub use settings::UserSettings;
 pub use status::{AvatarLine, LiveTraining, Stopped};
 pub use turn::{Sender, Turn};
 
@@ -52,6 +54,7 @@ use crate::{
     context::Chance,
     domain::{PictureRules, Quotas, Trainers},
     enqueue::EnqueueError,
+    notifications::PhotoStep,
     saga::SagaError,
 };
 
@@ -91,6 +94,13 @@ impl Rules {
             quotas,
             chance: Chance::system(),
         })
+    }
+
+    pub(crate) const fn photo_step(&self) -> PhotoStep<'_> {
+        PhotoStep {
+            limits: &self.photos,
+            trainers: &self.trainers,
+        }
     }
 
     /// Limits of photos, and how many a training takes.

@@ -13,7 +13,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::{
-    domain::{AvatarId, AvatarStatus, TrainingId, TrainingStatus, TrainingType},
+    domain::{AvatarId, AvatarStatus, SupportCode, TrainingId, TrainingStatus, TrainingType},
     store::{fal_account, views},
 };
 
@@ -90,6 +90,30 @@ pub struct FalParked {
     pub waiting: i64,
 }
 
+/// What a support code names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Supported {
+    /// A training, an avatar, or an album of pictures.
+    Row {
+        /// `training`, `avatar` or `album`.
+        table: String,
+        /// Its id.
+        id: Uuid,
+    },
+    /// An update of Telegram's that could not be handled.
+    Update {
+        /// Telegram's number.
+        update_id: i64,
+        /// The chat from which it came. `None`: it has none.
+        chat_id: Option<i64>,
+        /// How often its handling failed.
+        attempts: i16,
+        /// Why it was given up. `None`: it was handled.
+        error: Option<String>,
+    },
+}
+
 /// A training that has ended while a job for it is left.
 #[derive(Debug, Clone, Serialize)]
 pub struct EndedTraining {
@@ -122,6 +146,28 @@ impl Reader {
                 created_at,
                 completed_at: None,
             }))
+    }
+
+    /// The rows that have this support code. Almost always one; 40 bits may be shared by two.
+    pub async fn by_support_code(&self, code: SupportCode) -> Result<Vec<Supported>, sqlx::Error> {
+        let mut db = self.database.read().await?;
+        let (first, last) = code.ids();
+        let rows = views::with_ids(&mut db, first, last).await?;
+        let mut found: Vec<_> = rows
+            .into_iter()
+            .map(|row| Supported::Row {
+                table: row.kind,
+                id: row.id,
+            })
+            .collect();
+        let update = views::update(&mut db, code.update_id()).await?;
+        found.extend(update.map(|update| Supported::Update {
+            update_id: update.update_id,
+            chat_id: update.chat_id,
+            attempts: update.attempts,
+            error: update.error,
+        }));
+        Ok(found)
     }
 
     /// The jobs among these whose training has ended: they will find nothing to do.

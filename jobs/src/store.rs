@@ -19,6 +19,7 @@ pub(crate) mod notifications;
 pub(crate) mod orders;
 pub(crate) mod photos;
 pub(crate) mod pictures;
+pub(crate) mod preferences;
 pub(crate) mod quotas;
 pub(crate) mod trainings;
 pub(crate) mod updates;

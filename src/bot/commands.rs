@@ -6,7 +6,7 @@ use jobs::{
     texts::{Locale, Message, Phrase},
 };
 
-use super::{gallery, photos::small, stopping, wizard};
+use super::{gallery, photos::small, settings, stopping, wizard};
 
 macro_rules! commands {
     (($turn:ident, $first_name:ident) $($Name:ident: $word:literal $(| $typed:literal)* => $run:expr,)*) => {
@@ -47,7 +47,8 @@ commands! { (turn, first_name)
     Status: "status" | "статус" => status(turn, Place::New),
     Gallery: "gallery" | "галерея" | "аватары" | "avatars" | "аватарлар" => avatars(turn),
     Cancel: "cancel" | "отмена" | "отменить" => stopping::cancel(turn),
-    Language: "language" | "lang" | "язык" | "тіл" => language(turn),
+    Language: "language" | "lang" | "язык" | "тіл" => language(turn, Place::New),
+    Settings: "settings" | "настройки" | "баптаулар" => settings::show(turn, Place::New),
     Help: "help" | "помощь" | "справка" => help(turn),
 }
 
@@ -86,7 +87,7 @@ async fn start(turn: &mut Turn, first_name: &str) -> Result<(), ProducerError> {
             let first_name = first_name.to_owned();
             Phrase::Welcome { first_name, min, max }
         };
-        wizard::ask_type(None).after([welcome])
+        wizard::ask_type(turn, None).await?.after([welcome])
     } else {
         let mut message = Message::new(welcome_back(first_name));
         let in_training = avatars
@@ -168,17 +169,12 @@ async fn avatars(turn: &mut Turn) -> Result<(), ProducerError> {
 }
 
 /// Asks for the language, with a button for each.
-async fn language(turn: &mut Turn) -> Result<(), ProducerError> {
-    let own_name = |locale| match locale {
-        Locale::Ru => Phrase::ButtonRussian {},
-        Locale::En => Phrase::ButtonEnglish {},
-        Locale::Kk => Phrase::ButtonKazakh {},
-    };
+pub(super) async fn language(turn: &mut Turn, place: Place) -> Result<(), ProducerError> {
     let question = Message::new(Phrase::AskLanguage {});
     let message = Locale::ALL.into_iter().fold(question, |message, locale| {
-        message.button(own_name(locale), Action::Speak(locale))
+        message.button(*Phrase::language(locale), Action::Speak(locale))
     });
-    turn.reply(&message, Place::New).await
+    turn.reply(&message, place).await
 }
 
 /// Speaks the language that was chosen, beginning with this answer.

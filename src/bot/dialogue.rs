@@ -28,7 +28,7 @@ use super::{
     commands::{self, Command},
     deleting, gallery,
     incoming::{self, Content, Incoming, ReceivedMessage, TapPlace},
-    photo_hints, photos, stopping, wizard,
+    photo_hints, photos, settings, stopping, wizard,
 };
 
 /// A pressed button that is to be answered once its update is committed.
@@ -214,6 +214,14 @@ async fn act(turn: &mut Turn, action: Option<Action>, place: Place) -> Result<Op
         Some(Action::Show(avatar)) => gallery::show(turn, Some(avatar), place).await,
         Some(Action::MakeMain(avatar)) => gallery::make_main(turn, avatar, place).await,
         Some(Action::Rename(avatar)) => gallery::ask_new_name(turn, avatar, place).await,
+
+        Some(Action::ChoosePreset(avatar, preset)) => {
+            wizard::choose_preset(turn, avatar, preset, place).await
+        }
+        Some(Action::Settings) => settings::show(turn, place).await.map(|()| None),
+        Some(Action::AskLanguage) => commands::language(turn, place).await.map(|()| None),
+        Some(Action::UsePreset(preset)) => settings::use_preset(turn, preset, place).await.map(|()| None),
+        Some(Action::Silence(is_silent)) => settings::silence(turn, is_silent, place).await.map(|()| None),
 
         Some(
             Action::StopAlbum(_) | Action::MoreLikeThis(_) | Action::ChangeAlbum(_) | Action::KeepPicture(_),

@@ -4,7 +4,7 @@
 //! deploy, or in another bot process. Functions that handle taps return the toast to show, if any.
 
 use jobs::{
-    domain::{Action, AvatarId, Gender, TrainingType, WizardStep},
+    domain::{Action, AvatarId, Gender, Preset, TrainingType, WizardStep},
     producer::{Draft, Place, ProducerError, RetryOutcome, Started, Turn},
     texts::{Message, Phrase},
 };
@@ -21,7 +21,10 @@ pub(super) type Toast = Option<Phrase>;
 pub(super) async fn open(turn: &mut Turn, place: Place) -> Result<Toast, ProducerError> {
     match turn.draft().await? {
         Some(draft) => ask_next(turn, &draft, place, []).await?,
-        None => turn.reply(&ask_type(None), place).await?,
+        None => {
+            let question = ask_type(turn, None).await?;
+            turn.reply(&question, place).await?;
+        }
     }
     Ok(None)
 }
@@ -34,7 +37,7 @@ pub(super) async fn ask_next(
     words: impl IntoIterator<Item = Phrase>,
 ) -> Result<(), ProducerError> {
     let question = if draft.gender.is_none() {
-        ask_gender(draft.id)
+        ask_gender(draft.id, draft.training_type)
     } else if draft.name.is_none() {
         ask_name(draft.id)
     } else {
@@ -63,7 +66,7 @@ pub(super) async fn ask_again_once(
     words: Phrase,
 ) -> Result<(), ProducerError> {
     let question = if draft.gender.is_none() {
-        ask_gender(draft.id)
+        ask_gender(draft.id, draft.training_type)
     } else {
         ask_name(draft.id)
     };
@@ -115,6 +118,20 @@ pub(super) async fn choose_gender(
     }
 }
 
+/// The choice between speed and quality, on the photo card.
+pub(super) async fn choose_preset(
+    turn: &mut Turn,
+    avatar: AvatarId,
+    preset: Preset,
+    place: Place,
+) -> Result<Toast, ProducerError> {
+    if turn.choose_preset(avatar, preset).await? {
+        open(turn, place).await
+    } else {
+        stale(turn).await
+    }
+}
+
 /// Takes an answer back and asks that question again.
 pub(super) async fn back(
     turn: &mut Turn,
@@ -125,10 +142,11 @@ pub(super) async fn back(
     if !turn.take_back(avatar, step, place).await? {
         return stale(turn).await;
     }
-    let question = match step {
-        WizardStep::Type => ask_type(Some(avatar)),
-        WizardStep::Gender => ask_gender(avatar),
-        WizardStep::Name => ask_name(avatar),
+    let kind = turn.draft().await?.map(|draft| draft.training_type);
+    let question = match (step, kind) {
+        (WizardStep::Gender, Some(kind)) => ask_gender(avatar, kind),
+        (WizardStep::Type | WizardStep::Gender, _) => ask_type(turn, Some(avatar)).await?,
+        (WizardStep::Name, _) => ask_name(avatar),
     };
     turn.reply(&question, place).await?;
     Ok(None)
@@ -260,21 +278,33 @@ pub(super) async fn stale(turn: &mut Turn) -> Result<Toast, ProducerError> {
     Ok(Some(Phrase::StaleButton {}))
 }
 
-/// The first question, for a new draft or to change an existing one.
-pub(super) fn ask_type(draft: Option<AvatarId>) -> Message {
+/// The first question, for a new draft or to change an existing one: what each type is for, and how long it takes.
+pub(super) async fn ask_type(turn: &mut Turn, draft: Option<AvatarId>) -> Result<Message, ProducerError> {
     let choice = |kind| draft.map_or(Action::NewDraft(kind), |draft| Action::ChooseType(draft, kind));
-    let question = Message::new(Phrase::AskType {}).row([
+    let (portrait_from, portrait_to) = turn.training_minutes(TrainingType::Portrait).await?;
+    let (style_from, style_to) = turn.training_minutes(TrainingType::Style).await?;
+    let question = Message::new(Phrase::AskTypeTimed {
+        portrait_from,
+        portrait_to,
+        style_from,
+        style_to,
+    })
+    .row([
         (Phrase::ButtonPortrait {}, choice(TrainingType::Portrait)),
         (Phrase::ButtonStyle {}, choice(TrainingType::Style)),
     ]);
-    match draft {
+    Ok(match draft {
         Some(draft) => question.button(Phrase::ButtonDiscard {}, Action::Discard(draft)),
         None => question,
-    }
+    })
 }
 
-fn ask_gender(draft: AvatarId) -> Message {
-    let question = Message::new(Phrase::AskGender {}).row([
+fn ask_gender(draft: AvatarId, kind: TrainingType) -> Message {
+    let question = match kind {
+        TrainingType::Portrait => Phrase::AskGender {},
+        TrainingType::Style => Phrase::AskGenderOfStyle {},
+    };
+    let question = Message::new(question).row([
         (Phrase::ButtonMale {}, Action::ChooseGender(draft, Gender::Male)),
         (
             Phrase::ButtonFemale {},

@@ -3,8 +3,9 @@
 use anyhow::{Context, anyhow};
 use clap::Subcommand;
 use jobs::{
+    domain::SupportCode,
     producer::{Cancellation, CancelledTraining, Producer},
-    reader::{Reader, TrainingView},
+    reader::{Reader, Supported, TrainingView},
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -26,11 +27,12 @@ created_at and completed_at.
 
 Examples:
   aisha avatars status 0192f0c1-7e5a-7cc3-8f6e-1f1d5a0b9c11
-  aisha avatars status 0192f0c1-7e5a-7cc3-8f6e-1f1d5a0b9c11 --json | jq .progress")]
+  aisha avatars status 0192f0c1-7e5a-7cc3-8f6e-1f1d5a0b9c11 --json | jq .progress
+  aisha avatars status 7K3M-9QXZ                       # what a user read out")]
     Status {
-        /// The avatar's id, or a training's.
-        #[arg(value_parser = id)]
-        id: Uuid,
+        /// The avatar's id, a training's, or the support code that a message of the bot names.
+        #[arg(value_parser = id_or_code, value_name = "ID")]
+        id: IdOrCode,
         /// Print one JSON object.
         #[arg(long)]
         json: bool,
@@ -63,6 +65,23 @@ Examples:
     },
 }
 
+/// What names a training to operators.
+#[derive(Debug, Clone, Copy)]
+pub enum IdOrCode {
+    /// The avatar's id, or a training's.
+    Id(Uuid),
+    /// The code of an error message.
+    Code(SupportCode),
+}
+
+fn id_or_code(text: &str) -> Result<IdOrCode, &'static str> {
+    match (text.parse(), text.parse()) {
+        (Ok(id), _) => Ok(IdOrCode::Id(id)),
+        (_, Ok(code)) => Ok(IdOrCode::Code(code)),
+        _ => Err("an id looks like 0192f0c1-7e5a-7cc3-8f6e-1f1d5a0b9c11, a support code like 7K3M-9QXZ"),
+    }
+}
+
 fn id(text: &str) -> Result<Uuid, &'static str> {
     text.parse()
         .map_err(|_| "an id looks like 0192f0c1-7e5a-7cc3-8f6e-1f1d5a0b9c11")
@@ -73,14 +92,14 @@ pub async fn main(verb: AvatarsVerb, given: Given) -> Result<(), Failure> {
     let settings = given.load::<OpsSettings>()?;
     let database = connect::readable_database(&settings.database, "avatars").await?;
     match verb {
-        AvatarsVerb::Status { id, json } => {
-            let view = Reader::new(&database)
-                .training_status(id)
-                .await
-                .context("the database failed")?;
-            let view = view.with_context(|| format!("there is no avatar and no training {id}"))?;
-            show(&view, json)
-        }
+        AvatarsVerb::Status {
+            id: IdOrCode::Id(id),
+            json,
+        } => show(&find(&Reader::new(&database), id).await?, json),
+        AvatarsVerb::Status {
+            id: IdOrCode::Code(code),
+            json,
+        } => look_up(&Reader::new(&database), code, json).await,
         AvatarsVerb::Cancel {
             id,
             reason,
@@ -96,6 +115,50 @@ pub async fn main(verb: AvatarsVerb, given: Given) -> Result<(), Failure> {
             report(&done, dry_run, json)
         }
     }
+}
+
+async fn find(reader: &Reader, id: Uuid) -> Result<TrainingView, Failure> {
+    let view = reader.training_status(id).await.context("the database failed")?;
+    Ok(view.with_context(|| format!("there is no avatar and no training {id}"))?)
+}
+
+/// Shows each row that a support code names, and the training's status.
+async fn look_up(reader: &Reader, code: SupportCode, json: bool) -> Result<(), Failure> {
+    let found = reader
+        .by_support_code(code)
+        .await
+        .context("the database failed")?;
+    if found.is_empty() {
+        return Err(anyhow!("nothing has the support code {code}").into());
+    }
+    for one in found {
+        if json {
+            println!(
+                "{}",
+                serde_json::to_string(&one).context("it cannot be written as JSON")?
+            );
+            continue;
+        }
+        match one {
+            Supported::Row { table, id } => {
+                println!("{code} is {table} {id}");
+                if table != "album" {
+                    show(&find(reader, id).await?, json)?;
+                }
+            }
+            Supported::Update {
+                update_id,
+                chat_id,
+                attempts,
+                error,
+            } => {
+                let chat = chat_id.map_or_else(|| "no chat".to_owned(), |chat| format!("chat {chat}"));
+                let error = error.as_deref().unwrap_or("it was handled in the end");
+                println!("{code} is update {update_id} of {chat}: {attempts} attempts; {error}");
+            }
+        }
+    }
+    Ok(())
 }
 
 fn report(done: &Cancellation, dry_run: bool, json: bool) -> Result<(), Failure> {

@@ -80,7 +80,7 @@ async fn chatter_does_not_leave_the_card_above_it() {
         .send_document("plan.pdf", Some("application/pdf"), "%PDF-1.7", "")
         .await
         .unwrap();
-    ann.hears("This file is no picture").await;
+    ann.hears("This file isn't an image").await;
     ends_with_the_card(&ann, "10 photos loaded").await;
     ann.0.send_photo(photos(1).remove(0), "").await.unwrap();
     ann.hears("I have this photo already").await;

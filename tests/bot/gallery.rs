@@ -271,7 +271,7 @@ async fn start_and_status_lead_to_the_gallery_and_a_failed_avatar_says_why() {
         page.text
     );
     lena.presses_on(&page, "Попробовать снова");
-    lena.hears("Пришлите 10–20 фотографий").await;
+    lena.hears("Пришлите фотографии").await;
     lena.says("галерея");
     let draft = lena.hears("создание не закончено").await;
     assert!(labels(&draft).contains(&"🔄 Продолжить"), "{:?}", labels(&draft));

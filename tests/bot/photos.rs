@@ -20,7 +20,7 @@ async fn d20_an_album_is_counted_in_one_message_below_it() {
         ..MediaOptions::default()
     };
     let sent = ann.0.send_album(album.clone(), order).await.unwrap();
-    let counter = ann.hears("10 photos loaded, of 10–20").await;
+    let counter = ann.hears("10 photos loaded (10–20 needed)").await;
     assert!(
         sent.iter().all(|photo| *photo < counter.message_id),
         "the card is below the photos"
@@ -79,7 +79,7 @@ async fn a_second_album_and_single_photos_are_added_up_to_the_limit() {
     let ann = stage.person("Ann", "en");
     ann.answers_the_questions("Lisa").await;
     ann.0.send_photo(photos(1).remove(0), "").await.unwrap();
-    ann.hears("1 photo loaded, of 10–20").await;
+    ann.hears("1 photo loaded (10–20 needed)").await;
     ann.hears("9 more photos are needed").await;
     let many: Vec<Bytes> = (0..22).map(distinct).collect();
     ann.0.send_album(many, MediaOptions::default()).await.unwrap();
@@ -130,7 +130,7 @@ async fn a_file_that_cannot_become_a_photo_is_refused_with_a_friendly_reason() {
         .send_document("plan.pdf", Some("application/pdf"), "%PDF-1.7", "")
         .await
         .unwrap();
-    ann.hears("This file is no picture").await;
+    ann.hears("This file isn't an image").await;
     ann.0
         .send_document("IMG_1.HEIC", Some("image/heic"), "ftypheic", "")
         .await
@@ -154,7 +154,7 @@ async fn a_bad_file_that_only_its_bytes_reveal_is_refused_in_the_counter() {
     lena.presses("Женщина").await;
     lena.hears("Как назовём аватар?").await;
     lena.says("Лиза");
-    let asked = lena.hears("Пришлите 10–20 фотографий").await;
+    let asked = lena.hears("Пришлите фотографии").await;
     lena.0.send_photo(photos(1).remove(0), "").await.unwrap();
     lena.hears("Загружена 1 фотография").await;
     let text = lena
@@ -197,7 +197,7 @@ async fn a_photo_that_comes_too_early_is_kept_and_the_open_question_is_asked_aga
     ann.presses_on(&again, "Woman");
     ann.sees(&again, "call the avatar").await;
     ann.says("Lisa");
-    ann.hears("3 photos loaded, of 10–20").await;
+    ann.hears("3 photos loaded (10–20 needed)").await;
     let told = MessageFilter::from_bot()
         .containing("I have kept the photo")
         .ever();
@@ -219,7 +219,7 @@ async fn a_worker_that_dies_between_photos_loses_none() {
         .await
         .unwrap();
     stage.worker = stage.another_worker();
-    ann.hears("10 photos loaded, of 10–20").await;
+    ann.hears("10 photos loaded (10–20 needed)").await;
     assert_eq!(stage.count(STORED).await, 10);
 }
 

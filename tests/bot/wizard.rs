@@ -53,11 +53,11 @@ async fn d20_the_wizard_speaks_russian_to_those_whose_telegram_does() {
     lena.says("/start");
     lena.hears("Здравствуйте, Лена!").await;
     lena.presses("Художественный").await;
-    lena.hears("Чей это будет аватар?").await;
+    lena.hears("Кто чаще на этих снимках?").await;
     lena.presses("Мужчина").await;
     lena.hears("Как назовём аватар?").await;
     lena.says("Осень");
-    let photos = lena.hears("Пришлите 10–20 фотографий").await;
+    let photos = lena.hears("Пришлите фотографии").await;
     assert!(
         photos.text.starts_with("📸 Осень · художественный · мужчина"),
         "{}",
@@ -118,7 +118,7 @@ async fn back_takes_one_answer_back_and_asks_it_again() {
     let gender = ann.sees(&photos, "Whose avatar will it be?").await;
     ann.presses_on(&gender, "Back");
     ann.presses("Artistic").await;
-    let gender = ann.sees(&photos, "Whose avatar will it be?").await;
+    let gender = ann.sees(&photos, "Who is mostly in these pictures?").await;
     ann.presses_on(&gender, "Man");
     ann.sees(&photos, "What shall we call the avatar?").await;
     ann.says("Max");

@@ -77,8 +77,10 @@ impl TelegramClient {
         chat: i64,
         text: &Rendered,
         reply_to: Option<i64>,
+        is_silent: bool,
     ) -> Result<Sent, TelegramError> {
         let mut call = SendMessage::new(ChatId(chat), text.html.clone())
+            .disable_notification(is_silent)
             .parse_mode(ParseMode::Html)
             .link_preview_options(no_preview())
             .reply_markup(keyboard(text));

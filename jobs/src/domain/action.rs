@@ -9,7 +9,7 @@ use std::{fmt, str::FromStr};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use uuid::Uuid;
 
-use super::{AlbumId, AvatarId, Gender, Locale, PhotoId, PictureId, TrainingId, TrainingType};
+use super::{AlbumId, AvatarId, Gender, Locale, PhotoId, PictureId, Preset, TrainingId, TrainingType};
 
 /// Telegram's limit for `callback_data`, in bytes.
 pub const MAX_CALLBACK_DATA: usize = 64;
@@ -63,6 +63,18 @@ pub enum Action {
     /// Talks to the user in this language from now on.
     Speak(Locale),
 
+    // The wizard's choice of a preset, and /settings.
+    /// Chooses between speed and quality for a draft.
+    ChoosePreset(AvatarId, Preset),
+    /// Shows the settings.
+    Settings,
+    /// Asks for the language.
+    AskLanguage,
+    /// Chooses the preset with which drafts begin.
+    UsePreset(Preset),
+    /// Sends messages without a sound from now on, or with one.
+    Silence(bool),
+
     // The gallery.
     /// Shows the first of the user's avatars.
     Gallery,
@@ -109,6 +121,13 @@ impl fmt::Display for Action {
             Self::Status => f.write_str("status"),
             Self::Speak(locale) => write!(f, "speak:{locale}"),
 
+            Self::ChoosePreset(avatar, preset) => write!(f, "preset:{}:{preset}", short(avatar.0)),
+            Self::Settings => f.write_str("settings"),
+            Self::AskLanguage => f.write_str("language"),
+            Self::UsePreset(preset) => write!(f, "use:{preset}"),
+            Self::Silence(true) => f.write_str("sound:off"),
+            Self::Silence(false) => f.write_str("sound:on"),
+
             Self::Gallery => f.write_str("gallery"),
             Self::Show(avatar) => write!(f, "show:{}", short(avatar.0)),
             Self::MakeMain(avatar) => write!(f, "main:{}", short(avatar.0)),
@@ -135,6 +154,12 @@ fn decode(data: &str) -> Option<Action> {
     let action = match (words.next()?, words.next(), words.next()) {
         ("create", None, None) => Action::Create,
         ("status", None, None) => Action::Status,
+        ("preset", Some(id), Some(preset)) => Action::ChoosePreset(long(id)?, preset.parse().ok()?),
+        ("settings", None, None) => Action::Settings,
+        ("language", None, None) => Action::AskLanguage,
+        ("use", Some(preset), None) => Action::UsePreset(preset.parse().ok()?),
+        ("sound", Some("off"), None) => Action::Silence(true),
+        ("sound", Some("on"), None) => Action::Silence(false),
         ("new", Some(kind), None) => Action::NewDraft(kind.parse().ok()?),
         ("type", Some(id), Some(kind)) => Action::ChooseType(long(id)?, kind.parse().ok()?),
         ("gender", Some(id), Some(gender)) => Action::ChooseGender(long(id)?, gender.parse().ok()?),
@@ -226,6 +251,15 @@ mod tests {
             all.extend([Action::NewDraft(*kind), Action::ChooseType(avatar, *kind)]);
         }
         all.extend(Locale::ALL.map(Action::Speak));
+        for preset in Preset::ALL {
+            all.extend([Action::ChoosePreset(avatar, *preset), Action::UsePreset(*preset)]);
+        }
+        all.extend([
+            Action::Settings,
+            Action::AskLanguage,
+            Action::Silence(true),
+            Action::Silence(false),
+        ]);
         all.extend(
             Gender::ALL
                 .iter()

@@ -137,6 +137,11 @@ impl Trainers {
         self.preset
     }
 
+    /// The preset of this word; the default if there is none, or a newer version's.
+    pub fn preset_or_default(&self, chosen: Option<&str>) -> Preset {
+        chosen.and_then(|word| word.parse().ok()).unwrap_or(self.preset)
+    }
+
     /// All entries, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = &Trainer> {
         self.entries.iter()
@@ -181,6 +186,19 @@ impl Trainer {
     /// What a run with this preset costs, as far as FAL publishes it.
     pub fn cost(&self, preset: Preset) -> Option<Dollars> {
         Some(self.price?.of(self.inputs.steps(preset)?))
+    }
+
+    /// Duration of a usual run with this preset, by its number of steps: `expected` is of the balanced one.
+    pub fn expected_with(&self, preset: Preset) -> Duration {
+        let steps = |preset| {
+            self.inputs
+                .steps(preset)
+                .and_then(|steps| u32::try_from(steps).ok())
+        };
+        match (steps(preset), steps(Preset::Balanced)) {
+            (Some(steps), Some(usual)) if usual > 0 => self.expected.saturating_mul(steps) / usual,
+            _ => self.expected,
+        }
     }
 
     /// Reads the model from a successful result.

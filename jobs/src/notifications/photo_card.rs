@@ -10,8 +10,10 @@ use sqlx::PgConnection;
 use super::{GATHER, Place, bring, photo_hints, reply, send, small};
 use crate::{
     archive::PhotoLimits,
-    domain::{Action, AvatarId, UserId, WizardStep},
+    context::Services,
+    domain::{Action, AvatarId, Preset, Trainers, TrainingType, UserId, WizardStep},
     enqueue::EnqueueError,
+    estimates,
     store::{
         avatars,
         notifications::{self, About, MessageKind, New, Raised},
@@ -19,6 +21,23 @@ use crate::{
     },
     texts::{Message, Phrase},
 };
+
+/// The rules of the photo step: how many photos, and what their training takes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PhotoStep<'a> {
+    pub limits: &'a PhotoLimits,
+    pub trainers: &'a Trainers,
+}
+
+impl<'a> PhotoStep<'a> {
+    /// By the settings of a worker.
+    pub(crate) fn of(services: &'a Services) -> Self {
+        Self {
+            limits: &services.settings.photos,
+            trainers: &services.trainers,
+        }
+    }
+}
 
 /// Most refused photos that a message names one by one; the others are counted.
 const MOST_REJECTED: usize = 12;
@@ -28,9 +47,9 @@ const MOST_REJECTED: usize = 12;
 pub(crate) async fn photos_changed(
     tx: &mut PgConnection,
     avatar: AvatarId,
-    limits: &PhotoLimits,
+    step: PhotoStep<'_>,
 ) -> Result<(), EnqueueError> {
-    let Some((user, message)) = photos_message(tx, avatar, limits).await? else {
+    let Some((user, message)) = photos_message(tx, avatar, step).await? else {
         return Ok(());
     };
     match notifications::raise(tx, MessageKind::Photos, About::Avatar(avatar), &message, false).await? {
@@ -38,7 +57,7 @@ pub(crate) async fn photos_changed(
             bring(tx, user, id, message.version(), GATHER).await?;
         }
         Raised::Unchanged => {}
-        Raised::NoneOpen => show_photos(tx, avatar, limits, Place::New).await?,
+        Raised::NoneOpen => show_photos(tx, avatar, step, Place::New).await?,
     }
     Ok(())
 }
@@ -47,10 +66,10 @@ pub(crate) async fn photos_changed(
 pub(crate) async fn show_photos(
     tx: &mut PgConnection,
     avatar: AvatarId,
-    limits: &PhotoLimits,
+    step: PhotoStep<'_>,
     place: Place,
 ) -> Result<(), EnqueueError> {
-    let Some((user_id, message)) = photos_message(tx, avatar, limits).await? else {
+    let Some((user_id, message)) = photos_message(tx, avatar, step).await? else {
         return Ok(());
     };
     retire_card(tx, user_id, avatar, place).await?;
@@ -119,7 +138,7 @@ pub(crate) async fn photo_refused(
 async fn photos_message(
     tx: &mut PgConnection,
     avatar: AvatarId,
-    limits: &PhotoLimits,
+    step: PhotoStep<'_>,
 ) -> Result<Option<(UserId, Message)>, sqlx::Error> {
     let Some(draft) = avatars::lock_draft(tx, avatar).await? else {
         return Ok(None);
@@ -128,7 +147,10 @@ async fn photos_message(
         return Ok(None);
     };
     let photos = photos::counts(tx, avatar).await?;
-    let (min, max) = (small(*limits.photos.start()), small(*limits.photos.end()));
+    let (min, max) = (
+        small(*step.limits.photos.start()),
+        small(*step.limits.photos.end()),
+    );
     let kind = Phrase::kind(draft.training_type);
     let mut message = Message::new(Phrase::PhotosTitle {
         name,
@@ -168,6 +190,15 @@ async fn photos_message(
     }
     if photos.stored >= min {
         message = message.button(Phrase::ButtonStart {}, Action::Start(avatar));
+        message = offer_presets(
+            tx,
+            avatar,
+            draft.training_type,
+            draft.preset.as_deref(),
+            step,
+            message,
+        )
+        .await?;
     }
     message = photo_hints::add(tx, avatar, draft.training_type, message).await?;
     let row = [
@@ -175,6 +206,39 @@ async fn photos_message(
         (Phrase::ButtonDiscard {}, Action::Discard(avatar)),
     ];
     Ok(Some((draft.user_id, message.row(row))))
+}
+
+/// Each preset with its time and price, and the buttons that choose one.
+async fn offer_presets(
+    tx: &mut PgConnection,
+    avatar: AvatarId,
+    kind: TrainingType,
+    chosen: Option<&str>,
+    step: PhotoStep<'_>,
+    message: Message,
+) -> Result<Message, sqlx::Error> {
+    let trainer = step.trainers.default_for(kind);
+    let chosen = step.trainers.preset_or_default(chosen);
+    let estimates = estimates::of_presets(tx, trainer).await?;
+    let lines = estimates
+        .into_iter()
+        .map(|(preset, duration)| Phrase::PresetLine {
+            preset: Phrase::preset(preset),
+            minutes: estimates::minutes(duration),
+            cost: Phrase::cost(trainer.cost(preset)),
+            chosen: (if preset == chosen { "yes" } else { "no" }).to_owned(),
+        });
+    let lines = lines.collect();
+    let buttons = Preset::ALL.iter().map(|preset| {
+        let label = Phrase::preset(*preset);
+        let label = if *preset == chosen {
+            Phrase::ButtonChosen { choice: label }
+        } else {
+            *label
+        };
+        (label, Action::ChoosePreset(avatar, *preset))
+    });
+    Ok(message.and(Phrase::Presets { lines }).row(buttons))
 }
 
 /// The refused photos, each with its reason; of many only the latest, since a message has a largest size. `None`: there are

@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::{ProducerError, Turn, request_training::refused};
 use crate::{
     deletion,
-    domain::{AvatarId, AvatarStatus, Gender, TrainingType, WizardStep},
+    domain::{AvatarId, AvatarStatus, Gender, Preset, TrainingType, WizardStep},
     enqueue::enqueue_for,
+    estimates,
     notifications::{self, Place},
     payloads::StorePhoto,
     store::{
@@ -117,6 +118,24 @@ impl Turn {
         Ok(avatars::set_type(&mut self.tx, user, avatar, kind).await?)
     }
 
+    /// Chooses between speed and quality.
+    pub async fn choose_preset(&mut self, avatar: AvatarId, preset: Preset) -> Result<bool, ProducerError> {
+        let user = self.user()?;
+        Ok(avatars::set_preset(&mut self.tx, user, avatar, preset.as_str()).await?)
+    }
+
+    /// How long trainings of this type take, in minutes: with the fastest preset and with the slowest.
+    pub async fn training_minutes(&mut self, kind: TrainingType) -> Result<(u32, u32), ProducerError> {
+        let trainer = self.rules.trainers.default_for(kind);
+        let estimates = estimates::of_presets(&mut self.tx, trainer).await?;
+        let minutes = || {
+            estimates
+                .iter()
+                .map(|(_, duration)| estimates::minutes(*duration))
+        };
+        Ok((minutes().min().unwrap_or(1), minutes().max().unwrap_or(1)))
+    }
+
     /// Answers the second question.
     pub async fn choose_gender(&mut self, avatar: AvatarId, gender: Gender) -> Result<bool, ProducerError> {
         let user = self.user()?;
@@ -142,7 +161,7 @@ impl Turn {
 
     /// Shows a corrected name in the message of the photo step.
     pub async fn show_new_name(&mut self, draft: &Draft) -> Result<(), ProducerError> {
-        notifications::photos_changed(&mut self.tx, draft.id, &self.rules.photos).await?;
+        notifications::photos_changed(&mut self.tx, draft.id, self.rules.photo_step()).await?;
         Ok(())
     }
 
@@ -222,7 +241,7 @@ impl Turn {
         };
         quotas::note(&mut self.tx, user, Use::Photo).await?;
         enqueue_for(&mut self.tx, user, &StorePhoto::new(photo)).await?;
-        notifications::photos_changed(&mut self.tx, draft.id, &self.rules.photos).await?;
+        notifications::photos_changed(&mut self.tx, draft.id, self.rules.photo_step()).await?;
         Ok(PhotoTaken::Yes)
     }
 
@@ -233,7 +252,7 @@ impl Turn {
 
     /// Shows the photo step, whose message counts the photos from now on.
     pub async fn show_photos(&mut self, draft: &Draft, place: Place) -> Result<(), ProducerError> {
-        notifications::show_photos(&mut self.tx, draft.id, &self.rules.photos, place).await?;
+        notifications::show_photos(&mut self.tx, draft.id, self.rules.photo_step(), place).await?;
         Ok(())
     }
 

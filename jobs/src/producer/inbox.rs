@@ -10,6 +10,7 @@ use tracing::{error, warn};
 use super::{Producer, ProducerError, Rules, Turn};
 use crate::{
     chaos::{Point, reach},
+    domain::SupportCode,
     notifications::{self, Place},
     storable,
     store::{
@@ -107,7 +108,11 @@ impl Producer {
                 "Update {update_id} is given up after {MAX_ATTEMPTS} attempts: {why}"
             );
             if let Some(user) = users::find_by_chat(&mut tx, failed.chat_id).await? {
-                let sorry = Message::new(Phrase::Trouble {});
+                let mut sorry = Message::new(Phrase::Trouble {});
+                if let Some(code) = SupportCode::of_update(update_id) {
+                    let reference = code.to_string();
+                    sorry = sorry.and(Phrase::SupportCode { reference });
+                }
                 let key = format!("update:{update_id}");
                 notifications::reply(&mut tx, user, &key, &sorry, Place::New, None).await?;
             }

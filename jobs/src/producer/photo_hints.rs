@@ -38,7 +38,7 @@ impl Turn {
                 PhotoRemoved::Stale
             });
         };
-        notifications::photos_changed(&mut self.tx, draft.id, &self.rules.photos).await?;
+        notifications::photos_changed(&mut self.tx, draft.id, self.rules.photo_step()).await?;
         info!(photo.id = %photo, avatar.id = %draft.id, "Photo {photo} was removed by its owner");
         Ok(PhotoRemoved::Yes {
             number: u32::try_from(number).unwrap_or(u32::MAX),
@@ -52,7 +52,7 @@ impl Turn {
             return Ok(false);
         }
         if appearances::keep_all(&mut self.tx, avatar).await? > 0 {
-            notifications::photos_changed(&mut self.tx, avatar, &self.rules.photos).await?;
+            notifications::photos_changed(&mut self.tx, avatar, self.rules.photo_step()).await?;
         }
         Ok(true)
     }

@@ -11,6 +11,7 @@ use crate::{
         AvatarId, AvatarStatus, Quotas, TrainingId, TrainingType, UserId, portrait_trigger, style_trigger,
     },
     enqueue::enqueue_for,
+    estimates,
     notifications::{self, Place, Subject},
     payloads::BuildArchive,
     store::{
@@ -92,15 +93,21 @@ impl Turn {
         if !avatars::begin_training(&mut self.tx, user, avatar, &trigger).await? {
             return Ok(Started::Stale);
         }
+        let trainer = self.rules.trainers.default_for(draft.training_type);
+        let preset = self.rules.trainers.preset_or_default(draft.preset.as_deref());
+        let estimates = estimates::of_presets(&mut self.tx, trainer).await?;
+        let expected = estimates.iter().find(|(of, _)| *of == preset);
+        let expected = expected.map_or(trainer.expected, |(_, duration)| *duration);
         let training = trainings::insert(
             &mut self.tx,
             &Request {
                 user_id: user,
                 avatar_id: avatar,
                 training_type: draft.training_type,
-                trainer: &self.rules.trainers.default_for(draft.training_type).name,
-                preset: self.rules.trainers.default_preset().as_str(),
+                trainer: &trainer.name,
+                preset: preset.as_str(),
                 trigger_phrase: &trigger,
+                expected_seconds: i32::try_from(expected.as_secs().max(1)).unwrap_or(i32::MAX),
             },
         )
         .await?;

@@ -15,6 +15,8 @@ pub(crate) struct DraftRow {
     pub training_type: TrainingType,
     pub gender: Option<Gender>,
     pub name: Option<String>,
+    /// A word of `Preset`, or of a newer version. `None`: none was chosen.
+    pub preset: Option<String>,
 }
 
 /// The user's draft. There is at most one.
@@ -23,7 +25,7 @@ pub(crate) async fn draft_of(tx: &mut PgConnection, user: UserId) -> Result<Opti
         DraftRow,
         r#"
         select id as "id: AvatarId", user_id as "user_id: UserId", training_type as "training_type: TrainingType",
-               gender as "gender: Gender", name
+               gender as "gender: Gender", name, preset
           from avatars
          where user_id = $1 and status = 'draft' and deleted_at is null
            for update
@@ -41,7 +43,7 @@ pub(crate) async fn lock_draft(tx: &mut PgConnection, id: AvatarId) -> Result<Op
         DraftRow,
         r#"
         select id as "id: AvatarId", user_id as "user_id: UserId", training_type as "training_type: TrainingType",
-               gender as "gender: Gender", name
+               gender as "gender: Gender", name, preset
           from avatars
          where id = $1 and status = 'draft'
            for update
@@ -85,8 +87,8 @@ pub(crate) async fn create_draft(
 ) -> Result<bool, sqlx::Error> {
     let created = sqlx::query!(
         r#"
-        insert into avatars (user_id, avatar_type, training_type, status)
-        values ($1, 'character', $2, 'draft')
+        insert into avatars (user_id, avatar_type, training_type, status, preset)
+        values ($1, 'character', $2, 'draft', (select preset from users where id = $1))
         on conflict (user_id) where status = 'draft' do nothing
         "#,
         user.0,
@@ -109,6 +111,24 @@ pub(crate) async fn set_type(
         id.0,
         user.0,
         kind as TrainingType,
+    )
+    .execute(tx)
+    .await?;
+    Ok(changed.rows_affected() == 1)
+}
+
+/// Chooses between speed and quality.
+pub(crate) async fn set_preset(
+    tx: &mut PgConnection,
+    user: UserId,
+    id: AvatarId,
+    preset: &str,
+) -> Result<bool, sqlx::Error> {
+    let changed = sqlx::query!(
+        "update avatars set preset = $3, updated_at = now() where id = $1 and user_id = $2 and status = 'draft'",
+        id.0,
+        user.0,
+        preset,
     )
     .execute(tx)
     .await?;

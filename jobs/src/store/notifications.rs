@@ -233,6 +233,8 @@ pub(crate) struct DueMessage {
     pub message_id: Option<i64>,
     /// The user's message that it answers. `None`: none in particular.
     pub reply_to: Option<i64>,
+    /// The user wants messages without a sound.
+    pub is_silent: bool,
     /// Time since it was put into the outbox.
     pub age_seconds: f64,
 }
@@ -259,7 +261,7 @@ pub(crate) async fn due(
                case when coalesce(u.quiet_asked_at, now()) <= now() + interval '1 min'
                      and u.quiet_until <= coalesce(u.quiet_asked_at, now()) + interval '7 days 1 min'
                     then extract(epoch from u.quiet_until - now())::float8 end as quiet_seconds,
-               n.kind, n.seq, n.message, n.revision, n.delivered_revision, n.message_id, n.reply_to,
+               n.kind, n.seq, n.message, n.revision, n.delivered_revision, n.message_id, n.reply_to, u.is_silent,
                extract(epoch from now() - n.created_at)::float8 as "age_seconds!"
           from notifications n
           join users u on u.id = n.user_id

@@ -17,10 +17,12 @@ use crate::domain::{
     TrainingType, UserId,
 };
 
+mod durations;
 mod endings;
 mod requests;
 mod steps;
 
+pub(crate) use durations::{elapsed, usual};
 pub(crate) use endings::{ask_to_end, complete_late, end, expect_late, keep_late, was_completed_late};
 pub(crate) use requests::{Request, insert, live_of, live_of_avatar, newest, owned};
 pub(crate) use steps::{

@@ -172,3 +172,56 @@ pub(crate) async fn is_at_fal(db: &mut PgConnection, avatar: AvatarId) -> Result
     .fetch_one(db)
     .await
 }
+
+/// A row, by its table.
+#[derive(Debug)]
+pub(crate) struct KnownRow {
+    /// `training`, `avatar` or `album`.
+    pub kind: String,
+    pub id: Uuid,
+}
+
+/// The trainings, avatars and albums with ids from `first` to `last`.
+pub(crate) async fn with_ids(
+    db: &mut PgConnection,
+    first: Uuid,
+    last: Uuid,
+) -> Result<Vec<KnownRow>, sqlx::Error> {
+    sqlx::query_as!(
+        KnownRow,
+        r#"
+        select 'training' as "kind!", id as "id!" from trainings where id between $1 and $2
+        union all
+        select 'avatar', id from avatars where id between $1 and $2
+        union all
+        select 'album', id from albums where id between $1 and $2
+        "#,
+        first,
+        last
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// An update of Telegram's, as far as operators need it.
+#[derive(Debug)]
+pub(crate) struct UpdateOverview {
+    pub update_id: i64,
+    pub chat_id: Option<i64>,
+    pub attempts: i16,
+    pub error: Option<String>,
+}
+
+/// `None`: there is none of this number whose handling failed.
+pub(crate) async fn update(
+    db: &mut PgConnection,
+    update_id: i64,
+) -> Result<Option<UpdateOverview>, sqlx::Error> {
+    sqlx::query_as!(
+        UpdateOverview,
+        "select update_id, chat_id, attempts, error from telegram_updates where update_id = $1 and attempts > 0",
+        update_id
+    )
+    .fetch_optional(db)
+    .await
+}

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Gender, Stage, TrainingType};
+use crate::domain::{Gender, Locale, Preset, Stage, TrainingType, trainer::Dollars};
 
 macro_rules! phrases {
     ($($(#[$doc:meta])* $variant:ident { $($(#[$how:meta])* $field:ident: $type:ty),* $(,)? }),+ $(,)?) => {
@@ -173,6 +173,34 @@ phrases! {
     NotUsable {},
     /// The same while photos are asked for.
     NotUsableForPhotos {},
+    /// Asks for the type, and says how many minutes each takes.
+    AskTypeTimed { portrait_from: u32, portrait_to: u32, style_from: u32, style_to: u32 },
+    /// Asks for the gender where there may be nobody in the pictures.
+    AskGenderOfStyle {},
+    /// The presets, one a line.
+    Presets { lines: Vec<Phrase> },
+    /// What a preset takes. `cost` is `none` if FAL publishes none; `chosen` is `yes` or `no`.
+    PresetLine { preset: Box<Phrase>, minutes: u32, cost: String, chosen: String },
+    PresetFast {},
+    PresetBalanced {},
+    PresetQuality {},
+    /// The label of the choice that counts.
+    ButtonChosen { choice: Box<Phrase> },
+    /// About how long the training still takes.
+    TimeLeft { minutes: u32 },
+
+    // Settings and errors.
+
+    Settings { language: Box<Phrase>, preset: Box<Phrase>, sound: Box<Phrase> },
+    WithSound {},
+    WithoutSound {},
+    ButtonLanguage {},
+    /// The label of a preset with which drafts may begin.
+    ButtonUsePreset { preset: Box<Phrase> },
+    ButtonSoundOn {},
+    ButtonSoundOff {},
+    /// By which operators find what an error was about.
+    SupportCode { reference: String },
 
     // The final message.
 
@@ -323,6 +351,29 @@ impl Phrase {
         Box::new(match kind {
             TrainingType::Portrait => Self::KindPortrait {},
             TrainingType::Style => Self::KindStyle {},
+        })
+    }
+
+    /// The word for a preset.
+    pub fn preset(preset: Preset) -> Box<Self> {
+        Box::new(match preset {
+            Preset::Fast => Self::PresetFast {},
+            Preset::Balanced => Self::PresetBalanced {},
+            Preset::Quality => Self::PresetQuality {},
+        })
+    }
+
+    /// A price as texts have it; `none` if it is not known.
+    pub(crate) fn cost(dollars: Option<Dollars>) -> String {
+        dollars.map_or_else(none, |dollars| dollars.to_string())
+    }
+
+    /// A language, called in itself.
+    pub fn language(locale: Locale) -> Box<Self> {
+        Box::new(match locale {
+            Locale::Ru => Self::ButtonRussian {},
+            Locale::En => Self::ButtonEnglish {},
+            Locale::Kk => Self::ButtonKazakh {},
         })
     }
 

@@ -178,6 +178,15 @@ pub(super) const KNOWN: [&[&str]; 4] = [
         "photos-tips",
         "not-usable",
         "not-usable-for-photos",
+        "ask-type-timed",
+        "ask-gender-of-style",
+        "presets",
+        "preset-line",
+        "preset-fast",
+        "preset-balanced",
+        "preset-quality",
+        "button-chosen",
+        "time-left",
         // Photo verdicts.
         "photo-hints",
         "hint-alike",
@@ -202,6 +211,14 @@ pub(super) const KNOWN: [&[&str]; 4] = [
         "button-delete",
         "button-keep",
         // Settings and errors.
+        "settings",
+        "with-sound",
+        "without-sound",
+        "button-language",
+        "button-use-preset",
+        "button-sound-on",
+        "button-sound-off",
+        "support-code",
     ],
 ];
 

@@ -22,7 +22,7 @@ use tracing::info;
 use crate::{
     context::{Context, Services},
     job::{DeadReason, Done, JobError},
-    notifications,
+    notifications::{self, PhotoStep},
     payloads::InspectPhoto,
     store::{appearances, avatars},
 };
@@ -52,7 +52,7 @@ impl Run<Services> for InspectPhoto {
                 "the photo was removed, or inspected by another run",
             ));
         }
-        notifications::photos_changed(&mut tx, photo.avatar_id, limits).await?;
+        notifications::photos_changed(&mut tx, photo.avatar_id, PhotoStep::of(cx)).await?;
         cx.complete_in(&mut tx).await?;
         tx.commit().await?;
         Ok(Done::Committed)

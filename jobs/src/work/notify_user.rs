@@ -168,7 +168,10 @@ async fn send(cx: &Context, due: &DueMessage, text: &Rendered) -> Result<Done, J
     if !begin(cx, due).await? {
         return Ok(NOTHING_NEW);
     }
-    let sent = cx.telegram.send(due.telegram_id, text, due.reply_to).await;
+    let sent = cx
+        .telegram
+        .send(due.telegram_id, text, due.reply_to, due.is_silent)
+        .await;
     reach(Point::NotifySent);
     match sent {
         Ok(sent) => delivered(cx, due, sent.message_id, &[]).await,
@@ -237,7 +240,7 @@ async fn send_pictures(
     }
     let sent = cx
         .telegram
-        .send_pictures(due.telegram_id, &sources, caption)
+        .send_pictures(due.telegram_id, &sources, caption, due.is_silent)
         .await;
     reach(Point::NotifySent);
     match sent {

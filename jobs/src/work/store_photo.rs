@@ -29,7 +29,7 @@ use crate::{
     domain::PhotoStatus,
     enqueue::enqueue_for,
     job::{DeadReason, Done, JobError},
-    notifications,
+    notifications::{self, PhotoStep},
     payloads::{InspectPhoto, StorePhoto},
     store::{
         avatars,
@@ -120,7 +120,7 @@ async fn store(cx: &Context, photo: &OwnedPhoto, bytes: Bytes, info: PhotoInfo) 
         return Ok(Done::Committed);
     }
     enqueue_for(&mut tx, photo.user_id, &InspectPhoto::new(photo.id)).await?;
-    notifications::photos_changed(&mut tx, photo.avatar_id, &cx.settings.photos).await?;
+    notifications::photos_changed(&mut tx, photo.avatar_id, PhotoStep::of(cx)).await?;
     cx.complete_in(&mut tx).await?;
     tx.commit().await?;
     info!(photo.id = %photo.id, avatar.id = %photo.avatar_id, photo.bytes = original.bytes, "Stored photo {}", photo.id);
@@ -137,7 +137,7 @@ async fn refuse(
     avatars::lock_draft(&mut tx, photo.avatar_id).await?;
     if photos::reject(&mut tx, photo.id, reason, detail).await? {
         notifications::photo_refused(&mut tx, photo, reason, detail).await?;
-        notifications::photos_changed(&mut tx, photo.avatar_id, &cx.settings.photos).await?;
+        notifications::photos_changed(&mut tx, photo.avatar_id, PhotoStep::of(cx)).await?;
         metrics::counter!("aisha_photos_refused_total", "reason" => reason.to_owned()).increment(1);
     }
     cx.complete_in(&mut tx).await?;
@@ -154,7 +154,7 @@ async fn recount(cx: &Context, photo: &OwnedPhoto) -> Result<Done, JobError> {
     {
         return Err(JobError::retry("its owner removed the photo and sent it again"));
     }
-    notifications::photos_changed(&mut tx, photo.avatar_id, &cx.settings.photos).await?;
+    notifications::photos_changed(&mut tx, photo.avatar_id, PhotoStep::of(cx)).await?;
     cx.complete_in(&mut tx).await?;
     tx.commit().await?;
     Ok(Done::Committed)

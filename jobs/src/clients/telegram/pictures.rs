@@ -38,8 +38,11 @@ impl TelegramClient {
         chat: i64,
         pictures: &[PictureSource],
         caption: &Rendered,
+        is_silent: bool,
     ) -> Result<SentPictures, TelegramError> {
-        let form = Form::new().text("chat_id", chat.to_string());
+        let form = Form::new()
+            .text("chat_id", chat.to_string())
+            .text("disable_notification", is_silent.to_string());
         if let [only] = pictures {
             let buttons = serde_json::to_string(&keyboard(caption)).unwrap_or_default();
             let form = form

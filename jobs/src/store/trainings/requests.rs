@@ -14,14 +14,16 @@ pub(crate) struct Request<'a> {
     pub trainer: &'a str,
     pub preset: &'a str,
     pub trigger_phrase: &'a str,
+    /// How long it is expected to take, in seconds; at least 1.
+    pub expected_seconds: i32,
 }
 
 /// Inserts a training in `requested`. The caller has moved the avatar, in the same transaction.
 pub(crate) async fn insert(tx: &mut PgConnection, request: &Request<'_>) -> Result<TrainingId, sqlx::Error> {
     sqlx::query_scalar!(
         r#"
-        insert into trainings (avatar_id, user_id, training_type, trainer, preset, trigger_phrase, status)
-        values ($1, $2, $3, $4, $5, $6, 'requested')
+        insert into trainings (avatar_id, user_id, training_type, trainer, preset, trigger_phrase, status, expected_seconds)
+        values ($1, $2, $3, $4, $5, $6, 'requested', $7)
         returning id as "id: TrainingId"
         "#,
         request.avatar_id.0,
@@ -30,6 +32,7 @@ pub(crate) async fn insert(tx: &mut PgConnection, request: &Request<'_>) -> Resu
         request.trainer,
         request.preset,
         request.trigger_phrase,
+        request.expected_seconds,
     )
     .fetch_one(tx)
     .await

@@ -56,7 +56,7 @@ fn hello() -> Rendered {
 async fn sending(answer: String) -> TelegramError {
     telegram_that_answers(answer)
         .await
-        .send(7, &hello(), None)
+        .send(7, &hello(), None, false)
         .await
         .expect_err("the answer is a failure")
 }
@@ -204,7 +204,10 @@ async fn an_answer_that_is_lost_is_ambiguous_and_an_unreachable_server_is_not() 
         Duration::from_secs(20),
     )
     .unwrap();
-    let refused = nobody.send(7, &hello(), None).await.expect_err("nobody listens");
+    let refused = nobody
+        .send(7, &hello(), None, false)
+        .await
+        .expect_err("nobody listens");
     assert!(matches!(refused, TelegramError::NotSent(_)), "{refused:?}");
     assert!(matches!(JobError::from(refused), JobError::Retry { .. }));
 }
@@ -228,7 +231,7 @@ async fn a_message_that_was_taken_is_not_sent_again_for_an_unreadable_answer() {
     ] {
         let telegram = telegram_that_answers(http(200, body)).await;
         assert_eq!(
-            telegram.send(7, &hello(), None).await,
+            telegram.send(7, &hello(), None, false).await,
             Ok(Sent { message_id }),
             "{body}"
         );
