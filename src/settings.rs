@@ -63,6 +63,7 @@ pub use roles::{
     BotSettings, CatalogueSettings, MigrateSettings, OperatorSettings, OpsSettings, Role, SimulatorSettings,
     TrainerListSettings, WebSettings, WorkerSettings,
 };
+pub use tables::table_files;
 pub use telegram::{TelegramSettings, TelegramUpdates};
 pub use units::{parse_duration, show_duration};
 

@@ -16,7 +16,7 @@ mod timeline;
 use std::{
     io::Write as _,
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -46,6 +46,7 @@ Examples:
   aisha demo --drop-webhooks
   aisha demo --presigned
   aisha demo --kill-worker
+  aisha demo --out pictures
   aisha demo --json | jq .timeline")]
 #[expect(
     clippy::struct_excessive_bools,
@@ -67,6 +68,9 @@ pub struct DemoArgs {
     /// Kill the worker (SIGKILL) while it holds a job, once for each kind of job
     #[arg(long)]
     kill_worker: bool,
+    /// Save the pictures of the avatar in this directory
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
     /// Print one JSON object at the end, without progress and timeline
     #[arg(long)]
     json: bool,
@@ -238,7 +242,29 @@ async fn play(
     let evidence = evidence::gather(stack, person.id(), count).await?;
     let timeline = timeline::of(&evidence);
     show.report(&evidence, &timeline)?;
-    evidence.check(args, &killed)
+    evidence.check(args, &killed)?;
+    if let Some(out) = &args.out {
+        save_pictures(stack, &evidence, out, show)?;
+    }
+    Ok(())
+}
+
+/// Saves the pictures as the user got them.
+fn save_pictures(
+    stack: &Stack,
+    evidence: &evidence::DemoEvidence,
+    out: &Path,
+    show: &Show,
+) -> anyhow::Result<()> {
+    std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
+    for (picture, number) in evidence.pictures().zip(1..) {
+        let file = stack.telegram.control().file(&picture.file_id);
+        let file = file.context("a picture of the chat is gone")?;
+        let path = out.join(format!("picture_{number}.jpeg"));
+        std::fs::write(&path, file).with_context(|| format!("cannot write {}", path.display()))?;
+        show.line(&format!("Saved {}", path.display()));
+    }
+    Ok(())
 }
 
 fn options(args: &DemoArgs, given: &Given, home: PathBuf) -> StackOptions {
@@ -267,6 +293,7 @@ fn options(args: &DemoArgs, given: &Given, home: PathBuf) -> StackOptions {
         home,
         rows: None,
         postgres: postgres_of(given),
+        config: given.config_dir.clone(),
         fal: FalSimulatorConfig {
             listen: any_port,
             request_duration: TRAINING,

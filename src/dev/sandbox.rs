@@ -152,6 +152,7 @@ fn options(args: &SandboxArgs, given: &Given, home: &Path, rows: &Path) -> Stack
         home: home.to_owned(),
         rows: Some(rows.to_owned()),
         postgres: postgres_of(given),
+        config: given.config_dir.clone(),
         fal: FalSimulatorConfig {
             listen: args.fal_listen,
             request_duration: TRAINING,
@@ -232,6 +233,7 @@ async fn real(args: &SandboxArgs, given: Given, home: PathBuf, stop: &Stop) -> R
         aisha,
         environment: given.environment.into_iter().collect(),
         home: home.clone(),
+        config: given.config_dir,
     };
     let (mut roles, web) = Roles::start(launch, args.listen, false)
         .await

@@ -19,7 +19,8 @@ use super::{
 };
 use crate::{
     exit::Failure,
-    settings::{Given, plain_names},
+    ops::simulators::declared_trainer,
+    settings::{Given, SimulatorSettings, plain_names, table_files},
     simulators::{
         fal::{self, FalSimulator, FalSimulatorConfig},
         telegram::{self, TelegramSimulator, TelegramSimulatorConfig},
@@ -42,6 +43,8 @@ pub struct StackOptions {
     pub rows: Option<PathBuf>,
     /// `PG_BIN_DIR`, if the operator set it.
     pub postgres: Option<PathBuf>,
+    /// The directory of `--config`. Only its tables are used, such as `styles.toml`: its settings may name real services.
+    pub config: Option<PathBuf>,
     /// How the FAL simulator behaves.
     pub fal: FalSimulatorConfig,
     /// How the Telegram simulator behaves.
@@ -83,14 +86,18 @@ pub struct Launch {
     pub environment: Vec<(String, String)>,
     /// Directory for the roles' logs.
     pub home: PathBuf,
+    /// What the roles get as `--config`. `None`: they use the compiled-in files.
+    pub config: Option<PathBuf>,
 }
 
 impl Launch {
     fn role(&self, arguments: &[&str]) -> Result<RoleProcess, RoleError> {
         let name = arguments.first().copied().unwrap_or_default();
+        let config = self.config.as_ref().map(|config| config.display().to_string());
+        let config = config.iter().flat_map(|config| ["--config", config.as_str()]);
         RoleProcess::start(
             &self.aisha,
-            arguments,
+            &arguments.iter().copied().chain(config).collect::<Vec<_>>(),
             &self.environment,
             &self.home.join(format!("{name}.log")),
         )
@@ -154,7 +161,17 @@ impl Stack {
         let bucket = options.home.join("s3");
         std::fs::create_dir_all(&bucket).with_context(|| format!("cannot make {}", bucket.display()))?;
         let s3 = S3Server::start(&bucket, &[BUCKET]).await?;
-        let fal = FalSimulator::start(options.fal).await?;
+        let config = tables(options.config.as_deref(), &options.home)?;
+        let given = Given {
+            config_dir: config.clone(),
+            ..Given::default()
+        };
+        let served = given.load::<SimulatorSettings>()?.trainers;
+        let fal = FalSimulator::start(FalSimulatorConfig {
+            trainers: served.iter().map(declared_trainer).collect(),
+            ..options.fal
+        })
+        .await?;
         let telegram = TelegramSimulator::start(options.telegram).await?;
         let mut environment = environment(&cluster, &s3, &fal, &telegram);
         environment.extend(
@@ -167,6 +184,7 @@ impl Stack {
             aisha,
             environment,
             home: options.home,
+            config,
         };
         let (roles, web) = Roles::start(launch, options.web, true).await?;
         Ok(Self {
@@ -218,6 +236,27 @@ impl Stack {
         let cluster = self.cluster;
         drop(tokio::task::spawn_blocking(move || cluster.stop()).await);
     }
+}
+
+/// Copies the tables of `--config` to a directory of their own, which the roles and the simulator read. `None`: there are
+/// none.
+fn tables(from: Option<&Path>, home: &Path) -> anyhow::Result<Option<PathBuf>> {
+    let copies = home.join("config");
+    // Tables of an earlier start, which may have had another `--config`.
+    let removed = std::fs::remove_dir_all(&copies);
+    if let Err(error) = removed
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        return Err(error).with_context(|| format!("cannot empty {}", copies.display()));
+    }
+    let given = from.map(|from| table_files().map(|name| (from.join(name), copies.join(name))));
+    let mut found = None;
+    for (table, copy) in given.into_iter().flatten().filter(|(table, _)| table.exists()) {
+        std::fs::create_dir_all(&copies).with_context(|| format!("cannot make {}", copies.display()))?;
+        std::fs::copy(&table, copy).with_context(|| format!("cannot read {}", table.display()))?;
+        found = Some(copies.clone());
+    }
+    Ok(found)
 }
 
 const WEB_IS_READY: &str = "Web is listening on ";

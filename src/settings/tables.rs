@@ -65,6 +65,11 @@ impl TableFile {
     }
 }
 
+/// Names of all these files, for those who copy them.
+pub fn table_files() -> [&'static str; 3] {
+    TableFile::ALL.map(TableFile::file_name)
+}
+
 /// What one file holds.
 #[derive(Debug, Clone)]
 pub(super) struct FileTables {

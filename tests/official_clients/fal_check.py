@@ -1,7 +1,7 @@
 """Drives the FAL simulator with the unmodified official client for Python.
 
-Needs FAL_SIMULATOR (base URL), ARCHIVE (a zip of at least ten photos), fal-client and PyNaCl. The client is pointed
-at the simulator by the constants of its module, which is the only way that it leaves open for plain http.
+Needs FAL_SIMULATOR (base URL), ARCHIVE (a zip of at least ten photos), BODIES (our requests for pictures), fal-client
+and PyNaCl. The client is pointed at the simulator by the constants of its module, which is the only way that it leaves open for plain http.
 """
 
 import asyncio
@@ -36,6 +36,15 @@ STYLE = "fal-ai/flux-pro-trainer"
 FAST = "fal-ai/flux-lora-fast-training"
 PICTURE = "fal-ai/flux-lora"
 FINETUNED = "fal-ai/flux-pro/v1.1-ultra-finetuned"
+GENERATORS = [
+    PICTURE,
+    FINETUNED,
+    "fal-ai/flux-2/lora",
+    "fal-ai/z-image/turbo/lora",
+    "fal-ai/qwen-image-2512/lora",
+    "fal-ai/krea-2/turbo/lora",
+]
+BODIES = os.environ["BODIES"]
 
 with open(ARCHIVE, "rb") as file:
     PHOTOS = file.read()
@@ -161,6 +170,20 @@ def check_subscribe_reports_progress_and_pictures_are_real():
     assert len(ids) == 1 and isinstance(updates[-1], fal_client.Completed)
     assert len(result["images"]) == 2 and result["has_nsfw_concepts"] == [False, False]
     assert download(result["images"][0]["url"]).startswith(b"\xff\xd8\xff")
+
+
+def check_our_request_bodies_make_pictures_on_every_endpoint():
+    """The bodies are the ones that the bot sends; a test compares them with the table of generators."""
+    trained = fal_client.subscribe(PORTRAIT, portrait_input(fal_client.upload_file(ARCHIVE)))
+    for name in GENERATORS:
+        with open(f"{BODIES}/{name.replace('/', '.')}.json") as file:
+            body = json.load(file)
+        if "loras" in body:
+            body["loras"][0]["path"] = trained["diffusers_lora_file"]["url"]
+        result = fal_client.subscribe(name, body)
+        assert len(result["images"]) == body["num_images"] == len(result["has_nsfw_concepts"]), name
+        assert result["seed"] == body["seed"], name
+        assert download(result["images"][-1]["url"]).startswith(b"\xff\xd8\xff"), name
 
 
 def check_nested_endpoint_ids():

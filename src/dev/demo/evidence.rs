@@ -11,7 +11,7 @@ use crate::{
     dev::stack::Stack,
     simulators::{
         fal::ledger::{Entry, Event},
-        telegram::{MessageFilter, MessageView, Side},
+        telegram::{MessageFilter, MessageView, PhotoSize, Side},
     },
 };
 
@@ -134,11 +134,17 @@ async fn settle(db: &mut PgConnection) -> anyhow::Result<()> {
         .context("jobs were still under way after the final message")?
 }
 
+/// Whether this is the input of a request for pictures; a training has no prompt.
+pub(super) fn is_of_pictures(input: &serde_json::Value) -> bool {
+    input.get("prompt").is_some()
+}
+
 impl DemoEvidence {
     /// Checks every claim; fails with the first that does not hold.
     pub(super) fn check(&self, args: &DemoArgs, killed: &[&str]) -> anyhow::Result<()> {
         self.check_end()?;
         self.check_fal()?;
+        self.check_pictures()?;
         self.check_delivery(args)?;
         self.check_messenger(args)?;
         for kind in killed {
@@ -186,14 +192,14 @@ impl DemoEvidence {
         Ok(())
     }
 
-    /// Checks that FAL accepted one submit, for the archive that we built from all photos.
+    /// Checks that FAL accepted one training, of the archive that we built from all photos.
     fn check_fal(&self) -> anyhow::Result<()> {
         let submits = self
             .ledger
             .iter()
-            .filter(|entry| matches!(entry.event, Event::Submitted { .. }))
-            .count();
-        ensure!(submits == 1, "FAL accepted {submits} submits instead of one");
+            .filter(|entry| matches!(&entry.event, Event::Submitted { input, .. } if !is_of_pictures(input)));
+        let submits = submits.count();
+        ensure!(submits == 1, "FAL accepted {submits} trainings instead of one");
         let facts = self.ledger.iter().find_map(|entry| match &entry.event {
             Event::ArchiveChecked { facts, refused, .. } => Some((facts.as_ref(), refused.as_ref())),
             _ => None,
@@ -213,6 +219,38 @@ impl DemoEvidence {
             self.training.archive_sha256
         );
         Ok(())
+    }
+
+    /// Checks that each picture that FAL drew shows this avatar, and that each reached the user once.
+    fn check_pictures(&self) -> anyhow::Result<()> {
+        let mut drawn = 0;
+        for entry in &self.ledger {
+            let Event::Drawn {
+                trigger, pictures, ..
+            } = &entry.event
+            else {
+                continue;
+            };
+            // A finetune does not say with which word it was trained.
+            let strange = trigger
+                .as_ref()
+                .filter(|trigger| !trigger.contains(&self.training.trigger_phrase));
+            ensure!(
+                strange.is_none(),
+                "FAL drew with another avatar's model: {strange:?}"
+            );
+            drawn += pictures.len();
+        }
+        let sent = self.pictures().count();
+        ensure!(sent == drawn, "FAL drew {drawn} pictures and the user got {sent}");
+        Ok(())
+    }
+
+    /// The pictures of the avatar in the chat, oldest first. Photos from before the training are the wizard's examples.
+    pub(super) fn pictures(&self) -> impl Iterator<Item = &PhotoSize> {
+        let since = self.training.submitted_at.map_or(i64::MAX, |at| at.timestamp());
+        let later = self.chat.iter().filter(move |message| message.date >= since);
+        later.filter_map(|message| message.photo.as_ref())
     }
 
     /// Checks how FAL got the archive: from its own storage, or by a presigned URL of our store.

@@ -5,7 +5,7 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::evidence::DemoEvidence;
+use super::evidence::{DemoEvidence, is_of_pictures};
 use crate::simulators::fal::ledger::Event;
 
 /// An event of the story.
@@ -131,7 +131,14 @@ fn database(evidence: &DemoEvidence) -> Vec<(DateTime<Utc>, &'static str, String
 
 fn fal(event: &Event) -> Option<String> {
     Some(match event {
+        Event::Submitted { endpoint, input, .. } if is_of_pictures(input) => {
+            format!(
+                "accepts a request for pictures on {endpoint}: {}",
+                input["prompt"]
+            )
+        }
         Event::Submitted { endpoint, .. } => format!("accepts a training on {endpoint}"),
+        Event::Drawn { pictures, .. } => format!("has drawn {} pictures", pictures.len()),
         Event::ArchiveChecked {
             facts: Some(facts), ..
         } => {

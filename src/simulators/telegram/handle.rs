@@ -151,6 +151,12 @@ impl Control {
         self.core.read(|state| filter.of(state))
     }
 
+    /// The content of a file, by the `file_id` of a message. `None`: there is no such file.
+    pub fn file(&self, file_id: &str) -> Option<Bytes> {
+        self.core
+            .read(|state| state.files.get(file_id).map(|file| file.bytes.clone()))
+    }
+
     /// Waits until at least so many messages match, and returns them.
     pub async fn wait_for(
         &self,
