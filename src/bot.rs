@@ -33,6 +33,7 @@ use crate::{
     web::health::Health,
 };
 
+mod admin;
 mod commands;
 mod deleting;
 mod dialogue;
@@ -42,6 +43,7 @@ mod incoming;
 mod intake;
 mod photo_hints;
 mod photos;
+mod privacy;
 mod settings;
 mod stopping;
 mod update_loops;
@@ -90,6 +92,8 @@ pub async fn main(args: BotArgs, given: Given) -> Result<(), Failure> {
         pictures,
         photos,
         quotas,
+        admins,
+        privacy,
         health_listen,
         grace,
     } = given
@@ -117,7 +121,7 @@ pub async fn main(args: BotArgs, given: Given) -> Result<(), Failure> {
     } = telegram;
     let bot = Bot {
         producer: Producer::new(&database),
-        rules: Rules::with_quotas(photos, trainers, Arc::new(pictures), quotas),
+        rules: Rules::with_policy(photos, trainers, Arc::new(pictures), quotas, privacy, admins),
         telegram: TelegramClient::new(&bot_token, &api_url, timeout).context("cannot make an HTTP client")?,
         texts: Texts::load().context("the texts cannot be loaded")?,
         hearing,

@@ -40,6 +40,7 @@ mod problems;
 mod queue;
 mod quotas;
 mod reader;
+mod retention;
 mod risks;
 mod roles;
 mod s3;

@@ -10,7 +10,7 @@ mod inbox;
 mod photos;
 mod presets;
 mod silence;
-mod stage;
+pub mod stage;
 mod training;
 mod transcripts;
 mod turns;

@@ -12,6 +12,7 @@
 //! is arranged, and what must hold at the end, is its `impl` of [`Contract`]. A kind that is registered and not listed fails
 //! `each_registered_kind_is_under_contract`.
 
+mod broadcasts;
 mod deletions;
 mod messages;
 mod payloads;
@@ -21,8 +22,9 @@ mod trainings;
 mod upkeep;
 
 use jobs::{
-    ApplyFalDelivery, BuildArchive, CancelTraining, DeleteAvatar, InspectPhoto, NotifyUser, PollStatus,
-    Prune, ReconcileTrainings, StoreModel, StorePhoto, SubmitTraining, SweepOrphans, job::Job, kinds,
+    ApplyFalDelivery, Broadcast, BuildArchive, CancelTraining, DeleteAvatar, EraseUser, InspectPhoto,
+    NotifyUser, PollStatus, Prune, ReconcileTrainings, StoreModel, StorePhoto, SubmitTraining, SweepOrphans,
+    job::Job, kinds,
 };
 use stock::Contract;
 
@@ -83,6 +85,8 @@ under_contract! {
     store_model: StoreModel,
     notify_user: NotifyUser,
     delete_avatar: DeleteAvatar,
+    erase_user: EraseUser,
+    broadcast: Broadcast,
     prune: Prune,
     reconcile_trainings: ReconcileTrainings,
     sweep_orphans: SweepOrphans,

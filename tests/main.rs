@@ -11,6 +11,7 @@
     reason = "a test ends by panicking, and says why on standard error; its numbers are small, its constants beside their use"
 )]
 
+mod admins;
 mod architecture;
 mod archive;
 mod avatars;
@@ -27,6 +28,7 @@ mod fal_simulator;
 mod generators;
 mod health;
 mod inspect_photo;
+mod leaving;
 mod migrate;
 mod notify_user;
 mod object_store;

@@ -144,6 +144,9 @@ async fn cancelled_repeated_and_discarded_trainings_count_for_a_day() {
     );
     // Discarding a draft deletes its training rows, but not what they counted.
     discard(&core, &person, avatar).await;
+    core.change("update avatars set deleted_at = deleted_at - interval '2 min'")
+        .await;
+    core.run::<DeleteAvatar>().await;
     assert_eq!(core.look::<i64>("select count(*) from trainings").await, 0);
     let another = ready(&core, &person).await;
     let refused = start(&core, &person, another).await;

@@ -27,6 +27,8 @@ help =
     /cancel — { command-cancel }
     /language — { command-language }
     /settings — { command-settings }
+    /privacy — { command-privacy }
+    /delete_me — { command-delete_me }
 avatar-named = <b>{ $name }</b>
 avatar-unnamed = no name yet
 
@@ -156,7 +158,7 @@ photo-kept = 📸 I have kept the photo. One answer is still open:
 photo-known = I have this photo already 🙂 Please send another one.
 photo-refused = 🙈 You have sent this one before, and it did not work: { $problem }.
 not-a-photo = I can't use a message like this one: photos or text, please.
-unknown-command = I don't know this command. There are /start, /status, /gallery, /cancel, /language, /settings and /help.
+unknown-command = I don't know this command. There are /start, /status, /gallery, /cancel, /language, /settings, /privacy, /delete_me and /help.
 not-understood = I did not quite get that. Shall we start with a new avatar?
 stale-button = This button is out of date.
 ask-language = 🌐 <b>Which language shall I write in?</b>
@@ -398,6 +400,66 @@ main-is-now = ⭐ Your main avatar is <b>{ $name }</b> now.
 stage-deleted = 🗑 The avatar was deleted.
 button-delete = 🗑 Delete for good
 button-keep = ◀️ Keep it
+privacy =
+    🔐 <b>What I keep</b>
+
+    • Your photos: { $photos } after the training.
+    • Trained models: until you delete the avatar.
+    • Pictures: { $pictures }.
+    • Your Telegram name, language and answers; messages: { $messages }.
+
+    For training and pictures, photos and descriptions go to the service FAL.ai; the archive of photos stays there { $archives }. Nobody else gets anything.
+
+    Delete one avatar in /gallery, everything at once with /delete_me.
+kept-days =
+    { $days ->
+        [one] for { $days } day
+       *[other] for { $days } days
+    }
+kept-until-deleted = until you delete them
+ask-delete-me =
+    🗑 <b>Delete everything I know about you?</b>
+
+    Gone: { $avatars ->
+        [one] { $avatars } avatar
+       *[other] { $avatars } avatars
+    }, { $photos ->
+        [one] { $photos } photo
+       *[other] { $photos } photos
+    }, { $pictures ->
+        [one] { $pictures } picture
+       *[other] { $pictures } pictures
+    }, models and all messages. A running training is stopped.
+ask-delete-me-again = ⚠️ <b>Are you sure?</b> Nothing can be brought back, not even on request.
+button-delete-me = 🗑 Yes, delete everything
+leaving = 🗑 I am deleting everything I know about you. I will write when it is done; until then I take nothing new.
+erased = ✅ <b>Done: nothing about you is left.</b> Photos, models, pictures and messages are deleted. To begin anew: /start.
+photos-retired = The earlier photos of this avatar are deleted: I keep them no longer than /privacy says. Please send new ones.
+broadcast-text = { $text }
+admin-users = 👥 Users: { $users }, new within a day: { $new }.
+admin-trainings =
+    🧠 Trainings now: { $live }; within a day ready: { $completed }, failed: { $failed }, cancelled: { $cancelled }.
+    🎨 Pictures within a day: { $pictures }.
+admin-queue = ⚙️ The oldest job that could run waits for { $seconds } s; dead letters: { $dead }.
+admin-parked = ⛔️ FAL refuses our account: { $reason }
+admin-nobody = Nobody found. Give a Telegram id, an @name, or the id of a user, avatar, training or picture.
+admin-no-id = That needs a Telegram id, as a number.
+admin-user = 👤 <b>{ $name }</b> · { $id } · { $language } · since { $since }
+admin-is-allowed = ✅ May use the bot.
+admin-is-blocked = 🔒 May not use the bot.
+admin-is-leaving = 🗑 Is having everything deleted.
+admin-config-wins = The configuration decides this: its lists win.
+admin-broadcast-how = Write the text right after the command, up to { $max } characters: /broadcast Hello!
+admin-broadcast-ask =
+    ─────
+    This is how it will look. Receivers: { $receivers }.
+admin-broadcast-state =
+    ─────
+    Queued: { $written }, delivered: { $delivered }, on the way: { $waiting }, answer lost: { $unknown }.
+admin-broadcast-over = The broadcast is over.
+button-broadcast = 📣 Send ({ $receivers })
+button-broadcast-stop = ✖️ Stop
+button-refresh = 🔄 Refresh
 
 ## Buttons
 
@@ -452,6 +514,8 @@ command-gallery = your avatars
 command-cancel = cancel a creation or a training
 command-language = choose the language
 command-settings = language, quality, sound
+command-privacy = what I keep about you
+command-delete_me = delete everything about me
 command-help = what this bot can do
 
 # Pictures

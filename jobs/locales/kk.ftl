@@ -27,6 +27,8 @@ help =
     /cancel — { command-cancel }
     /language — { command-language }
     /settings — { command-settings }
+    /privacy — { command-privacy }
+    /delete_me — { command-delete_me }
 avatar-named = <b>{ $name }</b>
 avatar-unnamed = әзірге атауы жоқ
 
@@ -120,7 +122,7 @@ photo-kept = 📸 Фотосуреттерді сақтап жатырмын. М
 photo-known = Бұл фотосурет менде бұрыннан бар 🙂 Басқасын жіберіңізші.
 photo-refused = 🙈 Бұл фотосуретті бұрын жібергенсіз, ол жарамаған: { $problem }.
 not-a-photo = Мұндай хабарламаны пайдалана алмаймын: фотосурет немесе мәтін керек.
-unknown-command = Мұндай команданы білмеймін. Бары: /start, /status, /gallery, /cancel, /language, /settings және /help.
+unknown-command = Мұндай команданы білмеймін. Бары: /start, /status, /gallery, /cancel, /language, /settings, /privacy, /delete_me және /help.
 not-understood = Онша түсінбедім. Жаңа аватардан бастайық па?
 stale-button = Бұл түйме ескірген.
 ask-language = 🌐 <b>Қай тілде жазайын?</b>
@@ -302,6 +304,53 @@ main-is-now = ⭐ Енді негізгі аватар — <b>{ $name }</b>.
 stage-deleted = 🗑 Аватар жойылды.
 button-delete = 🗑 Біржола жою
 button-keep = ◀️ Қалдыру
+privacy =
+    🔐 <b>Мен не сақтаймын</b>
+
+    • Фотосуреттеріңіз — үйретуден кейін { $photos }.
+    • Үйретілген модельдер — аватарды жойғанша.
+    • Суреттер — { $pictures }.
+    • Telegram-дағы атыңыз, тіліңіз бен жауаптарыңыз; хабарламалар — { $messages }.
+
+    Үйрету мен сурет үшін фотосуреттер мен сипаттамалар FAL.ai қызметіне жіберіледі; фотосуреттер мұрағаты онда { $archives } жатады. Басқа ешкімге ештеңе берілмейді.
+
+    Бір аватарды /gallery ішінде, бәрін бірден /delete_me арқылы жоюға болады.
+kept-days = { $days } күн
+kept-until-deleted = өзіңіз жойғанша
+ask-delete-me =
+    🗑 <b>Сіз туралы білетінімнің бәрін жояйын ба?</b>
+
+    Жойылатыны: { $avatars } аватар, { $photos } фотосурет, { $pictures } сурет, модельдер және бүкіл хат алмасу. Жүріп жатқан үйретуді тоқтатамын.
+ask-delete-me-again = ⚠️ <b>Анық па?</b> Кейін сұрасаңыз да, ештеңе қайтарылмайды.
+button-delete-me = 🗑 Иә, бәрін жою
+leaving = 🗑 Сіз туралы білетінімнің бәрін жойып жатырмын. Біткенде жазамын; оған дейін ештеңе қабылдамаймын.
+erased = ✅ <b>Дайын: сіз туралы ештеңе қалмады.</b> Фотосуреттер, модельдер, суреттер мен хабарламалар жойылды. Қайта бастағыңыз келсе — /start.
+photos-retired = Бұл аватардың бұрынғы фотосуреттері жойылған: оларды /privacy ішінде айтылғаннан артық сақтамаймын. Жаңаларын жіберіңізші.
+broadcast-text = { $text }
+admin-users = 👥 Пайдаланушылар: { $users }, бір тәулікте жаңасы: { $new }.
+admin-trainings =
+    🧠 Қазір үйретіліп жатқаны: { $live }; бір тәулікте дайыны: { $completed }, сәтсізі: { $failed }, тоқтатылғаны: { $cancelled }.
+    🎨 Бір тәуліктегі суреттер: { $pictures }.
+admin-queue = ⚙️ Ең ескі дайын тапсырма { $seconds } с күтіп тұр; қараусыз қалғаны: { $dead }.
+admin-parked = ⛔️ FAL шотымызды қабылдамайды: { $reason }
+admin-nobody = Ешкім табылмады. Telegram id, @аты немесе пайдаланушының, аватардың, үйретудің, суреттің id-і жарайды.
+admin-no-id = Telegram id сан түрінде керек.
+admin-user = 👤 <b>{ $name }</b> · { $id } · { $language } · { $since } бастап
+admin-is-allowed = ✅ Кіруге рұқсат бар.
+admin-is-blocked = 🔒 Кіруге рұқсат жоқ.
+admin-is-leaving = 🗑 Өзі туралы бәрін жойып жатыр.
+admin-config-wins = Мұны конфигурация шешеді: оның тізімдері басым.
+admin-broadcast-how = Мәтінді командадан кейін бірден жазыңыз, { $max } таңбаға дейін: /broadcast Сәлеметсіз бе!
+admin-broadcast-ask =
+    ─────
+    Осылай көрінеді. Алушылар: { $receivers }.
+admin-broadcast-state =
+    ─────
+    Кезекке қойылғаны: { $written }, жеткені: { $delivered }, жолдағысы: { $waiting }, жауабы жоғалғаны: { $unknown }.
+admin-broadcast-over = Хабарлама тарату аяқталды.
+button-broadcast = 📣 Жіберу ({ $receivers })
+button-broadcast-stop = ✖️ Тоқтату
+button-refresh = 🔄 Жаңарту
 
 ## Түймелер
 
@@ -356,6 +405,8 @@ command-gallery = аватарларыңыз
 command-cancel = жасауды немесе үйретуді болдырмау
 command-language = тілді таңдау
 command-settings = тіл, сапа, дыбыс
+command-privacy = сіз туралы не сақтаймын
+command-delete_me = мен туралы бәрін жою
 command-help = бот не істей алады
 
 # Pictures

@@ -27,6 +27,8 @@ help =
     /cancel — { command-cancel }
     /language — { command-language }
     /settings — { command-settings }
+    /privacy — { command-privacy }
+    /delete_me — { command-delete_me }
 avatar-named = <b>{ $name }</b>
 avatar-unnamed = пока без имени
 
@@ -156,7 +158,7 @@ photo-kept = 📸 Фотографии сохраняю. Осталось отв
 photo-known = Эта фотография у меня уже есть 🙂 Пришлите, пожалуйста, другую.
 photo-refused = 🙈 Эту фотографию вы уже присылали, она не подошла: { $problem }.
 not-a-photo = Такое сообщение я не умею использовать: нужны фотографии или текст.
-unknown-command = Такой команды я не знаю. Есть /start, /status, /gallery, /cancel, /language, /settings и /help.
+unknown-command = Такой команды я не знаю. Есть /start, /status, /gallery, /cancel, /language, /settings, /privacy, /delete_me и /help.
 not-understood = Не совсем понял. Начнём с нового аватара?
 stale-button = Эта кнопка уже устарела.
 ask-language = 🌐 <b>На каком языке мне писать?</b>
@@ -415,6 +417,70 @@ main-is-now = ⭐ Основной аватар теперь <b>{ $name }</b>.
 stage-deleted = 🗑 Аватар удалён.
 button-delete = 🗑 Удалить насовсем
 button-keep = ◀️ Оставить
+privacy =
+    🔐 <b>Что я храню</b>
+
+    • Ваши фотографии — { $photos } после обучения.
+    • Обученные модели — пока вы не удалите аватар.
+    • Картинки — { $pictures }.
+    • Имя в Телеграме, язык и ваши ответы; сообщения — { $messages }.
+
+    Для обучения и картинок фотографии и описания получает сервис FAL.ai; архив фотографий лежит там { $archives }. Больше никому я ничего не передаю.
+
+    Удалить один аватар можно в /gallery, всё сразу — командой /delete_me.
+kept-days =
+    { $days ->
+        [one] { $days } день
+        [few] { $days } дня
+       *[many] { $days } дней
+    }
+kept-until-deleted = пока вы их не удалите
+ask-delete-me =
+    🗑 <b>Удалить всё, что я о вас знаю?</b>
+
+    Исчезнут: { $avatars ->
+        [one] { $avatars } аватар
+        [few] { $avatars } аватара
+       *[many] { $avatars } аватаров
+    }, { $photos ->
+        [one] { $photos } фотография
+        [few] { $photos } фотографии
+       *[many] { $photos } фотографий
+    }, { $pictures ->
+        [one] { $pictures } картинка
+        [few] { $pictures } картинки
+       *[many] { $pictures } картинок
+    }, модели и вся переписка. Идущее обучение я остановлю.
+ask-delete-me-again = ⚠️ <b>Точно?</b> Вернуть ничего не получится, даже если потом попросить.
+button-delete-me = 🗑 Да, удалить всё
+leaving = 🗑 Удаляю всё, что о вас знаю. Когда закончу, напишу; до тех пор ничего не принимаю.
+erased = ✅ <b>Готово: о вас ничего не осталось.</b> Фотографии, модели, картинки и сообщения удалены. Если захотите начать заново — /start.
+photos-retired = Прежние фотографии этого аватара уже удалены: я не храню их дольше, чем обещаю в /privacy. Пришлите, пожалуйста, новые.
+broadcast-text = { $text }
+admin-users = 👥 Пользователей: { $users }, новых за сутки: { $new }.
+admin-trainings =
+    🧠 Обучений сейчас: { $live }; за сутки готово: { $completed }, не удалось: { $failed }, отменено: { $cancelled }.
+    🎨 Картинок за сутки: { $pictures }.
+admin-queue = ⚙️ Самое старое готовое задание ждёт { $seconds } с; брошенных заданий: { $dead }.
+admin-parked = ⛔️ FAL не принимает наш счёт: { $reason }
+admin-nobody = Никого не нашёл. Подойдёт id в Телеграме, @имя или id пользователя, аватара, обучения или картинки.
+admin-no-id = Нужен id в Телеграме, числом.
+admin-user = 👤 <b>{ $name }</b> · { $id } · { $language } · с { $since }
+admin-is-allowed = ✅ Доступ открыт.
+admin-is-blocked = 🔒 Доступ закрыт.
+admin-is-leaving = 🗑 Удаляет всё о себе.
+admin-config-wins = Так решает конфигурация: её списки важнее.
+admin-broadcast-how = Напишите текст сразу после команды, до { $max } знаков: /broadcast Здравствуйте!
+admin-broadcast-ask =
+    ─────
+    Так это увидят. Получателей: { $receivers }.
+admin-broadcast-state =
+    ─────
+    Поставлено: { $written }, доставлено: { $delivered }, в пути: { $waiting }, ответ потерян: { $unknown }.
+admin-broadcast-over = Рассылка закончена.
+button-broadcast = 📣 Отправить ({ $receivers })
+button-broadcast-stop = ✖️ Остановить
+button-refresh = 🔄 Обновить
 
 ## Кнопки
 
@@ -469,6 +535,8 @@ command-gallery = ваши аватары
 command-cancel = отменить создание или обучение
 command-language = выбрать язык
 command-settings = язык, качество, звук
+command-privacy = что я о вас храню
+command-delete_me = удалить всё обо мне
 command-help = что умеет бот
 
 # Pictures

@@ -16,7 +16,7 @@ use crate::{
     archive::{PhotoLimits, Workbench},
     chaos,
     clients::{fal::FalClient, object_store::ObjectStore, telegram::TelegramClient},
-    domain::{Patience, PictureRules, Product, Saga, Trainers, WebhookBase},
+    domain::{MediaAges, Patience, PictureRules, Product, Saga, Trainers, WebhookBase},
     texts::Texts,
 };
 
@@ -153,6 +153,8 @@ pub struct Retention {
     pub updates: Duration,
     /// For FAL's deliveries, counted from when they were applied.
     pub deliveries: Duration,
+    /// For users' photos, pictures and drafts.
+    pub media: MediaAges,
 }
 
 /// A source of unguessable values. Clones share it.

@@ -7,6 +7,7 @@ mod avatar;
 mod delivery;
 pub mod generator;
 mod ids;
+mod keeping;
 mod locale;
 mod order;
 mod prompt;
@@ -28,6 +29,7 @@ pub use generator::{
     Aspect, Generated, GeneratedPicture, Generator, ModelSource, NoPictureList, PictureOrder, UnfitModel,
 };
 pub use ids::{AlbumId, AvatarId, GenerationId, NotificationId, PhotoId, PictureId, TrainingId, UserId};
+pub use keeping::{MediaAges, Privacy};
 pub use locale::Locale;
 pub use order::{GenerationStatus, OrderId, OrderStatus, Product};
 pub use prompt::{PictureRules, PromptRefusal};

@@ -18,6 +18,10 @@ use crate::{
     queues, texts,
 };
 
+mod users;
+
+pub use users::*;
+
 /// Persisted as `{"photo_id":…}`; golden copy in `tests/payloads/store_photo.v1.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StorePhoto {
@@ -391,35 +395,6 @@ impl Job for NotifyUser {
 
     fn version(&self) -> i16 {
         self.version
-    }
-}
-
-/// Persisted as `{"user_id":…,"avatar_id":…}`; golden copy in `tests/payloads/delete_avatar.v1.json`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct DeleteAvatar {
-    /// The owner, under whose id the bucket has the avatar's objects, also once the rows are gone.
-    pub(crate) user_id: UserId,
-    pub(crate) avatar_id: AvatarId,
-}
-
-impl DeleteAvatar {
-    /// For an avatar that its user has just deleted.
-    pub const fn new(user_id: UserId, avatar_id: AvatarId) -> Self {
-        Self { user_id, avatar_id }
-    }
-}
-
-impl Job for DeleteAvatar {
-    const NAME: &'static str = "delete_avatar";
-    const QUEUE: Queue = queues::UPKEEP;
-    // About half a day without our bucket. A training that has to end first is waited for by snoozes.
-    const POLICY: Policy = Policy::attempts(80)
-        .backoff(Duration::from_secs(2), Duration::from_mins(10))
-        .timeout(Duration::from_mins(5))
-        .snooze_cap(Duration::from_hours(24 * 31));
-
-    fn dedupe_key(&self) -> Option<DedupeKey> {
-        Some(DedupeKey::until_done(self.avatar_id))
     }
 }
 

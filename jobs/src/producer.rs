@@ -16,6 +16,7 @@
 //! Read next: `producer/turn.rs`, then `producer/drafts.rs` and `producer/request_training.rs` (the user's
 //! requests), and `src/bot/` (which calls them).
 
+mod administration;
 mod cancel;
 mod deletion;
 mod deliveries;
@@ -23,16 +24,18 @@ mod drafts;
 mod gallery;
 mod guard;
 mod inbox;
+mod leaving;
 mod photo_hints;
 mod request_training;
 mod settings;
 mod status;
 mod turn;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use queue::database::Database;
 
+pub use administration::{BroadcastState, FoundUser, Statistics};
 pub use cancel::{Cancellation, CancelledTraining};
 pub use deletion::{Deleted, WillBeLost};
 pub use deliveries::{Accepted, DeliveryQuery, Replay, Replayed};
@@ -40,6 +43,7 @@ pub use drafts::{Draft, PhotoTaken, RetryOutcome};
 pub use gallery::GalleryCard;
 pub use guard::Handled;
 pub use inbox::{PollingLead, UpdateSignal, read_update};
+pub use leaving::Everything;
 pub use photo_hints::PhotoRemoved;
 pub use request_training::Started;
 pub use settings::UserSettings;
@@ -52,7 +56,7 @@ pub use crate::store::StoreError;
 use crate::{
     archive::PhotoLimits,
     context::Chance,
-    domain::{PictureRules, Quotas, Trainers},
+    domain::{Access, PictureRules, Privacy, Quotas, Trainers},
     enqueue::EnqueueError,
     notifications::PhotoStep,
     saga::SagaError,
@@ -71,6 +75,8 @@ pub struct Rules {
     pub(crate) trainers: Trainers,
     pub(crate) pictures: Arc<PictureRules>,
     pub(crate) quotas: Quotas,
+    pub(crate) privacy: Privacy,
+    pub(crate) admins: BTreeSet<i64>,
     pub(crate) chance: Chance,
 }
 
@@ -87,11 +93,32 @@ impl Rules {
         pictures: Arc<PictureRules>,
         quotas: Quotas,
     ) -> Arc<Self> {
+        Self::with_policy(
+            photos,
+            trainers,
+            pictures,
+            quotas,
+            Privacy::default(),
+            BTreeSet::new(),
+        )
+    }
+
+    /// As [`Rules::with_quotas`], with what users are told about their data, and the Telegram ids of administrators.
+    pub fn with_policy(
+        photos: PhotoLimits,
+        trainers: Trainers,
+        pictures: Arc<PictureRules>,
+        quotas: Quotas,
+        privacy: Privacy,
+        admins: BTreeSet<i64>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             photos,
             trainers,
             pictures,
             quotas,
+            privacy,
+            admins,
             chance: Chance::system(),
         })
     }
@@ -111,6 +138,24 @@ impl Rules {
     /// The styles, and what users may ask for.
     pub fn pictures(&self) -> &PictureRules {
         &self.pictures
+    }
+
+    /// Whether a Telegram user may use the bot. `listed`: what an administrator decided; the configuration's lists win.
+    pub(crate) fn access(&self, telegram_id: i64, listed: Option<bool>) -> Access {
+        let by_config = self.quotas.access(telegram_id);
+        let is_named = self.quotas.allowed.contains(&telegram_id) || self.admins.contains(&telegram_id);
+        match (by_config, listed) {
+            (Access::Blocked, _) => Access::Blocked,
+            _ if is_named => Access::Open,
+            (_, Some(true)) => Access::Open,
+            (_, Some(false)) => Access::Blocked,
+            (by_config, None) => by_config,
+        }
+    }
+
+    /// How long users' things are kept, from the settings.
+    pub const fn privacy(&self) -> &Privacy {
+        &self.privacy
     }
 
     /// Limits on what a user can cost, from the settings.

@@ -5,12 +5,15 @@
 //! and its caller acts on that. A write to a row that the caller has locked, in a state that the caller has read,
 //! must change exactly that row: otherwise it returns [`StoreError::NotOneRow`], and the transaction is rolled back.
 
+pub(crate) mod access;
 pub(crate) mod albums;
 pub(crate) mod appearances;
 pub(crate) mod attempts;
 pub(crate) mod avatars;
+pub(crate) mod broadcasts;
 pub(crate) mod deletions;
 pub(crate) mod deliveries;
+pub(crate) mod erasures;
 pub(crate) mod fal_account;
 pub(crate) mod gallery;
 pub(crate) mod generations;
@@ -21,6 +24,8 @@ pub(crate) mod photos;
 pub(crate) mod pictures;
 pub(crate) mod preferences;
 pub(crate) mod quotas;
+pub(crate) mod retention;
+pub(crate) mod statistics;
 pub(crate) mod trainings;
 pub(crate) mod updates;
 pub(crate) mod users;

@@ -21,6 +21,10 @@ mod store_pictures;
 
 // What erases.
 mod delete_avatar;
+mod erase_user;
+
+// What administrators write to everybody.
+mod broadcast;
 
 // The periodic jobs.
 mod prune;
@@ -54,6 +58,8 @@ const JOBS: &[RegisteredJob] = &[
     RegisteredJob::of::<payloads::StorePictures>(),
     RegisteredJob::of::<payloads::NotifyUser>(),
     RegisteredJob::of::<payloads::DeleteAvatar>(),
+    RegisteredJob::of::<payloads::EraseUser>(),
+    RegisteredJob::of::<payloads::Broadcast>(),
     RegisteredJob::by_the_clock::<payloads::Prune>(|_| Duration::from_mins(10)),
     RegisteredJob::by_the_clock::<payloads::ReconcileTrainings>(|saga| saga.reconcile_every),
     RegisteredJob::by_the_clock::<payloads::ReconcileGenerations>(|saga| saga.reconcile_every),

@@ -6,7 +6,7 @@ use jobs::{
     texts::{Locale, Message, Phrase},
 };
 
-use super::{gallery, photos::small, settings, stopping, wizard};
+use super::{gallery, photos::small, privacy, settings, stopping, wizard};
 
 macro_rules! commands {
     (($turn:ident, $first_name:ident) $($Name:ident: $word:literal $(| $typed:literal)* => $run:expr,)*) => {
@@ -49,6 +49,8 @@ commands! { (turn, first_name)
     Cancel: "cancel" | "отмена" | "отменить" => stopping::cancel(turn),
     Language: "language" | "lang" | "язык" | "тіл" => language(turn, Place::New),
     Settings: "settings" | "настройки" | "баптаулар" => settings::show(turn, Place::New),
+    Privacy: "privacy" | "приватность" | "құпиялық" => privacy::privacy(turn),
+    DeleteMe: "delete_me" | "deleteme" => privacy::ask_delete_me(turn),
     Help: "help" | "помощь" | "справка" => help(turn),
 }
 

@@ -25,10 +25,11 @@ use metrics::counter;
 use tracing::warn;
 
 use super::{
+    admin::{self, AdminCommand},
     commands::{self, Command},
     deleting, gallery,
     incoming::{self, Content, Incoming, ReceivedMessage, TapPlace},
-    photo_hints, photos, settings, stopping, wizard,
+    photo_hints, photos, privacy, settings, stopping, wizard,
 };
 
 /// A pressed button that is to be answered once its update is committed.
@@ -99,6 +100,12 @@ async fn on_message(turn: &mut Turn, message: &ReceivedMessage) -> Result<Option
         Content::Photo(photo) => photos::on_photo(turn, message, photo).await?,
         Content::File(file) => photos::on_file(turn, message, file).await?,
         Content::Text(text) => match Command::of(text) {
+            Some(Command::Unknown) if turn.is_admin() && AdminCommand::of(text).is_some() => {
+                turn.end_question().await?;
+                if let Some(command) = AdminCommand::of(text) {
+                    admin::run(turn, command).await?;
+                }
+            }
             Some(command) => run(turn, command, &message.sender.first_name).await?,
             None => on_text(turn, text, message.id).await?,
         },
@@ -184,6 +191,7 @@ fn closed(turn: &Turn) -> Result<Option<Phrase>, ProducerError> {
         Access::Open => None,
         Access::Private => Some(Phrase::ClosedToStrangers {}),
         Access::Blocked => Some(Phrase::ClosedToYou {}),
+        Access::Leaving => Some(Phrase::Leaving {}),
     })
 }
 
@@ -200,6 +208,11 @@ async fn act(turn: &mut Turn, action: Option<Action>, place: Place) -> Result<Op
         Some(Action::Discard(avatar)) => stopping::ask_discard(turn, avatar, place).await,
         Some(Action::DiscardNow(avatar)) => stopping::discard(turn, avatar, place).await,
         Some(Action::Delete(avatar)) => deleting::ask_delete(turn, avatar).await,
+        Some(Action::StartBroadcast(id)) => admin::start(turn, id, place).await,
+        Some(Action::StopBroadcast(id)) => admin::stop(turn, id, place).await,
+        Some(Action::ShowBroadcast(id)) => admin::show(turn, id, place).await,
+        Some(Action::DeleteMe) => privacy::ask_again(turn, place).await,
+        Some(Action::DeleteMeNow) => privacy::delete_me(turn, place).await,
         Some(Action::DeleteNow(avatar)) => deleting::delete(turn, avatar, place).await,
         Some(Action::Start(avatar)) => wizard::start_training(turn, avatar, place).await,
         Some(Action::RemovePhoto(photo)) => photo_hints::remove(turn, photo).await,

@@ -251,7 +251,8 @@ pub(super) async fn start_training(
 /// "Try again" below a final message. That message stays, since it says why the training failed.
 pub(super) async fn retry(turn: &mut Turn, avatar: AvatarId) -> Result<Toast, ProducerError> {
     match turn.retry(avatar).await? {
-        RetryOutcome::Reopened | RetryOutcome::AlreadyOpen => open(turn, Place::New).await,
+        RetryOutcome::Reopened => reopened(turn, avatar).await,
+        RetryOutcome::AlreadyOpen => open(turn, Place::New).await,
         RetryOutcome::OtherDraft(other) => {
             let message = Message::new(Phrase::OtherDraftFirst {
                 avatar: Phrase::avatar(other.name.as_deref()),
@@ -267,6 +268,15 @@ pub(super) async fn retry(turn: &mut Turn, avatar: AvatarId) -> Result<Toast, Pr
         RetryOutcome::AlreadyTrained { name } => Ok(Some(Phrase::AlreadyTrained { name })),
         RetryOutcome::Stale => stale(turn).await,
     }
+}
+
+/// The photo step of an avatar that is tried again. If its photos were kept long enough and are gone, it says so.
+async fn reopened(turn: &mut Turn, avatar: AvatarId) -> Result<Toast, ProducerError> {
+    let words = (turn.draft_photos(avatar).await? == 0).then_some(Phrase::PhotosRetired {});
+    if let Some(draft) = turn.draft().await? {
+        ask_next(turn, &draft, Place::New, words).await?;
+    }
+    Ok(None)
 }
 
 /// Answers a button that no longer applies: says so, and shows the current state.

@@ -13,6 +13,7 @@ use jobs::{
 
 use super::{
     reader::SettingsReader,
+    retention,
     section::all,
     units::{DAY, HOUR, MILLISECOND, MINUTE, SECOND, show_duration},
 };
@@ -135,6 +136,7 @@ pub(super) fn retention(from: &mut SettingsReader<'_>) -> Option<Retention> {
         // repetition harmless.
         updates: from.duration("inbox.keep.updates", 2 * DAY..=YEARS),
         deliveries: from.duration("inbox.keep.deliveries", 2 * DAY..=YEARS),
+        media: retention::media(from),
     })
 }
 

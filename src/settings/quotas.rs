@@ -24,7 +24,8 @@ pub(super) fn limit(from: &mut SettingsReader<'_>, key: &str) -> Option<u32> {
     from.number(key, 0..=1_000_000)
 }
 
-fn telegram_ids(from: &mut SettingsReader<'_>, key: &str) -> Option<BTreeSet<i64>> {
+/// A list of Telegram's user ids.
+pub(super) fn telegram_ids(from: &mut SettingsReader<'_>, key: &str) -> Option<BTreeSet<i64>> {
     let text = from
         .optional::<String>(key, "123456789,987654321")?
         .unwrap_or_default();

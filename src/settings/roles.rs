@@ -1,11 +1,11 @@
 //! The settings of each role. A role that does not list a section does not need its secrets.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use jobs::{
     Retention,
     archive::PhotoLimits,
-    domain::{PictureRules, Quotas, Trainers},
+    domain::{PictureRules, Privacy, Quotas, Trainers},
     fal::{FalSettings, VerifierSettings},
     objects::ObjectStoreSettings,
     worker::{TrainingSettings, WorkerOptions},
@@ -18,7 +18,7 @@ use super::{
     log::LogSettings,
     photos, queue, quotas,
     reader::SettingsReader,
-    s3,
+    retention, s3,
     section::section,
     styles,
     telegram::{TelegramSettings, TelegramUpdates},
@@ -82,6 +82,10 @@ section! {
         photos: PhotoLimits = photos::limits(from),
         /// How much a user may cost, and who is admitted.
         quotas: Quotas = quotas::read(from),
+        /// Telegram ids of the administrators.
+        admins: BTreeSet<i64> = quotas::telegram_ids(from, "bot.admins"),
+        /// What it tells users about their data.
+        privacy: Privacy = retention::privacy(from),
         /// Address of /livez, /readyz and /metrics. `None`: they are not served.
         health_listen: Option<SocketAddr> = health_listen(from),
         /// Time from the stop signal to the hard stop.

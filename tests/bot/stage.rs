@@ -81,6 +81,16 @@ impl Stage {
         worker(&self.db, &self.telegram, &self.s3)
     }
 
+    /// Starts a worker for the queue of everything else.
+    pub fn upkeep_worker(&self) -> Aisha {
+        aisha(["worker", "--queues", "upkeep"])
+            .env("DATABASE_URL", self.db.url())
+            .env("AVATAR_TEST_MODE", "true")
+            .envs(self.telegram.env())
+            .envs(self.s3.env())
+            .start()
+    }
+
     /// A tap on a button that was never shown to this person; no Telegram client would send it.
     pub async fn forge_tap(&self, person: &Person, message_id: i64, data: &str) {
         let id = person.0.id();

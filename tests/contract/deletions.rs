@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use jobs::{DeleteAvatar, Prune};
+use jobs::{DeleteAvatar, EraseUser, Prune};
 
 use super::stock::{Contract, Lived};
 use crate::saga::world::World;
@@ -39,5 +39,40 @@ impl Contract for DeleteAvatar {
 
     async fn assert_given_up(world: &World) {
         world.assert_erased("by a second job").await;
+    }
+}
+
+impl Contract for EraseUser {
+    type Stage = World;
+    const STRIDE: usize = 7;
+
+    /// A user whose avatar is erased already.
+    async fn arrange() -> World {
+        let world = World::submitted().await;
+        world.ends().await;
+        world.leave().await;
+        world.jobs.run_one::<DeleteAvatar>().await.expect("a deletion");
+        world
+    }
+
+    async fn assert_done(world: &World, lived: Lived) {
+        world.assert_nobody(&lived.to_string()).await;
+    }
+
+    async fn break_it(world: &World) {
+        world.change("alter table quota_uses rename to gone").await;
+    }
+
+    /// `prune` finds the user whom nobody erases.
+    async fn mend_it(world: &World) {
+        world.change("alter table gone rename to quota_uses").await;
+        world
+            .change("update erasures set asked_at = asked_at - interval '10 min'")
+            .await;
+        world.enqueue(&Prune::default()).await;
+    }
+
+    async fn assert_given_up(world: &World) {
+        world.assert_nobody("by a second job").await;
     }
 }

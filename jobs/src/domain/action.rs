@@ -58,6 +58,16 @@ pub enum Action {
     Delete(AvatarId),
     /// Deletes an avatar with everything of it.
     DeleteNow(AvatarId),
+    /// Asks once more whether to delete everything about the user.
+    DeleteMe,
+    /// Deletes everything about the user.
+    DeleteMeNow,
+    /// Sends a prepared text to everybody; only for administrators, as the two below.
+    StartBroadcast(Uuid),
+    /// Stops a broadcast.
+    StopBroadcast(Uuid),
+    /// Shows how a broadcast stands.
+    ShowBroadcast(Uuid),
     /// Shows the progress of all trainings.
     Status,
     /// Talks to the user in this language from now on.
@@ -118,6 +128,11 @@ impl fmt::Display for Action {
             Self::StopNow(training) => write!(f, "stop_now:{}", short(training.0)),
             Self::Delete(avatar) => write!(f, "delete:{}", short(avatar.0)),
             Self::DeleteNow(avatar) => write!(f, "delete_now:{}", short(avatar.0)),
+            Self::DeleteMe => f.write_str("delete_me"),
+            Self::DeleteMeNow => f.write_str("delete_me_now"),
+            Self::StartBroadcast(id) => write!(f, "tell_all:{}", short(*id)),
+            Self::StopBroadcast(id) => write!(f, "tell_none:{}", short(*id)),
+            Self::ShowBroadcast(id) => write!(f, "told:{}", short(*id)),
             Self::Status => f.write_str("status"),
             Self::Speak(locale) => write!(f, "speak:{locale}"),
 
@@ -167,6 +182,11 @@ fn decode(data: &str) -> Option<Action> {
         ("discard", Some(id), None) => Action::Discard(long(id)?),
         ("discard_now", Some(id), None) => Action::DiscardNow(long(id)?),
         ("delete", Some(id), None) => Action::Delete(long(id)?),
+        ("tell_all", Some(id), None) => Action::StartBroadcast(long(id)?),
+        ("tell_none", Some(id), None) => Action::StopBroadcast(long(id)?),
+        ("told", Some(id), None) => Action::ShowBroadcast(long(id)?),
+        ("delete_me", None, None) => Action::DeleteMe,
+        ("delete_me_now", None, None) => Action::DeleteMeNow,
         ("delete_now", Some(id), None) => Action::DeleteNow(long(id)?),
         ("remove_photo", Some(id), None) => Action::RemovePhoto(long(id)?),
         ("keep_photos", Some(id), None) => Action::KeepPhotos(long(id)?),
@@ -237,6 +257,11 @@ mod tests {
             Action::StopNow(TrainingId(id)),
             Action::Delete(avatar),
             Action::DeleteNow(avatar),
+            Action::DeleteMe,
+            Action::DeleteMeNow,
+            Action::StartBroadcast(id),
+            Action::StopBroadcast(id),
+            Action::ShowBroadcast(id),
             Action::Status,
             Action::Gallery,
             Action::Show(avatar),

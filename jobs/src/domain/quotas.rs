@@ -31,6 +31,8 @@ pub enum Access {
     Private,
     /// An operator has blocked the user (`blocked`).
     Blocked,
+    /// The user has everything about them deleted, and that is not done.
+    Leaving,
 }
 
 impl Quotas {

@@ -31,7 +31,9 @@ pub struct Turn {
     chat_id: Option<i64>,
     body: String,
     user: Option<UserId>,
-    telegram_id: Option<i64>,
+    pub(super) telegram_id: Option<i64>,
+    is_leaving: bool,
+    listed: Option<bool>,
     question: Option<OpenQuestion>,
     replies: u32,
     pub(super) message: Option<UserMessage>,
@@ -73,6 +75,8 @@ impl Turn {
             body: update.body,
             user: None,
             telegram_id: None,
+            is_leaving: false,
+            listed: None,
             question: None,
             replies: 0,
             message: None,
@@ -113,6 +117,8 @@ impl Turn {
         self.user = Some(known.id);
         self.telegram_id = Some(sender.telegram_id);
         self.question = known.question();
+        self.is_leaving = known.is_leaving;
+        self.listed = known.listed;
         Ok(Locale::from_code(&known.language))
     }
 
@@ -154,7 +160,10 @@ impl Turn {
     /// Whether the sender may use the bot.
     pub fn access(&self) -> Result<Access, ProducerError> {
         let telegram_id = self.telegram_id.ok_or(ProducerError::NoSender)?;
-        Ok(self.rules.quotas.access(telegram_id))
+        if self.is_leaving {
+            return Ok(Access::Leaving);
+        }
+        Ok(self.rules.access(telegram_id, self.listed))
     }
 
     /// The user chose a language. Answers of this update, and all that is not sent yet, are in it.

@@ -155,6 +155,21 @@ pub(crate) async fn photos(db: &mut PgConnection, avatar: AvatarId) -> Result<Ve
     .await
 }
 
+/// The ids by which jobs know the avatar's photos, trainings and pictures.
+pub(crate) async fn keys(db: &mut PgConnection, avatar: AvatarId) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        select id::text as "id!" from avatar_photos where avatar_id = $1
+        union all select id::text from trainings where avatar_id = $1
+        union all select id::text from albums where avatar_id = $1
+        union all select id::text from generations where avatar_id = $1
+        "#,
+        avatar.0
+    )
+    .fetch_all(db)
+    .await
+}
+
 /// FAL's ids of all requests that were made for the avatar.
 pub(crate) async fn requests(db: &mut PgConnection, avatar: AvatarId) -> Result<Vec<String>, sqlx::Error> {
     sqlx::query_file_scalar!("src/store/sql/requests_of_avatar.sql", avatar.0)

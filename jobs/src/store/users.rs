@@ -25,6 +25,10 @@ pub(crate) struct KnownUser {
     /// What their next text answers; see [`KnownUser::question`].
     pub open_question: Option<String>,
     pub open_question_about: Option<Uuid>,
+    /// Everything about them is being deleted.
+    pub is_leaving: bool,
+    /// What an administrator decided. `None`: nothing.
+    pub listed: Option<bool>,
 }
 
 impl KnownUser {
@@ -47,7 +51,9 @@ pub(crate) async fn seen(tx: &mut PgConnection, user: &SeenUser<'_>) -> Result<K
            set username = excluded.username, first_name = excluded.first_name, unreachable_at = null, updated_at = now(),
                language = case when users.language_is_told then users.language else excluded.language end,
                language_is_told = users.language_is_told or excluded.language_is_told
-        returning id as "id: UserId", language, open_question, open_question_about
+        returning id as "id: UserId", language, open_question, open_question_about,
+                  leaving_at is not null as "is_leaving!",
+                  (select is_allowed from access_list l where l.telegram_id = users.telegram_id) as "listed?"
         "#,
         user.telegram_id,
         user.username,

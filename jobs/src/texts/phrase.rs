@@ -231,6 +231,40 @@ phrases! {
     StageDeleted {},
     ButtonDelete {},
     ButtonKeep {},
+    /// What is stored, for how long, and how to delete it.
+    Privacy { photos: Box<Phrase>, pictures: Box<Phrase>, messages: Box<Phrase>, archives: Box<Phrase> },
+    /// A time such as "for 30 days".
+    KeptDays { days: u32 },
+    KeptUntilDeleted {},
+    AskDeleteMe { avatars: u32, photos: u32, pictures: u32 },
+    AskDeleteMeAgain {},
+    ButtonDeleteMe {},
+    /// Everything about the user is being deleted; the answer to whatever they send meanwhile.
+    Leaving {},
+    /// The receipt: nothing is left.
+    Erased {},
+    /// The photos of an avatar that is tried again were deleted because of their age.
+    PhotosRetired {},
+    /// What an administrator writes to everybody.
+    BroadcastText { text: String },
+    AdminUsers { users: u32, new: u32 },
+    AdminTrainings { live: u32, completed: u32, failed: u32, cancelled: u32, pictures: u32 },
+    AdminQueue { seconds: u32, dead: u32 },
+    AdminParked { reason: String },
+    AdminNobody {},
+    AdminNoId {},
+    AdminUser { id: String, name: String, language: String, since: String },
+    AdminIsAllowed {},
+    AdminIsBlocked {},
+    AdminIsLeaving {},
+    AdminConfigWins {},
+    AdminBroadcastHow { max: u32 },
+    AdminBroadcastAsk { receivers: u32 },
+    AdminBroadcastState { written: u32, delivered: u32, waiting: u32, unknown: u32 },
+    AdminBroadcastOver {},
+    ButtonBroadcast { receivers: u32 },
+    ButtonBroadcastStop {},
+    ButtonRefresh {},
 
     // Photo verdicts: hints on photos before the start.
 

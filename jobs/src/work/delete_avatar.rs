@@ -85,6 +85,8 @@ impl Run<Services> for DeleteAvatar {
         self.erase_at_fal(cx, &left).await?;
         let mut tx = cx.begin().await?;
         cx.fence(&mut tx).await?;
+        let keys = deletions::keys(&mut tx, self.avatar_id).await?;
+        queue::forget(&mut tx, None, &keys).await?;
         let erased = deletions::erase(&mut tx, self.avatar_id).await?;
         tx.commit().await?;
         // A job that was writing when the first look was taken may have written since.

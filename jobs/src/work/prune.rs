@@ -10,14 +10,18 @@
 //! | `job_attempts`                        | with its job                               |                                          |
 //! | `telegram_updates`                    | handled, older than Telegram's repetitions | what was not handled                     |
 //! | `fal_deliveries`                      | applied, old                               | what was never applied                   |
-//! | `trainings`, `training_attempts`, `notifications`, photos | –                      | all: the user's, and proof of what was paid |
+//! | photos                                | `retention.photos` after the last training | a draft's                                |
+//! | pictures                              | older than `retention.pictures`            | favourites                               |
+//! | drafts                                | untouched for `retention.drafts`           |                                          |
+//! | `trainings`, `training_attempts`, `notifications` | –                              | all: the user's, and proof of what was paid |
 //!
-//! It also looks for deleted avatars that no job erases, and enqueues their `delete_avatar` again.
+//! It also looks for deleted avatars and users whom no job erases, and enqueues `delete_avatar` or `erase_user` again.
 //!
 //! # Must stay true
 //! * Each state has its own age, and live jobs have none — `q17_each_state_has_its_age_and_live_jobs_have_none`
 //! * A batch is bounded — `q17_a_stretch_deletes_no_more_than_its_bound`
 //! * Claims go on meanwhile — `q17_pruning_waits_for_no_claim_and_no_claim_waits_for_it`
+//! * What is older than `[retention]` goes, and nothing else — `photos_go_when_their_time_has_come_and_retry_asks_for_new_ones`
 //!
 //! # If we die
 //! Deleted rows stay deleted; the next tick goes on.
@@ -31,10 +35,13 @@ use tracing::{info, warn};
 use crate::{
     context::{Context, Services},
     deletion,
+    enqueue::enqueue,
     job::{DeadReason, Done, Job, JobError},
-    payloads::{DeleteAvatar, Prune},
-    store::{deletions, inbox_history, quotas},
+    payloads::{DeleteAvatar, EraseUser, Prune},
+    store::{deletions, erasures, inbox_history, quotas},
 };
+
+mod media;
 
 /// Most rows that one transaction looks at or deletes.
 const BATCH: u16 = 1000;
@@ -59,8 +66,9 @@ impl Run<Services> for Prune {
         })
         .await?;
         put_deletions_back(cx).await?;
+        let media = media::retire(cx).await?;
         let uses = until_none("quota_uses", || quotas::prune(&cx.database, BATCH)).await?;
-        if jobs + updates + deliveries + uses == 0 {
+        if jobs + updates + deliveries + uses + media == 0 {
             return Ok(Done::Skipped("nothing is old enough"));
         }
         info!(
@@ -75,19 +83,28 @@ impl Run<Services> for Prune {
     }
 }
 
-/// Avatars whose deletion is put back in one run.
+/// Deletions that are put back in one run.
 const DELETIONS: i64 = 200;
 
-/// A deleted avatar is erased, whatever became of its job.
+/// A deleted avatar is erased, and so is a user who asked for it, whatever became of their jobs.
 async fn put_deletions_back(cx: &Context) -> Result<(), JobError> {
     let mut tx = cx.begin().await?;
-    let unfinished = deletions::unfinished(&mut tx, DELETIONS).await?;
-    let keys: Vec<String> = unfinished.iter().map(|(_, avatar)| avatar.to_string()).collect();
-    let live = queue::live_by_key(&mut tx, &[DeleteAvatar::NAME], &keys).await?;
-    for (user, avatar) in unfinished {
-        if !live.contains(&(DeleteAvatar::NAME.to_owned(), avatar.to_string())) {
+    let avatars = deletions::unfinished(&mut tx, DELETIONS).await?;
+    let erasures = erasures::unfinished(&mut tx, DELETIONS).await?;
+    let keys = avatars.iter().map(|(_, avatar)| avatar.to_string());
+    let keys: Vec<String> = keys.chain(erasures.iter().map(ToString::to_string)).collect();
+    let live = queue::live_by_key(&mut tx, &[DeleteAvatar::NAME, EraseUser::NAME], &keys).await?;
+    let is_live = |kind: &str, key: String| live.contains(&(kind.to_owned(), key));
+    for (user, avatar) in avatars {
+        if !is_live(DeleteAvatar::NAME, avatar.to_string()) {
             warn!(avatar.id = %avatar, "Avatar {avatar} is deleted and not erased, and has no job; it has one now");
             deletion::carry_out(&mut tx, user, avatar).await?;
+        }
+    }
+    for erasure in erasures {
+        if !is_live(EraseUser::NAME, erasure.to_string()) {
+            warn!("A user is to be erased, and erasure {erasure} has no job; it has one now");
+            enqueue(&mut tx, &EraseUser::new(erasure)).await?;
         }
     }
     Ok(tx.commit().await?)

@@ -29,6 +29,44 @@ impl World {
         deleted
     }
 
+    /// The owner has everything about them deleted.
+    pub async fn leave(&self) {
+        let mut turn = self.turn().await;
+        turn.leave().await.unwrap();
+        turn.finish().await.unwrap();
+    }
+
+    /// Nothing is left of the owner.
+    pub async fn assert_nobody(&self, when: &str) {
+        self.assert_erased(when).await;
+        for table in ["users", "erasures", "notifications", "telegram_updates"] {
+            assert_eq!(self.rows_in(table).await, 0, "{when}: {table}");
+        }
+    }
+
+    /// Each row of each table that has one of these words in it, as `table: row`.
+    pub async fn rows_with(&self, words: &[String]) -> Vec<String> {
+        let tables: Vec<String> = sqlx::query_scalar(
+            "select relname::text from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace",
+        )
+        .fetch_all(self.pool())
+        .await
+        .unwrap();
+        assert!(tables.iter().any(|table| table == "jobs"), "{tables:?}");
+        let any = format!("\\m({})\\M", words.join("|"));
+        let mut rows = Vec::new();
+        for table in tables {
+            let query = format!("select t::text from {table} t where t::text ~ $1");
+            let found: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(query))
+                .bind(&any)
+                .fetch_all(self.pool())
+                .await
+                .unwrap();
+            rows.extend(found.into_iter().map(|row| format!("{table}: {row}")));
+        }
+        rows
+    }
+
     /// Keys of all objects in the bucket.
     pub fn objects(&self) -> Vec<String> {
         let mut keys = Vec::new();

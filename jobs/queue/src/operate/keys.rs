@@ -32,3 +32,26 @@ pub async fn withdraw(
         .await?;
     Ok(withdrawn.rows_affected() > 0)
 }
+
+/// Forgets all jobs of a party (its fairness key) or of these dedupe keys, in the caller's transaction: those that wait are
+/// cancelled and deleted with those that have ended, and what the party has used of its rate is deleted too. A running job is
+/// left alone; returns how many there are.
+pub async fn forget(
+    tx: &mut PgConnection,
+    fair_key: Option<&str>,
+    keys: &[String],
+) -> Result<i64, sqlx::Error> {
+    sqlx::query!(
+        "update jobs set state = 'cancelled', finished_at = now()
+          where id in (select id from jobs
+                        where (fair_key = $1 or dedupe_key = any ($2)) and state in ('scheduled', 'ready')
+                          for no key update)",
+        fair_key,
+        keys
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query_file_scalar!("src/sql/forget.sql", fair_key, keys)
+        .fetch_one(tx)
+        .await
+}
