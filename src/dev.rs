@@ -7,10 +7,11 @@
 //!
 //! Read next: [`stack`] (everything together), [`demo`] and [`sandbox`] (the two commands that use it),
 //! [`postgres`] (a cluster that ends with us), [`s3`] (a bucket on loopback), [`parent`] (children that end
-//! with us), [`internal`] (hidden commands).
+//! with us), [`internal`] (hidden commands), [`page`] (the panel beside the chat).
 
 pub mod demo;
 pub mod internal;
+pub mod page;
 pub mod parent;
 pub mod postgres;
 pub mod probes;

@@ -13,6 +13,8 @@ mod evidence;
 mod person;
 mod timeline;
 
+pub(super) use person::sample_albums;
+
 use std::{
     io::Write as _,
     net::SocketAddr,

@@ -16,8 +16,10 @@ use std::{
 
 use anyhow::Context as _;
 use clap::Args as ClapArgs;
+use tokio::sync::mpsc;
 
 use super::{
+    page::{self, Order, Page},
     postgres,
     stack::{Launch, Roles, Stack, StackOptions, did_not_start, ignored_variables, postgres_of},
 };
@@ -122,11 +124,13 @@ async fn simulated(args: &SandboxArgs, given: &Given, home: PathBuf, stop: &Stop
         forget(&home, &rows)?;
     }
     make(&home)?;
-    let stack = Stack::start(options(args, given, &home, &rows));
+    let (page, orders) = page::open();
+    let stack = Stack::start(options(args, given, &home, &rows, &page));
     let mut stack = tokio::select! {
         started = stack => started.context("the system did not start").map_err(did_not_start)?,
         () = stop.soft().cancelled() => return Ok(()),
     };
+    page.connect(&stack.database_url())?;
     say(&format!("Play the user:  {}/", stack.telegram.url()));
     say(&format!("FAL's ledger:   {}/__sim/ledger", stack.fal.url()));
     say(&format!("Metrics:        http://{}/metrics", stack.web));
@@ -141,12 +145,12 @@ async fn simulated(args: &SandboxArgs, given: &Given, home: PathBuf, stop: &Stop
         home.display()
     ));
     say("Ctrl-C stops everything, and the next start goes on from here; `aisha dev --fresh` forgets it.");
-    let casualty = until_stopped(stop, || stack.casualty()).await;
+    let casualty = attend(stop, &mut stack, orders).await;
     stack.stop().await;
     casualty
 }
 
-fn options(args: &SandboxArgs, given: &Given, home: &Path, rows: &Path) -> StackOptions {
+fn options(args: &SandboxArgs, given: &Given, home: &Path, rows: &Path, page: &Page) -> StackOptions {
     let simulators = home.join("simulators");
     StackOptions {
         home: home.to_owned(),
@@ -162,6 +166,7 @@ fn options(args: &SandboxArgs, given: &Given, home: &Path, rows: &Path) -> Stack
         telegram: TelegramSimulatorConfig {
             listen: args.telegram_listen,
             page: true,
+            beside: Some(page.routes()),
             memory: Memory::Directory(simulators.join("telegram")),
             ..TelegramSimulatorConfig::default()
         },
@@ -245,6 +250,20 @@ async fn real(args: &SandboxArgs, given: Given, home: PathBuf, stop: &Stop) -> R
     let casualty = until_stopped(stop, || roles.casualty()).await;
     roles.stop().await;
     casualty
+}
+
+/// Carries out the page's orders until a signal stops us, or a role ends by itself.
+async fn attend(stop: &Stop, stack: &mut Stack, mut orders: mpsc::Receiver<Order>) -> Result<(), Failure> {
+    loop {
+        if let Some(words) = stack.casualty() {
+            return Err(Failure::Other(anyhow::anyhow!(words)));
+        }
+        tokio::select! {
+            () = stop.soft().cancelled() => return Ok(()),
+            Some(order) = orders.recv() => order.carry_out(stack).await,
+            () = tokio::time::sleep(LOOK) => {}
+        }
+    }
 }
 
 async fn until_stopped(stop: &Stop, mut casualty: impl FnMut() -> Option<String>) -> Result<(), Failure> {

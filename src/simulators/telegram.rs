@@ -110,6 +110,8 @@ pub struct TelegramSimulatorConfig {
     pub time_scale: f64,
     /// Whether `/` serves the page on which a person plays the user.
     pub page: bool,
+    /// Further routes, served below `/dev`; the page shows the panel that it finds there. `None`: only the chat.
+    pub beside: Option<axum::Router>,
     /// What is kept from one run of the simulator to the next.
     pub memory: Memory,
 }
@@ -123,6 +125,7 @@ impl Default for TelegramSimulatorConfig {
             bot_username: "aisha_simulated_bot".to_owned(),
             time_scale: 1.0,
             page: false,
+            beside: None,
             memory: Memory::None,
         }
     }

@@ -78,7 +78,7 @@ fn shown(draft: AvatarId, hints: &[Hint], mut message: Message) -> Message {
     }
     let lines = hints.iter().map(|hint| {
         let numbers: Vec<_> = hint.photos.iter().map(|(number, _)| *number).collect();
-        (hint.phrase)(numbers_of(&numbers), small(numbers.len()))
+        (hint.phrase)(Box::new(numbers_of(&numbers)), small(numbers.len()))
     });
     message = message.and(Phrase::PhotoHints {
         lines: lines.collect(),
@@ -95,8 +95,8 @@ fn shown(draft: AvatarId, hints: &[Hint], mut message: Message) -> Message {
 }
 
 /// The numbers of photos in a sentence: "3", "3 and 7", "3, 5 and 7".
-fn numbers_of(numbers: &[u32]) -> Box<Phrase> {
-    Box::new(match numbers {
+fn numbers_of(numbers: &[u32]) -> Phrase {
+    match numbers {
         [] => Phrase::NumbersOne { last: 0 },
         [last] => Phrase::NumbersOne { last: *last },
         [earlier @ .., last] => {
@@ -106,7 +106,7 @@ fn numbers_of(numbers: &[u32]) -> Box<Phrase> {
                 last: *last,
             }
         }
-    })
+    }
 }
 
 #[cfg(test)]
@@ -201,7 +201,9 @@ mod tests {
     #[test]
     fn kept_photos_are_mentioned_only_beside_a_new_one_that_looks_alike() {
         let mut photos = album();
-        photos.iter_mut().for_each(|photo| photo.is_kept = true);
+        for photo in &mut photos {
+            photo.is_kept = true;
+        }
         assert!(hints(TrainingType::Portrait, &photos).is_empty());
         photos.push(seen(7, 1, 100, 0x0f));
         let (text, _) = said(TrainingType::Portrait, &photos, Locale::En);

@@ -55,6 +55,12 @@ const BUILTIN: &[&[u8]] = builtin![
     "11_coffee",
 ];
 
+/// The built-in photos as a person would send them at once: in albums.
+pub(in crate::dev) fn sample_albums() -> impl Iterator<Item = Vec<Bytes>> {
+    let album = |photos: &[&'static [u8]]| photos.iter().map(|bytes| Bytes::from_static(bytes)).collect();
+    BUILTIN.chunks(ALBUM).map(album)
+}
+
 /// Loads the photos of the directory, or the built-in ones.
 pub(super) fn load_photos(directory: Option<&Path>) -> anyhow::Result<Vec<PhonePhoto>> {
     let Some(directory) = directory else {

@@ -15,7 +15,9 @@ use super::listener::Switch;
 use super::refusal::{Known, Refusal};
 use super::request::Call;
 
-const PAGE: &str = include_str!("page.html");
+const PAGE: &str = include_str!("page/page.html");
+const STYLE: &str = include_str!("page/page.css");
+const SCRIPT: &str = include_str!("page/page.js");
 
 pub(super) fn router(core: Arc<Core>) -> Router {
     let mut router = Router::new()
@@ -23,13 +25,24 @@ pub(super) fn router(core: Arc<Core>) -> Router {
         .route("/file/{bot}/{*path}", get(download))
         .nest("/sim", control::router());
     if core.config.page {
-        router = router.route("/", get(|| async { Html(PAGE) }));
+        let file = |kind: &'static str, text: &'static str| {
+            get(move || async move { ([(header::CONTENT_TYPE, kind)], text) })
+        };
+        router = router
+            .route("/", get(|| async { Html(PAGE) }))
+            .route("/page/page.css", file("text/css", STYLE))
+            .route("/page/page.js", file("text/javascript", SCRIPT));
     }
-    router
+    let beside = core.config.beside.clone();
+    let router = router
         .fallback(|| async { Refusal::from(Known::NotFound) })
         // Each handler that reads a body sets its own limit.
         .layer(DefaultBodyLimit::disable())
-        .with_state(core)
+        .with_state(core);
+    match beside {
+        Some(beside) => router.nest("/dev", beside),
+        None => router,
+    }
 }
 
 async fn bot_call(

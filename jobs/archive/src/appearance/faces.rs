@@ -1,4 +1,4 @@
-//! Counts the faces of a photo, with the detector of SeetaFace (`rustface`) and its model of frontal faces.
+//! Counts the faces of a photo, by `rustface` and its model of frontal faces.
 
 use rustface::{ImageData, create_detector_with_model, read_model};
 

@@ -1,115 +1,11 @@
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Telegram simulator</title>
-<link rel="icon" href="data:image/svg+xml,<svg xmlns=%22http://www.w3.org/2000/svg%22 viewBox=%220 0 16 16%22><text y=%2213%22 font-size=%2213%22>✈️</text></svg>">
-<style>
-  :root {
-    --bg: #e7ebf0; --panel: #fff; --line: #dfe4ea; --ink: #14181d; --soft: #74818e; --accent: #2f8fd8;
-    --mine: #e3fdd1; --theirs: #fff; --shadow: 0 1px 1px rgb(30 50 70 / .13); --button: rgb(40 70 100 / .42);
-  }
-  @media (prefers-color-scheme: dark) {
-    :root {
-      --bg: #0e1621; --panel: #17212b; --line: #22303d; --ink: #eef2f5; --soft: #8194a5; --accent: #5eb5f7;
-      --mine: #2b5278; --theirs: #1d2935; --shadow: none; --button: rgb(110 150 190 / .3);
-    }
-  }
-  * { box-sizing: border-box; }
-  body { margin: 0; height: 100vh; display: grid; grid-template-columns: 250px minmax(0, 1fr) auto;
-    font: 15px/1.4 system-ui, "Segoe UI", Roboto, "Helvetica Neue", sans-serif; color: var(--ink); background: var(--bg); }
-  button, input, select, textarea { font: inherit; color: inherit; }
-  button { cursor: pointer; border: 0; background: none; }
-  :focus-visible { outline: 2px solid var(--accent); outline-offset: 1px; }
-  aside { background: var(--panel); border-right: 1px solid var(--line); display: flex; flex-direction: column; min-height: 0; }
-  aside h1 { font-size: 15px; margin: 0; padding: 16px; border-bottom: 1px solid var(--line); }
-  aside h1 small { display: block; font-weight: 400; color: var(--soft); font-size: 12px; }
-  #people { flex: 1; overflow-y: auto; }
-  #people button { display: flex; gap: 11px; width: 100%; padding: 10px 14px; text-align: left; align-items: center; }
-  #people button[aria-current=true] { background: color-mix(in srgb, var(--accent) 16%, transparent); }
-  #people small { display: block; color: var(--soft); font-size: 12px; }
-  .avatar { flex: none; width: 40px; height: 40px; border-radius: 50%; display: grid; place-items: center; color: #fff; font-weight: 600; }
-  #new { padding: 12px; border-top: 1px solid var(--line); display: flex; gap: 6px; }
-  #new input { min-width: 0; flex: 1; }
-  input, select, textarea { background: var(--bg); border: 1px solid var(--line); border-radius: 9px; padding: 7px 10px; }
-  .primary { background: var(--accent); color: #fff; border-radius: 9px; padding: 7px 12px; }
-  main { display: flex; flex-direction: column; min-height: 0; }
-  header { background: var(--panel); border-bottom: 1px solid var(--line); padding: 9px 16px; display: flex; gap: 12px; align-items: center; }
-  header div { flex: 1; } header b { display: block; } header span { color: var(--soft); font-size: 13px; }
-  header button { color: var(--accent); padding: 6px 8px; }
-  #log { flex: 1; overflow-y: auto; padding: 18px max(16px, calc(50% - 340px)); display: flex; flex-direction: column; gap: 6px; }
-  .row { display: flex; flex-direction: column; max-width: min(460px, 86%); align-items: stretch; align-self: flex-start; }
-  .row.mine { align-self: flex-end; }
-  .bubble { background: var(--theirs); border-radius: 14px 14px 14px 5px; padding: 7px 11px; box-shadow: var(--shadow); overflow: hidden; }
-  .mine .bubble { background: var(--mine); border-radius: 14px 14px 5px 14px; }
-  .bubble.flash { animation: flash 1.1s; }
-  @keyframes flash { from { box-shadow: 0 0 0 3px var(--accent); } to { box-shadow: 0 0 0 3px transparent; } }
-  .text { white-space: pre-wrap; overflow-wrap: anywhere; }
-  .text code, .text pre { background: rgb(127 127 127 / .17); border-radius: 4px; padding: 0 3px; margin: 0; font: 13px ui-monospace, monospace; }
-  .text a { color: var(--accent); text-decoration: none; } .text a:hover { text-decoration: underline; }
-  .mine .text a { color: color-mix(in srgb, var(--accent) 75%, var(--ink)); }
-  .spoiler { background: currentColor; border-radius: 4px; } .spoiler:hover { background: none; }
-  .meta { float: right; margin: 5px 0 -2px 12px; font-size: 11.5px; color: var(--soft); }
-  .meta [title] { cursor: help; text-decoration: underline dotted; }
-  .photos { display: grid; gap: 3px; margin: -7px -11px 6px; grid-template-columns: repeat(auto-fit, minmax(110px, 1fr)); }
-  .photos img { width: 100%; height: 100%; max-height: 340px; object-fit: cover; display: block; }
-  .photos:has(:only-child) img { object-fit: contain; background: rgb(0 0 0 / .08); }
-  .file { display: flex; gap: 10px; align-items: center; color: inherit; text-decoration: none; padding: 3px 0; }
-  .file i { width: 38px; height: 38px; border-radius: 50%; background: var(--accent); color: #fff; display: grid; place-items: center; font-style: normal; }
-  .file small { display: block; color: var(--soft); }
-  .keys { display: grid; gap: 4px; margin-top: 4px; }
-  .keys div { display: grid; grid-auto-flow: column; grid-auto-columns: 1fr; gap: 4px; }
-  .keys button, .keys a { background: var(--button); color: #fff; border-radius: 8px; padding: 8px; text-align: center; text-decoration: none; overflow-wrap: anywhere; }
-  .keys button:hover, .keys a:hover { filter: brightness(1.15); }
-  .keys .waiting::after { content: " ⋯"; animation: blink 1s infinite; } @keyframes blink { 50% { opacity: .2; } }
-  .gone { opacity: .38; } .gone .text { text-decoration: line-through; }
-  .day { align-self: center; background: var(--button); color: #fff; border-radius: 12px; padding: 2px 10px; font-size: 12.5px; margin: 6px; }
-  .empty { margin: auto; color: var(--soft); text-align: center; }
-  footer { background: var(--panel); border-top: 1px solid var(--line); padding: 10px max(12px, calc(50% - 350px)); }
-  #chips { display: flex; flex-wrap: wrap; gap: 6px; } #chips:not(:empty) { margin-bottom: 9px; }
-  #chips button { background: var(--bg); border: 1px solid var(--line); border-radius: 15px; padding: 4px 12px; }
-  form#say { display: flex; gap: 8px; align-items: end; }
-  form#say textarea { flex: 1; resize: none; max-height: 140px; }
-  form#say button { padding: 7px 11px; } .tool { font-size: 19px; line-height: 1.2; border-radius: 9px; } .tool:hover { background: var(--bg); }
-  #calls { width: 330px; background: var(--panel); border-left: 1px solid var(--line); overflow-y: auto; padding: 10px 14px; font: 12px/1.5 ui-monospace, monospace; }
-  #calls[hidden] { display: none; } #calls p { margin: 0 0 6px; overflow-wrap: anywhere; } #calls .bad { color: #d9534f; } #calls time { color: var(--soft); }
-  #toast { position: fixed; left: 50%; bottom: 90px; transform: translateX(-50%); background: rgb(20 30 40 / .9); color: #fff; border-radius: 10px; padding: 9px 16px; max-width: 80vw; opacity: 0; pointer-events: none; transition: opacity .25s; }
-  #toast.on { opacity: 1; }
-  main.drop { outline: 3px dashed var(--accent); outline-offset: -8px; }
-  @media (max-width: 760px) { body { grid-template-columns: 1fr; grid-template-rows: auto minmax(0, 1fr); } aside { border-bottom: 1px solid var(--line); max-height: 32vh; } #calls { display: none; } }
-</style>
-</head>
-<body>
-<aside>
-  <h1>Telegram simulator <small>Choose who you are</small></h1>
-  <div id="people"></div>
-  <form id="new"><input name="name" placeholder="New person" required maxlength="64">
-    <select name="language" aria-label="Language"><option>ru<option>en<option>kk</select><button class="primary" title="Add">+</button></form>
-</aside>
-<main>
-  <header><div><b id="bot">Bot</b><span id="doing"></span></div>
-    <select id="language" aria-label="Your language"><option value="ru">ru<option value="en">en<option value="kk">kk</select>
-    <button id="block"></button><button id="toggle">API calls</button></header>
-  <div id="log"></div>
-  <footer><div id="chips"></div>
-    <form id="say">
-      <button type="button" class="tool" id="photo" title="Send photos (several at once are an album)">🖼️</button>
-      <button type="button" class="tool" id="file" title="Send as files, untouched">📎</button>
-      <textarea name="text" rows="1" placeholder="Message" autocomplete="off"></textarea><button class="primary">Send</button>
-    </form></footer>
-</main>
-<section id="calls" hidden aria-label="API calls"></section>
-<div id="toast" role="status"></div>
-<script>
-'use strict';
+// The chat of the Telegram simulator. With `aisha dev`, /dev/panel.js adds the system beside it.
 const $ = id => document.getElementById(id);
 const el = (tag, properties = {}, ...children) => {
   const node = Object.assign(document.createElement(tag), properties);
   node.append(...children);
   return node;
 };
-let me = null, chat = null, people = [], watch = null, lastMine = 0, seenEdits = new Map(), seenAnswers = new Set();
+let panel = null, me = null, chat = null, people = [], watch = null, lastMine = 0, seenEdits = new Map(), seenAnswers = new Set();
 
 async function call(path, body, method = body ? 'POST' : 'GET', signal) {
   const form = body instanceof FormData;
@@ -129,7 +25,7 @@ function toast(text) {
   toast.timer = setTimeout(() => $('toast').classList.remove('on'), 4000);
 }
 
-const hue = id => `hsl(${id * 47 % 360} 50% 52%)`;
+const hue = id => `hsl(${id * 47 % 360} 50% 28%)`;
 const clock = seconds => new Date(seconds * 1000).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
 const avatar = person => {
   const node = el('span', { className: 'avatar', textContent: person.first_name.slice(0, 1).toUpperCase() });
@@ -149,6 +45,7 @@ async function showPeople() {
 }
 
 async function become(id) {
+  document.querySelector('#views [data-view=chat]').click();
   me = id; chat = null; seenEdits = new Map(); seenAnswers = new Set();
   location.hash = id;
   await showPeople();
@@ -201,7 +98,7 @@ function keys(message) {
   return el('div', { className: 'keys' }, ...message.buttons.map(row => el('div', {}, ...row.map(button => button.url
     ? el('a', { href: button.url, target: '_blank', rel: 'noreferrer', textContent: button.text + ' ↗' })
     : el('button', {
-        textContent: button.text, className: waiting(button) ? 'waiting' : '',
+        textContent: button.text, className: waiting(button) ? 'waiting' : '', value: button.data,
         onclick: () => call(`/users/${me}/press`, { message_id: message.message_id, data: button.data }),
       })))));
 }
@@ -251,8 +148,7 @@ function show(first) {
     if (today !== day) rows.push(el('div', { className: 'day', textContent: day = today }));
     rows.push(bubble(group));
   }
-  if (!rows.length) rows.push(el('div', { className: 'empty' }, 'Nothing here yet.', el('br'), el('br'),
-    el('button', { className: 'primary', textContent: 'Start', onclick: () => say('/start') })));
+  if (!rows.length) rows.push(intro());
   log.replaceChildren(...rows);
   // Pictures get their height when they have loaded.
   for (const image of log.querySelectorAll('img')) image.onload = () => { if (toEnd) log.scrollTop = log.scrollHeight; };
@@ -262,12 +158,29 @@ function show(first) {
   $('language').value = chat.user.language_code || 'en';
   const labels = chat.keyboard.flat().map(button => button.text);
   const commands = (chat.commands || []).map(one => '/' + one.command);
-  $('chips').replaceChildren(...[...labels, ...commands].map(text => el('button', { textContent: text, onclick: () => say(text) })));
+  const samples = panel ? [el('button', { id: 'samples', textContent: '🖼️ Sample photos', onclick: () => panel.samples(me) })] : [];
+  $('chips').replaceChildren(...samples, ...[...labels, ...commands].map(text => el('button', { textContent: text, onclick: () => say(text) })));
   for (const one of chat.callbacks) {
     if (!one.answer || seenAnswers.has(one.id)) continue;
     seenAnswers.add(one.id);
     if (!first && one.answer.text) one.answer.show_alert ? alert(one.answer.text) : toast(one.answer.text);
   }
+}
+
+function intro() {
+  const steps = panel ? [
+    'Press Start, and answer the bot’s questions.',
+    'When it asks for photos, press “Sample photos” below the chat, or send your own.',
+    'Press “Start training” and watch the jobs. A training takes 20 seconds here and costs nothing.',
+    'Let something go wrong: drop a webhook, refuse a submit, kill the worker. The avatar is finished all the same.',
+  ] : ['Press Start, or write to the bot. What it calls is shown under “API calls”.'];
+  return el('div', { className: 'intro' },
+    el('h2', { textContent: panel ? 'The whole system, on this machine' : 'You are a person in Telegram' }),
+    el('p', { textContent: panel
+      ? 'You are a person in Telegram, and the bot at the other end is the real one, with its workers and its database. Telegram and FAL are simulated: no message leaves this machine.'
+      : 'This is a simulator: no message leaves this machine.' }),
+    el('ol', {}, ...steps.map(text => el('li', { textContent: text }))),
+    el('button', { className: 'primary', textContent: 'Start', onclick: () => say('/start') }));
 }
 
 async function showCalls() {
@@ -321,12 +234,25 @@ $('new').onsubmit = async event => {
 $('language').onchange = async event => { await call('/users', { id: me, language_code: event.target.value }); showPeople(); };
 $('block').onclick = async () => { await call(`/users/${me}/${chat.user.blocked ? 'unblock' : 'block'}`, {}); showPeople(); };
 $('toggle').onclick = () => { $('calls').hidden = !$('calls').hidden; if (!$('calls').hidden) showCalls(); };
-const main = document.querySelector('main');
+const main = $('chat');
 main.ondragover = event => { event.preventDefault(); main.classList.add('drop'); };
 main.ondragleave = () => main.classList.remove('drop');
 main.ondrop = event => { event.preventDefault(); main.classList.remove('drop'); upload('photos', [...event.dataTransfer.files]); };
 
+for (const button of $('views').children) {
+  button.onclick = () => {
+    document.body.dataset.view = button.dataset.view;
+    for (const one of $('views').children) one.setAttribute('aria-pressed', one === button);
+  };
+}
+
 (async () => {
+  // Only `aisha dev` serves it; the simulator alone is a chat.
+  if ((await fetch('/dev/panel.js', { method: 'HEAD' })).ok) {
+    panel = (await import('/dev/panel.js')).open({ root: $('system'), el, toast });
+    $('system').hidden = false;
+    document.querySelector('#views [data-view=system]').hidden = false;
+  }
   const wanted = Number(location.hash.slice(1));
   await showPeople();
   if (!people.length) await call('/users', { first_name: 'You', language_code: navigator.language.slice(0, 2) === 'ru' ? 'ru' : 'en' });
@@ -336,6 +262,3 @@ main.ondrop = event => { event.preventDefault(); main.classList.remove('drop'); 
   document.title = bot.first_name + ' · Telegram simulator';
   await become(people.some(person => person.id === wanted) ? wanted : people[0].id);
 })();
-</script>
-</body>
-</html>
