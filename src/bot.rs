@@ -34,11 +34,13 @@ use crate::{
 };
 
 mod admin;
+mod albums;
 mod commands;
 mod deleting;
 mod dialogue;
 mod gallery;
 mod hearing;
+mod history;
 mod incoming;
 mod intake;
 mod photo_hints;

@@ -1,11 +1,13 @@
 //! The bot as its users know it: real processes (`aisha bot`, `aisha worker`) between people played at the Telegram
 //! simulator and a real Postgres and S3 server.
 
+mod albums;
 mod card;
 mod cases;
 mod closed;
 mod gallery;
 mod hearing;
+mod history;
 mod inbox;
 mod photos;
 mod presets;

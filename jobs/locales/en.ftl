@@ -24,6 +24,7 @@ help =
     /start — { command-start }
     /status — { command-status }
     /gallery — { command-gallery }
+    /pictures — { command-pictures }
     /cancel — { command-cancel }
     /language — { command-language }
     /settings — { command-settings }
@@ -158,7 +159,7 @@ photo-kept = 📸 I have kept the photo. One answer is still open:
 photo-known = I have this photo already 🙂 Please send another one.
 photo-refused = 🙈 You have sent this one before, and it did not work: { $problem }.
 not-a-photo = I can't use a message like this one: photos or text, please.
-unknown-command = I don't know this command. There are /start, /status, /gallery, /cancel, /language, /settings, /privacy, /delete_me and /help.
+unknown-command = I don't know this command. There are /start, /status, /gallery, /pictures, /cancel, /language, /settings, /privacy, /delete_me and /help.
 not-understood = I did not quite get that. Shall we start with a new avatar?
 stale-button = This button is out of date.
 ask-language = 🌐 <b>Which language shall I write in?</b>
@@ -506,11 +507,88 @@ button-rename = ✏️ Rename
 button-previous = ◀️
 button-next = ▶️
 
+## Asking for pictures
+
+ask-style = 🎨 <b>Which style shall { $name } appear in?</b>
+style-name = { $en }
+style-unnamed = a former style
+album-choice = 🎨 <b>{ $name }</b> · { $style }
+ask-words =
+    ✍️ <b>What should be in the picture?</b> Write it in your own words, in any language, for example: “at the seaside at sunset, in a white shirt”.
+
+    { $max ->
+        [one] Up to { $max } character
+       *[other] Up to { $max } characters
+    }. Or go on without words: the style is enough.
+words-refused-empty_prompt = I see no words there. Write what should be in the picture, or go on without words.
+words-refused-no_words_in_prompt = Emoji and signs alone tell the artist nothing. Please add a few words, or go on without them.
+words-refused-long_prompt =
+    That is too long: { $max ->
+        [one] { $max } character fits
+       *[other] up to { $max } characters fit
+    }. Please send a shorter description.
+words-refused-refused_word_in_prompt = I don't make pictures like that. Please describe something else, or go on without words.
+words-refused-other = I can't use this description. Please write another one, or go on without words.
+album-words = ✍️ { $words }
+album-ready-to-make = Choose the shape and the number, and press “Make”.
+style-gone = This style is not offered any more. Please choose another one.
+already-making = ⏳ These pictures are being made already.
+too-many-albums =
+    ⏳ { $live ->
+        [one] { $live } album of yours is being made
+       *[other] { $live } albums of yours are being made
+    }. Ask again when one is done: your choices are kept.
+pictures-left =
+    🗓 { $left ->
+        [one] Only { $left } more picture is
+       *[other] Only { $left } more pictures are
+    } left for today. Choose a smaller number.
+pictures-used-up =
+    🗓 { $most ->
+        [one] { $most } picture
+       *[other] { $most } pictures
+    } a day is the most for one person. The next can be made { $wait }: your choices are kept.
+album-over = This album is done already.
+album-left = All right, no pictures this time.
+button-generate = 🎨 Make pictures
+button-without-words = ➡️ Without words
+button-aspect = { $width }:{ $height }
+button-aspect-chosen = ✅ { $width }:{ $height }
+button-count = { $number }
+button-count-chosen = ✅ { $number }
+button-style-again = 🎨 Style
+button-words = ✍️ Words
+button-make =
+    🚀 Make { $count ->
+        [one] { $count } picture
+       *[other] { $count } pictures
+    }
+
+## The pictures of the past
+
+picture-place = 🖼 { $place } of { $total } · <b>{ $name }</b> · { $style }
+favourite-place = ⭐ { $place } of { $total } · <b>{ $name }</b> · { $style }
+picture-gone = This picture is not there any more.
+picture-starred = ⭐ It is among your favourites: /pictures
+picture-unstarred = It is not among your favourites any more.
+picture-deleted = 🗑 The picture is deleted.
+ask-delete-picture = 🗑 <b>Delete this picture?</b> It cannot be brought back.
+pictures-none = There are no pictures yet. Choose an avatar and make the first ones!
+favourites-none = There are no favourites yet. Press ⭐ under a picture that you like.
+button-pictures = 📷 My pictures
+button-favourites = ⭐ Favourites
+button-all-pictures = 📷 All pictures
+button-star = ⭐ Save
+button-unstar = ☆ Unsave
+button-more-like-picture = 🎨 More like this
+button-delete-picture = 🗑 Delete
+
 ## The list of commands in the menu
 
 command-start = create an avatar or continue
 command-status = how the training is going
 command-gallery = your avatars
+command-pictures = your pictures
 command-cancel = cancel a creation or a training
 command-language = choose the language
 command-settings = language, quality, sound

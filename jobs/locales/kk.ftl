@@ -24,6 +24,7 @@ help =
     /start — { command-start }
     /status — { command-status }
     /gallery — { command-gallery }
+    /pictures — { command-pictures }
     /cancel — { command-cancel }
     /language — { command-language }
     /settings — { command-settings }
@@ -122,7 +123,7 @@ photo-kept = 📸 Фотосуреттерді сақтап жатырмын. М
 photo-known = Бұл фотосурет менде бұрыннан бар 🙂 Басқасын жіберіңізші.
 photo-refused = 🙈 Бұл фотосуретті бұрын жібергенсіз, ол жарамаған: { $problem }.
 not-a-photo = Мұндай хабарламаны пайдалана алмаймын: фотосурет немесе мәтін керек.
-unknown-command = Мұндай команданы білмеймін. Бары: /start, /status, /gallery, /cancel, /language, /settings, /privacy, /delete_me және /help.
+unknown-command = Мұндай команданы білмеймін. Бары: /start, /status, /gallery, /pictures, /cancel, /language, /settings, /privacy, /delete_me және /help.
 not-understood = Онша түсінбедім. Жаңа аватардан бастайық па?
 stale-button = Бұл түйме ескірген.
 ask-language = 🌐 <b>Қай тілде жазайын?</b>
@@ -397,11 +398,65 @@ button-rename = ✏️ Атын өзгерту
 button-previous = ◀️
 button-next = ▶️
 
+## Сурет сұрау
+
+ask-style = 🎨 <b>{ $name } қандай стильде болсын?</b>
+style-name = { $kk }
+style-unnamed = бұрынғы стиль
+album-choice = 🎨 <b>{ $name }</b> · { $style }
+ask-words =
+    ✍️ <b>Суретте не болсын?</b> Өз сөзіңізбен, кез келген тілде жазыңыз, мысалы: «теңіз жағасында, күн батқанда, ақ көйлекпен».
+
+    { $max } таңбаға дейін. Немесе сөзсіз жалғастырыңыз: стильдің өзі жетеді.
+words-refused-empty_prompt = Сөз көрінбейді. Суретте не болатынын жазыңыз немесе сөзсіз жалғастырыңыз.
+words-refused-no_words_in_prompt = Жалғыз эмодзи мен белгілер суретшіге ештеңе айтпайды. Бірнеше сөз қосыңыз немесе сөзсіз жалғастырыңыз.
+words-refused-long_prompt = Тым ұзын: { $max } таңбадан аспауы керек. Қысқарақ сипаттама жіберіңіз.
+words-refused-refused_word_in_prompt = Ондай сурет жасамаймын. Басқа нәрсені сипаттаңыз немесе сөзсіз жалғастырыңыз.
+words-refused-other = Бұл сипаттама жарамайды. Басқасын жазыңыз немесе сөзсіз жалғастырыңыз.
+album-words = ✍️ { $words }
+album-ready-to-make = Пішіні мен санын таңдап, «Жасау» түймесін басыңыз.
+style-gone = Бұл стиль енді жоқ. Басқасын таңдаңызшы.
+already-making = ⏳ Бұл суреттер жасалып жатыр.
+too-many-albums = ⏳ Сіздің { $live } альбомыңыз жасалып жатыр. Біреуі дайын болғанда қайта сұраңыз: таңдағаныңыз сақталған.
+pictures-left = 🗓 Бүгінге { $left } сурет қалды. Азырақ санын таңдаңыз.
+pictures-used-up = 🗓 Бір адамға тәулігіне { $most } суреттен артық болмайды. Келесісін { $wait } жасауға болады: таңдағаныңыз сақталған.
+album-over = Бұл альбом аяқталған.
+album-left = Жарайды, бұл жолы суретсіз.
+button-generate = 🎨 Сурет жасау
+button-without-words = ➡️ Сөзсіз
+button-aspect = { $width }:{ $height }
+button-aspect-chosen = ✅ { $width }:{ $height }
+button-count = { $number }
+button-count-chosen = ✅ { $number }
+button-style-again = 🎨 Стиль
+button-words = ✍️ Сөздер
+button-make = 🚀 { $count } сурет жасау
+
+## Жасалған суреттер
+
+picture-place = 🖼 { $place }/{ $total } · <b>{ $name }</b> · { $style }
+favourite-place = ⭐ { $place }/{ $total } · <b>{ $name }</b> · { $style }
+picture-gone = Бұл сурет енді жоқ.
+picture-starred = ⭐ Енді ол таңдаулыларда: /pictures
+picture-unstarred = Енді таңдаулыларда емес.
+picture-deleted = 🗑 Сурет жойылды.
+ask-delete-picture = 🗑 <b>Бұл суретті жояйық па?</b> Оны қайтару мүмкін болмайды.
+pictures-none = Әзірге сурет жоқ. Аватарды таңдап, алғашқыларын жасаңыз!
+favourites-none = Таңдаулылар әзірге бос. Ұнаған суреттің астындағы ⭐ түймесін басыңыз.
+button-pictures = 📷 Суреттерім
+button-favourites = ⭐ Таңдаулылар
+button-all-pictures = 📷 Барлық сурет
+button-star = ⭐ Сақтау
+button-unstar = ☆ Таңдаулыдан алу
+button-more-like-picture = 🎨 Осындай тағы
+button-delete-picture = 🗑 Жою
+
 ## Мәзірдегі командалар
 
 command-start = аватар жасау немесе жалғастыру
 command-status = үйрету қалай жүріп жатыр
 command-gallery = аватарларыңыз
+command-pictures = суреттеріңіз
 command-cancel = жасауды немесе үйретуді болдырмау
 command-language = тілді таңдау
 command-settings = тіл, сапа, дыбыс

@@ -24,6 +24,7 @@ help =
     /start — { command-start }
     /status — { command-status }
     /gallery — { command-gallery }
+    /pictures — { command-pictures }
     /cancel — { command-cancel }
     /language — { command-language }
     /settings — { command-settings }
@@ -158,7 +159,7 @@ photo-kept = 📸 Фотографии сохраняю. Осталось отв
 photo-known = Эта фотография у меня уже есть 🙂 Пришлите, пожалуйста, другую.
 photo-refused = 🙈 Эту фотографию вы уже присылали, она не подошла: { $problem }.
 not-a-photo = Такое сообщение я не умею использовать: нужны фотографии или текст.
-unknown-command = Такой команды я не знаю. Есть /start, /status, /gallery, /cancel, /language, /settings, /privacy, /delete_me и /help.
+unknown-command = Такой команды я не знаю. Есть /start, /status, /gallery, /pictures, /cancel, /language, /settings, /privacy, /delete_me и /help.
 not-understood = Не совсем понял. Начнём с нового аватара?
 stale-button = Эта кнопка уже устарела.
 ask-language = 🌐 <b>На каком языке мне писать?</b>
@@ -527,11 +528,92 @@ button-rename = ✏️ Переименовать
 button-previous = ◀️
 button-next = ▶️
 
+## Заказ картинок
+
+ask-style = 🎨 <b>В каком стиле показать аватар { $name }?</b>
+style-name = { $ru }
+style-unnamed = прежний стиль
+album-choice = 🎨 <b>{ $name }</b> · { $style }
+ask-words =
+    ✍️ <b>Что должно быть на картинке?</b> Опишите своими словами, на любом языке, например: «на берегу моря на закате, в белой рубашке».
+
+    { $max ->
+        [one] До { $max } символа
+       *[many] До { $max } символов
+    }. Или продолжайте без слов: хватит и стиля.
+words-refused-empty_prompt = Слов не видно. Напишите, что должно быть на картинке, или продолжайте без слов.
+words-refused-no_words_in_prompt = Одни эмодзи и знаки художнику ничего не скажут. Добавьте несколько слов или продолжайте без них.
+words-refused-long_prompt =
+    Слишком длинно: { $max ->
+        [one] поместится не больше { $max } символа
+       *[many] поместится не больше { $max } символов
+    }. Пришлите описание покороче.
+words-refused-refused_word_in_prompt = Таких картинок я не делаю. Опишите что-нибудь другое или продолжайте без слов.
+words-refused-other = Это описание не подойдёт. Напишите другое или продолжайте без слов.
+album-words = ✍️ { $words }
+album-ready-to-make = Выберите форму и количество и нажмите «Сделать».
+style-gone = Этого стиля больше нет. Выберите, пожалуйста, другой.
+already-making = ⏳ Эти картинки уже делаются.
+too-many-albums =
+    ⏳ { $live ->
+        [one] Уже делается { $live } ваш альбом
+        [few] Уже делаются { $live } ваших альбома
+       *[many] Уже делается { $live } ваших альбомов
+    }. Попросите ещё раз, когда один будет готов: выбранное сохранено.
+pictures-left =
+    🗓 На сегодня { $left ->
+        [one] осталась { $left } картинка
+        [few] осталось { $left } картинки
+       *[many] осталось { $left } картинок
+    }. Выберите количество поменьше.
+pictures-used-up =
+    🗓 { $most ->
+        [one] { $most } картинка
+        [few] { $most } картинки
+       *[many] { $most } картинок
+    } в сутки — больше для одного человека нельзя. Следующую можно сделать { $wait }: выбранное сохранено.
+album-over = Этот альбом уже закончен.
+album-left = Хорошо, в этот раз без картинок.
+button-generate = 🎨 Генерировать
+button-without-words = ➡️ Без слов
+button-aspect = { $width }:{ $height }
+button-aspect-chosen = ✅ { $width }:{ $height }
+button-count = { $number }
+button-count-chosen = ✅ { $number }
+button-style-again = 🎨 Стиль
+button-words = ✍️ Слова
+button-make =
+    🚀 Сделать { $count ->
+        [one] { $count } картинку
+        [few] { $count } картинки
+       *[many] { $count } картинок
+    }
+
+## Сделанные картинки
+
+picture-place = 🖼 { $place } из { $total } · <b>{ $name }</b> · { $style }
+favourite-place = ⭐ { $place } из { $total } · <b>{ $name }</b> · { $style }
+picture-gone = Этой картинки больше нет.
+picture-starred = ⭐ Теперь она в избранном: /pictures
+picture-unstarred = Больше не в избранном.
+picture-deleted = 🗑 Картинка удалена.
+ask-delete-picture = 🗑 <b>Удалить эту картинку?</b> Вернуть её будет нельзя.
+pictures-none = Картинок пока нет. Выберите аватар и сделайте первые!
+favourites-none = В избранном пока пусто. Нажмите ⭐ под картинкой, которая понравится.
+button-pictures = 📷 Мои картинки
+button-favourites = ⭐ Избранное
+button-all-pictures = 📷 Все картинки
+button-star = ⭐ Сохранить
+button-unstar = ☆ Из избранного
+button-more-like-picture = 🎨 Ещё таких
+button-delete-picture = 🗑 Удалить
+
 ## Список команд в меню
 
 command-start = создать аватар или продолжить
 command-status = как идёт обучение
 command-gallery = ваши аватары
+command-pictures = ваши картинки
 command-cancel = отменить создание или обучение
 command-language = выбрать язык
 command-settings = язык, качество, звук

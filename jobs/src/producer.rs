@@ -17,6 +17,7 @@
 //! requests), and `src/bot/` (which calls them).
 
 mod administration;
+mod albums;
 mod cancel;
 mod deletion;
 mod deliveries;
@@ -26,6 +27,7 @@ mod guard;
 mod inbox;
 mod leaving;
 mod photo_hints;
+mod pictures;
 mod request_training;
 mod settings;
 mod status;
@@ -36,6 +38,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use queue::database::Database;
 
 pub use administration::{BroadcastState, FoundUser, Statistics};
+pub use albums::{AlbumDraft, Ordered};
 pub use cancel::{Cancellation, CancelledTraining};
 pub use deletion::{Deleted, WillBeLost};
 pub use deliveries::{Accepted, DeliveryQuery, Replay, Replayed};
@@ -45,6 +48,7 @@ pub use guard::Handled;
 pub use inbox::{PollingLead, UpdateSignal, read_update};
 pub use leaving::Everything;
 pub use photo_hints::PhotoRemoved;
+pub use pictures::PictureCard;
 pub use request_training::Started;
 pub use settings::UserSettings;
 pub use status::{AvatarLine, LiveTraining, Stopped};

@@ -6,6 +6,7 @@
 //! must change exactly that row: otherwise it returns [`StoreError::NotOneRow`], and the transaction is rolled back.
 
 pub(crate) mod access;
+pub(crate) mod album_drafts;
 pub(crate) mod albums;
 pub(crate) mod appearances;
 pub(crate) mod attempts;
@@ -25,6 +26,7 @@ pub(crate) mod pictures;
 pub(crate) mod preferences;
 pub(crate) mod quotas;
 pub(crate) mod retention;
+pub(crate) mod shelf;
 pub(crate) mod statistics;
 pub(crate) mod trainings;
 pub(crate) mod updates;

@@ -1,12 +1,12 @@
 //! The commands, such as /start, and the buttons that do the same.
 
 use jobs::{
-    domain::{Action, AvatarStatus},
+    domain::{Action, AvatarStatus, Shelf},
     producer::{Place, ProducerError, Turn},
     texts::{Locale, Message, Phrase},
 };
 
-use super::{gallery, photos::small, privacy, settings, stopping, wizard};
+use super::{gallery, history, photos::small, privacy, settings, stopping, wizard};
 
 macro_rules! commands {
     (($turn:ident, $first_name:ident) $($Name:ident: $word:literal $(| $typed:literal)* => $run:expr,)*) => {
@@ -46,6 +46,7 @@ commands! { (turn, first_name)
     Start: "start" | "старт" => start(turn, first_name),
     Status: "status" | "статус" => status(turn, Place::New),
     Gallery: "gallery" | "галерея" | "аватары" | "avatars" | "аватарлар" => avatars(turn),
+    Pictures: "pictures" | "картинки" | "суреттер" => pictures(turn),
     Cancel: "cancel" | "отмена" | "отменить" => stopping::cancel(turn),
     Language: "language" | "lang" | "язык" | "тіл" => language(turn, Place::New),
     Settings: "settings" | "настройки" | "баптаулар" => settings::show(turn, Place::New),
@@ -168,6 +169,11 @@ pub(super) async fn status(turn: &mut Turn, place: Place) -> Result<(), Producer
 /// Shows the first page of the gallery.
 async fn avatars(turn: &mut Turn) -> Result<(), ProducerError> {
     gallery::show(turn, None, Place::New).await.map(drop)
+}
+
+/// Shows the newest picture.
+async fn pictures(turn: &mut Turn) -> Result<(), ProducerError> {
+    history::show(turn, Shelf::All, None, Place::New).await.map(drop)
 }
 
 /// Asks for the language, with a button for each.

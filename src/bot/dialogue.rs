@@ -5,7 +5,8 @@
 //!          ├─ photo, image file ────────────▶ photos.rs
 //!          └─ text ─────────────────────────▶ the open question, else wizard.rs: the name, else a hint
 //! edited ──── the name, a command ──────────▶ the same
-//! tap ─────── Action ──────────────────────▶ wizard.rs, photo_hints.rs, commands.rs, stopping.rs, gallery.rs
+//! tap ─────── Action ──────────────────────▶ wizard.rs, photo_hints.rs, commands.rs, stopping.rs, deleting.rs,
+//!                                             gallery.rs, albums.rs, history.rs
 //! block ───── the user cannot be reached any more
 //! ```
 //!
@@ -26,8 +27,9 @@ use tracing::warn;
 
 use super::{
     admin::{self, AdminCommand},
+    albums,
     commands::{self, Command},
-    deleting, gallery,
+    deleting, gallery, history,
     incoming::{self, Content, Incoming, ReceivedMessage, TapPlace},
     photo_hints, photos, privacy, settings, stopping, wizard,
 };
@@ -128,6 +130,7 @@ async fn run(turn: &mut Turn, command: Command, first_name: &str) -> Result<(), 
     let left = turn.end_question().await?;
     match (command, left) {
         (Command::Cancel, Some(OpenQuestion::NewName(avatar))) => gallery::leave_new_name(turn, avatar).await,
+        (Command::Cancel, Some(OpenQuestion::Words(_))) if albums::cancel(turn).await? => Ok(()),
         _ => command.run(turn, first_name).await,
     }
 }
@@ -136,6 +139,7 @@ async fn run(turn: &mut Turn, command: Command, first_name: &str) -> Result<(), 
 async fn on_text(turn: &mut Turn, text: &str, message: Option<i64>) -> Result<(), ProducerError> {
     match turn.question() {
         Some(OpenQuestion::NewName(avatar)) => gallery::on_new_name(turn, avatar, text).await,
+        Some(OpenQuestion::Words(album)) => albums::on_words(turn, album, text).await,
         None => wizard::on_text(turn, text, message).await,
     }
 }
@@ -236,9 +240,28 @@ async fn act(turn: &mut Turn, action: Option<Action>, place: Place) -> Result<Op
         Some(Action::UsePreset(preset)) => settings::use_preset(turn, preset, place).await.map(|()| None),
         Some(Action::Silence(is_silent)) => settings::silence(turn, is_silent, place).await.map(|()| None),
 
-        Some(
-            Action::StopAlbum(_) | Action::MoreLikeThis(_) | Action::ChangeAlbum(_) | Action::KeepPicture(_),
-        )
-        | None => wizard::stale(turn).await,
+        Some(Action::Generate(avatar)) => albums::begin(turn, avatar, place).await,
+        Some(Action::Styles(album, page)) => albums::show_styles(turn, album, page, place).await,
+        Some(Action::ChooseStyle(album, style)) => albums::choose_style(turn, album, &style, place).await,
+        Some(Action::AskWords(album)) => albums::ask_words(turn, album, place).await,
+        Some(Action::WithoutWords(album)) => albums::without_words(turn, album, place).await,
+        Some(Action::ChooseAspect(album, aspect)) => albums::choose_aspect(turn, album, aspect, place).await,
+        Some(Action::ChooseCount(album, count)) => albums::choose_count(turn, album, count, place).await,
+        Some(Action::Make(album)) => albums::make(turn, album, place).await,
+        Some(Action::LeaveAlbum(album)) => albums::leave(turn, album, place).await,
+        Some(Action::StopAlbum(album)) => albums::stop(turn, album).await,
+        Some(Action::MoreLikeThis(album)) => albums::again(turn, album).await,
+        Some(Action::ChangeAlbum(album)) => albums::change(turn, album).await,
+
+        Some(Action::Pictures(shelf)) => history::show(turn, shelf, None, place).await,
+        Some(Action::Picture(picture, shelf)) => history::show(turn, shelf, Some(picture), place).await,
+        Some(Action::Star(picture, shelf)) => history::star(turn, picture, true, shelf, place).await,
+        Some(Action::Unstar(picture, shelf)) => history::star(turn, picture, false, shelf, place).await,
+        Some(Action::KeepPicture(picture)) => history::keep(turn, picture).await,
+        Some(Action::MoreLikePicture(picture)) => albums::like_picture(turn, picture).await,
+        Some(Action::DeletePicture(picture, shelf)) => history::ask_delete(turn, picture, shelf, place).await,
+        Some(Action::DeletePictureNow(picture, shelf)) => history::delete(turn, picture, shelf, place).await,
+
+        None => wizard::stale(turn).await,
     }
 }

@@ -95,31 +95,34 @@ fn page(card: &GalleryCard) -> Message {
     } else {
         Phrase::GalleryPlace { kind, place, total }
     };
-    let message = Message::new(title).and(avatar.phrase.clone());
+    let message = Message::new(title)
+        .and(avatar.phrase.clone())
+        .with_pictures(avatar.cover.into_iter().collect());
     let message = match avatar.status {
-        AvatarStatus::Draft => message.row([
-            (Phrase::ButtonContinue {}, Action::Create),
-            (Phrase::ButtonDiscardNow {}, Action::Discard(avatar.id)),
-        ]),
-        AvatarStatus::Training => with_rename(
-            match avatar.stoppable {
-                Some(training) => message.button(Phrase::ButtonStop {}, Action::Stop(training)),
-                None => message,
-            },
-            avatar.id,
-        ),
+        AvatarStatus::Draft => message.button(Phrase::ButtonContinue {}, Action::Create),
+        AvatarStatus::Training => match avatar.stoppable {
+            Some(training) => message.button(Phrase::ButtonStop {}, Action::Stop(training)),
+            None => message,
+        },
         AvatarStatus::Completed => {
-            let rename = (Phrase::ButtonRename {}, Action::Rename(avatar.id));
+            let message = message.button(Phrase::ButtonGenerate {}, Action::Generate(avatar.id));
             if avatar.is_main {
-                message.row([rename])
+                message
             } else {
-                message.row([(Phrase::ButtonMain {}, Action::MakeMain(avatar.id)), rename])
+                message.button(Phrase::ButtonMain {}, Action::MakeMain(avatar.id))
             }
         }
-        AvatarStatus::Failed | AvatarStatus::Cancelled => with_rename(
-            message.button(Phrase::ButtonRetry {}, Action::Retry(avatar.id)),
-            avatar.id,
-        ),
+        AvatarStatus::Failed | AvatarStatus::Cancelled => {
+            message.button(Phrase::ButtonRetry {}, Action::Retry(avatar.id))
+        }
+    };
+    let message = if avatar.status == AvatarStatus::Draft {
+        message.button(Phrase::ButtonDiscardNow {}, Action::Discard(avatar.id))
+    } else {
+        message.row([
+            (Phrase::ButtonRename {}, Action::Rename(avatar.id)),
+            (Phrase::ButtonDiscardNow {}, Action::Delete(avatar.id)),
+        ])
     };
     let message = if card.total > 1 {
         message.row([
@@ -134,8 +137,4 @@ fn page(card: &GalleryCard) -> Message {
     } else {
         message.button(Phrase::ButtonCreate {}, Action::Create)
     }
-}
-
-fn with_rename(message: Message, avatar: AvatarId) -> Message {
-    message.button(Phrase::ButtonRename {}, Action::Rename(avatar))
 }

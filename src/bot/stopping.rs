@@ -9,7 +9,7 @@ use jobs::{
     texts::{Message, Phrase},
 };
 
-use super::wizard;
+use super::{albums, wizard};
 
 /// Offers to discard the draft and to stop each training that can be stopped. A draft without photos is discarded at
 /// once if there is nothing else.
@@ -32,6 +32,7 @@ pub(super) async fn cancel(turn: &mut Turn) -> Result<(), ProducerError> {
         (None, [], Some(training)) => Message::new(Phrase::TooLateToStop {
             name: training.name.clone(),
         }),
+        (None, [], None) if albums::cancel(turn).await? => return Ok(()),
         (None, [], None) => {
             Message::new(Phrase::NothingToCancel {}).button(Phrase::ButtonCreate {}, Action::Create)
         }

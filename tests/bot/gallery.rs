@@ -6,7 +6,7 @@ use super::stage::{Person, Stage};
 use crate::support::PATIENCE;
 
 /// Gives a person avatars directly: trained ones, oldest first, of which the first is the main one.
-async fn trained(stage: &Stage, person: &Person, names: &[&str]) {
+pub async fn trained(stage: &Stage, person: &Person, names: &[&str]) {
     for (number, name) in (0..).zip(names) {
         sqlx::query(
             "insert into avatars (user_id, name, gender, avatar_type, training_type, status, is_main, trigger_phrase,
@@ -25,15 +25,24 @@ async fn trained(stage: &Stage, person: &Person, names: &[&str]) {
 }
 
 /// A person whom the bot knows, with trained avatars.
-async fn owner(stage: &Stage, name: &str, avatars: &[&str]) -> Person {
+pub async fn owner(stage: &Stage, name: &str, avatars: &[&str]) -> Person {
     let person = stage.person(name, "en");
     person.says("/help");
-    person.hears("I train AI avatars").await;
+    person.hears("/status").await;
     trained(stage, &person, avatars).await;
     person
 }
 
-fn labels(message: &MessageView) -> Vec<&str> {
+/// The same with a Telegram in another language.
+pub async fn owner_who_speaks(stage: &Stage, language: &str, avatars: &[&str]) -> Person {
+    let person = stage.person("Ann", language);
+    person.says("/help");
+    person.hears("/status").await;
+    trained(stage, &person, avatars).await;
+    person
+}
+
+pub fn labels(message: &MessageView) -> Vec<&str> {
     message
         .buttons
         .iter()
@@ -42,7 +51,7 @@ fn labels(message: &MessageView) -> Vec<&str> {
         .collect()
 }
 
-fn data_of<'a>(message: &'a MessageView, label: &str) -> &'a str {
+pub fn data_of<'a>(message: &'a MessageView, label: &str) -> &'a str {
     let mut buttons = message.buttons.iter().flatten();
     let button = buttons
         .find(|button| button.text.contains(label))
@@ -51,7 +60,7 @@ fn data_of<'a>(message: &'a MessageView, label: &str) -> &'a str {
 }
 
 /// Waits for an answer to a tap that says this.
-async fn is_told(person: &Person, words: &str) {
+pub async fn is_told(person: &Person, words: &str) {
     let told = person.0.wait_until(PATIENCE, |chat| {
         let answers = chat.callbacks.iter().filter_map(|tap| tap.answer.as_ref());
         answers

@@ -267,7 +267,15 @@ async fn each_button_of_the_status_names_its_avatar_and_stands_in_the_order_of_t
         .flatten()
         .map(|button| button.text.as_str())
         .collect();
-    assert_eq!(labels, ["✖️ Stop “Mia”", "✖️ Stop “Lisa”", "✨ Create an avatar"]);
+    assert_eq!(
+        labels,
+        [
+            "✖️ Stop “Mia”",
+            "✖️ Stop “Lisa”",
+            "🖼 My avatars",
+            "✨ Create an avatar"
+        ]
+    );
     ann.presses_on(&status, "Stop “Lisa”");
     let asked = ann.hears("Stop the training of Lisa?").await;
     ann.presses_on(&asked, "Go on training");

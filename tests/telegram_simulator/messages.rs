@@ -7,10 +7,13 @@ use teloxide::payloads::{
     SetMyShortDescriptionSetters,
 };
 use teloxide::prelude::Requester;
-use teloxide::types::{InlineKeyboardButton, InlineKeyboardMarkup, MessageId, ReplyParameters};
+use teloxide::types::{
+    InlineKeyboardButton, InlineKeyboardMarkup, InputFile, InputMedia, InputMediaPhoto, MessageId,
+    ReplyParameters,
+};
 use teloxide::{ApiError, RequestError};
 
-use super::{CHAT, Sim};
+use super::{CHAT, Sim, jpeg};
 
 fn keyboard() -> InlineKeyboardMarkup {
     InlineKeyboardMarkup::new([[InlineKeyboardButton::callback("Go", "go")]])
@@ -95,6 +98,29 @@ async fn only_the_bot_s_own_text_messages_take_a_text() {
     assert_eq!(
         sim.refusal("editMessageCaption", caption).await,
         "Bad Request: there is no caption in the message to edit"
+    );
+}
+
+/// As Telegram documents: "or to add media to text messages". The way back is closed.
+#[tokio::test]
+async fn a_text_becomes_a_picture_and_never_a_text_again() {
+    let sim = Sim::start().await;
+    let said = sim.say("text").await;
+    let media =
+        InputMedia::Photo(InputMediaPhoto::new(InputFile::memory(jpeg(320, 240, 1))).caption("a picture"));
+    let edited = sim
+        .bot()
+        .edit_message_media(CHAT, MessageId(i32::try_from(said).unwrap()), media)
+        .await
+        .unwrap();
+    assert_eq!(
+        (edited.photo().is_some(), edited.caption()),
+        (true, Some("a picture"))
+    );
+    let back = json!({ "chat_id": CHAT.0, "message_id": said, "text": "text" });
+    assert_eq!(
+        sim.refusal("editMessageText", back).await,
+        "Bad Request: there is no text in the message to edit"
     );
 }
 

@@ -9,7 +9,9 @@ use std::{fmt, str::FromStr};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use uuid::Uuid;
 
-use super::{AlbumId, AvatarId, Gender, Locale, PhotoId, PictureId, Preset, TrainingId, TrainingType};
+use super::{
+    AlbumId, Aspect, AvatarId, Gender, Locale, PhotoId, PictureId, Preset, Shelf, TrainingId, TrainingType,
+};
 
 /// Telegram's limit for `callback_data`, in bytes.
 pub const MAX_CALLBACK_DATA: usize = 64;
@@ -26,7 +28,7 @@ pub enum WizardStep {
 }
 
 /// The meaning of a tap on a button.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Opens the wizard, at the next question of the draft if there is one.
     Create,
@@ -103,6 +105,42 @@ pub enum Action {
     ChangeAlbum(AlbumId),
     /// Marks a picture as a favourite, or takes the mark back.
     KeepPicture(PictureId),
+
+    // The dialogue that asks for pictures.
+    /// Begins to ask for pictures of this avatar.
+    Generate(AvatarId),
+    /// Shows this page of the styles, from 0.
+    Styles(AlbumId, u8),
+    /// Chooses a style, by its name in the table.
+    ChooseStyle(AlbumId, String),
+    /// Asks for the user's own words.
+    AskWords(AlbumId),
+    /// No words of the user's own are wanted.
+    WithoutWords(AlbumId),
+    /// Chooses the shape of the pictures.
+    ChooseAspect(AlbumId, Aspect),
+    /// Chooses how many pictures are made.
+    ChooseCount(AlbumId, u8),
+    /// Asks for the pictures.
+    Make(AlbumId),
+    /// Leaves the dialogue.
+    LeaveAlbum(AlbumId),
+
+    // The pictures of the past.
+    /// Shows the newest picture of a shelf.
+    Pictures(Shelf),
+    /// Shows this picture.
+    Picture(PictureId, Shelf),
+    /// Marks a picture as a favourite.
+    Star(PictureId, Shelf),
+    /// Takes the mark back.
+    Unstar(PictureId, Shelf),
+    /// Opens the dialogue with the choices that led to this picture.
+    MoreLikePicture(PictureId),
+    /// Asks whether to delete a picture.
+    DeletePicture(PictureId, Shelf),
+    /// Deletes a picture.
+    DeletePictureNow(PictureId, Shelf),
 }
 
 /// A button of another version, or one that we never made.
@@ -152,6 +190,27 @@ impl fmt::Display for Action {
             Self::MoreLikeThis(album) => write!(f, "more:{}", short(album.0)),
             Self::ChangeAlbum(album) => write!(f, "change:{}", short(album.0)),
             Self::KeepPicture(picture) => write!(f, "keep:{}", short(picture.0)),
+            Self::Generate(avatar) => write!(f, "generate:{}", short(avatar.0)),
+            Self::Styles(album, page) => write!(f, "styles:{}:{page}", short(album.0)),
+            Self::ChooseStyle(album, style) => write!(f, "style:{}:{style}", short(album.0)),
+            Self::AskWords(album) => write!(f, "words:{}", short(album.0)),
+            Self::WithoutWords(album) => write!(f, "wordless:{}", short(album.0)),
+            Self::ChooseAspect(album, aspect) => write!(f, "aspect:{}:{aspect}", short(album.0)),
+            Self::ChooseCount(album, count) => write!(f, "count:{}:{count}", short(album.0)),
+            Self::Make(album) => write!(f, "make:{}", short(album.0)),
+            Self::LeaveAlbum(album) => write!(f, "leave:{}", short(album.0)),
+
+            Self::Pictures(shelf) => write!(f, "pictures:{}", shelf.as_str()),
+            Self::Picture(picture, shelf) => write!(f, "picture:{}:{}", short(picture.0), shelf.as_str()),
+            Self::Star(picture, shelf) => write!(f, "star:{}:{}", short(picture.0), shelf.as_str()),
+            Self::Unstar(picture, shelf) => write!(f, "unstar:{}:{}", short(picture.0), shelf.as_str()),
+            Self::MoreLikePicture(picture) => write!(f, "like:{}", short(picture.0)),
+            Self::DeletePicture(picture, shelf) => {
+                write!(f, "delete_picture:{}:{}", short(picture.0), shelf.as_str())
+            }
+            Self::DeletePictureNow(picture, shelf) => {
+                write!(f, "delete_picture_now:{}:{}", short(picture.0), shelf.as_str())
+            }
         }
     }
 }
@@ -206,6 +265,26 @@ fn decode(data: &str) -> Option<Action> {
         ("more", Some(id), None) => Action::MoreLikeThis(long(id)?),
         ("change", Some(id), None) => Action::ChangeAlbum(long(id)?),
         ("keep", Some(id), None) => Action::KeepPicture(long(id)?),
+        ("generate", Some(id), None) => Action::Generate(long(id)?),
+        ("styles", Some(id), Some(page)) => Action::Styles(long(id)?, number(page)?),
+        ("style", Some(id), Some(style)) => Action::ChooseStyle(long(id)?, style.to_owned()),
+        ("words", Some(id), None) => Action::AskWords(long(id)?),
+        ("wordless", Some(id), None) => Action::WithoutWords(long(id)?),
+        ("aspect", Some(id), Some(aspect)) => Action::ChooseAspect(long(id)?, aspect.parse().ok()?),
+        ("count", Some(id), Some(count)) => Action::ChooseCount(long(id)?, number(count)?),
+        ("make", Some(id), None) => Action::Make(long(id)?),
+        ("leave", Some(id), None) => Action::LeaveAlbum(long(id)?),
+
+        ("pictures", Some(shelf), None) => Action::Pictures(Shelf::named(shelf)?),
+        ("picture", Some(id), Some(shelf)) => Action::Picture(long(id)?, Shelf::named(shelf)?),
+        ("star", Some(id), Some(shelf)) => Action::Star(long(id)?, Shelf::named(shelf)?),
+        ("unstar", Some(id), Some(shelf)) => Action::Unstar(long(id)?, Shelf::named(shelf)?),
+        ("like", Some(id), None) => Action::MoreLikePicture(long(id)?),
+        ("delete_picture", Some(id), Some(shelf)) => Action::DeletePicture(long(id)?, Shelf::named(shelf)?),
+        ("delete_picture_now", Some(id), Some(shelf)) => {
+            Action::DeletePictureNow(long(id)?, Shelf::named(shelf)?)
+        }
+
         _ => return None,
     };
     words.next().is_none().then_some(action)
@@ -219,6 +298,12 @@ fn short(id: Uuid) -> String {
 fn long<Id: From<Uuid>>(text: &str) -> Option<Id> {
     let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
     Uuid::from_slice(&bytes).ok().map(Id::from)
+}
+
+/// A small number as we write it: `01` is no button of ours.
+fn number(text: &str) -> Option<u8> {
+    let number: u8 = text.parse().ok()?;
+    (number.to_string() == text).then_some(number)
 }
 
 impl WizardStep {
@@ -271,7 +356,29 @@ mod tests {
             Action::MoreLikeThis(AlbumId(id)),
             Action::ChangeAlbum(AlbumId(id)),
             Action::KeepPicture(PictureId(id)),
+            Action::Generate(avatar),
+            Action::AskWords(AlbumId(id)),
+            Action::WithoutWords(AlbumId(id)),
+            Action::Make(AlbumId(id)),
+            Action::LeaveAlbum(AlbumId(id)),
+            Action::Styles(AlbumId(id), u8::MAX),
+            Action::ChooseCount(AlbumId(id), u8::MAX),
+            Action::ChooseStyle(AlbumId(id), "s".repeat(24)),
+            Action::MoreLikePicture(PictureId(id)),
         ];
+        for aspect in Aspect::ALL {
+            all.push(Action::ChooseAspect(AlbumId(id), *aspect));
+        }
+        for shelf in Shelf::ALL {
+            all.extend([
+                Action::Pictures(shelf),
+                Action::Picture(PictureId(id), shelf),
+                Action::Star(PictureId(id), shelf),
+                Action::Unstar(PictureId(id), shelf),
+                Action::DeletePicture(PictureId(id), shelf),
+                Action::DeletePictureNow(PictureId(id), shelf),
+            ]);
+        }
         for kind in TrainingType::ALL {
             all.extend([Action::NewDraft(*kind), Action::ChooseType(avatar, *kind)]);
         }

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::AvatarId;
+use super::{AlbumId, AvatarId};
 
 /// The open question of a user. It is modal: the next command or tap ends it, so that a text never answers a question
 /// that was left long ago.
@@ -10,6 +10,8 @@ use super::AvatarId;
 pub enum OpenQuestion {
     /// What to call the avatar from now on.
     NewName(AvatarId),
+    /// What the pictures of a draft album should show, in the user's own words.
+    Words(AlbumId),
 }
 
 impl OpenQuestion {
@@ -17,6 +19,7 @@ impl OpenQuestion {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::NewName(_) => "new_name",
+            Self::Words(_) => "words",
         }
     }
 
@@ -24,6 +27,7 @@ impl OpenQuestion {
     pub const fn about(self) -> Uuid {
         match self {
             Self::NewName(avatar) => avatar.0,
+            Self::Words(album) => album.0,
         }
     }
 
@@ -31,6 +35,7 @@ impl OpenQuestion {
     pub fn stored(word: &str, about: Uuid) -> Option<Self> {
         match word {
             "new_name" => Some(Self::NewName(AvatarId(about))),
+            "words" => Some(Self::Words(AlbumId(about))),
             _ => None,
         }
     }
@@ -43,11 +48,15 @@ mod tests {
     #[test]
     fn a_question_is_read_as_it_was_stored() {
         let about = Uuid::from_u128(7);
-        let question = OpenQuestion::NewName(AvatarId(about));
-        assert_eq!(
-            OpenQuestion::stored(question.as_str(), question.about()),
-            Some(question)
-        );
+        for question in [
+            OpenQuestion::NewName(AvatarId(about)),
+            OpenQuestion::Words(AlbumId(about)),
+        ] {
+            assert_eq!(
+                OpenQuestion::stored(question.as_str(), question.about()),
+                Some(question)
+            );
+        }
         assert_eq!(OpenQuestion::stored("from_the_future", about), None);
     }
 }

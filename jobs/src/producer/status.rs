@@ -3,7 +3,8 @@
 use super::{ProducerError, Turn};
 use crate::{
     domain::{
-        AvatarId, AvatarStatus, EndReason, FailureCode, Stage, TrainingId, TrainingStatus, TrainingType,
+        AvatarId, AvatarStatus, EndReason, FailureCode, PictureId, Stage, TrainingId, TrainingStatus,
+        TrainingType,
     },
     saga::{self, Asked},
     store::{notifications as outbox, orders, trainings, views},
@@ -62,6 +63,8 @@ pub struct AvatarLine {
     pub training_type: TrainingType,
     /// Whether pictures are made with it unless the user chooses another.
     pub is_main: bool,
+    /// The picture that the gallery shows of it. `None`: there is none.
+    pub cover: Option<PictureId>,
     /// Its live training, unless that can no longer be stopped. `None`: there is none.
     pub stoppable: Option<TrainingId>,
 }
@@ -143,6 +146,7 @@ impl From<&views::Avatar> for AvatarLine {
             status: avatar.status,
             training_type: avatar.training_type,
             is_main: avatar.is_main,
+            cover: avatar.cover,
             stoppable: avatar.training_id.filter(|_| {
                 avatar.status == AvatarStatus::Training
                     && !avatar.is_to_end

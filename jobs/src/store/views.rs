@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::domain::{AvatarId, AvatarStatus, TrainingId, TrainingStatus, TrainingType, UserId};
+use crate::domain::{AvatarId, AvatarStatus, PictureId, TrainingId, TrainingStatus, TrainingType, UserId};
 
 /// An avatar with its newest training.
 #[derive(Debug, Clone)]
@@ -14,6 +14,8 @@ pub(crate) struct Avatar {
     pub training_type: TrainingType,
     pub status: AvatarStatus,
     pub is_main: bool,
+    /// The picture that the gallery shows. `None`: there is none.
+    pub cover: Option<PictureId>,
     pub photos: i64,
     pub created_at: DateTime<Utc>,
     pub training_id: Option<TrainingId>,
@@ -56,7 +58,7 @@ pub(crate) async fn avatars_of(
         Avatar,
         r#"
         select a.id as "id: AvatarId", a.name, a.training_type as "training_type: TrainingType",
-               a.status as "status: AvatarStatus", a.is_main, a.created_at,
+               a.status as "status: AvatarStatus", a.is_main, a.cover_id as "cover?: PictureId", a.created_at,
                (select count(*) from avatar_photos p where p.avatar_id = a.id and p.status <> 'rejected') as "photos!",
                t.id as "training_id?: TrainingId", t.status as "training_status?: TrainingStatus", t.queue_position as "queue_position?",
                coalesce(t.progress, 0::smallint) as "progress!",

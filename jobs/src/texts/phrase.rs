@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Gender, Locale, Preset, Stage, TrainingType, trainer::Dollars};
+use crate::domain::{Gender, Locale, Preset, Stage, Style, TrainingType, trainer::Dollars};
 
 macro_rules! phrases {
     ($($(#[$doc:meta])* $variant:ident { $($(#[$how:meta])* $field:ident: $type:ty),* $(,)? }),+ $(,)?) => {
@@ -355,6 +355,60 @@ phrases! {
     ButtonKeepPicture { number: u32 },
     ButtonMoreLikeThis {},
     ButtonAgain {},
+
+    // The dialogue that asks for pictures.
+
+    AskStyle { name: String },
+    /// A style's name in each language, from the table: it is data, and no text of ours.
+    StyleName { ru: String, en: String, kk: String },
+    /// A style that is gone from the table.
+    StyleUnnamed {},
+    /// Heads the dialogue: the avatar and the style.
+    AlbumChoice { name: String, style: Box<Phrase> },
+    AskWords { max: u32 },
+    /// Why words were refused (`PromptRefusal::code`), and the most characters that they may have.
+    WordsRefused { code: String, max: u32 },
+    AlbumWords { words: String },
+    AlbumReadyToMake {},
+    StyleGone {},
+    AlreadyMaking {},
+    TooManyAlbums { live: u32 },
+    PicturesLeft { left: u32 },
+    PicturesUsedUp { most: u32, wait: Box<Phrase> },
+    /// An album that has ended cannot be stopped.
+    AlbumOver {},
+    /// The dialogue was left.
+    AlbumLeft {},
+    ButtonGenerate {},
+    ButtonWithoutWords {},
+    ButtonAspect { width: u32, height: u32 },
+    ButtonAspectChosen { width: u32, height: u32 },
+    ButtonCount { number: u32 },
+    ButtonCountChosen { number: u32 },
+    ButtonStyleAgain {},
+    ButtonWords {},
+    ButtonMake { count: u32 },
+
+    // The pictures of the past.
+
+    /// Under a picture: which one of how many it is.
+    PicturePlace { place: u32, total: u32, name: String, style: Box<Phrase> },
+    /// The same among the favourites.
+    FavouritePlace { place: u32, total: u32, name: String, style: Box<Phrase> },
+    PictureGone {},
+    PictureStarred {},
+    PictureUnstarred {},
+    PictureDeleted {},
+    AskDeletePicture {},
+    PicturesNone {},
+    FavouritesNone {},
+    ButtonPictures {},
+    ButtonFavourites {},
+    ButtonAllPictures {},
+    ButtonStar {},
+    ButtonUnstar {},
+    ButtonMoreLikePicture {},
+    ButtonDeletePicture {},
 }
 
 fn none() -> String {
@@ -409,6 +463,15 @@ impl Phrase {
             Locale::En => Self::ButtonEnglish {},
             Locale::Kk => Self::ButtonKazakh {},
         })
+    }
+
+    /// The name of a style, which the table has in each language.
+    pub fn style(style: &Style) -> Self {
+        Self::StyleName {
+            ru: style.title(Locale::Ru),
+            en: style.title(Locale::En),
+            kk: style.title(Locale::Kk),
+        }
     }
 
     /// The word for a gender.

@@ -15,6 +15,12 @@ use crate::{archive::PhotoProblem, domain::FailureCode, store::photos::UNAVAILAB
 fn family(name: &str) -> Option<Vec<String>> {
     let codes: Vec<&str> = match name {
         "training-failed" | "failure-reason" => FailureCode::ALL.iter().map(|code| code.as_str()).collect(),
+        "words-refused" => vec![
+            "empty_prompt",
+            "long_prompt",
+            "no_words_in_prompt",
+            "refused_word_in_prompt",
+        ],
         "photo-problem" => PhotoProblem::CODES.into_iter().chain([UNAVAILABLE]).collect(),
         _ => return None,
     };

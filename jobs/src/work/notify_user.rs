@@ -21,6 +21,7 @@
 //! Read next: `notifications.rs` (the messages), `clients/telegram/error.rs` (what a failure means).
 
 mod chat;
+mod page;
 
 use std::time::Duration;
 
@@ -103,7 +104,10 @@ impl Run<Services> for NotifyUser {
         };
         let text = cx.texts.message(Locale::from_code(&due.language), &message);
         if !message.pictures.is_empty() {
-            return send_pictures(cx, &due, &message, &text).await;
+            return match due.message_id {
+                Some(id) => page::turn(cx, &due, id, &message, &text).await,
+                None => send_pictures(cx, &due, &message, &text).await,
+            };
         }
         let Some(message_id) = due.message_id else {
             return send(cx, &due, &text).await;
@@ -224,12 +228,7 @@ async fn send_pictures(
     let pictures = pictures::sendable(&mut db, &message.pictures).await?;
     drop(db);
     if pictures.is_empty() {
-        let mut tx = cx.begin().await?;
-        notifications::close(&mut tx, due.id, "superseded").await?;
-        wake_next(&mut tx, due.user_id).await?;
-        cx.complete_in(&mut tx).await?;
-        tx.commit().await?;
-        return Ok(Done::Committed);
+        return close_empty(cx, due).await;
     }
     let mut sources = Vec::with_capacity(pictures.len());
     for picture in &pictures {
@@ -250,17 +249,36 @@ async fn send_pictures(
             delivered(cx, due, sent.message_id, &files).await
         }
         Err(TelegramError::Rejected(why)) if pictures.iter().any(|picture| picture.file_id.is_some()) => {
-            // Telegram's handle of a file is of one bot, and not for ever: the next try sends the bytes.
-            let mut tx = cx.begin().await?;
-            for picture in &pictures {
-                pictures::remember_file(&mut tx, picture.id, None).await?;
-            }
-            notifications::not_sent(&mut tx, due.id).await?;
-            tx.commit().await?;
-            Err(JobError::retry(why))
+            forget_files(cx, due, &pictures, why).await
         }
         Err(failure) => not_delivered(cx, due, failure).await,
     }
+}
+
+/// Every picture of the message was deleted: there is nothing to send.
+async fn close_empty(cx: &Context, due: &DueMessage) -> Result<Done, JobError> {
+    let mut tx = cx.begin().await?;
+    notifications::close(&mut tx, due.id, "superseded").await?;
+    wake_next(&mut tx, due.user_id).await?;
+    cx.complete_in(&mut tx).await?;
+    tx.commit().await?;
+    Ok(Done::Committed)
+}
+
+/// Telegram's handle of a file is of one bot, and not for ever: the next try sends the bytes.
+async fn forget_files(
+    cx: &Context,
+    due: &DueMessage,
+    pictures: &[SendablePicture],
+    why: String,
+) -> Result<Done, JobError> {
+    let mut tx = cx.begin().await?;
+    for picture in pictures {
+        pictures::remember_file(&mut tx, picture.id, None).await?;
+    }
+    notifications::not_sent(&mut tx, due.id).await?;
+    tx.commit().await?;
+    Err(JobError::retry(why))
 }
 
 async fn source(cx: &Context, picture: &SendablePicture) -> Result<PictureSource, JobError> {
@@ -281,14 +299,27 @@ async fn edit(cx: &Context, due: &DueMessage, message_id: i64, text: &Rendered) 
     match cx.telegram.edit(due.telegram_id, message_id, text).await {
         Ok(()) => delivered(cx, due, Some(message_id), &[]).await,
         Err(TelegramError::MessageGone(why)) => {
-            info!(notification.id = %due.id, "Message {message_id} cannot be edited ({why}); notification {} is sent anew", due.id);
-            let mut tx = cx.begin().await?;
-            notifications::forget_message_id(&mut tx, due.id).await?;
-            tx.commit().await?;
+            send_anew(cx, due, message_id, &why).await?;
+            send(cx, due, text).await
+        }
+        Err(TelegramError::NoText(why)) => {
+            // The page that was left goes, since the next one comes below it.
+            if let Err(failure) = cx.telegram.retire(due.telegram_id, message_id).await {
+                return failed(cx, due, failure).await;
+            }
+            send_anew(cx, due, message_id, &why).await?;
             send(cx, due, text).await
         }
         Err(failure) => failed(cx, due, failure).await,
     }
+}
+
+/// The message that was to be edited is gone: what it was to say comes as a new one.
+async fn send_anew(cx: &Context, due: &DueMessage, message_id: i64, why: &str) -> Result<(), JobError> {
+    info!(notification.id = %due.id, "Message {message_id} cannot be edited ({why}); notification {} is sent anew", due.id);
+    let mut tx = cx.begin().await?;
+    notifications::forget_message_id(&mut tx, due.id).await?;
+    Ok(tx.commit().await?)
 }
 
 /// Records the delivery, gives the chat's next message its turn, and ends the job, in one transaction. `files`: Telegram's

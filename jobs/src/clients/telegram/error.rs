@@ -20,6 +20,9 @@ pub enum TelegramError {
     /// The message that was to be edited is gone, or may not be edited any more.
     #[error("the message cannot be edited: {0}")]
     MessageGone(String),
+    /// The message that was to get a text is a picture: Telegram turns a text into a picture, but not back.
+    #[error("the message has no text: {0}")]
+    NoText(String),
     /// Refused because of its content: the same call fails again.
     #[error("refused by Telegram: {0}")]
     Rejected(String),
@@ -137,6 +140,8 @@ fn by_text(code: u16, text: String, lower: &str) -> TelegramError {
     } else if has("message to edit not found") || has("message can't be edited") || has("message_id_invalid")
     {
         TelegramError::MessageGone(text)
+    } else if has("there is no text in the message") {
+        TelegramError::NoText(text)
     } else if code == 403 || lower.starts_with("forbidden") || UNREACHABLE.iter().any(|words| has(words)) {
         TelegramError::Unreachable(text)
     // A chat that "moved" is refused as well: our chats are private and do not move, and a person's message must not be
@@ -207,9 +212,10 @@ impl From<TelegramError> for JobError {
             TelegramError::NotSent(_) | TelegramError::Ambiguous(_) | TelegramError::Conflict(_) => {
                 Self::retry(failure)
             }
-            TelegramError::Unreachable(_) | TelegramError::MessageGone(_) | TelegramError::Rejected(_) => {
-                Self::give_up("telegram_rejected", failure)
-            }
+            TelegramError::Unreachable(_)
+            | TelegramError::MessageGone(_)
+            | TelegramError::NoText(_)
+            | TelegramError::Rejected(_) => Self::give_up("telegram_rejected", failure),
         }
     }
 }

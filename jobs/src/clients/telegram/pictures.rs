@@ -85,6 +85,37 @@ impl TelegramClient {
             _ => SentPictures::default(),
         })
     }
+
+    /// Replaces a message of ours by a picture with a caption; a text becomes a picture too. Repeating it does no harm. Returns
+    /// Telegram's handle of the picture, unless the answer was cut off.
+    pub(crate) async fn edit_picture(
+        &self,
+        chat: i64,
+        message: i64,
+        picture: &PictureSource,
+        caption: &Rendered,
+    ) -> Result<Option<String>, TelegramError> {
+        let buttons = serde_json::to_string(&keyboard(caption)).unwrap_or_default();
+        let media = match picture {
+            PictureSource::Known(id) => id.clone(),
+            PictureSource::File(_) => format!("attach://{}", name(1)),
+        };
+        let media = json!({"type": "photo", "media": media, "caption": caption.html, "parse_mode": "HTML"});
+        let form = Form::new()
+            .text("chat_id", chat.to_string())
+            .text("message_id", message.to_string())
+            .text("media", media.to_string())
+            .text("reply_markup", buttons);
+        let form = match picture {
+            PictureSource::Known(_) => form,
+            PictureSource::File(file) => form.part(name(1), jpeg(1, file)),
+        };
+        match self.wire.call_form("editMessageMedia", form, UPLOAD).await {
+            Ok(message) => Ok(message.and_then(|message| sent(&[message]).file_ids.pop().flatten())),
+            Err(failure) if failure.is_not_modified() => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
 }
 
 fn name(number: usize) -> String {

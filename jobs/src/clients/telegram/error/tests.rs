@@ -106,6 +106,11 @@ async fn an_edit_that_changes_nothing_is_told_from_one_that_has_no_message() {
             "{text}: {edited:?}"
         );
     }
+    let picture = "Bad Request: there is no text in the message to edit";
+    assert!(matches!(
+        editing(refusal(400, picture)).await,
+        Err(TelegramError::NoText(_))
+    ));
 }
 
 #[tokio::test]
