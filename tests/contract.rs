@@ -17,14 +17,15 @@ mod deletions;
 mod messages;
 mod payloads;
 mod photos;
+mod pictures;
 mod stock;
 mod trainings;
 mod upkeep;
 
 use jobs::{
-    ApplyFalDelivery, Broadcast, BuildArchive, CancelTraining, DeleteAvatar, EraseUser, InspectPhoto,
-    NotifyUser, PollStatus, Prune, ReconcileTrainings, StoreModel, StorePhoto, SubmitTraining, SweepOrphans,
-    job::Job, kinds,
+    ApplyFalDelivery, Broadcast, BuildArchive, CancelGeneration, CancelTraining, DeleteAvatar, EraseUser, GenerateImages,
+    InspectPhoto, NotifyUser, PollStatus, Prune, ReconcileGenerations, ReconcileTrainings, StoreModel,
+    StorePhoto, StorePictures, SubmitTraining, SweepOrphans, job::Job, kinds,
 };
 use stock::Contract;
 
@@ -83,12 +84,16 @@ under_contract! {
     apply_fal_delivery: ApplyFalDelivery,
     cancel_training: CancelTraining,
     store_model: StoreModel,
+    generate_images: GenerateImages,
+    cancel_generation: CancelGeneration,
+    store_pictures: StorePictures,
     notify_user: NotifyUser,
     delete_avatar: DeleteAvatar,
     erase_user: EraseUser,
     broadcast: Broadcast,
     prune: Prune,
     reconcile_trainings: ReconcileTrainings,
+    reconcile_generations: ReconcileGenerations,
     sweep_orphans: SweepOrphans,
 }
 

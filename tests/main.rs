@@ -33,6 +33,7 @@ mod migrate;
 mod notify_user;
 mod object_store;
 mod operators;
+mod pictures;
 mod private_cluster;
 mod procfile;
 mod queue;

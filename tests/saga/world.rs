@@ -2,9 +2,12 @@
 
 use std::{ops::Deref, sync::Arc};
 
-use aisha::simulators::fal::{
-    faults::{Effect, Fault, Operation, When},
-    ledger::Event,
+use aisha::simulators::{
+    fal::{
+        faults::{Effect, Fault, Operation, When},
+        ledger::Event,
+    },
+    telegram::SimUser,
 };
 use jobs::{
     ApplyFalDelivery, BuildArchive, NotifyUser, PollStatus, StoreModel, SubmitTraining,
@@ -39,6 +42,8 @@ const DIFFERENT: [(&str, &str); 5] = [
 /// A [`Core`] with one training in it.
 pub struct World {
     core: Core,
+    /// Its user; Telegram lets the bot write to them once they have written.
+    pub person: SimUser,
     pub training: TrainingId,
     user: Uuid,
     avatar: Uuid,
@@ -79,6 +84,7 @@ impl World {
         core.leaves::<NotifyUser>();
         let world = Self {
             core,
+            person,
             training: TrainingId(training),
             user,
             avatar,
@@ -98,6 +104,12 @@ impl World {
     /// As [`World::archived`], and FAL has accepted the training.
     pub async fn submitted() -> Self {
         Self::archived().await.submit().await
+    }
+
+    /// Changes the settings of all jobs that run from now on.
+    pub fn change_settings(&mut self, change: impl FnOnce(&mut TrainingSettings)) {
+        self.core
+            .change_services(|services| change(Arc::make_mut(&mut services.settings)));
     }
 
     pub async fn archive(self) -> Self {

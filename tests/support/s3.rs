@@ -39,6 +39,11 @@ impl S3 {
         std::fs::remove_dir_all(self.root.path().join(BUCKET)).expect("remove the bucket");
     }
 
+    /// Deletes an object.
+    pub fn remove(&self, key: &str) {
+        std::fs::remove_file(self.file(key)).expect("remove the object");
+    }
+
     /// Replaces the bucket by a file: the server answers, but can neither read nor write.
     pub fn break_bucket(&self) {
         self.remove_bucket();

@@ -1,0 +1,6 @@
+//! Pictures, job by job: asked for once, fetched, checked, and delivered as one album.
+
+mod albums;
+mod asking;
+mod storing;
+pub mod world;

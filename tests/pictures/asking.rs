@@ -1,0 +1,213 @@
+//! `generate_images`, and what trainings share with it: one request, whatever dies on the way.
+
+use aisha::simulators::fal::faults::{Effect, Fault, Operation, When};
+use jobs::{
+    ApplyFalDelivery, CancelGeneration, GenerateImages, PollStatus, ReconcileGenerations,
+    domain::WebhookBase, queue::JobState,
+};
+use serde_json::{Value, json};
+
+use super::world::{Studio, path_at_fal};
+use crate::saga::world::World;
+
+#[tokio::test]
+async fn pictures_are_made_with_the_model_of_their_avatar() {
+    let studio = Studio::asked().await;
+    studio.finish().await;
+    studio.assert_ready_once("at the end").await;
+    let lora = studio.text("select lora_url from avatars").await.unwrap();
+    let input = &studio.asked_for()[0];
+    assert_eq!(input["loras"][0]["path"], json!(lora));
+    assert_eq!(input["prompt"], json!("zorvane woman in the rain"));
+    assert_eq!(input["num_images"], json!(2));
+    assert_eq!(input["seed"], json!(4712));
+    assert_eq!(input["enable_safety_checker"], json!(true));
+}
+
+#[tokio::test]
+async fn a_lora_that_fal_lost_is_copied_to_it_again() {
+    let studio = Studio::asked().await;
+    let lost = studio.text("select lora_url from avatars").await.unwrap();
+    let gone = Fault {
+        times: 0,
+        contains: Some(path_at_fal(&lost)),
+        ..Fault::new(
+            Operation::Download,
+            Effect::Answer {
+                status: 404,
+                headers: Default::default(),
+                body: Value::Null,
+            },
+        )
+    };
+    studio.fal.script(gone).unwrap();
+    studio.finish().await;
+    studio.assert_ready_once("with the copy").await;
+    let copy = studio.text("select lora_url from avatars").await.unwrap();
+    assert_ne!(copy, lost);
+    assert_eq!(studio.asked_for()[0]["loras"][0]["path"], json!(copy));
+}
+
+#[tokio::test]
+async fn a_model_that_is_nowhere_fails_the_pictures_and_gives_them_back() {
+    let studio = Studio::asked().await;
+    studio.fal.always_answers(Operation::Download, 404, Value::Null);
+    let key = studio.text("select model_key from avatars").await.unwrap();
+    studio.s3.remove(&key);
+    studio.finish().await;
+    studio.assert_failed_once("model_invalid").await;
+    assert!(studio.asked_for().is_empty(), "a stranger was not paid for");
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_adopted_from_the_list_by_prompt_and_seed() {
+    let studio = Studio::asked().await.submit_unanswered(When::After).await;
+    assert_eq!(studio.generation_status().await, "submitting");
+    studio.finish().await;
+    studio.assert_ready_once("adopted").await;
+    assert_eq!(
+        studio
+            .text("select evidence::text from training_attempts where generation_id is not null")
+            .await
+            .as_deref(),
+        Some("request_list")
+    );
+}
+
+#[tokio::test]
+async fn pictures_of_unknown_fate_are_asked_for_once_more() {
+    let studio = Studio::asked().await.submit_unanswered(When::Before).await;
+    studio.world.poll().await;
+    assert_eq!(
+        studio.generation_status().await,
+        "submitting",
+        "not before its time"
+    );
+    studio
+        .change("update training_attempts set created_at = created_at - interval '11 minutes' where generation_id is not null")
+        .await;
+    studio.world.poll().await;
+    assert_eq!(studio.generation_status().await, "requested");
+    let studio = studio.submit_unanswered(When::Before).await;
+    studio
+        .change("update training_attempts set created_at = created_at - interval '11 minutes' where generation_id is not null")
+        .await;
+    studio.world.poll().await;
+    studio.assert_failed_once("submit_outcome_unknown").await;
+    assert!(studio.asked_for().is_empty());
+}
+
+#[tokio::test]
+async fn pictures_of_a_request_that_was_given_up_are_not_delivered_and_no_double_cost() {
+    let studio = Studio::asked().await.submit_unanswered(When::After).await;
+    let token = studio
+        .text("select token from training_attempts where generation_id is not null")
+        .await
+        .unwrap();
+    studio
+        .change("update generations set status = 'failed', finished_at = now(), failure_code = 'timed_out'")
+        .await;
+    studio.pictures_are_made().await;
+    let disposition = deliver(&studio, "0b7d9c1e-5f0a-4c7e-9a55-0d3c6f1f2a09", &token).await;
+    assert_eq!(disposition.as_deref(), Some("late"));
+    assert_eq!(studio.pictures().await, 0);
+    studio.jobs.drain_through_time().await;
+}
+
+/// Stores and applies a delivery of pictures. Returns its disposition.
+async fn deliver(studio: &Studio, request: &str, token: &str) -> Option<String> {
+    let body = json!({"request_id": request, "gateway_request_id": "g", "status": "OK",
+        "payload": {"images": [{"url": "https://v3.fal.media/files/a.jpg"}]}});
+    studio
+        .world
+        .store_delivery(request, &body, None, Some(token))
+        .await;
+    studio.run::<ApplyFalDelivery>().await;
+    studio.text("select disposition from fal_deliveries").await
+}
+
+#[tokio::test]
+async fn a_webhook_ends_pictures_before_any_poll() {
+    let mut world = World::submitted().await;
+    world.change_settings(|settings| {
+        settings.webhook = WebhookBase::from_setting("https://bot.test").unwrap();
+    });
+    let studio = Studio::asked_on(world).await.submit().await;
+    let url = studio
+        .text("select webhook_url from training_attempts where generation_id is not null")
+        .await
+        .unwrap();
+    assert!(url.contains("product=pictures"), "{url}");
+    studio.pictures_are_made().await;
+    let request = studio.text("select request_id from generations").await.unwrap();
+    let output = json!({"images": [], "seed": 1, "has_nsfw_concepts": []});
+    let body = json!({"request_id": request, "gateway_request_id": "g", "status": "OK", "payload": output});
+    studio.world.store_delivery(&request, &body, None, None).await;
+    studio.run::<ApplyFalDelivery>().await;
+    assert_eq!(
+        studio
+            .text("select result_source::text from generations")
+            .await
+            .as_deref(),
+        Some("webhook")
+    );
+    assert_eq!(
+        studio
+            .text("select disposition from fal_deliveries where generation_id is not null and training_id is null")
+            .await
+            .as_deref(),
+        Some("applied")
+    );
+    studio.jobs.drain_through_time().await;
+}
+
+#[tokio::test]
+async fn pictures_that_lost_their_job_are_put_back_on_their_rails() {
+    let studio = Studio::asked().await;
+    studio.change("delete from jobs").await;
+    studio.enqueue(&ReconcileGenerations::default()).await;
+    studio.run::<ReconcileGenerations>().await;
+    assert!(studio.is_live::<GenerateImages>().await);
+    studio.finish().await;
+    studio.assert_ready_once("put back").await;
+}
+
+#[tokio::test]
+async fn pictures_past_their_deadline_are_stopped_at_fal_and_told() {
+    let studio = Studio::at_fal(Effect::StuckInQueue {}).await;
+    studio
+        .change("update generations set status_since = now() - interval '31 minutes'")
+        .await;
+    studio.enqueue(&ReconcileGenerations::default()).await;
+    studio.run::<ReconcileGenerations>().await;
+    assert!(studio.is_live::<CancelGeneration>().await);
+    studio.jobs.drain_through_time().await;
+    studio.assert_failed_once("timed_out").await;
+    assert_eq!(studio.world.cancels(), [200]);
+}
+
+#[tokio::test]
+async fn a_locked_account_parks_pictures_and_fails_none() {
+    let studio = Studio::asked().await;
+    studio
+        .fal
+        .answers(Operation::Submit, 403, json!({"detail": "User is locked"}));
+    let ran = studio.run::<GenerateImages>().await;
+    assert_eq!(ran.state, JobState::Scheduled);
+    assert_eq!(studio.generation_status().await, "requested");
+    studio.finish().await;
+    studio.assert_ready_once("once the account is in order").await;
+}
+
+#[tokio::test]
+async fn a_refused_input_fails_the_pictures() {
+    let studio = Studio::asked().await;
+    studio.fal.answers(
+        Operation::Submit,
+        422,
+        json!({"detail": [{"loc": ["body", "prompt"], "msg": "no", "type": "content_policy_violation"}]}),
+    );
+    studio.finish().await;
+    studio.assert_failed_once("rejected_by_provider").await;
+    assert!(!studio.is_live::<PollStatus>().await);
+}

@@ -1,0 +1,119 @@
+//! `store_pictures`: what FAL made is checked before it is anybody's picture.
+
+use aisha::simulators::fal::faults::{Effect, Fault, Operation};
+use jobs::{StorePictures, queue::JobState};
+use serde_json::{Value, json};
+
+use super::world::{Studio, path_at_fal};
+
+#[tokio::test]
+async fn store_pictures_run_twice_completes_once() {
+    let studio = Studio::generated().await;
+    studio.run::<StorePictures>().await;
+    studio.enqueue(&StorePictures::new(studio.generation)).await;
+    studio.run::<StorePictures>().await;
+    studio.assert_ready_once("twice").await;
+}
+
+#[tokio::test]
+async fn a_flagged_picture_is_never_delivered_and_not_counted() {
+    let studio = Studio::at_fal(Effect::Nsfw {}).await;
+    studio.finish().await;
+    assert_eq!(studio.generation_status().await, "completed");
+    assert_eq!(studio.album_status().await, "failed");
+    assert_eq!(studio.pictures().await, 0);
+    assert_eq!(studio.albums_written().await, 0);
+    assert_eq!(studio.told().await.as_deref(), Some("album-flagged"));
+    assert_eq!(studio.used().await, 0, "given back");
+}
+
+/// FAL's output, changed: its pictures are those of a run that went well.
+async fn with_output(change: impl FnOnce(&mut Value)) -> Studio {
+    let studio = Studio::submitted().await;
+    studio.pictures_are_made().await;
+    studio.world.poll().await;
+    let mut result: Value = studio.look("select result from generations").await;
+    change(&mut result);
+    sqlx::query("update generations set result = $1")
+        .bind(result)
+        .execute(studio.pool())
+        .await
+        .unwrap();
+    studio
+}
+
+#[tokio::test]
+async fn a_result_without_pictures_fails_the_generation() {
+    let studio = with_output(|result| result["images"] = json!([])).await;
+    studio.jobs.drain_through_time().await;
+    studio.assert_failed_once("model_invalid").await;
+}
+
+#[tokio::test]
+async fn more_pictures_than_asked_for_are_left_at_fal() {
+    let studio = with_output(|result| {
+        let first = result["images"][0].clone();
+        result["images"]
+            .as_array_mut()
+            .unwrap()
+            .extend([first.clone(), first]);
+        result["has_nsfw_concepts"] = json!([false, false, false, false]);
+    })
+    .await;
+    studio.jobs.drain_through_time().await;
+    studio.assert_ready_once("two of four").await;
+}
+
+#[tokio::test]
+async fn fewer_pictures_than_asked_for_are_delivered_and_the_rest_is_given_back() {
+    let studio = with_output(|result| {
+        result["images"].as_array_mut().unwrap().truncate(1);
+    })
+    .await;
+    studio.jobs.drain_through_time().await;
+    assert_eq!(studio.album_status().await, "ready");
+    assert_eq!(studio.pictures().await, 1);
+    assert_eq!(studio.used().await, 1);
+}
+
+#[tokio::test]
+async fn a_broken_picture_costs_its_own_place_only() {
+    for body in [json!("<html>no</html>"), json!(""), json!("\u{fffd}JFIF")] {
+        let studio = Studio::generated().await;
+        let second = studio
+            .text("select result #>> '{images,1,url}' from generations")
+            .await
+            .unwrap();
+        let broken = Fault {
+            times: 0,
+            contains: Some(path_at_fal(&second)),
+            ..Fault::new(
+                Operation::Download,
+                Effect::Answer {
+                    status: 200,
+                    headers: Default::default(),
+                    body,
+                },
+            )
+        };
+        studio.fal.script(broken).unwrap();
+        assert_eq!(
+            studio.run::<StorePictures>().await.state,
+            JobState::Scheduled,
+            "looked at again"
+        );
+        studio.jobs.drain_through_time().await;
+        assert_eq!(studio.album_status().await, "ready");
+        assert_eq!(studio.pictures().await, 1);
+        assert_eq!(studio.used().await, 1, "the other is given back");
+    }
+}
+
+#[tokio::test]
+async fn pictures_that_fals_storage_denies_for_a_moment_are_delivered() {
+    let studio = Studio::generated().await;
+    studio.fal.answers(Operation::Download, 404, Value::Null);
+    studio.run::<StorePictures>().await;
+    studio.jobs.drain_through_time().await;
+    studio.assert_ready_once("after a moment").await;
+}
