@@ -2,5 +2,6 @@
 
 mod albums;
 mod asking;
+mod samples;
 mod storing;
 pub mod world;

@@ -97,7 +97,8 @@ pub struct GenerationSettings {
 }
 
 impl GenerationSettings {
-    /// `resubmit_after` and `samples` as the fields. `deadline`: how long pictures may wait to be submitted, then in FAL's queue, and then be made.
+    /// `resubmit_after` and `samples` as the fields. `deadline`: how long pictures may wait to be submitted, then in FAL's
+    /// queue, and then be made.
     pub fn new(resubmit_after: Duration, samples: u8, deadline: Duration) -> Self {
         /// Longest wait for FAL to stop pictures.
         const CANCEL: Duration = Duration::from_mins(10);

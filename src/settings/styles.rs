@@ -15,7 +15,7 @@ use super::{
 pub(super) fn rules(from: &mut SettingsReader<'_>) -> Option<PictureRules> {
     all!(PictureRules {
         styles: styles(from),
-        most_pictures: from.number("generation.most_pictures", 1..=10),
+        most_pictures: from.number("generation.most_pictures", 1..=4),
         prompt_max: from.number("generation.prompt_max", 10..=2_000),
         refused_words: refused_words(from),
     })

@@ -17,7 +17,7 @@ async fn store_pictures_run_twice_completes_once() {
 
 #[tokio::test]
 async fn a_flagged_picture_is_never_delivered_and_not_counted() {
-    let studio = Studio::at_fal(Effect::Nsfw {}).await;
+    let studio = Studio::at_fal(Effect::Nsfw { first: None }).await;
     studio.finish().await;
     assert_eq!(studio.generation_status().await, "completed");
     assert_eq!(studio.album_status().await, "failed");

@@ -235,6 +235,17 @@ pub(crate) async fn begin_training(
     Ok(changed.rows_affected() == 1)
 }
 
+/// The gender that the user chose. `None`: the avatar is gone, or its wizard is not finished.
+pub(crate) async fn gender(tx: &mut PgConnection, id: AvatarId) -> Result<Option<Gender>, sqlx::Error> {
+    let gender = sqlx::query_scalar!(
+        r#"select gender as "gender: Gender" from avatars where id = $1"#,
+        id.0
+    )
+    .fetch_optional(tx)
+    .await?;
+    Ok(gender.flatten())
+}
+
 /// Where the model of a completed avatar is.
 #[derive(Debug, Clone)]
 pub(crate) struct ModelRow {

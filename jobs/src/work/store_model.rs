@@ -18,9 +18,10 @@
 //! # If we die
 //! Before the commit: the object is written again under the same key. After it: there is nothing left to do.
 //!
-//! Read next: `store_model/safetensors.rs`, `saga.rs`, `notify_user.rs`.
+//! Read next: `store_model/safetensors.rs`, `store_model/samples.rs` (the first pictures), `saga.rs`, `notify_user.rs`.
 
 mod safetensors;
+mod samples;
 
 use queue::Run;
 use serde_json::Value;
@@ -64,9 +65,10 @@ impl Run<Services> for StoreModel {
             Err(ModelProblem::Job(error)) => return Err(error),
             Err(problem) => verified_anew(cx, &training, problem).await?,
         };
+        let samples = samples::plan(cx, &training).await?;
         reach(Point::ModelStored);
         let mut tx = cx.begin().await?;
-        if !saga::model_verified(&mut tx, training.id, &verified, &[])
+        if !saga::model_verified(&mut tx, training.id, &verified, &samples)
             .await?
             .happened()
         {
