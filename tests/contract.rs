@@ -23,9 +23,9 @@ mod trainings;
 mod upkeep;
 
 use jobs::{
-    ApplyFalDelivery, Broadcast, BuildArchive, CancelGeneration, CancelTraining, DeleteAvatar, EraseUser, GenerateImages,
-    InspectPhoto, NotifyUser, PollStatus, Prune, ReconcileGenerations, ReconcileTrainings, StoreModel,
-    StorePhoto, StorePictures, SubmitTraining, SweepOrphans, job::Job, kinds,
+    ApplyFalDelivery, Broadcast, BuildArchive, CancelGeneration, CancelTraining, DeleteAvatar, EraseUser,
+    GenerateImages, InspectPhoto, NotifyUser, PollStatus, Prune, ReconcileGenerations, ReconcileTrainings,
+    StoreModel, StorePhoto, StorePictures, SubmitTraining, SweepOrphans, job::Job, kinds,
 };
 use stock::Contract;
 

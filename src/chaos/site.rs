@@ -40,7 +40,7 @@ const LOOK: Duration = Duration::from_millis(50);
 const FAL_TIME_SCALE: f64 = 0.1;
 
 /// Settings of the roles, with hours and minutes scaled down to a run of a minute.
-const SETTINGS: [(&str, &str); 31] = [
+const SETTINGS: [(&str, &str); 32] = [
     ("AISHA__LOG__FORMAT", "text"),
     ("AVATAR_TEST_MODE", "true"),
     ("AISHA__QUEUE__LEASE", "3s"),
@@ -73,6 +73,8 @@ const SETTINGS: [(&str, &str); 31] = [
     ("AISHA__FAL__PROBE_INTERVAL", "2s"),
     ("AISHA__SAGA__RECONCILE_INTERVAL", "5s"),
     ("AISHA__SAGA__CANCEL_DEADLINE", "20s"),
+    // The invariants are those of trainings.
+    ("AISHA__TRAINING__SAMPLES", "0"),
 ];
 
 /// Everything that runs, except the roles.

@@ -30,13 +30,12 @@ mod deletion;
 pub const PHOTO: &[u8] = include_bytes!("../photos/portrait/18_rocket.jpg");
 
 /// Where a world differs from `config/default.toml`: few photos are enough, nothing waits for a webhook that never
-/// comes, a lost answer is given up early, the account has no daily limit, and an avatar gets no first pictures.
-const DIFFERENT: [(&str, &str); 5] = [
+/// comes, a lost answer is given up early, and the account has no daily limit.
+const DIFFERENT: [(&str, &str); 4] = [
     ("AISHA__PHOTOS__MIN", "4"),
     ("AISHA__FAL__WEBHOOK_GRACE", "0s"),
     ("AISHA__FAL__SUBMIT_TIMEOUT", "2s"),
     ("AISHA__QUOTAS__ACCOUNT_TRAININGS_A_DAY", "0"),
-    ("AISHA__TRAINING__SAMPLES", "0"),
 ];
 
 /// A [`Core`] with one training in it.
