@@ -133,7 +133,8 @@ pub async fn main(args: BotArgs, given: Given) -> Result<(), Failure> {
         tokio::join!(
             announce(&bot, &updates, &stop),
             update_loops::run(&bot, UPDATE_LOOPS, &stop),
-            bot.hearing.show(&stop)
+            bot.hearing.show(&stop),
+            describe(&bot)
         )
     };
     tokio::select! {
@@ -181,6 +182,21 @@ async fn menu(bot: &Bot) -> Result<(), jobs::telegram::TelegramError> {
         bot.telegram.set_menu(Some(locale), &commands(locale)).await?;
     }
     Ok(())
+}
+
+/// Sets the bot's descriptions, in each language, with English for all others. The bot works without them: a failure is only
+/// told, and the next start tries again.
+async fn describe(bot: &Bot) {
+    let others = std::iter::once((None, Locale::En));
+    for (language, locale) in others.chain(Locale::ALL.map(|locale| (Some(locale), locale))) {
+        let Some((description, short)) = bot.texts.about_the_bot(locale) else {
+            continue;
+        };
+        if let Err(failure) = bot.telegram.describe(language, &description, &short).await {
+            warn!("Telegram: the bot's description could not be set: {failure}");
+            return;
+        }
+    }
 }
 
 /// Repeats the call until it succeeds or the role stops, since Telegram may be unreachable at the start.

@@ -637,3 +637,8 @@ button-stop-album = ✖️ Stop
 button-keep-picture = ⭐ { $number }
 button-more-like-this = 🔁 More like this
 button-again = ✏️ Change
+
+## About the bot: what Telegram shows in an empty chat and in the profile
+
+bot-description = I train a personal AI avatar from your photos and make pictures with it. It takes a few photos and a little time. Press “Start”.
+bot-short-description = A personal AI avatar from your photos, and pictures with it.

@@ -97,6 +97,12 @@ impl Texts {
         )
     }
 
+    /// What Telegram shows of the bot: in an empty chat, and, shorter, in its profile. No [`Phrase`]s, as they are never stored.
+    pub fn about_the_bot(&self, locale: Locale) -> Option<(String, String)> {
+        let said = |key| format(self.bundle(locale), key, &FluentArgs::new());
+        Some((said("bot-description")?, said("bot-short-description")?))
+    }
+
     /// Renders a text without markup, for buttons and answers to taps.
     pub fn plain(&self, locale: Locale, phrase: &Phrase) -> String {
         self.phrase(locale, phrase, Markup::Plain)

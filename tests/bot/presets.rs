@@ -3,7 +3,7 @@
 use aisha::simulators::telegram::MessageFilter;
 
 use super::stage::{Stage, photos};
-use crate::support::aisha;
+use crate::support::{aisha, eventually};
 
 const PRESET: &str = "select count(*) from trainings where preset = 'fast' and expected_seconds = 600";
 
@@ -153,4 +153,43 @@ async fn the_code_of_a_failure_is_looked_up_by_operators() {
         "{nothing}"
     );
     drop(upkeep);
+}
+
+#[tokio::test]
+async fn telegram_shows_what_the_bot_is_in_each_language_and_it_is_set_once() {
+    let stage = Stage::new().await;
+    let of_method = |method: &str| aisha::simulators::telegram::LedgerFilter {
+        method: Some(method.to_owned()),
+        accepted: Some(true),
+        ..Default::default()
+    };
+    let count = |method: &str| stage.telegram.control().ledger(&of_method(method)).len();
+    eventually("the descriptions to be set", async || {
+        (count("SetMyShortDescription") == 4).then_some(())
+    })
+    .await;
+    let set = stage.telegram.control().ledger(&of_method("SetMyDescription"));
+    let told: Vec<_> = set
+        .iter()
+        .map(|call| {
+            (
+                call.params["language_code"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned(),
+                call.params["description"].to_string(),
+            )
+        })
+        .collect();
+    let languages: Vec<_> = told.iter().map(|(language, _)| language.as_str()).collect();
+    assert_eq!(languages, ["", "ru", "en", "kk"]);
+    assert!(told[1].1.contains("Обучаю личный ИИ-аватар"), "{told:?}");
+    // Another start changes nothing.
+    let other = stage.another_bot();
+    eventually("the descriptions to be looked at again", async || {
+        (count("GetMyShortDescription") >= 8).then_some(())
+    })
+    .await;
+    assert_eq!(count("SetMyDescription"), 4);
+    drop(other);
 }

@@ -8,7 +8,7 @@ use std::{fmt::Write as _, path::PathBuf};
 use aisha::simulators::telegram::{ButtonChoice, MediaOptions, MessageView};
 
 use super::stage::{Person, Stage, photos};
-use crate::support::{Fal, PATIENCE, aisha, eventually};
+use crate::support::{Fal, aisha, eventually};
 
 /// A conversation, and what was said in it.
 struct Transcript<'a> {
@@ -41,7 +41,16 @@ impl Transcript<'_> {
                 .stage
                 .count("select count(*) from telegram_updates where handled_at is null")
                 .await;
-            (open == 0 && unheard == 0 && self.news().len() >= count).then_some(())
+            // The card shows hints once the photos were inspected.
+            let at_work = self
+                .stage
+                .count(
+                    "select count(*) from jobs
+                      where kind in ('store_photo', 'inspect_photo', 'notify_user') and state in ('ready', 'scheduled', 'running')",
+                )
+                .await;
+            let is_quiet = open == 0 && unheard == 0 && at_work == 0;
+            (is_quiet && self.news().len() >= count).then_some(())
         })
         .await;
         for message in self.news() {

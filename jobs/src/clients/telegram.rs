@@ -10,6 +10,7 @@
 mod error;
 mod intake;
 mod pictures;
+mod profile;
 mod wire;
 
 use std::time::Duration;
