@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    domain::{AvatarId, GenerationId, NotificationId, OrderId, PhotoId, TrainingId, UserId},
+    domain::{GenerationId, NotificationId, OrderId, PhotoId, TrainingId},
     job::{DedupeKey, Job, Policy, Queue},
     queues, texts,
 };
