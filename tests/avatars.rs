@@ -50,5 +50,5 @@ async fn an_avatar_that_nobody_has_is_an_error_and_no_id_is_wrong_usage() {
     let (code, output) = status(&db, &["00000000-0000-0000-0000-000000000001", "--json"]).await;
     assert_eq!(code, Some(1), "{output}");
     assert!(output.contains("there is no avatar"), "{output}");
-    assert_eq!(status(&db, &["my-avatar"]).await.0, Some(2));
+    assert_eq!(status(&db, &["no-id"]).await.0, Some(2));
 }

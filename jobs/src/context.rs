@@ -128,7 +128,7 @@ impl GenerationSettings {
 
 impl TrainingSettings {
     /// How long each step of this order may take.
-    pub(crate) const fn patience_for(&self, saga: &Saga) -> &Patience {
+    pub(crate) const fn patience_for(&self, saga: Saga) -> &Patience {
         match saga.product {
             Product::Model => &self.patience,
             Product::Pictures => &self.generation.patience,

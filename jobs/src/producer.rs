@@ -22,7 +22,6 @@ mod cancel;
 mod deletion;
 mod deliveries;
 mod drafts;
-mod export;
 mod gallery;
 mod guard;
 mod inbox;

@@ -127,11 +127,10 @@ async fn prepare(turn: &mut Turn, text: &str) -> Result<(), ProducerError> {
 
 /// Shows a broadcast as it stands, with the button that starts, stops or refreshes it.
 pub(super) async fn show(turn: &mut Turn, id: Uuid, place: Place) -> Result<Option<Phrase>, ProducerError> {
-    let state = match turn.is_admin() {
-        true => turn.broadcast(id).await?,
-        false => None,
-    };
-    let Some(state) = state else {
+    if !turn.is_admin() {
+        return wizard::stale(turn).await;
+    }
+    let Some(state) = turn.broadcast(id).await? else {
         return wizard::stale(turn).await;
     };
     turn.reply(&page(id, state), place).await?;

@@ -215,9 +215,9 @@ pub(super) async fn stop(turn: &mut Turn, album: AlbumId) -> Result<Toast, Produ
 }
 
 /// The name of a style for the user; one that is gone from the table has none.
-pub(super) fn style_name(turn: &Turn, style: &str) -> Box<Phrase> {
+pub(super) fn style_name(turn: &Turn, style: &str) -> Phrase {
     let style = turn.rules().pictures().styles.get(style);
-    Box::new(style.map_or(Phrase::StyleUnnamed {}, Phrase::style))
+    style.map_or(Phrase::StyleUnnamed {}, Phrase::style)
 }
 
 /// The beginning of a user's words, for messages whose length is limited.
@@ -272,7 +272,7 @@ fn words(turn: &Turn, draft: &AlbumDraft) -> Message {
 fn title(turn: &Turn, draft: &AlbumDraft) -> Phrase {
     Phrase::AlbumChoice {
         name: draft.name.clone(),
-        style: style_name(turn, draft.style.as_deref().unwrap_or_default()),
+        style: Box::new(style_name(turn, draft.style.as_deref().unwrap_or_default())),
     }
 }
 

@@ -116,7 +116,7 @@ pub(super) async fn delete(
 fn page(turn: &Turn, shelf: Shelf, card: &PictureCard) -> Message {
     let (place, total) = (card.place, card.total);
     let name = card.avatar.clone();
-    let style = style_name(turn, &card.style);
+    let style = Box::new(style_name(turn, &card.style));
     let caption = match shelf {
         Shelf::All => Phrase::PicturePlace {
             place,

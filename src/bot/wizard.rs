@@ -19,12 +19,11 @@ pub(super) type Toast = Option<Phrase>;
 
 /// Asks for what the draft lacks; without a draft, asks the first question.
 pub(super) async fn open(turn: &mut Turn, place: Place) -> Result<Toast, ProducerError> {
-    match turn.draft().await? {
-        Some(draft) => ask_next(turn, &draft, place, []).await?,
-        None => {
-            let question = ask_type(turn, None).await?;
-            turn.reply(&question, place).await?;
-        }
+    if let Some(draft) = turn.draft().await? {
+        ask_next(turn, &draft, place, []).await?;
+    } else {
+        let question = ask_type(turn, None).await?;
+        turn.reply(&question, place).await?;
     }
     Ok(None)
 }

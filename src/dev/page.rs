@@ -2,7 +2,7 @@
 //! sample photos.
 //!
 //! The simulator of Telegram serves these routes below `/dev`, beside its own page, which loads `panel.js` if it is
-//! there. Reading goes to the database directly. What changes something is an [`Order`] to the loop of
+//! there. Reading goes to the database directly. What changes something is an [`PageOrder`] to the loop of
 //! [`sandbox`](super::sandbox), which owns the roles and the simulators.
 //!
 //! | call | does |
@@ -55,7 +55,7 @@ pub enum Accident {
 
 /// A change that the page asks for, and where to say what came of it.
 #[derive(Debug)]
-pub struct Order {
+pub struct PageOrder {
     wish: Wish,
     reply: oneshot::Sender<anyhow::Result<()>>,
 }
@@ -68,19 +68,19 @@ enum Wish {
 
 /// The page's side: its routes, once they are served.
 #[derive(Debug, Clone)]
-pub struct Page {
+pub struct DevPage {
     database: Arc<OnceLock<PgPool>>,
-    orders: mpsc::Sender<Order>,
+    orders: mpsc::Sender<PageOrder>,
 }
 
 /// A page that nothing is connected with yet, and the orders that will come from it.
-pub fn open() -> (Page, mpsc::Receiver<Order>) {
+pub fn open() -> (DevPage, mpsc::Receiver<PageOrder>) {
     let (orders, coming) = mpsc::channel(8);
     let database = Arc::default();
-    (Page { database, orders }, coming)
+    (DevPage { database, orders }, coming)
 }
 
-impl Page {
+impl DevPage {
     /// The routes, to be served below `/dev`.
     pub fn routes(&self) -> Router {
         let file = |kind: &'static str, text: &'static str| {
@@ -109,7 +109,7 @@ impl Page {
 
     async fn order(&self, wish: Wish) -> Response {
         let (reply, outcome) = oneshot::channel();
-        let sent = self.orders.send(Order { wish, reply }).await;
+        let sent = self.orders.send(PageOrder { wish, reply }).await;
         let outcome = match sent {
             Ok(()) => outcome
                 .await
@@ -123,7 +123,7 @@ impl Page {
     }
 }
 
-impl Order {
+impl PageOrder {
     /// Carries the order out. The page hears of an error; the system goes on.
     pub async fn carry_out(self, stack: &mut Stack) {
         let outcome = match self.wish {
@@ -183,7 +183,7 @@ async fn send_samples(stack: &Stack, person: i64) -> anyhow::Result<()> {
 }
 
 #[derive(Debug, Serialize, FromRow)]
-struct JobRow {
+struct ShownJob {
     id: i64,
     kind: String,
     state: String,
@@ -204,7 +204,7 @@ const JOBS: &str = "
      limit $2";
 
 #[derive(Debug, Serialize, FromRow)]
-struct TrainingRow {
+struct ShownTraining {
     name: Option<String>,
     status: String,
     progress: i16,
@@ -219,7 +219,7 @@ const TRAININGS: &str = "
      order by t.created_at desc
      limit $1";
 
-async fn state(State(page): State<Page>) -> Response {
+async fn state(State(page): State<DevPage>) -> Response {
     let Some(pool) = page.database.get() else {
         return refused(StatusCode::SERVICE_UNAVAILABLE, "the system is starting");
     };
@@ -229,7 +229,7 @@ async fn state(State(page): State<Page>) -> Response {
     }
 }
 
-async fn look(pool: &PgPool) -> Result<(Vec<JobRow>, Vec<TrainingRow>), sqlx::Error> {
+async fn look(pool: &PgPool) -> Result<(Vec<ShownJob>, Vec<ShownTraining>), sqlx::Error> {
     let by_the_clock: Vec<_> = jobs::kinds_by_the_clock().map(ToOwned::to_owned).collect();
     let jobs = sqlx::query_as(JOBS)
         .bind(by_the_clock)
@@ -243,11 +243,11 @@ async fn look(pool: &PgPool) -> Result<(Vec<JobRow>, Vec<TrainingRow>), sqlx::Er
     Ok((jobs, trainings))
 }
 
-async fn accident(State(page): State<Page>, Path(accident): Path<Accident>) -> Response {
+async fn accident(State(page): State<DevPage>, Path(accident): Path<Accident>) -> Response {
     page.order(Wish::Accident(accident)).await
 }
 
-async fn photos(State(page): State<Page>, Path(person): Path<i64>) -> Response {
+async fn photos(State(page): State<DevPage>, Path(person): Path<i64>) -> Response {
     page.order(Wish::Photos { person }).await
 }
 

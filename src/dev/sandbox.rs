@@ -19,7 +19,7 @@ use clap::Args as ClapArgs;
 use tokio::sync::mpsc;
 
 use super::{
-    page::{self, Order, Page},
+    page::{self, DevPage, PageOrder},
     postgres,
     stack::{Launch, Roles, Stack, StackOptions, did_not_start, ignored_variables, postgres_of},
 };
@@ -150,7 +150,7 @@ async fn simulated(args: &SandboxArgs, given: &Given, home: PathBuf, stop: &Stop
     casualty
 }
 
-fn options(args: &SandboxArgs, given: &Given, home: &Path, rows: &Path, page: &Page) -> StackOptions {
+fn options(args: &SandboxArgs, given: &Given, home: &Path, rows: &Path, page: &DevPage) -> StackOptions {
     let simulators = home.join("simulators");
     StackOptions {
         home: home.to_owned(),
@@ -253,7 +253,11 @@ async fn real(args: &SandboxArgs, given: Given, home: PathBuf, stop: &Stop) -> R
 }
 
 /// Carries out the page's orders until a signal stops us, or a role ends by itself.
-async fn attend(stop: &Stop, stack: &mut Stack, mut orders: mpsc::Receiver<Order>) -> Result<(), Failure> {
+async fn attend(
+    stop: &Stop,
+    stack: &mut Stack,
+    mut orders: mpsc::Receiver<PageOrder>,
+) -> Result<(), Failure> {
     loop {
         if let Some(words) = stack.casualty() {
             return Err(Failure::Other(anyhow::anyhow!(words)));

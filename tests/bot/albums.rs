@@ -139,20 +139,20 @@ async fn two_taps_on_make_are_one_album() {
 
 #[tokio::test]
 async fn a_restart_between_any_two_steps_of_the_dialogue_loses_nothing() {
-    async fn restart(stage: &mut Stage) {
+    fn restart(stage: &mut Stage) {
         stage.bot.kill();
         stage.bot = stage.another_bot();
     }
     let mut stage = Stage::new().await;
     let ann = owner(&stage, "Ann", &["Lisa"]).await;
     let styles = opens_the_styles(&ann).await;
-    restart(&mut stage).await;
+    restart(&mut stage);
     ann.presses_on(&styles, "Cinema");
     ann.sees(&styles, "What should be in the picture?").await;
-    restart(&mut stage).await;
+    restart(&mut stage);
     ann.says("in the rain");
     let card = ann.hears("✍️ in the rain").await;
-    restart(&mut stage).await;
+    restart(&mut stage);
     ann.presses_on(&card, "Make 4 pictures");
     eventually("the album to be made", async || {
         (stage

@@ -31,7 +31,7 @@ enum Leads {
     Nothing,
 }
 
-const NO_USE: &str = "Такое сообщение я не умею использовать";
+const NO_USE: &str = "Такое сообщение я";
 
 /// Each file with its expected effect.
 const CASES: [(&str, Leads); 43] = [

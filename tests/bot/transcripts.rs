@@ -8,7 +8,7 @@ use std::{fmt::Write as _, path::PathBuf};
 use aisha::simulators::telegram::{ButtonChoice, MediaOptions, MessageView};
 
 use super::stage::{Person, Stage, photos};
-use crate::support::{Fal, aisha, eventually};
+use crate::support::{Aisha, Fal, aisha, eventually};
 
 /// A conversation, and what was said in it.
 struct Transcript<'a> {
@@ -112,7 +112,8 @@ fn shown(message: &MessageView) -> String {
     shown
 }
 
-async fn conversation(language: &str, person: &str, avatar: &str) -> String {
+/// A stage whose workers reach FAL.
+async fn stage_with_fal() -> (Stage, Fal, Aisha) {
     let stage = Stage::new().await;
     let fal = Fal::new().await;
     let worker = aisha(["worker", "--queues", "fal,poll,upkeep"])
@@ -132,6 +133,11 @@ async fn conversation(language: &str, person: &str, avatar: &str) -> String {
         .envs(stage.s3.env())
         .envs(fal.env())
         .start();
+    (stage, fal, worker)
+}
+
+async fn conversation(language: &str, person: &str, avatar: &str) -> String {
+    let (stage, fal, worker) = stage_with_fal().await;
     let person = stage.person(person, language);
     let mut transcript = Transcript {
         stage: &stage,
@@ -187,7 +193,7 @@ async fn conversation(language: &str, person: &str, avatar: &str) -> String {
     ] {
         transcript.says(command).await;
     }
-    drop(worker);
+    drop((worker, fal));
     transcript.text
 }
 

@@ -33,7 +33,6 @@ use tokio::{sync::Semaphore, task::spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
 mod appearance;
-mod bundle;
 mod crew;
 mod exif;
 mod grey_profile;
@@ -53,7 +52,6 @@ mod fixtures;
 mod tests;
 
 pub use appearance::{Appearance, Fingerprint, alike};
-pub use bundle::Bundle;
 pub use inspect::{PhotoFormat, PhotoInfo, inspect};
 pub use problem::{PhotoProblem, PixelLimit, megabytes};
 

@@ -66,7 +66,7 @@ pub(crate) async fn poll(cx: &Context, id: OrderId) -> Result<Done, JobError> {
     if saga.carried_by() != Some(NextJob::Poll) {
         return Ok(Done::Skipped("the order is not at FAL"));
     }
-    if saga.is_watch_over(&order.times(), now, cx.settings.patience_for(&saga)) {
+    if saga.is_watch_over(&order.times(), now, cx.settings.patience_for(saga)) {
         let mut tx = cx.begin().await?;
         let effect = saga::watch_over(&mut tx, id).await?;
         tx.commit().await?;
@@ -122,7 +122,7 @@ async fn adopt_from_list(
     tx.commit().await?;
     let Some(request) = found else {
         let saga = order.saga();
-        if saga.is_undecided(attempt.created_at, now, cx.settings.patience_for(&saga)) {
+        if saga.is_undecided(attempt.created_at, now, cx.settings.patience_for(saga)) {
             return decide(cx, attempt).await;
         }
         return Err(JobError::snooze(

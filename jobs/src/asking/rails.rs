@@ -101,7 +101,7 @@ async fn examine(
     };
     drop(db);
     let (saga, times) = (order.saga(), order.times());
-    let patience = cx.settings.patience_for(&saga);
+    let patience = cx.settings.patience_for(saga);
     let is_overdue = |order: &Order| {
         let deadline = order.saga().deadline(&order.times(), patience);
         deadline.is_some_and(|deadline| deadline <= now)

@@ -93,7 +93,7 @@ impl Turn {
             failed: small(counted.failed),
             cancelled: small(counted.cancelled),
             pictures: small(counted.pictures),
-            oldest_job: small(counted.oldest_job as i64),
+            oldest_job: small(counted.oldest_job),
             dead_jobs: small(counted.dead_jobs),
             parked: parked.map(|parked| parked.reason),
         })

@@ -33,11 +33,11 @@ impl Turn {
     /// This picture of the user, or the first one. `None`: it is not on the shelf, or nothing is.
     pub async fn picture(
         &mut self,
-        shelf: Shelf,
+        of: Shelf,
         picture: Option<PictureId>,
     ) -> Result<Option<PictureCard>, ProducerError> {
         let user = self.user()?;
-        let row = shelf::picture(&mut self.tx, user, shelf, picture).await?;
+        let row = shelf::picture(&mut self.tx, user, of, picture).await?;
         let count = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
         Ok(row.map(|row| PictureCard {
             id: row.id,

@@ -23,7 +23,7 @@ use crate::{
     notifications::{self, AlbumEnd, Place},
     payloads::GenerateImages,
     store::{
-        albums::{self, Album, AlbumStatus, NewSamples, Origin},
+        albums::{self, Album, AlbumOrigin, AlbumStatus, NewSamples},
         generations::{self, Generation, NewGeneration},
         orders::{self, Order},
         pictures::{self, NewPicture},
@@ -149,8 +149,8 @@ pub(super) async fn progress(
         return Ok(());
     };
     match album.origin {
-        Origin::User => notifications::album_progress(tx, &album, stage).await,
-        Origin::Samples => Ok(()),
+        AlbumOrigin::User => notifications::album_progress(tx, &album, stage).await,
+        AlbumOrigin::Samples => Ok(()),
     }
 }
 
@@ -184,8 +184,10 @@ async fn settle(tx: &mut PgConnection, id: AlbumId) -> Result<(), SagaError> {
     quotas::give_back_pictures(tx, id, missing).await?;
     metrics::counter!("aisha_albums_settled_total", "status" => end.status().as_str()).increment(1);
     match (album.origin, album.training_id) {
-        (Origin::User, _) | (Origin::Samples, None) => notifications::album_ended(tx, &album, end).await?,
-        (Origin::Samples, Some(training)) => {
+        (AlbumOrigin::User, _) | (AlbumOrigin::Samples, None) => {
+            notifications::album_ended(tx, &album, end).await?;
+        }
+        (AlbumOrigin::Samples, Some(training)) => {
             if let Some(cover) = pictures.first() {
                 pictures::make_cover(tx, album.avatar_id, *cover).await?;
             }

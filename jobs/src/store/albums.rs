@@ -35,7 +35,7 @@ impl AlbumStatus {
 /// Who asked for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type)]
 #[sqlx(type_name = "album_origin", rename_all = "snake_case")]
-pub(crate) enum Origin {
+pub(crate) enum AlbumOrigin {
     /// A user, in the chat.
     User,
     /// Nobody: the first pictures of a new avatar.
@@ -49,11 +49,8 @@ pub(crate) struct Album {
     pub user_id: UserId,
     pub avatar_id: AvatarId,
     pub training_id: Option<TrainingId>,
-    pub origin: Origin,
+    pub origin: AlbumOrigin,
     pub status: AlbumStatus,
-    pub style: Option<String>,
-    pub words: Option<String>,
-    pub aspect: Option<String>,
     pub wanted: i16,
     /// The avatar's name, for messages; empty if it has none.
     pub avatar_name: String,
@@ -95,8 +92,8 @@ pub(crate) async fn find(tx: &mut PgConnection, id: AlbumId) -> Result<Option<Al
         Album,
         r#"
         select b.id as "id: AlbumId", b.user_id as "user_id: UserId", b.avatar_id as "avatar_id: AvatarId",
-               b.training_id as "training_id: TrainingId", b.origin as "origin: Origin", b.status as "status: AlbumStatus",
-               b.style, b.words, b.aspect, b.wanted, coalesce(a.name, '') as "avatar_name!"
+               b.training_id as "training_id: TrainingId", b.origin as "origin: AlbumOrigin", b.status as "status: AlbumStatus",
+               b.wanted, coalesce(a.name, '') as "avatar_name!"
           from albums b
           join avatars a on a.id = b.avatar_id
          where b.id = $1
@@ -120,7 +117,7 @@ pub(crate) async fn lock(tx: &mut PgConnection, id: AlbumId) -> Result<Option<Al
 
 /// How far the generations of an album are.
 #[derive(Debug)]
-pub(crate) struct Tally {
+pub(crate) struct AlbumTally {
     /// Those that have not ended.
     pub live: i64,
     /// Pictures that FAL's safety checker held back.
@@ -129,9 +126,9 @@ pub(crate) struct Tally {
     pub failure: Option<String>,
 }
 
-pub(crate) async fn tally(tx: &mut PgConnection, id: AlbumId) -> Result<Tally, sqlx::Error> {
+pub(crate) async fn tally(tx: &mut PgConnection, id: AlbumId) -> Result<AlbumTally, sqlx::Error> {
     sqlx::query_as!(
-        Tally,
+        AlbumTally,
         r#"
         select count(*) filter (where status not in ('completed', 'failed', 'cancelled')) as "live!",
                coalesce(sum(flagged), 0) as "flagged!",

@@ -37,7 +37,7 @@ pub(crate) struct Attempt {
 }
 
 /// A row as the table has it.
-struct Row {
+struct SubmitRow {
     id: Uuid,
     training_id: Option<TrainingId>,
     generation_id: Option<GenerationId>,
@@ -46,7 +46,7 @@ struct Row {
     created_at: DateTime<Utc>,
 }
 
-impl Row {
+impl SubmitRow {
     /// `None` cannot be: the table's CHECK demands one of the two.
     fn attempt(self) -> Option<Attempt> {
         let training = self.training_id.map(OrderId::Training);
@@ -95,7 +95,7 @@ pub(crate) async fn insert(
 pub(crate) async fn find_open(tx: &mut PgConnection, order: OrderId) -> Result<Option<Attempt>, sqlx::Error> {
     let (training, generation) = columns(order);
     let row = sqlx::query_as!(
-        Row,
+        SubmitRow,
         r#"
         select id, training_id as "training_id: TrainingId", generation_id as "generation_id: GenerationId", token, endpoint, created_at
           from training_attempts
@@ -106,7 +106,7 @@ pub(crate) async fn find_open(tx: &mut PgConnection, order: OrderId) -> Result<O
     )
     .fetch_optional(tx)
     .await?;
-    Ok(row.and_then(Row::attempt))
+    Ok(row.and_then(SubmitRow::attempt))
 }
 
 /// The attempt whose webhook URL carried `token`.
@@ -115,7 +115,7 @@ pub(crate) async fn find_by_token(
     token: &str,
 ) -> Result<Option<Attempt>, sqlx::Error> {
     let row = sqlx::query_as!(
-        Row,
+        SubmitRow,
         r#"
         select id, training_id as "training_id: TrainingId", generation_id as "generation_id: GenerationId", token, endpoint, created_at
           from training_attempts
@@ -125,7 +125,7 @@ pub(crate) async fn find_by_token(
     )
     .fetch_optional(tx)
     .await?;
-    Ok(row.and_then(Row::attempt))
+    Ok(row.and_then(SubmitRow::attempt))
 }
 
 /// → accepted, whatever its outcome was before: proof overrides a classification. `false`: it was accepted before, or

@@ -20,7 +20,6 @@ use crate::{
 };
 
 /// One row of `generations`, as the jobs need it. The migration's column comments say who sets what, and when.
-#[expect(clippy::struct_field_names, reason = "the columns' names")]
 #[derive(Debug, Clone)]
 pub(crate) struct Generation {
     pub id: GenerationId,
@@ -28,7 +27,6 @@ pub(crate) struct Generation {
     pub avatar_id: AvatarId,
     pub user_id: UserId,
     pub trainer: String,
-    pub style: String,
     pub prompt: String,
     pub negative: Option<String>,
     pub aspect: String,

@@ -196,7 +196,7 @@ pub(crate) async fn pictures_left(
     if most == 0 {
         return Ok(None);
     }
-    let used = sqlx::query_scalar!(
+    let count = sqlx::query_scalar!(
         r#"
         select count(*) as "count!" from quota_uses
          where user_id = $1 and what = 'picture' and at > now() - interval '1 day'
@@ -205,7 +205,9 @@ pub(crate) async fn pictures_left(
     )
     .fetch_one(tx)
     .await?;
-    Ok(Some(most.saturating_sub(u32::try_from(used).unwrap_or(u32::MAX))))
+    Ok(Some(
+        most.saturating_sub(u32::try_from(count).unwrap_or(u32::MAX)),
+    ))
 }
 
 /// Deletes at most `most` uses that no longer count.

@@ -12,7 +12,7 @@ pub(crate) struct CountedToday {
     pub cancelled: i64,
     pub pictures: i64,
     /// In seconds.
-    pub oldest_job: f64,
+    pub oldest_job: i64,
     pub dead_jobs: i64,
 }
 

@@ -271,11 +271,16 @@ fn a_new_phrase_comes_with_a_new_version() {
     listed.retain(|known| !all.contains(*known) && !known.starts_with("command-"));
     assert_eq!(listed, ["training-failed-archive_unreachable"]);
     assert_eq!(usize::try_from(VERSION), Ok(vocabulary::KNOWN.len()));
-    let hashes =
+    let released =
         vocabulary::KNOWN.map(|known| hex::encode(Sha256::digest(known.join("\n")))[..16].to_owned());
     assert_eq!(
-        hashes[..3],
-        ["4b3a47de64d87406", "7ee8680b263ea257", "39aea877a8cef2ab"],
+        released,
+        [
+            "4b3a47de64d87406",
+            "7ee8680b263ea257",
+            "39aea877a8cef2ab",
+            "f4cb22f10a52e677"
+        ],
         "a released version's phrases are fixed: workers that know no more are at work. Write another list, and raise VERSION and \
          the length of KNOWN; the hash of a list that is new belongs here"
     );

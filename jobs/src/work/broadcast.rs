@@ -56,7 +56,10 @@ impl Run<Services> for Broadcast {
             .map(|(notification, _)| NotifyUser::new(*notification, message.version()))
             .collect();
         enqueue_many_with(&mut tx, &jobs, reader_of).await?;
-        let next = users.last().copied().filter(|_| users.len() as i64 == PAGE);
+        let next = users
+            .last()
+            .copied()
+            .filter(|_| i64::try_from(users.len()) == Ok(PAGE));
         broadcasts::walked(&mut tx, id, next).await?;
         cx.complete_in(&mut tx).await?;
         if next.is_some() {

@@ -1,4 +1,4 @@
-//! Erases everything about a user who asked for it (/delete_me), then tells them so.
+//! Erases everything about a user who asked for it (`/delete_me`), then tells them so.
 //!
 //! The user's avatars go first, each by its own `delete_avatar`, which stops a running training before. Then the bucket's
 //! folder of the user, the jobs about them, their updates and messages, and their row with all that refers to it, in one

@@ -11,7 +11,7 @@ use super::{TelegramClient, TelegramError, keyboard};
 use crate::texts::Rendered;
 
 /// For a whole upload of up to four pictures.
-const UPLOAD: Duration = Duration::from_secs(60);
+const UPLOAD: Duration = Duration::from_mins(1);
 
 /// Where Telegram gets a picture from.
 #[derive(Debug, Clone)]

@@ -8,6 +8,6 @@ select (select count(*) from users) as "users!",
        (select count(*) from day where status = 'failed') as "failed!",
        (select count(*) from day where status = 'cancelled') as "cancelled!",
        (select count(*) from pictures where created_at > now() - interval '1 day') as "pictures!",
-       (select coalesce(extract(epoch from now() - min(run_at)), 0)::float8
+       (select coalesce(extract(epoch from now() - min(run_at)), 0)::bigint
           from jobs where state = 'ready') as "oldest_job!",
        (select count(*) from jobs where state = 'dead') as "dead_jobs!"

@@ -22,7 +22,7 @@ pub(super) async fn retire(cx: &Context) -> Result<u64, JobError> {
             let count = keys.len();
             remove(cx, "photo", keys.into_iter().flatten()).await?;
             all += count as u64;
-            if count < BATCH as usize {
+            if i64::try_from(count).is_ok_and(|count| count < BATCH) {
                 break;
             }
         }
@@ -35,7 +35,7 @@ pub(super) async fn retire(cx: &Context) -> Result<u64, JobError> {
             let count = keys.len();
             remove(cx, "picture", keys).await?;
             all += count as u64;
-            if count < BATCH as usize {
+            if i64::try_from(count).is_ok_and(|count| count < BATCH) {
                 break;
             }
         }
