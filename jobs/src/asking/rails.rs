@@ -12,7 +12,7 @@
 //! # Must stay true
 //! * an order that lost its job goes on                    — `a_training_that_lost_its_job_is_put_back_on_its_rails`
 //! * each live status ends at its deadline, and is told     — `every_status_has_a_deadline_that_ends_it`
-//! * time is the database's, not a worker's                — [`database::now`]
+//! * time is the database's, not a worker's                — `queue::database::now`
 //!
 //! # If we die
 //! Each order is a transaction of its own; the next run looks at all of them again.
