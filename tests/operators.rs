@@ -34,7 +34,7 @@ async fn a_verb_says_in_plain_words_why_it_failed() {
         assert!(output.starts_with(says), "{arguments:?}: {output}");
     }
     for arguments in [
-        &["avatars", "status", "my-avatar"][..],
+        &["avatars", "status", "no-id"][..],
         &["webhooks", "list", "--training", "17"],
     ] {
         let (code, output) = verb(db.url(), arguments).await;

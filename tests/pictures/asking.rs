@@ -195,6 +195,8 @@ async fn a_locked_account_parks_pictures_and_fails_none() {
     let ran = studio.run::<GenerateImages>().await;
     assert_eq!(ran.state, JobState::Scheduled);
     assert_eq!(studio.generation_status().await, "requested");
+    studio.change("update fal_account set probe_at = now()").await;
+    studio.run::<GenerateImages>().await;
     studio.finish().await;
     studio.assert_ready_once("once the account is in order").await;
 }
