@@ -15,6 +15,14 @@ use crate::{archive::PhotoProblem, domain::FailureCode, store::photos::UNAVAILAB
 fn family(name: &str) -> Option<Vec<String>> {
     let codes: Vec<&str> = match name {
         "training-failed" | "failure-reason" => FailureCode::ALL.iter().map(|code| code.as_str()).collect(),
+        // Pictures have no photos and no archive; a fault of ours is "other".
+        "album-failed" => vec![
+            "rejected_by_provider",
+            "provider_failed",
+            "submit_outcome_unknown",
+            "model_invalid",
+            "timed_out",
+        ],
         "words-refused" => vec![
             "empty_prompt",
             "long_prompt",
