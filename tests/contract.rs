@@ -14,6 +14,7 @@
 
 mod broadcasts;
 mod deletions;
+mod exports;
 mod messages;
 mod payloads;
 mod photos;
@@ -24,8 +25,8 @@ mod upkeep;
 
 use jobs::{
     ApplyFalDelivery, Broadcast, BuildArchive, CancelGeneration, CancelTraining, DeleteAvatar, EraseUser,
-    GenerateImages, InspectPhoto, NotifyUser, PollStatus, Prune, ReconcileGenerations, ReconcileTrainings,
-    StoreModel, StorePhoto, StorePictures, SubmitTraining, SweepOrphans, job::Job, kinds,
+    ExportData, GenerateImages, InspectPhoto, NotifyUser, PollStatus, Prune, ReconcileGenerations,
+    ReconcileTrainings, StoreModel, StorePhoto, StorePictures, SubmitTraining, SweepOrphans, job::Job, kinds,
 };
 use stock::Contract;
 
@@ -90,6 +91,7 @@ under_contract! {
     notify_user: NotifyUser,
     delete_avatar: DeleteAvatar,
     erase_user: EraseUser,
+    export_data: ExportData,
     broadcast: Broadcast,
     prune: Prune,
     reconcile_trainings: ReconcileTrainings,

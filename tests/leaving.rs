@@ -1,8 +1,12 @@
 //! `/delete_me`, and what is deleted because of its age: what is left, and what is not touched.
 
+use std::collections::BTreeMap;
+use std::io::{Cursor, Read};
+use std::ops::Deref;
 use std::time::Duration;
 
 use aisha::simulators::fal::faults::Effect;
+use aisha::simulators::telegram::{MessageView, SimUser};
 use jobs::domain::Access;
 use jobs::producer::RetryOutcome;
 use jobs::{DeleteAvatar, EraseUser, NotifyUser, Prune};
@@ -151,4 +155,105 @@ async fn a_draft_that_nobody_touches_is_deleted() {
 async fn prune(world: &World) {
     world.enqueue(&Prune::default()).await;
     world.run::<Prune>().await;
+}
+
+/// A user who has written, with a draft and one photo in the bucket.
+pub struct WithPhoto {
+    core: Core,
+    pub ann: SimUser,
+}
+
+impl Deref for WithPhoto {
+    type Target = Core;
+
+    fn deref(&self) -> &Core {
+        &self.core
+    }
+}
+
+impl WithPhoto {
+    pub async fn new() -> Self {
+        let core = Core::new().await;
+        let ann = core.person();
+        core.draft_of(&ann).await;
+        core.change(
+            "insert into avatar_photos (id, avatar_id, file_id, file_unique_id, status, storage_key, content_type, bytes, settled_at)
+             select '0b7d9c1e-5f0a-4c7e-9a55-0d3c6f1f2a01', id, 'f', 'u', 'stored', user_id || '/' || id || '/1.jpg', 'image/jpeg', 5, now()
+               from avatars",
+        )
+        .await;
+        let key = core.text("select storage_key from avatar_photos").await.unwrap();
+        core.s3.put(&key, b"bytes");
+        core.jobs.drain().await;
+        Self { core, ann }
+    }
+
+    pub async fn ask_for_data(&self) {
+        let mut turn = self.turn_of(&self.ann).await;
+        assert_eq!(turn.ask_for_data().await.unwrap(), None);
+        turn.finish().await.unwrap();
+    }
+}
+
+/// The documents that the user has got.
+pub fn documents(stage: &WithPhoto) -> Vec<MessageView> {
+    let messages = stage.ann.chat().unwrap().messages;
+    let got = |message: &MessageView| message.from_bot && message.document.is_some();
+    messages.into_iter().filter(got).collect()
+}
+
+/// The bytes of a file at Telegram, as its API hands them out.
+async fn fetch(core: &Core, file_id: &str) -> Vec<u8> {
+    let given: BTreeMap<_, _> = core.telegram.env().into_iter().collect();
+    let (api, token) = (&given["TELEGRAM_API_URL"], &given["TELEGRAM_BOT_TOKEN"]);
+    let http = reqwest::Client::builder().build().unwrap();
+    let get = async |path: String| {
+        let answer = http.get(format!("{api}/{path}")).send().await.unwrap();
+        answer.bytes().await.unwrap().to_vec()
+    };
+    let told = get(format!("bot{token}/getFile?file_id={file_id}")).await;
+    let told: serde_json::Value = serde_json::from_slice(&told).unwrap();
+    let path = told["result"]["file_path"].as_str().expect("a path");
+    get(format!("file/bot{token}/{path}")).await
+}
+
+#[tokio::test]
+async fn a_copy_of_the_data_has_the_rows_and_the_photos() {
+    let stage = WithPhoto::new().await;
+    let eve = stage.person();
+    stage.draft_of(&eve).await;
+    stage.jobs.drain().await;
+    stage.ask_for_data().await;
+    stage.jobs.drain().await;
+    let document = documents(&stage).remove(0).document.expect("a document");
+    let file = fetch(&stage, &document.file_id).await;
+    let mut zip = zip::ZipArchive::new(Cursor::new(file)).unwrap();
+    let names: Vec<String> = zip
+        .file_names()
+        .map(|name| name.expect("a name").into_owned())
+        .collect();
+    assert_eq!(names, ["data.json", "photos/1.jpg"]);
+    let mut data = String::new();
+    zip.by_name("data.json")
+        .unwrap()
+        .read_to_string(&mut data)
+        .unwrap();
+    let data: serde_json::Value = serde_json::from_str(&data).unwrap();
+    assert_eq!(data["user"]["telegram_id"], stage.ann.id());
+    assert_eq!(data["avatars"][0]["name"], "Lisa");
+    assert_eq!(data["avatars"][0]["photos"][0]["bytes"], 5);
+    assert!(
+        !data.to_string().contains(&eve.id().to_string()),
+        "it is not Eve's"
+    );
+    let mut photo = Vec::new();
+    zip.by_name("photos/1.jpg")
+        .unwrap()
+        .read_to_end(&mut photo)
+        .unwrap();
+    assert_eq!(photo, b"bytes");
+    // Once a day.
+    let mut turn = stage.turn_of(&stage.ann).await;
+    let wait = turn.ask_for_data().await.unwrap().expect("not again today");
+    assert!(wait > Duration::from_hours(23), "{wait:?}");
 }

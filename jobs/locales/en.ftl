@@ -29,6 +29,7 @@ help =
     /language — { command-language }
     /settings — { command-settings }
     /privacy — { command-privacy }
+    /mydata — { command-mydata }
     /delete_me — { command-delete_me }
 avatar-named = <b>{ $name }</b>
 avatar-unnamed = no name yet
@@ -159,7 +160,7 @@ photo-kept = 📸 I have kept the photo. One answer is still open:
 photo-known = I have this photo already 🙂 Please send another one.
 photo-refused = 🙈 You have sent this one before, and it did not work: { $problem }.
 not-a-photo = I can't use a message like this one: photos or text, please.
-unknown-command = I don't know this command. There are /start, /status, /gallery, /pictures, /cancel, /language, /settings, /privacy, /delete_me and /help.
+unknown-command = I don't know this command. There are /start, /status, /gallery, /pictures, /cancel, /language, /settings, /privacy, /mydata, /delete_me and /help.
 not-understood = I did not quite get that. Shall we start with a new avatar?
 stale-button = This button is out of date.
 ask-language = 🌐 <b>Which language shall I write in?</b>
@@ -436,6 +437,10 @@ button-delete-me = 🗑 Yes, delete everything
 leaving = 🗑 I am deleting everything I know about you. I will write when it is done; until then I take nothing new.
 erased = ✅ <b>Done: nothing about you is left.</b> Photos, models, pictures and messages are deleted. To begin anew: /start.
 photos-retired = The earlier photos of this avatar are deleted: I keep them no longer than /privacy says. Please send new ones.
+export-begun = 📦 I am collecting everything I keep about you: data, photos and pictures. It comes as a file.
+export-again = 📦 I have sent a copy of your data today already. You can ask for the next one { $wait }.
+export-part = 📦 Your data, file { $part } of { $parts }.
+export-failed = 😔 Your data could not be sent. Please try again: /mydata
 broadcast-text = { $text }
 admin-users = 👥 Users: { $users }, new within a day: { $new }.
 admin-trainings =
@@ -593,6 +598,7 @@ command-cancel = cancel a creation or a training
 command-language = choose the language
 command-settings = language, quality, sound
 command-privacy = what I keep about you
+command-mydata = a copy of my data
 command-delete_me = delete everything about me
 command-help = what this bot can do
 

@@ -29,6 +29,7 @@ help =
     /language — { command-language }
     /settings — { command-settings }
     /privacy — { command-privacy }
+    /mydata — { command-mydata }
     /delete_me — { command-delete_me }
 avatar-named = <b>{ $name }</b>
 avatar-unnamed = әзірге атауы жоқ
@@ -123,7 +124,7 @@ photo-kept = 📸 Фотосуреттерді сақтап жатырмын. М
 photo-known = Бұл фотосурет менде бұрыннан бар 🙂 Басқасын жіберіңізші.
 photo-refused = 🙈 Бұл фотосуретті бұрын жібергенсіз, ол жарамаған: { $problem }.
 not-a-photo = Мұндай хабарламаны пайдалана алмаймын: фотосурет немесе мәтін керек.
-unknown-command = Мұндай команданы білмеймін. Бары: /start, /status, /gallery, /pictures, /cancel, /language, /settings, /privacy, /delete_me және /help.
+unknown-command = Мұндай команданы білмеймін. Бары: /start, /status, /gallery, /pictures, /cancel, /language, /settings, /privacy, /mydata, /delete_me және /help.
 not-understood = Онша түсінбедім. Жаңа аватардан бастайық па?
 stale-button = Бұл түйме ескірген.
 ask-language = 🌐 <b>Қай тілде жазайын?</b>
@@ -327,6 +328,10 @@ button-delete-me = 🗑 Иә, бәрін жою
 leaving = 🗑 Сіз туралы білетінімнің бәрін жойып жатырмын. Біткенде жазамын; оған дейін ештеңе қабылдамаймын.
 erased = ✅ <b>Дайын: сіз туралы ештеңе қалмады.</b> Фотосуреттер, модельдер, суреттер мен хабарламалар жойылды. Қайта бастағыңыз келсе — /start.
 photos-retired = Бұл аватардың бұрынғы фотосуреттері жойылған: оларды /privacy ішінде айтылғаннан артық сақтамаймын. Жаңаларын жіберіңізші.
+export-begun = 📦 Сіз туралы сақтайтынымның бәрін жинап жатырмын: деректер, фотосуреттер, суреттер. Файлмен жіберемін.
+export-again = 📦 Деректеріңіздің көшірмесін бүгін жіберіп қойдым. Келесісін { $wait } сұрауға болады.
+export-part = 📦 Деректеріңіз, { $parts } файлдың { $part }-і.
+export-failed = 😔 Деректеріңізді жіберу мүмкін болмады. Қайталап көріңізші: /mydata
 broadcast-text = { $text }
 admin-users = 👥 Пайдаланушылар: { $users }, бір тәулікте жаңасы: { $new }.
 admin-trainings =
@@ -461,6 +466,7 @@ command-cancel = жасауды немесе үйретуді болдырмау
 command-language = тілді таңдау
 command-settings = тіл, сапа, дыбыс
 command-privacy = сіз туралы не сақтаймын
+command-mydata = деректерімнің көшірмесі
 command-delete_me = мен туралы бәрін жою
 command-help = бот не істей алады
 

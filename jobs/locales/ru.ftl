@@ -29,6 +29,7 @@ help =
     /language — { command-language }
     /settings — { command-settings }
     /privacy — { command-privacy }
+    /mydata — { command-mydata }
     /delete_me — { command-delete_me }
 avatar-named = <b>{ $name }</b>
 avatar-unnamed = пока без имени
@@ -159,7 +160,7 @@ photo-kept = 📸 Фотографии сохраняю. Осталось отв
 photo-known = Эта фотография у меня уже есть 🙂 Пришлите, пожалуйста, другую.
 photo-refused = 🙈 Эту фотографию вы уже присылали, она не подошла: { $problem }.
 not-a-photo = Такое сообщение я не умею использовать: нужны фотографии или текст.
-unknown-command = Такой команды я не знаю. Есть /start, /status, /gallery, /pictures, /cancel, /language, /settings, /privacy, /delete_me и /help.
+unknown-command = Такой команды я не знаю. Есть /start, /status, /gallery, /pictures, /cancel, /language, /settings, /privacy, /mydata, /delete_me и /help.
 not-understood = Не совсем понял. Начнём с нового аватара?
 stale-button = Эта кнопка уже устарела.
 ask-language = 🌐 <b>На каком языке мне писать?</b>
@@ -457,6 +458,10 @@ button-delete-me = 🗑 Да, удалить всё
 leaving = 🗑 Удаляю всё, что о вас знаю. Когда закончу, напишу; до тех пор ничего не принимаю.
 erased = ✅ <b>Готово: о вас ничего не осталось.</b> Фотографии, модели, картинки и сообщения удалены. Если захотите начать заново — /start.
 photos-retired = Прежние фотографии этого аватара уже удалены: я не храню их дольше, чем обещаю в /privacy. Пришлите, пожалуйста, новые.
+export-begun = 📦 Собираю всё, что о вас храню: данные, фотографии и картинки. Пришлю файлом.
+export-again = 📦 Копию ваших данных я уже отправлял сегодня. Следующую можно запросить { $wait }.
+export-part = 📦 Ваши данные, файл { $part } из { $parts }.
+export-failed = 😔 Не получилось отправить ваши данные. Попробуйте ещё раз: /mydata
 broadcast-text = { $text }
 admin-users = 👥 Пользователей: { $users }, новых за сутки: { $new }.
 admin-trainings =
@@ -618,6 +623,7 @@ command-cancel = отменить создание или обучение
 command-language = выбрать язык
 command-settings = язык, качество, звук
 command-privacy = что я о вас храню
+command-mydata = копия моих данных
 command-delete_me = удалить всё обо мне
 command-help = что умеет бот
 

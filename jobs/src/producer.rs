@@ -22,6 +22,7 @@ mod cancel;
 mod deletion;
 mod deliveries;
 mod drafts;
+mod export;
 mod gallery;
 mod guard;
 mod inbox;

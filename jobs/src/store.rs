@@ -15,6 +15,7 @@ pub(crate) mod broadcasts;
 pub(crate) mod deletions;
 pub(crate) mod deliveries;
 pub(crate) mod erasures;
+pub(crate) mod exports;
 pub(crate) mod fal_account;
 pub(crate) mod gallery;
 pub(crate) mod generations;

@@ -23,6 +23,9 @@ mod store_pictures;
 mod delete_avatar;
 mod erase_user;
 
+// What a user asks for besides.
+mod export_data;
+
 // What administrators write to everybody.
 mod broadcast;
 
@@ -59,6 +62,7 @@ const JOBS: &[RegisteredJob] = &[
     RegisteredJob::of::<payloads::NotifyUser>(),
     RegisteredJob::of::<payloads::DeleteAvatar>(),
     RegisteredJob::of::<payloads::EraseUser>(),
+    RegisteredJob::of::<payloads::ExportData>(),
     RegisteredJob::of::<payloads::Broadcast>(),
     RegisteredJob::by_the_clock::<payloads::Prune>(|_| Duration::from_mins(10)),
     RegisteredJob::by_the_clock::<payloads::ReconcileTrainings>(|saga| saga.reconcile_every),

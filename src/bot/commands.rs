@@ -51,6 +51,7 @@ commands! { (turn, first_name)
     Language: "language" | "lang" | "язык" | "тіл" => language(turn, Place::New),
     Settings: "settings" | "настройки" | "баптаулар" => settings::show(turn, Place::New),
     Privacy: "privacy" | "приватность" | "құпиялық" => privacy::privacy(turn),
+    MyData: "mydata" | "my_data" => privacy::mydata(turn),
     DeleteMe: "delete_me" | "deleteme" => privacy::ask_delete_me(turn),
     Help: "help" | "помощь" | "справка" => help(turn),
 }

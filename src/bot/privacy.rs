@@ -1,4 +1,4 @@
-//! What users are told about their data, and `/delete_me`: two questions, then everything goes.
+//! What users are told about their data, `/mydata`, and `/delete_me`: two questions, then everything goes.
 
 use std::time::Duration;
 
@@ -27,6 +27,17 @@ pub(super) async fn privacy(turn: &mut Turn) -> Result<(), ProducerError> {
 /// In whole days, never too few.
 fn days(age: Duration) -> u32 {
     u32::try_from(age.as_secs().div_ceil(24 * 3600)).unwrap_or(u32::MAX)
+}
+
+/// Has a copy of the user's data sent to them, at most once a day.
+pub(super) async fn mydata(turn: &mut Turn) -> Result<(), ProducerError> {
+    let message = match turn.ask_for_data().await? {
+        None => Phrase::ExportBegun {},
+        Some(wait) => Phrase::ExportAgain {
+            wait: Phrase::in_time(wait),
+        },
+    };
+    turn.reply(&Message::new(message), Place::New).await
 }
 
 /// Asks whether to delete everything, and says what that is.

@@ -33,6 +33,7 @@ use tokio::{sync::Semaphore, task::spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
 mod appearance;
+mod bundle;
 mod crew;
 mod exif;
 mod grey_profile;
@@ -52,6 +53,7 @@ mod fixtures;
 mod tests;
 
 pub use appearance::{Appearance, Fingerprint, alike};
+pub use bundle::Bundle;
 pub use inspect::{PhotoFormat, PhotoInfo, inspect};
 pub use problem::{PhotoProblem, PixelLimit, megabytes};
 

@@ -112,19 +112,24 @@ impl ZipFile {
     /// Appends the next photo and returns its name. Names are flat and count from `photo_001.jpg`: trainers are not
     /// known to look into folders (fal.md 4.3).
     pub fn append(&mut self, parts: &[Bytes]) -> io::Result<String> {
+        self.entries += 1;
+        let name = format!("photo_{:03}.jpg", self.entries);
+        self.write(&name, parts)?;
+        Ok(name)
+    }
+
+    /// Appends an entry of this name.
+    pub fn write(&mut self, name: &str, parts: &[Bytes]) -> io::Result<()> {
         // 1980-01-01, the first date that ZIP can store; the time of writing would change the hash.
         let options = SimpleFileOptions::default()
             .compression_method(CompressionMethod::Stored)
             .last_modified_time(DateTime::default())
             .unix_permissions(0o644);
-        self.entries += 1;
-        let name = format!("photo_{:03}.jpg", self.entries);
-        self.writer.start_file(&name, options)?;
+        self.writer.start_file(name, options)?;
         for part in parts {
             self.writer.write_all(part)?;
         }
-        self.fault.check()?;
-        Ok(name)
+        self.fault.check()
     }
 
     /// Writes the directory and hashes the whole file. Hashing comes last because the writer goes back to each

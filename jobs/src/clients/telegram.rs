@@ -7,6 +7,7 @@
 //! What each error means is decided once, in [`error`]. File URLs contain the bot's token: they never leave
 //! [`wire`], and errors are stripped of them.
 
+mod documents;
 mod error;
 mod intake;
 mod pictures;

@@ -68,6 +68,33 @@ impl Job for EraseUser {
     }
 }
 
+/// Persisted as `{"export_id":…}`; golden copy in `tests/payloads/export_data.v1.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ExportData {
+    pub(crate) export_id: Uuid,
+}
+
+impl ExportData {
+    /// For a copy of their data that a user has just asked for.
+    pub const fn new(export_id: Uuid) -> Self {
+        Self { export_id }
+    }
+}
+
+impl Job for ExportData {
+    const NAME: &'static str = "export_data";
+    const QUEUE: Queue = queues::MEDIA;
+    // An hour or two without our bucket or Telegram; then the user is told, and may ask again.
+    const POLICY: Policy = Policy::attempts(15)
+        .backoff(Duration::from_secs(3), Duration::from_mins(10))
+        .timeout(Duration::from_mins(15))
+        .priority(-5);
+
+    fn dedupe_key(&self) -> Option<DedupeKey> {
+        Some(DedupeKey::until_done(self.export_id))
+    }
+}
+
 /// Persisted as `{"broadcast_id":…}`; golden copy in `tests/payloads/broadcast.v1.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Broadcast {

@@ -243,6 +243,11 @@ phrases! {
     Erased {},
     /// The photos of an avatar that is tried again were deleted because of their age.
     PhotosRetired {},
+    ExportBegun {},
+    ExportAgain { wait: Box<Phrase> },
+    /// The caption of a file with the user's data.
+    ExportPart { part: u32, parts: u32 },
+    ExportFailed {},
     /// What an administrator writes to everybody.
     BroadcastText { text: String },
     AdminUsers { users: u32, new: u32 },
