@@ -38,7 +38,7 @@ pub(crate) async fn left(
     training: TrainingId,
     stage: Stage,
 ) -> Result<Option<Duration>, sqlx::Error> {
-    if matches!(stage, Stage::Booked { .. } | Stage::Trained | Stage::Stopping) {
+    if !stage.is_training() {
         return Ok(None);
     }
     let Some(elapsed) = trainings::elapsed(tx, training).await? else {

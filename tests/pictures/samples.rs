@@ -13,6 +13,7 @@ use crate::saga::world::World;
 async fn with_samples(samples: u8) -> World {
     let mut world = World::requested().await;
     world.change_settings(|settings| settings.generation.samples = samples);
+    world.person.send_text("hello").unwrap();
     world.archive().await.submit().await
 }
 
@@ -115,6 +116,7 @@ async fn an_avatar_is_ready_though_its_samples_fail() {
 async fn an_avatar_whose_samples_stay_away_is_told_without_them_and_they_come_later() {
     let world = with_samples(1).await;
     world.fal_is_done().await;
+    world.change("update trainings set expected_seconds = 1200").await;
     let stuck = Fault::new(Operation::Execution, Effect::StuckInQueue {});
     world.fal.script(stuck).unwrap();
     world.jobs.drain().await;
@@ -126,6 +128,12 @@ async fn an_avatar_whose_samples_stay_away_is_told_without_them_and_they_come_la
         0,
         "the message waits for the pictures"
     );
+    let progress = "select string_agg(part ->> 'say', ' ')
+                      from notifications, jsonb_array_elements(message -> 'text') part
+                     where kind = 'progress'";
+    let said = world.text(progress).await.unwrap();
+    assert!(said.contains("stage-sampling"), "{said}");
+    assert!(!said.contains("time-left"), "the training is over: {said}");
     world
         .change("update albums set asked_at = now() - interval '6 minutes'")
         .await;

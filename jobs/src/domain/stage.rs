@@ -37,6 +37,21 @@ pub enum Stage {
 impl Stage {
     /// Whether the message has a "Stop" button: the user can still call the training off.
     pub const fn can_be_stopped(self) -> bool {
-        !matches!(self, Self::Trained | Self::Sampling | Self::Stopping)
+        match self {
+            Self::Booked { .. } => true,
+            _ => self.is_training(),
+        }
+    }
+
+    /// Whether time brings the model nearer: nothing holds the training up, and FAL has not made the model yet.
+    pub const fn is_training(self) -> bool {
+        match self {
+            Self::Requested
+            | Self::Archived
+            | Self::Submitted
+            | Self::Queued { .. }
+            | Self::Running { .. } => true,
+            Self::Booked { .. } | Self::Trained | Self::Sampling | Self::Stopping => false,
+        }
     }
 }
