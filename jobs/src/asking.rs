@@ -17,5 +17,5 @@ mod submit;
 
 pub(crate) use cancel::{cancel, cancel_is_dead};
 pub(crate) use poll::poll;
-pub(crate) use rails::{Findings, found, reconcile};
+pub(crate) use rails::{found, reconcile};
 pub(crate) use submit::{Posting, submit_is_dead};

@@ -46,11 +46,31 @@ pub(crate) struct Findings {
     pub overdue: u32,
 }
 
-/// Examines a page of orders of one product.
-pub(crate) async fn reconcile(cx: &Context, page: &[OrderId], seen: &mut Findings) -> Result<(), JobError> {
-    let Some(product) = page.first().map(|id| id.product()) else {
-        return Ok(());
-    };
+/// Orders that are examined between two queries for live jobs.
+const PAGE: i64 = 200;
+
+/// Examines all orders of a product that still need a job.
+pub(crate) async fn reconcile(cx: &Context, product: Product) -> Result<Findings, JobError> {
+    let mut seen = Findings::default();
+    let mut after = None;
+    loop {
+        let mut db = cx.read().await?;
+        let page = orders::restless(&mut db, product, after, PAGE).await?;
+        drop(db);
+        examine_page(cx, product, &page, &mut seen).await?;
+        after = page.last().copied();
+        if page.len() < usize::try_from(PAGE).unwrap_or(usize::MAX) {
+            return Ok(seen);
+        }
+    }
+}
+
+async fn examine_page(
+    cx: &Context,
+    product: Product,
+    page: &[OrderId],
+    seen: &mut Findings,
+) -> Result<(), JobError> {
     let mut db = cx.read().await?;
     let now = database::now(&mut db).await?;
     let keys: Vec<String> = page.iter().map(|id| id.uuid().to_string()).collect();

@@ -51,6 +51,17 @@ pub enum AtFal {
     Yes,
 }
 
+impl AtFal {
+    /// From a row that may have FAL's request id, and an attempt without a known outcome.
+    pub const fn seen(has_request: bool, has_open_attempt: bool) -> Self {
+        match (has_request, has_open_attempt) {
+            (true, _) => Self::Yes,
+            (false, true) => Self::Perhaps,
+            (false, false) => Self::No,
+        }
+    }
+}
+
 /// Something that happened to an order: reported by a job, FAL, its user or an operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fact {

@@ -126,6 +126,23 @@ pub struct FalRequest {
     pub cancel_url: String,
 }
 
+impl FalRequest {
+    /// The request as a row has it: all four columns are set together. `None`: FAL has none, as far as we know.
+    pub fn known(
+        request_id: Option<&String>,
+        status_url: Option<&String>,
+        response_url: Option<&String>,
+        cancel_url: Option<&String>,
+    ) -> Option<Self> {
+        Some(Self {
+            request_id: request_id?.clone(),
+            status_url: status_url?.clone(),
+            response_url: response_url?.clone(),
+            cancel_url: cancel_url?.clone(),
+        })
+    }
+}
+
 impl TrainingStatus {
     /// Whether no other status follows: completed, failed or cancelled.
     pub const fn is_final(self) -> bool {

@@ -51,12 +51,12 @@ pub(crate) struct Generation {
 impl Generation {
     /// The request that FAL has for it; `None` until one is accepted or adopted.
     pub(crate) fn request(&self) -> Option<FalRequest> {
-        Some(FalRequest {
-            request_id: self.request_id.clone()?,
-            status_url: self.status_url.clone()?,
-            response_url: self.response_url.clone()?,
-            cancel_url: self.cancel_url.clone()?,
-        })
+        FalRequest::known(
+            self.request_id.as_ref(),
+            self.status_url.as_ref(),
+            self.response_url.as_ref(),
+            self.cancel_url.as_ref(),
+        )
     }
 
     /// The row as the state machine sees it.
@@ -65,11 +65,7 @@ impl Generation {
             product: Product::Pictures,
             status: self.status.into(),
             failure: self.failure_code.as_deref().and_then(|code| code.parse().ok()),
-            at_fal: match (&self.request_id, self.attempted_at) {
-                (Some(_), _) => AtFal::Yes,
-                (None, Some(_)) => AtFal::Perhaps,
-                (None, None) => AtFal::No,
-            },
+            at_fal: AtFal::seen(self.request_id.is_some(), self.attempted_at.is_some()),
             end_asked: self.end_asked,
             late: None,
         }

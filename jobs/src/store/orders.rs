@@ -14,7 +14,8 @@ use super::{
     trainings::{self, Training},
 };
 use crate::domain::{
-    EndReason, FailureCode, FalRequest, LateModel, OrderId, OrderStatus, Saga, Times, TrainingSource, UserId,
+    EndReason, FailureCode, FalRequest, LateModel, OrderId, OrderStatus, Product, Saga, Times,
+    TrainingSource, UserId,
 };
 
 /// A training or a generation.
@@ -149,6 +150,28 @@ pub(crate) async fn find_by_request(
     Ok(generations::find_by_request(tx, request_id)
         .await?
         .map(OrderId::from))
+}
+
+/// Orders of a product that still need a job, at most `limit`, in order of id after `after`: live ones, and ended trainings
+/// whose model may still come or is being copied.
+pub(crate) async fn restless(
+    tx: &mut PgConnection,
+    product: Product,
+    after: Option<OrderId>,
+    limit: i64,
+) -> Result<Vec<OrderId>, sqlx::Error> {
+    Ok(match product {
+        Product::Model => {
+            let after = after.and_then(OrderId::training);
+            let found = trainings::restless(tx, after, limit).await?;
+            found.into_iter().map(OrderId::from).collect()
+        }
+        Product::Pictures => {
+            let after = after.and_then(OrderId::generation);
+            let found = generations::live(tx, after, limit).await?;
+            found.into_iter().map(OrderId::from).collect()
+        }
+    })
 }
 
 /// An order whose row is locked until the transaction ends. Only [`lock`] makes one, so a function that takes one cannot

@@ -21,14 +21,14 @@ pub(crate) async fn pictures(
     tx: &mut PgConnection,
     seconds: f64,
     limit: i64,
-) -> Result<Vec<String>, sqlx::Error> {
+) -> Result<Vec<Option<String>>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"
         delete from pictures
          where id in (select id from pictures
                        where created_at < now() - make_interval(secs => $1) and not is_favourite
                        order by created_at limit $2)
-        returning storage_key
+        returning storage_key as "storage_key?"
         "#,
         seconds,
         limit

@@ -13,35 +13,21 @@ use sqlx::PgConnection;
 use tracing::{error, warn};
 
 use crate::{
-    asking::{self, Findings},
+    asking,
     context::{Context, Services},
-    domain::OrderId,
+    domain::Product,
     job::{DeadReason, Done, JobError},
     payloads::ReconcileGenerations,
     saga::{self, SAMPLES_HOLD_BACK},
-    store::{albums, generations},
+    store::albums,
 };
 
-/// Generations that are examined between two queries for live jobs.
-const PAGE: i64 = 200;
 /// Trainings that are told in one run.
 const MOST_TOLD: i64 = 200;
 
 impl Run<Services> for ReconcileGenerations {
     async fn run(&self, cx: &Context) -> Result<Done, JobError> {
-        let mut seen = Findings::default();
-        let mut after = None;
-        loop {
-            let mut db = cx.read().await?;
-            let page = generations::live(&mut db, after, PAGE).await?;
-            drop(db);
-            let orders: Vec<OrderId> = page.iter().copied().map(OrderId::from).collect();
-            asking::reconcile(cx, &orders, &mut seen).await?;
-            after = page.last().copied();
-            if page.len() < usize::try_from(PAGE).unwrap_or(usize::MAX) {
-                break;
-            }
-        }
+        let seen = asking::reconcile(cx, Product::Pictures).await?;
         tell_those_held_back(cx).await?;
         metrics::gauge!("aisha_generations_ambiguous").set(seen.ambiguous);
         metrics::gauge!("aisha_generations_overdue").set(seen.overdue);

@@ -22,34 +22,20 @@ use sqlx::PgConnection;
 use tracing::{error, warn};
 
 use crate::{
-    asking::{self, Findings},
+    asking,
     context::{Context, Services},
-    domain::OrderId,
+    domain::Product,
     enqueue::enqueue,
     job::{DeadReason, Done, Job, JobError},
     payloads::{ApplyFalDelivery, ReconcileTrainings},
-    store::{deliveries, fal_account, quotas, trainings},
+    store::{deliveries, fal_account, quotas},
 };
 
-/// Trainings that are examined between two queries for live jobs.
-const PAGE: i64 = 200;
 /// Deliveries that are put back in one run.
 const DELIVERIES: i64 = 500;
 impl Run<Services> for ReconcileTrainings {
     async fn run(&self, cx: &Context) -> Result<Done, JobError> {
-        let mut seen = Findings::default();
-        let mut after = None;
-        loop {
-            let mut db = cx.read().await?;
-            let page = trainings::restless(&mut db, after, PAGE).await?;
-            drop(db);
-            let orders: Vec<OrderId> = page.iter().copied().map(OrderId::from).collect();
-            asking::reconcile(cx, &orders, &mut seen).await?;
-            after = page.last().copied();
-            if page.len() < usize::try_from(PAGE).unwrap_or(usize::MAX) {
-                break;
-            }
-        }
+        let seen = asking::reconcile(cx, Product::Model).await?;
         put_deliveries_back(cx).await?;
         let mut db = cx.read().await?;
         let parked = fal_account::parked(&mut db).await?;

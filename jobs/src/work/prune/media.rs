@@ -10,34 +10,29 @@ use crate::{context::Context, deletion, job::JobError, store::retention};
 /// Most rows that one transaction deletes.
 const BATCH: i64 = 200;
 
+/// What has an object in the bucket.
+#[derive(Clone, Copy)]
+enum Media {
+    Photo,
+    Picture,
+}
+
+impl Media {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Photo => "photo",
+            Self::Picture => "picture",
+        }
+    }
+}
+
 /// Deletes what is older than `[retention]` allows. Returns how many photos, pictures and drafts.
 pub(super) async fn retire(cx: &Context) -> Result<u64, JobError> {
     let ages = cx.retention.media;
     let mut all = 0;
-    if ages.photos > Duration::ZERO {
-        loop {
-            let mut tx = cx.begin().await?;
-            let keys = retention::photos(&mut tx, ages.photos.as_secs_f64(), BATCH).await?;
-            tx.commit().await?;
-            let count = keys.len();
-            remove(cx, "photo", keys.into_iter().flatten()).await?;
-            all += count as u64;
-            if i64::try_from(count).is_ok_and(|count| count < BATCH) {
-                break;
-            }
-        }
-    }
-    if ages.pictures > Duration::ZERO {
-        loop {
-            let mut tx = cx.begin().await?;
-            let keys = retention::pictures(&mut tx, ages.pictures.as_secs_f64(), BATCH).await?;
-            tx.commit().await?;
-            let count = keys.len();
-            remove(cx, "picture", keys).await?;
-            all += count as u64;
-            if i64::try_from(count).is_ok_and(|count| count < BATCH) {
-                break;
-            }
+    for (what, age) in [(Media::Photo, ages.photos), (Media::Picture, ages.pictures)] {
+        if age > Duration::ZERO {
+            all += batches(cx, what, age).await?;
         }
     }
     if ages.drafts > Duration::ZERO {
@@ -49,16 +44,26 @@ pub(super) async fn retire(cx: &Context) -> Result<u64, JobError> {
     Ok(all)
 }
 
-async fn remove(
-    cx: &Context,
-    what: &'static str,
-    keys: impl IntoIterator<Item = String>,
-) -> Result<(), JobError> {
-    for key in keys {
-        cx.objects.delete(&key).await?;
-        metrics::counter!("aisha_media_retired_total", "what" => what).increment(1);
+/// Takes rows away, a batch at a time, until no batch is full; and the objects that they named. Returns how many rows.
+async fn batches(cx: &Context, what: Media, age: Duration) -> Result<u64, JobError> {
+    let mut all = 0;
+    loop {
+        let mut tx = cx.begin().await?;
+        let rows = match what {
+            Media::Photo => retention::photos(&mut tx, age.as_secs_f64(), BATCH).await?,
+            Media::Picture => retention::pictures(&mut tx, age.as_secs_f64(), BATCH).await?,
+        };
+        tx.commit().await?;
+        let count = rows.len();
+        for key in rows.into_iter().flatten() {
+            cx.objects.delete(&key).await?;
+            metrics::counter!("aisha_media_retired_total", "what" => what.as_str()).increment(1);
+        }
+        all += count as u64;
+        if i64::try_from(count).is_ok_and(|count| count < BATCH) {
+            return Ok(all);
+        }
     }
-    Ok(())
 }
 
 /// Deletes idle drafts as their users would, at most a batch of them: the next run goes on.
