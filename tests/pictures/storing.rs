@@ -27,6 +27,24 @@ async fn a_flagged_picture_is_never_delivered_and_not_counted() {
     assert_eq!(studio.used().await, 0, "given back");
 }
 
+#[tokio::test]
+async fn the_pictures_beside_a_flagged_one_are_delivered() {
+    let studio = Studio::at_fal(Effect::Nsfw { first: Some(1) }).await;
+    studio.finish().await;
+    assert_eq!(studio.album_status().await, "ready");
+    assert_eq!(studio.pictures().await, 1);
+    assert_eq!(
+        studio.count("select number::bigint from pictures").await,
+        2,
+        "the first was flagged"
+    );
+    assert_eq!(studio.used().await, 1, "the flagged one is given back");
+    let said = "select string_agg(part ->> 'say', ' ') from notifications, jsonb_array_elements(message -> 'text') part
+                 where dedupe_key like 'album:%'";
+    let said = studio.text(said).await.unwrap();
+    assert!(said.contains("album-partly-flagged"), "{said}");
+}
+
 /// FAL's output, changed: its pictures are those of a run that went well.
 async fn with_output(change: impl FnOnce(&mut Value)) -> Studio {
     let studio = Studio::submitted().await;
