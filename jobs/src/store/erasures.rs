@@ -111,7 +111,7 @@ pub(crate) async fn erase(tx: &mut PgConnection, id: Uuid, user: UserId) -> Resu
     Ok(())
 }
 
-/// The receipt is sent, or given up: nothing is left. `only_erased`: unless the user is not erased yet.
+/// The receipt is sent, or given up: nothing is left of the erasure. `false`: the user is not erased yet.
 pub(crate) async fn end(tx: &mut PgConnection, id: Uuid) -> Result<bool, sqlx::Error> {
     let ended = sqlx::query!("delete from erasures where id = $1 and erased_at is not null", id)
         .execute(tx)

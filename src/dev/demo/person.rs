@@ -260,11 +260,17 @@ impl Person {
                 self.show.event(&format!(
                     "{} {}",
                     if before.is_some() { "✎" } else { "💬" },
-                    one_line(&message)
+                    seen(&message)
                 ));
             }
         }
     }
+}
+
+/// A picture without a caption has no text.
+fn seen(message: &MessageView) -> String {
+    let line = one_line(message);
+    if line.is_empty() { "🖼".to_owned() } else { line }
 }
 
 fn from_bot() -> MessageFilter {

@@ -138,7 +138,7 @@ fn fal(event: &Event) -> Option<String> {
             )
         }
         Event::Submitted { endpoint, .. } => format!("accepts a training on {endpoint}"),
-        Event::Drawn { pictures, .. } => format!("has drawn {} pictures", pictures.len()),
+        Event::Drawn { pictures, .. } => format!("pictures drawn: {}", pictures.len()),
         Event::ArchiveChecked {
             facts: Some(facts), ..
         } => {
