@@ -7,7 +7,7 @@ use jobs::{
     job::Done,
     queue::{Controls, JobState, Limits},
     queues,
-    testing::Probe,
+    testing::{Probe, Probes},
 };
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgPool};
@@ -84,30 +84,34 @@ async fn q14_a_key_at_its_limit_leaves_its_slots_to_others() {
         .limit(queues::UPKEEP, limits, "test", None)
         .await
         .unwrap();
-    let gate = Gate::closed();
-    let workers = [0, 1].map(|_| Running::start(&db.pool, gated(&db.pool, &gate), options(3)));
+    let (hers, his) = (Gate::closed(), Gate::closed());
+    let registry = || {
+        let (hers, his) = (hers.clone(), his.clone());
+        Probes::new(&db.pool, move |run| {
+            let gate = if run.probe.says == "his" { &his } else { &hers }.clone();
+            async move {
+                gate.pass().await;
+                Ok(Done::Applied)
+            }
+        })
+        .registry()
+    };
+    let workers = [0, 1].map(|_| Running::start(&db.pool, registry(), options(3)));
     for n in 0..10 {
         probe_for(&db.pool, "ann", &n.to_string()).await;
     }
-    gate.holds(2).await;
-    let bobs = probe_for(&db.pool, "bob", "first").await;
-    reaches(&db.pool, bobs, JobState::Running).await;
-    gate.holds(3).await;
-    gate.stay_open();
+    hers.holds(2).await;
+    probe_for(&db.pool, "bob", "his").await;
+    his.holds(1).await;
+    his.stay_open();
+    hers.stay_open();
     all_ended(&db.pool).await;
     for worker in workers {
         worker.stop().await;
     }
-    // Never more than two of her jobs run at once, by the times at which each began and ended.
-    let most: i64 = sqlx::query_scalar(
-        "select max((select count(*) from jobs o where o.fair_key = 'ann'
-                        and o.claimed_at <= j.claimed_at and o.finished_at > j.claimed_at))
-           from jobs j where j.fair_key = 'ann'",
-    )
-    .fetch_one(&db.pool)
-    .await
-    .unwrap();
-    assert_eq!(most, 2);
+    // Not by claimed_at and finished_at: an ending that begins and commits while a claim walks makes room for that claim,
+    // whose moment is earlier.
+    assert_eq!(hers.most(), 2);
 }
 
 /// The claim statement itself, with the plan settings that its function sets.
