@@ -37,7 +37,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(10);
 /// Whether the data outlive the process, and where.
 #[derive(Clone, Debug)]
 pub enum KeptData {
-    /// In a new directory under `/var/tmp`, removed at the end.
+    /// In a new directory, removed at the end: under `/var/tmp`, or in memory if nothing is flushed and there is room.
     Nothing,
     /// In this directory, created on first use and reused later. If we are root, an ordinary user must be
     /// able to reach it: [`kept_directory`] chooses such a directory.
@@ -181,7 +181,7 @@ impl PrivateCluster {
         let identity = identity::to_drop_to()?;
         home::sweep();
         let home = match &options.keep {
-            KeptData::Nothing => Home::temporary(identity)?,
+            KeptData::Nothing => Home::temporary(identity, options.durability)?,
             KeptData::Directory(directory) => Home::kept(directory, identity)?,
         };
         home.initialise(&binaries, identity, options.durability)?;
@@ -278,6 +278,8 @@ fn server_arguments(home: &Home, durability: Durability) -> Vec<OsString> {
         "full_page_writes=off",
         "wal_level=minimal",
         "max_wal_senders=0",
+        // It may be memory that the log takes.
+        "max_wal_size=256MB",
     ];
     let fast = if durability == Durability::Fast {
         &fast[..]
