@@ -24,8 +24,8 @@ mod trainings;
 mod upkeep;
 
 use jobs::{
-    ApplyFalDelivery, Broadcast, BuildArchive, CancelGeneration, CancelTraining, DeleteAvatar, EraseUser,
-    ExportData, GenerateImages, InspectPhoto, NotifyUser, PollStatus, Prune, ReconcileGenerations,
+    ApplyFalDelivery, Broadcast, BuildArchive, CancelGeneration, CancelTraining, DeleteAvatar, DeletePicture,
+    EraseUser, ExportData, GenerateImages, InspectPhoto, NotifyUser, PollStatus, Prune, ReconcileGenerations,
     ReconcileTrainings, StoreModel, StorePhoto, StorePictures, SubmitTraining, SweepOrphans, job::Job, kinds,
 };
 use stock::Contract;
@@ -90,6 +90,7 @@ under_contract! {
     store_pictures: StorePictures,
     notify_user: NotifyUser,
     delete_avatar: DeleteAvatar,
+    delete_picture: DeletePicture,
     erase_user: EraseUser,
     export_data: ExportData,
     broadcast: Broadcast,

@@ -1,7 +1,7 @@
 //! Users delete avatars: what is gone at once, and what is left in the end, which is nothing.
 
 use aisha::simulators::fal::faults::{Effect, Operation};
-use jobs::producer::Deleted;
+use jobs::producer::{Deleted, Place};
 use jobs::testing::enqueued;
 use jobs::{DeleteAvatar, NotifyUser, StorePhoto};
 use serde_json::json;
@@ -180,7 +180,7 @@ async fn a_discarded_draft_takes_its_photos_out_of_the_bucket() {
     let draft = core.draft_of(&ann).await;
     core.s3.put(&photo_key(&core).await, b"bytes");
     let mut turn = core.turn_of(&ann).await;
-    assert!(turn.discard(draft).await.unwrap().is_some());
+    assert!(turn.discard(draft, Place::New).await.unwrap().is_some());
     turn.finish().await.unwrap();
     // The next draft does not wait for the last one to be erased.
     let next = core.draft_of(&ann).await;

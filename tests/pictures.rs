@@ -2,6 +2,7 @@
 
 mod albums;
 mod asking;
+mod deleting;
 mod samples;
 mod storing;
 pub mod world;

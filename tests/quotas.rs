@@ -63,7 +63,7 @@ async fn call_off(core: &Core, started: &Started) {
 
 async fn discard(core: &Core, person: &SimUser, avatar: AvatarId) {
     let mut turn = core.turn_of(person).await;
-    turn.discard(avatar).await.unwrap().expect("a draft");
+    turn.discard(avatar, Place::New).await.unwrap().expect("a draft");
     turn.finish().await.unwrap();
     core.leaves::<DeleteAvatar>();
 }

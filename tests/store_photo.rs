@@ -210,7 +210,7 @@ async fn a_photo_of_a_draft_that_was_thrown_away_is_let_go() {
     let avatar = draft(&core, &ann).await;
     let job = send(&core, &ann, &portrait(0)).await;
     let mut turn = core.turn_of(&ann).await;
-    assert!(turn.discard(avatar).await.unwrap().is_some());
+    assert!(turn.discard(avatar, Place::New).await.unwrap().is_some());
     turn.finish().await.unwrap();
     assert_eq!(core.jobs.run(job).await.state, JobState::Done);
     core.jobs.drain_through_time().await;

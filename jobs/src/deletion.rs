@@ -2,6 +2,8 @@
 //!
 //! # Must stay true
 //! * the user does not see it from here on, nor any message about it — `a_deleted_avatar_is_gone_from_view_at_once`
+//! * a draft's card is taken out of the chat, with its buttons       —
+//!   `chatter_does_not_leave_the_card_above_it_and_a_discard_takes_it_along`
 //! * a live training of it is called off as by "Stop"               — `deleting_an_avatar_in_training_stops_it_at_fal`
 //! * a deleted avatar has a job that erases it                      — `prune` looks for those that lost theirs
 
@@ -11,7 +13,7 @@ use tracing::info;
 use crate::{
     domain::{AvatarId, EndReason, UserId},
     enqueue::{EnqueueError, enqueue_for},
-    notifications,
+    notifications::{self, Place},
     payloads::DeleteAvatar,
     saga::{self, SagaError},
     store::{
@@ -30,11 +32,13 @@ pub(crate) struct DeletedAvatar {
     pub new_main: Option<String>,
 }
 
-/// Takes the avatar from its user. `None`: it is not theirs, or was deleted before.
+/// Takes the avatar from its user. `None`: it is not theirs, or was deleted before. A draft's card is deleted from the chat,
+/// unless the answer takes its `place`.
 pub(crate) async fn delete_avatar(
     tx: &mut PgConnection,
     user: UserId,
     avatar: AvatarId,
+    place: Place,
 ) -> Result<Option<DeletedAvatar>, SagaError> {
     // The training before its avatar, as every step of the saga locks them.
     let live = match trainings::live_of_avatar(tx, user, avatar).await? {
@@ -47,6 +51,7 @@ pub(crate) async fn delete_avatar(
         return Ok(None);
     };
     let new_main = deletions::choose_main(tx, user).await?;
+    notifications::retire_card(tx, user, avatar, place).await?;
     deletions::close_messages(tx, avatar).await?;
     if let Some(order) = live {
         let before = (*order).clone();

@@ -21,6 +21,7 @@ mod store_pictures;
 
 // What erases.
 mod delete_avatar;
+mod delete_picture;
 mod erase_user;
 
 // What a user asks for besides.
@@ -61,6 +62,7 @@ const JOBS: &[RegisteredJob] = &[
     RegisteredJob::of::<payloads::StorePictures>(),
     RegisteredJob::of::<payloads::NotifyUser>(),
     RegisteredJob::of::<payloads::DeleteAvatar>(),
+    RegisteredJob::of::<payloads::DeletePicture>(),
     RegisteredJob::of::<payloads::EraseUser>(),
     RegisteredJob::of::<payloads::ExportData>(),
     RegisteredJob::of::<payloads::Broadcast>(),

@@ -91,7 +91,7 @@ pub(super) async fn discard(
     avatar: AvatarId,
     place: Place,
 ) -> Result<Option<Phrase>, ProducerError> {
-    let Some(name) = turn.discard(avatar).await? else {
+    let Some(name) = turn.discard(avatar, place).await? else {
         return wizard::stale(turn).await;
     };
     let message = Message::new(Phrase::DraftDiscarded {

@@ -71,7 +71,7 @@ async fn a_tap_on_an_older_card_starts_the_training_in_the_newest() {
 }
 
 #[tokio::test]
-async fn chatter_does_not_leave_the_card_above_it() {
+async fn chatter_does_not_leave_the_card_above_it_and_a_discard_takes_it_along() {
     let stage = Stage::new().await;
     let ann = stage.person("Ann", "en");
     ann.answers_the_questions("Lisa").await;
@@ -87,8 +87,20 @@ async fn chatter_does_not_leave_the_card_above_it() {
     let card = ends_with_the_card(&ann, "10 photos loaded").await;
     ann.says("what now?");
     ann.hears("I am waiting for photos").await;
-    ends_with_the_card(&ann, "10 photos loaded").await;
+    let newest = ends_with_the_card(&ann, "10 photos loaded").await;
     ann.misses(&card).await;
+    a_discarded_draft_takes_its_card_along(&ann, &newest).await;
+}
+
+/// The question stands below the card; its answer takes its place, and the card goes with all its buttons.
+async fn a_discarded_draft_takes_its_card_along(person: &Person, card: &MessageView) {
+    person.presses_on(card, "Cancel");
+    let question = person.hears("Delete the avatar Lisa and 10 photos?").await;
+    person.presses_on(&question, "Delete");
+    person.sees(&question, "Creation cancelled: Lisa.").await;
+    person.misses(card).await;
+    let live = with_buttons(person);
+    assert!(!live.iter().any(|text| text.starts_with("📸")), "{live:?}");
 }
 
 /// Ten files of an album were answered ten times, and eighty photos too many with eighty messages, for a minute.

@@ -79,3 +79,10 @@ id!(
     /// The id of a picture: `pictures.id`.
     PictureId
 );
+
+impl PictureId {
+    /// Where our bucket has the picture.
+    pub(crate) fn storage_key(self, owner: UserId, avatar: AvatarId) -> String {
+        format!("{owner}/{avatar}/{self}.jpg")
+    }
+}

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    domain::{AvatarId, UserId},
+    domain::{AvatarId, PictureId, UserId},
     job::{DedupeKey, Job, Policy, Queue},
     queues,
 };
@@ -37,6 +37,39 @@ impl Job for DeleteAvatar {
 
     fn dedupe_key(&self) -> Option<DedupeKey> {
         Some(DedupeKey::until_done(self.avatar_id))
+    }
+}
+
+/// Persisted as `{"owner":…,"avatar":…,"picture":…}`; golden copy in `tests/payloads/delete_picture.v1.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DeletePicture {
+    /// The owner and the avatar, under whose ids the bucket has the picture: its row is gone.
+    pub(crate) owner: UserId,
+    pub(crate) avatar: AvatarId,
+    pub(crate) picture: PictureId,
+}
+
+impl DeletePicture {
+    /// For a picture whose row was just deleted.
+    pub const fn new(owner: UserId, avatar: AvatarId, picture: PictureId) -> Self {
+        Self {
+            owner,
+            avatar,
+            picture,
+        }
+    }
+}
+
+impl Job for DeletePicture {
+    const NAME: &'static str = "delete_picture";
+    const QUEUE: Queue = queues::UPKEEP;
+    // About half a day without our bucket; after that the sweep of the bucket finds the object.
+    const POLICY: Policy = Policy::attempts(80)
+        .backoff(Duration::from_secs(2), Duration::from_mins(10))
+        .timeout(Duration::from_mins(1));
+
+    fn dedupe_key(&self) -> Option<DedupeKey> {
+        Some(DedupeKey::until_done(self.picture))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The user deletes an avatar.
 
-use super::{ProducerError, Turn};
+use super::{Place, ProducerError, Turn};
 use crate::{
     deletion,
     domain::{AvatarId, AvatarStatus},
@@ -60,7 +60,7 @@ impl Turn {
     /// off, and a job erases it. The second of two taps finds nothing.
     pub async fn delete_avatar(&mut self, avatar: AvatarId) -> Result<Deleted, ProducerError> {
         let user = self.user()?;
-        let deleted = deletion::delete_avatar(&mut self.tx, user, avatar).await?;
+        let deleted = deletion::delete_avatar(&mut self.tx, user, avatar, Place::New).await?;
         Ok(deleted.map_or(Deleted::Stale, |deleted| Deleted::Yes {
             name: deleted.name,
             new_main: deleted.new_main,

@@ -188,13 +188,18 @@ impl Turn {
         Ok(taken_back)
     }
 
-    /// Throws the draft away. `None`: there is no such draft. Otherwise its name, if it had one.
-    pub async fn discard(&mut self, avatar: AvatarId) -> Result<Option<Option<String>>, ProducerError> {
+    /// Throws the draft away, with its card in the chat. `None`: there is no such draft. Otherwise its name, if it had one. The
+    /// answer is shown in `place`.
+    pub async fn discard(
+        &mut self,
+        avatar: AvatarId,
+        place: Place,
+    ) -> Result<Option<Option<String>>, ProducerError> {
         if self.draft().await?.is_none_or(|draft| draft.id != avatar) {
             return Ok(None);
         }
         let user = self.user()?;
-        let deleted = deletion::delete_avatar(&mut self.tx, user, avatar).await?;
+        let deleted = deletion::delete_avatar(&mut self.tx, user, avatar, place).await?;
         Ok(deleted.map(|deleted| deleted.name))
     }
 

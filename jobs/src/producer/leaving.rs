@@ -2,7 +2,7 @@
 
 use tracing::info;
 
-use super::{ProducerError, Turn};
+use super::{Place, ProducerError, Turn};
 use crate::{
     deletion,
     enqueue::enqueue,
@@ -50,7 +50,7 @@ impl Turn {
             return Ok(());
         };
         for avatar in erasures::avatars(&mut self.tx, user).await? {
-            deletion::delete_avatar(&mut self.tx, user, avatar).await?;
+            deletion::delete_avatar(&mut self.tx, user, avatar, Place::New).await?;
         }
         enqueue(&mut self.tx, &EraseUser::new(erasure)).await?;
         info!("A user has everything about them deleted: erasure {erasure}");

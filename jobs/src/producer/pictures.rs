@@ -3,6 +3,8 @@
 use super::{ProducerError, Turn};
 use crate::{
     domain::{PictureId, Shelf},
+    enqueue::enqueue_for,
+    payloads::DeletePicture,
     store::shelf,
 };
 
@@ -58,9 +60,13 @@ impl Turn {
         Ok(shelf::set_favourite(&mut self.tx, user, picture, is_favourite).await?)
     }
 
-    /// Deletes a picture. `false`: the user has no such picture.
+    /// Deletes a picture: its row now, its object by a job. `false`: the user has no such picture.
     pub async fn delete_picture(&mut self, picture: PictureId) -> Result<bool, ProducerError> {
         let user = self.user()?;
-        Ok(shelf::delete(&mut self.tx, user, picture).await?)
+        let Some(avatar) = shelf::delete(&mut self.tx, user, picture).await? else {
+            return Ok(false);
+        };
+        enqueue_for(&mut self.tx, user, &DeletePicture::new(user, avatar, picture)).await?;
+        Ok(true)
     }
 }

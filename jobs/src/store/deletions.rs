@@ -66,7 +66,7 @@ pub(crate) async fn close_messages(tx: &mut PgConnection, avatar: AvatarId) -> R
 pub(crate) struct ToErase {
     /// For how long it has been deleted.
     pub seconds: f64,
-    /// Whether its user is still to be told something about it.
+    /// Whether its user is still to be told something about it, or a message about it is still to be deleted.
     pub is_unsaid: bool,
 }
 
@@ -77,8 +77,9 @@ pub(crate) async fn find(db: &mut PgConnection, avatar: AvatarId) -> Result<Opti
         r#"
         select extract(epoch from now() - deleted_at)::float8 as "seconds!",
                exists (select from notifications n
-                        where n.avatar_id = a.id and n.closed_at is null
-                          and n.delivered_revision < n.revision) as "is_unsaid!"
+                        where n.avatar_id = a.id
+                          and (n.closed_at is null and n.delivered_revision < n.revision
+                               or cardinality(array_remove(n.retires, null)) > 0)) as "is_unsaid!"
           from avatars a
          where id = $1 and deleted_at is not null
         "#,

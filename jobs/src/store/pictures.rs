@@ -92,6 +92,15 @@ pub(crate) async fn sendable(
     .await
 }
 
+pub(crate) async fn exists(db: &mut PgConnection, id: PictureId) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select exists (select from pictures where id = $1) as "exists!""#,
+        id.0
+    )
+    .fetch_one(db)
+    .await
+}
+
 /// Keeps Telegram's handle of a picture. `None` forgets it: Telegram does not take it any more.
 pub(crate) async fn remember_file(
     tx: &mut PgConnection,

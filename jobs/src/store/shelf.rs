@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use crate::domain::{PictureId, Shelf, UserId};
+use crate::domain::{AvatarId, PictureId, Shelf, UserId};
 
 /// A picture with its place on the shelf: the newest album first, each in its own order.
 #[derive(Debug, Clone)]
@@ -58,19 +58,18 @@ pub(crate) async fn set_favourite(
     Ok(changed.rows_affected() == 1)
 }
 
-/// Deletes the row of a picture; the sweep of the bucket removes the object that no row names any more. `false`: the user has
-/// no such picture.
+/// Deletes the row of a picture, and returns its avatar. The object in the bucket is left to the caller. `None`: the user has no
+/// such picture.
 pub(crate) async fn delete(
     tx: &mut PgConnection,
     user: UserId,
     picture: PictureId,
-) -> Result<bool, sqlx::Error> {
-    let gone = sqlx::query!(
-        "delete from pictures where id = $1 and user_id = $2",
+) -> Result<Option<AvatarId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"delete from pictures where id = $1 and user_id = $2 returning avatar_id as "avatar_id: AvatarId""#,
         picture.0,
         user.0
     )
-    .execute(tx)
-    .await?;
-    Ok(gone.rows_affected() == 1)
+    .fetch_optional(tx)
+    .await
 }

@@ -165,7 +165,7 @@ async fn keep(
         Err(problem) => return Ok(Err(problem.to_string())),
     };
     let id = picture_id(generation.id, number);
-    let key = format!("{}/{}/{id}.jpg", generation.user_id, generation.avatar_id);
+    let key = id.storage_key(generation.user_id, generation.avatar_id);
     let put = cx.objects.put_checked(&key, jpeg.file, CONTENT_TYPE).await?;
     Ok(Ok(NewPicture {
         id,

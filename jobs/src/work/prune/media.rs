@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tracing::info;
 
-use crate::{context::Context, deletion, job::JobError, store::retention};
+use crate::{context::Context, deletion, job::JobError, notifications::Place, store::retention};
 
 /// Most rows that one transaction deletes.
 const BATCH: i64 = 200;
@@ -74,7 +74,11 @@ async fn drafts(cx: &Context, age: Duration) -> Result<u64, JobError> {
     let mut deleted = 0;
     for (user, avatar) in idle {
         let mut tx = cx.begin().await?;
-        deleted += u64::from(deletion::delete_avatar(&mut tx, user, avatar).await?.is_some());
+        deleted += u64::from(
+            deletion::delete_avatar(&mut tx, user, avatar, Place::New)
+                .await?
+                .is_some(),
+        );
         tx.commit().await?;
         metrics::counter!("aisha_media_retired_total", "what" => "draft").increment(1);
     }
