@@ -411,7 +411,7 @@ fn a_table_that_is_none_is_refused_with_its_line() {
 }
 
 #[tokio::test]
-async fn operators_see_each_trainer_with_its_price_and_whether_fal_still_has_it() {
+async fn operators_see_each_trainer_and_generator_with_its_price_and_whether_fal_still_has_it() {
     let fal = FalSimulator::start(FalSimulatorConfig::default()).await.unwrap();
     let listed = async |arguments: &[&str]| {
         let arguments = ["fal", "trainers", "--json"].iter().chain(arguments).copied();
@@ -442,7 +442,27 @@ async fn operators_see_each_trainer_with_its_price_and_whether_fal_still_has_it(
         (&json!(true), &json!("unlisted"))
     );
     assert_eq!(flux_pro["dollars"]["fast"], Value::Null);
-    assert_eq!(online.as_array().unwrap().len(), trainers().iter().count());
+    let of_kind = |kind: &str| {
+        let entries = online.as_array().unwrap().iter();
+        entries.filter(|entry| entry["kind"] == kind).count()
+    };
+    assert_eq!(of_kind("trainer"), trainers().iter().count());
+    let tables: toml::Table = include_str!("../config/generators.toml").parse().unwrap();
+    assert_eq!(of_kind("generator"), tables.len());
+    let flux_lora = of("fal-ai/flux-lora");
+    assert_eq!(
+        (&flux_lora["model"], &flux_lora["at_fal"]),
+        (&json!("lora"), &json!("active"))
+    );
+    assert_eq!(
+        flux_lora["dollars"],
+        json!({"per_picture": null, "per_megapixel": 0.035})
+    );
+    let draws_for = flux_lora["trainers"].as_array().unwrap();
+    assert!(
+        draws_for.contains(&json!("flux-lora-portrait-trainer")),
+        "{draws_for:?}"
+    );
     // Without --online nobody is asked, so no key is needed.
     let offline = listed(&[]).await;
     assert!(

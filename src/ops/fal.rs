@@ -15,7 +15,7 @@ use crate::{
 
 mod trainers;
 
-/// Look at the state of our account at FAL, and at its trainers.
+/// Look at the state of our account at FAL, and at its trainers and generators.
 #[derive(Debug, Subcommand)]
 pub enum FalVerb {
     /// Show whether FAL has refused our account, in which call, and since when.
@@ -34,12 +34,15 @@ Examples:
         #[arg(long)]
         json: bool,
     },
-    /// List the trainers of trainers.toml: their costs, which are the defaults, and whether FAL still lists them.
+    /// List the trainers of trainers.toml and the generators of generators.toml: their costs, which are the defaults, and
+    /// whether FAL still lists them.
     #[command(after_long_help = "\
-Needs nothing; with --online FAL_KEY, and FAL is asked for each endpoint, which costs nothing. Prices are those that
-trainers.toml has from FAL's pages. With --json: an array of objects with name, training_type, endpoint,
-inference_endpoint, expected_minutes, is_default, retired, dollars (fast, balanced, quality; null: not published) and at_fal
-(FAL's word such as active or deprecated; unlisted; null: not asked).
+Needs nothing; with --online FAL_KEY, and FAL is asked for each endpoint, which costs nothing. Prices are those that the
+two files have from FAL's pages. With --json: an array of objects with kind, name, endpoint and at_fal (FAL's word such as
+active or deprecated; unlisted; null: not asked). Those of kind trainer have training_type, inference_endpoint,
+expected_minutes, is_default, retired and dollars (fast, balanced, quality; null: not published) as well; those of kind
+generator have model (lora or finetune), expected_seconds, most_pictures, trainers (whose models it draws with) and dollars
+(per_picture, per_megapixel; null: not billed by this, or not published).
 
 Examples:
   aisha fal trainers

@@ -40,6 +40,12 @@ pub(super) fn read(from: &mut SettingsReader<'_>) -> Generators {
     generators
 }
 
+/// As [`read`], for whoever lists them. `None`: a table has a mistake.
+pub(super) fn all(from: &mut SettingsReader<'_>) -> Option<Vec<Arc<Generator>>> {
+    let generators = read(from);
+    generators.are_whole().then_some(generators.entries)
+}
+
 impl Generators {
     /// Whether all tables are right.
     pub(super) const fn are_whole(&self) -> bool {

@@ -1,11 +1,11 @@
 //! The settings of each role. A role that does not list a section does not need its secrets.
 
-use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use jobs::{
     Retention,
     archive::PhotoLimits,
-    domain::{PictureRules, Privacy, Quotas, Trainers},
+    domain::{Generator, PictureRules, Privacy, Quotas, Trainers},
     fal::{FalSettings, VerifierSettings},
     objects::ObjectStoreSettings,
     worker::{TrainingSettings, WorkerOptions},
@@ -14,7 +14,7 @@ use secrecy::SecretString;
 
 use super::{
     database::DatabaseSettings,
-    fal,
+    fal, generators,
     log::LogSettings,
     photos, queue, quotas,
     reader::SettingsReader,
@@ -195,6 +195,8 @@ section! {
     pub struct TrainerListSettings(from) {
         /// The trainers, and which of them new trainings use.
         trainers: Trainers = trainers::read(from),
+        /// All generators, also those that no trainer names.
+        generators: Vec<Arc<Generator>> = generators::all(from),
     }
 }
 

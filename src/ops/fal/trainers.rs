@@ -1,8 +1,9 @@
-//! `aisha fal trainers`: lists the trainers of `trainers.toml`, and whether FAL still lists them.
+//! `aisha fal trainers`: lists the trainers of `trainers.toml` and the generators of `generators.toml`, and whether FAL still
+//! lists them.
 
 use anyhow::Context;
 use jobs::{
-    domain::{Preset, Trainer, Trainers, TrainingType},
+    domain::{Generator, OutputKind, Preset, Trainer, Trainers, TrainingType, generator::PicturePrice},
     fal::{FalClient, Listing},
 };
 use serde::Serialize;
@@ -12,6 +13,14 @@ use crate::{
     exit::Failure,
     settings::{CatalogueSettings, Given, TrainerListSettings},
 };
+
+/// An entry in the form of `--json`, which names its kind.
+#[derive(Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+enum Listed<'t> {
+    Trainer(ListedTrainer<'t>),
+    Generator(ListedGenerator<'t>),
+}
 
 /// A trainer in the form of `--json`, whose fields have these names.
 #[derive(Serialize)]
@@ -37,9 +46,32 @@ struct Costs {
     quality: Option<f64>,
 }
 
-/// Lists the trainers. With `online`, asks FAL about each.
+/// A generator in the form of `--json`.
+#[derive(Serialize)]
+struct ListedGenerator<'t> {
+    name: &'t str,
+    endpoint: &'t str,
+    /// What it draws with.
+    model: OutputKind,
+    expected_seconds: u64,
+    most_pictures: u8,
+    /// The trainers whose models it draws with.
+    trainers: Vec<&'t str>,
+    dollars: PictureCosts,
+    /// As for a trainer.
+    at_fal: Option<String>,
+}
+
+/// Costs in dollars. `None`: FAL does not bill by this, or publishes no price.
+#[derive(Serialize)]
+struct PictureCosts {
+    per_picture: Option<f64>,
+    per_megapixel: Option<f64>,
+}
+
+/// Lists the trainers and the generators. With `online`, asks FAL about each.
 pub(super) async fn list(given: &Given, online: bool, json: bool) -> Result<(), Failure> {
-    let trainers = given.load::<TrainerListSettings>()?.trainers;
+    let TrainerListSettings { trainers, generators } = given.load()?;
     let client = if online {
         let settings = given.load::<CatalogueSettings>()?.fal;
         Some(FalClient::new(settings).context("FAL's client cannot be made")?)
@@ -48,11 +80,12 @@ pub(super) async fn list(given: &Given, online: bool, json: bool) -> Result<(), 
     };
     let mut listed = Vec::new();
     for trainer in trainers.iter() {
-        let at_fal = match &client {
-            Some(client) => Some(ask(client, trainer).await?),
-            None => None,
-        };
-        listed.push(told(&trainers, trainer, at_fal));
+        let at_fal = ask(client.as_ref(), &trainer.endpoint).await?;
+        listed.push(Listed::Trainer(told(&trainers, trainer, at_fal)));
+    }
+    for generator in &generators {
+        let at_fal = ask(client.as_ref(), &generator.endpoint).await?;
+        listed.push(Listed::Generator(generator_told(&trainers, generator, at_fal)));
     }
     if json {
         return print::json(&listed);
@@ -61,11 +94,13 @@ pub(super) async fn list(given: &Given, online: bool, json: bool) -> Result<(), 
     Ok(())
 }
 
-async fn ask(client: &FalClient, trainer: &Trainer) -> Result<String, Failure> {
-    let listing = client.listing(&trainer.endpoint).await;
-    match listing.with_context(|| format!("FAL does not say whether it has {}", trainer.endpoint))? {
-        Listing::Listed(status) => Ok(status),
-        Listing::Unlisted => Ok("unlisted".to_owned()),
+/// `None`: FAL is not asked.
+async fn ask(client: Option<&FalClient>, endpoint: &str) -> Result<Option<String>, Failure> {
+    let Some(client) = client else { return Ok(None) };
+    let listing = client.listing(endpoint).await;
+    match listing.with_context(|| format!("FAL does not say whether it has {endpoint}"))? {
+        Listing::Listed(status) => Ok(Some(status)),
+        Listing::Unlisted => Ok(Some("unlisted".to_owned())),
     }
 }
 
@@ -89,13 +124,46 @@ fn told<'t>(trainers: &Trainers, trainer: &'t Trainer, at_fal: Option<String>) -
     }
 }
 
-fn print(listed: &[ListedTrainer<'_>]) {
+fn generator_told<'t>(
+    trainers: &'t Trainers,
+    generator: &'t Generator,
+    at_fal: Option<String>,
+) -> ListedGenerator<'t> {
+    let draws_for = |trainer: &&Trainer| trainer.generator.endpoint == generator.endpoint;
+    ListedGenerator {
+        name: &generator.endpoint,
+        endpoint: &generator.endpoint,
+        model: generator.model_kind(),
+        expected_seconds: generator.expected.as_secs(),
+        most_pictures: generator.most_pictures,
+        trainers: trainers
+            .iter()
+            .filter(draws_for)
+            .map(|trainer| trainer.name.as_str())
+            .collect(),
+        dollars: PictureCosts {
+            per_picture: match generator.price {
+                Some(PicturePrice::PerPicture(dollars)) => Some(dollars.0),
+                _ => None,
+            },
+            per_megapixel: match generator.price {
+                Some(PicturePrice::PerMegapixel(dollars)) => Some(dollars.0),
+                _ => None,
+            },
+        },
+        at_fal,
+    }
+}
+
+fn print(listed: &[Listed<'_>]) {
+    const NOT_ASKED: &str = "not asked";
     let dollars = |cost: Option<f64>| cost.map_or_else(|| "-".to_owned(), |cost| format!("{cost:.2}"));
     println!(
         "{:28} {:9} {:>7} {:>8} {:>8} {:>8}  {:11} at FAL",
         "trainer", "type", "minutes", "fast $", "usual $", "best $", ""
     );
-    for trainer in listed {
+    for one in listed {
+        let Listed::Trainer(trainer) = one else { continue };
         let note = match (trainer.is_default, trainer.retired) {
             (true, _) => "default",
             (_, true) => "retired",
@@ -109,7 +177,35 @@ fn print(listed: &[ListedTrainer<'_>]) {
             dollars(trainer.dollars.fast),
             dollars(trainer.dollars.balanced),
             dollars(trainer.dollars.quality),
-            trainer.at_fal.as_deref().unwrap_or("not asked"),
+            trainer.at_fal.as_deref().unwrap_or(NOT_ASKED),
+        );
+    }
+    println!(
+        "\n{:38} {:9} {:>7} {:>8}  {:14} at FAL",
+        "generator", "model", "seconds", "most", "$"
+    );
+    for one in listed {
+        let Listed::Generator(generator) = one else {
+            continue;
+        };
+        let price = match &generator.dollars {
+            PictureCosts {
+                per_picture: Some(each),
+                ..
+            } => format!("{each} a picture"),
+            PictureCosts {
+                per_megapixel: Some(each),
+                ..
+            } => format!("{each} a Mpixel"),
+            _ => "-".to_owned(),
+        };
+        println!(
+            "{:38} {:9} {:>7} {:>8}  {price:14} {}",
+            generator.name,
+            generator.model,
+            generator.expected_seconds,
+            generator.most_pictures,
+            generator.at_fal.as_deref().unwrap_or(NOT_ASKED),
         );
     }
 }
