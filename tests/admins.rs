@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use jobs::domain::{Access, Quotas};
+use jobs::domain::{Access, Quotas, SupportCode};
 use jobs::producer::Rules;
 use jobs::{Broadcast, NotifyUser};
+use uuid::Uuid;
 
 use crate::bot::stage::Stage;
 use crate::support::Core;
@@ -48,6 +49,33 @@ async fn an_administrator_lets_in_and_keeps_out_but_the_configuration_wins() {
     turn.finish().await.unwrap();
     assert_eq!(core.turn_of(&eve).await.access().unwrap(), Access::Blocked);
     assert!(!core.turn_of(&eve).await.is_admin());
+}
+
+#[tokio::test]
+async fn an_administrator_finds_a_user_by_the_code_that_they_read_out() {
+    let mut core = Core::new().await;
+    let (admin, ann, eve) = (core.person(), core.person(), core.person());
+    rules(&mut core, admin.id(), Quotas::default());
+    let draft = core.draft_of(&ann).await;
+    core.turn_of(&eve).await.finish().await.unwrap();
+    let update = core
+        .look::<i64>("update telegram_updates set attempts = 1 where update_id = (select max(update_id) from telegram_updates) returning update_id")
+        .await;
+    let mut turn = core.turn_of(&admin).await;
+    let codes = [
+        (SupportCode::of(draft), Some(ann.id())),
+        (SupportCode::of_update(update).unwrap(), Some(eve.id())),
+        (SupportCode::of(Uuid::from_u128(7 << 90)), None),
+    ];
+    for (code, expected) in codes {
+        let spoken = code.to_string().to_lowercase().replace('-', " ");
+        let found = turn.find_user(&spoken).await.unwrap();
+        assert_eq!(found.map(|user| user.telegram_id), expected, "{code}");
+    }
+    // A Telegram id of eight digits may look like a code, and is none.
+    assert!(turn.find_user("12345678").await.unwrap().is_none());
+    drop(turn);
+    core.leaves::<NotifyUser>();
 }
 
 #[tokio::test]

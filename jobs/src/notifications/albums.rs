@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use sqlx::PgConnection;
 
-use super::{GATHER, Place, bring, send, small};
+use super::{GATHER, Place, bring, send, small, support_code};
 use crate::{
     domain::{Action, PictureId, Stage},
     enqueue::EnqueueError,
@@ -150,7 +150,10 @@ pub(crate) async fn album_ended(
             let code = code.to_owned();
             (
                 Phrase::AlbumNone {},
-                again(album, Phrase::AlbumFailed { name, code }),
+                again_row(
+                    album,
+                    Message::new(Phrase::AlbumFailed { name, code }).and(support_code(album.id.0)),
+                ),
             )
         }
         AlbumEnd::Cancelled => (

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{AvatarLine, ProducerError, Turn};
 use crate::{
-    domain::Access,
+    domain::{Access, SupportCode},
     enqueue::enqueue,
     payloads::Broadcast,
     store::{access, broadcasts, fal_account, statistics, views},
@@ -99,12 +99,18 @@ impl Turn {
         })
     }
 
-    /// The user whom these words name: a Telegram id, a Telegram name, or an id of ours. `None`: there is none.
+    /// The user whom these words name: a Telegram id, a Telegram name, an id of ours, or the support code that they read out.
+    /// `None`: there is none.
     pub async fn find_user(&mut self, words: &str) -> Result<Option<FoundUser>, ProducerError> {
         let words = words.trim();
         let name = words.strip_prefix('@').unwrap_or(words);
-        let found =
-            access::find_user(&mut self.tx, words.parse().ok(), name, words.parse::<Uuid>().ok()).await?;
+        let (telegram_id, id) = (words.parse().ok(), words.parse::<Uuid>().ok());
+        let named = access::find_user(&mut self.tx, telegram_id, name, id).await?;
+        // After names and numbers: one of eight letters or digits may look like a code.
+        let found = match (named, words.parse::<SupportCode>()) {
+            (None, Ok(code)) => self.with_support_code(code).await?,
+            (named, _) => named,
+        };
         let Some(found) = found else { return Ok(None) };
         let avatars = views::avatars_of(&mut self.tx, found.id, None).await?;
         Ok(Some(FoundUser {
@@ -115,6 +121,25 @@ impl Turn {
             access: self.rules.access(found.telegram_id, found.listed),
             avatars: avatars.iter().map(AvatarLine::from).collect(),
         }))
+    }
+
+    /// The user of the row or the update that has this code.
+    async fn with_support_code(
+        &mut self,
+        code: SupportCode,
+    ) -> Result<Option<access::UserRow>, ProducerError> {
+        let (first, last) = code.ids();
+        for row in views::with_ids(&mut self.tx, first, last).await? {
+            let owner = access::find_user(&mut self.tx, None, "", Some(row.id)).await?;
+            if owner.is_some() {
+                return Ok(owner);
+            }
+        }
+        let update = views::update(&mut self.tx, code.update_id()).await?;
+        let Some(chat) = update.and_then(|update| update.chat_id) else {
+            return Ok(None);
+        };
+        Ok(access::find_user(&mut self.tx, Some(chat), "", None).await?)
     }
 
     /// Lets a Telegram user in, or keeps them out. Returns what holds for them now: the configuration wins.
