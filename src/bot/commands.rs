@@ -69,8 +69,8 @@ impl Command {
     }
 }
 
-/// Greets, and leads where the user left off: to the draft, or to the avatars, with the progress of those in training. A
-/// new user gets the first question at once.
+/// Greets, and leads where the user left off: to the draft, to the newest avatar if it failed, or to the avatars, with the
+/// progress of those in training. A new user gets the first question at once.
 async fn start(turn: &mut Turn, first_name: &str) -> Result<(), ProducerError> {
     let avatars = turn.avatars().await?;
     let message = if let Some(draft) = turn.draft().await? {
@@ -100,6 +100,18 @@ async fn start(turn: &mut Turn, first_name: &str) -> Result<(), ProducerError> {
         message
             .text
             .extend(in_training.map(|avatar| avatar.phrase.clone()));
+        // Those in training come first, and of the others the newest.
+        if let Some(newest) = avatars
+            .first()
+            .filter(|newest| newest.status == AvatarStatus::Failed)
+        {
+            let label = Phrase::ButtonRetryNamed {
+                name: newest.name.clone(),
+            };
+            message = message
+                .and(newest.phrase.clone())
+                .button(label, Action::Retry(newest.id));
+        }
         message
             .button(Phrase::ButtonGallery {}, Action::Gallery)
             .button(Phrase::ButtonCreate {}, Action::Create)
