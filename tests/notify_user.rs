@@ -12,6 +12,7 @@ use jobs::{NotifyUser, StorePhoto};
 
 use crate::support::{Core, PATIENCE};
 
+mod illustrations;
 mod killed;
 mod moved;
 mod rates;

@@ -269,6 +269,11 @@ stage-cancelled = ✖️ The training was cancelled.
 
 photo-unfit = 🙈 This one did not work: { $problem }.
 photos-tips = 💡 Best are different angles, light and backgrounds; the face clearly visible, no filters and nobody else in the picture.
+photo-examples =
+    👀 <b>Which photos work</b>
+
+    ✅ One person, in focus, the face easy to see, from several sides.
+    ❌ Blurred, too dark, sunglasses, somebody else beside you.
 not-usable = I can't read a message like this one. This question is still open:
 not-usable-for-photos = I can't read a message like this one. I am waiting for photos 📸
 ask-type-timed =
@@ -448,7 +453,7 @@ admin-trainings =
     🎨 Pictures within a day: { $pictures }.
 admin-queue = ⚙️ The oldest job that could run waits for { $seconds } s; dead letters: { $dead }.
 admin-parked = ⛔️ FAL refuses our account: { $reason }
-admin-nobody = Nobody found. Give a Telegram id, an @name, or the id of a user, avatar, training or picture.
+admin-nobody = Nobody found. Give a Telegram id, an @name, a support code, or the id of a user, avatar, training or picture.
 admin-no-id = That needs a Telegram id, as a number.
 admin-user = 👤 <b>{ $name }</b> · { $id } · { $language } · since { $since }
 admin-is-allowed = ✅ May use the bot.

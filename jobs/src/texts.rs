@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 use tracing::error;
 
 pub use crate::domain::Locale;
-pub use message::{Button, Message};
+pub use message::{Button, Illustration, Message};
 pub use phrase::Phrase;
 pub(crate) use vocabulary::VERSION;
 

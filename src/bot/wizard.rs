@@ -6,7 +6,7 @@
 use jobs::{
     domain::{Action, AvatarId, Gender, Preset, TrainingType, WizardStep},
     producer::{Draft, Place, ProducerError, RetryOutcome, Started, Turn},
-    texts::{Message, Phrase},
+    texts::{Illustration, Message, Phrase},
 };
 
 use super::{commands, photos::small, visible::visible};
@@ -167,10 +167,21 @@ pub(super) async fn on_text(turn: &mut Turn, text: &str, message: Option<i64>) -
     match name_in(text) {
         Ok(name) => {
             turn.name(draft.id, &name, message).await?;
+            show_examples(turn, &draft).await?;
             open(turn, Place::New).await.map(drop)
         }
         Err(problem) => refuse_name(turn, &draft, problem).await,
     }
+}
+
+/// Good and bad photos, above the first card of a draft. They are photos of a person: for a style anything will do.
+async fn show_examples(turn: &mut Turn, draft: &Draft) -> Result<(), ProducerError> {
+    if draft.training_type != TrainingType::Portrait {
+        return Ok(());
+    }
+    let examples = Message::new(Phrase::PhotoExamples {}).with_illustration(Illustration::PhotoExamples);
+    turn.reply_once(&format!("photo-examples:{}", draft.id), &examples)
+        .await
 }
 
 /// An edited message: it gives the name if it gave it before, or if the name is asked for; otherwise nothing

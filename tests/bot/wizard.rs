@@ -2,7 +2,7 @@
 
 use aisha::simulators::telegram::MessageFilter;
 
-use super::stage::Stage;
+use super::stage::{Stage, photos};
 
 #[tokio::test]
 async fn the_wizard_asks_type_gender_name_and_photos_in_english() {
@@ -24,6 +24,8 @@ async fn the_wizard_asks_type_gender_name_and_photos_in_english() {
     );
     ann.says("Lisa & <Co>");
     let photos = ann.hears("Send 10–20 photos").await;
+    let examples = ann.hears("Which photos work").await;
+    assert!(examples.photo.is_some() && examples.message_id < photos.message_id);
     assert!(
         photos.text.starts_with("📸 Lisa & <Co> · portrait · woman"),
         "{}",
@@ -123,6 +125,12 @@ async fn back_takes_one_answer_back_and_asks_it_again() {
     ann.sees(&photos, "What shall we call the avatar?").await;
     ann.says("Max");
     ann.hears("📸 Max · artistic · man").await;
+    let examples = MessageFilter::from_bot().containing("Which photos work").ever();
+    assert_eq!(
+        stage.telegram.control().messages(&examples).len(),
+        1,
+        "once for the portrait, and none for the style"
+    );
     assert_eq!(stage.count("select count(*) from avatars").await, 1);
 }
 
@@ -150,6 +158,34 @@ async fn a_draft_is_continued_where_it_was_left_and_cancelled_when_asked() {
     );
     ann.says("/cancel");
     ann.hears("There is nothing to cancel").await;
+}
+
+#[tokio::test]
+async fn start_leads_where_the_user_left_off() {
+    let stage = Stage::new().await;
+    let ann = stage.person("Ann", "en");
+    ann.answers_the_questions("Lisa").await;
+    ann.sends_photos(photos(10)).await;
+    ann.says("/start");
+    let offer = ann.hears("An unfinished avatar is waiting for you: Lisa.").await;
+    ann.presses_on(&offer, "Continue");
+    let card = ann.sees(&offer, "10 photos loaded").await;
+    ann.presses_on(&card, "Start training");
+    ann.sees(&card, "Training the avatar Lisa").await;
+    ann.says("/start");
+    let greeting = ann.hears("Welcome back, Ann!").await;
+    assert!(greeting.text.contains("⏳ Lisa"), "{}", greeting.text);
+    let over = "with ended as (update trainings set status = 'cancelled', finished_at = now())
+        update avatars set status = 'completed', completed_at = now(), finetune_id = 'f'";
+    sqlx::query(over).execute(stage.pool()).await.unwrap();
+    ann.says("/start");
+    let newest = MessageFilter::from_bot()
+        .containing("Welcome back, Ann!")
+        .after(greeting.message_id);
+    let greeting = ann.hears_what(newest).await;
+    assert!(!greeting.text.contains("Lisa"), "{}", greeting.text);
+    ann.presses_on(&greeting, "My avatars");
+    ann.sees(&greeting, "Your avatar · portrait").await;
 }
 
 #[tokio::test]

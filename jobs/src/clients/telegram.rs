@@ -9,6 +9,7 @@
 
 mod documents;
 mod error;
+mod illustrations;
 mod intake;
 mod pictures;
 mod profile;
@@ -35,13 +36,14 @@ pub use error::TelegramError;
 pub use intake::{Intake, MenuEntry};
 pub(crate) use pictures::PictureSource;
 
-use self::wire::Wire;
+use self::{illustrations::KnownIllustrations, wire::Wire};
 use crate::texts::Rendered;
 
 /// One bot at one server: the token is part of each call.
 #[derive(Debug, Clone)]
 pub struct TelegramClient {
     wire: Wire,
+    illustrations: KnownIllustrations,
 }
 
 /// A message that Telegram has accepted.
@@ -70,6 +72,7 @@ impl TelegramClient {
     pub fn new(token: &SecretString, api_url: &Url, timeout: Duration) -> Result<Self, reqwest::Error> {
         Ok(Self {
             wire: Wire::new(token, api_url, timeout)?,
+            illustrations: KnownIllustrations::default(),
         })
     }
 

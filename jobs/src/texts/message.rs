@@ -17,6 +17,18 @@ pub struct Message {
     /// send without a sound. They are not edited. Workers before version 4 do not know the field.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pictures: Vec<PictureId>,
+    /// A picture that is part of the program, of which the text is the caption. It is nice to have: a message with one is tried
+    /// once, and goes out as a new message. Workers before version 5 do not know the field. `None` for all other messages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub illustration: Option<Illustration>,
+}
+
+/// A picture that is part of the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Illustration {
+    /// Photos that make a good portrait, above photos that do not.
+    PhotoExamples,
 }
 
 /// One button under the text.
@@ -56,6 +68,13 @@ impl Message {
     #[must_use]
     pub fn with_pictures(mut self, pictures: Vec<PictureId>) -> Self {
         self.pictures = pictures;
+        self
+    }
+
+    /// Makes the text the caption of this picture.
+    #[must_use]
+    pub const fn with_illustration(mut self, illustration: Illustration) -> Self {
+        self.illustration = Some(illustration);
         self
     }
 

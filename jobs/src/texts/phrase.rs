@@ -173,6 +173,8 @@ phrases! {
     NotUsableForPhotos {},
     /// Asks for the type, and says how many minutes each takes.
     AskTypeTimed { portrait_from: u32, portrait_to: u32, style_from: u32, style_to: u32 },
+    /// Below a picture of photos that fit and photos that do not.
+    PhotoExamples {},
     /// Asks for the gender where there may be nobody in the pictures.
     AskGenderOfStyle {},
     /// The presets, one a line.

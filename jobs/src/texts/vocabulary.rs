@@ -13,11 +13,11 @@ use serde_json::{Map, Value};
 use super::Message;
 
 /// The newest version in [`KNOWN`].
-pub(crate) const VERSION: i16 = 4;
+pub(crate) const VERSION: i16 = 5;
 
 /// The phrases by the version that brought them, starting with 1; with a code if only the code is new. The list of a
 /// released version is never changed; new phrases go into a new list.
-pub(super) const KNOWN: [&[&str]; 4] = [
+pub(super) const KNOWN: [&[&str]; 5] = [
     &[
         "welcome",
         "welcome-back",
@@ -295,6 +295,10 @@ pub(super) const KNOWN: [&[&str]; 4] = [
         "button-sound-off",
         "support-code",
     ],
+    &[
+        // The wizard.
+        "photo-examples",
+    ],
 ];
 
 impl Message {
@@ -302,12 +306,12 @@ impl Message {
     pub(crate) fn version(&self) -> i16 {
         /// The first version that sends pictures; others would send their caption alone.
         const PICTURES: i16 = 4;
+        /// The first version that sends illustrations.
+        const ILLUSTRATIONS: i16 = 5;
         let said = serde_json::to_value(self).map_or(VERSION, |message| newest(&message));
-        if self.pictures.is_empty() {
-            said
-        } else {
-            said.max(PICTURES)
-        }
+        let pictured = if self.pictures.is_empty() { 1 } else { PICTURES };
+        let illustrated = self.illustration.map_or(1, |_| ILLUSTRATIONS);
+        said.max(pictured).max(illustrated)
     }
 }
 

@@ -8,6 +8,7 @@
 //! * a message that Telegram accepted is not sent again, unless its answer was lost; then the repeat is counted
 //! * a message that cannot be delivered blocks no other: it is closed, and the next one's turn comes
 //! * a final message comes after the last edit of the progress message, unless that takes longer than ten seconds
+//! * a picture that only explains holds nothing up — `an_illustration_that_cannot_be_sent_holds_nothing_up`
 //! * a message that only a newer worker can say waits for it — `a_phrase_that_this_worker_does_not_know_is_left_for_a_newer_one`
 //!
 //! # If we die …
@@ -21,6 +22,7 @@
 //! Read next: `notifications.rs` (the messages), `clients/telegram/error.rs` (what a failure means).
 
 mod chat;
+mod illustration;
 mod page;
 
 use std::time::Duration;
@@ -103,6 +105,9 @@ impl Run<Services> for NotifyUser {
             return leave(cx, &due).await;
         };
         let text = cx.texts.message(Locale::from_code(&due.language), &message);
+        if let Some(illustration) = message.illustration {
+            return illustration::send(cx, &due, illustration, &text).await;
+        }
         if !message.pictures.is_empty() {
             return match due.message_id {
                 Some(id) => page::turn(cx, &due, id, &message, &text).await,

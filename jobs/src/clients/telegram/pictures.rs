@@ -40,21 +40,8 @@ impl TelegramClient {
         caption: &Rendered,
         is_silent: bool,
     ) -> Result<SentPictures, TelegramError> {
-        let form = Form::new()
-            .text("chat_id", chat.to_string())
-            .text("disable_notification", is_silent.to_string());
         if let [only] = pictures {
-            let buttons = serde_json::to_string(&keyboard(caption)).unwrap_or_default();
-            let form = form
-                .text("caption", caption.html.clone())
-                .text("parse_mode", "HTML")
-                .text("reply_markup", buttons);
-            let form = match only {
-                PictureSource::Known(id) => form.text("photo", id.clone()),
-                PictureSource::File(file) => form.part("photo", jpeg(1, file)),
-            };
-            let message = self.wire.call_form("sendPhoto", form, UPLOAD).await?;
-            return Ok(message.map_or_else(SentPictures::default, |message| sent(&[message])));
+            return self.send_picture(chat, only, caption, is_silent, UPLOAD).await;
         }
         let media: Vec<Value> = (1..)
             .zip(pictures)
@@ -70,7 +57,8 @@ impl TelegramClient {
                 }
             })
             .collect();
-        let form = form
+        let form = Form::new()
+            .text("chat_id", chat.to_string())
             .text("media", Value::Array(media).to_string())
             .text("disable_notification", "true");
         let form = (1..)
@@ -84,6 +72,30 @@ impl TelegramClient {
             Some(Value::Array(messages)) => sent(&messages),
             _ => SentPictures::default(),
         })
+    }
+
+    /// Sends one picture with a caption and buttons. `patience` is for the whole upload.
+    pub(super) async fn send_picture(
+        &self,
+        chat: i64,
+        picture: &PictureSource,
+        caption: &Rendered,
+        is_silent: bool,
+        patience: Duration,
+    ) -> Result<SentPictures, TelegramError> {
+        let buttons = serde_json::to_string(&keyboard(caption)).unwrap_or_default();
+        let form = Form::new()
+            .text("chat_id", chat.to_string())
+            .text("disable_notification", is_silent.to_string())
+            .text("caption", caption.html.clone())
+            .text("parse_mode", "HTML")
+            .text("reply_markup", buttons);
+        let form = match picture {
+            PictureSource::Known(id) => form.text("photo", id.clone()),
+            PictureSource::File(file) => form.part("photo", jpeg(1, file)),
+        };
+        let message = self.wire.call_form("sendPhoto", form, patience).await?;
+        Ok(message.map_or_else(SentPictures::default, |message| sent(&[message])))
     }
 
     /// Replaces a message of ours by a picture with a caption; a text becomes a picture too. Repeating it does no harm. Returns
