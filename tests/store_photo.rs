@@ -273,7 +273,7 @@ async fn a_refusal_names_the_format_or_the_limit_and_what_to_do() {
 }
 
 /// A JPEG of this size, but only its header.
-fn jpeg_header(width: u16, height: u16) -> Vec<u8> {
+pub fn jpeg_header(width: u16, height: u16) -> Vec<u8> {
     let ([w1, w0], [h1, h0]) = (width.to_be_bytes(), height.to_be_bytes());
     let frame = [
         0xff, 0xc0, 0, 17, 8, h1, h0, w1, w0, 3, 1, 0x11, 0, 2, 0x11, 0, 3, 0x11, 0,

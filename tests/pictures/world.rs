@@ -16,9 +16,6 @@ use uuid::Uuid;
 
 use crate::{saga::world::World, support::Core};
 
-/// Where its generator makes the pictures of the world's avatar.
-pub const ENDPOINT: &str = "fal-ai/flux-lora";
-
 /// A [`World`] whose training is completed, with one album in the making.
 pub struct Studio {
     pub world: World,
@@ -127,15 +124,29 @@ impl Studio {
 
     /// The inputs of all requests for pictures that FAL accepted.
     pub fn asked_for(&self) -> Vec<Value> {
+        self.asked_where().into_iter().map(|(_, input)| input).collect()
+    }
+
+    /// As [`Studio::asked_for`], each with its endpoint.
+    pub fn asked_where(&self) -> Vec<(String, Value)> {
         let accepted = self
             .fal
             .ledger()
             .into_iter()
             .filter_map(|entry| match entry.event {
-                Event::Submitted { endpoint, input, .. } if endpoint == ENDPOINT => Some(input),
+                Event::Submitted { endpoint, input, .. } => Some((endpoint, input)),
                 _ => None,
             });
-        accepted.collect()
+        // Trainings have no prompt.
+        accepted
+            .filter(|(_, input)| input["prompt"].is_string())
+            .collect()
+    }
+
+    /// Lets Telegram bring the user what the bot says, from now on.
+    pub async fn hears(&self) {
+        self.world.person.send_text("hello").unwrap();
+        self.change("update users set unreachable_at = null").await;
     }
 
     pub async fn generation_status(&self) -> String {
@@ -235,8 +246,8 @@ async fn generation(world: &World, album: Uuid, number: i16, wanted: i16) -> Gen
     let mut tx = world.pool().begin().await.unwrap();
     let id: Uuid = sqlx::query_scalar(
         "insert into generations (album_id, avatar_id, user_id, number, trainer, style, prompt, negative, aspect, wanted, seed, status)
-         select $1, id, user_id, $2, 'flux-lora-fast-training', 'studio', 'zorvane woman in the rain', 'hat', 'portrait', $3, 4711 + $2, 'requested'
-           from avatars returning id",
+         select $1, avatar_id, user_id, $2, trainer, 'studio', 'zorvane woman in the rain', 'hat', 'portrait', $3, 4711 + $2, 'requested'
+           from trainings returning id",
     )
     .bind(album)
     .bind(number)

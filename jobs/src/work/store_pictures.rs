@@ -6,6 +6,7 @@
 //!
 //! # Must stay true
 //! * what is no picture is never delivered, and the others come all the same — `a_broken_picture_costs_its_own_place_only`
+//! * a picture that Telegram would refuse keeps no other from its user — `a_picture_that_telegram_would_not_take_costs_its_own_place_only`
 //! * what FAL flagged is not delivered          — `a_flagged_picture_is_never_delivered_and_not_counted`
 //! * a result without any picture ends, and is told — `a_result_without_pictures_fails_the_generation`
 //! * the generation completes once             — `store_pictures_run_twice_completes_once`
@@ -47,6 +48,8 @@ const LIMITS: PhotoLimits = PhotoLimits {
     side: 5_000,
     pixels: 25_000_000,
 };
+/// Telegram takes photos whose longer side is at most this many times the shorter one.
+const MOST_OBLONG: u32 = 20;
 /// Telegram takes photos of at most 10 MB.
 const MAX_STORED_BYTES: usize = 10_000_000;
 /// Runs before a file that is no picture is believed to be none: a CDN in trouble also answers with pages.
@@ -161,6 +164,12 @@ async fn keep(
             };
             return Ok(Err(problem.to_string()));
         }
+        Ok(jpeg) if is_too_oblong(jpeg.width, jpeg.height) => {
+            return Ok(Err(format!(
+                "it is {} x {} pixels, and Telegram refuses so long a strip",
+                jpeg.width, jpeg.height
+            )));
+        }
         Ok(jpeg) => jpeg,
         Err(problem) => return Ok(Err(problem.to_string())),
     };
@@ -180,6 +189,10 @@ async fn keep(
 }
 
 const CONTENT_TYPE: &str = "image/jpeg";
+
+fn is_too_oblong(width: u32, height: u32) -> bool {
+    width.max(height) > width.min(height).saturating_mul(MOST_OBLONG)
+}
 
 async fn fetch(cx: &Context, url: &str) -> Result<Result<Bytes, String>, JobError> {
     match cx.fal.download_small(url, MAX_PICTURE_BYTES).await {
