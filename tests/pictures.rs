@@ -3,6 +3,7 @@
 mod albums;
 mod asking;
 mod deleting;
+mod model;
 mod samples;
 mod storing;
 pub mod world;

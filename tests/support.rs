@@ -45,7 +45,7 @@ pub use process::{Aisha, Launch, aisha, procfile_line};
 pub use proxy::Proxy;
 pub use s3::{BUCKET, S3};
 pub use s3_proxy::{S3Proxy, Tamper};
-pub use settings::{fal_settings, services, worker_settings};
+pub use settings::{NOWHERE, fal_settings, services, worker_settings};
 pub use telegram::{BOT_TOKEN, Telegram};
 pub use web::Web;
 

@@ -44,7 +44,6 @@ pub struct World {
     /// Its user; Telegram lets the bot write to them once they have written.
     pub person: SimUser,
     pub training: TrainingId,
-    user: Uuid,
     avatar: Uuid,
 }
 
@@ -78,14 +77,13 @@ impl World {
         let mut core = Core::on(db, s3, &DIFFERENT).await;
         core.change_services(change);
         let person = core.telegram.control().create_user(Default::default());
-        let (user, avatar, training) = rows(core.pool(), person.id()).await;
+        let (avatar, training) = rows(core.pool(), person.id()).await;
         // Most tests of the saga look at what is told in the outbox; `tests/notify_user.rs` looks at what is sent.
         core.leaves::<NotifyUser>();
         let world = Self {
             core,
             person,
             training: TrainingId(training),
-            user,
             avatar,
         };
         for number in 0..4 {
@@ -201,22 +199,7 @@ impl World {
 
     /// Puts a photo into the bucket, as `store_photo` does.
     pub async fn store_photo(&self, bytes: &[u8]) -> Uuid {
-        let id = Uuid::now_v7();
-        let key = format!("{}/{}/{id}.jpg", self.user, self.avatar);
-        self.s3.put(&key, bytes);
-        sqlx::query(
-            "insert into avatar_photos (id, avatar_id, file_id, file_unique_id, status, storage_key, content_type, bytes, sha256, settled_at)
-             values ($1, $2, $1::text, $1::text, 'stored', $3, 'image/jpeg', $4, $5, now())",
-        )
-        .bind(id)
-        .bind(self.avatar)
-        .bind(key)
-        .bind(i64::try_from(bytes.len()).unwrap())
-        .bind(hex::encode(Sha256::digest(bytes)))
-        .execute(self.pool())
-        .await
-        .unwrap();
-        id
+        store_photo(self, self.avatar, bytes).await
     }
 
     /// A photo that is at Telegram and not yet in the bucket.
@@ -433,7 +416,27 @@ pub fn photo(number: u8) -> Vec<u8> {
     bytes
 }
 
-async fn rows(pool: &PgPool, telegram_id: i64) -> (Uuid, Uuid, Uuid) {
+/// As [`World::store_photo`], of any avatar.
+pub async fn store_photo(core: &Core, avatar: Uuid, bytes: &[u8]) -> Uuid {
+    let id = Uuid::now_v7();
+    let key: String = sqlx::query_scalar(
+        "insert into avatar_photos (id, avatar_id, file_id, file_unique_id, status, storage_key, content_type, bytes, sha256, settled_at)
+         select $1, id, $1::text, $1::text, 'stored', user_id || '/' || id || '/' || $1 || '.jpg', 'image/jpeg', $3, $4, now()
+           from avatars where id = $2
+         returning storage_key",
+    )
+    .bind(id)
+    .bind(avatar)
+    .bind(i64::try_from(bytes.len()).unwrap())
+    .bind(hex::encode(Sha256::digest(bytes)))
+    .fetch_one(core.pool())
+    .await
+    .unwrap();
+    core.s3.put(&key, bytes);
+    id
+}
+
+async fn rows(pool: &PgPool, telegram_id: i64) -> (Uuid, Uuid) {
     let user: Uuid = sqlx::query_scalar(
         "insert into users (telegram_id, username, language) values ($1, 'lisa', 'en') returning id",
     )
@@ -458,5 +461,5 @@ async fn rows(pool: &PgPool, telegram_id: i64) -> (Uuid, Uuid, Uuid) {
     .fetch_one(pool)
     .await
     .unwrap();
-    (user, avatar, training)
+    (avatar, training)
 }

@@ -1,8 +1,8 @@
 //! Finds the model of an avatar at an address where FAL can fetch it.
 //!
 //! The truth is the copy in our bucket, which was verified. If FAL may fetch it from us (`fal.archive_delivery = "presigned"`),
-//! it gets a presigned URL of it. Otherwise FAL's own file is used as long as it is there; it is copied to FAL anew when it is
-//! not, and the new URL is kept with the avatar.
+//! it gets a presigned URL of it. Otherwise, and where our store does not hand it out at that URL, FAL's own file is used as
+//! long as it is there; it is copied to FAL anew when it is not, and the new URL is kept with the avatar.
 
 use tracing::{info, warn};
 
@@ -38,10 +38,13 @@ pub(super) async fn find(cx: &Context, generation: &Generation) -> Result<FoundM
         && let Some(key) = &row.model_key
     {
         let url = cx.objects.presign_get(key, lifecycle).await?;
-        if cx.fal.exists(&url).await? {
-            return Ok(FoundModel::Lora { url });
-        }
-        warn!(avatar.id = %generation.avatar_id, "FAL cannot fetch the model of avatar {} from our store: \
+        let why = match cx.fal.exists(&url).await {
+            Ok(true) => return Ok(FoundModel::Lora { url }),
+            Ok(false) => "it does not hand it out".to_owned(),
+            // An address that nobody reaches is as wrong as one that denies: repeating would help neither.
+            Err(error) => error.to_string(),
+        };
+        warn!(avatar.id = %generation.avatar_id, "FAL cannot fetch the model of avatar {} from our store ({why}): \
             check s3.public_endpoint; FAL's own copy is tried", generation.avatar_id);
     }
     if let Some(url) = row.lora_url
