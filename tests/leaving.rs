@@ -217,6 +217,69 @@ async fn fetch(core: &Core, file_id: &str) -> Vec<u8> {
     get(format!("file/bot{token}/{path}")).await
 }
 
+/// The files in the copy that the user has got.
+async fn names_in_the_copy(stage: &WithPhoto) -> Vec<String> {
+    let document = documents(stage).remove(0).document.expect("a document");
+    let file = fetch(stage, &document.file_id).await;
+    let zip = zip::ZipArchive::new(Cursor::new(file)).unwrap();
+    let mut names: Vec<String> = zip
+        .file_names()
+        .map(|name| name.expect("a name").into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+/// Each avatar of all users gets a picture, whose file has the avatar's name.
+async fn picture_each(core: &Core) {
+    core.change(
+        "with album as (
+             insert into albums (user_id, avatar_id, origin, status, style, words, aspect, asked_at, settled_at)
+             select user_id, id, 'user', 'ready', 'studio', '', 'portrait', now(), now() from avatars returning *),
+         generation as (
+             insert into generations (album_id, avatar_id, user_id, number, trainer, style, prompt, aspect, wanted, seed,
+                                      status, finished_at, failure_code)
+             select id, avatar_id, user_id, 1, 'flux-lora-fast-training', style, 'p', aspect, 1, 1, 'failed', now(), 'x'
+               from album returning *)
+         insert into pictures (generation_id, album_id, avatar_id, user_id, number, storage_key, content_type, bytes, width, height, sha256)
+         select g.id, g.album_id, g.avatar_id, g.user_id, 1, g.user_id || '/' || a.id || '/' || a.name || '.jpg', 'image/jpeg', 5, 1, 1, 'x'
+           from generation g join avatars a on a.id = g.avatar_id",
+    )
+    .await;
+    let keys: Vec<String> = sqlx::query_scalar("select storage_key from pictures")
+        .fetch_all(core.pool())
+        .await
+        .unwrap();
+    for key in keys {
+        core.s3.put(&key, b"bytes");
+    }
+}
+
+#[tokio::test]
+async fn a_copy_of_the_data_has_the_users_own_pictures_and_none_of_deleted_avatars() {
+    let stage = WithPhoto::new().await;
+    let eve = stage.person();
+    stage.draft_of(&eve).await;
+    stage
+        .change(
+            "insert into avatars (user_id, name, gender, avatar_type, training_type, status, training_started_at, completed_at, finetune_id, deleted_at)
+             select user_id, 'Gone', gender, avatar_type, training_type, 'completed', now(), now(), 'f', now() from avatars
+              order by created_at limit 1",
+        )
+        .await;
+    stage
+        .change(
+            "update avatars set name = 'Eve' where user_id = (select id from users order by created_at desc limit 1)",
+        )
+        .await;
+    picture_each(&stage).await;
+    assert_eq!(stage.count("select count(*) from pictures").await, 3);
+    stage.ask_for_data().await;
+    stage.jobs.drain().await;
+    let names = names_in_the_copy(&stage).await;
+    assert_eq!(names, ["data.json", "photos/1.jpg", "pictures/Lisa.jpg"]);
+}
+
 #[tokio::test]
 async fn a_copy_of_the_data_has_the_rows_and_the_photos() {
     let stage = WithPhoto::new().await;

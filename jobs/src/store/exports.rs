@@ -68,7 +68,7 @@ pub(crate) struct UserObject {
     pub bytes: i64,
 }
 
-/// The user's photos and pictures, always in the same order: newer ones come last.
+/// The photos and pictures of the avatars that the user has, always in the same order: newer ones come last.
 pub(crate) async fn objects(db: &mut PgConnection, user: UserId) -> Result<Vec<UserObject>, sqlx::Error> {
     sqlx::query_as!(
         UserObject,
@@ -78,7 +78,9 @@ pub(crate) async fn objects(db: &mut PgConnection, user: UserId) -> Result<Vec<U
                   from avatar_photos p join avatars a on a.id = p.avatar_id
                  where a.user_id = $1 and a.deleted_at is null and p.storage_key is not null
                 union all
-                select 'pictures', storage_key, bytes, created_at, id from pictures where user_id = $1) mine
+                select 'pictures', c.storage_key, c.bytes, c.created_at, c.id
+                  from pictures c join avatars a on a.id = c.avatar_id
+                 where c.user_id = $1 and a.deleted_at is null) mine
          order by created_at, id
         "#,
         user.0

@@ -6,6 +6,7 @@
 //! # Must stay true
 //! * rows, photos and pictures of the user are in it, and of nobody else — `a_copy_of_the_data_has_the_rows_and_the_photos`
 //! * at most one a day                                                  — the same
+//! * nothing that the user has deleted is handed out again              — `a_copy_of_the_data_has_the_users_own_pictures_and_none_of_deleted_avatars`
 //!
 //! # If we die
 //! Between a part that arrived and its note: that part comes twice.
