@@ -2,6 +2,7 @@
 
 mod albums;
 mod asking;
+mod configured;
 mod deleting;
 mod model;
 mod samples;

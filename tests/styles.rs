@@ -8,7 +8,7 @@ use jobs::texts::Locale;
 
 use crate::support::worker_settings;
 
-const SHIPPED: &str = include_str!("../config/styles.toml");
+pub const SHIPPED: &str = include_str!("../config/styles.toml");
 const TRIGGER: &str = "TOK_0b5c2d9e";
 
 /// Reads this `styles.toml` with these variables, as a bot does.

@@ -1,8 +1,9 @@
 //! The core without processes: jobs run one by one in the test's own task (`jobs::testing`), over a real Postgres,
 //! a real S3 server and the simulators.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
+use aisha::ops::simulators::declared_trainer;
 use aisha::simulators::telegram::{NewUser, SimUser};
 use jobs::domain::{AvatarId, Gender, TrainingType};
 use jobs::enqueue::enqueue;
@@ -17,7 +18,8 @@ use serde_json::json;
 use sqlx::PgPool;
 
 use super::leftovers::Leftovers;
-use super::{Db, Fal, S3, Telegram, services, worker_settings};
+use super::settings::{services, worker_settings_in};
+use super::{Db, Fal, S3, Telegram, worker_settings};
 
 /// The core of one test, and the servers that it uses. [`World`](crate::saga::world::World) adds one training.
 pub struct Core {
@@ -42,13 +44,31 @@ impl Core {
 
     /// A core on a database and a store that the test has prepared, with these variables over the settings.
     pub async fn on(db: Db, s3: S3, variables: &[(&'static str, &str)]) -> Self {
-        let (fal, telegram) = (Fal::new().await, Telegram::new().await);
+        Self::at(Fal::new().await, None, db, s3, variables).await
+    }
+
+    /// A core with the files of an operator's directory (`--config`); FAL has what they declare.
+    pub async fn configured(directory: &Path, variables: &[(&'static str, &str)]) -> Self {
+        let trainers = worker_settings_in(Some(directory), []).trainers;
+        let declared = trainers.iter().map(declared_trainer).collect();
+        let fal = Fal::with(|fal| fal.trainers = declared).await;
+        Self::at(fal, Some(directory), Db::new().await, S3::new().await, variables).await
+    }
+
+    async fn at(
+        fal: Fal,
+        directory: Option<&Path>,
+        db: Db,
+        s3: S3,
+        variables: &[(&'static str, &str)],
+    ) -> Self {
+        let telegram = Telegram::new().await;
         let variables = variables.iter().map(|(name, value)| (*name, (*value).to_owned()));
         // Only `tests/pictures/samples.rs` looks at first pictures.
         let no_samples = [("AISHA__TRAINING__SAMPLES", "0".to_owned())];
         let simulated = fal.env().into_iter().chain(telegram.env());
         let variables = simulated.chain(no_samples).chain(variables);
-        let services = services(&db, &s3, variables);
+        let services = services(directory, &db, &s3, variables);
         let rules = Rules::new(
             services.settings.photos.clone(),
             (*services.trainers).clone(),

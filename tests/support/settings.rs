@@ -1,6 +1,8 @@
 //! The settings of a worker as an operator's worker reads them: `config/default.toml`, then variables. So no test
 //! needs a copy of the defaults.
 
+use std::path::Path;
+
 use aisha::settings::{Given, WorkerSettings};
 use aisha::worker;
 use jobs::fal::FalSettings;
@@ -14,6 +16,14 @@ pub const NOWHERE: &str = "http://127.0.0.1:9";
 
 /// The defaults with these variables. A required address that no variable names is [`NOWHERE`].
 pub fn worker_settings(variables: impl IntoIterator<Item = (&'static str, String)>) -> WorkerSettings {
+    worker_settings_in(None, variables)
+}
+
+/// As [`worker_settings`], with the files of an operator's directory (`--config`).
+pub fn worker_settings_in(
+    directory: Option<&Path>,
+    variables: impl IntoIterator<Item = (&'static str, String)>,
+) -> WorkerSettings {
     let needed = [
         ("DATABASE_URL", "postgres://nobody@127.0.0.1:9/nothing"),
         ("S3_ENDPOINT", NOWHERE),
@@ -24,6 +34,7 @@ pub fn worker_settings(variables: impl IntoIterator<Item = (&'static str, String
     let needed = needed.map(|(name, value)| (name, value.to_owned()));
     let variables = needed.into_iter().chain(fal_at(NOWHERE)).chain(variables);
     let given = Given {
+        config_dir: directory.map(Path::to_owned),
         environment: variables.map(|(name, value)| (name.to_owned(), value)).collect(),
         ..Given::default()
     };
@@ -47,10 +58,15 @@ pub fn fal_settings(base: &str) -> FalSettings {
     worker_settings(fal_at(base)).fal
 }
 
-/// The services of a worker's jobs on this database and store; the variables decide the rest. Random numbers are the
-/// same in each run.
-pub fn services(db: &Db, s3: &S3, variables: impl IntoIterator<Item = (&'static str, String)>) -> Services {
-    let settings = worker_settings(s3.env().into_iter().chain(variables));
+/// The services of a worker's jobs on this database and store; the operator's directory and the variables decide the
+/// rest. Random numbers are the same in each run.
+pub fn services(
+    directory: Option<&Path>,
+    db: &Db,
+    s3: &S3,
+    variables: impl IntoIterator<Item = (&'static str, String)>,
+) -> Services {
+    let settings = worker_settings_in(directory, s3.env().into_iter().chain(variables));
     let objects = ObjectStore::new(&settings.objects).expect("a bucket");
     let services = worker::services(settings, &db.pool.clone().into(), objects).expect("services");
     Services {
