@@ -190,12 +190,16 @@ fn format(bundle: &FluentBundle<FluentResource>, key: &str, args: &FluentArgs<'_
 }
 
 fn bundle(locale: Locale) -> Result<FluentBundle<FluentResource>, BrokenLocale> {
+    parsed(locale, source(locale))
+}
+
+fn parsed(locale: Locale, source: &str) -> Result<FluentBundle<FluentResource>, BrokenLocale> {
     let broken = |problem: String| BrokenLocale { locale, problem };
     let language = locale
         .as_str()
         .parse()
         .map_err(|problem| broken(format!("{problem}")))?;
-    let resource = FluentResource::try_new(source(locale).to_owned())
+    let resource = FluentResource::try_new(source.to_owned())
         .map_err(|(_, problems)| broken(format!("{problems:?}")))?;
     let mut bundle = FluentBundle::new_concurrent(vec![language]);
     // Otherwise invisible direction marks would surround every argument, even inside tags.

@@ -350,3 +350,49 @@ fn a_code_that_is_not_known_is_said_in_general_terms() {
             .html
     );
 }
+
+/// Texts whose Kazakh file is this one.
+fn with_kazakh(source: &str) -> Texts {
+    Texts {
+        kk: Arc::new(parsed(Locale::Kk, source).unwrap()),
+        ..Texts::load().unwrap()
+    }
+}
+
+/// A translator leaves out a text, or takes out the whole file.
+#[test]
+fn a_text_that_a_language_lacks_is_said_in_english_and_never_by_its_key() {
+    let texts = with_kazakh("");
+    for (variant, args) in phrase::ALL {
+        let name = kebab(variant);
+        let mut codes = vec!["other".to_owned()];
+        for key in family(&name).into_iter().flatten() {
+            codes.push(key[name.len() + 1..].to_owned());
+        }
+        for code in codes {
+            let mut fields = Map::from_iter([("say".to_owned(), json!(name))]);
+            for argument in *args {
+                let value = if *argument == "code" {
+                    json!(code)
+                } else {
+                    json!(3)
+                };
+                fields.insert((*argument).to_owned(), value);
+            }
+            let said = texts.render(Locale::Kk, &fields, Markup::Html);
+            assert_eq!(said, texts.render(Locale::En, &fields, Markup::Html), "{name}");
+            assert_ne!(said, name);
+        }
+    }
+
+    let source = source(Locale::Kk);
+    let whole = Texts::load().unwrap();
+    let missing = |missing| Phrase::PhotosMissing { missing };
+    let lacking = source.replacen("\nphotos-missing =", "\nphotos-lost =", 1);
+    assert_ne!(lacking, source, "it was there");
+    let texts = with_kazakh(&lacking);
+    let message = Message::new(Phrase::StatusNothing {}).and(missing(2));
+    let said = texts.message(Locale::Kk, &message).html;
+    let kazakh = whole.plain(Locale::Kk, &Phrase::StatusNothing {});
+    assert_eq!(said, format!("{kazakh}\n\n2 more photos are needed."));
+}
