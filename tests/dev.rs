@@ -253,3 +253,54 @@ async fn a_photo_that_cannot_be_sent_is_named_before_anything_is_started() {
         "{output}"
     );
 }
+
+/// The smallest photos that there can be: what is drawn from them has its own size.
+fn small_photos() -> tempfile::TempDir {
+    let photos = tempfile::tempdir().unwrap();
+    let theirs = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/photos/portrait");
+    let mut originals: Vec<PathBuf> = std::fs::read_dir(theirs)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    originals.sort();
+    for original in originals.iter().take(10) {
+        let small = image::open(original).unwrap().thumbnail(160, 160);
+        small
+            .save(photos.path().join(original.file_name().unwrap()))
+            .unwrap();
+    }
+    photos
+}
+
+#[tokio::test]
+async fn the_demo_ends_with_pictures_and_saves_them() {
+    let photos = small_photos();
+    let out = photos.path().join("pictures");
+    let directories = [photos.path(), &out].map(|path| path.to_str().unwrap());
+    let arguments = ["demo", "--photos", directories[0], "--out", directories[1]];
+    let (code, output) = aisha(arguments).start().finish().await;
+    assert_eq!(code, Some(0), "{output}");
+    let said = |words: &str| output.matches(words).count();
+    assert_eq!(
+        said("accepts a request for pictures on fal-ai/flux-lora"),
+        4,
+        "{output}"
+    );
+    assert_eq!(said("pictures drawn: 1"), 4, "{output}");
+    let mut saved: Vec<PathBuf> = std::fs::read_dir(&out)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    saved.sort();
+    let names = (1..=4).map(|number| out.join(format!("picture_{number}.jpeg")));
+    assert!(saved.iter().cloned().eq(names), "{saved:?}");
+    for path in saved {
+        assert_eq!(said(&format!("Saved {}", path.display())), 1, "{output}");
+        let picture = image::open(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        assert!(
+            picture.width().max(picture.height()) >= 1024,
+            "{}",
+            path.display()
+        );
+    }
+}
