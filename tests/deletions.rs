@@ -1,6 +1,8 @@
 //! Users delete avatars: what is gone at once, and what is left in the end, which is nothing.
 
 use aisha::simulators::fal::faults::{Effect, Operation};
+use aisha::simulators::fal::ledger::Event;
+use jobs::domain::UserId;
 use jobs::producer::{Deleted, Place};
 use jobs::testing::enqueued;
 use jobs::{DeleteAvatar, NotifyUser, StorePhoto};
@@ -201,4 +203,23 @@ async fn photo_key(core: &Core) -> String {
         .await
         .unwrap();
     format!("{user}/{avatar}/0b7d9c1e-5f0a-4c7e-9a55-0d3c6f1f2a01.jpg")
+}
+
+/// Its id could come from a fault of ours, or from an operator who revives an old job.
+#[tokio::test]
+async fn an_avatar_that_nobody_deleted_is_not_erased_by_a_job() {
+    let world = completed().await;
+    let objects = world.objects();
+    let user = world.look("select id from users").await;
+    world
+        .enqueue(&DeleteAvatar::new(UserId(user), world.avatar()))
+        .await;
+    world.run::<DeleteAvatar>().await;
+    assert!(!world.is_live::<DeleteAvatar>().await);
+    world.assert_completed_once("after the job").await;
+    assert_eq!(world.objects(), objects);
+    assert_eq!(world.rows_in("avatar_photos").await, 4);
+    let erased = world.fal.ledger().into_iter();
+    let erased = erased.filter(|entry| matches!(entry.event, Event::Erased { .. }));
+    assert_eq!(erased.count(), 0, "at FAL");
 }

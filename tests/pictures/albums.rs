@@ -1,6 +1,9 @@
 //! An album: one message for what was asked for, however many requests it took.
 
-use aisha::simulators::{fal::faults::Effect, telegram::LedgerFilter};
+use aisha::simulators::{
+    fal::faults::Effect,
+    telegram::{Fault, FaultAction, LedgerFilter},
+};
 use jobs::{GenerateImages, NotifyUser};
 use serde_json::json;
 
@@ -44,8 +47,7 @@ async fn an_album_whose_second_request_fails_is_delivered_with_what_there_is() {
 #[tokio::test]
 async fn the_pictures_come_as_one_album_and_then_what_can_be_done_with_them() {
     let studio = Studio::asked().await;
-    studio.world.person.send_text("hello").unwrap();
-    studio.change("update users set unreachable_at = null").await;
+    studio.hears().await;
     studio.finish().await;
     assert_eq!(effects(&studio, "sendMediaGroup"), 1);
     let calls = studio.telegram.control().ledger(&LedgerFilter::default());
@@ -92,4 +94,25 @@ async fn an_album_that_fal_fails_is_told_with_a_way_on() {
         .count("select jsonb_array_length(message -> 'buttons')::bigint from notifications where dedupe_key like 'album:%'")
         .await;
     assert_eq!(buttons, 1);
+}
+
+#[tokio::test]
+async fn an_album_whose_answer_is_lost_comes_twice_and_is_counted() {
+    let studio = Studio::asked().await;
+    studio.hears().await;
+    studio
+        .telegram
+        .control()
+        .inject(Fault::on("sendMediaGroup", FaultAction::LoseAnswer));
+    studio.finish().await;
+    assert_eq!(effects(&studio, "sendMediaGroup"), 2, "at least once");
+    studio.assert_ready_once("though it came twice").await;
+    for (counted, times) in [("message ? 'pictures'", 1), ("dedupe_key like 'album:%'", 0)] {
+        let query = format!("select sum(possible_duplicates)::bigint from notifications where {counted}");
+        let duplicates: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(query))
+            .fetch_one(studio.pool())
+            .await
+            .unwrap();
+        assert_eq!(duplicates, times, "{counted}");
+    }
 }

@@ -8,7 +8,7 @@ use jobs::{
 use serde_json::{Value, json};
 
 use super::world::{Studio, path_at_fal};
-use crate::saga::world::World;
+use crate::{notify_user::effects, saga::world::World};
 
 #[tokio::test]
 async fn pictures_are_made_with_the_model_of_their_avatar() {
@@ -212,4 +212,25 @@ async fn a_refused_input_fails_the_pictures() {
     studio.finish().await;
     studio.assert_failed_once("rejected_by_provider").await;
     assert!(!studio.is_live::<PollStatus>().await);
+}
+
+/// The tap "make" and the deletion come one after the other, and the job only then.
+#[tokio::test]
+async fn pictures_of_an_avatar_that_is_deleted_before_their_job_runs_are_not_asked_for() {
+    let studio = Studio::asked().await;
+    studio.hears().await;
+    assert_eq!(studio.used().await, 2);
+    studio.world.delete_avatar().await;
+    assert_eq!(studio.generation_status().await, "cancelled");
+    assert_eq!(studio.used().await, 0, "given back");
+    assert!(!studio.is_live::<GenerateImages>().await, "withdrawn");
+    // One that a worker had claimed before comes too late as well.
+    studio.enqueue(&GenerateImages::new(studio.generation)).await;
+    studio.run::<GenerateImages>().await;
+    studio.jobs.drain_through_time().await;
+    assert!(studio.asked_for().is_empty(), "{:?}", studio.asked_for());
+    for method in ["sendMessage", "sendPhoto", "sendMediaGroup"] {
+        assert_eq!(effects(&studio, method), 0, "nobody is told: {method}");
+    }
+    studio.world.assert_erased("with its pictures").await;
 }
