@@ -217,9 +217,15 @@ fn title(subject: Subject<'_>) -> Phrase {
 
 async fn completed(tx: &mut PgConnection, subject: Subject<'_>) -> Result<(), EnqueueError> {
     let name = subject.name.to_owned();
-    let message =
-        Message::new(Phrase::TrainingCompleted { name }).button(Phrase::ButtonCreate {}, Action::Create);
+    let message = leads_to_pictures(Message::new(Phrase::TrainingCompleted { name }), subject);
     ended(tx, subject, Phrase::StageCompleted {}, &message).await
+}
+
+/// What a user does with an avatar that is ready.
+fn leads_to_pictures(message: Message, subject: Subject<'_>) -> Message {
+    message
+        .button(Phrase::ButtonGenerate {}, Action::Generate(subject.avatar))
+        .button(Phrase::ButtonCreate {}, Action::Create)
 }
 
 /// The final message of a failed training: why, in the user's terms, which photos did not work, and a button to try again.
@@ -262,7 +268,7 @@ pub(crate) async fn avatar_deleted(tx: &mut PgConnection, subject: Subject<'_>) 
 async fn came_late(tx: &mut PgConnection, subject: Subject<'_>) -> Result<(), EnqueueError> {
     let name = subject.name.to_owned();
     let message = if trainings::was_completed_late(tx, subject.training).await? {
-        Message::new(Phrase::TrainingCameLate { name }).button(Phrase::ButtonCreate {}, Action::Create)
+        leads_to_pictures(Message::new(Phrase::TrainingCameLate { name }), subject)
     } else {
         Message::new(Phrase::TrainingCameTooLate { name })
     };

@@ -50,7 +50,7 @@ pub(super) async fn delete(
     if let Some(name) = new_main {
         message = message.and(Phrase::MainIsNow { name });
     }
-    turn.reply(&message.button(Phrase::ButtonStatus {}, Action::Status), place)
+    turn.reply(&message.button(Phrase::ButtonGallery {}, Action::Gallery), place)
         .await?;
     Ok(None)
 }

@@ -148,13 +148,8 @@ pub(crate) async fn album_ended(
         AlbumEnd::Flagged => (Phrase::AlbumNone {}, again(album, Phrase::AlbumFlagged { name })),
         AlbumEnd::Failed { code } => {
             let code = code.to_owned();
-            (
-                Phrase::AlbumNone {},
-                again_row(
-                    album,
-                    Message::new(Phrase::AlbumFailed { name, code }).and(support_code(album.id.0)),
-                ),
-            )
+            let told = again(album, Phrase::AlbumFailed { name, code });
+            (Phrase::AlbumNone {}, told.and(support_code(album.id.0)))
         }
         AlbumEnd::Cancelled => (
             Phrase::AlbumStopped {},
@@ -212,17 +207,17 @@ fn ready(album: &Album, pictures: &[PictureId], flagged: i64) -> Message {
             Action::KeepPicture(*picture),
         )
     });
-    let message = message.row(stars);
-    again_row(album, message)
+    choices(album, message.row(stars), Phrase::ButtonMoreLikeThis {})
 }
 
+/// No pictures came: why, and a button that asks for them again.
 fn again(album: &Album, phrase: Phrase) -> Message {
-    again_row(album, Message::new(phrase))
+    choices(album, Message::new(phrase), Phrase::ButtonRetry {})
 }
 
-fn again_row(album: &Album, message: Message) -> Message {
+fn choices(album: &Album, message: Message, once_more: Phrase) -> Message {
     message.row([
-        (Phrase::ButtonMoreLikeThis {}, Action::MoreLikeThis(album.id)),
+        (once_more, Action::MoreLikeThis(album.id)),
         (Phrase::ButtonAgain {}, Action::ChangeAlbum(album.id)),
     ])
 }
