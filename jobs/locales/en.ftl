@@ -392,13 +392,21 @@ failure-reason-other = the reason is not known yet
 ask-delete =
     🗑 Delete the avatar { $avatar } for good?
 
-    Gone with it: { $photos ->
-        [one] { $photos } photo
-       *[other] { $photos } photos
-    }, { $pictures ->
-        [one] { $pictures } picture
-       *[other] { $pictures } pictures
-    }. They cannot be brought back.
+    { $photos ->
+        [0] { $pictures ->
+            [0] It cannot be brought back.
+            [one] Gone with it: { $pictures } picture. It cannot be brought back.
+           *[other] Gone with it: { $pictures } pictures. They cannot be brought back.
+        }
+       *[other] Gone with it: { $photos ->
+            [one] { $photos } photo
+           *[other] { $photos } photos
+        }{ $pictures ->
+            [0] { "" }
+            [one] , { $pictures } picture
+           *[other] , { $pictures } pictures
+        }. They cannot be brought back.
+    }
 ask-delete-model = The trained model goes as well: for new pictures the avatar would have to be trained again.
 ask-delete-training = I will stop its training.
 ask-delete-paid = The training has been sent to the server and is paid for: that money does not come back.
@@ -430,12 +438,14 @@ ask-delete-me =
     Gone: { $avatars ->
         [one] { $avatars } avatar
        *[other] { $avatars } avatars
-    }, { $photos ->
-        [one] { $photos } photo
-       *[other] { $photos } photos
-    }, { $pictures ->
-        [one] { $pictures } picture
-       *[other] { $pictures } pictures
+    }{ $photos ->
+        [0] { "" }
+        [one] , { $photos } photo
+       *[other] , { $photos } photos
+    }{ $pictures ->
+        [0] { "" }
+        [one] , { $pictures } picture
+       *[other] , { $pictures } pictures
     }, models and all messages. A running training is stopped.
 ask-delete-me-again = ⚠️ <b>Are you sure?</b> Nothing can be brought back, not even on request.
 button-delete-me = 🗑 Yes, delete everything
@@ -444,7 +454,11 @@ erased = ✅ <b>Done: nothing about you is left.</b> Photos, models, pictures an
 photos-retired = The earlier photos of this avatar are deleted: I keep them no longer than /privacy says. Please send new ones.
 export-begun = 📦 I am collecting everything I keep about you: data, photos and pictures. It comes as a file.
 export-again = 📦 I have sent a copy of your data today already. You can ask for the next one { $wait }.
-export-part = 📦 Your data, file { $part } of { $parts }.
+export-part =
+    { $parts ->
+        [1] 📦 Your data.
+       *[other] 📦 Your data, file { $part } of { $parts }.
+    }
 export-failed = 😔 Your data could not be sent. Please try again: /mydata
 broadcast-text = { $text }
 admin-users = 👥 Users: { $users }, new within a day: { $new }.
