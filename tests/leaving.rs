@@ -11,6 +11,7 @@ use jobs::domain::Access;
 use jobs::producer::RetryOutcome;
 use jobs::{DeleteAvatar, EraseUser, NotifyUser, Prune};
 
+use crate::pictures::world::Studio;
 use crate::saga::world::World;
 use crate::support::Core;
 
@@ -150,6 +151,51 @@ async fn a_draft_that_nobody_touches_is_deleted() {
     let left = core.text("select string_agg(id::text, ',') from avatars").await;
     assert_eq!(left, Some(touched.to_string()));
     core.leaves::<NotifyUser>();
+}
+
+#[tokio::test]
+async fn pictures_go_when_their_time_has_come_and_favourites_stay() {
+    let mut studio = Studio::asked().await;
+    studio.finish().await;
+    studio.assert_ready_once("before they are old").await;
+    studio
+        .change(
+            "update pictures set is_favourite = number = 2,
+                    created_at = now() - case when number = 1 then interval '23 hours' else interval '9 years' end",
+        )
+        .await;
+    studio
+        .change("update avatars set cover_id = (select id from pictures where number = 1)")
+        .await;
+    let all = studio.world.objects().len();
+    let old = studio
+        .text("select storage_key from pictures where number = 1")
+        .await
+        .unwrap();
+    studio
+        .world
+        .keep(|media| media.pictures = Duration::from_hours(24));
+    prune(&studio.world).await;
+    assert_eq!(studio.pictures().await, 2, "one is too young, one a favourite");
+    studio
+        .change("update pictures set created_at = created_at - interval '2 hours'")
+        .await;
+    studio.world.keep(|media| media.pictures = Duration::ZERO);
+    prune(&studio.world).await;
+    assert_eq!(studio.pictures().await, 2, "for ever");
+    studio
+        .world
+        .keep(|media| media.pictures = Duration::from_hours(24));
+    prune(&studio.world).await;
+    let left = studio
+        .text("select string_agg(number::text, ',') from pictures")
+        .await;
+    assert_eq!(left.as_deref(), Some("2"), "the favourite");
+    assert_eq!(studio.s3.get(&old), None);
+    assert_eq!(studio.world.objects().len(), all - 1, "nothing else went");
+    assert_eq!(studio.album_status().await, "ready");
+    let covers = "select count(*) from avatars where cover_id is not null";
+    assert_eq!(studio.count(covers).await, 0, "the gallery goes on without");
 }
 
 async fn prune(world: &World) {

@@ -11,7 +11,7 @@ use aisha::simulators::{
 };
 use jobs::{
     ApplyFalDelivery, BuildArchive, NotifyUser, PollStatus, StoreModel, SubmitTraining,
-    domain::TrainingId,
+    domain::{MediaAges, TrainingId},
     enqueue::enqueue,
     producer::CancelledTraining,
     queue::JobId,
@@ -107,6 +107,12 @@ impl World {
     pub fn change_settings(&mut self, change: impl FnOnce(&mut TrainingSettings)) {
         self.core
             .change_services(|services| change(Arc::make_mut(&mut services.settings)));
+    }
+
+    /// As [`World::change_settings`], for how long photos, pictures and drafts are kept.
+    pub fn keep(&mut self, change: impl FnOnce(&mut MediaAges)) {
+        self.core
+            .change_services(|services| change(&mut services.retention.media));
     }
 
     pub async fn archive(self) -> Self {
