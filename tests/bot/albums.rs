@@ -3,7 +3,7 @@
 use aisha::simulators::telegram::{ButtonChoice, MessageFilter, MessageView};
 
 use super::{
-    gallery::{data_of, is_told, labels, owner},
+    gallery::{has_button, is_told, labels, owner},
     stage::{Person, Stage},
 };
 use crate::support::{Aisha, aisha, eventually};
@@ -23,21 +23,6 @@ async fn opens_the_card(person: &Person) -> MessageView {
     let words = person.sees(&styles, "What should be in the picture?").await;
     person.presses_on(&words, "Without words");
     person.sees(&styles, "press “Make”").await
-}
-
-async fn has_button(person: &Person, message: &MessageView, label: &str) -> MessageView {
-    let id = message.message_id;
-    let look = |chat: &aisha::simulators::telegram::ChatView| {
-        let mut messages = chat.messages.iter();
-        messages
-            .find(|one| one.message_id == id && labels(one).iter().any(|text| text.contains(label)))
-            .cloned()
-    };
-    person
-        .0
-        .wait_until(crate::support::PATIENCE, look)
-        .await
-        .expect(label)
 }
 
 /// A number is a part of the shapes' labels too.
@@ -139,20 +124,16 @@ async fn two_taps_on_make_are_one_album() {
 
 #[tokio::test]
 async fn a_restart_between_any_two_steps_of_the_dialogue_loses_nothing() {
-    fn restart(stage: &mut Stage) {
-        stage.bot.kill();
-        stage.bot = stage.another_bot();
-    }
     let mut stage = Stage::new().await;
     let ann = owner(&stage, "Ann", &["Lisa"]).await;
     let styles = opens_the_styles(&ann).await;
-    restart(&mut stage);
+    stage.restart_bot();
     ann.presses_on(&styles, "Cinema");
     ann.sees(&styles, "What should be in the picture?").await;
-    restart(&mut stage);
+    stage.restart_bot();
     ann.says("in the rain");
     let card = ann.hears("✍️ in the rain").await;
-    restart(&mut stage);
+    stage.restart_bot();
     ann.presses_on(&card, "Make 4 pictures");
     eventually("the album to be made", async || {
         (stage
@@ -217,43 +198,6 @@ async fn the_dialogue_is_left_by_cancel_and_by_its_button() {
     .await;
     ann.says("/cancel");
     ann.hears("There is nothing to cancel").await;
-}
-
-#[tokio::test]
-async fn another_users_album_cannot_be_touched() {
-    let stage = Stage::new().await;
-    let ann = owner(&stage, "Ann", &["Lisa"]).await;
-    let eve = owner(&stage, "Eve", &["Cat"]).await;
-    let styles = opens_the_styles(&ann).await;
-    let style = data_of(&styles, "Cinema").to_owned();
-    ann.presses_on(&styles, "Cinema");
-    let words = ann.sees(&styles, "What should be in the picture?").await;
-    let wordless = data_of(&words, "Without words").to_owned();
-    ann.presses_on(&words, "Without words");
-    let card = ann.sees(&styles, "press “Make”").await;
-    eve.says("/gallery");
-    let own = eve.hears("Cat: the avatar is ready").await;
-    let make = data_of(&card, "Make 4 pictures");
-    for data in [
-        &style,
-        &wordless,
-        make,
-        data_of(&card, "1:1"),
-        data_of(&card, "Cancel"),
-        data_of(&card, "Words"),
-    ] {
-        stage.forge_tap(&eve, own.message_id, data).await;
-        settled(&stage).await;
-    }
-    let generate = data_of(&ann.hears("press “Make”").await, "Make 4 pictures").replace("make:", "generate:");
-    stage.forge_tap(&eve, own.message_id, &generate).await;
-    settled(&stage).await;
-    let untouched = "select count(*) from albums where status = 'draft' and style = 'cinema' and words = '' and aspect is null";
-    assert_eq!(stage.count(untouched).await, 1);
-    assert_eq!(stage.count("select count(*) from albums").await, 1);
-    eve.says("by the sea");
-    eve.hears("I did not quite get that").await;
-    assert!(!eve.heard().join("\n").contains("Lisa"), "{:?}", eve.heard());
 }
 
 #[tokio::test]

@@ -2,7 +2,10 @@
 
 use aisha::simulators::telegram::{MessageFilter, MessageView};
 
-use super::stage::{Person, Stage};
+use super::{
+    history::with_pictures,
+    stage::{Person, Stage, photos},
+};
 use crate::support::PATIENCE;
 
 /// Gives a person avatars directly: trained ones, oldest first, of which the first is the main one.
@@ -22,6 +25,34 @@ pub async fn trained(stage: &Stage, person: &Person, names: &[&str]) {
         .await
         .unwrap();
     }
+}
+
+/// An avatar whose training failed, with ten photos.
+pub async fn failed(stage: &Stage, person: &Person, name: &str) {
+    let photo = &photos(1)[0];
+    for number in 0..10 {
+        stage.s3.put(&format!("photos/{number}.jpg"), photo);
+    }
+    sqlx::query(
+        "with avatar as (
+            insert into avatars (user_id, name, gender, avatar_type, training_type, status, training_started_at)
+            select id, $2, 'female', 'character', 'portrait', 'failed', now() from users where telegram_id = $1
+            returning id, user_id
+        ), training as (
+            insert into trainings (avatar_id, user_id, training_type, trainer, preset, trigger_phrase, status, failure_code,
+                                   finished_at)
+            select id, user_id, 'portrait', 'flux-lora-portrait-trainer', 'balanced', 'TOK_1', 'failed', 'timed_out', now()
+              from avatar
+        )
+        insert into avatar_photos (avatar_id, file_id, file_unique_id, status, storage_key, content_type, bytes, settled_at)
+        select id, 'f' || n, 'u' || n, 'stored', 'photos/' || n || '.jpg', 'image/jpeg', 5, now()
+          from avatar, generate_series(0, 9) n",
+    )
+    .bind(person.0.id())
+    .bind(name)
+    .execute(stage.pool())
+    .await
+    .unwrap();
 }
 
 /// A person whom the bot knows, with trained avatars.
@@ -51,12 +82,20 @@ pub fn labels(message: &MessageView) -> Vec<&str> {
         .collect()
 }
 
-pub fn data_of<'a>(message: &'a MessageView, label: &str) -> &'a str {
-    let mut buttons = message.buttons.iter().flatten();
-    let button = buttons
-        .find(|button| button.text.contains(label))
-        .expect("the button");
-    button.data.as_deref().expect("its data")
+/// Waits until this message has a button whose label contains this.
+pub async fn has_button(person: &Person, message: &MessageView, label: &str) -> MessageView {
+    let id = message.message_id;
+    let look = |chat: &aisha::simulators::telegram::ChatView| {
+        let mut messages = chat.messages.iter();
+        messages
+            .find(|one| one.message_id == id && labels(one).iter().any(|text| text.contains(label)))
+            .cloned()
+    };
+    person
+        .0
+        .wait_until(crate::support::PATIENCE, look)
+        .await
+        .expect(label)
 }
 
 /// Waits for an answer to a tap that says this.
@@ -117,8 +156,7 @@ async fn an_avatar_is_renamed_by_the_next_text_also_after_a_restart() {
     let page = ann.hears("Lisa: the avatar is ready").await;
     ann.presses_on(&page, "Rename");
     ann.sees(&page, "What shall I call Lisa from now on?").await;
-    stage.bot.kill();
-    stage.bot = stage.another_bot();
+    stage.restart_bot();
     ann.says(&"x".repeat(65));
     ann.hears("a name can have up to 64 characters").await;
     ann.says("Lisa <3");
@@ -176,46 +214,49 @@ async fn a_rename_is_left_by_cancel_by_a_command_and_by_a_tap() {
 }
 
 #[tokio::test]
-async fn another_users_avatar_is_not_there() {
+async fn an_avatar_has_a_cover_until_its_user_deletes_that_picture() {
     let stage = Stage::new().await;
-    let ann = owner(&stage, "Ann", &["Lisa", "Mia"]).await;
-    let eve = owner(&stage, "Eve", &["Cat"]).await;
-    ann.says("/gallery");
-    let page = ann.hears("Your main avatar, 1 of 2").await;
-    ann.presses_on(&page, "▶");
-    let mia = ann.sees(&page, "Mia").await;
-    eve.says("/gallery");
-    let own = eve.hears("Cat: the avatar is ready").await;
-    for label in ["⭐ Main", "Rename", "▶"] {
-        let taps = eve.chat().callbacks.len();
-        stage.forge_tap(&eve, own.message_id, data_of(&mia, label)).await;
-        eve.sees(&own, "Cat: the avatar is ready").await;
-        crate::support::eventually("the tap to be handled", async || {
-            let open = "select count(*) from telegram_updates where handled_at is null";
-            (stage.count(open).await == 0).then_some(())
-        })
-        .await;
-        assert_eq!(
-            eve.chat().callbacks.len(),
-            taps,
-            "a forged tap is none of Telegram's"
-        );
-    }
-    // The forged rename asked nothing: this text names no avatar.
-    eve.says("Stolen");
-    eve.hears("I did not quite get that").await;
-    let names: Vec<String> = sqlx::query_scalar("select name from avatars order by name")
-        .fetch_all(stage.pool())
+    let ann = with_pictures(&stage, "Ann", 2).await;
+    sqlx::query("update avatars set cover_id = (select id from pictures where number = 1)")
+        .execute(stage.pool())
         .await
         .unwrap();
-    assert_eq!(names, ["Cat", "Lisa", "Mia"]);
+    ann.says("/gallery");
+    let page = ann.hears("the avatar is ready").await;
+    let cover = page.photo.as_ref().expect("the cover").file_unique_id.clone();
+    // A question has no picture, and the page has it again.
+    ann.presses_on(&page, "Rename");
+    let asked = ann.hears("What shall I call Lisa").await;
+    assert!(asked.photo.is_none(), "{asked:?}");
+    ann.misses(&page).await;
+    ann.presses_on(&asked, "Back");
+    let page = ann
+        .hears_what(
+            MessageFilter::from_bot()
+                .containing("the avatar is ready")
+                .after(page.message_id),
+        )
+        .await;
     assert_eq!(
-        stage
-            .count("select count(*) from avatars where is_main and name = 'Lisa'")
-            .await,
-        1
+        page.photo.as_ref().map(|photo| &photo.file_unique_id),
+        Some(&cover)
     );
-    assert!(!eve.heard().join("\n").contains("Mia"), "{:?}", eve.heard());
+    ann.says("/pictures");
+    let mut picture = ann.hears("1 of 2").await;
+    if picture.photo.as_ref().map(|photo| &photo.file_unique_id) != Some(&cover) {
+        ann.presses_on(&picture, "▶");
+        picture = ann.sees(&picture, "2 of 2").await;
+    }
+    ann.presses_on(&picture, "Delete");
+    let asked = ann.sees(&picture, "Delete this picture?").await;
+    ann.presses_on(&asked, "Delete");
+    ann.sees(&picture, "1 of 1").await;
+    ann.says("/gallery");
+    let bare = MessageFilter::from_bot()
+        .containing("the avatar is ready")
+        .after(picture.message_id);
+    let bare = ann.hears_what(bare).await;
+    assert!(bare.photo.is_none(), "{bare:?}");
 }
 
 #[tokio::test]

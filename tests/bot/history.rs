@@ -1,16 +1,16 @@
 //! The pictures of the past: pages, favourites, more like this, deletion.
 
-use aisha::simulators::telegram::{MessageFilter, MessageView};
+use aisha::simulators::telegram::MessageView;
 
 use super::{
-    gallery::{data_of, is_told, labels, owner},
+    gallery::{is_told, labels, owner},
     stage::{Person, Stage, photos},
 };
 use crate::support::{PATIENCE, eventually};
 
 /// A person with a trained avatar and pictures of one album, which Telegram has already: the bot sends them by their
 /// handles.
-async fn with_pictures(stage: &Stage, name: &str, count: usize) -> Person {
+pub async fn with_pictures(stage: &Stage, name: &str, count: usize) -> Person {
     let person = owner(stage, name, &["Lisa"]).await;
     for photo in photos(count) {
         person.0.send_photo(photo, "").await.unwrap();
@@ -147,41 +147,4 @@ async fn more_like_a_picture_opens_the_dialogue_with_its_choices() {
         (stage.count(making).await == 1).then_some(())
     })
     .await;
-}
-
-#[tokio::test]
-async fn another_users_pictures_are_not_there() {
-    let stage = Stage::new().await;
-    let ann = with_pictures(&stage, "Ann", 3).await;
-    let eve = owner(&stage, "Eve", &["Cat"]).await;
-    let first = opens_the_pictures(&ann).await;
-    eve.says("/pictures");
-    let none = eve.hears("There are no pictures yet").await;
-    for label in ["▶", "Save", "Delete", "More like this"] {
-        stage
-            .forge_tap(&eve, none.message_id, data_of(&first, label))
-            .await;
-    }
-    let delete_now = data_of(&first, "Delete").replace("delete_picture:", "delete_picture_now:");
-    stage.forge_tap(&eve, none.message_id, &delete_now).await;
-    eventually("every update to be handled", async || {
-        let open = "select count(*) from telegram_updates where handled_at is null";
-        (stage.count(open).await == 0).then_some(())
-    })
-    .await;
-    eve.says("/help");
-    eve.hears_what(
-        MessageFilter::from_bot()
-            .containing("/pictures")
-            .after(none.message_id),
-    )
-    .await;
-    assert_eq!(
-        stage
-            .count("select count(*) from pictures where not is_favourite")
-            .await,
-        3
-    );
-    assert_eq!(stage.count("select count(*) from albums").await, 1);
-    assert!(eve.chat().messages.iter().all(|message| message.photo.is_none()));
 }

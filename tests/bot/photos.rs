@@ -311,3 +311,15 @@ async fn a_hinted_photo_is_removed_by_its_button_and_replaced() {
         .expect("the hints vanish");
     assert_eq!(stage.count(STORED).await, 10);
 }
+
+/// The picture once more, as another file; blurred by so much.
+pub fn copy(photo: &[u8], blur: f32) -> Bytes {
+    let picture = image::load_from_memory(photo).unwrap();
+    let picture = if blur > 0.0 { picture.blur(blur) } else { picture };
+    let mut jpeg = std::io::Cursor::new(Vec::new());
+    picture
+        .to_rgb8()
+        .write_to(&mut jpeg, image::ImageFormat::Jpeg)
+        .unwrap();
+    jpeg.into_inner().into()
+}

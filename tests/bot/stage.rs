@@ -18,9 +18,30 @@ pub struct Stage {
     pub s3: S3,
     pub bot: Aisha,
     pub worker: Aisha,
+    /// Where the bot's settings, and the worker's, differ from the others'.
+    bot_settings: Settings,
+    worker_settings: Settings,
     /// Only in webhook mode; ends with the stage.
     _web: Option<Web>,
 }
+
+type Settings = Vec<(String, String)>;
+
+fn owned(variables: &[(&str, &str)]) -> Settings {
+    let owned = variables
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    owned.collect()
+}
+
+/// A worker that writes to one person as fast as it is asked to: a long conversation would wait for Telegram's limit most of
+/// the time.
+pub const AT_ONCE: [(&str, &str); 4] = [
+    ("AISHA__TELEGRAM__RATE", "1000/s"),
+    ("AISHA__TELEGRAM__BURST", "1000"),
+    ("AISHA__TELEGRAM__CHAT_RATE", "1000/s"),
+    ("AISHA__TELEGRAM__CHAT_BURST", "1000"),
+];
 
 impl Stage {
     /// With a bot, and a worker for photos and messages only: trainings get as far as `requested`
@@ -31,13 +52,19 @@ impl Stage {
 
     /// As [`Stage::new`], with other settings for the bot.
     pub async fn with_bot(variables: &[(&str, &str)]) -> Self {
+        Self::with(variables, &[]).await
+    }
+
+    /// As [`Stage::with_bot`], with a worker that waits for no limit of Telegram's ([`AT_ONCE`]).
+    pub async fn hurried(variables: &[(&str, &str)]) -> Self {
+        Self::with(variables, &AT_ONCE).await
+    }
+
+    async fn with(bot_variables: &[(&str, &str)], worker_variables: &[(&str, &str)]) -> Self {
         let (db, telegram, s3) = (Db::new().await, Telegram::new().await, S3::new().await);
-        let bot = aisha(["bot"])
-            .env("DATABASE_URL", db.url())
-            .envs(telegram.env())
-            .envs(variables.iter().copied())
-            .start();
-        let worker = worker(&db, &telegram, &s3);
+        let (bot_settings, worker_settings) = (owned(bot_variables), owned(worker_variables));
+        let bot = bot(&db, &telegram, &bot_settings);
+        let worker = worker(&db, &telegram, &s3, &worker_settings);
         bot.line("polls Telegram").await;
         worker.line("claiming jobs").await;
         Self {
@@ -46,6 +73,8 @@ impl Stage {
             s3,
             bot,
             worker,
+            bot_settings,
+            worker_settings,
             _web: None,
         }
     }
@@ -64,7 +93,7 @@ impl Stage {
             .envs(mode)
             .envs(telegram.env())
             .start();
-        let worker = worker(&db, &telegram, &s3);
+        let worker = worker(&db, &telegram, &s3, &Vec::new());
         worker.line("claiming jobs").await;
         Self {
             db,
@@ -72,13 +101,15 @@ impl Stage {
             s3,
             bot,
             worker,
+            bot_settings: Vec::new(),
+            worker_settings: Vec::new(),
             _web: Some(web),
         }
     }
 
     /// Starts a worker in place of one that died.
     pub fn another_worker(&self) -> Aisha {
-        worker(&self.db, &self.telegram, &self.s3)
+        worker(&self.db, &self.telegram, &self.s3, &self.worker_settings)
     }
 
     /// Starts a worker for the queue of everything else.
@@ -128,19 +159,28 @@ impl Stage {
 
     /// Replaces the bot by one with other settings.
     pub async fn another_bot_with(mut self, variables: &[(&str, &str)]) -> Self {
-        self.bot.kill();
-        self.bot = aisha(["bot"])
-            .env("DATABASE_URL", self.db.url())
-            .envs(self.telegram.env())
-            .envs(variables.iter().copied())
-            .start();
+        self.bot_settings = owned(variables);
+        self.restart_bot();
         self.bot.line("polls Telegram").await;
         self
     }
 
     /// Starts another bot process beside the first.
     pub fn another_bot(&self) -> Aisha {
-        bot(&self.db, &self.telegram)
+        bot(&self.db, &self.telegram, &self.bot_settings)
+    }
+
+    /// SIGKILL for the bot, wherever it is in its work, and another in its place.
+    pub fn restart_bot(&mut self) {
+        self.bot.kill();
+        self.bot = self.another_bot();
+    }
+
+    /// The same for the bot and the worker.
+    pub fn restart(&mut self) {
+        self.worker.kill();
+        self.worker = self.another_worker();
+        self.restart_bot();
     }
 
     /// A new person, whose Telegram has this language.
@@ -163,19 +203,21 @@ impl Stage {
     }
 }
 
-fn bot(db: &Db, telegram: &Telegram) -> Aisha {
+fn bot(db: &Db, telegram: &Telegram, settings: &Settings) -> Aisha {
     aisha(["bot"])
         .env("DATABASE_URL", db.url())
         .envs(telegram.env())
+        .envs(settings.iter().map(|(name, value)| (name, value)))
         .start()
 }
 
-fn worker(db: &Db, telegram: &Telegram, s3: &S3) -> Aisha {
+fn worker(db: &Db, telegram: &Telegram, s3: &S3, settings: &Settings) -> Aisha {
     aisha(["worker", "--queues", "media,notify"])
         .env("DATABASE_URL", db.url())
         .env("AVATAR_TEST_MODE", "true")
         .envs(telegram.env())
         .envs(s3.env())
+        .envs(settings.iter().map(|(name, value)| (name, value)))
         .start()
 }
 

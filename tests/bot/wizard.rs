@@ -208,8 +208,7 @@ async fn a_restart_between_any_two_steps_loses_nothing() {
 }
 
 async fn restart(stage: &mut Stage) {
-    stage.bot.kill();
-    stage.bot = stage.another_bot();
+    stage.restart_bot();
     stage.bot.line("polls Telegram").await;
 }
 
