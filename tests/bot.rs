@@ -2,6 +2,7 @@
 //! simulator and a real Postgres and S3 server.
 
 mod albums;
+mod buttons;
 mod card;
 mod cases;
 mod closed;
@@ -9,6 +10,7 @@ mod gallery;
 mod hearing;
 mod history;
 mod inbox;
+mod kills;
 mod photos;
 mod presets;
 mod silence;
