@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Name of the bucket for photos and models.
-const BUCKET: &str = "avatars";
+pub(super) const BUCKET: &str = "avatars";
 /// A well-formed bot token that belongs to no bot.
 const BOT_TOKEN: &str = "4242:simulated-token-of-nobody";
 /// A well-formed FAL key that belongs to no account.
