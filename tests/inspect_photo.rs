@@ -5,11 +5,11 @@ use image::{DynamicImage, imageops};
 use jobs::domain::PhotoId;
 use jobs::producer::{PhotoRemoved, PhotoTaken, Started};
 use jobs::queue::JobState;
-use jobs::{InspectPhoto, StorePhoto};
+use jobs::{InspectPhoto, NotifyUser, StorePhoto};
 use uuid::Uuid;
 
 use crate::store_photo::{counter, draft, offer, portrait, send};
-use crate::support::Core;
+use crate::support::{Core, aisha, eventually};
 
 /// A cat.
 pub fn no_face() -> Vec<u8> {
@@ -54,6 +54,40 @@ async fn photo_id(core: &Core, number: i64) -> PhotoId {
         .await
         .unwrap();
     PhotoId(id)
+}
+
+/// Priorities order the jobs of one user only. With turns of their own, the inspections of those who came first would hold up
+/// the photos of those who come later, whose counters stand still meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn photos_of_all_users_are_stored_before_others_are_inspected() {
+    let core = Core::new().await;
+    core.leaves::<NotifyUser>();
+    let people = [(); 8].map(|()| core.person());
+    for person in &people {
+        draft(&core, person).await;
+    }
+    let (early, late) = people.split_at(4);
+    for person in early {
+        let storing = send(&core, person, &portrait(0)).await;
+        core.jobs.run(storing).await;
+    }
+    for person in late {
+        send(&core, person, &portrait(1)).await;
+    }
+    let _worker = aisha(["worker", "--queues", "media", "--slots", "media=1"])
+        .env("DATABASE_URL", core.db.url())
+        .env("AVATAR_TEST_MODE", "true")
+        .envs(core.telegram.env())
+        .envs(core.s3.env())
+        .start();
+    eventually("all photos are inspected", async || {
+        let inspected = "select count(*) from avatar_photos where inspected_at is not null";
+        (core.count(inspected).await == 8).then_some(())
+    })
+    .await;
+    let before = "select count(*) from avatar_photos
+                   where inspected_at < (select max(settled_at) from avatar_photos)";
+    assert!(core.count(before).await <= 1, "the inspections share one turn");
 }
 
 /// The golden set: each bad photo gets its hint, and no good one does.

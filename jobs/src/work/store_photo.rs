@@ -27,7 +27,7 @@ use crate::{
     clients::telegram::{DownloadError, TelegramError},
     context::{Context, Services},
     domain::PhotoStatus,
-    enqueue::enqueue_for,
+    enqueue::{enqueue, enqueue_for},
     job::{DeadReason, Done, JobError},
     notifications::{self, PhotoStep},
     payloads::{InspectPhoto, StorePhoto},
@@ -119,7 +119,9 @@ async fn store(cx: &Context, photo: &OwnedPhoto, bytes: Bytes, info: PhotoInfo) 
         info!(photo.id = %photo.id, "Photo {} was thrown away, or settled by another run", photo.id);
         return Ok(Done::Committed);
     }
-    enqueue_for(&mut tx, photo.user_id, &InspectPhoto::new(photo.id)).await?;
+    // Without a key: the inspections of all users share one turn. With their user's key, those who had sent their photos
+    // first took as many turns as those whose photos still waited to be stored, and priority decides only within a key.
+    enqueue(&mut tx, &InspectPhoto::new(photo.id)).await?;
     notifications::photos_changed(&mut tx, photo.avatar_id, PhotoStep::of(cx)).await?;
     cx.complete_in(&mut tx).await?;
     tx.commit().await?;
