@@ -196,3 +196,36 @@ async fn changes_are_gathered_before_a_message_is_edited() {
     assert_eq!(effects(&core, "editMessageText"), 1);
     assert!(heard(&core, &ann)[0].contains("5 more loading"));
 }
+
+#[tokio::test]
+async fn counters_of_a_crowd_are_edited_ten_a_second_and_an_answer_waits_for_none() {
+    let core = Core::new().await;
+    core.leaves::<StorePhoto>();
+    core.leaves::<NotifyUser>();
+    let crowd = [(); 4].map(|()| core.person());
+    for person in &crowd {
+        core.draft_of(person).await;
+        let mut turn = core.turn_of(person).await;
+        let draft = turn.draft().await.unwrap().unwrap();
+        turn.show_photos(&draft, Place::New).await.unwrap();
+        turn.finish().await.unwrap();
+    }
+    core.jobs.drain().await;
+    for person in &crowd {
+        let mut turn = core.turn_of(person).await;
+        let draft = turn.draft().await.unwrap().unwrap();
+        turn.add_photo(&draft, "1", "1").await.unwrap();
+        turn.finish().await.unwrap();
+    }
+    let delays =
+        "select string_agg((extract(epoch from run_at - created_at) * 1000)::int::text, ' ' order by id)
+                    from jobs where kind = 'notify_user' and state = 'scheduled'";
+    assert_eq!(core.text(delays).await.as_deref(), Some("1500 1600 1700 1800"));
+    say(&core, &core.person(), "Eve").await;
+    let is_due = "select count(*) from jobs where state = 'ready' and kind = 'notify_user'";
+    assert_eq!(
+        core.count(is_due).await,
+        1,
+        "the answer waits for no turn of theirs"
+    );
+}

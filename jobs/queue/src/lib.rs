@@ -35,7 +35,7 @@ pub use context::{Context, Run};
 pub use operate::controls::{ControlChange, Controls, Limits, QueueControl};
 pub use operate::dead_letters::{DeadReasonCount, Retried, Retry};
 pub use operate::inspect::{Cancelled, JobFilter, JobHistory, JobRow, Operator, PastClaim, QueueCount};
-pub use operate::keys::{forget, live_by_key, withdraw};
+pub use operate::keys::{count_waiting, forget, live_by_key, withdraw};
 pub use operate::prune::{Keep, Stretch, prune_stretch};
 pub use periodic::{BadPeriodic, CatchUp, Periodic, Schedule};
 pub use registry::{Kind, Registry};

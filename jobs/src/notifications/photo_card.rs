@@ -5,15 +5,17 @@
 
 use std::time::Duration;
 
+use queue::count_waiting;
 use sqlx::PgConnection;
 
 use super::{GATHER, Place, bring, photo_hints, reply, send, small};
 use crate::{
     archive::PhotoLimits,
     context::Services,
-    domain::{Action, AvatarId, Preset, Trainers, TrainingType, UserId, WizardStep},
+    domain::{Action, AvatarId, NotificationId, Preset, Trainers, TrainingType, UserId, WizardStep},
     enqueue::EnqueueError,
     estimates,
+    payloads::NotifyUser,
     store::{
         avatars,
         notifications::{self, About, MessageKind, New, Raised},
@@ -39,6 +41,14 @@ impl<'a> PhotoStep<'a> {
     }
 }
 
+/// How much longer changes of a card are gathered for each message that waits already: so cards are edited ten times a second
+/// in all, of the thirty messages that Telegram accepts from a bot. Without it, the cards of two hundred people who send
+/// albums at once would take all of them, and an answer to anybody else would wait for its turn behind these cards.
+const SPREAD: Duration = Duration::from_millis(100);
+
+/// Most messages that are counted for that: a card is never more than 15 s later.
+const MOST_SPREAD: u32 = 150;
+
 /// Most refused photos that a message names one by one; the others are counted.
 const MOST_REJECTED: usize = 12;
 
@@ -54,7 +64,7 @@ pub(crate) async fn photos_changed(
     };
     match notifications::raise(tx, MessageKind::Photos, About::Avatar(avatar), &message, false).await? {
         Raised::Changed(id) => {
-            bring(tx, user, id, message.version(), GATHER).await?;
+            gather(tx, user, id, message.version()).await?;
         }
         Raised::Unchanged => {}
         Raised::NoneOpen => show_photos(tx, avatar, step, Place::New).await?,
@@ -112,9 +122,20 @@ pub(crate) async fn keep_card_in_view(
     avatar: AvatarId,
 ) -> Result<(), EnqueueError> {
     if let Some((card, needs_version)) = notifications::stir_card(tx, avatar).await? {
-        bring(tx, user, card, needs_version, GATHER).await?;
+        gather(tx, user, card, needs_version).await?;
     }
     Ok(())
+}
+
+/// Brings the card once changes of it are gathered.
+async fn gather(
+    tx: &mut PgConnection,
+    user: UserId,
+    card: NotificationId,
+    needs_version: i16,
+) -> Result<(), EnqueueError> {
+    let waiting = count_waiting::<NotifyUser>(tx, MOST_SPREAD).await?;
+    bring(tx, user, card, needs_version, GATHER + SPREAD * waiting).await
 }
 
 /// Tells the owner that a photo was refused, as a reply to it: in an album nobody can count which one is the third. Photos of

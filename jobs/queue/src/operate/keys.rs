@@ -4,6 +4,8 @@ use std::collections::HashSet;
 
 use sqlx::PgConnection;
 
+use crate::job::Job;
+
 /// All pairs of these kinds and keys that have a live job, as (kind, key).
 pub async fn live_by_key(
     db: &mut PgConnection,
@@ -17,6 +19,23 @@ pub async fn live_by_key(
         .into_iter()
         .filter_map(|row| Some((row.kind?, row.dedupe_key?)))
         .collect())
+}
+
+/// How many jobs of a kind with `until_started` keys wait, also those whose time has not come; counts up to `most`.
+pub async fn count_waiting<J: Job>(db: &mut PgConnection, most: u32) -> Result<u32, sqlx::Error> {
+    let waiting = sqlx::query_scalar!(
+        r#"
+        select count(*) as "waiting!"
+          from (select from jobs
+                 where kind = $1 and dedupe_scope = 'until_started' and state in ('scheduled', 'ready')
+                 limit $2) as waiting
+        "#,
+        J::NAME,
+        i64::from(most),
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(u32::try_from(waiting).unwrap_or(most))
 }
 
 /// Cancels the waiting job of an `until_done` key, in the caller's transaction. A running job is asked to stop if
