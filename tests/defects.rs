@@ -4,4 +4,5 @@
 
 mod deliveries;
 mod people;
+mod pictures;
 mod trainings;
