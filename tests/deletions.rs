@@ -5,7 +5,7 @@ use aisha::simulators::fal::ledger::Event;
 use jobs::domain::UserId;
 use jobs::producer::{Deleted, Place};
 use jobs::testing::enqueued;
-use jobs::{DeleteAvatar, NotifyUser, StorePhoto};
+use jobs::{DeleteAvatar, NotifyUser, Prune, StorePhoto};
 use serde_json::json;
 
 use crate::saga::world::World;
@@ -139,6 +139,39 @@ async fn a_model_that_comes_after_the_deletion_is_neither_kept_nor_told() {
     world.jobs.drain_through_time().await;
     world.assert_erased("though FAL finished").await;
     assert_eq!(world.final_messages().await, 0);
+}
+
+/// FAL repeats its deliveries for two hours, and knows nothing of deletions.
+#[tokio::test]
+async fn a_delivery_that_comes_after_the_deletion_is_not_kept() {
+    let world = completed().await;
+    let request = world.request_id().await;
+    let token = world.text("select token from training_attempts").await;
+    world.delete_avatar().await;
+    world.jobs.drain_through_time().await;
+    world.assert_erased("before FAL repeats itself").await;
+    // With the addresses of what is gone. The second is known by its token only.
+    let body = |id: &str| json!({"request_id": id, "status": "OK", "payload": {"images": [{"url": "https://v3.fal.media/lisa.jpg"}]}});
+    world
+        .store_delivery(&request, &body(&request), Some("style"), None)
+        .await;
+    let other = "0b7d9c1e-5f0a-4c7e-9a55-0d3c6f1f2a01";
+    world
+        .store_delivery(other, &body(other), None, token.as_deref())
+        .await;
+    world.jobs.drain().await;
+    assert_eq!(world.rows_in("fal_deliveries").await, 0);
+    assert_eq!(world.rows_with(&[request]).await, Vec::<String>::new());
+    let dead =
+        "select count(*) from jobs where state = 'dead' or kind = 'apply_fal_delivery' and state <> 'done'";
+    assert_eq!(world.count(dead).await, 0);
+    // A week later nobody knows that there was a request.
+    world
+        .change("update erased_requests set erased_at = erased_at - interval '8 days'")
+        .await;
+    world.enqueue(&Prune::default()).await;
+    world.run::<Prune>().await;
+    assert_eq!(world.rows_in("erased_requests").await, 0);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 //! Each statement here is about a deleted avatar only, whatever id it is given: an avatar that its user still has is never
 //! erased.
 
+use queue::database::Database;
 use sqlx::PgConnection;
 
 use crate::domain::{AvatarId, LateModel, PhotoId, TrainingId, TrainingStatus, UserId};
@@ -178,9 +179,12 @@ pub(crate) async fn requests(db: &mut PgConnection, avatar: AvatarId) -> Result<
         .await
 }
 
-/// Deletes the avatar's row, and with it all rows that refer to it; first FAL's deliveries, which would stay.
-/// `false`: there is no such deleted avatar.
+/// Deletes the avatar's row, and with it all rows that refer to it; first FAL's deliveries, which would stay. Deliveries that
+/// come later are recognised, and dropped. `false`: there is no such deleted avatar.
 pub(crate) async fn erase(tx: &mut PgConnection, avatar: AvatarId) -> Result<bool, sqlx::Error> {
+    sqlx::query_file!("src/store/sql/remember_erased_requests.sql", avatar.0)
+        .execute(&mut *tx)
+        .await?;
     sqlx::query_file!("src/store/sql/erase_deliveries.sql", avatar.0)
         .execute(&mut *tx)
         .await?;
@@ -191,6 +195,23 @@ pub(crate) async fn erase(tx: &mut PgConnection, avatar: AvatarId) -> Result<boo
     .execute(tx)
     .await?;
     Ok(erased.rows_affected() == 1)
+}
+
+/// Forgets the requests of avatars that were erased more than a week ago, at most `limit` at a time. Returns how many.
+pub(crate) async fn prune_requests(database: &Database, limit: u16) -> Result<u64, sqlx::Error> {
+    let mut tx = database.begin().await?;
+    let pruned = sqlx::query!(
+        r#"
+        delete from erased_requests
+         where sha256 in (select sha256 from erased_requests where erased_at < now() - interval '7 days'
+                           order by erased_at limit $1)
+        "#,
+        i64::from(limit)
+    )
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(pruned.rows_affected())
 }
 
 /// Avatars that were deleted more than a few minutes ago, at most `limit`, with their owners: whether a job erases them is for

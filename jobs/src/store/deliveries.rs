@@ -79,6 +79,23 @@ pub(crate) async fn insert(tx: &mut PgConnection, new: &NewDelivery<'_>) -> Resu
     .await
 }
 
+/// Deletes a delivery about an avatar that was erased before it came. `false`: it is about no such avatar.
+pub(crate) async fn drop_erased(tx: &mut PgConnection, id: i64) -> Result<bool, sqlx::Error> {
+    let dropped = sqlx::query!(
+        r#"
+        delete from fal_deliveries d
+         where id = $1
+           and exists (select from erased_requests
+                        where sha256 in (encode(sha256(convert_to(d.request_id, 'UTF8')), 'hex'),
+                                         encode(sha256(convert_to(d.token, 'UTF8')), 'hex')))
+        "#,
+        id
+    )
+    .execute(tx)
+    .await?;
+    Ok(dropped.rows_affected() == 1)
+}
+
 /// Whether at least `many` deliveries are not applied yet.
 pub(crate) async fn are_open(tx: &mut PgConnection, many: i64) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(

@@ -10,6 +10,7 @@
 //! * ERROR after OK and OK after ERROR change nothing    — `the_first_terminal_fact_wins_and_the_rest_is_recorded`
 //! * a delivery of an unknown request is kept, and becomes a dead letter after 10 minutes —
 //!   `w05_a_delivery_of_an_unknown_request_is_kept_and_dead_lettered_with_its_reason`
+//! * a delivery about an avatar that was erased is not kept — `a_delivery_that_comes_after_the_deletion_is_not_kept`
 //! * the training row's type counts, not the URL's (K15) — `a_delivery_with_a_foreign_training_type_is_applied_and_flagged`
 //!
 //! # If we die
@@ -56,7 +57,12 @@ impl Run<Services> for ApplyFalDelivery {
         if stored.is_settled() {
             return Ok(Done::Skipped("the delivery was applied before"));
         }
-        let applied = apply(cx, &mut tx, &stored).await?;
+        let Some(applied) = apply(cx, &mut tx, &stored).await? else {
+            cx.complete_in(&mut tx).await?;
+            tx.commit().await?;
+            info!("A delivery of FAL's about an avatar that was erased is dropped");
+            return Ok(Done::Committed);
+        };
         deliveries::settle_locked(
             &mut tx,
             stored.id,
@@ -109,15 +115,23 @@ impl Applied {
     }
 }
 
-async fn apply(cx: &Context, tx: &mut PgConnection, stored: &StoredDelivery) -> Result<Applied, JobError> {
+/// `None`: the delivery is about an avatar that was erased, and is deleted as well.
+async fn apply(
+    cx: &Context,
+    tx: &mut PgConnection,
+    stored: &StoredDelivery,
+) -> Result<Option<Applied>, JobError> {
     let delivery = match Delivery::parse(&stored.body) {
         Ok(delivery) => delivery,
         Err(problem) => {
             warn!(fal.request_id = %stored.request_id, "FAL delivery {} is unreadable: {problem}", stored.id);
-            return Ok(Applied::without_order(Disposition::Unreadable));
+            return Ok(Some(Applied::without_order(Disposition::Unreadable)));
         }
     };
     let Some(order) = find_order(cx, tx, stored).await? else {
+        if deliveries::drop_erased(tx, stored.id).await? {
+            return Ok(None);
+        }
         if database::now(tx).await?.signed_duration_since(stored.received_at) < UNKNOWN_AFTER {
             return Err(JobError::snooze(LOOK_AGAIN, "no order has this request id yet"));
         }
@@ -125,19 +139,19 @@ async fn apply(cx: &Context, tx: &mut PgConnection, stored: &StoredDelivery) -> 
         return Err(JobError::give_up(UNKNOWN_REQUEST, why));
     };
     if order.request_id() != Some(&stored.request_id) {
-        return Ok(Applied {
+        return Ok(Some(Applied {
             disposition: second_request(&order, stored),
             order: Some(order.id()),
             flags: Vec::new(),
-        });
+        }));
     }
     let flags = type_flags(&order, stored);
     let disposition = take(tx, &order, delivery.report).await?;
-    Ok(Applied {
+    Ok(Some(Applied {
         disposition,
         order: Some(order.id()),
         flags,
-    })
+    }))
 }
 
 /// The delivery is of another request than the order's. For a training, something between us and FAL repeated the POST; the

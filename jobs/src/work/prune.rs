@@ -10,6 +10,7 @@
 //! | `job_attempts`                        | with its job                               |                                          |
 //! | `telegram_updates`                    | handled, older than Telegram's repetitions | what was not handled                     |
 //! | `fal_deliveries`                      | applied, old                               | what was never applied                   |
+//! | `erased_requests`                     | a week after the erasure                   |                                          |
 //! | photos                                | `retention.photos` after the last training | a draft's                                |
 //! | pictures                              | older than `retention.pictures`            | favourites                               |
 //! | drafts                                | untouched for `retention.drafts`           |                                          |
@@ -68,7 +69,11 @@ impl Run<Services> for Prune {
         put_deletions_back(cx).await?;
         let media = media::retire(cx).await?;
         let uses = until_none("quota_uses", || quotas::prune(&cx.database, BATCH)).await?;
-        if jobs + updates + deliveries + uses + media == 0 {
+        let erased = until_none("erased_requests", || {
+            deletions::prune_requests(&cx.database, BATCH)
+        })
+        .await?;
+        if jobs + updates + deliveries + uses + erased + media == 0 {
             return Ok(Done::Skipped("nothing is old enough"));
         }
         info!(
