@@ -143,7 +143,8 @@ impl Accident {
                 Operation::Submit,
                 Effect::Answer {
                     status: 429,
-                    headers: Default::default(),
+                    // Without the header the job would wait for half a minute.
+                    headers: [("retry-after".to_owned(), "3".to_owned())].into(),
                     body: json!({ "detail": "scripted by the page" }),
                 },
             ),

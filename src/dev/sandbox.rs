@@ -35,6 +35,8 @@ use crate::{
 
 /// How long a simulated training takes: long enough to watch its progress.
 const TRAINING: Duration = Duration::from_secs(20);
+/// How long simulated pictures take: long enough to see that they are made.
+const PICTURES: Duration = Duration::from_secs(4);
 /// Pause between checks whether a role has ended by itself.
 const LOOK: Duration = Duration::from_secs(1);
 /// Time that the roles get to drain, as `queue.grace`.
@@ -160,6 +162,7 @@ fn options(args: &SandboxArgs, given: &Given, home: &Path, rows: &Path, page: &D
         fal: FalSimulatorConfig {
             listen: args.fal_listen,
             request_duration: TRAINING,
+            picture_duration: Some(PICTURES),
             state: Some(simulators.join("fal")),
             ..FalSimulatorConfig::default()
         },
@@ -178,6 +181,7 @@ fn options(args: &SandboxArgs, given: &Given, home: &Path, rows: &Path, page: &D
             ("AISHA__QUOTAS__TRAININGS_A_DAY", "0".to_owned()),
             ("AISHA__QUOTAS__DRAFTS_A_DAY", "0".to_owned()),
             ("AISHA__QUOTAS__PHOTOS_A_DAY", "0".to_owned()),
+            ("AISHA__QUOTAS__PICTURES_A_DAY", "0".to_owned()),
         ],
         web: args.listen,
     }

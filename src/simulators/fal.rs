@@ -75,6 +75,8 @@ pub struct FalSimulatorConfig {
     pub public_base: Option<String>,
     /// Time from submit to COMPLETED, without the archive's download.
     pub request_duration: Duration,
+    /// The same for requests for pictures; `None`: as long as any other.
+    pub picture_duration: Option<Duration>,
     /// Multiplies FAL's own long times: webhook timeouts (15 s, 120 s; never below 2 s), retry delays (1 s to
     /// 60 s), keep-alives.
     pub time_scale: f64,
@@ -105,6 +107,7 @@ impl Default for FalSimulatorConfig {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             public_base: None,
             request_duration: Duration::from_secs(2),
+            picture_duration: None,
             time_scale: 1.0,
             concurrency: None,
             listing_delay: Duration::ZERO,
@@ -323,6 +326,9 @@ pub struct FalSimulatorArgs {
     /// From submit to completed (ms, s or m)
     #[arg(long, default_value = "2s", value_parser = duration)]
     request_duration: Duration,
+    /// The same for requests for pictures; as long as any other if not given
+    #[arg(long, value_parser = duration, value_name = "DURATION")]
+    picture_duration: Option<Duration>,
     /// Factor on webhook timeouts and retry delays
     #[arg(long, default_value_t = 1.0)]
     time_scale: f64,
@@ -358,6 +364,7 @@ impl From<FalSimulatorArgs> for FalSimulatorConfig {
             listen: args.listen,
             public_base: args.public_base,
             request_duration: args.request_duration,
+            picture_duration: args.picture_duration,
             time_scale: args.time_scale,
             concurrency: args.concurrency,
             listing_delay: args.listing_delay,

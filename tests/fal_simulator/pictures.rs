@@ -22,7 +22,11 @@ fn archive_of(photos: impl Iterator<Item = RgbImage>) -> Vec<u8> {
 
 /// The URL of a LoRA that was trained on photos of this colour.
 async fn lora(fal: &Fal, colour: [u8; 3]) -> String {
-    let photos = archive_of((0..10).map(|_| RgbImage::from_pixel(64, 48, Rgb(colour))));
+    lora_of(fal, &RgbImage::from_pixel(64, 48, Rgb(colour))).await
+}
+
+async fn lora_of(fal: &Fal, photo: &RgbImage) -> String {
+    let photos = archive_of((0..10).map(|_| photo.clone()));
     let photos = fal.upload("photos.zip", "application/zip", photos).await;
     let input = json!({ "images_data_url": photos, "steps": 10, "trigger_phrase": "TOK_1" });
     let (status, result) = fal.result(PORTRAIT, &input).await;
@@ -122,6 +126,18 @@ async fn a_picture_shows_the_photo_of_whose_lora_it_is_also_after_the_lora_was_c
         _ => None,
     });
     assert_eq!(drawn, vec![(Some("TOK_1".to_owned()), 1); 3]);
+}
+
+#[tokio::test]
+async fn a_wide_picture_of_a_tall_photo_shows_the_head_and_takes_its_own_time() {
+    let fal = Fal::start().await;
+    let photo = RgbImage::from_fn(64, 96, |_, y| Rgb(if y < 36 { RED } else { BLUE }));
+    let lora = lora_of(&fal, &photo).await;
+    fal.settings(&json!({ "request_duration_ms": 3_600_000, "picture_duration_ms": 50 }))
+        .await;
+    let input = json!({ "prompt": "TOK_1", "loras": [{ "path": lora }], "image_size": "landscape_16_9" });
+    let (_, result) = fal.result(PICTURE, &input).await;
+    assert!(shows(&picture(&fal, &result["images"][0]).await, RED));
 }
 
 #[tokio::test]

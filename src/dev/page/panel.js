@@ -2,7 +2,7 @@
 
 const ACCIDENTS = [
   ['drop_webhook', 'Drop FAL’s next webhook', 'Polling finds the end of the training.'],
-  ['refuse_submit', 'Refuse the next submit', 'FAL answers 429, too many requests; the job tries again.'],
+  ['refuse_submit', 'Refuse the next submit', 'FAL answers 429, too many requests; the job tries again 3 seconds later.'],
   ['lose_submit', 'Lose the answer to the next submit', 'FAL has the request and we do not know. It is found, not paid twice.'],
   ['telegram_busy', 'Telegram asks to wait 5 seconds', 'The next message comes later, once.'],
   ['kill_worker', 'Kill the worker', 'Its jobs are rescued when their leases end, 15 seconds later.'],

@@ -261,7 +261,7 @@ impl Drawing {
         Some(file.into_inner().into())
     }
 
-    /// The photo, which fills the picture; soft blocks of colour if there is none.
+    /// The photo, which fills the picture, cut off below, because heads are above; soft blocks of colour if there is none.
     fn background(&self) -> RgbImage {
         let [width, height] = self.size;
         let photo = self
@@ -269,7 +269,10 @@ impl Drawing {
             .as_deref()
             .and_then(|photo| image::load_from_memory(photo).ok());
         if let Some(photo) = photo {
+            let seen = u64::from(photo.width()) * u64::from(height) / u64::from(width.max(1));
+            let seen = u32::try_from(seen).unwrap_or(u32::MAX).min(photo.height()).max(1);
             return photo
+                .crop_imm(0, 0, photo.width(), seen)
                 .resize_to_fill(width, height, FilterType::Triangle)
                 .into_rgb8();
         }

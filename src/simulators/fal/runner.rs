@@ -80,7 +80,7 @@ async fn perform(sim: &Simulation, request: &Request) -> Outcome {
 /// Time in the queue: a tenth of the whole duration, and longer while all runners are busy.
 async fn wait_for_runner<'a>(sim: &'a Simulation, request: &Request) -> Option<SemaphorePermit<'a>> {
     if request.phase() == Phase::InQueue {
-        tokio::time::sleep(total_duration(sim) / 10).await;
+        tokio::time::sleep(total_duration(sim, request) / 10).await;
         if request.has(&Effect::StuckInQueue {}) {
             hold(sim, request).await;
         }
@@ -104,8 +104,13 @@ fn cancelled() -> Outcome {
     Outcome::failed(status, "client_cancelled", "Request was cancelled by the client")
 }
 
-fn total_duration(sim: &Simulation) -> Duration {
-    Duration::from_millis(sim.settings().request_duration_ms)
+fn total_duration(sim: &Simulation, request: &Request) -> Duration {
+    let settings = sim.settings();
+    let own = match request.order.endpoint.makes {
+        Makes::Training(_) => None,
+        Makes::Pictures(_) => settings.picture_duration_ms,
+    };
+    Duration::from_millis(own.unwrap_or(settings.request_duration_ms))
 }
 
 async fn hold(sim: &Simulation, request: &Request) {
@@ -183,7 +188,7 @@ impl Refusal {
 
 /// Waits for the duration of the run and logs its progress.
 async fn proceed(sim: &Simulation, request: &Request, steps: u64) -> Result<(), Outcome> {
-    let pause = total_duration(sim) * 9 / 10 / REPORTS;
+    let pause = total_duration(sim, request) * 9 / 10 / REPORTS;
     for report in 1..=REPORTS {
         tokio::time::sleep(pause).await;
         request.log(format!(

@@ -51,6 +51,8 @@ pub(super) struct Simulation {
 pub(super) struct Settings {
     /// Time from submit to COMPLETED, without downloads.
     pub request_duration_ms: u64,
+    /// The same for a request for pictures; `null`: as long as any other.
+    pub picture_duration_ms: Option<u64>,
     /// Time from a request's start until the request list shows it.
     pub listing_delay_ms: u64,
     /// Whether no webhook is ever sent.
@@ -75,6 +77,7 @@ impl Simulation {
     ) -> Result<Self, reqwest::Error> {
         let settings = Settings {
             request_duration_ms: millis(config.request_duration),
+            picture_duration_ms: config.picture_duration.map(millis),
             listing_delay_ms: millis(config.listing_delay),
             drop_webhooks: config.drop_webhooks,
             revoked_key_ids: Vec::new(),
