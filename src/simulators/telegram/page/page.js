@@ -103,14 +103,27 @@ function keys(message) {
       })))));
 }
 
+// Rows of at most three, each picture whole: the pictures of a row are equally high, and no row is higher than 210 pixels.
+function album(photos) {
+  const links = photos.map(({ file_unique_id: id, width, height }, at) => {
+    const alt = (photos.length > 1 ? `photo ${at + 1} of ${photos.length}, ` : 'photo ') + `${width}×${height}`;
+    const link = el('a', { href: `/sim/files/${id}`, target: '_blank' }, el('img', { src: `/sim/files/${id}`, alt, width, height }));
+    link.style.flexGrow = width / height;
+    return link;
+  });
+  const count = Math.ceil(links.length / 3), start = row => Math.round(row * links.length / count);
+  const rows = Array.from({ length: count }, (_, row) => links.slice(start(row), start(row + 1)));
+  const box = el('div', { className: 'photos' }, ...rows.map(row => el('div', {}, ...row)));
+  const narrowest = Math.min(...rows.map(row => row.reduce((sum, link) => sum + Number(link.style.flexGrow), 0)));
+  if (links.length > 1) box.style.width = `${Math.min(460, 210 * narrowest)}px`;
+  return box;
+}
+
 function bubble(messages) {
   const message = messages[0], texts = messages.filter(one => one.text);
   const photos = messages.filter(one => one.photo), files = messages.filter(one => one.document);
   const box = el('div', { className: 'bubble' });
-  if (photos.length) {
-    box.append(el('div', { className: 'photos' }, ...photos.map(one => el('a', { href: `/sim/files/${one.photo.file_unique_id}`, target: '_blank' },
-      el('img', { src: `/sim/files/${one.photo.file_unique_id}`, alt: `photo ${one.photo.width}×${one.photo.height}` })))));
-  }
+  if (photos.length) box.append(album(photos.map(one => one.photo)));
   for (const { document: file } of files) {
     box.append(el('a', { className: 'file', href: `/sim/files/${file.file_unique_id}`, target: '_blank' }, el('i', { textContent: '⬇' }),
       el('span', {}, file.file_name, el('small', { textContent: `${(file.file_size / 1024).toFixed(0)} KB · ${file.mime_type}` }))));
@@ -150,9 +163,6 @@ function show(first) {
   }
   if (!rows.length) rows.push(intro());
   log.replaceChildren(...rows);
-  // Pictures get their height when they have loaded.
-  for (const image of log.querySelectorAll('img')) image.onload = () => { if (toEnd) log.scrollTop = log.scrollHeight; };
-  if (toEnd) log.scrollTop = log.scrollHeight;
   $('doing').textContent = chat.user.blocked ? 'blocked' : chat.action ? chat.action.replace('_', ' ') + '…' : 'bot';
   $('block').textContent = chat.user.blocked ? 'Unblock' : 'Block';
   $('language').value = chat.user.language_code || 'en';
@@ -160,6 +170,8 @@ function show(first) {
   const commands = (chat.commands || []).map(one => '/' + one.command);
   const samples = panel ? [el('button', { id: 'samples', textContent: '🖼️ Sample photos', onclick: () => panel.samples(me) })] : [];
   $('chips').replaceChildren(...samples, ...[...labels, ...commands].map(text => el('button', { textContent: text, onclick: () => say(text) })));
+  // Last: the chips take height from the log.
+  if (toEnd) log.scrollTop = log.scrollHeight;
   for (const one of chat.callbacks) {
     if (!one.answer || seenAnswers.has(one.id)) continue;
     seenAnswers.add(one.id);
@@ -172,6 +184,7 @@ function intro() {
     'Press Start, and answer the bot’s questions.',
     'When it asks for photos, press “Sample photos” below the chat, or send your own.',
     'Press “Start training” and watch the jobs. A training takes 20 seconds here and costs nothing.',
+    'The first pictures come by themselves. Ask the bot for more, in a style that you like.',
     'Let something go wrong: drop a webhook, refuse a submit, kill the worker. The avatar is finished all the same.',
   ] : ['Press Start, or write to the bot. What it calls is shown under “API calls”.'];
   return el('div', { className: 'intro' },
