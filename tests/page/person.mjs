@@ -1,4 +1,4 @@
-// A person's whole way through the page of `aisha dev`: the first screen, an avatar, accidents, the end. Wide and at
+// A person's whole way through the page of `aisha dev`: the first screen, an avatar, accidents, its pictures. Wide and at
 // 390 pixels, light and dark, with axe-core after each step.
 //
 // PAGE: the page's URL. CHROMIUM: the browser. SHOTS: where screenshots go; left out: nowhere.
@@ -42,6 +42,32 @@ async function press(page, start) {
   await page.locator(action(start)).last().click({ timeout: PATIENCE });
 }
 
+// The pictures of the chat's newest message that shows some: the bot's, and `count`, each loaded.
+async function pictures(page, count) {
+  await page.waitForFunction(count => {
+    const newest = [...document.querySelectorAll('#log .photos')].at(-1);
+    if (!newest || newest.closest('.mine')) return false;
+    const shown = [...newest.querySelectorAll('img')];
+    return shown.length === count && shown.every(one => one.complete && one.naturalWidth > 0);
+  }, count);
+  return page.locator('#log .photos').last().locator('img');
+}
+
+// Pictures are whole, large enough to tell a face, inside their bubble, and each has a name of its own.
+async function shown(page, pictures, where) {
+  const boxes = await pictures.evaluateAll(all => all.map(one => {
+    const { left, right, width, height } = one.getBoundingClientRect(), bubble = one.closest('.bubble').getBoundingClientRect();
+    const inside = left >= bubble.left - 1 && right <= Math.min(bubble.right, innerWidth) + 1;
+    const whole = Math.abs(width / height / (one.naturalWidth / one.naturalHeight) - 1) < 0.03;
+    return { width, height, inside, whole, alt: one.alt };
+  }));
+  const seen = boxes.map(one => `${one.alt}: ${Math.round(one.width)}×${Math.round(one.height)}`).join(', ');
+  check(boxes.every(one => one.inside), `${where}: pictures leave their bubble: ${seen}`);
+  check(boxes.length === 1 || boxes.every(one => one.whole), `${where}: pictures are cut off: ${seen}`);
+  check(boxes.every(one => one.width * one.height >= 10_000), `${where}: pictures are too small: ${seen}`);
+  check(new Set(boxes.map(one => one.alt)).size === boxes.length, `${where}: pictures share a name: ${seen}`);
+}
+
 async function walk(browser) {
   const page = await browser.newPage({ viewport: { width: 1360, height: 860 }, locale: 'en-GB' });
   const faults = [];
@@ -80,8 +106,23 @@ async function walk(browser) {
   await accessible(page, 'a training');
 
   await page.locator('#trainings li[data-status=completed]').waitFor();
-  await page.getByText(/Lisa.*is ready/).first().waitFor();
   await page.locator('#jobs tr[data-kind=poll_status][data-state=done]').first().waitFor();
+  await shown(page, await pictures(page, 4), 'the first pictures');
+  await accessible(page, 'the first pictures');
+  await shot(page, 'dev-pictures');
+
+  await page.locator('#chips').getByText('/gallery').click();
+  await page.locator(action('rename:')).waitFor();
+  await shown(page, await pictures(page, 1), 'the gallery');
+  await press(page, 'generate:');
+  await page.locator('.keys button[value^="style:"][value$=":studio"]').click();
+  await press(page, 'wordless:');
+  await page.locator(action('make:')).waitFor();
+  await press(page, 'make:');
+  await page.locator(action('keep:')).first().waitFor();
+  await shown(page, await pictures(page, 4), 'the album');
+  await press(page, 'keep:');
+  await page.locator('#toast.on').waitFor();
   await accessible(page, 'the end');
   await shot(page, 'dev-ready', 'dark');
 
@@ -93,7 +134,7 @@ async function phone(browser) {
   const page = await browser.newPage({ viewport: { width: 390, height: 780 }, locale: 'en-GB' });
   page.setDefaultTimeout(PATIENCE);
   await page.goto(PAGE);
-  await page.getByText(/Lisa.*is ready/).first().waitFor();
+  await shown(page, await pictures(page, 4), 'the album at 390 pixels');
   for (const view of ['People', 'System', 'Chat']) {
     await page.getByRole('button', { name: view, exact: true }).click();
     await fits(page, `${view} at 390 pixels`);
@@ -111,7 +152,7 @@ const browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-s
 try {
   await walk(browser);
   await phone(browser);
-  console.log('1 person came to an avatar through the page, on a desk and on a phone, in light and dark');
+  console.log('1 person came to an avatar and its pictures through the page, on a desk and on a phone, in light and dark');
 } catch (error) {
   for (const [at, page] of browser.contexts().flatMap(context => context.pages()).entries()) {
     console.error(`page ${at} shows: ${(await page.locator('body').innerText()).slice(-3000)}`);
