@@ -8,12 +8,13 @@ use std::time::Duration;
 use aisha::simulators::fal::faults::Effect;
 use aisha::simulators::telegram::{MessageView, SimUser};
 use jobs::domain::Access;
-use jobs::producer::RetryOutcome;
+use jobs::producer::{Place, RetryOutcome};
+use jobs::texts::{Message, Phrase};
 use jobs::{DeleteAvatar, EraseUser, NotifyUser, Prune};
 
 use crate::pictures::world::Studio;
 use crate::saga::world::World;
-use crate::support::Core;
+use crate::support::{Core, eventually};
 
 #[tokio::test]
 async fn after_delete_me_nothing_names_the_user() {
@@ -196,6 +197,64 @@ async fn pictures_go_when_their_time_has_come_and_favourites_stay() {
     assert_eq!(studio.album_status().await, "ready");
     let covers = "select count(*) from avatars where cover_id is not null";
     assert_eq!(studio.count(covers).await, 0, "the gallery goes on without");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_draft_that_its_user_goes_on_with_is_not_deleted() {
+    let mut core = Core::new().await;
+    core.change_services(|services| services.retention.media.drafts = Duration::from_hours(1));
+    let ann = core.person();
+    core.draft_of(&ann).await;
+    core.change("update avatars set updated_at = now() - interval '2 hours'")
+        .await;
+    core.enqueue(&Prune::default()).await;
+    let mut tx = core.pool().begin().await.unwrap();
+    sqlx::query("update avatars set updated_at = now()")
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    let waits = async {
+        eventually("the deletion waits for the user", async || {
+            let waiting = core
+                .count("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
+                .await;
+            (waiting > 0).then_some(())
+        })
+        .await;
+        tx.commit().await.unwrap();
+    };
+    tokio::join!(core.run::<Prune>(), waits);
+    assert_eq!(
+        core.count("select count(*) from avatars where status = 'draft'")
+            .await,
+        1
+    );
+    core.leaves::<NotifyUser>();
+}
+
+#[tokio::test]
+async fn what_the_bot_answered_goes_with_the_updates_and_what_it_said_of_trainings_stays() {
+    let world = World::submitted().await;
+    world.ends().await;
+    let mut turn = world.turn().await;
+    turn.reply(&Message::new(Phrase::NotAPhoto {}), Place::New)
+        .await
+        .unwrap();
+    turn.finish().await.unwrap();
+    let replies = "select count(*) from notifications where kind = 'reply'";
+    let others = "select count(*) from notifications where kind <> 'reply'";
+    let said = world.count(others).await;
+    prune(&world).await;
+    assert_eq!(world.count(replies).await, 1, "it is not sent yet");
+    world.jobs.drain_through_time().await;
+    prune(&world).await;
+    assert_eq!(world.count(replies).await, 1, "too young");
+    world
+        .change("update notifications set closed_at = closed_at - interval '8 days'")
+        .await;
+    prune(&world).await;
+    assert_eq!(world.count(replies).await, 0);
+    assert_eq!(world.count(others).await, said);
 }
 
 async fn prune(world: &World) {

@@ -59,3 +59,25 @@ pub(crate) async fn idle_drafts(
     .await?;
     Ok(rows.into_iter().map(|row| (row.user_id, row.id)).collect())
 }
+
+/// Locks a draft that [`idle_drafts`] found. `false`: its user has gone on with it since, or it is none any more.
+pub(crate) async fn lock_idle_draft(
+    tx: &mut PgConnection,
+    avatar: AvatarId,
+    seconds: f64,
+) -> Result<bool, sqlx::Error> {
+    let found = sqlx::query_scalar!(
+        r#"
+        select 1 from avatars a
+         where id = $1 and status = 'draft' and deleted_at is null and updated_at < now() - make_interval(secs => $2)
+           and not exists (select from avatar_photos p
+                            where p.avatar_id = a.id and p.created_at >= now() - make_interval(secs => $2))
+           for update of a
+        "#,
+        avatar.0,
+        seconds
+    )
+    .fetch_optional(tx)
+    .await?;
+    Ok(found.is_some())
+}

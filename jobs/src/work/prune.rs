@@ -14,7 +14,8 @@
 //! | photos                                | `retention.photos` after the last training | a draft's                                |
 //! | pictures                              | older than `retention.pictures`            | favourites                               |
 //! | drafts                                | untouched for `retention.drafts`           |                                          |
-//! | `trainings`, `training_attempts`, `notifications` | –                              | all: the user's, and proof of what was paid |
+//! | `notifications`                       | the bot's answers, as old as the updates   | what was said of trainings and albums    |
+//! | `trainings`, `training_attempts`      | –                                          | all: the user's, and proof of what was paid |
 //!
 //! It also looks for deleted avatars and users whom no job erases, and enqueues `delete_avatar` or `erase_user` again.
 //!
@@ -66,6 +67,10 @@ impl Run<Services> for Prune {
             inbox_history::prune_deliveries(&cx.database, retention.deliveries, BATCH)
         })
         .await?;
+        let answers = until_none("notifications", || {
+            inbox_history::prune_answers(&cx.database, retention.updates, BATCH)
+        })
+        .await?;
         put_deletions_back(cx).await?;
         let media = media::retire(cx).await?;
         let uses = until_none("quota_uses", || quotas::prune(&cx.database, BATCH)).await?;
@@ -73,11 +78,11 @@ impl Run<Services> for Prune {
             deletions::prune_requests(&cx.database, BATCH)
         })
         .await?;
-        if jobs + updates + deliveries + uses + erased + media == 0 {
+        if jobs + updates + deliveries + answers + uses + erased + media == 0 {
             return Ok(Done::Skipped("nothing is old enough"));
         }
         info!(
-            "Pruned {jobs} jobs, {updates} updates of Telegram's, {deliveries} deliveries of FAL's and {uses} uses of quotas"
+            "Pruned {jobs} jobs, {updates} updates of Telegram's, {answers} answers to them, {deliveries} deliveries of FAL's and {uses} uses of quotas"
         );
         Ok(Done::Applied)
     }

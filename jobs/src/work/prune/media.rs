@@ -74,6 +74,9 @@ async fn drafts(cx: &Context, age: Duration) -> Result<u64, JobError> {
     let mut deleted = 0;
     for (user, avatar) in idle {
         let mut tx = cx.begin().await?;
+        if !retention::lock_idle_draft(&mut tx, avatar, age.as_secs_f64()).await? {
+            continue;
+        }
         deleted += u64::from(
             deletion::delete_avatar(&mut tx, user, avatar, Place::New)
                 .await?
