@@ -52,8 +52,10 @@ const LIMITS: PhotoLimits = PhotoLimits {
 const MOST_OBLONG: u32 = 20;
 /// Telegram takes photos of at most 10 MB.
 const MAX_STORED_BYTES: usize = 10_000_000;
-/// Runs before a file that is no picture is believed to be none: a CDN in trouble also answers with pages.
+/// Runs before a file that is no picture is believed to be none, about 7 seconds: a CDN in trouble also answers with pages.
 const LOOKS: i16 = 4;
+/// The same for a file that is not there or refused, about two minutes: the pictures are paid, and a CDN may get them late.
+const LOOKS_FOR_ABSENT: i16 = 8;
 /// Dead reason of a result that has no usable picture.
 const NO_PICTURE: &str = "no_picture";
 
@@ -140,13 +142,29 @@ fn made(cx: &Context, generation: &Generation) -> Result<Vec<GeneratedPicture>, 
     Ok(made)
 }
 
-/// Copies one picture. The inner error says why what FAL's address holds is no picture.
+/// Why what FAL's address holds is no picture.
+struct NoPicture {
+    why: String,
+    /// Runs after which it is believed.
+    looks: i16,
+}
+
+impl NoPicture {
+    fn broken(problem: &impl ToString) -> Self {
+        Self {
+            why: problem.to_string(),
+            looks: LOOKS,
+        }
+    }
+}
+
+/// Copies one picture.
 async fn keep(
     cx: &Context,
     generation: &Generation,
     number: i16,
     picture: &GeneratedPicture,
-) -> Result<Result<NewPicture, String>, JobError> {
+) -> Result<Result<NewPicture, NoPicture>, JobError> {
     let file = match fetch(cx, &picture.url).await? {
         Ok(file) => file,
         Err(why) => return Ok(Err(why)),
@@ -162,16 +180,16 @@ async fn keep(
                 bytes: jpeg.file.len(),
                 limit: MAX_STORED_BYTES,
             };
-            return Ok(Err(problem.to_string()));
+            return Ok(Err(NoPicture::broken(&problem)));
         }
         Ok(jpeg) if is_too_oblong(jpeg.width, jpeg.height) => {
-            return Ok(Err(format!(
+            return Ok(Err(NoPicture::broken(&format_args!(
                 "it is {} x {} pixels, and Telegram refuses so long a strip",
                 jpeg.width, jpeg.height
-            )));
+            ))));
         }
         Ok(jpeg) => jpeg,
-        Err(problem) => return Ok(Err(problem.to_string())),
+        Err(problem) => return Ok(Err(NoPicture::broken(&problem))),
     };
     let id = picture_id(generation.id, number);
     let key = id.storage_key(generation.user_id, generation.avatar_id);
@@ -194,15 +212,14 @@ fn is_too_oblong(width: u32, height: u32) -> bool {
     width.max(height) > width.min(height).saturating_mul(MOST_OBLONG)
 }
 
-async fn fetch(cx: &Context, url: &str) -> Result<Result<Bytes, String>, JobError> {
+async fn fetch(cx: &Context, url: &str) -> Result<Result<Bytes, NoPicture>, JobError> {
     match cx.fal.download_small(url, MAX_PICTURE_BYTES).await {
         Ok(file) => Ok(Ok(file)),
-        Err(
-            error @ (Error::Missing { .. }
-            | Error::Refused { .. }
-            | Error::TooLarge { .. }
-            | Error::Garbled { .. }),
-        ) => Ok(Err(error.to_string())),
+        Err(error @ (Error::Missing { .. } | Error::Refused { .. })) => Ok(Err(NoPicture {
+            why: error.to_string(),
+            looks: LOOKS_FOR_ABSENT,
+        })),
+        Err(error @ (Error::TooLarge { .. } | Error::Garbled { .. })) => Ok(Err(NoPicture::broken(&error))),
         Err(other) => Err(other.into()),
     }
 }
@@ -215,20 +232,21 @@ async fn fetch(cx: &Context, url: &str) -> Result<Result<Bytes, String>, JobErro
 async fn believe(
     cx: &Context,
     generation: &Generation,
-    broken: &[String],
+    broken: &[NoPicture],
     is_all: bool,
 ) -> Result<(), JobError> {
-    let why = if broken.is_empty() {
+    let reasons: Vec<&str> = broken.iter().map(|picture| picture.why.as_str()).collect();
+    let why = if reasons.is_empty() {
         "FAL made no picture".to_owned()
     } else {
-        broken.join("; ")
+        reasons.join("; ")
     };
     // An empty list will not grow.
-    if !broken.is_empty() {
+    if let Some(most) = broken.iter().map(|picture| picture.looks).max() {
         let mut tx = cx.begin().await?;
         let looks = orders::odd_answer(&mut tx, generation.id.into()).await?;
         tx.commit().await?;
-        if looks < LOOKS {
+        if looks < most {
             return Err(JobError::retry(why));
         }
     }
