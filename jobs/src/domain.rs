@@ -27,7 +27,8 @@ pub use action::{Action, MAX_CALLBACK_DATA, UnknownAction, WizardStep};
 pub use avatar::{AvatarStatus, AvatarType, Gender, PhotoStatus, TrainingType, UnknownName};
 pub use delivery::{DeliveryVerdict, Disposition};
 pub use generator::{
-    Aspect, Generated, GeneratedPicture, Generator, ModelSource, NoPictureList, PictureOrder, UnfitModel,
+    Aspect, Generated, GeneratedPicture, Generator, ModelSource, NoPictureList, PictureOrder, SEEDS,
+    UnfitModel,
 };
 pub use ids::{AlbumId, AvatarId, GenerationId, NotificationId, PhotoId, PictureId, TrainingId, UserId};
 pub use keeping::{MediaAges, Privacy};

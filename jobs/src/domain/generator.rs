@@ -52,6 +52,9 @@ impl Aspect {
     }
 }
 
+/// Seeds that every endpoint of FAL's takes: some read them as a signed number of 32 bits.
+pub const SEEDS: std::ops::Range<i64> = 0..2_147_483_647;
+
 /// One entry of the generator table.
 #[derive(Debug, Clone)]
 pub struct Generator {

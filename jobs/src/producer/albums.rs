@@ -1,13 +1,15 @@
 //! The dialogue that asks for pictures, and what can be done with an album afterwards.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use rand::Rng as _;
 use tracing::info;
 
 use super::{ProducerError, Turn, request_training::refused};
 use crate::{
-    domain::{AlbumId, Aspect, AvatarId, DrawnAvatar, EndReason, OpenQuestion, PictureId, TrainingType},
+    domain::{
+        AlbumId, Aspect, AvatarId, DrawnAvatar, EndReason, OpenQuestion, PictureId, SEEDS, TrainingType,
+    },
     notifications::Place,
     saga,
     store::{
@@ -20,8 +22,6 @@ use crate::{
 
 /// Most albums of a user that are made at once: FAL makes few pictures of an account at a time.
 const MOST_LIVE: i64 = 2;
-/// 32 bits: no JSON reader on the way rounds them.
-const SEEDS: std::ops::Range<i64> = 0..1 << 32;
 
 /// An album that its user is choosing: the first `None` is asked next. Only a turn can make one, for its owner.
 #[derive(Debug, Clone)]
@@ -70,6 +70,16 @@ pub enum Ordered {
     },
     /// The album is not the user's, is gone, or its avatar has no model any more.
     Stale,
+}
+
+/// What FAL is asked for, when every answer is there.
+struct Chosen {
+    avatar: AvatarId,
+    trainer: String,
+    style: String,
+    prompt: String,
+    negative: Option<String>,
+    aspect: Aspect,
 }
 
 impl Turn {
@@ -178,76 +188,102 @@ impl Turn {
             });
         };
         let draft = self.draft_in(&row);
-        let (Some(style), Some(words), Some(trigger), Some(gender)) =
-            (&draft.style, &draft.words, &row.trigger_phrase, row.gender)
-        else {
-            return Ok(Ordered::Incomplete(draft));
-        };
-        let rules = Arc::clone(&self.rules);
-        let Some(style) = rules.pictures.styles.get(style) else {
+        let Some(chosen) = self.chosen(&draft, &row) else {
             return Ok(Ordered::Incomplete(draft));
         };
         if let Some(refusal) = self.over_pictures(draft.count).await? {
             return Ok(refusal);
         }
-        let aspect = draft.aspect.unwrap_or(style.aspect);
-        if !album_drafts::ask(&mut self.tx, user, album, aspect.as_str()).await? {
+        if !album_drafts::ask(&mut self.tx, user, album, chosen.aspect.as_str()).await? {
             return Ok(Ordered::Stale);
         }
+        self.make(album, draft.count, &chosen, place).await
+    }
+
+    /// Asks for an album with the same choices once more. A second tap finds the first one's album in the making. A draft that
+    /// the user has open stays, unless an answer is missing: then they choose again.
+    pub async fn order_again(&mut self, album: AlbumId, place: Place) -> Result<Ordered, ProducerError> {
+        let user = self.user()?;
+        quotas::lock(&mut self.tx, user).await?;
+        let Some(row) = album_drafts::find_asked(&mut self.tx, user, album).await? else {
+            return Ok(Ordered::Stale);
+        };
+        if album_drafts::has_twin(&mut self.tx, user, album).await? {
+            return Ok(Ordered::AlreadyMaking);
+        }
+        let draft = self.draft_in(&row);
+        let Some(chosen) = self.chosen(&draft, &row) else {
+            let copy = self.copy_album(album).await?;
+            return Ok(copy.map_or(Ordered::Stale, Ordered::Incomplete));
+        };
+        if let Some(refusal) = self.over_pictures(draft.count).await? {
+            return Ok(refusal);
+        }
+        match album_drafts::repeat(&mut self.tx, user, album, chosen.aspect.as_str()).await? {
+            Some(copy) => self.make(copy, draft.count, &chosen, place).await,
+            None => Ok(Ordered::Stale),
+        }
+    }
+
+    /// What FAL is asked for. `None`: an answer is missing, or the style is gone.
+    fn chosen(&self, draft: &AlbumDraft, row: &AlbumDraftRow) -> Option<Chosen> {
+        let style = self.rules.pictures.styles.get(draft.style.as_ref()?)?;
+        let subject = DrawnAvatar {
+            training_type: row.training_type,
+            trigger: row.trigger_phrase.as_ref()?,
+            gender: row.gender?,
+        };
+        let default = || self.rules.trainers.default_for(row.training_type).name.clone();
+        Some(Chosen {
+            avatar: row.avatar_id,
+            trainer: row.trainer.clone().unwrap_or_else(default),
+            style: style.name.clone(),
+            prompt: style.prompt(subject, draft.words.as_ref()?),
+            negative: style.negative.clone(),
+            aspect: draft.aspect.unwrap_or(style.aspect),
+        })
+    }
+
+    /// Orders the pictures of an album that this transaction made `making`, and counts them.
+    async fn make(
+        &mut self,
+        album: AlbumId,
+        count: u8,
+        chosen: &Chosen,
+        place: Place,
+    ) -> Result<Ordered, ProducerError> {
+        let user = self.user()?;
         let Some(asked) = albums::find(&mut self.tx, album).await? else {
             return Ok(Ordered::Stale);
         };
-        let trainer = match &row.trainer {
-            Some(trainer) => trainer,
-            None => &rules.trainers.default_for(row.training_type).name,
-        };
-        let subject = DrawnAvatar {
-            training_type: row.training_type,
-            trigger,
-            gender,
-        };
-        let prompt = style.prompt(subject, words);
+        let avatar = chosen.avatar;
         let generation = NewGeneration {
             album,
-            avatar: row.avatar_id,
+            avatar,
             user,
             number: 1,
-            trainer,
-            style: &style.name,
-            prompt: &prompt,
-            negative: style.negative.as_deref(),
-            aspect: aspect.as_str(),
-            wanted: i16::from(draft.count),
-            seed: rules.chance.draw(|rng| rng.random_range(SEEDS)),
+            trainer: &chosen.trainer,
+            style: &chosen.style,
+            prompt: &chosen.prompt,
+            negative: chosen.negative.as_deref(),
+            aspect: chosen.aspect.as_str(),
+            wanted: i16::from(count),
+            seed: self.rules.chance.draw(|rng| rng.random_range(SEEDS)),
         };
-        quotas::note_pictures(&mut self.tx, user, album, i64::from(draft.count)).await?;
+        quotas::note_pictures(&mut self.tx, user, album, i64::from(count)).await?;
         saga::order_album(&mut self.tx, &asked, &generation, place).await?;
-        info!(album.id = %album, avatar.id = %row.avatar_id, user.id = %user,
-            "Album {album} of avatar {} was asked for", row.avatar_id);
+        info!(album.id = %album, avatar.id = %avatar, user.id = %user,
+            "Album {album} of avatar {avatar} was asked for");
         Ok(Ordered::Yes)
     }
 
-    /// Asks for an album with the same choices once more. A second tap finds the first one's album in the making.
-    pub async fn order_again(&mut self, album: AlbumId, place: Place) -> Result<Ordered, ProducerError> {
-        let user = self.user()?;
-        let Some(draft) = self.copy_album(album).await? else {
-            return Ok(Ordered::Stale);
-        };
-        if album_drafts::has_twin(&mut self.tx, user, draft.id).await? {
-            album_drafts::discard(&mut self.tx, user, Some(draft.id)).await?;
-            return Ok(Ordered::AlreadyMaking);
-        }
-        self.order_album(draft.id, place).await
-    }
-
-    /// Calls an album off. `false`: it has ended, is not the user's, or is gone.
+    /// Calls an album off. `false`: it has ended, its pictures are made and on their way, it is not the user's, or is gone.
     pub async fn stop_album(&mut self, album: AlbumId) -> Result<bool, ProducerError> {
         let user = self.user()?;
         if !album_drafts::is_making(&mut self.tx, user, album).await? {
             return Ok(false);
         }
-        saga::stop_album(&mut self.tx, album, EndReason::User).await?;
-        Ok(true)
+        Ok(saga::stop_album(&mut self.tx, album, EndReason::User).await? > 0)
     }
 
     /// The limit that so many more pictures of this user would exceed.

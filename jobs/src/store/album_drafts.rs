@@ -67,9 +67,55 @@ pub(crate) async fn find(
     user: UserId,
     album: AlbumId,
 ) -> Result<Option<AlbumDraftRow>, sqlx::Error> {
-    sqlx::query_file_as!(AlbumDraftRow, "src/store/sql/album_draft.sql", user.0, album.0)
-        .fetch_optional(tx)
-        .await
+    sqlx::query_file_as!(
+        AlbumDraftRow,
+        "src/store/sql/album_draft.sql",
+        user.0,
+        album.0,
+        true
+    )
+    .fetch_optional(tx)
+    .await
+}
+
+/// An album that was asked for, locked, as if it were chosen anew. `None`: as for [`copy`].
+pub(crate) async fn find_asked(
+    tx: &mut PgConnection,
+    user: UserId,
+    album: AlbumId,
+) -> Result<Option<AlbumDraftRow>, sqlx::Error> {
+    sqlx::query_file_as!(
+        AlbumDraftRow,
+        "src/store/sql/album_draft.sql",
+        user.0,
+        album.0,
+        false
+    )
+    .fetch_optional(tx)
+    .await
+}
+
+/// Writes an album with the choices of one that was asked for, at once in the making. `None`: the user has no such album.
+pub(crate) async fn repeat(
+    tx: &mut PgConnection,
+    user: UserId,
+    album: AlbumId,
+    aspect: &str,
+) -> Result<Option<AlbumId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        insert into albums (user_id, avatar_id, origin, status, style, words, aspect, wanted, asked_at)
+        select user_id, avatar_id, 'user', 'making', style, words, $3, wanted, now()
+          from albums
+         where id = $1 and user_id = $2 and status <> 'draft'
+        returning id as "id: AlbumId"
+        "#,
+        album.0,
+        user.0,
+        aspect
+    )
+    .fetch_optional(tx)
+    .await
 }
 
 /// Chooses the style; the shape of the pictures is the style's own again.
@@ -204,7 +250,7 @@ pub(crate) async fn making(tx: &mut PgConnection, user: UserId) -> Result<i64, s
     .await
 }
 
-/// Whether an album with the choices of this draft is being made: a double tap on "more like this" asks once.
+/// Whether an album with the choices of this one is being made: a double tap on "more like this" asks once.
 pub(crate) async fn has_twin(
     tx: &mut PgConnection,
     user: UserId,
@@ -213,10 +259,10 @@ pub(crate) async fn has_twin(
     sqlx::query_scalar!(
         r#"
         select exists (
-            select from albums draft
-              join albums twin on twin.user_id = draft.user_id and twin.avatar_id = draft.avatar_id
-                   and twin.status = 'making' and twin.style = draft.style and twin.words = draft.words
-             where draft.id = $1 and draft.user_id = $2) as "has_twin!"
+            select from albums one
+              join albums twin on twin.user_id = one.user_id and twin.avatar_id = one.avatar_id
+                   and twin.status = 'making' and twin.style = one.style and twin.words = one.words
+             where one.id = $1 and one.user_id = $2) as "has_twin!"
         "#,
         album.0,
         user.0

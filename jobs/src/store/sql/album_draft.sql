@@ -1,3 +1,4 @@
+-- $3: a draft, or an album that was asked for.
 select b.id as "id: AlbumId", b.avatar_id as "avatar_id: AvatarId", coalesce(a.name, '') as "avatar_name!",
        a.training_type as "training_type: TrainingType", a.gender as "gender: Gender", a.trigger_phrase,
        b.style, b.words, b.aspect, b.wanted,
@@ -8,5 +9,5 @@ select b.id as "id: AlbumId", b.avatar_id as "avatar_id: AvatarId", coalesce(a.n
          order by t.created_at desc limit 1) as trainer
   from albums b
   join avatars a on a.id = b.avatar_id
- where b.user_id = $1 and b.id = $2 and b.status = 'draft' and a.status = 'completed' and a.deleted_at is null
+ where b.user_id = $1 and b.id = $2 and (b.status = 'draft') = $3 and a.status = 'completed' and a.deleted_at is null
    for update of b

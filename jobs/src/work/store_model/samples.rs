@@ -7,14 +7,11 @@ use rand::Rng;
 
 use crate::{
     context::Context,
-    domain::DrawnAvatar,
+    domain::{DrawnAvatar, SEEDS},
     job::JobError,
     saga::SamplePlan,
     store::{avatars, trainings::Training},
 };
-
-/// Seeds that every endpoint of FAL's takes.
-const SEEDS: std::ops::Range<i64> = 0..2_147_483_647;
 
 /// The plans; none if the operator wants none, or no style fits.
 pub(super) async fn plan(cx: &Context, training: &Training) -> Result<Vec<SamplePlan>, JobError> {
