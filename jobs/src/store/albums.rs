@@ -65,7 +65,7 @@ pub(crate) struct NewSamples {
     pub wanted: i16,
 }
 
-/// Writes the album of an avatar's first pictures. `None`: this training had its.
+/// Writes the album of an avatar's first pictures. `None`: this training had its, or its user has deleted the avatar.
 pub(crate) async fn insert_samples(
     tx: &mut PgConnection,
     new: &NewSamples,
@@ -73,7 +73,7 @@ pub(crate) async fn insert_samples(
     sqlx::query_scalar!(
         r#"
         insert into albums (user_id, avatar_id, training_id, origin, status, wanted, asked_at)
-        values ($1, $2, $3, 'samples', 'making', $4, now())
+        select $1, id, $3, 'samples', 'making', $4, now() from avatars where id = $2 and deleted_at is null
         on conflict (training_id) where origin = 'samples' do nothing
         returning id as "id: AlbumId"
         "#,
@@ -185,6 +185,7 @@ pub(crate) async fn held_back_by_samples(
           from albums b
          where b.status = 'making' and b.origin = 'samples' and b.training_id is not null
            and b.asked_at < now() - make_interval(secs => $1)
+           and exists (select from avatars a where a.id = b.avatar_id and a.deleted_at is null)
            and not exists (select from notifications n where n.dedupe_key = 'final:' || b.training_id)
          limit $2
         "#,

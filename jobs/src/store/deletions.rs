@@ -6,7 +6,7 @@
 use queue::database::Database;
 use sqlx::PgConnection;
 
-use crate::domain::{AvatarId, LateModel, PhotoId, TrainingId, TrainingStatus, UserId};
+use crate::domain::{AvatarId, GenerationId, LateModel, PhotoId, TrainingId, TrainingStatus, UserId};
 
 /// Takes the avatar from its user's view. `None`: it is not theirs, or was deleted before. Otherwise its name, if it has one.
 /// The caller has locked the avatar's live training before: the saga locks in that order.
@@ -151,6 +151,18 @@ pub(crate) async fn pictures(db: &mut PgConnection, avatar: AvatarId) -> Result<
 pub(crate) async fn photos(db: &mut PgConnection, avatar: AvatarId) -> Result<Vec<PhotoId>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select id as "id: PhotoId" from avatar_photos where avatar_id = $1"#,
+        avatar.0
+    )
+    .fetch_all(db)
+    .await
+}
+
+pub(crate) async fn generations(
+    db: &mut PgConnection,
+    avatar: AvatarId,
+) -> Result<Vec<GenerationId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select id as "id: GenerationId" from generations where avatar_id = $1"#,
         avatar.0
     )
     .fetch_all(db)

@@ -35,7 +35,9 @@ use crate::{
     context::{Context, Services},
     domain::{AvatarId, LateModel},
     job::{DeadReason, Done, Job, JobError},
-    payloads::{BuildArchive, DeleteAvatar, StoreModel, StorePhoto, SubmitTraining},
+    payloads::{
+        BuildArchive, DeleteAvatar, GenerateImages, StoreModel, StorePhoto, StorePictures, SubmitTraining,
+    },
     store::deletions::{self, ToErase, TrainingLeft},
 };
 
@@ -121,11 +123,20 @@ impl DeleteAvatar {
             queue::withdraw(&mut tx, StoreModel::NAME, &key, true).await?;
             keys.push(key);
         }
+        // Those that have ended, too: a run that fetches pictures does not notice that their deadline has passed.
+        for generation in deletions::generations(&mut tx, self.avatar_id).await? {
+            let key = generation.to_string();
+            queue::withdraw(&mut tx, GenerateImages::NAME, &key, true).await?;
+            queue::withdraw(&mut tx, StorePictures::NAME, &key, true).await?;
+            keys.push(key);
+        }
         let kinds = [
             StorePhoto::NAME,
             BuildArchive::NAME,
             SubmitTraining::NAME,
             StoreModel::NAME,
+            GenerateImages::NAME,
+            StorePictures::NAME,
         ];
         let running = queue::live_by_key(&mut tx, &kinds, &keys).await?;
         tx.commit().await?;
