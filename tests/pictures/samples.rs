@@ -90,6 +90,45 @@ async fn an_avatar_comes_with_its_first_pictures_each_in_a_style_of_its_own() {
             .await,
         0
     );
+    world
+        .change("delete from pictures where id in (select cover_id from avatars)")
+        .await;
+    let mut turn = world.turn().await;
+    let left = turn.avatars().await.unwrap();
+    assert!(left[0].cover.is_some(), "the other one is the cover now");
+}
+
+#[tokio::test]
+async fn an_avatar_that_was_deleted_meanwhile_gets_no_first_pictures() {
+    let world = with_samples(2).await;
+    world.fal_is_done().await;
+    world.jobs.drain().await;
+    world.run::<jobs::PollStatus>().await;
+    world.delete_avatar().await;
+    world.jobs.drain_through_time().await;
+    assert!(asked_for(&world).is_empty(), "nobody would see them");
+    world.assert_erased("with its training").await;
+}
+
+#[tokio::test]
+async fn one_first_picture_rings_no_more_than_several() {
+    let world = with_samples(1).await;
+    world.fal_is_done().await;
+    world.jobs.drain_through_time().await;
+    ended(&world, 2).await;
+    world.jobs.drain_through_time().await;
+    assert_eq!(world.endings_told().await, 1);
+    let sent = |method: &str| {
+        let filter = aisha::simulators::telegram::LedgerFilter {
+            method: Some(method.to_owned()),
+            ..Default::default()
+        };
+        world.telegram.control().ledger(&filter)
+    };
+    let picture = &sent("sendPhoto")[0].params;
+    assert_eq!(picture["disable_notification"], "true");
+    let ready = &sent("sendMessage").pop().unwrap().params;
+    assert_ne!(ready["disable_notification"], "true", "the one push at the end");
 }
 
 #[tokio::test]

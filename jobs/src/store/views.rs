@@ -58,7 +58,9 @@ pub(crate) async fn avatars_of(
         Avatar,
         r#"
         select a.id as "id: AvatarId", a.name, a.training_type as "training_type: TrainingType",
-               a.status as "status: AvatarStatus", a.is_main, a.cover_id as "cover?: PictureId", a.created_at,
+               a.status as "status: AvatarStatus", a.is_main, a.created_at,
+               coalesce(a.cover_id, (select p.id from pictures p where p.avatar_id = a.id
+                                      order by p.is_favourite desc, p.created_at, p.id limit 1)) as "cover?: PictureId",
                (select count(*) from avatar_photos p where p.avatar_id = a.id and p.status <> 'rejected') as "photos!",
                t.id as "training_id?: TrainingId", t.status as "training_status?: TrainingStatus", t.queue_position as "queue_position?",
                coalesce(t.progress, 0::smallint) as "progress!",
