@@ -3,7 +3,9 @@
 use aisha::simulators::fal::faults::{Effect, Fault, Operation, When};
 use jobs::{
     ApplyFalDelivery, CancelGeneration, GenerateImages, PollStatus, ReconcileGenerations,
-    domain::WebhookBase, queue::JobState,
+    domain::WebhookBase,
+    producer::{Ordered, Place},
+    queue::JobState,
 };
 use serde_json::{Value, json};
 
@@ -55,7 +57,14 @@ async fn a_model_that_is_nowhere_fails_the_pictures_and_gives_them_back() {
     let key = studio.text("select model_key from avatars").await.unwrap();
     studio.s3.remove(&key);
     studio.finish().await;
-    studio.assert_failed_once("model_invalid").await;
+    studio.assert_failed_once("model_gone").await;
+    let button =
+        "select message -> 'buttons' -> 0 -> 0 ->> 'tap' from notifications where dedupe_key like 'album:%'";
+    assert_eq!(
+        studio.text(button).await.as_deref(),
+        Some("create"),
+        "once more would end the same way"
+    );
     assert!(studio.asked_for().is_empty(), "a stranger was not paid for");
 }
 
@@ -108,10 +117,55 @@ async fn pictures_of_a_request_that_was_given_up_are_not_delivered_and_no_double
         .change("update generations set status = 'failed', finished_at = now(), failure_code = 'timed_out'")
         .await;
     studio.pictures_are_made().await;
-    let disposition = deliver(&studio, "0b7d9c1e-5f0a-4c7e-9a55-0d3c6f1f2a09", &token).await;
+    let request = studio.world.accepted().pop().unwrap();
+    let disposition = deliver(&studio, &request, &token).await;
     assert_eq!(disposition.as_deref(), Some("late"));
     assert_eq!(studio.pictures().await, 0);
     studio.jobs.drain_through_time().await;
+    // Only the delivery knows the request's id, and FAL has its pictures.
+    studio.world.delete_avatar().await;
+    studio.jobs.drain_through_time().await;
+    studio
+        .world
+        .assert_erased("with a request that was given up")
+        .await;
+}
+
+#[tokio::test]
+async fn nobody_gets_pictures_of_anothers_avatar() {
+    let studio = Studio::asked().await;
+    studio
+        .change("with eve as (insert into users (telegram_id, language) values (666, 'en') returning id) update generations set user_id = eve.id from eve")
+        .await;
+    studio.finish().await;
+    assert!(studio.asked_for().is_empty(), "{:?}", studio.asked_for());
+    assert_eq!(studio.generation_status().await, "failed");
+}
+
+#[tokio::test]
+async fn more_like_this_leaves_the_open_draft_alone() {
+    let studio = Studio::asked().await;
+    studio.finish().await;
+    studio.assert_ready_once("the first").await;
+    studio.change("update albums set style = 'cinema'").await;
+    let mut turn = studio.world.turn().await;
+    let draft = turn.begin_album(studio.world.avatar()).await.unwrap().unwrap();
+    turn.choose_words(draft.id, "on a horse").await.unwrap();
+    let again = turn.order_again(studio.album, Place::New).await.unwrap();
+    assert!(matches!(again, Ordered::Yes), "{again:?}");
+    let twice = turn.order_again(studio.album, Place::New).await.unwrap();
+    assert!(matches!(twice, Ordered::AlreadyMaking), "{twice:?}");
+    let left = turn.album_draft(draft.id).await.unwrap().expect("the draft");
+    assert_eq!(left.words.as_deref(), Some("on a horse"));
+    turn.finish().await.unwrap();
+    studio.finish().await;
+    assert_eq!(
+        studio
+            .count("select count(*) from albums where status = 'ready'")
+            .await,
+        2
+    );
+    assert_eq!(studio.asked_for().len(), 2);
 }
 
 /// Stores and applies a delivery of pictures. Returns its disposition.

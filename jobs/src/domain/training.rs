@@ -92,7 +92,8 @@ named!(
 );
 
 named!(
-    /// Why a training failed; a text for the user exists for each (`training-failed-<code>` in the locales).
+    /// Why a training or pictures failed; a text for the user exists for each (`training-failed-<code>` and
+    /// `album-failed-<code>` in the locales).
     FailureCode, "failure code", "failure_code", {
         /// Fewer usable photos than the minimum are left.
         TooFewPhotos = "too_few_photos",
@@ -106,6 +107,8 @@ named!(
         SubmitOutcomeUnknown = "submit_outcome_unknown",
         /// FAL says OK but there is no usable model.
         ModelInvalid = "model_invalid",
+        /// Of pictures: neither FAL nor our bucket has the avatar's model any more.
+        ModelGone = "model_gone",
         /// A step took longer than its deadline.
         TimedOut = "timed_out",
         /// A job of ours failed for good.

@@ -12,7 +12,7 @@ use sqlx::PgConnection;
 
 use super::{GATHER, Place, bring, send, small, support_code};
 use crate::{
-    domain::{Action, PictureId, Stage},
+    domain::{Action, FailureCode, PictureId, Stage},
     enqueue::EnqueueError,
     store::{
         albums::{Album, AlbumStatus},
@@ -148,7 +148,14 @@ pub(crate) async fn album_ended(
         AlbumEnd::Flagged => (Phrase::AlbumNone {}, again(album, Phrase::AlbumFlagged { name })),
         AlbumEnd::Failed { code } => {
             let code = code.to_owned();
-            let told = again(album, Phrase::AlbumFailed { name, code });
+            // The same pictures once more would fail for the same reason.
+            let is_final = code == FailureCode::ModelGone.as_str();
+            let phrase = Phrase::AlbumFailed { name, code };
+            let told = if is_final {
+                Message::new(phrase).button(Phrase::ButtonCreate {}, Action::Create)
+            } else {
+                again(album, phrase)
+            };
             (Phrase::AlbumNone {}, told.and(support_code(album.id.0)))
         }
         AlbumEnd::Cancelled => (

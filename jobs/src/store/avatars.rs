@@ -258,16 +258,21 @@ pub(crate) struct ModelRow {
     pub finetune_id: Option<String>,
 }
 
-/// The avatar's model. `None`: the avatar is gone, or has none.
-pub(crate) async fn model(tx: &mut PgConnection, id: AvatarId) -> Result<Option<ModelRow>, sqlx::Error> {
+/// The model of a user's avatar. `None`: the avatar is not theirs, was deleted, or has none.
+pub(crate) async fn model(
+    tx: &mut PgConnection,
+    user: UserId,
+    id: AvatarId,
+) -> Result<Option<ModelRow>, sqlx::Error> {
     sqlx::query_as!(
         ModelRow,
         r#"
         select model_key, model_sha256, lora_url, finetune_id
           from avatars
-         where id = $1 and status = 'completed'
+         where id = $1 and user_id = $2 and status = 'completed' and deleted_at is null
         "#,
-        id.0
+        id.0,
+        user.0
     )
     .fetch_optional(tx)
     .await

@@ -14,13 +14,19 @@ use crate::{archive::PhotoProblem, domain::FailureCode, store::photos::UNAVAILAB
 /// The keys of a family (see [`phrase`]): one for each code, and one for all other codes.
 fn family(name: &str) -> Option<Vec<String>> {
     let codes: Vec<&str> = match name {
-        "training-failed" | "failure-reason" => FailureCode::ALL.iter().map(|code| code.as_str()).collect(),
+        // A training has no model yet that could be gone.
+        "training-failed" | "failure-reason" => FailureCode::ALL
+            .iter()
+            .filter(|code| **code != FailureCode::ModelGone)
+            .map(|code| code.as_str())
+            .collect(),
         // Pictures have no photos and no archive; a fault of ours is "other".
         "album-failed" => vec![
             "rejected_by_provider",
             "provider_failed",
             "submit_outcome_unknown",
             "model_invalid",
+            "model_gone",
             "timed_out",
         ],
         "words-refused" => vec![

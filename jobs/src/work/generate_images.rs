@@ -59,7 +59,7 @@ impl Run<Services> for GenerateImages {
         if why.code != MODEL_GONE {
             return asking::submit_is_dead(tx, id, why).await;
         }
-        if saga::gave_up(tx, self.generation_id, FailureCode::ModelInvalid, &why.message)
+        if saga::gave_up(tx, self.generation_id, FailureCode::ModelGone, &why.message)
             .await?
             .happened()
         {

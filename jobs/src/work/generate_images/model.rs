@@ -27,7 +27,7 @@ pub(super) enum FoundModel {
 
 pub(super) async fn find(cx: &Context, generation: &Generation) -> Result<FoundModel, JobError> {
     let mut db = cx.read().await?;
-    let row = avatars::model(&mut db, generation.avatar_id).await?;
+    let row = avatars::model(&mut db, generation.user_id, generation.avatar_id).await?;
     drop(db);
     let row = row.ok_or_else(|| JobError::give_up(MODEL_GONE, "the avatar has no model"))?;
     if let Some(id) = row.finetune_id {
