@@ -115,21 +115,17 @@ impl Call {
                 StatusCode::PAYLOAD_TOO_LARGE => Known::RequestEntityTooLarge.into(),
                 _ => broken(error),
             })?;
-            match file_name {
-                Some(file_name) => {
-                    self.files.insert(
-                        name,
-                        Upload {
-                            name: file_name,
-                            mime,
-                            bytes,
-                        },
-                    );
-                }
-                None => drop(
-                    self.args
-                        .insert(name, String::from_utf8_lossy(&bytes).into_owned()),
-                ),
+            if let Some(file_name) = file_name {
+                let upload = Upload {
+                    name: file_name,
+                    mime,
+                    bytes,
+                };
+                self.files.insert(name, upload);
+            } else {
+                // Of two fields with one name the real server reads the first.
+                let value = String::from_utf8_lossy(&bytes).into_owned();
+                self.args.entry(name).or_insert(value);
             }
         }
         Ok(())

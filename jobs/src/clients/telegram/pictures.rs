@@ -41,6 +41,8 @@ impl TelegramClient {
         is_silent: bool,
     ) -> Result<SentPictures, TelegramError> {
         if let [only] = pictures {
+            // As a group has none: what has no buttons is followed by a message with them, and that one rings.
+            let is_silent = is_silent || caption.buttons.is_empty();
             return self.send_picture(chat, only, caption, is_silent, UPLOAD).await;
         }
         let media: Vec<Value> = (1..)
