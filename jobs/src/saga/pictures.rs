@@ -222,17 +222,20 @@ pub(crate) async fn stop_album(
     stop_all(tx, live, reason).await
 }
 
-/// Asks these generations to end, in order of id, as every transaction that locks several.
+/// Asks these generations to end. All are locked first, in order of id, since the end of one may lock the album, and whoever
+/// ends another of them has that generation first and the album then.
 pub(crate) async fn stop_all(
     tx: &mut PgConnection,
     live: Vec<GenerationId>,
     reason: EndReason,
 ) -> Result<usize, SagaError> {
-    let mut asked = 0;
+    let mut locked = Vec::with_capacity(live.len());
     for generation in live {
-        if let Some(order) = orders::lock(tx, generation.into()).await?
-            && order.saga().carried_by() != Some(NextJob::Store)
-        {
+        locked.extend(orders::lock(tx, generation.into()).await?);
+    }
+    let mut asked = 0;
+    for order in locked {
+        if order.saga().carried_by() != Some(NextJob::Store) {
             asked_to_end(tx, order, reason, None).await?;
             asked += 1;
         }
