@@ -132,15 +132,16 @@ async fn examine(
         seen.overdue += 1;
         let mut tx = cx.begin().await?;
         // Checked again under its lock: it may have changed since.
-        if let Some(still) = orders::lock(&mut tx, id).await?.filter(|order| is_overdue(order))
-            && saga::overdue(&mut tx, still, cx.settings.poll_every)
-                .await?
-                .happened()
-        {
+        let Some(still) = orders::lock(&mut tx, id).await?.filter(|order| is_overdue(order)) else {
+            seen.overdue -= 1;
+            return Ok(());
+        };
+        let ended = saga::overdue(&mut tx, still, cx.settings.poll_every).await?;
+        if ended.happened() {
             tx.commit().await?;
             found("overdue");
+            seen.overdue -= 1;
         }
-        seen.overdue -= 1;
         return Ok(());
     }
     let has_job = |job| live.contains(&(kind(job, saga.product).to_owned(), id.uuid().to_string()));
