@@ -6,16 +6,16 @@
 welcome =
     👋 Hello, <b>{ $first_name }</b>!
 
-    I train your personal AI avatar from { $min }–{ $max } photos. A few questions, your photos, and I do the rest and write to you when the avatar is ready. You can delete everything at any time.
+    I train your personal AI avatar from { $min }–{ $max } photos and make pictures with it in many styles. A few questions, your photos, and I do the rest and write to you when the avatar is ready. You can delete everything at any time.
 welcome-nameless =
     👋 <b>Hello!</b>
 
-    I train your personal AI avatar from { $min }–{ $max } photos. A few questions, your photos, and I do the rest and write to you when the avatar is ready. You can delete everything at any time.
+    I train your personal AI avatar from { $min }–{ $max } photos and make pictures with it in many styles. A few questions, your photos, and I do the rest and write to you when the avatar is ready. You can delete everything at any time.
 welcome-back = 👋 Welcome back, <b>{ $first_name }</b>!
 welcome-back-nameless = 👋 <b>Welcome back!</b>
 draft-waits = An unfinished avatar is waiting for you: { $avatar }.
 help =
-    I train AI avatars from photos.
+    I train AI avatars from photos and make pictures with them.
 
     1. Choose the type of the avatar, the gender and a name.
     2. Send { $min }–{ $max } photos: one by one, as an album or as files (JPEG, PNG, WebP, up to { $megabytes } MB).
@@ -156,7 +156,7 @@ too-many-photos =
        *[other] { $max } photos are enough
     }: I keep the first ones, the others are left out.
 photo-without-draft = 📸 Nice photo! Let us create an avatar first; the photos come a little later.
-photo-kept = 📸 I have kept the photo. One answer is still open:
+photo-kept = 📸 I keep your photos. One answer is still open:
 photo-known = I have this photo already 🙂 Please send another one.
 photo-refused = 🙈 You have sent this one before, and it did not work: { $problem }.
 not-a-photo = I can't use a message like this one: photos or text, please.
@@ -333,7 +333,7 @@ support-code = 🆘 Should you need help, tell us the code <code>{ $reference }<
 training-completed =
     🎉 <b>The avatar “{ $name }” is ready!</b>
 
-    The model is trained, verified and stored.
+    Pick a style, and I will make pictures with it.
 training-failed-too_few_photos =
     😔 <b>Not enough photos for the avatar “{ $name }”.</b>
 
@@ -654,6 +654,7 @@ album-failed-rejected_by_provider = The pictures of <b>{ $name }</b> could not b
 album-failed-provider_failed = The pictures of <b>{ $name }</b> could not be made: the service that draws them failed. They do not count towards your limit. Please try again.
 album-failed-submit_outcome_unknown = The pictures of <b>{ $name }</b> did not come: the connection to the service was lost. They do not count towards your limit. Please try again.
 album-failed-model_invalid = The pictures of <b>{ $name }</b> could not be made: what the service sent cannot be opened. They do not count towards your limit. Please try again.
+album-failed-model_gone = No more pictures of <b>{ $name }</b> can be made: its model is lost, and that is our fault. They do not count towards your limit. Please train a new avatar, or write to support.
 album-failed-timed_out = The pictures of <b>{ $name }</b> did not come in time: the service is overloaded. They do not count towards your limit. Please try later.
 album-failed-other = The pictures of <b>{ $name }</b> could not be made because of a fault of ours. They do not count towards your limit. Please try again a little later.
 album-cancelled = The pictures of <b>{ $name }</b> were stopped. They do not count towards your limit.
