@@ -374,6 +374,10 @@ async fn every_button_is_answered_on_what_is_gone_is_anothers_or_was_pressed_bef
                                        select user_id from albums where origin = 'user' group by user_id having count(*) > 4) twice";
     assert_eq!(stage.count(twice).await, 0, "asked for twice by two taps");
     assert_eq!(belongings(&stage, &ann).await, before, "Ann's, to the end");
+    nothing_failed(&stage).await;
+}
+
+async fn nothing_failed(stage: &Stage) {
     let failed = "select count(*) from telegram_updates where attempts > 0 or error is not null";
     assert_eq!(stage.count(failed).await, 0);
     let log = stage.bot.output();

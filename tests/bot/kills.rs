@@ -118,7 +118,10 @@ async fn kills_between_the_steps_with_pictures_lose_nothing() {
     was_said(&stage, &ann, "were stopped", 2).await;
     let counted = "select count(*) from quota_uses where what = 'picture'";
     assert_eq!(stage.count(counted).await, 2, "what was stopped is given back");
+    the_avatar_is_deleted(stage, ann, card).await;
+}
 
+async fn the_avatar_is_deleted(mut stage: Stage, ann: Person, card: MessageView) {
     ann.says("/gallery");
     stage.restart_bot();
     let avatar = hears_below(&ann, &card, "the avatar is ready").await;
