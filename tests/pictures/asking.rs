@@ -59,7 +59,7 @@ async fn a_model_that_is_nowhere_fails_the_pictures_and_gives_them_back() {
     studio.finish().await;
     studio.assert_failed_once("model_gone").await;
     let button =
-        "select message -> 'buttons' -> 0 -> 0 ->> 'tap' from notifications where dedupe_key like 'album:%'";
+        "select message -> 'buttons' -> 0 -> 0 ->> 'data' from notifications where dedupe_key like 'album:%'";
     assert_eq!(
         studio.text(button).await.as_deref(),
         Some("create"),
