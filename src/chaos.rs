@@ -2,7 +2,7 @@
 //!
 //! It runs real processes of this binary, a real Postgres that really crashes, S3, and the simulators of FAL
 //! and Telegram. A seed determines the schedule of faults, which is printed before the run. While people
-//! train avatars through the bot, the schedule is carried out. Then the faults stop, the system gets time to
+//! train avatars, ask for pictures and delete them through the bot, the schedule is carried out. Then the faults stop, the system gets time to
 //! come to rest, and the suite reads the evidence: the simulators' append-only ledgers and SQL. It trusts
 //! nothing else, least of all what a process says of itself.
 //!
@@ -12,7 +12,7 @@
 //! | file | what is in it |
 //! |---|---|
 //! | [`schedule`] | which faults there are, and when a seed brings them |
-//! | [`workload`], [`person`] | when people arrive, and what they do |
+//! | [`workload`], [`person`], [`face`] | when people arrive, what they do, and whose photos are whose |
 //! | [`site`], [`processes`], [`proxy`] | the running system, and how it is broken |
 //! | [`wire`], [`injector`] | how each fault is injected, and whether it struck |
 //! | [`overtime`] | lets the run go on until each kind struck often enough, on a slow machine too |
@@ -21,6 +21,7 @@
 //! | [`run`], [`report`] | one seed from start to verdict; the report |
 
 mod evidence;
+mod face;
 mod injector;
 pub mod invariants;
 pub mod neighbours;
@@ -50,7 +51,7 @@ const CONTROL: &str = "AISHA_CHAOS_CONTROL";
 /// Variable with the number of seconds by which this process's clock is ahead.
 const CLOCK_OFFSET: &str = "AISHA_CHAOS_CLOCK_OFFSET";
 
-/// Injects faults into the whole system and checks what became of every training.
+/// Injects faults into the whole system and checks what became of every training, picture and deletion.
 #[derive(Debug, Subcommand)]
 pub enum ChaosVerb {
     /// Run one or more seeds and report; fails if any invariant did not hold
@@ -95,7 +96,7 @@ pub struct RunArgs {
     /// How long the system may take to come to rest after the last fault
     #[arg(long, default_value = "240s", value_parser = seconds)]
     rest: Duration,
-    /// Trainings that arrive per minute
+    /// People who arrive per minute, each for a training
     #[arg(long, default_value_t = workload::ARRIVALS_PER_MINUTE)]
     arrivals: u32,
 }

@@ -33,6 +33,14 @@ pub enum Point {
     ModelStored,
     /// Pictures are in our bucket, but their generation is not completed.
     PicturesStored,
+    /// The bucket has nothing of a deleted avatar any more, but its rows are there.
+    AvatarEmptied,
+    /// FAL has deleted what it kept of a deleted avatar, but its rows are there.
+    AvatarErasedAtFal,
+    /// A user is erased, and not told yet.
+    UserErased,
+    /// Telegram has accepted the receipt of an erasure, but that is not recorded.
+    ReceiptSent,
     /// A message is about to be sent to Telegram.
     NotifyBeforeSend,
     /// Telegram has accepted a message, but that is not recorded.

@@ -1,13 +1,20 @@
 //! The evidence at rest: the simulators' ledgers, SQL, and the bucket. It is read once, into plain values, so
 //! that the invariants are functions that a test can call.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+mod people;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use sha2::{Digest as _, Sha256};
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
+
+pub use people::{AlbumRecord, Deletion, GenerationRecord, PictureRow, SentPicture, ShownPicture};
 
 use super::{person, site::Site, wire};
 use crate::simulators::{
@@ -23,6 +30,8 @@ const LARGEST_MODEL: usize = 64 << 20;
 pub struct TrainingRecord {
     /// Id of the training.
     pub id: Uuid,
+    /// Id of its avatar.
+    pub avatar_id: Uuid,
     /// Telegram id of its owner's chat.
     pub chat_id: i64,
     /// `trainings.status`.
@@ -31,12 +40,16 @@ pub struct TrainingRecord {
     pub failure_code: Option<String>,
     /// Id of the request at FAL whose result counts.
     pub request_id: Option<String>,
+    /// The word that calls the avatar up in prompts.
+    pub trigger_phrase: String,
     /// The endpoint of the training's own submit attempts.
     pub endpoint: Option<String>,
     /// `portrait` or `style`.
     pub training_type: String,
     /// Status of its avatar.
     pub avatar_status: String,
+    /// Whether its user deleted the avatar: then nobody is told how the training ended, and its model goes.
+    pub is_deleted: bool,
     /// Key of our copy of the model in the bucket.
     pub model_key: Option<String>,
     /// SHA-256 of the model, as recorded in the row.
@@ -51,13 +64,17 @@ pub struct TrainingRecord {
     pub possible_duplicates: i64,
 }
 
-/// A row of `training_attempts`.
+/// A row of `training_attempts`, also of a user who is gone.
 #[derive(Debug, Clone, FromRow)]
 pub struct AttemptRow {
-    /// Id of the attempt's training.
-    pub training_id: Uuid,
+    /// Id of the training, or of the request for pictures.
+    pub order_id: Uuid,
+    /// Whether it is a request for pictures.
+    pub is_for_pictures: bool,
     /// The attempt's token, which is in the webhook's URL.
     pub token: String,
+    /// When it was committed, before its POST.
+    pub created_at: DateTime<Utc>,
 }
 
 /// A job that has not ended, or is dead, or ended twice.
@@ -140,12 +157,26 @@ pub struct Evidence {
     pub live_jobs: Vec<JobRecord>,
     /// Jobs that are dead letters.
     pub dead_jobs: Vec<JobRecord>,
-    /// All stored deliveries.
+    /// All stored deliveries whose users are not gone.
     pub deliveries: Vec<DeliveryRow>,
+    /// The requests of all deliveries that were ever stored.
+    pub stored: BTreeSet<String>,
+    /// All albums that were asked for, and all first pictures.
+    pub albums: Vec<AlbumRecord>,
+    /// All requests for pictures.
+    pub generations: Vec<GenerationRecord>,
+    /// All pictures that were stored.
+    pub pictures: Vec<PictureRow>,
+    /// Messages with pictures, and those below them, that Telegram accepted.
+    pub sent: Vec<SentPicture>,
+    /// The pictures that chats show.
+    pub shown: Vec<ShownPicture>,
+    /// Avatars and users that were deleted, with what is left of them.
+    pub deletions: Vec<Deletion>,
     /// Jobs that reached a final state more than once.
     pub ended_twice: Vec<JobRecord>,
-    /// Transitions out of a final status: training, from, to.
-    pub left_final: Vec<(Uuid, String, String)>,
+    /// Transitions out of a final status: what, its id, from, to.
+    pub left_final: Vec<(String, Uuid, String, String)>,
     /// Kinds of jobs that were enqueued while the same work waited, and how often.
     pub same_work: Vec<(String, i64)>,
     /// Updates that the bot stored and did not handle, or gave up; with the reason.
@@ -154,18 +185,21 @@ pub struct Evidence {
     pub lost_claims: Vec<LostClaim>,
     /// Number of jobs in all states.
     pub jobs: i64,
-    /// Size and hash of the objects in the bucket, by key.
+    /// Size and hash of the models and pictures in the bucket, by key.
     pub objects: BTreeMap<String, (u64, String)>,
 }
 
-/// The SQL condition of jobs that must have ended: all but periodic ones, and polls of a training that we had to end and whose
-/// model may still come.
+/// The SQL condition of jobs that must have ended: all but periodic ones, polls of a training that we had to end and whose
+/// model may still come, and deletions that wait for such a training.
 fn must_have_ended() -> String {
     let periodic = jobs::kinds_by_the_clock().map(|kind| format!("'{kind}'"));
     format!(
         "kind not in ({}) \
          and not (kind = 'poll_status' and exists (select from trainings t where t.id::text = payload ->> 'training_id' \
-                  and t.status in ('failed', 'cancelled')))",
+                  and t.status in ('failed', 'cancelled'))) \
+         and not (kind in ('delete_avatar', 'erase_user') and exists (select from trainings t \
+                  left join erasures e on e.user_id = t.user_id where t.late_model = 'watched' \
+                  and (t.avatar_id::text = payload ->> 'avatar_id' or e.id::text = payload ->> 'erasure_id')))",
         periodic.collect::<Vec<_>>().join(", ")
     )
 }
@@ -177,9 +211,9 @@ impl Evidence {
         let trainings = sqlx::query_as(include_str!("evidence/trainings.sql"))
             .fetch_all(&mut *db)
             .await?;
-        let attempts = sqlx::query_as("select training_id, token from training_attempts")
-            .fetch_all(&mut *db)
-            .await?;
+        let attempts = "select coalesce(training_id, generation_id) as order_id, generation_id is not null as is_for_pictures, \
+                        token, created_at from chaos.all_training_attempts";
+        let attempts = sqlx::query_as(attempts).fetch_all(&mut *db).await?;
         let jobs = "select id, kind, state::text as state, attempt, error_code, error from jobs where ";
         let live = sqlx::AssertSqlSafe(format!(
             "{jobs} state in ('scheduled', 'ready', 'running') and {}",
@@ -192,8 +226,8 @@ impl Evidence {
              from chaos.job_ends group by job_id having count(*) > 1",
         );
         let left_final = sqlx::query_as(
-            "select training_id, from_status, to_status from chaos.training_steps \
-             where from_status in ('completed', 'failed', 'cancelled')",
+            "select what, id, from_status, to_status from chaos.steps \
+             where from_status in ('ready', 'completed', 'failed', 'cancelled')",
         );
         let deliveries = sqlx::query_as(
             "select request_id, disposition, position($1::bytea in body) > 0 as forged from fal_deliveries",
@@ -212,8 +246,9 @@ impl Evidence {
             .filter(|call| call.accepted && call.method.eq_ignore_ascii_case("sendMessage"))
             .filter(|call| call.params["text"].as_str().is_some_and(person::is_ending))
             .filter_map(|call| call.chat_id.map(|chat_id| FinalMessage { chat_id }));
-        Ok(Self {
+        let mut evidence = Self {
             finals: finals.collect(),
+            sent: people::sent(&telegram),
             telegram_calls: telegram
                 .iter()
                 .filter(|call| !call.method.eq_ignore_ascii_case("getUpdates"))
@@ -234,38 +269,55 @@ impl Evidence {
             jobs: sqlx::query_scalar("select count(*) from jobs")
                 .fetch_one(&mut *db)
                 .await?,
-            objects: BTreeMap::new(),
-        })
+            ..Self::default()
+        };
+        evidence.read_people(db).await?;
+        Ok(evidence)
     }
 
-    /// Reads the model of every completed training from the bucket.
-    pub(super) async fn read_models(&mut self, site: &Site) -> anyhow::Result<()> {
-        for key in self
-            .trainings
-            .iter()
-            .flat_map(|training| [training.model_key.clone(), training.late_model_key.clone()])
-            .flatten()
-        {
+    async fn read_people(&mut self, db: &mut PgConnection) -> anyhow::Result<()> {
+        let stored: Vec<String> = sqlx::query_scalar("select distinct request_id from chaos.deliveries")
+            .fetch_all(&mut *db)
+            .await?;
+        self.stored = stored.into_iter().collect();
+        self.albums = sqlx::query_as(include_str!("evidence/albums.sql"))
+            .fetch_all(&mut *db)
+            .await?;
+        self.generations = sqlx::query_as(include_str!("evidence/generations.sql"))
+            .fetch_all(&mut *db)
+            .await?;
+        self.pictures = sqlx::query_as(people::PICTURES).fetch_all(db).await?;
+        Ok(())
+    }
+
+    /// Reads what is judged at rest only: models and pictures in the bucket, pictures in chats, and what deletions left.
+    pub(super) async fn look_closer(&mut self, site: &Site, db: &mut PgConnection) -> anyhow::Result<()> {
+        let of_trainings = self.trainings.iter().filter(|training| !training.is_deleted);
+        let models =
+            of_trainings.flat_map(|training| [training.model_key.clone(), training.late_model_key.clone()]);
+        let pictures = self.pictures.iter().filter(|picture| !picture.is_gone);
+        let pictures = pictures.map(|picture| Some(picture.storage_key.clone()));
+        let keys: Vec<String> = models.chain(pictures).flatten().collect();
+        for key in keys {
             // A missing object is what the invariant looks for, so it is no error here.
             if let Ok(bytes) = site.objects.get(&key, LARGEST_MODEL).await {
                 let found = (bytes.len() as u64, hex::encode(Sha256::digest(&bytes)));
                 self.objects.insert(key, found);
             }
         }
+        self.shown = people::shown(site);
+        self.deletions = people::deletions(site, db).await?;
         Ok(())
     }
 
-    /// The training that a submit was for, by the token in its webhook's URL, else by the one in its
-    /// archive's URL or comment.
-    pub fn training_of(&self, event: &Event) -> Option<Uuid> {
+    /// The attempt that a submit was for, by the token in its webhook's URL, else by the one in its archive's URL or comment.
+    /// Pictures have no archive.
+    pub fn attempt_of(&self, event: &Event) -> Option<&AttemptRow> {
         let Event::Submitted { input, webhook, .. } = event else {
             return None;
         };
         let text = format!("{} {input}", webhook.as_deref().unwrap_or_default());
-        self.attempts
-            .iter()
-            .find(|attempt| text.contains(&attempt.token))
-            .map(|attempt| attempt.training_id)
+        self.attempts.iter().find(|attempt| text.contains(&attempt.token))
     }
 }
 
@@ -287,6 +339,12 @@ pub(super) async fn unrest(site: &Site, db: &mut PgConnection) -> anyhow::Result
         "select coalesce(string_agg(what, ', '), '') from ( \
          select count(*) || ' jobs of ' || kind as what from jobs where state in ('scheduled', 'ready', 'running') and {must_have_ended} group by kind \
          union all select count(*) || ' trainings ' || status::text from trainings where status not in ('completed', 'failed', 'cancelled') group by status \
+         union all select count(*) || ' requests for pictures ' || status::text from generations where status not in ('completed', 'failed', 'cancelled') group by status \
+         union all select count(*) || ' albums being made' from albums where status = 'making' having count(*) > 0 \
+         union all select count(*) || ' deletions not done' from avatars a where deleted_at is not null \
+                   and not exists (select from trainings t where t.avatar_id = a.id and t.late_model = 'watched') having count(*) > 0 \
+         union all select count(*) || ' users not erased' from erasures e \
+                   where not exists (select from trainings t where t.user_id = e.user_id and t.late_model = 'watched') having count(*) > 0 \
          union all select count(*) || ' updates not handled' from telegram_updates where handled_at is null having count(*) > 0 \
          union all select count(*) || ' deliveries not applied' from fal_deliveries where applied_at is null having count(*) > 0 \
          union all select count(*) || ' late results not had' from trainings \

@@ -2,8 +2,10 @@
 //!
 //! `docs/chaos.md`, "Invariants", says what each of them means.
 
+mod deletions;
 mod deliveries;
 pub(super) mod ends;
+mod pictures;
 pub(super) mod submits;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -21,11 +23,12 @@ pub use ends::Unwinnable;
 /// Upper limit for rescuing a job of a killed worker: lease 3 s, sweep 1 s, and time for outages of Postgres
 /// and a busy machine.
 pub const RECOVERY_BOUND: Duration = Duration::from_secs(30);
-/// Limit for calls to FAL per training: archive, submit, polls, model, and retries under faults.
-const FAL_CALLS_PER_TRAINING: u64 = 60;
-/// Limit for calls to Telegram per training: ten photos with two calls each, the wizard, edits, and retries
-/// under faults.
-const TELEGRAM_CALLS_PER_TRAINING: u64 = 120;
+/// Limit for calls to FAL per training or request for pictures: archive, submit, polls, model or pictures, and retries under
+/// faults.
+const FAL_CALLS_PER_ORDER: u64 = 60;
+/// Limit for calls to Telegram per training or request for pictures: ten photos with two calls each, the wizard, edits, and
+/// retries under faults.
+const TELEGRAM_CALLS_PER_ORDER: u64 = 120;
 
 /// A broken invariant.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -71,6 +74,11 @@ pub fn check_running(evidence: &Evidence) -> Vec<Violation> {
 /// Checks all invariants; the system must be at rest.
 pub fn check_at_rest(evidence: &Evidence, deeds: &Deeds) -> Vec<Violation> {
     let mut found = ends::everything_ends(evidence, deeds.unrest.as_deref());
+    found.extend(pictures::albums_end(evidence));
+    found.extend(pictures::albums_are_told_once(evidence));
+    found.extend(pictures::pictures_are_their_own(evidence));
+    found.extend(pictures::stored_means_there(evidence));
+    found.extend(deletions::nothing_is_left(evidence));
     found.extend(submits::accepted_once(evidence));
     found.extend(submits::results_are_their_own(evidence));
     found.extend(ends::ends_are_told(evidence));
@@ -127,13 +135,13 @@ fn recovers(evidence: &Evidence, deeds: &Deeds) -> Vec<Violation> {
     .collect()
 }
 
-/// Number of calls per training, to FAL and to Telegram.
-pub fn calls_per_training(evidence: &Evidence) -> BTreeMap<&'static str, u64> {
-    let trainings = (evidence.trainings.len() as u64).max(1);
+/// Number of calls per training or request for pictures, to FAL and to Telegram.
+pub fn calls_per_order(evidence: &Evidence) -> BTreeMap<&'static str, u64> {
+    let orders = ((evidence.trainings.len() + evidence.generations.len()) as u64).max(1);
     let fal = submits::calls(evidence);
     BTreeMap::from([
-        ("fal", fal.div_ceil(trainings)),
-        ("telegram", evidence.telegram_calls.div_ceil(trainings)),
+        ("fal", fal.div_ceil(orders)),
+        ("telegram", evidence.telegram_calls.div_ceil(orders)),
     ])
 }
 
@@ -155,15 +163,20 @@ fn the_unconcerned_are_served(served: &[Served]) -> Vec<Violation> {
 }
 
 fn no_storm(evidence: &Evidence) -> Vec<Violation> {
-    let calls = calls_per_training(evidence);
+    let calls = calls_per_order(evidence);
     let budgets = [
-        ("fal", FAL_CALLS_PER_TRAINING),
-        ("telegram", TELEGRAM_CALLS_PER_TRAINING),
+        ("fal", FAL_CALLS_PER_ORDER),
+        ("telegram", TELEGRAM_CALLS_PER_ORDER),
     ];
     let storms = budgets
         .into_iter()
         .filter(|(whom, budget)| calls[whom] > *budget)
-        .map(|(whom, budget)| format!("{} calls to {whom} per training, {budget} at most", calls[whom]));
+        .map(|(whom, budget)| {
+            format!(
+                "{} calls to {whom} per training or request for pictures, {budget} at most",
+                calls[whom]
+            )
+        });
     let twins = evidence.same_work.iter();
     let twins =
         twins.map(|(kind, times)| format!("{kind} was enqueued {times} times while the same work waited"));
@@ -173,5 +186,7 @@ fn no_storm(evidence: &Evidence) -> Vec<Violation> {
         .collect()
 }
 
+#[cfg(test)]
+mod picture_tests;
 #[cfg(test)]
 mod tests;

@@ -49,11 +49,21 @@ pub struct SeedReport {
     pub trainings: BTreeMap<String, usize>,
     /// Number of failed trainings by failure code.
     pub failures: BTreeMap<String, usize>,
+    /// Number of albums by status, the first pictures of avatars included.
+    pub albums: BTreeMap<String, usize>,
+    /// Number of pictures that were stored.
+    pub pictures: usize,
+    /// How many times pictures were asked for again, as `generation.resubmit_after` allows.
+    pub asked_again: usize,
+    /// Number of users of whom nothing is left.
+    pub erased_users: usize,
+    /// Number of deletions that wait for FAL.
+    pub waiting_deletions: usize,
     /// Number of jobs of all kinds.
     pub jobs: i64,
     /// Number of accepted updates and trainings that did not end.
     pub lost: usize,
-    /// Submits that FAL accepted a second time for a training.
+    /// Submits that FAL accepted a second time, and must not have.
     pub double_submits: usize,
     /// Trainings that had not ended at rest.
     pub stuck: usize,
@@ -63,8 +73,8 @@ pub struct SeedReport {
     pub duplicate_messages: usize,
     /// Seconds from a SIGKILL to each new claim, rising.
     pub recoveries: Vec<f64>,
-    /// Calls per training, by the side called.
-    pub calls_per_training: BTreeMap<&'static str, u64>,
+    /// Calls per training or request for pictures, by the side called.
+    pub calls_per_order: BTreeMap<&'static str, u64>,
     /// Invariants that were broken.
     pub violations: Vec<Violation>,
     /// Reasons why the run proves too little.
@@ -117,6 +127,15 @@ impl SeedReport {
             failpoints: injected.failpoints.clone(),
             trainings,
             failures,
+            albums: albums(evidence),
+            pictures: evidence.pictures.len(),
+            asked_again: submits::asked_again(evidence),
+            erased_users: erased(evidence),
+            waiting_deletions: evidence
+                .deletions
+                .iter()
+                .filter(|deletion| !deletion.is_done)
+                .count(),
             jobs: evidence.jobs,
             lost: evidence.lost_updates.len() + evidence.live_jobs.len(),
             double_submits: submits::doubles(evidence),
@@ -124,7 +143,7 @@ impl SeedReport {
             dead_letters: evidence.dead_jobs.len(),
             duplicate_messages: ends::duplicate_messages(evidence),
             recoveries: invariants::recoveries(evidence, deeds),
-            calls_per_training: invariants::calls_per_training(evidence),
+            calls_per_order: invariants::calls_per_order(evidence),
             violations: violations.into_iter().collect(),
             shortfalls,
             problems: injected.problems.clone(),
@@ -174,7 +193,7 @@ impl fmt::Display for SeedReport {
         )?;
         writeln!(
             f,
-            "  lost {}, double submits {}, stuck {}, dead letters {}, duplicate messages {}; recovery p50 {} p99 {}; calls a training {:?}",
+            "  lost {}, double submits {}, stuck {}, dead letters {}, duplicate messages {}; recovery p50 {} p99 {}; calls a training or request for pictures {:?}",
             self.lost,
             self.double_submits,
             self.stuck,
@@ -182,7 +201,12 @@ impl fmt::Display for SeedReport {
             self.duplicate_messages,
             quantile(&self.recoveries, 50),
             quantile(&self.recoveries, 99),
-            self.calls_per_training
+            self.calls_per_order
+        )?;
+        writeln!(
+            f,
+            "  albums {:?}, pictures {}, asked for again {}, users erased {}, deletions that wait for FAL {}",
+            self.albums, self.pictures, self.asked_again, self.erased_users, self.waiting_deletions
         )?;
         if !self.failures.is_empty() {
             writeln!(f, "  failures {:?}", self.failures)?;
@@ -259,18 +283,22 @@ impl Report {
         text += "Real processes, a real Postgres, S3, FAL and Telegram simulated at the wire; the invariants are read from the \
                  simulators' ledgers and SQL (`src/chaos/invariants.rs`). Lease 3 s, sweep 1 s (defaults: 15 s, 5 s).\n\n";
         text += &self.totals();
-        text += "\n| seed | trainings | completed | failed | cancelled | jobs | lost | double submits | stuck | dead letters | duplicate messages | recovery p50 | p99 | at rest after | verdict |\n";
-        text += "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";
+        text += "\n| seed | trainings | completed | failed | cancelled | albums | delivered | pictures | users erased | jobs | lost | double submits | stuck | dead letters | duplicate messages | recovery p50 | p99 | at rest after | verdict |\n";
+        text += "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";
         for seed in &self.seeds {
             let ended = |status: &str| seed.trainings.get(status).copied().unwrap_or_default();
             let _ = writeln!(
                 text,
-                "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {:.1} s | {} |",
+                "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {:.1} s | {} |",
                 seed.seed,
                 seed.trainings(),
                 ended("completed"),
                 ended("failed"),
                 ended("cancelled"),
+                seed.albums.values().sum::<usize>(),
+                seed.albums.get("ready").copied().unwrap_or_default(),
+                seed.pictures,
+                seed.erased_users,
                 seed.jobs,
                 seed.lost,
                 seed.double_submits,
@@ -317,11 +345,13 @@ impl Report {
         let recoveries = self.recoveries();
         let faults: u32 = self.seeds.iter().flat_map(|seed| seed.faults.values()).sum();
         format!(
-            "{} seeds, {:.0} minutes, {faults} faults, {} trainings, {} jobs: lost {}, double submits {}, stuck {}, duplicate messages {} (each counted by us, \
+            "{} seeds, {:.0} minutes, {faults} faults, {} trainings, {} albums, {} users erased, {} jobs: lost {}, double submits {}, stuck {}, duplicate messages {} (each counted by us, \
              because an answer of Telegram's was lost); recovery after SIGKILL p50 {}, p99 {}, most {}, of {} jobs.\n",
             self.seeds.len(),
             seconds / 60.0,
             self.sum(SeedReport::trainings),
+            self.sum(|seed| seed.albums.values().sum()),
+            self.sum(|seed| seed.erased_users),
             self.seeds.iter().map(|seed| seed.jobs).sum::<i64>(),
             self.sum(|seed| seed.lost),
             self.sum(|seed| seed.double_submits),
@@ -348,6 +378,21 @@ impl fmt::Display for Report {
             }
         )
     }
+}
+
+/// Number of albums by status.
+pub(super) fn albums(evidence: &Evidence) -> BTreeMap<String, usize> {
+    let mut albums = BTreeMap::new();
+    for album in &evidence.albums {
+        *albums.entry(album.status.clone()).or_default() += 1;
+    }
+    albums
+}
+
+/// Number of users of whom nothing is left.
+pub(super) fn erased(evidence: &Evidence) -> usize {
+    let of_users = evidence.deletions.iter().filter(|deletion| deletion.is_of_user);
+    of_users.filter(|deletion| deletion.is_done).count()
 }
 
 /// The value in seconds at or below which so many percent of the values lie; `rising` must be sorted.

@@ -3,7 +3,6 @@
 use std::{collections::BTreeSet, convert::Infallible, io::Write as _, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, ensure};
-use axum::body::Bytes;
 use sqlx::PgConnection;
 use tokio::{task::JoinSet, time::Instant};
 
@@ -14,7 +13,7 @@ use super::{
     invariants::{self, Deeds, Unwinnable, Violation},
     neighbours, overtime, person,
     processes::Fleet,
-    report::{SeedReport, StormSummary},
+    report::{self, SeedReport, StormSummary},
     say,
     schedule::{FaultKind, FaultSchedule, LEAST_OF_A_KIND, Profile},
     site::Site,
@@ -110,7 +109,7 @@ async fn play(
 
     let mut db = site.database().await?;
     let mut evidence = Evidence::gather(Ledgers::of(site), &mut db).await?;
-    evidence.read_models(site).await?;
+    evidence.look_closer(site, &mut db).await?;
     let chronicle = fleet.chronicle().await;
     let injected = injector.injected();
     let count = |kind: FaultKind| injected.count.get(&kind).map_or(0, |times| *times as usize);
@@ -118,6 +117,7 @@ async fn play(
         unwinnable: Unwinnable {
             refused: count(FaultKind::FalRefuses),
             spoilt: 0,
+            pictureless: count(FaultKind::FalNoPictures) + count(FaultKind::FalSpoilsPicture),
         },
         forged_answers: injected
             .forgeries
@@ -157,9 +157,8 @@ async fn storm(
     injector: &Injector,
     people: &mut JoinSet<()>,
 ) -> anyhow::Result<(Duration, JoinSet<()>)> {
-    let photos = Arc::new(person::photos()?);
     for visit in workload::visits(schedule.seed, args.plan.duration, args.arrivals) {
-        let_in(people, visit.at, visit, site, &photos);
+        let_in(people, visit.at, visit, site);
     }
     ensure!(!people.is_empty(), "nobody comes");
     let mut under_way = JoinSet::new();
@@ -169,26 +168,20 @@ async fn storm(
     );
     let plan = (schedule.seed, args.plan.profile, args.arrivals);
     let overtime = overtime::play(plan, injector, &mut under_way, |visit| {
-        let_in(people, Duration::ZERO, visit, site, &photos);
+        let_in(people, Duration::ZERO, visit, site);
     })
     .await;
     Ok((overtime, under_way))
 }
 
 /// Lets each person start at their time, whatever happened to earlier ones.
-fn let_in(
-    people: &mut JoinSet<()>,
-    after: Duration,
-    visit: workload::Visit,
-    site: &Arc<Site>,
-    photos: &Arc<Vec<Bytes>>,
-) {
-    let (site, photos) = (Arc::clone(site), Arc::clone(photos));
+fn let_in(people: &mut JoinSet<()>, after: Duration, visit: workload::Visit, site: &Arc<Site>) {
+    let site = Arc::clone(site);
     let at = Instant::now() + after;
     people.spawn(async move {
         tokio::time::sleep_until(at).await;
         // Errors that people meet show in the ledgers.
-        drop(person::visit(site.telegram.control(), visit, &photos).await);
+        drop(person::visit(site.telegram.control(), visit).await);
     });
 }
 
@@ -267,6 +260,16 @@ fn judge(seed: u64, args: &RunArgs, played: Played, wall: Duration) -> SeedRepor
                 "{} struck {times} times, {LEAST_OF_A_KIND} are needed",
                 kind.name()
             ));
+        }
+    }
+    let albums = report::albums(&evidence)
+        .get("ready")
+        .copied()
+        .unwrap_or_default();
+    let erased = report::erased(&evidence);
+    for (what, times) in [("albums were delivered", albums), ("users were erased", erased)] {
+        if times < LEAST_OF_A_KIND as usize {
+            shortfalls.push(format!("{times} {what}, {LEAST_OF_A_KIND} are needed"));
         }
     }
     let finished = evidence

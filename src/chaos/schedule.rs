@@ -130,6 +130,14 @@ kinds! {
     FalExpiredResult = "fal: expired result",
     /// Breaks the download of the model off.
     FalModelTruncated = "fal: model truncated",
+    /// Ends a request for pictures well, without any.
+    FalNoPictures = "fal: no pictures",
+    /// Flags the pictures as unsafe, and returns them black.
+    FalFlagsPictures = "fal: flagged pictures",
+    /// Returns a picture that is cut off, an error page, or of another size.
+    FalSpoilsPicture = "fal: spoilt picture",
+    /// Denies for a moment that a picture is there.
+    FalPictureGone = "fal: picture gone for a while",
     /// Never sends a webhook.
     WebhookDropped = "webhook: dropped",
     /// Sends a webhook five times.
@@ -156,6 +164,8 @@ kinds! {
     TelegramUnavailable = "telegram: 5xx",
     /// Delivers a message and never answers.
     TelegramLosesAnswer = "telegram: answer lost",
+    /// Delivers pictures and never answers.
+    TelegramLosesPictures = "telegram: answer to pictures lost",
     /// Sends an update again.
     UpdateRedelivered = "telegram: update redelivered",
     /// Sends an update that cannot be decoded.

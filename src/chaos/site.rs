@@ -31,6 +31,8 @@ const BUCKET: &str = "avatars";
 /// Short, so that a minute contains several; the defaults are in config/default.toml.
 pub(super) const LEASE: Duration = Duration::from_secs(3);
 pub(super) const SWEEP: Duration = Duration::from_secs(1);
+/// The setting `generation.resubmit_after`.
+pub(super) const RESUBMIT_AFTER: Duration = Duration::from_secs(12);
 /// How long a training takes at the FAL simulator.
 const TRAINING: Duration = Duration::from_secs(1);
 /// How long a crashed Postgres may take to come back.
@@ -40,7 +42,7 @@ const LOOK: Duration = Duration::from_millis(50);
 const FAL_TIME_SCALE: f64 = 0.1;
 
 /// Settings of the roles, with hours and minutes scaled down to a run of a minute.
-const SETTINGS: [(&str, &str); 32] = [
+const SETTINGS: [(&str, &str); 34] = [
     ("AISHA__LOG__FORMAT", "text"),
     ("AVATAR_TEST_MODE", "true"),
     ("AISHA__QUEUE__LEASE", "3s"),
@@ -73,8 +75,10 @@ const SETTINGS: [(&str, &str); 32] = [
     ("AISHA__FAL__PROBE_INTERVAL", "2s"),
     ("AISHA__SAGA__RECONCILE_INTERVAL", "5s"),
     ("AISHA__SAGA__CANCEL_DEADLINE", "20s"),
-    // The invariants are those of trainings.
-    ("AISHA__TRAINING__SAMPLES", "0"),
+    ("AISHA__QUOTAS__PICTURES_A_DAY", "0"),
+    ("AISHA__GENERATION__RESUBMIT_AFTER", "12s"),
+    // Each avatar comes with a picture; with four, the machine would draw instead of train.
+    ("AISHA__TRAINING__SAMPLES", "1"),
 ];
 
 /// Everything that runs, except the roles.

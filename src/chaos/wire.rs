@@ -10,7 +10,7 @@ use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::Instant};
 use super::{person, schedule::FaultKind, site::Site};
 use crate::simulators::{
     fal::{
-        faults::{Effect, Fault, Operation, When},
+        faults::{Effect, Fault, Operation, Spoilt, When},
         ledger::Event,
     },
     telegram::{self, FaultAction, Known},
@@ -18,6 +18,9 @@ use crate::simulators::{
 
 /// A mark in the body of every forged delivery; a stored row must never have it.
 pub(super) const FORGED: &str = "forged-by-chaos";
+
+/// The endpoint that draws the pictures of both trainers that people use.
+const GENERATOR: &str = "fal-ai/flux-lora";
 
 /// Number of silent connections at a time.
 const SILENT: usize = 200;
@@ -31,7 +34,7 @@ pub(super) enum Scripted {
 
 /// Scripts a fault of a kind that strikes at the wire; `None` for other kinds.
 pub(super) fn script(site: &Site, kind: FaultKind, pick: u64) -> anyhow::Result<Option<Scripted>> {
-    if let Some(fault) = fal_fault(kind, pick) {
+    if let Some(fault) = fal_fault(kind, pick).or_else(|| picture_fault(kind, pick)) {
         return Ok(Some(Scripted::Fal(site.fal.script(fault)?)));
     }
     let fault = telegram_fault(kind, pick);
@@ -112,6 +115,27 @@ fn fal_fault(kind: FaultKind, pick: u64) -> Option<Fault> {
     Some(fault)
 }
 
+fn picture_fault(kind: FaultKind, pick: u64) -> Option<Fault> {
+    let drawing = |effect| Fault {
+        endpoint: Some(GENERATOR.to_owned()),
+        ..Fault::new(Operation::Execution, effect)
+    };
+    let fault = match kind {
+        FaultKind::FalNoPictures => drawing(Effect::PictureCount { count: 0 }),
+        FaultKind::FalFlagsPictures => drawing(Effect::Nsfw { first: None }),
+        FaultKind::FalSpoilsPicture => drawing(Effect::SpoiltPicture {
+            how: choose(&[Spoilt::Truncated, Spoilt::Page, Spoilt::OtherSize], pick),
+        }),
+        FaultKind::FalPictureGone => Fault {
+            contains: Some("picture_".to_owned()),
+            times: 2,
+            ..Fault::new(Operation::Download, answer(404, &[], json!("not found")))
+        },
+        _ => return None,
+    };
+    Some(fault)
+}
+
 /// Values that JSON allows or Python writes, and that other readers refuse, in fields that nobody needs.
 fn dirty(pick: u64) -> Fault {
     let json = BTreeMap::from([("content-type".to_owned(), "application/json".to_owned())]);
@@ -162,10 +186,21 @@ fn telegram_fault(kind: FaultKind, pick: u64) -> Option<telegram::Fault> {
             error: Known::BotBlocked,
         }),
         FaultKind::TelegramLosesAnswer => send(FaultAction::LoseAnswer),
+        FaultKind::TelegramLosesPictures => {
+            let method = choose(&["sendPhoto", "sendMediaGroup"], pick);
+            let fault = telegram::Fault::on(method, FaultAction::LoseAnswer);
+            // The wizard's examples are photos too.
+            return Some(if method == "sendPhoto" {
+                fault.containing("Chaos")
+            } else {
+                fault
+            });
+        }
         FaultKind::TelegramUnavailable => {
             let methods = [
                 "sendMessage",
                 "editMessageText",
+                "sendPhoto",
                 "getFile",
                 "getUpdates",
                 "answerCallbackQuery",

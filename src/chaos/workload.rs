@@ -5,15 +5,44 @@ use std::time::Duration;
 
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
-/// People who arrive per minute, each for one training.
-pub const ARRIVALS_PER_MINUTE: u32 = 126;
+/// People who arrive per minute, each for one training. Each also makes pictures, so that it takes fewer of them to keep two
+/// cores busy than when people only trained.
+pub const ARRIVALS_PER_MINUTE: u32 = 90;
 /// A run of the pr profile fails if fewer trainings per minute of its duration reached their end.
-pub const FINISHED_PER_MINUTE: u32 = 100;
+pub const FINISHED_PER_MINUTE: u32 = 70;
 /// Separates this random sequence from the schedule's.
 const OTHER_DICE: u64 = 0x5eed_0f9e_091e_0001;
 const LATE_DICE: u64 = 0x5eed_0f9e_091e_0002;
+/// The Telegram id of the first person: of ten digits, so that no other number in a row is taken for it.
+const FIRST: i64 = 7_000_000_000;
 /// Added to the ids of people who come late; larger than the number of people who come in time.
 const LATECOMERS: i64 = 50_000;
+
+/// What a person does about pictures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pictures {
+    /// Asks for none.
+    None,
+    /// Asks for some, and waits for them.
+    Waits,
+    /// Asks for some, and stops them when a button offers it.
+    Stops,
+}
+
+/// What a person has deleted, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leaves {
+    /// Nothing.
+    Stays,
+    /// Everything, as soon as the training is started.
+    InTraining,
+    /// Everything, as soon as pictures are asked for.
+    InAlbum,
+    /// Everything, when all is done.
+    Afterwards,
+    /// The avatar, when all is done.
+    WithoutAvatar,
+}
 
 /// The visit of one person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +57,10 @@ pub struct Visit {
     pub double_tap: bool,
     /// Whether they stop the training when a button offers it.
     pub stops: bool,
+    /// What they do with the avatar when it is ready.
+    pub pictures: Pictures,
+    /// What they have deleted.
+    pub leaves: Leaves,
 }
 
 /// People who arrive after the run's duration, while it goes on; times count from its end. None of [`visits`]
@@ -51,10 +84,22 @@ pub fn visits(seed: u64, duration: Duration, per_minute: u32) -> Vec<Visit> {
     let share = millis / count;
     let visit = |nth: u64| Visit {
         at: Duration::from_millis(nth * share + dice.random_range(0..share.max(1))),
-        id: 100_000 + i64::try_from(nth).unwrap_or(0),
+        id: FIRST + i64::try_from(nth).unwrap_or(0),
         style: dice.random_bool(0.6),
         double_tap: dice.random_bool(0.2),
-        stops: dice.random_bool(0.07),
+        stops: dice.random_bool(0.06),
+        pictures: match dice.random_range(0..100) {
+            0..36 => Pictures::Waits,
+            36..40 => Pictures::Stops,
+            _ => Pictures::None,
+        },
+        leaves: match dice.random_range(0..100) {
+            0..3 => Leaves::InTraining,
+            3..6 => Leaves::InAlbum,
+            6..12 => Leaves::Afterwards,
+            12..18 => Leaves::WithoutAvatar,
+            _ => Leaves::Stays,
+        },
     };
     (0..count).map(visit).collect()
 }
@@ -73,6 +118,17 @@ mod tests {
         assert!(crowd.iter().all(|visit| visit.at < minute));
         assert!(crowd.is_sorted_by_key(|visit| visit.at));
         assert!(crowd.iter().any(|visit| visit.double_tap) && crowd.iter().any(|visit| visit.stops));
+        for leaves in [
+            Leaves::InTraining,
+            Leaves::InAlbum,
+            Leaves::Afterwards,
+            Leaves::WithoutAvatar,
+        ] {
+            assert!(
+                crowd.iter().any(|visit| visit.leaves == leaves),
+                "{leaves:?}: {crowd:?}"
+            );
+        }
     }
 
     #[test]

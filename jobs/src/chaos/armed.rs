@@ -47,8 +47,8 @@ pub(crate) fn reach(point: Point) {
 }
 
 impl Point {
-    /// All points, in the order in which a training meets them.
-    pub const ALL: [Self; 15] = [
+    /// All points, in the order in which an avatar meets them, from its first photo to its deletion.
+    pub const ALL: [Self; 19] = [
         Self::UpdatesStored,
         Self::TurnBeforeCommit,
         Self::PhotoStored,
@@ -64,6 +64,10 @@ impl Point {
         Self::PicturesStored,
         Self::NotifyBeforeSend,
         Self::NotifySent,
+        Self::AvatarEmptied,
+        Self::AvatarErasedAtFal,
+        Self::UserErased,
+        Self::ReceiptSent,
     ];
 
     /// The name of the control file for this point.
@@ -80,6 +84,10 @@ impl Point {
             Self::WebhookBeforeAnswer => "webhook:before_answer",
             Self::ModelStored => "store_model:after_store",
             Self::PicturesStored => "store_pictures:after_upload",
+            Self::AvatarEmptied => "delete_avatar:after_bucket",
+            Self::AvatarErasedAtFal => "delete_avatar:after_http",
+            Self::UserErased => "erase_user:after_commit",
+            Self::ReceiptSent => "erase_user:after_http",
             Self::NotifyBeforeSend => "notify:before_http",
             Self::NotifySent => "notify:after_http",
             Self::UpdatesStored => "updates:before_confirm",

@@ -31,6 +31,7 @@ use sqlx::PgConnection;
 use tracing::{error, info, warn};
 
 use crate::{
+    chaos::{Point, reach},
     clients::fal::{Erased, Error},
     context::{Context, Services},
     domain::{AvatarId, LateModel},
@@ -76,6 +77,7 @@ impl Run<Services> for DeleteAvatar {
         }
         self.withdraw_jobs(cx, &trainings).await?;
         self.empty_bucket(cx).await?;
+        reach(Point::AvatarEmptied);
         let may_wait = left.seconds < LONGEST_FOR_FAL;
         let is_watched = |training: &TrainingLeft| training.late_model == Some(LateModel::Watched);
         if may_wait && trainings.iter().any(is_watched) {
@@ -85,6 +87,7 @@ impl Run<Services> for DeleteAvatar {
             return Err(JobError::snooze(MOMENT, "its user is still to be told about it"));
         }
         self.erase_at_fal(cx, &left).await?;
+        reach(Point::AvatarErasedAtFal);
         let mut tx = cx.begin().await?;
         cx.fence(&mut tx).await?;
         let keys = deletions::keys(&mut tx, self.avatar_id).await?;

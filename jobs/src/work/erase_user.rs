@@ -25,6 +25,7 @@ use sqlx::PgConnection;
 use tracing::{error, info, warn};
 
 use crate::{
+    chaos::{Point, reach},
     clients::telegram::TelegramError,
     context::{Context, Services},
     domain::UserId,
@@ -52,8 +53,10 @@ impl Run<Services> for EraseUser {
         drop(db);
         if let Some(user) = erasure.user_id {
             self.erase(cx, user, &erasure).await?;
+            reach(Point::UserErased);
         }
         receipt(cx, &erasure).await?;
+        reach(Point::ReceiptSent);
         let mut tx = cx.begin().await?;
         erasures::end(&mut tx, self.erasure_id).await?;
         cx.complete_in(&mut tx).await?;

@@ -1,17 +1,10 @@
 //! I9: a delivery that the web role acknowledged is stored, and no forged one is.
 
-use std::collections::BTreeSet;
-
 use super::{Evidence, Violation};
 use crate::simulators::fal::ledger::Event;
 
 /// Checks that each delivery that FAL saw acknowledged is stored, and that each stored one has a verdict.
 pub(super) fn acknowledged_means_stored(evidence: &Evidence) -> Vec<Violation> {
-    let stored: BTreeSet<&str> = evidence
-        .deliveries
-        .iter()
-        .map(|row| row.request_id.as_str())
-        .collect();
     let mut found = Vec::new();
     for entry in &evidence.fal {
         if let Event::WebhookAttempted {
@@ -19,7 +12,7 @@ pub(super) fn acknowledged_means_stored(evidence: &Evidence) -> Vec<Violation> {
             delivered: true,
             ..
         } = &entry.event
-            && !stored.contains(request_id.to_string().as_str())
+            && !evidence.stored.contains(&request_id.to_string())
         {
             let what = format!("the delivery of request {request_id} was acknowledged and is not stored");
             found.push(Violation::new("I9", what));

@@ -1,4 +1,4 @@
-//! I1, I4, I5, I7 and I8: everything ends, ends once, and its owner is told.
+//! I1, I4, I5, I7 and I8: every training and job ends, ends once, and its owner is told. Albums: `pictures.rs`.
 
 use std::collections::BTreeMap;
 
@@ -9,6 +9,8 @@ use super::{Evidence, Violation};
 pub struct Unwinnable {
     /// Number of submits that FAL refused for good.
     pub refused: usize,
+    /// Number of results without a picture that can be used.
+    pub pictureless: usize,
     /// Number of models that could not be downloaded or were broken.
     pub spoilt: usize,
 }
@@ -30,7 +32,7 @@ pub(super) fn everything_ends(evidence: &Evidence, unrest: Option<&str>) -> Vec<
                 "I1",
                 format!("training {} is still {}", training.id, training.status),
             ));
-        } else if training.avatar_status == "training" {
+        } else if training.avatar_status == "training" && !training.is_deleted {
             let what = format!(
                 "training {} is {}, its avatar still waits",
                 training.id, training.status
@@ -62,6 +64,8 @@ struct Told {
     messages: i64,
     /// Number of trainings that ended.
     ends: i64,
+    /// How many of these had an avatar that its user deleted: nobody need be told.
+    deleted: i64,
     /// Number of sends that were recorded as possible duplicates.
     counted_twice: i64,
 }
@@ -75,6 +79,7 @@ fn told(evidence: &Evidence) -> BTreeMap<i64, Told> {
     for training in ended.filter(|training| FINAL.contains(&training.status.as_str())) {
         let told = chats.entry(training.chat_id).or_default();
         told.ends += 1;
+        told.deleted += i64::from(training.is_deleted);
         told.counted_twice += training.possible_duplicates;
     }
     chats
@@ -86,9 +91,10 @@ pub(super) fn ends_are_told(evidence: &Evidence) -> Vec<Violation> {
         let Told {
             messages,
             ends,
+            deleted,
             counted_twice,
         } = told;
-        if messages < ends {
+        if messages < ends - deleted {
             Some(format!(
                 "chat {chat}: {ends} trainings ended, {messages} ends were told"
             ))
@@ -112,16 +118,24 @@ pub(in crate::chaos) fn duplicate_messages(evidence: &Evidence) -> usize {
     usize::try_from(beyond.sum::<i64>()).unwrap_or(0)
 }
 
-/// I7: a dead letter that a fault explains has that fault's own code; every other one is a violation.
+/// I7: a dead letter that a fault explains has that fault's own code; every other one is a violation. FAL refuses trainings
+/// and pictures alike.
 pub(super) fn dead_letters_are_explained(evidence: &Evidence, unwinnable: &Unwinnable) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut left = BTreeMap::from([
-        ("submit_training fal_refused", unwinnable.refused),
-        ("store_model model_invalid", unwinnable.spoilt),
+        ("fal_refused", unwinnable.refused),
+        ("model_invalid", unwinnable.spoilt),
+        ("no_picture", unwinnable.pictureless),
     ]);
     for job in &evidence.dead_jobs {
         let code = job.error_code.as_deref().unwrap_or_default();
-        let budget = left.get_mut(format!("{} {code}", job.kind).as_str());
+        let is_known = matches!(
+            (job.kind.as_str(), code),
+            ("submit_training" | "generate_images", "fal_refused")
+                | ("store_model", "model_invalid")
+                | ("store_pictures", "no_picture")
+        );
+        let budget = left.get_mut(code).filter(|_| is_known);
         match budget {
             Some(left) if *left > 0 => *left -= 1,
             _ => {
@@ -158,9 +172,8 @@ pub(super) fn nobody_commits_twice(evidence: &Evidence) -> Vec<Violation> {
             ),
         )
     });
-    let trainings = evidence
-        .left_final
-        .iter()
-        .map(|(id, from, to)| Violation::new("I8", format!("training {id} went from {from} to {to}")));
-    jobs.chain(trainings).collect()
+    let left_final = evidence.left_final.iter();
+    let left_final = left_final
+        .map(|(what, id, from, to)| Violation::new("I8", format!("{what} {id} went from {from} to {to}")));
+    jobs.chain(left_final).collect()
 }

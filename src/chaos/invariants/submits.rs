@@ -2,19 +2,25 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::TimeDelta;
+
 use uuid::Uuid;
 
 use super::{Evidence, Violation};
 use crate::{
-    chaos::evidence::{TrainingRecord, ended_well},
+    chaos::{
+        evidence::{AttemptRow, TrainingRecord, ended_well},
+        site::RESUBMIT_AFTER,
+    },
     simulators::fal::ledger::Event,
 };
 
 /// I2: every submit that FAL accepted belongs to an attempt of ours, and a training has a second one only
-/// after the first had ended in an error.
+/// after the first had ended in an error. Pictures may be asked for a second time, once the first attempt's fate has been
+/// unknown for `generation.resubmit_after`.
 pub(super) fn accepted_once(evidence: &Evidence) -> Vec<Violation> {
     let mut found = Vec::new();
-    let mut accepted: BTreeMap<Uuid, Vec<Uuid>> = BTreeMap::new();
+    let mut accepted: BTreeMap<Uuid, Vec<(Uuid, &AttemptRow)>> = BTreeMap::new();
     let mut ended: BTreeMap<Uuid, u16> = BTreeMap::new();
     for entry in &evidence.fal {
         match &entry.event {
@@ -25,24 +31,35 @@ pub(super) fn accepted_once(evidence: &Evidence) -> Vec<Violation> {
                 ended.insert(*request_id, *http_status);
             }
             event @ Event::Submitted { request_id, .. } => {
-                let Some(training) = evidence.training_of(event) else {
+                let Some(attempt) = evidence.attempt_of(event) else {
                     found.push(Violation::new(
                         "I2",
                         format!("FAL accepted request {request_id}, of no attempt of ours"),
                     ));
                     continue;
                 };
-                let before = accepted.entry(training).or_default();
-                if before
+                let order = attempt.order_id;
+                let before = accepted.entry(order).or_default();
+                let mut live = before
                     .iter()
-                    .any(|earlier| ended.get(earlier).is_none_or(|status| *status == 200))
-                {
+                    .filter(|(earlier, _)| ended.get(earlier).is_none_or(|status| *status == 200));
+                let is_allowed = match (live.next(), live.next()) {
+                    (None, _) => true,
+                    (Some((_, first)), None) => may_follow(first, attempt),
+                    _ => false,
+                };
+                if !is_allowed {
+                    let what = if attempt.is_for_pictures {
+                        "the pictures"
+                    } else {
+                        "training"
+                    };
                     found.push(Violation::new(
                         "I2",
-                        format!("FAL accepted training {training} a second time, as {request_id}"),
+                        format!("FAL accepted {what} {order} a second time, as {request_id}"),
                     ));
                 }
-                before.push(*request_id);
+                before.push((*request_id, attempt));
             }
             _ => {}
         }
@@ -50,13 +67,33 @@ pub(super) fn accepted_once(evidence: &Evidence) -> Vec<Violation> {
     found
 }
 
-/// Number of submits that FAL accepted while an earlier one of the same training ran or had succeeded.
+/// Whether pictures may have been asked for a second time.
+fn may_follow(first: &AttemptRow, second: &AttemptRow) -> bool {
+    let waited = second.created_at.signed_duration_since(first.created_at);
+    let least = TimeDelta::from_std(RESUBMIT_AFTER).unwrap_or(TimeDelta::MAX);
+    second.is_for_pictures && waited >= least
+}
+
+/// Number of submits that FAL accepted while an earlier one of the same training or pictures ran or had succeeded.
 pub(in crate::chaos) fn doubles(evidence: &Evidence) -> usize {
     let second = |violation: &Violation| violation.what.contains("a second time");
     accepted_once(evidence)
         .iter()
         .filter(|violation| second(violation))
         .count()
+}
+
+/// Number of times that FAL accepted pictures again, as it was allowed to.
+pub(in crate::chaos) fn asked_again(evidence: &Evidence) -> usize {
+    let submits = evidence
+        .fal
+        .iter()
+        .filter_map(|entry| evidence.attempt_of(&entry.event));
+    let mut times: BTreeMap<Uuid, usize> = BTreeMap::new();
+    for attempt in submits.filter(|attempt| attempt.is_for_pictures) {
+        *times.entry(attempt.order_id).or_default() += 1;
+    }
+    times.values().map(|times| times - 1).sum()
 }
 
 /// I3: a completed training has the result of its own request, which FAL ended well. If FAL ended a request
@@ -78,7 +115,11 @@ pub(super) fn results_are_their_own(evidence: &Evidence) -> Vec<Violation> {
                 "I3",
                 format!("training {id} is completed by request {request:?}, which FAL did not end well"),
             )),
-            ("failed", true) if !is_lost_result(code.as_deref()) && !has_late_model(evidence, training) => {
+            ("failed", true)
+                if !training.is_deleted
+                    && !is_lost_result(code.as_deref())
+                    && !has_late_model(evidence, training) =>
+            {
                 let what = format!(
                     "FAL ended request {request:?} well, and training {id} failed ({code:?}) without its model: {:?} in {:?}",
                     training.late_model, training.late_model_key
@@ -111,7 +152,7 @@ pub(super) fn completed_means_verified(evidence: &Evidence) -> Vec<Violation> {
     for training in evidence
         .trainings
         .iter()
-        .filter(|training| training.status == "completed")
+        .filter(|training| training.status == "completed" && !training.is_deleted)
     {
         let id = training.id;
         let mut wrong = |what: String| {
@@ -167,6 +208,7 @@ pub(super) fn calls(evidence: &Evidence) -> u64 {
                 | Event::UploadInitiated { .. }
                 | Event::Uploaded { .. }
                 | Event::Downloaded { .. }
+                | Event::Erased { .. }
                 | Event::RequestsListed { .. }
                 | Event::KeysFetched
         )

@@ -10,9 +10,9 @@ use crate::{
 };
 
 const TOKEN: &str = "00112233445566778899aabbccddeeff";
-const CHAT: i64 = 7;
+pub(super) const CHAT: i64 = 7;
 
-fn submitted(request: Uuid) -> Event {
+pub(super) fn submitted(request: Uuid) -> Event {
     Event::Submitted {
         request_id: request,
         endpoint: "fal-ai/flux-lora-portrait-trainer".to_owned(),
@@ -23,14 +23,14 @@ fn submitted(request: Uuid) -> Event {
     }
 }
 
-fn ended(request: Uuid, http_status: u16) -> Event {
+pub(super) fn ended(request: Uuid, http_status: u16) -> Event {
     Event::RunEnded {
         request_id: request,
         http_status,
     }
 }
 
-fn ledger(events: impl IntoIterator<Item = Event>) -> Vec<Entry> {
+pub(super) fn ledger(events: impl IntoIterator<Item = Event>) -> Vec<Entry> {
     let numbered = (1..).zip(events);
     numbered
         .map(|(seq, event)| Entry {
@@ -42,17 +42,20 @@ fn ledger(events: impl IntoIterator<Item = Event>) -> Vec<Entry> {
 }
 
 /// Evidence of one training that went well.
-fn in_order() -> (Evidence, Uuid) {
+pub(super) fn in_order() -> (Evidence, Uuid) {
     let request = Uuid::new_v4();
     let training = TrainingRecord {
         id: Uuid::new_v4(),
+        avatar_id: Uuid::new_v4(),
         chat_id: CHAT,
         status: "completed".to_owned(),
         failure_code: None,
         request_id: Some(request.to_string()),
+        trigger_phrase: "TOK_1".to_owned(),
         endpoint: Some("fal-ai/flux-lora-portrait-trainer".to_owned()),
         training_type: "portrait".to_owned(),
         avatar_status: "completed".to_owned(),
+        is_deleted: false,
         model_key: Some("u/a/t.safetensors".to_owned()),
         model_sha256: Some("ab".to_owned()),
         model_bytes: Some(5),
@@ -64,9 +67,12 @@ fn in_order() -> (Evidence, Uuid) {
         fal: ledger([submitted(request), ended(request, 200)]),
         finals: vec![FinalMessage { chat_id: CHAT }],
         attempts: vec![AttemptRow {
-            training_id: training.id,
+            order_id: training.id,
+            is_for_pictures: false,
             token: TOKEN.to_owned(),
+            created_at: crate::chaos::now(),
         }],
+        stored: [request.to_string()].into(),
         deliveries: vec![DeliveryRow {
             request_id: request.to_string(),
             disposition: Some("applied".to_owned()),
@@ -79,7 +85,7 @@ fn in_order() -> (Evidence, Uuid) {
     (evidence, request)
 }
 
-fn broken(evidence: &Evidence, deeds: &Deeds) -> Vec<&'static str> {
+pub(super) fn broken(evidence: &Evidence, deeds: &Deeds) -> Vec<&'static str> {
     let mut names: Vec<_> = check_at_rest(evidence, deeds)
         .iter()
         .map(|violation| violation.invariant)
@@ -237,7 +243,7 @@ fn i7_finds_dead_letters_beyond_what_the_faults_explain() {
     let refused = Deeds {
         unwinnable: Unwinnable {
             refused: 1,
-            spoilt: 0,
+            ..Unwinnable::default()
         },
         ..Deeds::default()
     };
@@ -254,7 +260,12 @@ fn i8_finds_two_ends_of_one_job_and_a_final_status_that_was_left() {
         ))),
         ["I8"]
     );
-    let left = (Uuid::new_v4(), "completed".to_owned(), "failed".to_owned());
+    let left = (
+        "training".to_owned(),
+        Uuid::new_v4(),
+        "completed".to_owned(),
+        "failed".to_owned(),
+    );
     assert_eq!(found_in(|books, _| books.left_final.push(left)), ["I8"]);
 }
 
@@ -270,7 +281,7 @@ fn i9_finds_a_delivery_that_was_acknowledged_and_not_stored_and_one_that_was_for
             failure: None,
             delivered: true,
         }]));
-        books.deliveries.clear();
+        books.stored.clear();
     });
     assert_eq!(acknowledged, ["I9"]);
     assert_eq!(
