@@ -1,12 +1,10 @@
 //! What the verbs print when there is nothing to show, when they fail, and when they cannot do what was asked.
 
-use std::net::TcpListener;
-
 use jobs::BuildArchive;
 use serde_json::Value;
 
 use crate::saga::world::World;
-use crate::support::{Db, aisha};
+use crate::support::{ClosedPort, Db, aisha};
 
 /// Logs JSON, as in production.
 async fn verb(url: &str, arguments: &[&str]) -> (Option<i32>, String) {
@@ -46,8 +44,8 @@ async fn a_verb_says_in_plain_words_why_it_failed() {
 #[tokio::test]
 async fn a_database_that_cannot_be_used_is_told_with_its_own_cause() {
     let db = Db::new().await;
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let refused = format!("postgres://aisha@{free}/aisha");
+    let closed = ClosedPort::new();
+    let refused = format!("postgres://aisha@{}/aisha", closed.address());
     let nobody = db.url().replace("aisha@", "nobodyx@");
     let (_, server) = db.url().split_once('?').unwrap();
     let nowhere = format!("postgres://aisha@localhost/nowhere?{server}");

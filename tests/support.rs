@@ -49,6 +49,22 @@ pub use settings::{NOWHERE, fal_settings, services, worker_settings};
 pub use telegram::{BOT_TOKEN, Telegram};
 pub use web::Web;
 
+/// A port of loopback on which nobody listens. It stays bound as long as this lives: a port that is only free may be
+/// another test's server a moment later.
+pub struct ClosedPort(tokio::net::TcpSocket);
+
+impl ClosedPort {
+    pub fn new() -> Self {
+        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+        socket.bind(([127, 0, 0, 1], 0).into()).expect("a port");
+        Self(socket)
+    }
+
+    pub fn address(&self) -> std::net::SocketAddr {
+        self.0.local_addr().expect("its address")
+    }
+}
+
 /// How long anything may take before a test gives up. This is far more than a loaded machine needs; a test that
 /// passes never waits for it.
 pub const PATIENCE: Duration = Duration::from_mins(1);

@@ -1,7 +1,6 @@
 //! The one call that costs money: every outcome on the wire is told apart (fal.md 6.2).
 
 use std::{
-    net::TcpListener,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU32, Ordering},
@@ -21,7 +20,7 @@ use super::{
     PICTURES, client, parsed, prompt, simulator,
     wire::{Manner, Wire, answer},
 };
-use crate::support::fal_settings;
+use crate::support::{ClosedPort, fal_settings};
 
 const ENDPOINT: &str = "fal-ai/flux-lora-portrait-trainer";
 
@@ -119,11 +118,10 @@ async fn an_accepted_submit_has_its_urls_from_the_answer_or_built() {
 
 #[tokio::test]
 async fn a_submit_that_never_left_is_not_sent() {
-    // A port on which nothing listens.
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = ClosedPort::new();
     let asked = Arc::new(AtomicU32::new(0));
     let counting = Arc::clone(&asked);
-    let fal = client(fal_settings(&format!("http://{port}")));
+    let fal = client(fal_settings(&format!("http://{}", closed.address())));
     let refused = fal
         .submit(ENDPOINT, &json!({}), None, move || {
             counting.fetch_add(1, Ordering::SeqCst);
