@@ -214,7 +214,7 @@ async fn a_rename_is_left_by_cancel_by_a_command_and_by_a_tap() {
 }
 
 #[tokio::test]
-async fn an_avatar_has_a_cover_until_its_user_deletes_that_picture() {
+async fn an_avatar_has_a_cover_and_another_when_its_user_deletes_that_picture() {
     let stage = Stage::new().await;
     let ann = with_pictures(&stage, "Ann", 2).await;
     sqlx::query("update avatars set cover_id = (select id from pictures where number = 1)")
@@ -252,11 +252,12 @@ async fn an_avatar_has_a_cover_until_its_user_deletes_that_picture() {
     ann.presses_on(&asked, "Delete");
     ann.sees(&picture, "1 of 1").await;
     ann.says("/gallery");
-    let bare = MessageFilter::from_bot()
+    let page = MessageFilter::from_bot()
         .containing("the avatar is ready")
         .after(picture.message_id);
-    let bare = ann.hears_what(bare).await;
-    assert!(bare.photo.is_none(), "{bare:?}");
+    let page = ann.hears_what(page).await;
+    let other = page.photo.as_ref().expect("the other picture");
+    assert_ne!(other.file_unique_id, cover);
 }
 
 #[tokio::test]

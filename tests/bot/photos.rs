@@ -192,15 +192,13 @@ async fn a_photo_that_comes_too_early_is_kept_and_the_open_question_is_asked_aga
         .send_album(photos(3), MediaOptions::default())
         .await
         .unwrap();
-    let again = ann.hears("I have kept the photo").await;
+    let again = ann.hears("I keep your photos").await;
     assert!(again.text.contains("Whose avatar will it be?"), "{}", again.text);
     ann.presses_on(&again, "Woman");
     ann.sees(&again, "call the avatar").await;
     ann.says("Lisa");
     ann.hears("3 photos loaded (10–20 needed)").await;
-    let told = MessageFilter::from_bot()
-        .containing("I have kept the photo")
-        .ever();
+    let told = MessageFilter::from_bot().containing("I keep your photos").ever();
     assert_eq!(
         stage.telegram.control().messages(&told).len(),
         1,
