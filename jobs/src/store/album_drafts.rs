@@ -67,15 +67,7 @@ pub(crate) async fn find(
     user: UserId,
     album: AlbumId,
 ) -> Result<Option<AlbumDraftRow>, sqlx::Error> {
-    sqlx::query_file_as!(
-        AlbumDraftRow,
-        "src/store/sql/album_draft.sql",
-        user.0,
-        album.0,
-        true
-    )
-    .fetch_optional(tx)
-    .await
+    choices(tx, user, album, true).await
 }
 
 /// An album that was asked for, locked, as if it were chosen anew. `None`: as for [`copy`].
@@ -84,12 +76,21 @@ pub(crate) async fn find_asked(
     user: UserId,
     album: AlbumId,
 ) -> Result<Option<AlbumDraftRow>, sqlx::Error> {
+    choices(tx, user, album, false).await
+}
+
+async fn choices(
+    tx: &mut PgConnection,
+    user: UserId,
+    album: AlbumId,
+    is_draft: bool,
+) -> Result<Option<AlbumDraftRow>, sqlx::Error> {
     sqlx::query_file_as!(
         AlbumDraftRow,
         "src/store/sql/album_draft.sql",
         user.0,
         album.0,
-        false
+        is_draft
     )
     .fetch_optional(tx)
     .await
