@@ -4,6 +4,7 @@
 //! A rule is a function from a source to violations, so that each rule is itself tested on a text that breaks it: a
 //! rule that was never seen to refuse anything proves nothing.
 
+mod alerts;
 mod habits;
 mod names;
 mod proofs;
