@@ -62,17 +62,22 @@ async fn a_bot_that_telegram_does_not_let_hear_is_not_ready_and_says_why() {
 #[tokio::test]
 async fn a_webhook_that_somebody_registers_meanwhile_is_deleted_again() {
     let stage = Stage::new().await;
-    let [(_, token), (_, api)] = stage.telegram.env();
-    let api = api.trim_end_matches('/');
-    let set = format!("{api}/bot{token}/setWebhook?url=https://example.org/somebody");
-    let answer = reqwest::get(set).await.unwrap();
-    assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
     let deleted = LedgerFilter {
         method: Some("deleteWebhook".into()),
         accepted: Some(true),
         ..LedgerFilter::default()
     };
     let control = stage.telegram.control();
+    // The bot says that it polls before it has deleted what was there, and a webhook of that moment goes with it.
+    control
+        .wait_ledger(&deleted, 1, PATIENCE)
+        .await
+        .expect("one at the start");
+    let [(_, token), (_, api)] = stage.telegram.env();
+    let api = api.trim_end_matches('/');
+    let set = format!("{api}/bot{token}/setWebhook?url=https://example.org/somebody");
+    let answer = reqwest::get(set).await.unwrap();
+    assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
     control
         .wait_ledger(&deleted, 2, PATIENCE)
         .await
