@@ -92,11 +92,12 @@ end
 $$;
 create trigger chaos_deliveries after insert on fal_deliveries for each row execute function chaos.note_delivery();
 
--- Where rows still have one of these words, as `table: word`. A word is a UUID or a number of ten digits.
+-- Where rows still have one of these words, as `table: word`. A word is a UUID or a number of ten digits. queue_controls names
+-- the fairness key of the last turn, a user's random id, until the next turn.
 create function chaos.mentions(words text[]) returns setof text language plpgsql as $$
 declare source text;
 begin
-    for source in select tablename from pg_tables where schemaname = 'public' and tablename <> '_sqlx_migrations' loop
+    for source in select tablename from pg_tables where schemaname = 'public' and tablename not in ('_sqlx_migrations', 'queue_controls') loop
         return query execute format(
             'select distinct %L || found[1] from public.%I t, regexp_matches(t::text, %L, %L) found where found[1] = any ($1)',
             source || ': ', source, '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9]{10}', 'g') using words;
