@@ -5,7 +5,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
 };
 
 use super::{
@@ -198,14 +198,13 @@ async fn an_answer_that_is_lost_is_ambiguous_and_an_unreachable_server_is_not() 
     let page = sending(http(200, "<html>gateway</html>")).await;
     assert!(matches!(page, TelegramError::Ambiguous(_)), "{page:?}");
 
-    let free = TcpListener::bind("127.0.0.1:0")
-        .await
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    // Bound, and nobody listens: a port that is only free may be another test's server a moment later.
+    let closed = TcpSocket::new_v4().unwrap();
+    closed.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let closed_port = closed.local_addr().unwrap();
     let nobody = TelegramClient::new(
         &SecretString::from("1:TEST"),
-        &format!("http://{free}").parse().unwrap(),
+        &format!("http://{closed_port}").parse().unwrap(),
         Duration::from_secs(20),
     )
     .unwrap();
